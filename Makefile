@@ -1,0 +1,43 @@
+# Two commands do everything, set-up included: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: run test check ui format clean help
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+# constraints.txt pins every package, so this is the same environment on every machine.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+		{ echo "Python 3.11, 3.12 or 3.13 is needed; name one with: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 2; }
+	@echo "Setting up $(VENV): this takes a minute or two the first time."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+run: $(READY) ## Refresh everything on the sample documents and publish
+	@$(BIN)/rag-pipeline run
+
+test: $(READY) ## Run the test suite
+	@$(BIN)/python -m pytest
+
+ui: $(READY) ## Start the Dagster UI and daemon on this project
+	@mkdir -p .dagster
+	@$(BIN)/rag-pipeline config home >/dev/null
+	@echo "Dagster UI: http://127.0.0.1:3000 (stop with Ctrl-C)"
+	@DAGSTER_HOME="$(CURDIR)/.dagster" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dagster dev -w workspace.yaml
+
+check: $(READY) ## Format, lint, type and test
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest
+
+format: $(READY)
+	@$(BIN)/ruff format .
+
+clean: ## Remove the environment, the lake of the sample and all caches
+	rm -rf $(VENV) .dagster .mypy_cache .ruff_cache .pytest_cache data/lake

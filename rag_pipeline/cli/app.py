@@ -1,0 +1,83 @@
+"""The command group, and the edge where errors become a paragraph and an exit code.
+
+Belongs here: the list of commands, and what happens to any error that leaves a command.
+Does not belong here: the commands, one module per group beside this one.
+
+Exit codes: 0 fine, 1 a finding, 2 usage or settings, 3 permanent, 4 try again, 130 stopped by the user.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import Any
+
+import click
+
+from rag_pipeline import __version__
+from rag_pipeline.cli.config import config
+from rag_pipeline.cli.inspect import status, trace, verify
+from rag_pipeline.cli.models import models
+from rag_pipeline.cli.options import CONFIG_OPTION, DEBUG_OPTION, is_debugging
+from rag_pipeline.cli.quarantine import quarantine
+from rag_pipeline.cli.rendering import talk
+from rag_pipeline.cli.run import run
+from rag_pipeline.cli.search import search
+from rag_pipeline.cli.sql import sql
+from rag_pipeline.errors import RagPipelineError
+
+PERMANENT = 3
+STOPPED = 130
+
+
+class CommandLine(click.Group):
+    """A group whose commands may raise any error of ours."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RagPipelineError as error:
+            _show_traceback(ctx)
+            talk(f"Error ({error.code}): {error.message}", style="red")
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            talk("Stopped. What was committed stays; the next run goes on from there.")
+            ctx.exit(STOPPED)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
+            _show_traceback(ctx)
+            talk(
+                f"Error (unexpected): {type(error).__name__}: {error}. This is a fault of the program; what readers "
+                f"see was left as it was. Run the command again with --debug and report what it prints.",
+                style="red",
+            )
+            ctx.exit(PERMANENT)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        # In the order in which they are needed, which is how they are declared.
+        return list(self.commands)
+
+
+def _show_traceback(ctx: click.Context) -> None:
+    if is_debugging(ctx):
+        talk(traceback.format_exc())
+
+
+@click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})
+@CONFIG_OPTION
+@DEBUG_OPTION
+@click.version_option(__version__, prog_name="rag-pipeline")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Refresh, search and inspect a retrieval index that is always what a rebuild would give.
+
+    Everything is read from pipeline.yaml. Data goes to standard output (--json: one object per line), talk to
+    standard error. Exit codes: 0 fine, 1 a finding, 2 usage or settings, 3 permanent, 4 try again.
+    """
+    if is_debugging(ctx):
+        logging.basicConfig(level=logging.INFO)
+
+
+for command in (run, search, status, verify, trace, models, quarantine, sql, config):
+    cli.add_command(command)

@@ -1,0 +1,161 @@
+"""How values look: JSON lines, tables, times, and text from documents that must not steer a terminal.
+
+Belongs here: everything that commands share in printing.
+Does not belong here: progress (`progress.py`), or what a single command shows.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_OFF_TERMINAL = 120
+# Control characters in a document could move the cursor or rewrite what is on the screen.
+_CONTROL = {code: "·" for code in (*range(9), *range(11, 32), *range(127, 160))} | {13: None}
+# Characters that turn the direction of writing, and line separators: they can make one text look like another.
+_CONTROL |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029), "·")
+Justify = Literal["left", "right", "center"]
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on the stream as it is now; plain text of a fixed width off a terminal."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in _environment() else WIDTH_OFF_TERMINAL
+    return Console(stderr=stderr, highlight=False, width=width)
+
+
+def _environment() -> Mapping[str, str]:
+    import os
+
+    return os.environ
+
+
+def talk(text: str, *, style: str = "") -> None:
+    """Say something to the person, on standard error."""
+    output = console(stderr=True)
+    # Off a terminal a paragraph is one line, so that it can be searched for.
+    output.print(Text(clean(text), style=style), soft_wrap=not output.is_terminal)
+
+
+def show(*renderables: RenderableType) -> None:
+    """Print for a person, on standard output."""
+    output = console()
+    for renderable in renderables:
+        output.print(renderable)
+
+
+def emit(record: Any) -> None:
+    """Print one JSON object on one line of standard output, always as UTF-8."""
+    values = asdict(record) if is_dataclass(record) and not isinstance(record, type) else record
+    line = json.dumps(jsonable(values), ensure_ascii=False, allow_nan=False)
+    click.echo(line.encode("utf-8", "replace"))
+
+
+def jsonable(value: Any) -> Any:
+    """A value as JSON can hold it: times as ISO 8601, bytes as base64, numbers that JSON lacks as null."""
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [jsonable(item) for item in value]
+    if isinstance(value, bool) or value is None or isinstance(value, (int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return str(value)
+
+
+def clean(text: str) -> str:
+    """Text that can be shown: no control characters but tabs and line ends."""
+    return text.translate(_CONTROL)
+
+
+def shown(value: Any) -> str:
+    """One value of a table's cell."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, bytes):
+        return f"<{len(value):,} bytes>"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(shown(item) for item in value) or "(none)"
+    return clean(str(value))
+
+
+def moment(at: datetime) -> str:
+    """A time for people, in UTC and to the minute."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M}" if at.tzinfo else f"{at:%Y-%m-%d %H:%M}"
+
+
+def age(at: datetime | None) -> str:
+    """How long ago a time was, in its largest unit."""
+    if at is None:
+        return "–"
+    return f"{duration(datetime.now(UTC) - at)} ago"
+
+
+def duration(length: timedelta) -> str:
+    """A length of time in its largest unit."""
+    seconds = max(0.0, length.total_seconds())
+    for unit, name in ((86_400 * 365.25, "years"), (86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: `1 hit`, `3 hits`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def table(title: str, columns: Sequence[str | tuple[str, Justify]], rows: Iterable[Sequence[Any]]) -> Table:
+    """A table; cells are shown by `shown`, or as they are if they are rich texts."""
+    drawn = Table(title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        name, justify = (column, "left") if isinstance(column, str) else column
+        drawn.add_column(name, justify=justify, overflow="fold", header_style="dim")  # type: ignore[arg-type]
+    for row in rows:
+        drawn.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell)) for cell in row))
+    return drawn
+
+
+def facts(pairs: Iterable[tuple[str, Any]], *, title: str = "") -> Table:
+    """Names and values below each other."""
+    drawn = Table(title=title or None, title_justify="left", title_style="bold", box=None, show_header=False)
+    drawn.add_column(style="dim", no_wrap=True)
+    drawn.add_column(overflow="fold")
+    for name, value in pairs:
+        drawn.add_row(name, value if isinstance(value, Text) else Text(shown(value)))
+    return drawn
+
+
+def verdict(holds: bool | None, yes: str = "yes", no: str = "no") -> Text:
+    """A word that is green when all is well and red when not."""
+    if holds is None:
+        return Text("–")
+    return Text(yes, style="green") if holds else Text(no, style="bold red")

@@ -1,0 +1,166 @@
+"""The values that pass between a source and the pipeline: what is listed, fetched, declared, configured.
+
+Belongs here: plain frozen dataclasses and the protocol of a source. Standard library only.
+Does not belong here: reading a source (`sources/`), who may read a document (`transforms/permissions.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from rag_pipeline.errors import DocumentError
+
+
+@dataclass(frozen=True, slots=True)
+class SourceObject:
+    """One object as a source lists it; nothing of it has been read yet.
+
+    Attributes:
+        address: POSIX path below the source's location. Always storable as UTF-8: a byte of a file name
+            that is no UTF-8 stands as `%XX`.
+        uri: The configured location and the address, for people and citations.
+        size_bytes: Where the source tells it.
+        modified_at: UTC, where the source tells it.
+        stamp: Equal stamps mean that neither the object, nor its sidecar, nor a setting that decides how
+            it is read has changed.
+        problem: Why it must not be fetched, if it must not.
+        sidecar_address: Address of the sidecar that belongs to it.
+    """
+
+    address: str
+    uri: str
+    size_bytes: int | None
+    modified_at: datetime | None
+    stamp: str
+    problem: DocumentError | None = field(default=None, compare=False)
+    sidecar_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredMetadata:
+    """What a sidecar or front matter says about a document.
+
+    Attributes:
+        allowed_principals: None: nothing is said. Empty: nobody may read it.
+        modified_at: UTC.
+        language: ISO 639 code, lower case.
+        extra: Every other field, as text; nested values as JSON.
+        link_target: For a symbolic link, the address it leads to, whose readers bound its own.
+        link_target_principals: What the target's own sidecar or front matter says.
+    """
+
+    title: str | None = None
+    author: str | None = None
+    allowed_principals: tuple[str, ...] | None = None
+    modified_at: datetime | None = None
+    language: str | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+    link_target: str | None = None
+    link_target_principals: tuple[str, ...] | None = None
+
+    def to_json(self) -> str:
+        """Canonical JSON of what is said: equal metadata gives equal text, nothing said gives `{}`."""
+        values: dict[str, Any] = {
+            "title": self.title,
+            "author": self.author,
+            "allowed_principals": self.allowed_principals,
+            "modified_at": self.modified_at.isoformat() if self.modified_at else None,
+            "language": self.language,
+            "extra": self.extra or None,
+            "link_target": self.link_target,
+            "link_target_principals": self.link_target_principals,
+        }
+        said = {name: value for name, value in values.items() if value is not None}
+        return json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> DeclaredMetadata:
+        """The inverse of `to_json`."""
+        if text == "{}":
+            return _NOTHING_DECLARED
+        values = json.loads(text)
+        for name in ("allowed_principals", "link_target_principals"):
+            if name in values:
+                values[name] = tuple(values[name])
+        if "modified_at" in values:
+            values["modified_at"] = datetime.fromisoformat(values["modified_at"]).astimezone(UTC)
+        return cls(**values)
+
+
+# Most documents declare nothing, and this is asked for every document on every run.
+_NOTHING_DECLARED = DeclaredMetadata()
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedObject:
+    """The bytes of an object, unchanged, and what is declared about it."""
+
+    raw: bytes
+    declared: DeclaredMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionRule:
+    """Who may read the documents whose address matches a glob; nobody when the list is empty."""
+
+    pattern: str
+    allowed_principals: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """One source as configured.
+
+    Attributes:
+        location: Folder or URL to open; a folder is absolute or relative to the working directory.
+        uri_prefix: What a uri begins with, as written in the configuration, so that a checkout elsewhere
+            gives the same uris; None: the location.
+        include: Globs on the address; `*` and `**` do not match names with a leading dot.
+        exclude: Globs on the address, decided after `include`; these match leading dots too.
+        allowed_principals: Who may read what nothing more specific decides; empty is nobody.
+        permission_rules: The first whose pattern matches decides.
+        storage_options: For the fsspec filesystem.
+    """
+
+    name: str
+    location: str
+    kind: str = "files"
+    uri_prefix: str | None = None
+    include: tuple[str, ...] = ("**/*",)
+    exclude: tuple[str, ...] = ()
+    allowed_principals: tuple[str, ...] = ()
+    permission_rules: tuple[PermissionRule, ...] = ()
+    use_sidecars: bool = True
+    use_front_matter: bool = True
+    max_document_bytes: int = 100 * 2**20
+    storage_options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+class Source(Protocol):
+    """Where documents come from. `fetch` may be called from several threads."""
+
+    name: str
+
+    def list(self) -> Sequence[SourceObject]:
+        """Every object of the source, sorted by address.
+
+        Raises:
+            SourceUnavailable: It cannot be listed completely; then nothing is known about any object.
+        """
+        ...
+
+    def fetch(self, item: SourceObject) -> FetchedObject:
+        """The bytes of a listed object that has no `problem`.
+
+        Raises:
+            DocumentVanished: It is gone since it was listed.
+            DocumentUnreadable: Its bytes cannot be read, or do not stop changing.
+            DocumentTooLarge: It is over the source's limit.
+            LinkOutsideSource: It has become a link that leads out of the source.
+            InvalidMetadata: Its sidecar or front matter is malformed, so its permissions are unknown.
+        """
+        ...

@@ -1,0 +1,94 @@
+"""Table contracts: what a table promises, written as data.
+
+Belongs here: column types, keys, row rules, and checking a frame against them before it is written.
+Does not belong here: paths, writers, Dagster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from rag_pipeline.errors import ContractViolation
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its type, one sentence on it, and whether it may be null."""
+
+    dtype: pl.DataType
+    doc: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowRule:
+    """A true sentence about every row. `holds` is true for a good row; null counts as broken."""
+
+    code: str
+    holds: pl.Expr
+    doc: str
+
+
+@dataclass(frozen=True)
+class TableContract:
+    """What one table promises: its grain (`doc`), columns, key and row rules.
+
+    `layer` and `name` give its place in the lake; a change of columns raises `version`.
+    """
+
+    layer: str
+    name: str
+    doc: str
+    columns: Mapping[str, Column]
+    key: tuple[str, ...]
+    rules: tuple[RowRule, ...] = ()
+    version: int = 1
+
+    @property
+    def schema(self) -> pl.Schema:
+        return pl.Schema({name: column.dtype for name, column in self.columns.items()})
+
+    def empty(self) -> pl.DataFrame:
+        return pl.DataFrame(schema=self.schema)
+
+    def frame(self, rows: list[dict[str, object]]) -> pl.DataFrame:
+        """Rows as a frame of exactly this schema; a missing column is null."""
+        return pl.DataFrame(rows, schema=self.schema, orient="row")
+
+    def check(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return `frame` unchanged if it keeps every promise.
+
+        Raises:
+            ContractViolation: Naming the columns that differ, or the first broken rule with the number
+                of rows that break it. Nothing has been written.
+        """
+        if frame.schema != self.schema:
+            raise self._violation(_schema_difference(self.schema, frame.schema))
+        for name, column in self.columns.items():
+            if not column.nullable and frame[name].null_count():
+                raise self._violation(f"{frame[name].null_count()} rows have no {name}")
+        for rule in self.rules:
+            broken = frame.filter(~rule.holds.fill_null(False))
+            if broken.height:
+                sample = broken.select(self.key).head(3).rows()
+                raise self._violation(f"{broken.height} rows break {rule.code} ({rule.doc}); first: {sample}")
+        if frame.height != frame.select(self.key).n_unique():
+            raise self._violation(f"{', '.join(self.key)} is not unique in the rows to write")
+        return frame
+
+    def _violation(self, what: str) -> ContractViolation:
+        return ContractViolation(
+            f"{self.layer}/{self.name} v{self.version}: {what}. Nothing was written. This is a fault of the "
+            f"program or of a changed library, not of your documents; please report it.",
+            table=f"{self.layer}/{self.name}",
+        )
+
+
+def _schema_difference(want: pl.Schema, got: pl.Schema) -> str:
+    missing = [f"missing {name} ({dtype})" for name, dtype in want.items() if name not in got]
+    extra = [f"unknown {name}" for name in got if name not in want]
+    wrong = [f"{n} is {got[n]}, want {dtype}" for n, dtype in want.items() if n in got and got[n] != dtype]
+    return "; ".join([*missing, *extra, *wrong]) or f"columns out of order: {list(got)}"

@@ -1,0 +1,263 @@
+"""Every Delta table of the lake, declared once.
+
+Belongs here: columns with their meaning and units, keys, row rules. Column docs in Dagster, SQL views and the
+configuration reference come from here.
+Does not belong here: how tables are stored (`stores/`) or filled (`refresh/`).
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rag_pipeline.contracts.table import Column, RowRule, TableContract
+
+UTC_TIME = pl.Datetime("us", "UTC")
+PRINCIPALS = pl.List(pl.String())
+BLOCKS = pl.List(
+    pl.Struct(
+        {
+            "kind": pl.String(),
+            "start_char": pl.Int64(),
+            "end_char": pl.Int64(),
+            "level": pl.Int64(),
+            "label": pl.String(),
+            "page": pl.Int64(),
+            "line": pl.Int64(),
+        }
+    )
+)
+
+
+def _text(doc: str, *, nullable: bool = False) -> Column:
+    return Column(pl.String(), doc, nullable)
+
+
+def _count(doc: str, *, nullable: bool = False) -> Column:
+    return Column(pl.Int64(), doc, nullable)
+
+
+def _time(doc: str, *, nullable: bool = False) -> Column:
+    return Column(UTC_TIME, doc, nullable)
+
+
+BRONZE = TableContract(
+    layer="bronze",
+    name="source",
+    doc="One row per observed change of a source object, append-only; the last row of a document is its state.",
+    key=("document_id", "revision"),
+    columns={
+        "document_id": _text("Document the object is; survives edits and moves."),
+        "revision": _count("Number of this change of the document, from 0."),
+        "change": _text("added, modified, moved, metadata_changed or deleted."),
+        "address": _text("Where the object lies in its source."),
+        "uri": _text("The object's location for people: the source's location and the address."),
+        "raw": Column(pl.Binary(), "The bytes, on rows that brought new ones.", nullable=True),
+        "bytes_hash": _text("SHA-256 of the bytes; null when they could not be read.", nullable=True),
+        "bytes_batch": _count("Commit number of the row that holds these bytes.", nullable=True),
+        "batch": _count("Number of the commit that wrote this row, from 0."),
+        "media_type": _text("Media type by content when the bytes were read.", nullable=True),
+        "size_bytes": _count("Size of the object.", nullable=True),
+        "title": _text("Title from a sidecar.", nullable=True),
+        "author": _text("Author from a sidecar or front matter.", nullable=True),
+        "allowed_principals": Column(PRINCIPALS, "Who may read it; an empty list is nobody."),
+        "source_modified_at": _time("When the source says it was last modified.", nullable=True),
+        "declared": _text("What sidecar and front matter say, as JSON."),
+        "metadata_hash": _text("Digest of everything that travels with the text but is not embedded."),
+        "stamp": _text("What the source's listing said; equal stamps mean not changed."),
+        "problem_code": _text("Why the bytes could not be taken in.", nullable=True),
+        "problem_detail": _text("The same for a person.", nullable=True),
+        "observed_at": _time("When the change was seen."),
+        "run_id": _text("Run that saw it."),
+    },
+    rules=(
+        RowRule(
+            "bytes_or_problem",
+            (pl.col("change") == "deleted")
+            | (pl.col("bytes_hash").is_not_null() != pl.col("problem_code").is_not_null()),
+            "a live revision has bytes, or a problem that says why not",
+        ),
+        RowRule(
+            "bytes_are_somewhere",
+            pl.col("bytes_hash").is_null() | pl.col("bytes_batch").is_not_null(),
+            "bytes that are hashed are stored",
+        ),
+    ),
+)
+
+DOCUMENTS = TableContract(
+    layer="silver",
+    name="documents",
+    doc="One row per live document that was parsed.",
+    key=("document_id",),
+    columns={
+        "document_id": _text("Document; for a part of a larger object, derived from it and the part."),
+        "origin_id": _text("document_id in bronze of the object it came from."),
+        "part": _text("Which part of that object, empty when it is all of it."),
+        "source": _text("Source the object came from."),
+        "uri": _text("Location for people."),
+        "title": _text("From a sidecar, else from the content.", nullable=True),
+        "author": _text("From a sidecar or the content.", nullable=True),
+        "media_type": _text("Media type by content."),
+        "origin_media_type": _text("Media type of the object it came from."),
+        "language": _text("ISO 639-1 code.", nullable=True),
+        "text": _text("The document as clean text."),
+        "content_title": _text(
+            "Title that the content itself gives; part of what is embedded.", nullable=True
+        ),
+        "blocks": Column(BLOCKS, "Structure of the text: spans with kind, level, page and line."),
+        "text_chars": _count("Length of the text in code points."),
+        "metadata": _text("Further facts that the content gives, its author among them, as JSON."),
+        "declared": _text("What sidecar and front matter say, as JSON."),
+        "quality": _text("Named parts of the quality score, as JSON."),
+        "content_hash": _text("Digest of text, structure and content title: what the chunker sees."),
+        "allowed_principals": Column(PRINCIPALS, "Who may read it."),
+        "principals_key": _text("Digest of the principals as a set."),
+        "source_modified_at": _time("Last modified, as the source says.", nullable=True),
+        "origin_metadata_hash": _text("metadata_hash of the bronze row this row reflects."),
+        "metadata_hash": _text("Digest of everything on the row that is shown but not embedded."),
+        "input_key": _text("What was parsed: hash of the bytes and the address's suffix."),
+        "recipe_fingerprint": _text("How it was parsed: parser version and limits."),
+    },
+    rules=(
+        RowRule("no_text", pl.col("text_chars") > 0, "an empty document is in quarantine, not here"),
+        RowRule(
+            "text_chars_is_length",
+            pl.col("text").str.len_chars() == pl.col("text_chars"),
+            "length in code points",
+        ),
+    ),
+)
+
+QUARANTINE = TableContract(
+    layer="silver",
+    name="quarantine",
+    doc="One row per document that was refused, with the reason.",
+    key=("document_id",),
+    columns={
+        "document_id": _text("document_id in bronze."),
+        "source": _text("Source of the object."),
+        "uri": _text("Location for people."),
+        "stage": _text("Where it was refused: fetch, parse or chunk."),
+        "reason_code": _text("Stable code of the reason."),
+        "detail": _text("The reason for a person, with what to do."),
+        "media_type": _text("Media type by content, where it was read.", nullable=True),
+        "input_key": _text("What was tried: bytes hash and suffix; empty when nothing was read."),
+        "recipe_fingerprint": _text("How it was tried."),
+        "attempts": _count("How often the same input was tried with the same recipe."),
+        "first_seen_at": _time("When it was first refused."),
+        "last_seen_at": _time("When it was last refused."),
+        "next_attempt_at": _time("When it is tried again without a change; null: never.", nullable=True),
+        "allowed_principals": Column(PRINCIPALS, "Who may read the document."),
+    },
+)
+
+DUPLICATES = TableContract(
+    layer="silver",
+    name="duplicates",
+    doc="One row per document that is left out of the index because an equal one with equal permissions is in it.",
+    key=("document_id",),
+    columns={
+        "document_id": _text("The document left out."),
+        "duplicate_of": _text("The document that stands for it."),
+        "reason": _text("Why they count as the same, and why the other one stands."),
+        "similarity": Column(pl.Float64(), "1.0 for equal texts, else the Jaccard similarity of shingles."),
+    },
+)
+
+CHUNKS = TableContract(
+    layer="silver",
+    name="chunks",
+    doc="One row per chunk of each document that is indexed.",
+    key=("chunk_id",),
+    columns={
+        "chunk_id": _text("From document, text hash and ordinal among equal texts."),
+        "document_id": _text("Document it was cut from."),
+        "position": _count("Number of the chunk in its document, from 0."),
+        "section_path": Column(pl.List(pl.String()), "Headings from the root to its section."),
+        "header": _text("Context put before the text for embedding and full-text search."),
+        "text": _text("Exactly the document's text[start_char:end_char]."),
+        "start_char": _count("Span start, code points, inclusive."),
+        "end_char": _count("Span end, code points, exclusive."),
+        "token_count": _count("Tokens of header and text, without special tokens."),
+        "kind": _text("Kind of its first block."),
+        "page": _count("Page of its first character, from 1.", nullable=True),
+        "line": _count("Line in the original file, from 1.", nullable=True),
+        "is_hard_split": Column(pl.Boolean(), "It ends inside a unit that alone was over the limit."),
+        "text_hash": _text("SHA-256 of header and text: what is embedded."),
+        "chunk_hash": _text("Digest of everything on the row that is shown but not embedded."),
+        "content_hash": _text("content_hash of the document it was cut from."),
+        "chunker_fingerprint": _text("Chunker version, parameters and tokenizer."),
+    },
+    rules=(
+        RowRule(
+            "span_is_text",
+            pl.col("text").str.len_chars() == pl.col("end_char") - pl.col("start_char"),
+            "a span is as long as its text",
+        ),
+        RowRule("blank_chunk", pl.col("text").str.strip_chars() != "", "no chunk is only white space"),
+    ),
+)
+
+EMBEDDINGS = TableContract(
+    layer="gold",
+    name="embeddings",
+    doc="One row per text that was embedded in one embedding space; append-only.",
+    key=("text_hash",),
+    columns={
+        "text_hash": _text("SHA-256 of the text."),
+        "vector": Column(pl.List(pl.Float32()), "Its vector, unit length."),
+        "batch": _count("Number of the commit that wrote this row, from 0."),
+        "embedded_at": _time("When it was computed."),
+        "run_id": _text("Run that computed it."),
+    },
+)
+
+AUDITS = TableContract(
+    layer="gold",
+    name="audits",
+    doc="One row per audit of one version of an index table.",
+    key=("audit_id",),
+    columns={
+        "audit_id": _text("Digest of what was audited and when."),
+        "alias": _text("Embedding model's name in pipeline.yaml."),
+        "space_fingerprint": _text("Embedding space of the table."),
+        "table_name": _text("Index table."),
+        "table_version": _count("Version that was audited."),
+        "chunks_version": _count("Version of silver/chunks it was compared with."),
+        "documents_version": _count("Version of silver/documents it was compared with."),
+        "rows": _count("Rows in the table."),
+        "documents": _count("Distinct documents in the table."),
+        "ghosts": _count("Rows with no chunk in silver."),
+        "missing": _count("Chunks in silver with no row."),
+        "mismatched": _count("Rows whose text, metadata or permissions differ from silver's."),
+        "findings": _text("Every finding with a sample of ids, as JSON."),
+        "passed": Column(pl.Boolean(), "Nothing was found."),
+        "audited_at": _time("When."),
+        "run_id": _text("Run that audited."),
+    },
+)
+
+PUBLICATIONS = TableContract(
+    layer="gold",
+    name="publications",
+    doc="Append-only log of what readers were pointed to; the last row is the pointer.",
+    key=("sequence",),
+    columns={
+        "sequence": _count("Number of the publication, from 0; the highest is served."),
+        "action": _text("publish or rollback."),
+        "alias": _text("Embedding model's name in pipeline.yaml."),
+        "space_fingerprint": _text("Embedding space readers must query with."),
+        "space": _text("That embedding space in full, as JSON."),
+        "model_spec": _text("How the model is opened, as JSON; holds no secrets."),
+        "table_name": _text("Index table."),
+        "table_version": _count("Version of it that readers see."),
+        "rows": _count("Chunks in it."),
+        "documents": _count("Documents in it."),
+        "figures": _text("Audit and evaluation figures at publication, as JSON."),
+        "published_at": _time("When."),
+        "run_id": _text("Run that published."),
+        "note": _text("Why, where a person gave a reason."),
+    },
+)
+
+ALL = (BRONZE, DOCUMENTS, QUARANTINE, DUPLICATES, CHUNKS, EMBEDDINGS, AUDITS, PUBLICATIONS)

@@ -1,0 +1,32 @@
+"""Dagster: assets by layer, checks, jobs, schedules, sensors and the resource they share.
+
+Belongs here: everything that imports dagster. Assets are thin: open, call one refresh step, report.
+Does not belong here: any decision about data; that is in `transforms/` and `refresh/`.
+"""
+
+import dagster as dg
+
+from rag_pipeline.defs.assets import build_assets
+from rag_pipeline.defs.automation import build_jobs, build_schedules, build_sensors
+from rag_pipeline.defs.checks import build_checks
+from rag_pipeline.defs.resources import PipelineResource
+from rag_pipeline.settings import Pipeline
+
+__all__ = ["build_definitions"]
+
+
+def build_definitions(pipeline: Pipeline) -> dg.Definitions:
+    """All Dagster definitions of one pipeline.yaml.
+
+    Merge them into another project with `dg.Definitions.merge`. Nothing is opened here: no lake, no model.
+    """
+    jobs = build_jobs(pipeline)
+    return dg.Definitions(
+        assets=build_assets(pipeline),
+        asset_checks=build_checks(pipeline),
+        jobs=jobs,
+        schedules=build_schedules(pipeline, jobs),
+        sensors=build_sensors(pipeline, jobs),
+        resources={"pipeline": PipelineResource(config_path=str(pipeline.path))},
+        executor=dg.in_process_executor,
+    )

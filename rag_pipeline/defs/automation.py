@@ -1,0 +1,134 @@
+"""Jobs, schedules and the sensor that make the pipeline run by itself.
+
+Belongs here: when what is refreshed.
+Does not belong here: assets. Triggers are schedules and one level-triggered sensor, never edges that can be lost.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from rag_pipeline.defs.assets import (
+    DOCUMENTS_KEY,
+    INDEX_KEY,
+    MAINTENANCE_KEY,
+    PUBLICATION_KEY,
+    bronze_key,
+    model_partitions,
+)
+from rag_pipeline.defs.resources import PipelineResource
+from rag_pipeline.settings import Pipeline
+
+REFRESH_JOB = "refresh"
+NIGHTLY_JOB = "nightly"
+CATCH_UP_JOB = "catch_up"
+SENSOR_SECONDS = 120
+
+
+def build_jobs(pipeline: Pipeline) -> dict[str, dg.UnresolvedAssetJobDefinition]:
+    """Jobs by name; each refreshes its whole selection in a single run that carries a model's partition."""
+    served = model_partitions(pipeline)
+    everything = dg.AssetSelection.all()
+    derived = everything - dg.AssetSelection.groups("bronze")
+    jobs = {
+        REFRESH_JOB: dg.define_asset_job(
+            REFRESH_JOB,
+            selection=everything - dg.AssetSelection.assets(MAINTENANCE_KEY),
+            partitions_def=served,
+            description="Everything, from the sources to what readers see.",
+        ),
+        NIGHTLY_JOB: dg.define_asset_job(
+            NIGHTLY_JOB,
+            selection=everything,
+            partitions_def=served,
+            description="Everything, and maintenance afterwards.",
+        ),
+        CATCH_UP_JOB: dg.define_asset_job(
+            CATCH_UP_JOB,
+            selection=derived - dg.AssetSelection.assets(MAINTENANCE_KEY),
+            partitions_def=served,
+            description="Silver to publication, without polling the sources.",
+        ),
+    }
+    for name, source in pipeline.settings.sources.items():
+        if source.schedule is not None:
+            jobs[f"refresh_{name}"] = dg.define_asset_job(
+                f"refresh_{name}",
+                selection=dg.AssetSelection.assets(bronze_key(name)) | (derived - dg.AssetSelection.assets(MAINTENANCE_KEY)),
+                partitions_def=served,
+                description=f"Source {name}, and everything made from it.",
+            )
+    return jobs
+
+
+def build_schedules(
+    pipeline: Pipeline, jobs: dict[str, dg.UnresolvedAssetJobDefinition]
+) -> Sequence[dg.ScheduleDefinition]:
+    """Hourly, nightly, and one for each source that has its own."""
+    settings = pipeline.settings
+    schedules = [
+        _schedule("hourly", jobs[REFRESH_JOB], settings.hourly_schedule, settings.serve),
+        _schedule("nightly", jobs[NIGHTLY_JOB], settings.nightly_schedule, settings.serve),
+    ]
+    for name, source in settings.sources.items():
+        if source.schedule is not None:
+            schedules.append(
+                _schedule(f"refresh_{name}", jobs[f"refresh_{name}"], source.schedule, settings.serve)
+            )
+    return schedules
+
+
+def _schedule(
+    name: str, job: dg.UnresolvedAssetJobDefinition, cron: str, served: str
+) -> dg.ScheduleDefinition:
+    @dg.schedule(job=job, cron_schedule=cron, name=f"{name}_schedule", execution_timezone="UTC")
+    def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        # A run key of the UTC time: one of the local hour would meet itself when clocks go back.
+        return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), partition_key=served)
+
+    return schedule
+
+
+def build_sensors(
+    pipeline: Pipeline, jobs: dict[str, dg.UnresolvedAssetJobDefinition]
+) -> Sequence[dg.SensorDefinition]:
+    """The sensor that asks for what should be current and is not."""
+    served = pipeline.settings.serve
+
+    @dg.sensor(
+        job=jobs[CATCH_UP_JOB],
+        name="published_is_behind_bronze",
+        minimum_interval_seconds=SENSOR_SECONDS,
+        description="Requests silver to publication when bronze holds something that readers do not see yet: a source "
+        "that failed must not hold up the others, and a run that was killed is made up for.",
+    )
+    def behind(
+        context: dg.SensorEvaluationContext, pipeline: PipelineResource
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        from rag_pipeline.refresh.status import bronze_versions, is_behind
+
+        active = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
+        if context.instance.get_runs_count(dg.RunsFilter(statuses=active)):
+            yield dg.SkipReason("a run is under way; it may be what is missing")
+            return
+        if not is_behind(pipeline.workspace):
+            yield dg.SkipReason("readers see everything that bronze holds")
+            return
+        # The key names the state, with the failed attempts at it, so that a failed catch-up is asked for again.
+        state = bronze_versions(pipeline.workspace)
+        failed = context.instance.get_runs_count(
+            dg.RunsFilter(tags={"rag/bronze": state}, statuses=[dg.DagsterRunStatus.FAILURE])
+        )
+        if failed >= 3:
+            yield dg.SkipReason(f"three runs on this state failed; look at them, then run {CATCH_UP_JOB} by hand")
+            return
+        yield dg.RunRequest(run_key=f"{state}-{failed}", partition_key=served, tags={"rag/bronze": state})
+
+    return [behind]
+
+
+def published_selection(failed_sources: Sequence[str], pipeline: Pipeline) -> list[dg.AssetKey]:
+    """Assets of the refresh job, less the sources that could not be read."""
+    sources = [bronze_key(name) for name in pipeline.settings.sources if name not in failed_sources]
+    rest = [["silver", "quarantine"], ["silver", "duplicates"], ["silver", "chunks"], ["gold", "embeddings"]]
+    return [*sources, DOCUMENTS_KEY, *(dg.AssetKey(path) for path in rest), INDEX_KEY, PUBLICATION_KEY]

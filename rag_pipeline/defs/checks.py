@@ -1,0 +1,296 @@
+"""Asset checks: one true sentence each, held against the stored tables.
+
+Belongs here: wrapping comparisons of `refresh/verify.py` as checks, thresholds, what blocks.
+Does not belong here: the comparisons.
+
+A check blocks only if a reader would get wrong answers; it then stops the rest of its own run. What readers see is
+guarded again by publication, which reads the audit itself.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from rag_pipeline.contracts.tables import DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.defs.assets import (
+    CHUNKS_KEY,
+    DOCUMENTS_KEY,
+    DUPLICATES_KEY,
+    EMBEDDINGS_KEY,
+    INDEX_KEY,
+    MAINTENANCE_KEY,
+    PUBLICATION_KEY,
+    QUARANTINE_KEY,
+    bronze_key,
+    model_partitions,
+)
+from rag_pipeline.defs.resources import PipelineResource
+from rag_pipeline.settings import Pipeline
+
+WARN = dg.AssetCheckSeverity.WARN
+ERROR = dg.AssetCheckSeverity.ERROR
+LARGEST_PROBLEM_SHARE = 0.1
+LARGEST_QUARANTINE_SHARE = 0.2
+
+
+def build_checks(pipeline: Pipeline) -> list[dg.AssetChecksDefinition]:
+    """All checks of a pipeline."""
+    checks: list[dg.AssetChecksDefinition] = []
+    for name in pipeline.settings.sources:
+        checks += [_source_has_documents(name), _objects_are_readable(name), _content_is_young(pipeline, name)]
+    return [
+        *checks,
+        _objects_are_accounted_for(),
+        _quarantine_is_small(),
+        _duplicates_have_a_document(),
+        _documents_are_cut(),
+        _chunks_have_vectors(pipeline),
+        _audit_passed(pipeline),
+        _pointer_resolves(),
+        _published_version_is_kept(),
+    ]
+
+
+def _result(
+    found: Sequence[Any], *, severity: dg.AssetCheckSeverity = ERROR, next_step: str = "rag-pipeline verify"
+) -> dg.AssetCheckResult:
+    """A result from findings: exact counts and a sample of each."""
+    metadata: dict[str, Any] = {"rag/finding_count": sum(f.count for f in found)}
+    if found:
+        lines = ["| finding | count | first ids |", "|---|---|---|"]
+        lines += [f"| {f.code} | {f.count} | {', '.join(f.sample)} |" for f in found]
+        metadata |= {"rag/findings": dg.MetadataValue.md("\n".join(lines)), "rag/next_step": next_step}
+    description = "; ".join(f"{f.code}: {f.count}" for f in found)
+    return dg.AssetCheckResult(
+        passed=not found, severity=severity, metadata=metadata, description=description or None
+    )
+
+
+def _source_has_documents(name: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=bronze_key(name),
+        name="source_has_documents",
+        description="The source holds at least one document; none at all is a wrong location or pattern.",
+    )
+    def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
+        state = pipeline.workspace.lake.bronze_state(name)
+        live = state.filter(pl.col("change") != "deleted").height
+        return dg.AssetCheckResult(
+            passed=live > 0, severity=WARN, metadata={"rag/live_count": live, "rag/next_step": "check location"}
+        )
+
+    return check
+
+
+def _objects_are_readable(name: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=bronze_key(name),
+        name="objects_are_readable",
+        description=f"At most {LARGEST_PROBLEM_SHARE:.0%} of the source's objects cannot be read.",
+    )
+    def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
+        live = pipeline.workspace.lake.bronze_state(name).filter(pl.col("change") != "deleted")
+        broken = live.filter(pl.col("problem_code").is_not_null())
+        share = broken.height / max(1, live.height)
+        return dg.AssetCheckResult(
+            passed=share <= LARGEST_PROBLEM_SHARE,
+            severity=WARN,
+            metadata={
+                "rag/problem_count": broken.height,
+                "rag/problem_share": share,
+                "rag/problem_sample": ", ".join(broken["address"].head(5)),
+                "rag/next_step": "rag-pipeline quarantine list",
+            },
+        )
+
+    return check
+
+
+def _content_is_young(pipeline: Pipeline, name: str) -> dg.AssetChecksDefinition:
+    limit = pipeline.settings.sources[name].content_stale_after
+
+    @dg.asset_check(
+        asset=bronze_key(name),
+        name="content_is_fresh",
+        description="The newest content of the source is not older than its content_stale_after; how long ago it was "
+        "polled is the freshness policy's business.",
+    )
+    def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
+        live = pipeline.workspace.lake.bronze_state(name).filter(pl.col("change") != "deleted")
+        newest = live["source_modified_at"].max()
+        age = datetime.now(UTC) - newest if isinstance(newest, datetime) else timedelta(0)
+        return dg.AssetCheckResult(
+            passed=limit is None or age <= limit,
+            severity=WARN,
+            metadata={"rag/content_age_hours": age.total_seconds() / 3600},
+        )
+
+    return check
+
+
+def _objects_are_accounted_for() -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=DOCUMENTS_KEY,
+        name="every_object_is_a_document_or_quarantined",
+        blocking=True,
+        description="Each object that a source lists is a document, as it is now and with the permissions it has now, "
+        "or is in quarantine with a reason; nothing else is here.",
+    )
+    def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
+        from rag_pipeline.refresh.verify import document_findings
+
+        return _result(document_findings(pipeline.workspace))
+
+    return check
+
+
+def _quarantine_is_small() -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=QUARANTINE_KEY,
+        name="quarantine_is_small",
+        description=f"At most {LARGEST_QUARANTINE_SHARE:.0%} of all documents were refused.",
+    )
+    def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
+        from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH
+
+        lake = pipeline.workspace.lake
+        refused = lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id"]).height
+        taken = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id"]).height
+        share = refused / max(1, refused + taken)
+        return dg.AssetCheckResult(
+            passed=share <= LARGEST_QUARANTINE_SHARE,
+            severity=WARN,
+            metadata={
+                "rag/quarantined_count": refused,
+                "rag/quarantined_share": share,
+                "rag/next_step": "rag-pipeline quarantine list",
+            },
+        )
+
+    return check
+
+
+def _duplicates_have_a_document() -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=DUPLICATES_KEY,
+        name="every_duplicate_names_a_document",
+        blocking=True,
+        description="The document that stands for a duplicate is there, with the same text and permissions.",
+    )
+    def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
+        from rag_pipeline.stores.lake import DOCUMENTS_PATH, DUPLICATES_PATH
+        from rag_pipeline.transforms.verify import finding
+
+        lake = pipeline.workspace.lake
+        duplicates = lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id", "duplicate_of"])
+        documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "principals_key"])
+        standing = duplicates.join(documents, on="document_id").join(
+            documents, left_on=["duplicate_of", "principals_key"], right_on=["document_id", "principals_key"], how="semi"
+        )
+        lost = duplicates.join(standing, on="document_id", how="anti")["document_id"]
+        return _result(finding("duplicate_of_nothing", "missing", lost))
+
+    return check
+
+
+def _documents_are_cut() -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=CHUNKS_KEY,
+        name="every_document_has_its_chunks",
+        blocking=True,
+        description="Each document that is no duplicate has chunks of its present text, and nothing else has.",
+    )
+    def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
+        from rag_pipeline.refresh.verify import chunk_findings
+
+        return _result(chunk_findings(pipeline.workspace))
+
+    return check
+
+
+def _chunks_have_vectors(pipeline: Pipeline) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=EMBEDDINGS_KEY,
+        name="every_text_has_one_vector",
+        blocking=True,
+        partitions_def=model_partitions(pipeline),
+        description="Each text of silver/chunks has exactly one vector in the model's embedding space.",
+    )
+    def check(context: dg.AssetCheckExecutionContext, pipeline: PipelineResource) -> dg.AssetCheckResult:
+        from rag_pipeline.refresh.verify import vector_findings
+
+        return _result(vector_findings(pipeline.workspace, context.partition_key))
+
+    return check
+
+
+def _audit_passed(pipeline: Pipeline) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=INDEX_KEY,
+        name="audit_passed",
+        blocking=True,
+        partitions_def=model_partitions(pipeline),
+        description="The newest version of the index equals silver: no ghosts, none missing, text, metadata and "
+        "permissions the same, vectors sound, every row reached by every index.",
+    )
+    def check(context: dg.AssetCheckExecutionContext, pipeline: PipelineResource) -> dg.AssetCheckResult:
+        workspace = pipeline.workspace
+        audit = workspace.lake.last_audit(workspace.space(context.partition_key).fingerprint)
+        if audit is None:
+            return dg.AssetCheckResult(passed=False, description="there is no audit yet")
+        names = ("rows", "ghosts", "missing", "mismatched", "table_version")
+        return dg.AssetCheckResult(
+            passed=bool(audit["passed"]),
+            metadata={
+                **{f"rag/{name}": int(str(audit[name])) for name in names},
+                "rag/findings": dg.MetadataValue.json(str(audit["findings"])),
+                "rag/next_step": "rag-pipeline verify",
+            },
+        )
+
+    return check
+
+
+def _pointer_resolves() -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=PUBLICATION_KEY,
+        name="pointer_resolves",
+        description="The table version that readers are pointed to opens and holds as many rows as were published.",
+    )
+    def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
+        return _published(pipeline)
+
+    return check
+
+
+def _published_version_is_kept() -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=MAINTENANCE_KEY,
+        name="published_version_is_kept",
+        description="After maintenance the version that readers are pointed to still opens and is whole.",
+    )
+    def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
+        return _published(pipeline)
+
+    return check
+
+
+def _published(pipeline: PipelineResource) -> dg.AssetCheckResult:
+    from rag_pipeline.errors import StoreError
+
+    workspace = pipeline.workspace
+    last = workspace.lake.last_publication()
+    if last is None:
+        return dg.AssetCheckResult(passed=False, description="nothing has been published yet")
+    version = int(str(last["table_version"]))
+    try:
+        table = workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]), version=version)
+    except StoreError as error:
+        return dg.AssetCheckResult(passed=False, description=error.message)
+    rows = table.count()
+    return dg.AssetCheckResult(
+        passed=rows == last["rows"], metadata={"rag/rows": rows, "rag/table_version": version}
+    )

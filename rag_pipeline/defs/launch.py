@@ -1,0 +1,223 @@
+"""One refresh through Dagster in this process: what `rag-pipeline run` does.
+
+Belongs here: running the job that the UI and the schedules run, and summing up its events.
+Does not belong here: showing the summary (`cli/`).
+"""
+
+import os
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from rag_pipeline.defs import build_definitions
+from rag_pipeline.defs.assets import (
+    CHUNKS_KEY,
+    DOCUMENTS_KEY,
+    DUPLICATES_KEY,
+    EMBEDDINGS_KEY,
+    INDEX_KEY,
+    PUBLICATION_KEY,
+    QUARANTINE_KEY,
+    bronze_key,
+)
+from rag_pipeline.defs.automation import REFRESH_JOB, published_selection
+from rag_pipeline.refresh.progress import CURRENT, Progress
+from rag_pipeline.settings import Pipeline
+
+DAGSTER_YAML = """\
+telemetry: {enabled: false}
+nux: {enabled: false}
+concurrency:
+  pools: {default_limit: 1, granularity: op}
+  runs:
+    max_concurrent_runs: 3
+    tag_concurrency_limits:
+      - {key: dagster/backfill, limit: 1}
+run_monitoring: {enabled: true, start_timeout_seconds: 180}
+run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
+retention:
+  schedule: {purge_after_days: 30}
+  sensor: {purge_after_days: {skipped: 3, failure: 30, success: -1}}
+"""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What one refresh did, summed over its Dagster runs."""
+
+    success: bool
+    documents: int
+    chunks: int
+    quarantined: int
+    duplicates: int
+    embeddings_computed: int
+    commits: int
+    seconds: float
+    published: dict[str, Any] | None
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    checks_passed: int = 0
+    checks_failed: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    run_ids: list[str] = field(default_factory=list)
+
+
+def dagster_home(pipeline: Pipeline) -> Path:
+    """Where runs are recorded: DAGSTER_HOME, else `.dagster` beside pipeline.yaml, made ready for use."""
+    home = Path(os.environ.get("DAGSTER_HOME") or pipeline.folder / ".dagster")
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        partial = home / f".dagster.yaml.{uuid.uuid4().hex}"
+        partial.write_text(DAGSTER_YAML, "utf-8")
+        partial.replace(settings)
+    return home
+
+
+def launch_refresh(
+    pipeline: Pipeline,
+    *,
+    allow_mass_deletion: Sequence[str] = (),
+    alias: str | None = None,
+    progress: Progress | None = None,
+) -> RunSummary:
+    """Refresh everything and publish, in one Dagster run in this process.
+
+    A source that cannot be read fails its own asset. The rest is then refreshed in a second run without it, so that
+    one broken source holds up neither the others nor their permissions.
+
+    Args:
+        allow_mass_deletion: Sources whose brake is released for this run.
+        alias: Embedding model; the one that pipeline.yaml serves if none is named.
+    """
+    started = time.monotonic()
+    token = CURRENT.set(progress) if progress is not None else None
+    try:
+        with dg.DagsterInstance.from_config(str(dagster_home(pipeline))) as instance:
+            runs = _runs(pipeline, instance, list(allow_mass_deletion), alias or pipeline.settings.serve)
+    finally:
+        if token is not None:
+            CURRENT.reset(token)
+    return _summary(pipeline, runs, time.monotonic() - started)
+
+
+def _runs(
+    pipeline: Pipeline, instance: dg.DagsterInstance, allowed: list[str], alias: str
+) -> list[dg.ExecuteInProcessResult]:
+    job = build_definitions(pipeline).resolve_job_def(REFRESH_JOB)
+    config = {"ops": {f"bronze_{name}": {"config": {"allow_mass_deletion": True}} for name in allowed}}
+    if alias != pipeline.settings.serve:
+        config["ops"]["gold_publication"] = {"config": {"alias": alias}}  # type: ignore[dict-item]
+
+    def execute(selection: list[dg.AssetKey] | None) -> dg.ExecuteInProcessResult:
+        return job.execute_in_process(
+            instance=instance,
+            partition_key=alias,
+            run_config=config,
+            asset_selection=selection,
+            raise_on_error=False,
+            tags={"rag/launched_by": "rag-pipeline run"},
+        )
+
+    runs = [execute(None)]
+    failed = [name for name in pipeline.settings.sources if _failed(runs[0], f"bronze_{name}")]
+    if failed and len(failed) < len(pipeline.settings.sources):
+        for name in failed:
+            config["ops"].pop(f"bronze_{name}", None)
+        runs.append(execute(published_selection(failed, pipeline)))
+    return runs
+
+
+def _failed(run: dg.ExecuteInProcessResult, step: str) -> bool:
+    return any(event.is_step_failure and event.step_key == step for event in run.all_events)
+
+
+def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds: float) -> RunSummary:
+    facts: dict[str, dict[str, Any]] = {}
+    checks: dict[tuple[str, str, str], dg.AssetCheckEvaluation] = {}
+    errors: dict[str, dict[str, Any]] = {}
+    commits = 0
+    for run in runs:
+        for event in run.all_events:
+            if event.is_step_materialization:
+                found = event.step_materialization_data.materialization
+                values = {key: value.value for key, value in found.metadata.items()}
+                facts[found.asset_key.to_user_string()] = values
+                commits += int(values.get("rag/commits", 0))
+            elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+                data: Any = event.event_specific_data
+                checks[(data.asset_key.to_user_string(), data.check_name, "")] = data
+            elif event.is_step_failure:
+                error = _error(event)
+                # Stopping after a failed check is reported as that check, not as an error of its own.
+                if error is not None:
+                    errors[error["step"]] = error
+    failed = [c for c in checks.values() if not c.passed]
+
+    def fact(key: dg.AssetKey, name: str) -> Any:
+        return facts.get(key.to_user_string(), {}).get(name)
+
+    published = facts.get(PUBLICATION_KEY.to_user_string())
+    return RunSummary(
+        success=not errors and not any(c.severity == dg.AssetCheckSeverity.ERROR for c in failed),
+        documents=int(fact(DOCUMENTS_KEY, "dagster/row_count") or 0),
+        chunks=int(fact(CHUNKS_KEY, "dagster/row_count") or 0),
+        quarantined=int(fact(QUARANTINE_KEY, "dagster/row_count") or 0),
+        duplicates=int(fact(DUPLICATES_KEY, "dagster/row_count") or 0),
+        embeddings_computed=int(fact(EMBEDDINGS_KEY, "rag/embeddings_computed") or 0),
+        commits=commits,
+        seconds=round(seconds, 3),
+        published=_published(published, fact(INDEX_KEY, "rag/rows")),
+        sources=[_source(name, facts[key]) for name, key in _bronze_keys(pipeline) if key in facts],
+        checks_passed=sum(c.passed for c in checks.values()),
+        checks_failed=[_check(c) for c in failed],
+        errors=list(errors.values()),
+        run_ids=[run.run_id for run in runs],
+    )
+
+
+def _bronze_keys(pipeline: Pipeline) -> Iterable[tuple[str, str]]:
+    return ((name, bronze_key(name).to_user_string()) for name in pipeline.settings.sources)
+
+
+def _published(values: dict[str, Any] | None, rows: int | None) -> dict[str, Any] | None:
+    if values is None:
+        return None
+    names = ("alias", "space_fingerprint", "table_name", "table_version", "rows", "documents", "moved")
+    return {name: values[f"rag/{name}"] for name in names}
+
+
+def _source(name: str, values: dict[str, Any]) -> dict[str, Any]:
+    names = ("live", "added", "modified", "moved", "metadata_changed", "deleted", "problems", "commits")
+    return {"source": name, **{key: values[f"rag/{key}"] for key in names}}
+
+
+def _check(check: Any) -> dict[str, Any]:
+    return {
+        "asset": check.asset_key.to_user_string(),
+        "check": check.check_name,
+        "severity": check.severity.value,
+        "description": check.description or "",
+    }
+
+
+def _error(event: dg.DagsterEvent) -> dict[str, Any] | None:
+    data = event.step_failure_data
+    failure = data.user_failure_data
+    if failure is not None:
+        facts = {key: value.value for key, value in (failure.metadata or {}).items()}
+        if "rag/error_code" in facts:
+            return {
+                "step": event.step_key,
+                "code": facts["rag/error_code"],
+                "message": failure.description,
+                "exit_code": facts["rag/exit_code"],
+            }
+    shown = data.error.to_string() if data.error is not None else ""
+    if data.error is not None and data.error.cls_name == "DagsterAssetCheckFailedError":
+        return None
+    return {"step": event.step_key, "code": "unexpected", "message": shown, "exit_code": 3}

@@ -1,0 +1,56 @@
+"""The one resource: a pipeline's workspace, opened once per run.
+
+Belongs here: turning Dagster's run into a `Workspace`, and our errors into Dagster's failures.
+Does not belong here: what a workspace does.
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from rag_pipeline.errors import RagPipelineError
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.settings import load_pipeline
+
+
+class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Opens the pipeline of a pipeline.yaml.
+
+    Attributes:
+        config_path: The file. It is read when a run starts, so an edit needs no restart to count.
+    """
+
+    config_path: str
+    _workspace: Workspace | None = PrivateAttr(default=None)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["PipelineResource", None, None]:
+        run_id = context.run.run_id if context.run is not None else "direct"
+        self._workspace = Workspace(load_pipeline(self.config_path), run_id=run_id)
+        try:
+            yield self
+        finally:
+            self._workspace.close()
+            self._workspace = None
+
+    @property
+    def workspace(self) -> Workspace:
+        if self._workspace is None:
+            self._workspace = Workspace(load_pipeline(self.config_path), run_id="direct")
+        return self._workspace
+
+
+@contextmanager
+def as_dagster_failure() -> Iterator[None]:
+    """Turn our errors into Dagster failures that are retried only when trying again can help."""
+    try:
+        yield
+    except RagPipelineError as error:
+        facts = {f"rag/{name}": str(value) for name, value in error.facts.items()}
+        raise dg.Failure(
+            description=error.message,
+            metadata={"rag/error_code": error.code, "rag/exit_code": error.exit_code, **facts},
+            allow_retries=error.retryable,
+        ) from error

@@ -1,0 +1,133 @@
+"""Where the tokens of a text lie, as the embedding model's own tokenizer sees them.
+
+Belongs here: opening a tokenizer with its stored truncation and padding off, and counters built on it.
+Does not belong here: deciding where to cut (`transforms/chunk`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.errors import SettingsError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_WORDS = re.compile(r"\w+|[^\w\s]")
+
+
+class TokenCounter(Protocol):
+    """Counts for the chunker. Picklable and small: a worker process opens the tokenizer again.
+
+    Attributes:
+        fingerprint: Equal fingerprints cut equal tokens under an equal limit.
+        max_tokens: What a text may hold: the model's limit less special tokens and the document prompt.
+    """
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """Spans in code points, in order, without special tokens and without truncation."""
+        ...
+
+    def token_spans_batch(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """`token_spans` of each text."""
+        ...
+
+
+def open_tokenizer(file: Path, lower_case: bool) -> Tokenizer:
+    """A tokenizer that neither cuts nor pads, whatever its file says."""
+    from tokenizers import Tokenizer
+    from tokenizers.normalizers import Lowercase
+    from tokenizers.normalizers import Sequence as NormalizerSequence
+
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    if lower_case:
+        # Lower-casing inside the tokenizer keeps spans in the original text exact.
+        rest = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
+        tokenizer.normalizer = NormalizerSequence([Lowercase(), *rest])
+    return tokenizer
+
+
+class HuggingFaceTokenCounter:
+    """Counts with a `tokenizer.json`; opened on first use in each process.
+
+    Args:
+        file: The tokenizer.
+        tokenizer_hash: Of that file, as in the embedding space.
+        limit_tokens: The model's limit, special tokens included.
+        document_prompt: Put before every text, so it takes part of the limit.
+    """
+
+    def __init__(
+        self, file: Path, tokenizer_hash: str, limit_tokens: int, document_prompt: str = "", lower_case: bool = False
+    ) -> None:
+        self._file = file
+        self._lower_case = lower_case
+        self._opened: Tokenizer | None = None
+        reserved = self._tokenizer.num_special_tokens_to_add(False) + len(self.token_spans(document_prompt))
+        self.max_tokens = _usable(limit_tokens, reserved)
+        self.fingerprint = fingerprint("tokens", tokenizer_hash, str(self.max_tokens))
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """See `TokenCounter`."""
+        spans: list[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return spans
+
+    def token_spans_batch(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """See `TokenCounter`."""
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [encoding.offsets for encoding in encodings]
+
+    @property
+    def _tokenizer(self) -> Tokenizer:
+        if self._opened is None:
+            self._opened = open_tokenizer(self._file, self._lower_case)
+        return self._opened
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_opened": None}
+
+
+class WordTokenCounter:
+    """Counts words and punctuation marks, for models without a tokenizer of their own.
+
+    For an endpoint this is an estimate: most tokenizers cut rare words further. Leave room in `max_tokens`,
+    or name a folder with the model's `tokenizer.json` to count exactly.
+    """
+
+    def __init__(self, tokenizer_hash: str, limit_tokens: int, document_prompt: str = "") -> None:
+        self.max_tokens = _usable(limit_tokens, len(self.token_spans(document_prompt)))
+        self.fingerprint = fingerprint("tokens", tokenizer_hash, str(self.max_tokens))
+
+    def token_spans(self, text: str) -> list[tuple[int, int]]:
+        """See `TokenCounter`."""
+        return [match.span() for match in _WORDS.finditer(text)]
+
+    def token_spans_batch(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        """See `TokenCounter`."""
+        return [self.token_spans(text) for text in texts]
+
+
+def words_of(text: str) -> list[str]:
+    """The words that `WordTokenCounter` counts, lower-cased."""
+    return _WORDS.findall(text.lower())
+
+
+def _usable(limit_tokens: int, reserved_tokens: int) -> int:
+    if limit_tokens <= reserved_tokens:
+        raise SettingsError(
+            f"`max_tokens: {limit_tokens}` leaves no room for text: special tokens and the document prompt alone "
+            f"take {reserved_tokens}"
+        )
+    return limit_tokens - reserved_tokens

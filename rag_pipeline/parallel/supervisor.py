@@ -1,0 +1,140 @@
+"""One seat of the pool: a worker process, its replacements, and who is guilty when one dies.
+
+Belongs here: retries and their end. Whatever an item does, every item of a group gets an outcome.
+Does not belong here: pipes (`process.py`), order and look-ahead (`pool.py`).
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rag_pipeline.errors import ContractViolation, DocumentError
+from rag_pipeline.parallel.frames import Outcome
+from rag_pipeline.parallel.limits import WorkerLimits
+from rag_pipeline.parallel.process import WorkerDied, WorkerProcess
+from rag_pipeline.parallel.verdicts import Death, unexpected, verdict
+
+_START_ATTEMPTS = 3
+
+IndexedItem = tuple[int, Any]
+Deliver = Callable[[list[tuple[int, Any | DocumentError]]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PickledFunction:
+    """A function on its way to the workers; `id` tells it apart from others of the same pool."""
+
+    id: int
+    pickled: bytes
+
+
+class Closing(Exception):
+    """The pool is being closed while a seat would start another worker."""
+
+
+class Supervisor:
+    """Keeps one worker running. Used by one thread; `kill` may come from any.
+
+    A worker that dies takes down the whole group it was given, and nobody knows which item did it. So
+    each unanswered item is run again alone. An item is guilty when its worker died at least twice, the
+    last time with this item alone, and either by the clock or in a process that had served nothing else.
+    """
+
+    def __init__(self, limits: WorkerLimits, initializer: str | None) -> None:
+        self._limits = limits
+        self._initializer = initializer
+        self._worker: WorkerProcess | None = None
+        self._is_closing = False
+
+    def run(self, function: PickledFunction, items: list[IndexedItem], deliver: Deliver) -> None:
+        """Give every item an outcome.
+
+        Raises:
+            ContractViolation: Workers cannot start, or the function cannot be loaded in one.
+            Closing: `kill` was called.
+        """
+        failures: Counter[int] = Counter()
+        groups = deque([items])
+        while groups:
+            group = groups.popleft()
+            unanswered, death, was_fresh = self._attempt(function, group, deliver)
+            if death is None:
+                continue
+            failures.update(index for index, _ in unanswered)
+            if len(group) > 1:
+                groups.extendleft([item] for item in reversed(unanswered))
+                continue
+            index = group[0][0]
+            if failures[index] >= 2 and (was_fresh or death.is_timeout):
+                deliver([(index, verdict(death, self._limits))])
+            else:
+                groups.appendleft(group)
+
+    def kill(self) -> None:
+        """Stop the worker under way, and start no other."""
+        self._is_closing = True
+        worker = self._worker
+        if worker is not None:
+            worker.kill()
+
+    def close(self) -> None:
+        """End the worker. Called by the thread that runs it."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def _attempt(
+        self, function: PickledFunction, group: list[IndexedItem], deliver: Deliver
+    ) -> tuple[list[IndexedItem], Death | None, bool]:
+        worker = self._ready_worker(function)
+        was_fresh = worker.is_fresh
+        answered: set[int] = set()
+
+        def hand_on(outcomes: list[Outcome]) -> None:
+            answered.update(position for position, _, _ in outcomes)
+            deliver([(group[position][0], _value(status, raw)) for position, status, raw in outcomes])
+
+        try:
+            worker.run([item for _, item in group], hand_on)
+        except WorkerDied as error:
+            self.close()
+            if self._is_closing:
+                raise Closing from None
+            unanswered = [item for position, item in enumerate(group) if position not in answered]
+            # A worker may die after its last answer; then there is nobody to blame.
+            return unanswered, error.death if unanswered else None, was_fresh
+        if worker.is_spent:
+            self.close()
+        return [], None, was_fresh
+
+    def _ready_worker(self, function: PickledFunction) -> WorkerProcess:
+        for _ in range(_START_ATTEMPTS):
+            try:
+                if self._worker is None:
+                    self._worker = WorkerProcess(self._limits, self._initializer)
+                    # `kill` may have looked just before there was a worker to see.
+                    if self._is_closing:
+                        raise Closing
+                    self._worker.settle()
+                if self._worker.function_id != function.id:
+                    self._worker.load(function.id, function.pickled)
+                return self._worker
+            except WorkerDied as error:
+                log = self._worker.startup_log() if self._worker is not None else ""
+                death = error.death
+                self.close()
+                if self._is_closing:
+                    raise Closing from None
+        raise ContractViolation(
+            f"A worker process could not be started {_START_ATTEMPTS} times ({death.kind}, exit code "
+            f"{death.exit_code}). Its memory limit may be too low. {log}".strip(),
+            exit_code=death.exit_code,
+        )
+
+
+def _value(status: str, raw: bytes) -> Any | DocumentError:
+    return pickle.loads(raw) if status == "value" else unexpected(raw.decode())

@@ -1,0 +1,274 @@
+"""Bring the bronze table of one source up to date with the source.
+
+Belongs here: the order of listing, fetching, braking and committing.
+Does not belong here: what a difference means (`transforms/listing.py`) or how a source is read (`sources/`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from rag_pipeline.contracts.ids import bytes_hash, digest
+from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, SourceObject, SourceSpec
+from rag_pipeline.contracts.tables import BRONZE
+from rag_pipeline.errors import DocumentError, DocumentVanished
+from rag_pipeline.refresh.progress import progress
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.sources import Source
+from rag_pipeline.stores.lake import bronze_path
+from rag_pipeline.transforms.listing import (
+    KnownObject,
+    ListingPlan,
+    changed_settings,
+    check_brake,
+    free_document_id,
+    match_moves,
+    metadata_of,
+    move_candidates,
+    plan_listing,
+    row_of,
+    tombstone_of,
+)
+from rag_pipeline.transforms.parse import media_type_of
+
+COMMIT_BYTES = 64 * 2**20
+COMMIT_ROWS = 5_000
+FETCH_THREADS = 8
+FETCH_GROUP = 64
+
+
+@dataclass(frozen=True, slots=True)
+class BronzeReport:
+    """What one refresh of a source found; counts are documents."""
+
+    source: str
+    listed: int
+    live: int
+    added: int
+    modified: int
+    moved: int
+    metadata_changed: int
+    deleted: int
+    problems: int
+    commits: int
+    bytes_read: int
+    newest_modified_at: datetime | None
+
+
+def refresh_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool = False) -> BronzeReport:
+    """Record every change of a source since the last refresh in its bronze table.
+
+    Raises:
+        SourceUnavailable: The source cannot be listed; nothing was written.
+        MassDeletion: More vanished at once than the source's brake allows; nothing was deleted.
+    """
+    source = workspace.source(name)
+    listed = source.list()
+    with workspace.lake.writing():
+        return _Refresh(workspace, name, source, listed, allow_mass_deletion).run()
+
+
+class _Refresh:
+    """State of one refresh of one source."""
+
+    def __init__(
+        self, workspace: Workspace, name: str, source: Source, listed: Sequence[SourceObject], allow_loss: bool
+    ) -> None:
+        self.workspace = workspace
+        self.name = name
+        self.spec: SourceSpec = workspace.pipeline.source_spec(name)
+        self.source = source
+        self.allow_loss = allow_loss
+        self.known = _known_objects(workspace.lake.bronze_state(name))
+        self.plan: ListingPlan = plan_listing(self.known, listed)
+        self.listed = listed
+        self.dead = {item.document_id: item for item in self.known if not item.is_live}
+        self.taken = {item.document_id for item in self.known if item.is_live}
+        state_batch = workspace.lake.read(bronze_path(name), BRONZE, ["batch"])["batch"].max()
+        self.batch = 0 if state_batch is None else int(state_batch) + 1  # type: ignore[call-overload]
+        self.observed_at = workspace.now()
+        self.counts: dict[str, int] = {}
+        self.bytes_read = 0
+        self.first_commit = workspace.lake.commits
+
+    def run(self) -> BronzeReport:
+        settings = self.workspace.settings.sources[self.name]
+        live_count = len(self.taken)
+        moves = self._find_moves()
+        moved_ids = {item.document_id for item in moves.values()}
+        vanished = [item for item in self.plan.vanished if item.document_id not in moved_ids]
+        brake = {"max_share": settings.max_deleted_share, "floor": settings.max_deleted_floor}
+        if not self.allow_loss:
+            check_brake(self.name, vanished, live_count, why="vanished", **brake)  # type: ignore[arg-type]
+
+        rows = changed_settings(self.plan.unchanged, self.spec)
+        pending = [(before, item) for before, item in self.plan.to_fetch if item.address not in moves]
+        rows += self._moved_rows(moves)
+        self._commit(rows)
+        refused = self._fetch_and_commit(pending)
+        lost = vanished + [before for before, _ in refused if before is not None and before.problem_code is None]
+        if not self.allow_loss:
+            why = "vanished or became unreadable"
+            check_brake(self.name, lost, live_count, why=why, **brake)  # type: ignore[arg-type]
+        gone = digest("metadata", "deleted")
+        self._commit([row for _, row in refused] + [tombstone_of(item, gone) for item in vanished])
+        return self._report(len(vanished))
+
+    def _report(self, vanished: int) -> BronzeReport:
+        count = self.counts.get
+        known_problems = sum(1 for before, _ in self.plan.unchanged if before.problem_code)
+        modified = [item.modified_at for item in self.listed if item.modified_at is not None]
+        return BronzeReport(
+            source=self.name,
+            listed=len(self.listed),
+            live=len(self.listed),
+            added=count("added", 0),
+            modified=count("modified", 0),
+            moved=count("moved", 0),
+            metadata_changed=count("metadata_changed", 0),
+            deleted=vanished,
+            problems=count("problem", 0) + known_problems,
+            commits=self.workspace.lake.commits - self.first_commit,
+            bytes_read=self.bytes_read,
+            newest_modified_at=max(modified, default=None),
+        )
+
+    def _find_moves(self) -> dict[str, KnownObject]:
+        candidates = move_candidates(self.plan)
+        hashes = {}
+        for item, fetched in self._fetched(candidates):
+            if isinstance(fetched, FetchedObject):
+                hashes[item.address] = bytes_hash(fetched.raw)
+        return match_moves(self.plan.vanished, hashes)
+
+    def _moved_rows(self, moves: dict[str, KnownObject]) -> list[dict[str, Any]]:
+        rows = []
+        items = [item for _, item in self.plan.to_fetch if item.address in moves]
+        for item, fetched in self._fetched(items):
+            before = moves[item.address]
+            if not isinstance(fetched, FetchedObject) or bytes_hash(fetched.raw) != before.bytes_hash:
+                # It changed between two readings a moment apart; the next run sees it settled.
+                self.taken.discard(before.document_id)
+                continue
+            metadata = metadata_of(item, fetched.declared, self.spec)
+            row = row_of(item, before, document=before.document_id, change="moved", metadata=metadata)
+            row["media_type"] = media_type_of(item.address, fetched.raw)
+            rows.append(row)
+        return rows
+
+    def _fetched(self, items: Sequence[SourceObject]) -> Iterator[tuple[SourceObject, FetchedObject | DocumentError]]:
+        def fetch(item: SourceObject) -> FetchedObject | DocumentError:
+            if item.problem is not None:
+                return item.problem
+            try:
+                return self.source.fetch(item)
+            except DocumentError as error:
+                return error
+
+        with ThreadPoolExecutor(FETCH_THREADS) as threads:
+            for start in range(0, len(items), FETCH_GROUP):
+                group = items[start : start + FETCH_GROUP]
+                for item, fetched in zip(group, threads.map(fetch, group), strict=True):
+                    if isinstance(fetched, FetchedObject):
+                        self.bytes_read += len(fetched.raw)
+                    yield item, fetched
+
+    def _fetch_and_commit(
+        self, pending: Sequence[tuple[KnownObject | None, SourceObject]]
+    ) -> list[tuple[KnownObject | None, dict[str, Any]]]:
+        """Commit what could be read; return the rows of what could not, uncommitted."""
+        refused: list[tuple[KnownObject | None, dict[str, Any]]] = []
+        rows: list[dict[str, Any]] = []
+        size = 0
+        before_by_address = {item.address: before for before, item in pending}
+        with progress(f"read {self.name}", len(pending)) as bar:
+            for item, fetched in self._fetched([item for _, item in pending]):
+                bar.advance(1)
+                before = before_by_address[item.address]
+                if isinstance(fetched, DocumentVanished):
+                    continue
+                if isinstance(fetched, DocumentError):
+                    row = self._refused_row(item, before, fetched)
+                    if row is not None:
+                        refused.append((before, row))
+                    continue
+                row = self._taken_row(item, before, fetched)
+                if row is not None:
+                    rows.append(row)
+                    size += len(fetched.raw)
+                if size >= COMMIT_BYTES or len(rows) >= COMMIT_ROWS:
+                    self._commit(rows)
+                    rows, size = [], 0
+        self._commit(rows)
+        return refused
+
+    def _identify(self, item: SourceObject, before: KnownObject | None) -> tuple[str, KnownObject | None]:
+        """The document a listed object is, and its last row, which may be a tombstone."""
+        if before is not None:
+            return before.document_id, before
+        document = free_document_id(self.name, item.address, self.taken)
+        self.taken.add(document)
+        return document, self.dead.get(document)
+
+    def _taken_row(
+        self, item: SourceObject, before: KnownObject | None, fetched: FetchedObject
+    ) -> dict[str, Any] | None:
+        document, last = self._identify(item, before)
+        hashed = bytes_hash(fetched.raw)
+        metadata = metadata_of(item, fetched.declared, self.spec)
+        same_bytes = last is not None and last.bytes_hash == hashed
+        if before is None:
+            change = "added"
+        elif not same_bytes:
+            change = "modified"
+        elif before.metadata_hash != metadata["metadata_hash"] or before.stamp != item.stamp:
+            change = "metadata_changed"
+        else:
+            return None
+        row = row_of(item, last, document=document, change=change, metadata=metadata)
+        if not same_bytes:
+            row |= {"raw": fetched.raw, "bytes_hash": hashed, "bytes_batch": None}
+        row["media_type"] = media_type_of(item.address, fetched.raw)
+        return row
+
+    def _refused_row(
+        self, item: SourceObject, before: KnownObject | None, error: DocumentError
+    ) -> dict[str, Any] | None:
+        if before is not None and before.problem_code == error.code and before.stamp == item.stamp:
+            return None
+        document, last = self._identify(item, before)
+        declared = DeclaredMetadata()
+        metadata = metadata_of(item, declared, self.spec) | {"allowed_principals": []}
+        change = "added" if before is None else "modified"
+        row = row_of(item, last, document=document, change=change, metadata=metadata)
+        return row | {
+            "bytes_hash": None,
+            "bytes_batch": None,
+            "problem_code": error.code,
+            "problem_detail": error.message,
+        }
+
+    def _commit(self, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        for row in rows:
+            row |= {"batch": self.batch, "observed_at": self.observed_at, "run_id": self.workspace.run_id}
+            if row.get("raw") is not None:
+                row["bytes_batch"] = self.batch
+            kind = "problem" if row.get("problem_code") else row["change"]
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+        self.workspace.lake.append(bronze_path(self.name), BRONZE, BRONZE.frame(rows))
+        self.batch += 1
+
+
+def _known_objects(state: pl.DataFrame) -> list[KnownObject]:
+    names = list(KnownObject.__dataclass_fields__)
+    rows = state.select(names).rows()
+    at = names.index("declared")
+    return [KnownObject(*row[:at], DeclaredMetadata.from_json(row[at]), *row[at + 1 :]) for row in rows]

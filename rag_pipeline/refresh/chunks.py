@@ -1,0 +1,160 @@
+"""Bring silver/chunks up to date with silver/documents.
+
+Belongs here: reading texts, cutting them in worker processes, committing batch by batch.
+Does not belong here: which documents need it (`transforms/chunks.py`) or where they are cut (`transforms/chunk`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from rag_pipeline.contracts.documents import Chunk, ParsedDocument
+from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.errors import ContractViolation, DocumentError
+from rag_pipeline.refresh.progress import progress
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
+from rag_pipeline.transforms.chunk import chunk_document
+from rag_pipeline.transforms.chunk.params import ChunkParams
+from rag_pipeline.transforms.chunk.tokens import TokenCounter
+from rag_pipeline.transforms.chunks import blocks_of, chunk_rows, plan_chunks
+from rag_pipeline.transforms.documents import quarantine_row
+
+COMMIT_CHUNKS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChunksReport:
+    """What one refresh of the chunk layer did."""
+
+    documents: int
+    chunks: int
+    documents_cut: int
+    documents_removed: int
+    hard_splits: int
+    commits: int
+    token_counts: list[int]
+
+
+def chunker_fingerprint(workspace: Workspace) -> str:
+    """Everything that decides where documents are cut: chunker, parameters and tokenizer."""
+    return fingerprint("chunk", workspace.chunk_params.fingerprint, workspace.token_counter.fingerprint)
+
+
+def refresh_chunks(workspace: Workspace) -> ChunksReport:
+    """Cut the documents that are new or changed, and remove the chunks of those that are gone."""
+    lake = workspace.lake
+    with lake.writing():
+        first_commit = lake.commits
+        documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "content_hash"])
+        duplicates = lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id"])
+        chunks = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "content_hash", "chunker_fingerprint"])
+        recipe = chunker_fingerprint(workspace)
+        plan = plan_chunks(documents, duplicates, chunks, recipe)
+        known = set(chunks["document_id"])
+        lake.merge(CHUNKS_PATH, CHUNKS, CHUNKS.empty(), plan.gone, delete_column="document_id")
+        _cut_all(workspace, plan.to_cut, known, recipe)
+        after = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "token_count", "is_hard_split"])
+    return ChunksReport(
+        documents=after["document_id"].n_unique(),
+        chunks=after.height,
+        documents_cut=len(plan.to_cut),
+        documents_removed=len(plan.gone),
+        hard_splits=int(after["is_hard_split"].sum()),
+        commits=lake.commits - first_commit,
+        token_counts=after["token_count"].to_list(),
+    )
+
+
+def _cut_all(workspace: Workspace, wanted: list[str], known: set[str], recipe: str) -> None:
+    rows: list[dict[str, Any]] = []
+    replaced: set[str] = set()
+    refused: dict[str, DocumentError] = {}
+    for document, content_hash, text, cut in _cut(workspace, wanted):
+        if isinstance(cut, DocumentError):
+            refused[document] = cut
+            continue
+        rows += chunk_rows(document, content_hash, text, cut, recipe)
+        if document in known:
+            replaced.add(document)
+        if len(rows) >= COMMIT_CHUNKS:
+            _commit(workspace, rows, replaced)
+            rows, replaced = [], set()
+    _commit(workspace, rows, replaced)
+    _refuse(workspace, refused)
+
+
+def _refuse(workspace: Workspace, refused: dict[str, DocumentError]) -> None:
+    """Move documents that could not be cut from silver/documents to quarantine."""
+    if not refused:
+        return
+    lake = workspace.lake
+    columns = ["document_id", "origin_id", "source", "uri", "input_key", "origin_media_type", "allowed_principals"]
+    documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, columns, where=pl.col("document_id").is_in(list(refused)))
+    before = {row["document_id"]: row for row in lake.read(QUARANTINE_PATH, QUARANTINE).iter_rows(named=True)}
+    rows = {}
+    for row in documents.iter_rows(named=True):
+        origin = row | {"document_id": row["origin_id"]}
+        rows[row["origin_id"]] = quarantine_row(
+            origin,
+            refused[row["document_id"]],
+            stage="chunk",
+            media_type=row["origin_media_type"],
+            limits=workspace.parse_limits,
+            before=before.get(row["origin_id"]),
+            now=workspace.now(),
+        )
+    lake.merge(QUARANTINE_PATH, QUARANTINE, QUARANTINE.frame(list(rows.values())))
+    lake.merge(DOCUMENTS_PATH, DOCUMENTS, DOCUMENTS.empty(), rows, delete_column="origin_id")
+    gone = documents["document_id"].to_list()
+    lake.merge(CHUNKS_PATH, CHUNKS, CHUNKS.empty(), gone, delete_column="document_id")
+
+
+def _commit(workspace: Workspace, rows: list[dict[str, Any]], replaced: set[str]) -> None:
+    frame = CHUNKS.frame(rows)
+    if replaced:
+        workspace.lake.merge(CHUNKS_PATH, CHUNKS, frame, replaced, delete_column="document_id")
+    elif rows:
+        workspace.lake.append(CHUNKS_PATH, CHUNKS, frame)
+
+
+def _cut(workspace: Workspace, wanted: list[str]) -> Iterator[tuple[str, str, str, list[Chunk] | DocumentError]]:
+    columns = ["document_id", "content_hash", "text", "content_title", "language", "blocks"]
+    waiting: list[tuple[str, str, str] | None] = []
+
+    def items() -> Iterator[tuple[str, str | None, str | None, list[dict[str, Any]]]]:
+        for frame in workspace.lake.stream_where(DOCUMENTS_PATH, columns, "document_id", wanted):
+            for document, content_hash, text, title, language, blocks in frame.iter_rows():
+                waiting.append((document, content_hash, text))
+                yield text, title, language, blocks
+
+    task = partial(cut_document, params=workspace.chunk_params, counter=workspace.token_counter)
+    with progress("chunk", len(wanted)) as bar:
+        for index, result in workspace.pool.map(task, items(), weight=lambda item: len(item[0])):
+            found = waiting[index]
+            assert found is not None
+            waiting[index] = None
+            bar.advance(1)
+            if not isinstance(result, DocumentError) and not result:
+                raise ContractViolation(
+                    f"document {found[0]} has text but gave no chunk; nothing of this batch was written. This is a "
+                    f"fault of the chunker; please report it with the document.",
+                    document_id=found[0],
+                )
+            yield *found, result
+
+
+def cut_document(
+    item: tuple[str, str | None, str | None, list[dict[str, Any]]], params: ChunkParams, counter: TokenCounter
+) -> list[Chunk]:
+    """Cut one document; runs in a worker process."""
+    text, title, language, blocks = item
+    parsed = ParsedDocument(text=text, blocks=blocks_of(blocks), title=title, language=language)
+    return chunk_document(parsed, params, counter)
+

@@ -1,0 +1,131 @@
+"""Bring the embeddings of one embedding space up to date with silver/chunks.
+
+Belongs here: which texts have no vector yet, and committing vectors batch by batch while the next are computed.
+Does not belong here: computing vectors (`embedding/`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from rag_pipeline.contracts.documents import embedded_text
+from rag_pipeline.contracts.embedding import EmbeddingSpace
+from rag_pipeline.contracts.tables import AUDITS, CHUNKS, EMBEDDINGS
+from rag_pipeline.errors import EmbeddingSpaceMismatch
+from rag_pipeline.refresh.progress import progress
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, embeddings_path
+
+# What a kill can lose: a few seconds of work on a slow model, well above the cost of a commit on a fast one.
+BATCH_TEXTS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingsReport:
+    """What one refresh of an embedding space's vectors did."""
+
+    alias: str
+    space_fingerprint: str
+    texts: int
+    computed: int
+    kept: int
+    commits: int
+    seconds: float
+
+
+def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
+    """Embed every text that has no vector in the model's space; each batch is committed as it is ready.
+
+    Raises:
+        EmbeddingSpaceMismatch: The alias now names another embedding space than before.
+        ModelUnavailable: The model's files are nowhere to be found.
+    """
+    lake = workspace.lake
+    space = workspace.space(alias)
+    _check_alias(workspace, alias, space)
+    started = time.monotonic()
+    with lake.writing():
+        first_commit = lake.commits
+        wanted = lake.read(CHUNKS_PATH, CHUNKS, ["text_hash"]).unique()
+        known = lake.embedded_hashes(space.fingerprint)
+        missing = wanted.join(known, on="text_hash", how="anti")["text_hash"]
+        batch = -1 if known.is_empty() else int(known["batch"].max())  # type: ignore[arg-type]
+        if len(missing):
+            _compute(workspace, alias, space, set(missing), batch + 1)
+    return EmbeddingsReport(
+        alias=alias,
+        space_fingerprint=space.fingerprint,
+        texts=wanted.height,
+        computed=len(missing),
+        kept=wanted.height - len(missing),
+        commits=lake.commits - first_commit,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _check_alias(workspace: Workspace, alias: str, space: EmbeddingSpace) -> None:
+    audits = workspace.lake.read(AUDITS_PATH, AUDITS, ["alias", "space_fingerprint", "audited_at"])
+    before = audits.filter(pl.col("alias") == alias).sort("audited_at")
+    if before.height and before["space_fingerprint"][-1] != space.fingerprint:
+        found = before["space_fingerprint"][-1]
+        raise EmbeddingSpaceMismatch(
+            f"embedding model {alias} used to be embedding space {found} and is now {space.fingerprint}: its weights, "
+            f"prompts, limits or precision changed. Vectors of the two do not compare, so nothing was read or "
+            f"written. Give the changed model a new alias in pipeline.yaml beside the old one, or restore the old one.",
+            alias=alias,
+            found=found,
+            configured=space.fingerprint,
+        )
+
+
+def _compute(workspace: Workspace, alias: str, space: EmbeddingSpace, missing: set[str], batch: int) -> None:
+    model = workspace.model(alias)
+    with progress(f"embed with {alias}", len(missing)) as bar, ThreadPoolExecutor(1) as writer:
+        writing: Future[int] | None = None
+        for hashes, vectors in model.embed_stream(_batches(workspace, missing)):
+            if writing is not None:
+                writing.result()
+            frame = _frame(workspace, hashes, vectors, batch)
+            path = embeddings_path(space.fingerprint)
+            writing = writer.submit(workspace.lake.append, path, EMBEDDINGS, frame)
+            batch += 1
+            bar.advance(len(hashes))
+        if writing is not None:
+            writing.result()
+
+
+def _batches(workspace: Workspace, missing: set[str]) -> Iterator[list[tuple[str, str]]]:
+    """Texts to embed, each once, a batch at a time."""
+    remaining = set(missing)
+    batch: list[tuple[str, str]] = []
+    for frame in workspace.lake.stream_where(CHUNKS_PATH, ["text_hash", "header", "text"], "text_hash", missing):
+        for hashed, header, text in frame.iter_rows():
+            if hashed not in remaining:
+                continue
+            remaining.remove(hashed)
+            batch.append((hashed, embedded_text(header, text)))
+            if len(batch) == BATCH_TEXTS:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _frame(workspace: Workspace, hashes: list[str], vectors: np.ndarray, batch: int) -> pl.DataFrame:
+    width = vectors.shape[1]
+    return pl.DataFrame(
+        {
+            "text_hash": hashes,
+            "vector": pl.Series(vectors, dtype=pl.Array(pl.Float32, width)).arr.to_list(),
+            "batch": batch,
+            "embedded_at": workspace.now(),
+            "run_id": workspace.run_id,
+        },
+        schema=EMBEDDINGS.schema,
+    )

@@ -1,0 +1,267 @@
+"""Bring the index table of one embedding space up to date with silver, and audit that very version.
+
+Belongs here: reading differences, joining vectors, committing, indexing, the audit record.
+Does not belong here: what differs (`transforms/index.py`), LanceDB (`stores/vectors.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from rag_pipeline.contracts.documents import HEADER_SEPARATOR
+from rag_pipeline.contracts.ids import digest, text_hash
+from rag_pipeline.contracts.index import ROW_COLUMNS, STATE_COLUMNS
+from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS, PUBLICATIONS
+from rag_pipeline.errors import ContractViolation
+from rag_pipeline.refresh.progress import progress
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
+from rag_pipeline.stores.vectors import RETENTION, VectorTable
+from rag_pipeline.transforms.index import Findings, IndexPlan, audit_rows, desired_state, invalid_vectors, plan_index
+
+BATCH_ROWS = 10_000
+DOCUMENT_COLUMNS = [
+    "document_id",
+    "source",
+    "uri",
+    "title",
+    "author",
+    "media_type",
+    "language",
+    "allowed_principals",
+    "source_modified_at",
+    "metadata_hash",
+]
+# Enough queries that losing one true neighbour in twenty is seen, few enough to take well under a second.
+RECALL_QUERIES = 32
+RECALL_AT = 10
+LEAST_RECALL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What one refresh of an index table did; counts are rows."""
+
+    alias: str
+    space_fingerprint: str
+    table_name: str
+    table_version: int
+    rows: int
+    documents: int
+    added: int
+    changed: int
+    removed: int
+    commits: int
+    audit: dict[str, object]
+
+
+def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
+    """Add, change and remove rows until the table equals silver; then audit it and record the outcome.
+
+    Raises:
+        ContractViolation: A chunk has no vector: gold/embeddings was not brought up to date first.
+    """
+    lake = workspace.lake
+    space = workspace.space(alias)
+    with lake.writing():
+        first_commit = lake.commits
+        versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
+        chunks = lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "text_hash", "chunk_hash"])
+        documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_COLUMNS)
+        table = workspace.vectors.open_or_create(space)
+        before = table.version
+        plan = plan_index(desired_state(chunks, documents), table.read(STATE_COLUMNS))
+        _apply(workspace, table, plan, documents, space.fingerprint)
+        if not plan.is_empty or any(table.unindexed_rows().values()):
+            table.index_and_compact(_retention(workspace, table.name))
+        audit = _audit(workspace, alias, table, versions)
+        return IndexReport(
+            alias=alias,
+            space_fingerprint=space.fingerprint,
+            table_name=table.name,
+            table_version=table.version,
+            rows=chunks.height,
+            documents=chunks["document_id"].n_unique(),
+            added=len(plan.new),
+            changed=len(plan.changed),
+            removed=len(set(plan.gone) - set(plan.new)),
+            commits=lake.commits - first_commit + (table.version != before),
+            audit=audit,
+        )
+
+
+def _apply(
+    workspace: Workspace, table: VectorTable, plan: IndexPlan, documents: pl.DataFrame, space_fingerprint: str
+) -> None:
+    # Removals come first: a new row may have the chunk_id of one that is removed as damaged.
+    table.delete(plan.gone)
+    with progress("index", len(plan.new) + len(plan.changed)) as bar:
+        for rows in _rows(workspace, plan.changed, documents):
+            table.update_columns(rows.to_arrow())
+            bar.advance(rows.height)
+        known = workspace.lake.embedded_hashes(space_fingerprint)
+        for rows in _rows(workspace, plan.new, documents):
+            table.upsert(_with_vectors(workspace, rows, known, space_fingerprint, table.space.dimension), all_new=True)
+            bar.advance(rows.height)
+
+
+def _retention(workspace: Workspace, name: str) -> timedelta:
+    """How long old versions of a table are kept: at least as long as readers have been pointed to one of them."""
+    lake = workspace.lake
+    last = lake.last_publication()
+    if last is None or last["table_name"] != name:
+        return RETENTION
+    published = lake.read(
+        PUBLICATIONS_PATH,
+        PUBLICATIONS,
+        ["published_at"],
+        where=(pl.col("table_name") == name) & (pl.col("table_version") == last["table_version"]),
+    )["published_at"].min()
+    assert isinstance(published, datetime)
+    return max(RETENTION, workspace.now() - published + RETENTION)
+
+
+def _rows(workspace: Workspace, chunk_ids: Iterable[str], documents: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Index rows without vectors, some thousand at a time."""
+    columns = [name for name in CHUNKS.columns if name != "chunker_fingerprint"]
+    pending: list[pl.DataFrame] = []
+    for frame in workspace.lake.stream_where(CHUNKS_PATH, columns, "chunk_id", chunk_ids):
+        pending.append(frame)
+        if sum(part.height for part in pending) >= BATCH_ROWS:
+            yield _shaped(pl.concat(pending), documents)
+            pending = []
+    if pending:
+        yield _shaped(pl.concat(pending), documents)
+
+
+def _shaped(chunks: pl.DataFrame, documents: pl.DataFrame) -> pl.DataFrame:
+    has_header = pl.col("header") != ""
+    separator = pl.when(has_header).then(pl.lit(HEADER_SEPARATOR)).otherwise(pl.lit(""))
+    rows = chunks.join(documents, on="document_id").with_columns(
+        embedded_text=pl.concat_str("header", separator, "text"),
+        header_chars=pl.col("header").str.len_chars() + separator.str.len_chars(),
+    )
+    return rows.with_columns(pl.col("header_chars").cast(pl.Int64)).select(list(ROW_COLUMNS))
+
+
+def _with_vectors(
+    workspace: Workspace, rows: pl.DataFrame, known: pl.DataFrame, space_fingerprint: str, dimension: int
+) -> pa.Table:
+    wanted = rows.select("text_hash").unique().join(known, on="text_hash")
+    vectors = workspace.lake.vectors(space_fingerprint, wanted)
+    joined = rows.join(vectors, on="text_hash")
+    if joined.height != rows.height:
+        raise ContractViolation(
+            f"{rows.height - joined.height} chunks have no vector in embedding space {space_fingerprint}; nothing of "
+            f"this batch was written. Bring gold/embeddings up to date first: rag-pipeline run",
+            space_fingerprint=space_fingerprint,
+        )
+    flat = joined["vector"].explode().to_arrow()
+    if len(flat) != joined.height * dimension:
+        raise ContractViolation(
+            f"vectors of embedding space {space_fingerprint} are not all {dimension} wide; nothing of this batch was "
+            f"written.",
+            space_fingerprint=space_fingerprint,
+        )
+    table = joined.drop("vector").to_arrow()
+    return table.append_column("vector", pa.FixedSizeListArray.from_arrays(flat, dimension))
+
+
+def _audit(workspace: Workspace, alias: str, table: VectorTable, versions: tuple[int, int]) -> dict[str, object]:
+    """Audit the table unless this very version was audited against this very silver and passed."""
+    last = workspace.lake.last_audit(table.space.fingerprint)
+    seen = ("alias", "table_name", "table_version", "chunks_version", "documents_version", "passed")
+    now = (alias, table.name, table.version, *versions, True)
+    if last is not None and tuple(last[name] for name in seen) == now:
+        return last
+    findings = audit_table(workspace, table, versions)
+    state = table.read(["document_id"])
+    audited_at = workspace.now()
+    row: dict[str, object] = {
+        "audit_id": digest("audit", table.name, str(table.version), audited_at.isoformat(), workspace.run_id)[:32],
+        "alias": alias,
+        "space_fingerprint": table.space.fingerprint,
+        "table_name": table.name,
+        "table_version": table.version,
+        "chunks_version": versions[0],
+        "documents_version": versions[1],
+        "rows": state.height,
+        "documents": state["document_id"].n_unique(),
+        "ghosts": findings.ghosts,
+        "missing": findings.missing,
+        "mismatched": findings.mismatched,
+        "findings": json.dumps(findings.details, sort_keys=True),
+        "passed": findings.passed,
+        "audited_at": audited_at,
+        "run_id": workspace.run_id,
+    }
+    workspace.lake.append(AUDITS_PATH, AUDITS, AUDITS.frame([row]))
+    return row
+
+
+def audit_table(workspace: Workspace, table: VectorTable, versions: tuple[int, int]) -> Findings:
+    """Compare a table with the versions of silver it was made from, and check its vectors and indexes.
+
+    Args:
+        versions: Of silver/chunks and silver/documents.
+    """
+    lake = workspace.lake
+    columns = ["chunk_id", "document_id", "text_hash", "chunk_hash"]
+    chunks = lake.read(CHUNKS_PATH, CHUNKS, columns, version=versions[0])
+    documents = lake.read(
+        DOCUMENTS_PATH, DOCUMENTS, ["document_id", "metadata_hash", "allowed_principals"], version=versions[1]
+    )
+    desired = desired_state(chunks, documents).join(
+        documents.select("document_id", "allowed_principals"), on="document_id"
+    )
+    findings = audit_rows(desired, table.read([*STATE_COLUMNS, "allowed_principals"]))
+    details = dict(findings.details) | _content_findings(table) | _reach_findings(table)
+    broken = details.get("content")
+    mismatched = findings.mismatched + (broken["count"] if isinstance(broken, dict) else 0)
+    return Findings(findings.ghosts, findings.missing, mismatched, details)
+
+
+def _content_findings(table: VectorTable) -> dict[str, object]:
+    """Rows whose vector is unsound or whose text is not the one that its hash names."""
+    width = table.space.dimension
+    bad: list[str] = []
+    for batch in table.stream(["chunk_id", "text_hash", "embedded_text", "vector"]):
+        names = batch.column("chunk_id").to_pylist()
+        vectors = batch.column("vector").flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+        bad += invalid_vectors(names, vectors)
+        hashes, texts = batch.column("text_hash").to_pylist(), batch.column("embedded_text").to_pylist()
+        bad += [name for name, h, text in zip(names, hashes, texts, strict=True) if text_hash(text) != h]
+    return {"content": {"count": len(bad), "sample": sorted(bad)[:5]}} if bad else {}
+
+
+def _reach_findings(table: VectorTable) -> dict[str, object]:
+    """Rows that an index does not reach, and recall of approximate against exact vector search."""
+    found: dict[str, object] = {name: count for name, count in table.unindexed_rows().items() if count}
+    details: dict[str, object] = {"unindexed": found} if found else {}
+    if table.has_vector_index:
+        recall = recall_of_index(table)
+        if recall < LEAST_RECALL:
+            details["recall"] = {"recall_at_10": recall, "least": LEAST_RECALL}
+    return details
+
+
+def recall_of_index(table: VectorTable) -> float:
+    """Share of the true ten nearest rows that the approximate index finds, over evenly spread rows as queries."""
+    names = table.read(["chunk_id"])["chunk_id"].sort()
+    step = max(1, len(names) // RECALL_QUERIES)
+    chosen = names.gather_every(step).head(RECALL_QUERIES).to_list()
+    quoted = ", ".join(f"'{name}'" for name in chosen)
+    found = 0
+    rows = table.read(["chunk_id", "vector"], where=f"chunk_id IN ({quoted})")
+    for vector in rows["vector"]:
+        query = np.asarray(vector, dtype=np.float32)
+        exact = set(table.nearest_exact(query, "true", RECALL_AT))
+        found += len(exact & set(table.nearest(query, "true", RECALL_AT, ["chunk_id"])["chunk_id"]))
+    return found / (RECALL_AT * max(1, rows.height))

@@ -1,0 +1,120 @@
+"""Hold the real tables against the promises.
+
+Belongs here: reading the tables that each promise is about.
+Does not belong here: the promises (`transforms/verify.py`, `transforms/index.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.refresh.documents import read_origins
+from rag_pipeline.refresh.index import audit_table
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
+from rag_pipeline.transforms.verify import (
+    Finding,
+    chunks_cover_documents,
+    documents_account_for_origins,
+    finding,
+    wrong_spans,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What was compared and what was found; `ghosts`, `missing` and `mismatched` are exact counts of rows."""
+
+    ghosts: int
+    missing: int
+    mismatched: int
+    findings: list[dict[str, Any]]
+    documents: int
+    chunks: int
+    checked: dict[str, int]
+
+
+def verify(workspace: Workspace) -> VerifyReport:
+    """Compare every layer with the one before it, and what readers see with silver."""
+    findings = [*document_findings(workspace), *chunk_findings(workspace), *span_findings(workspace)]
+    served, rows = published_findings(workspace)
+    findings += served
+    documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id"]).height
+    chunks = workspace.lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id"]).height
+    return VerifyReport(
+        ghosts=sum(f.count for f in findings if f.kind == "ghost"),
+        missing=sum(f.count for f in findings if f.kind == "missing"),
+        mismatched=sum(f.count for f in findings if f.kind == "mismatched"),
+        findings=[asdict(f) for f in findings],
+        documents=documents,
+        chunks=chunks,
+        checked={"objects": read_origins(workspace).height, "published_rows": rows},
+    )
+
+
+def document_findings(workspace: Workspace) -> list[Finding]:
+    """Bronze against silver/documents and silver/quarantine."""
+    columns = ["document_id", "origin_id", "input_key", "origin_metadata_hash", "allowed_principals"]
+    origins = read_origins(workspace).select("document_id", "input_key", "metadata_hash", "allowed_principals")
+    return documents_account_for_origins(
+        origins,
+        workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, columns),
+        workspace.lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id"]),
+        keep_last_good=workspace.settings.quarantined_documents == "keep_last_good",
+    )
+
+
+def chunk_findings(workspace: Workspace) -> list[Finding]:
+    """silver/documents against silver/chunks."""
+    return chunks_cover_documents(
+        workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "content_hash"]),
+        workspace.lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id", "duplicate_of"]),
+        workspace.lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "content_hash"]),
+    )
+
+
+def vector_findings(workspace: Workspace, alias: str) -> list[Finding]:
+    """silver/chunks against gold/embeddings of one model."""
+    texts = workspace.lake.read(CHUNKS_PATH, CHUNKS, ["text_hash"]).unique()
+    known = workspace.lake.embedded_hashes(workspace.space(alias).fingerprint)
+    return finding("text_without_vector", "missing", texts.join(known, on="text_hash", how="anti")["text_hash"])
+
+
+def span_findings(workspace: Workspace) -> list[Finding]:
+    """The text of every chunk is the document's text at its span."""
+    columns = ["chunk_id", "document_id", "start_char", "end_char", "text"]
+    chunks = workspace.lake.read(CHUNKS_PATH, CHUNKS, columns)
+    wrong = [pl.Series("chunk_id", [], dtype=pl.String)]
+    for texts in workspace.lake.stream(DOCUMENTS_PATH, ["document_id", "text"]):
+        wrong.append(wrong_spans(texts, chunks))
+    return finding("span_is_not_text", "mismatched", pl.concat(wrong))
+
+
+def published_findings(workspace: Workspace) -> tuple[list[Finding], int]:
+    """What readers see against silver as it is now, and how many rows they see."""
+    lake = workspace.lake
+    publication = lake.last_publication()
+    versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
+    if publication is None:
+        chunks = lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id"])["chunk_id"]
+        return finding("chunk_not_published", "missing", chunks), 0
+    table = workspace.vectors.open(
+        str(publication["table_name"]),
+        str(publication["space_fingerprint"]),
+        version=int(str(publication["table_version"])),
+    )
+    found = audit_table(workspace, table, versions)
+    findings: list[Finding] = []
+    kinds = {"ghosts": "ghost", "missing": "missing"}
+    for code, detail in found.details.items():
+        if isinstance(detail, dict) and "count" in detail:
+            kind: Any = kinds.get(code, "mismatched")
+            findings.append(Finding(f"published_{code}", kind, detail["count"], tuple(detail["sample"])))
+        else:
+            findings.append(Finding(f"published_{code}", "mismatched", 1, (json.dumps(detail),)))
+    return findings, table.count()

@@ -1,0 +1,137 @@
+"""What every refresh step works with: the lake, the models, the worker processes, the clock.
+
+Belongs here: opening each of them once, when first used, and closing them.
+Does not belong here: any step's logic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rag_pipeline.contracts.embedding import EmbeddingModelSpec, EmbeddingSpace
+from rag_pipeline.settings import Pipeline
+from rag_pipeline.sources import Source, open_source
+from rag_pipeline.stores.lake import INDEX_PATH, Lake
+from rag_pipeline.transforms.chunk.params import ChunkParams
+from rag_pipeline.transforms.parse.limits import ParseLimits
+
+if TYPE_CHECKING:
+    from rag_pipeline.embedding.open import EmbeddingModel
+    from rag_pipeline.embedding.tokens import HuggingFaceTokenCounter
+    from rag_pipeline.parallel.pool import IsolatedPool
+    from rag_pipeline.stores.vectors import VectorStore
+
+ModelOpener = Callable[[EmbeddingModelSpec], "EmbeddingModel"]
+
+
+class Workspace:
+    """One run's view of a pipeline. Close it, or use it as a context manager.
+
+    Args:
+        pipeline: Validated settings.
+        run_id: Recorded in every row and commit.
+        clock: Current time in UTC; tests replace it.
+        open_model: How a model is opened; tests count with it.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        *,
+        run_id: str,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        open_model: ModelOpener | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.settings = pipeline.settings
+        self.run_id = run_id
+        self.now = clock
+        self.lake = Lake(pipeline.lake_root, pipeline.lake_options, run_id)
+        self._open_model = open_model
+        self._models: dict[str, EmbeddingModel] = {}
+        self._pool: IsolatedPool | None = None
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the worker processes."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    @cached_property
+    def vectors(self) -> VectorStore:
+        from rag_pipeline.stores.vectors import VectorStore
+
+        return VectorStore(self.lake.uri(INDEX_PATH), self.pipeline.lake_options)
+
+    def source(self, name: str) -> Source:
+        return open_source(self.pipeline.source_spec(name))
+
+    def space(self, alias: str) -> EmbeddingSpace:
+        """Embedding space of a configured model, without loading the model."""
+        from rag_pipeline.embedding.open import resolve_space
+
+        return resolve_space(self.pipeline.model_spec(alias), self.pipeline.cache_folder)
+
+    def model(self, alias: str) -> EmbeddingModel:
+        """The model itself, opened once."""
+        if alias not in self._models:
+            spec = self.pipeline.model_spec(alias)
+            if self._open_model is not None:
+                self._models[alias] = self._open_model(spec)
+            else:
+                from rag_pipeline.embedding.open import open_model
+
+                self._models[alias] = open_model(spec, self.pipeline.cache_folder)
+        return self._models[alias]
+
+    @cached_property
+    def token_counter(self) -> HuggingFaceTokenCounter:
+        from rag_pipeline.embedding.open import token_counter
+
+        return token_counter(self.pipeline.model_spec(self.pipeline.counted_alias), self.pipeline.cache_folder)
+
+    @cached_property
+    def chunk_params(self) -> ChunkParams:
+        chunking = self.settings.chunking
+        chosen = {k: v for k, v in asdict_of(chunking).items() if v is not None}
+        limit = self.token_counter.max_tokens
+        return ChunkParams(**{"max_tokens": limit, **chosen})
+
+    @cached_property
+    def parse_limits(self) -> ParseLimits:
+        return ParseLimits()
+
+    @property
+    def pool(self) -> IsolatedPool:
+        """Worker processes for parsing and chunking; they start with the first piece of work."""
+        if self._pool is None:
+            from rag_pipeline.parallel.pool import IsolatedPool, WorkerLimits
+
+            limits = WorkerLimits(wall_seconds=self.settings.parse_timeout_seconds)
+            self._pool = IsolatedPool(self.settings.worker_processes, limits)
+        return self._pool
+
+
+def asdict_of(section: object) -> dict[str, object]:
+    """Chunker parameters that pipeline.yaml sets, by the chunker's own names."""
+    values: dict[str, object] = section.model_dump()  # type: ignore[attr-defined]
+    values.pop("tokens_of")
+    return values
+
+
+def space_record(space: EmbeddingSpace) -> dict[str, object]:
+    """An embedding space as plain values, for the publication log."""
+    return asdict(space)

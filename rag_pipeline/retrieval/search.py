@@ -1,0 +1,330 @@
+"""Search for a caller: what they may read, found by meaning and by words.
+
+Belongs here: following the published pointer, the two legs, the permission filter, hits.
+Does not belong here: LanceDB calls (`stores/vectors.py`), fusing (`fusion.py`), Dagster: search starts without it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from rag_pipeline.contracts.embedding import EmbeddingModelSpec
+from rag_pipeline.contracts.index import ROW_COLUMNS
+from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch, NothingPublished, StoreError
+from rag_pipeline.retrieval.fusion import reciprocal_rank_fusion
+from rag_pipeline.settings import Pipeline, load_pipeline, user_cache_folder
+from rag_pipeline.stores.lake import INDEX_PATH, PUBLICATIONS_PATH, Lake
+from rag_pipeline.stores.vectors import VectorStore, VectorTable, permission_filter, sql_string
+
+if TYPE_CHECKING:
+    from rag_pipeline.embedding.open import EmbeddingModel
+
+Mode = Literal["hybrid", "vector", "text"]
+MODES: tuple[Mode, ...] = ("hybrid", "vector", "text")
+PUBLIC = "public"
+# Each leg must look deeper than k, or a chunk that is good in both but first in none is never fused.
+LEAST_DEPTH = 100
+DEPTH_PER_HIT = 5
+POINTER_SECONDS = 1.0
+HIT_COLUMNS = [name for name in ROW_COLUMNS if name not in ("chunk_hash", "metadata_hash")]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One chunk that was found.
+
+    Attributes:
+        score: Higher is better; comparable within one search only. In mode hybrid the fused score, in mode vector
+            the cosine similarity, in mode text BM25.
+        vector_rank, text_rank: Place in each leg, from 1; None if that leg did not find it.
+        vector_distance: Cosine distance, 0 is the same direction.
+        text_score: BM25.
+        start_char, end_char: Span in the document's text, code points.
+        published_at: When the index this was found in was published.
+    """
+
+    rank: int
+    score: float
+    chunk_id: str
+    document_id: str
+    source: str
+    uri: str
+    title: str | None
+    section_path: tuple[str, ...]
+    text: str
+    page: int | None
+    line: int | None
+    start_char: int
+    end_char: int
+    token_count: int
+    media_type: str
+    allowed_principals: tuple[str, ...]
+    source_modified_at: datetime | None
+    vector_rank: int | None
+    vector_distance: float | None
+    text_rank: int | None
+    text_score: float | None
+    published_at: datetime
+
+    @property
+    def citation(self) -> str:
+        """Where the text stands, for a person: address, page or line, section."""
+        place = f", page {self.page}" if self.page else f", line {self.line}" if self.line else ""
+        section = f" ({' > '.join(self.section_path)})" if self.section_path else ""
+        return f"{self.uri}{place}{section}"
+
+    def record(self) -> dict[str, Any]:
+        """Plain values with stable keys, for JSON."""
+        record = asdict(self)
+        record["citation"] = self.citation
+        return record
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """One publication, opened."""
+
+    publication: Mapping[str, Any]
+    table: VectorTable
+
+
+class Searcher:
+    """Answers searches from whatever is published; follows the pointer by itself.
+
+    Every call names who asks. The filter runs inside the store before ranking, in every leg.
+    """
+
+    def __init__(self, lake: Lake, vectors: VectorStore, cache_folder: Path) -> None:
+        self._lake = lake
+        self._vectors = vectors
+        self._cache_folder = cache_folder
+        self._served: _Served | None = None
+        self._log_version = -1
+        self._looked_at = float("-inf")
+        self._models: dict[str, EmbeddingModel] = {}
+        self._threads = ThreadPoolExecutor(2)
+
+    @classmethod
+    def open(cls, target: str | Path | Pipeline, *, environment: Mapping[str, str] | None = None) -> Searcher:
+        """Open a pipeline for search.
+
+        Args:
+            target: A pipeline.yaml, or the address of a lake.
+
+        Raises:
+            SettingsError: pipeline.yaml is not valid.
+        """
+        if isinstance(target, Pipeline):
+            root, options, cache = target.lake_root, target.lake_options, target.cache_folder
+        elif str(target).endswith((".yaml", ".yml")):
+            return cls.open(load_pipeline(target, environment))
+        else:
+            root, options, cache = str(target), {}, user_cache_folder(environment)
+        lake = Lake(root, options)
+        return cls(lake, VectorStore(lake.uri(INDEX_PATH), options), cache)
+
+    def search(
+        self,
+        query: str,
+        *,
+        principals: Iterable[str],
+        k: int = 10,
+        mode: Mode = "hybrid",
+        sources: Sequence[str] | None = None,
+    ) -> list[Hit]:
+        """Chunks that answer `query` and that the caller may read, best first.
+
+        Args:
+            query: What is asked, in plain words; no query language.
+            principals: Who asks: the caller's own name and groups. `public` is always added. Without any,
+                the call is refused.
+            k: Most hits to return.
+            mode: `vector` finds by meaning, `text` by words, `hybrid` by both, fused by reciprocal rank.
+            sources: Search only in these sources.
+
+        Raises:
+            BadQuery: Nobody asks, nothing is asked, or the mode is unknown.
+            NothingPublished: There is no index yet.
+            EmbeddingSpaceMismatch: The published space's model is not the one that can be opened here.
+        """
+        names = _checked_principals(principals)
+        if not query.strip():
+            raise BadQuery("the query is empty; ask something")
+        if mode not in MODES:
+            raise BadQuery(f"there is no search mode {mode!r}; allowed: {', '.join(MODES)}", mode=mode)
+        if k < 1:
+            raise BadQuery(f"k is {k}, want at least 1", k=k)
+        where = permission_filter(names)
+        if sources is not None:
+            where += f" AND source IN ({', '.join(sql_string(name) for name in sources) or 'NULL'})"
+        try:
+            return self._search(query, where, k, mode)
+        except StoreError:
+            # The version we had open may have been removed; whatever is published now is there.
+            self._served = None
+            self._looked_at = float("-inf")
+            return self._search(query, where, k, mode)
+
+    def chunk(self, chunk_id: str, *, principals: Iterable[str]) -> dict[str, Any] | None:
+        """One indexed chunk with all its columns, or None if there is none that the caller may read."""
+        where = f"chunk_id = {sql_string(chunk_id)} AND {permission_filter(_checked_principals(principals))}"
+        rows = self._current().table.read(list(ROW_COLUMNS), where, limit=1)
+        return rows.row(0, named=True) if rows.height else None
+
+    def window(self, hit: Hit, *, principals: Iterable[str], max_tokens: int = 1_000) -> str:
+        """The text around a hit inside its section, stitched from neighbouring chunks up to a budget of tokens.
+
+        Small chunks are found well and large ones read well; this gives the large one without storing it twice.
+        """
+        permitted = permission_filter(_checked_principals(principals))
+        where = f"document_id = {sql_string(hit.document_id)} AND {permitted}"
+        rows = self._current().table.read(HIT_COLUMNS, where).sort("start_char").to_dicts()
+        here = next((i for i, row in enumerate(rows) if row["chunk_id"] == hit.chunk_id), None)
+        if here is None:
+            return hit.text
+        first = last = here
+        budget = max_tokens - rows[here]["token_count"]
+        grew = True
+        while grew:
+            grew = False
+            for at in (last + 1, first - 1):
+                fits = 0 <= at < len(rows) and rows[at]["token_count"] <= budget
+                if fits and rows[at]["section_path"] == rows[here]["section_path"]:
+                    first, last = min(first, at), max(last, at)
+                    budget -= rows[at]["token_count"]
+                    grew = True
+        return _stitched(rows[first : last + 1])
+
+    def published(self) -> Mapping[str, Any]:
+        """The publication that searches are answered from now."""
+        return self._current().publication
+
+    def _current(self) -> _Served:
+        now = time.monotonic()
+        if self._served is not None and now - self._looked_at < POINTER_SECONDS:
+            return self._served
+        version = self._lake.version(PUBLICATIONS_PATH)
+        if self._served is None or version != self._log_version:
+            publication = self._lake.last_publication()
+            if publication is None:
+                raise NothingPublished(
+                    f"nothing has been published in the lake {self._lake.root} yet; run: rag-pipeline run"
+                )
+            fingerprint = str(publication["space_fingerprint"])
+            at = int(str(publication["table_version"]))
+            table = self._vectors.open(str(publication["table_name"]), fingerprint, version=at)
+            self._served, self._log_version = _Served(publication, table), version
+        self._looked_at = now
+        return self._served
+
+    def _search(self, query: str, where: str, k: int, mode: Mode) -> list[Hit]:
+        served = self._current()
+        depth = max(LEAST_DEPTH, DEPTH_PER_HIT * k)
+        by_vector = by_text = None
+        if mode != "text":
+            by_vector = self._threads.submit(self._by_vector, served, query, where, depth)
+        if mode != "vector":
+            by_text = self._threads.submit(served.table.matching, query, where, depth, HIT_COLUMNS)
+        legs: dict[str, list[dict[str, Any]]] = {
+            "vector": by_vector.result().to_dicts() if by_vector else [],
+            "text": by_text.result().to_dicts() if by_text else [],
+        }
+        return _hits(legs, mode, k, served.publication["published_at"])
+
+    def _by_vector(self, served: _Served, query: str, where: str, depth: int) -> pl.DataFrame:
+        vector = self._model(served.publication).embed_query(query)
+        return served.table.nearest(vector, where, depth, HIT_COLUMNS)
+
+    def _model(self, publication: Mapping[str, Any]) -> EmbeddingModel:
+        fingerprint = publication["space_fingerprint"]
+        if fingerprint not in self._models:
+            from rag_pipeline.embedding.open import open_model
+
+            spec = EmbeddingModelSpec(**json.loads(publication["model_spec"]))
+            model = open_model(spec, self._cache_folder)
+            if model.space.fingerprint != fingerprint:
+                raise EmbeddingSpaceMismatch(
+                    f"the published index is of embedding space {fingerprint}, but model {spec.model} here is "
+                    f"{model.space.fingerprint}; its answers would mean nothing, so nothing was searched. Install "
+                    f"the weights the index was made with, or publish an index of this model.",
+                    published=fingerprint,
+                    found=model.space.fingerprint,
+                )
+            self._models[fingerprint] = model
+        return self._models[fingerprint]
+
+
+def _checked_principals(principals: Iterable[str]) -> set[str]:
+    names = {principals} if isinstance(principals, str) else set(principals)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise BadQuery("say who asks: principals must hold at least one name, like public")
+    return names | {PUBLIC}
+
+
+def _body(row: Mapping[str, Any]) -> str:
+    return str(row["embedded_text"])[row["header_chars"] :]
+
+
+def _stitched(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Neighbouring chunks as one text; only white space can be missing between two of them."""
+    parts = [_body(rows[0])]
+    for before, row in pairwise(rows):
+        gap = row["start_char"] - before["end_char"]
+        parts += ["" if gap == 0 else " " if gap == 1 else "\n\n", _body(row)]
+    return "".join(parts)
+
+
+def _hits(legs: Mapping[str, list[dict[str, Any]]], mode: Mode, k: int, published_at: datetime) -> list[Hit]:
+    rows: dict[str, dict[str, Any]] = {}
+    rankings: list[list[str]] = []
+    for leg, score in (("vector", "_distance"), ("text", "_score")):
+        sign = 1 if leg == "vector" else -1
+        # The store orders equal scores by chance; ours is by id, so equal searches give equal answers.
+        ordered = sorted(legs[leg], key=lambda row: (sign * row[score], row["chunk_id"]))
+        rankings.append([row["chunk_id"] for row in ordered])
+        for rank, row in enumerate(ordered, start=1):
+            known = rows.setdefault(row["chunk_id"], row)
+            known[f"{leg}_rank"], known[f"{leg}_value"] = rank, row[score]
+    hits: list[Hit] = []
+    seen: set[str] = set()
+    for chunk_id, fused in reciprocal_rank_fusion(rankings):
+        row = rows[chunk_id]
+        # The same text under other permissions is a row of its own; one reader needs it once.
+        if row["text_hash"] in seen:
+            continue
+        seen.add(row["text_hash"])
+        score = {"hybrid": fused, "vector": 1 - row.get("vector_value", 0), "text": row.get("text_value", 0)}[mode]
+        hits.append(_hit(row, len(hits) + 1, score, published_at))
+        if len(hits) == k:
+            break
+    return hits
+
+
+def _hit(row: Mapping[str, Any], rank: int, score: float, published_at: datetime) -> Hit:
+    plain = ("chunk_id", "document_id", "source", "uri", "title", "page", "line", "start_char", "end_char")
+    return Hit(
+        **{name: row[name] for name in plain},
+        rank=rank,
+        score=float(score),
+        section_path=tuple(row["section_path"]),
+        text=_body(row),
+        token_count=row["token_count"],
+        media_type=row["media_type"],
+        allowed_principals=tuple(row["allowed_principals"]),
+        source_modified_at=row["source_modified_at"],
+        vector_rank=row.get("vector_rank"),
+        vector_distance=row.get("vector_value"),
+        text_rank=row.get("text_rank"),
+        text_score=row.get("text_value"),
+        published_at=published_at,
+    )

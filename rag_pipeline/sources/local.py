@@ -1,0 +1,234 @@
+"""A local folder as a source: its own walk, because links, inodes and speed matter there.
+
+Belongs here: listing and reading files of the operating system.
+Does not belong here: names and patterns (`selection.py`), what is declared (`reading.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, SourceObject, SourceSpec
+from rag_pipeline.errors import DocumentError, DocumentTooLarge, DocumentVanished, SourceUnavailable
+from rag_pipeline.sources import reading
+from rag_pipeline.sources.addresses import address_of, name_of, stamp_of, uri_of
+from rag_pipeline.sources.selection import SIDECAR_SUFFIXES, Selection, sidecars_of
+from rag_pipeline.transforms.metadata import MAX_SIDECAR_BYTES
+
+_GONE = (FileNotFoundError, NotADirectoryError)
+_RETRY_SECONDS = 0.05
+# A link may have taken a file's place since it was listed, and a pipe would hold the reader for ever.
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class LocalFiles:
+    """Files below one folder.
+
+    Links to files inside the folder are documents; a link that leads out, or nowhere, is listed with a
+    problem. Linked folders are not entered.
+    """
+
+    def __init__(self, spec: SourceSpec, folder: Path) -> None:
+        self.name = spec.name
+        self._spec = spec
+        self._folder = folder
+        self._selection = Selection(spec)
+
+    def list(self) -> Sequence[SourceObject]:
+        """See `Source.list`."""
+        root = self._real_root()
+        found: list[SourceObject] = []
+        folders = [""]
+        while folders:
+            prefix = folders.pop()
+            entries = self._entries(root, prefix)
+            beside = {name for name in entries if name.endswith(SIDECAR_SUFFIXES)} if self._spec.use_sidecars else set()
+            for name, entry in entries.items():
+                address = address_of(prefix + name)
+                if entry.is_symlink():
+                    found.extend(self._linked(root, address, entry, beside))
+                elif entry.is_dir(follow_symlinks=False):
+                    if self._selection.enters(address):
+                        folders.append(f"{prefix}{name}/")
+                elif self._selection.takes(address):
+                    found.extend(self._listed(root, address, entry, beside))
+        found.sort(key=lambda item: item.address)
+        return found
+
+    def fetch(self, item: SourceObject) -> FetchedObject:
+        """See `Source.fetch`."""
+        root = self._real_root()
+        path = os.path.join(root, name_of(item.address))  # noqa: PTH118 - names that are no text
+        target = os.path.realpath(path)
+        if not _is_inside(root, target):
+            raise reading.leads_outside()
+        sidecar = self._read_sidecar(root, item.sidecar_address)
+        raw = _read_settled(target, self._spec.max_document_bytes)
+        declared = reading.declared_by(raw, sidecar, self._spec)
+        if target != path:
+            declared = self._bounded(root, raw, declared, address_of(target[len(root) + 1 :]))
+        return FetchedObject(raw, declared)
+
+    def _real_root(self) -> str:
+        root = os.path.realpath(self._folder)
+        if not os.path.isdir(root):  # noqa: PTH112 - a string from here on, for speed
+            raise SourceUnavailable(
+                f"The folder {uri_of(self._spec, '')} of source {self.name} is not there, so nothing of the source "
+                "was changed. Mount or create it, or correct `location` in pipeline.yaml.",
+                source=self.name,
+            )
+        return root
+
+    def _entries(self, root: str, prefix: str) -> dict[str, os.DirEntry[str]]:
+        try:
+            with os.scandir(f"{root}/{prefix}") as entries:
+                return {entry.name: entry for entry in entries}
+        except OSError as error:
+            if isinstance(error, _GONE) and prefix:
+                return {}
+            # What cannot be looked into must not seem deleted.
+            where = address_of(prefix.rstrip("/")) or "."
+            raise SourceUnavailable(
+                f"The folder {where} of source {self.name} cannot be listed ({error.strerror}), so nothing of the "
+                "source was changed. Give the pipeline the right to read it, or exclude it.",
+                source=self.name,
+                folder=where,
+            ) from error
+
+    def _listed(self, root: str, address: str, entry: os.DirEntry[str], beside: set[str]) -> Iterator[SourceObject]:
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if stat.S_ISREG(status.st_mode):
+            yield self._object(root, address, entry.name, status, beside)
+        else:
+            yield self._problem(address, reading.unreadable("it is no regular file"), "special")
+
+    def _linked(self, root: str, address: str, entry: os.DirEntry[str], beside: set[str]) -> Iterator[SourceObject]:
+        target = os.path.realpath(entry.path)
+        is_outside = not _is_inside(root, target)
+        try:
+            status = os.stat(target)  # noqa: PTH116
+        except OSError:
+            status = None
+        if status is not None and stat.S_ISDIR(status.st_mode):
+            if is_outside and self._selection.enters(address):
+                yield self._problem(address, reading.leads_outside(), target)
+            return
+        if not self._selection.takes(address):
+            return
+        target_address = address_of(target[len(root) + 1 :])
+        if is_outside or not self._selection.may_be_linked(target_address):
+            yield self._problem(address, reading.leads_outside(), target)
+        elif status is None:
+            yield self._problem(address, reading.unreadable("it is a link that leads nowhere"), target)
+        elif not stat.S_ISREG(status.st_mode):
+            yield self._problem(address, reading.unreadable("it is a link to something that is no file"), target)
+        else:
+            facts = [target_address, *self._facts_of_sidecars(root, self._sidecars_of_target(root, target_address))]
+            yield self._object(root, address, entry.name, status, beside, *facts)
+
+    def _object(
+        self, root: str, address: str, name: str, status: os.stat_result, beside: set[str], *facts: str
+    ) -> SourceObject:
+        problem = None
+        sidecars: list[str] = []
+        if beside:
+            folder = address[: len(address) - len(address_of(name))]
+            sidecars = [folder + address_of(sidecar) for sidecar in sidecars_of(name, beside)]
+            facts += tuple(self._facts_of_sidecars(root, sidecars))
+            if len(sidecars) > 1:
+                problem = reading.several_sidecars(sidecars)
+        return SourceObject(
+            address=address,
+            uri=uri_of(self._spec, address),
+            size_bytes=status.st_size,
+            modified_at=_moment(status.st_mtime_ns),
+            stamp=stamp_of(self._spec, status.st_size, _facts(status), *facts),
+            problem=problem,
+            sidecar_address=sidecars[0] if sidecars else None,
+        )
+
+    def _problem(self, address: str, problem: DocumentError, *facts: str) -> SourceObject:
+        stamp = stamp_of(self._spec, None, problem.code, *facts)
+        return SourceObject(address, uri_of(self._spec, address), None, None, stamp, problem)
+
+    def _facts_of_sidecars(self, root: str, addresses: Sequence[str]) -> Iterator[str]:
+        for address in addresses:
+            try:
+                yield f"{address} {_facts(os.stat(f'{root}/{name_of(address)}'))}"  # noqa: PTH116
+            except OSError as error:
+                yield f"{address} {error.errno}"
+
+    def _sidecars_of_target(self, root: str, target_address: str) -> Sequence[str]:
+        if not self._spec.use_sidecars:
+            return []
+        names = [target_address + suffix for suffix in SIDECAR_SUFFIXES]
+        return [name for name in names if os.path.lexists(f"{root}/{name_of(name)}")]
+
+    def _bounded(self, root: str, raw: bytes, declared: DeclaredMetadata, target: str) -> DeclaredMetadata:
+        sidecars = self._sidecars_of_target(root, target)
+        if len(sidecars) > 1:
+            raise reading.several_sidecars([*sidecars])
+        sidecar = self._read_sidecar(root, sidecars[0] if sidecars else None)
+        return reading.bounded_by_target(declared, target, reading.declared_by(raw, sidecar, self._spec))
+
+    def _read_sidecar(self, root: str, address: str | None) -> tuple[str, bytes] | None:
+        if address is None:
+            return None
+        target = os.path.realpath(f"{root}/{name_of(address)}")
+        if not _is_inside(root, target):
+            raise reading.sidecar_unreadable("it is a link that leads out of the source")
+        try:
+            return address, _read_settled(target, MAX_SIDECAR_BYTES)
+        except DocumentTooLarge as error:
+            raise reading.sidecar_unreadable(f"it is larger than {MAX_SIDECAR_BYTES} bytes") from error
+        except DocumentVanished as error:
+            raise reading.sidecar_unreadable("it is gone since the source was listed") from error
+        except DocumentError as error:
+            raise reading.sidecar_unreadable(str(error.facts.get("reason", error.code))) from error
+
+
+def _read_settled(path: str, limit_bytes: int) -> bytes:
+    """All bytes of a regular file, read while it did not change."""
+    for attempt in range(reading.READ_ATTEMPTS):
+        if attempt:
+            time.sleep(_RETRY_SECONDS)
+        try:
+            descriptor = os.open(path, _OPEN_FLAGS)
+            with os.fdopen(descriptor, "rb") as file:
+                before = os.fstat(descriptor)
+                if not stat.S_ISREG(before.st_mode):
+                    raise reading.unreadable("it is no regular file")
+                if before.st_size > limit_bytes:
+                    raise reading.too_large(before.st_size, limit_bytes)
+                raw = file.read(before.st_size + 1)
+                after = os.fstat(descriptor)
+        except _GONE as error:
+            raise reading.vanished() from error
+        except OSError as error:
+            raise reading.unreadable_because(error) from error
+        if len(raw) == before.st_size and _facts(before) == _facts(after):
+            return raw
+    raise reading.still_changing()
+
+
+def _is_inside(root: str, path: str) -> bool:
+    return path.startswith(root if root.endswith("/") else root + "/")
+
+
+def _facts(status: os.stat_result) -> str:
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
+def _moment(nanoseconds: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,189 @@
+"""A bucket, or any other place that fsspec can open, as a source.
+
+Belongs here: listing and reading through fsspec.
+Does not belong here: local folders (`local.py`), names and patterns (`selection.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from threading import Lock
+from time import time_ns
+from typing import Any
+
+from rag_pipeline.contracts.sources import FetchedObject, SourceObject, SourceSpec
+from rag_pipeline.errors import DocumentError, DocumentTooLarge, DocumentVanished, SourceUnavailable
+from rag_pipeline.sources import reading
+from rag_pipeline.sources.addresses import address_of, name_of, stamp_of, uri_of
+from rag_pipeline.sources.selection import SIDECAR_SUFFIXES, Selection, sidecars_of
+from rag_pipeline.transforms.metadata import MAX_SIDECAR_BYTES
+
+_MODIFIED_KEYS = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
+_CONTENT_KEYS = ("ETag", "etag", "e_tag", "md5Hash", "md5", "content_md5", "checksum", "generation", "VersionId")
+
+
+class RemoteFiles:
+    """Objects below one URL."""
+
+    def __init__(self, spec: SourceSpec) -> None:
+        self.name = spec.name
+        self._spec = spec
+        self._selection = Selection(spec)
+        self._opened: tuple[Any, str] | None = None
+        self._opening = Lock()
+
+    def list(self) -> Sequence[SourceObject]:
+        """See `Source.list`."""
+        with self._available():
+            filesystem, base = self._open()
+            filesystem.invalidate_cache()
+            root = base.rstrip("/")
+            # Walking, fsspec leaves out what it could not list, which would look like a deletion.
+            strict = {"on_error": "raise"} if _lists_by_walking(filesystem) else {}
+            entries: dict[str, dict[str, Any]] = filesystem.find(root, detail=True, **strict)
+            if root in entries or (not entries and not filesystem.isdir(root)):
+                raise FileNotFoundError
+        by_address = {
+            address_of(path.removeprefix(base).lstrip("/")): info
+            for path, info in entries.items()
+            if not path.endswith("/") and info.get("type") != "directory"
+        }
+        sidecars = {address for address in by_address if address.endswith(SIDECAR_SUFFIXES)}
+        return [
+            self._object(address, by_address, sidecars if self._spec.use_sidecars else set())
+            for address in sorted(by_address)
+            if self._selection.takes(address)
+        ]
+
+    def fetch(self, item: SourceObject) -> FetchedObject:
+        """See `Source.fetch`."""
+        sidecar = self._read_sidecar(item.sidecar_address)
+        raw = self._read(item.address, item.size_bytes, self._spec.max_document_bytes)
+        return FetchedObject(raw, reading.declared_by(raw, sidecar, self._spec))
+
+    def _open(self) -> tuple[Any, str]:
+        """The filesystem, and what every path of it that belongs to the source begins with."""
+        with self._opening:
+            if self._opened is None:
+                from fsspec.core import url_to_fs
+
+                filesystem, root = url_to_fs(self._spec.location, **self._spec.storage_options)
+                self._opened = filesystem, f"{root.rstrip('/')}/"
+            return self._opened
+
+    @contextmanager
+    def _available(self) -> Iterator[None]:
+        try:
+            yield
+        # Every filesystem has errors of its own, from packages that are not even imported here.
+        except Exception as error:
+            reason = "nothing is there" if isinstance(error, FileNotFoundError) else type(error).__name__
+            if isinstance(error, ImportError | ValueError):
+                reason = f"{reason}: {error}"
+            raise SourceUnavailable(
+                f"{uri_of(self._spec, '')} of source {self.name} cannot be listed ({reason}), so nothing of the "
+                "source was changed. Check `location` and `storage_options` in pipeline.yaml, the network and the "
+                "credentials.",
+                source=self.name,
+            ) from error
+
+    def _object(self, address: str, by_address: Mapping[str, Mapping[str, Any]], sidecars: set[str]) -> SourceObject:
+        info = by_address[address]
+        size_bytes = info.get("size")
+        own = sidecars_of(address, sidecars)
+        problem: DocumentError | None = None
+        if info.get("type", "file") != "file":
+            problem = reading.unreadable("it is no regular file")
+        elif len(own) > 1:
+            problem = reading.several_sidecars(own)
+        facts = [fact for each in (address, *own) for fact in _facts(by_address[each])]
+        return SourceObject(
+            address=address,
+            uri=uri_of(self._spec, address),
+            size_bytes=size_bytes,
+            modified_at=_modified_at(info),
+            stamp=stamp_of(self._spec, size_bytes, *facts),
+            problem=problem,
+            sidecar_address=own[0] if own else None,
+        )
+
+    def _read_sidecar(self, address: str | None) -> tuple[str, bytes] | None:
+        if address is None:
+            return None
+        try:
+            return address, self._read(address, None, MAX_SIDECAR_BYTES)
+        except DocumentTooLarge as error:
+            raise reading.sidecar_unreadable(f"it is larger than {MAX_SIDECAR_BYTES} bytes") from error
+        except DocumentVanished as error:
+            raise reading.sidecar_unreadable("it is gone since the source was listed") from error
+        except DocumentError as error:
+            raise reading.sidecar_unreadable(str(error.facts.get("reason", error.code))) from error
+
+    def _read(self, address: str, size_bytes: int | None, limit_bytes: int) -> bytes:
+        """All bytes of an object, at most one more than the limit taken into memory."""
+        try:
+            filesystem, base = self._open()
+            path = base + name_of(address)
+            for _ in range(reading.READ_ATTEMPTS):
+                if size_bytes is not None and size_bytes > limit_bytes:
+                    raise reading.too_large(size_bytes, limit_bytes)
+                raw = _read_at_most(filesystem, path, size_bytes, limit_bytes)
+                if len(raw) > limit_bytes:
+                    raise reading.too_large(None, limit_bytes)
+                # An object store gives an object whole; elsewhere it may have grown under the reader.
+                if size_bytes in (None, len(raw)):
+                    return raw
+                filesystem.invalidate_cache(filesystem._parent(path))
+                size_bytes = filesystem.info(path).get("size")
+        except DocumentError:
+            raise
+        except FileNotFoundError as error:
+            raise reading.vanished() from error
+        # Errors of packages that are not imported here, as in `_available`.
+        except Exception as error:
+            raise reading.unreadable_because(error) from error
+        raise reading.still_changing()
+
+
+def _read_at_most(filesystem: Any, path: str, size_bytes: int | None, limit_bytes: int) -> bytes:
+    """One byte more than expected shows that the object has grown."""
+    if size_bytes:
+        ranged: bytes = filesystem.cat_file(path, start=0, end=size_bytes + 1)
+        return ranged
+    # A range of an empty object is an error in S3, and without a size there is nothing to ask for.
+    with filesystem.open(path, "rb") as file:
+        streamed: bytes = file.read(limit_bytes + 1)
+    return streamed
+
+
+def _lists_by_walking(filesystem: Any) -> bool:
+    from fsspec import AbstractFileSystem
+    from fsspec.asyn import AsyncFileSystem
+
+    if isinstance(filesystem, AsyncFileSystem):
+        return type(filesystem)._find is AsyncFileSystem._find
+    return type(filesystem).find is AbstractFileSystem.find
+
+
+def _facts(info: Mapping[str, Any]) -> list[str]:
+    """What tells a changed object from an unchanged one."""
+    facts = [f"{key}={info[key]}" for key in (*_MODIFIED_KEYS, *_CONTENT_KEYS) if info.get(key) is not None]
+    # A place that tells neither time nor content has to be read every time: an edit may keep the size.
+    return [f"size={info.get('size')}", *facts] if facts else [f"unknown at {time_ns()}"]
+
+
+def _modified_at(info: Mapping[str, Any]) -> datetime | None:
+    for key in _MODIFIED_KEYS[:-1]:
+        value = info.get(key)
+        try:
+            if isinstance(value, str):
+                value = datetime.fromisoformat(value)
+            elif isinstance(value, int | float):
+                value = datetime.fromtimestamp(value, UTC)
+            if isinstance(value, datetime):
+                return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        except (ValueError, OverflowError, OSError):
+            continue
+    return None

@@ -1,0 +1,84 @@
+"""Which names of a folder or bucket are documents, which are sidecars, and which folders are worth opening.
+
+Belongs here: include, exclude, hidden names, editor leftovers, sidecars.
+Does not belong here: what a pattern means (`transforms/globs.py`), reading anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import PurePosixPath
+
+from rag_pipeline.contracts.sources import SourceSpec
+from rag_pipeline.transforms.globs import compile_globs, segments_of
+
+SIDECAR_SUFFIXES = (".meta.yaml", ".meta.yml", ".meta.json")
+
+# What editors and office programs leave beside the file that is being edited. Names with a leading dot
+# are hidden anyway.
+_LEFTOVER = re.compile(r".*~|#.*#|~\$.*|.*\.sw[op]", re.S)
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+class Selection:
+    """The names that a source takes."""
+
+    def __init__(self, spec: SourceSpec) -> None:
+        self._include = compile_globs(spec.include, match_hidden=False)
+        self._exclude = compile_globs(spec.exclude, match_hidden=True)
+        whole_folders = [pattern for pattern in map(_folder_pattern, spec.exclude) if pattern]
+        self._exclude_folder = compile_globs(whole_folders, match_hidden=True)
+        self._use_sidecars = spec.use_sidecars
+        segments = [segments_of(pattern) for pattern in spec.include]
+        self._roots = [_literal_folder(each) for each in segments]
+        self._takes_hidden = any(segment.startswith(".") for each in segments for segment in each)
+
+    def takes(self, address: str) -> bool:
+        """Whether the object at this address is a document of the source."""
+        if self._use_sidecars and address.endswith(SIDECAR_SUFFIXES):
+            return False
+        if _LEFTOVER.fullmatch(address.rpartition("/")[2]):
+            return False
+        return self._include.fullmatch(address) is not None and not self.excludes(address)
+
+    def excludes(self, address: str) -> bool:
+        """Whether the settings leave this address out by name."""
+        return self._exclude.fullmatch(address) is not None
+
+    def may_be_linked(self, address: str) -> bool:
+        """Whether a link may lead to the file at this address: a link opens nothing the source leaves out."""
+        # Kubernetes mounts files as links into folders that begin with two dots.
+        is_hidden = any(
+            segment.startswith(".") and not segment.startswith("..") for segment in address.split("/")
+        )
+        return not self.excludes(address) and (self._takes_hidden or not is_hidden)
+
+    def enters(self, folder: str) -> bool:
+        """Whether anything below this folder could be a document; errs on the side of looking."""
+        if folder.rpartition("/")[2].startswith(".") and not self._takes_hidden:
+            return False
+        if self._exclude_folder.fullmatch(folder):
+            return False
+        inside = folder + "/"
+        return any(inside.startswith(root) or root.startswith(inside) for root in self._roots)
+
+
+def sidecars_of(name: str, neighbours: Collection[str]) -> list[str]:
+    """The sidecars of a file among the names beside it; more than one is a contradiction."""
+    return [name + suffix for suffix in SIDECAR_SUFFIXES if name + suffix in neighbours]
+
+
+def _folder_pattern(pattern: str) -> str | None:
+    *folder, last = segments_of(pattern)
+    return "/".join(folder) if last == "**" and folder else None
+
+
+def _literal_folder(segments: list[str]) -> str:
+    """The folder, with its final slash, that everything the pattern matches lies in; "" is the top."""
+    literal: list[str] = []
+    for segment in segments[:-1]:
+        if _WILDCARD.search(segment):
+            break
+        literal.append(segment)
+    return f"{PurePosixPath(*literal)}/" if literal else ""

@@ -1,0 +1,178 @@
+"""The lake: which tables there are, where they lie, and the one writer at a time.
+
+Belongs here: paths of tables, typed access to each, the write lock.
+Does not belong here: reconciling (`transforms/`, `refresh/`), vector search (`vectors.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+from filelock import FileLock, Timeout
+
+from rag_pipeline.contracts.tables import (
+    AUDITS,
+    BRONZE,
+    CHUNKS,
+    DOCUMENTS,
+    DUPLICATES,
+    EMBEDDINGS,
+    PUBLICATIONS,
+    QUARANTINE,
+)
+from rag_pipeline.errors import LakeBusy
+from rag_pipeline.stores.delta import DeltaStore
+
+DOCUMENTS_PATH = "silver/documents"
+QUARANTINE_PATH = "silver/quarantine"
+DUPLICATES_PATH = "silver/duplicates"
+CHUNKS_PATH = "silver/chunks"
+AUDITS_PATH = "gold/audits"
+PUBLICATIONS_PATH = "gold/publications"
+INDEX_PATH = "gold/index"
+
+STATE_COLUMNS = [name for name in BRONZE.columns if name not in ("raw",)]
+
+FIXED_TABLES = {
+    DOCUMENTS_PATH: DOCUMENTS,
+    QUARANTINE_PATH: QUARANTINE,
+    DUPLICATES_PATH: DUPLICATES,
+    CHUNKS_PATH: CHUNKS,
+    AUDITS_PATH: AUDITS,
+    PUBLICATIONS_PATH: PUBLICATIONS,
+}
+
+
+def bronze_path(source: str) -> str:
+    return f"bronze/{source}"
+
+
+def embeddings_path(space_fingerprint: str) -> str:
+    return f"gold/embeddings/{space_fingerprint}"
+
+
+class Lake(DeltaStore):
+    """The Delta tables of one lake by name, and its write lock."""
+
+    def __init__(
+        self,
+        root: str,
+        storage_options: Mapping[str, str] | None = None,
+        run_id: str = "",
+        *,
+        lock_timeout_seconds: float = 600,
+    ) -> None:
+        super().__init__(root, storage_options, run_id)
+        self.is_local = "://" not in root
+        self._lock_timeout_seconds = lock_timeout_seconds
+        self._lock: FileLock | None = None
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the lake's write lock; a second writer waits its turn. Re-entrant in one thread.
+
+        On an object store there is no lock file: there the table formats' own atomic commits decide, and a
+        loser raises `CommitConflict`, which a retry cures.
+
+        Raises:
+            LakeBusy: Another process held the lock for longer than the timeout.
+        """
+        if not self.is_local:
+            yield
+            return
+        if self._lock is None:
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(f"{self.root}/.write.lock", timeout=self._lock_timeout_seconds)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise LakeBusy(
+                f"another process has been writing to the lake {self.root} for over "
+                f"{self._lock_timeout_seconds:.0f} s; nothing was changed. Wait for it to end, then run again.",
+                lake=self.root,
+            ) from error
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def bronze_state(self, source: str) -> pl.DataFrame:
+        """Last row of every document of a source, tombstones included, without the bytes."""
+        rows = self.read(bronze_path(source), BRONZE, STATE_COLUMNS)
+        return rows.sort("document_id", "revision", "batch").unique(
+            "document_id", keep="last", maintain_order=True
+        )
+
+    def stream_bytes(self, source: str, wanted: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
+        """Bytes by hash, a few at a time; `wanted` maps bytes_hash to the batch that holds it."""
+        if not wanted:
+            return
+        batches = sorted(set(wanted.values()))
+        seen: set[str] = set()
+        for frame in self._stream_batches(bronze_path(source), batches):
+            for bytes_hash, batch, raw in frame.iter_rows():
+                if bytes_hash not in seen and wanted.get(bytes_hash) == batch:
+                    seen.add(bytes_hash)
+                    yield bytes_hash, raw
+
+    def _stream_batches(self, path: str, batches: list[int]) -> Iterator[pl.DataFrame]:
+        import pyarrow.dataset as ds
+
+        table = self._open(path)
+        if table is None:
+            return
+        # `batch` grows with every commit, so file statistics skip all files that hold no wanted row.
+        chosen = (ds.field("batch") >= batches[0]) & (ds.field("batch") <= batches[-1])
+        chosen &= ds.field("raw").is_valid()
+        if len(batches) <= 1000:
+            chosen &= ds.field("batch").isin(batches)
+        dataset = table.to_pyarrow_dataset()
+        columns = ["bytes_hash", "batch", "raw"]
+        for batch in dataset.to_batches(columns=columns, filter=chosen, batch_size=64, batch_readahead=2):
+            if batch.num_rows:
+                yield pl.DataFrame(pl.from_arrow(batch))
+
+    def embedded_hashes(self, space_fingerprint: str) -> pl.DataFrame:
+        """(text_hash, batch) of every text embedded in a space, each once."""
+        frame = self.read(embeddings_path(space_fingerprint), EMBEDDINGS, ["text_hash", "batch"])
+        return frame.unique("text_hash", keep="first", maintain_order=True)
+
+    def vectors(self, space_fingerprint: str, wanted: pl.DataFrame) -> pl.DataFrame:
+        """Vectors of some texts.
+
+        Args:
+            wanted: (text_hash, batch), as `embedded_hashes` gives them.
+
+        Returns:
+            (text_hash, vector), each text once.
+        """
+        batches = wanted["batch"].unique().sort()
+        hashes = wanted["text_hash"].unique()
+        rows = self.read(
+            embeddings_path(space_fingerprint),
+            EMBEDDINGS,
+            ["text_hash", "vector"],
+            where=pl.col("batch").is_in(batches.implode()) & pl.col("text_hash").is_in(hashes.implode()),
+        )
+        return rows.unique("text_hash", keep="first", maintain_order=True)
+
+    def last_publication(self) -> dict[str, object] | None:
+        """The pointer: the publication readers are to follow, or None before the first."""
+        rows = self.read(PUBLICATIONS_PATH, PUBLICATIONS)
+        return rows.sort("sequence").row(-1, named=True) if rows.height else None
+
+    def last_audit(self, space_fingerprint: str) -> dict[str, object] | None:
+        """Newest audit of a space's index, or None."""
+        rows = self.read(AUDITS_PATH, AUDITS, where=pl.col("space_fingerprint") == space_fingerprint)
+        return rows.sort("audited_at").row(-1, named=True) if rows.height else None
+
+    def all_paths(self, sources: Iterable[str], spaces: Iterable[str]) -> list[str]:
+        """Every Delta table there may be, for maintenance."""
+        return [
+            *(bronze_path(name) for name in sources),
+            *FIXED_TABLES,
+            *(embeddings_path(space) for space in spaces),
+        ]

@@ -1,0 +1,193 @@
+"""Read-only SQL over the lake: every Delta table as a DuckDB view.
+
+Belongs here: everything that touches `duckdb`: the views, the lock-down, reading results.
+Does not belong here: printing results (`cli/`), or tables that are written (`delta.py`, `vectors.py`).
+
+The database lives in memory and is locked once the views stand: no file but the data files that the views were made
+from, no network, no extension, no spilling to disk, no change of settings. One SELECT (or EXPLAIN of one) at a time is
+taken, so nothing can be written over those files either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from rag_pipeline.contracts.table import TableContract
+from rag_pipeline.contracts.tables import (
+    AUDITS,
+    BRONZE,
+    CHUNKS,
+    DOCUMENTS,
+    DUPLICATES,
+    EMBEDDINGS,
+    PUBLICATIONS,
+    QUARANTINE,
+)
+from rag_pipeline.errors import StoreError, UsageError
+from rag_pipeline.stores.lake import (
+    AUDITS_PATH,
+    CHUNKS_PATH,
+    DOCUMENTS_PATH,
+    DUPLICATES_PATH,
+    PUBLICATIONS_PATH,
+    QUARANTINE_PATH,
+    Lake,
+    bronze_path,
+    embeddings_path,
+)
+
+BATCH_ROWS = 1_000
+_EXPLAIN = re.compile(r"^\s*EXPLAIN\s+(ANALYZE\s+)?", re.IGNORECASE)
+_OPENING = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+    "temp_directory": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SqlResult:
+    """Columns of an answer, and its rows, read as they are asked for."""
+
+    columns: list[str]
+    rows: Iterator[tuple[Any, ...]]
+
+
+class LakeSql:
+    """The tables of one lake as they are now, ready to be queried.
+
+    Args:
+        sources: Source names; each is the view `bronze.<source>`.
+        spaces: Embedding space fingerprint by model alias; each is `gold.embeddings_<alias>`. None where nothing was
+            embedded yet; then the view is empty.
+
+    A table that does not exist yet is an empty table with the right columns. Use it as a context manager.
+    """
+
+    def __init__(self, lake: Lake, sources: Iterable[str], spaces: Mapping[str, str | None]) -> None:
+        self._lake = lake
+        self._files: list[str] = []
+        self._sources = list(sources)
+        self._spaces = dict(spaces)
+        try:
+            self._connection = duckdb.connect(":memory:", config=dict(_OPENING))
+            self._create_views()
+            self._lock_down()
+        except duckdb.Error as error:
+            raise StoreError(f"the tables of the lake {lake.root} cannot be opened for SQL: {error}") from error
+
+    def __enter__(self) -> LakeSql:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def query(self, sql: str) -> SqlResult:
+        """Answer one SELECT, in DuckDB's dialect.
+
+        Raises:
+            UsageError: It is not one SELECT, or DuckDB does not understand it.
+            StoreError: The tables could not be read.
+        """
+        _check_reads(sql)
+        try:
+            relation = self._connection.sql(sql)
+            reader = relation.to_arrow_reader(BATCH_ROWS)
+        except duckdb.Error as error:
+            raise _sql_error(error) from error
+        return SqlResult(list(reader.schema.names), _rows(reader))
+
+    def _create_views(self) -> None:
+        self._run("SET TimeZone = 'UTC'")
+        for schema in ("bronze", "silver", "gold"):
+            self._run(f"CREATE SCHEMA {schema}")
+        for source in self._sources:
+            self._view(f'bronze."{source}"', f"FROM {self._relation(bronze_path(source), BRONZE)}")
+        documents = self._relation(DOCUMENTS_PATH, DOCUMENTS)
+        duplicates = self._relation(DUPLICATES_PATH, DUPLICATES)
+        chunks = self._relation(CHUNKS_PATH, CHUNKS)
+        self._view(
+            "silver.documents",
+            f"SELECT d.*, x.duplicate_of FROM {documents} d LEFT JOIN {duplicates} x USING (document_id)",
+        )
+        self._view(
+            "silver.chunks",
+            f"SELECT c.*, d.source, d.uri, d.title, d.allowed_principals "
+            f"FROM {chunks} c LEFT JOIN {documents} d USING (document_id)",
+        )
+        self._view("silver.duplicates", f"FROM {duplicates}")
+        self._view("silver.quarantine", f"FROM {self._relation(QUARANTINE_PATH, QUARANTINE)}")
+        self._view("gold.publications", f"FROM {self._relation(PUBLICATIONS_PATH, PUBLICATIONS)}")
+        self._view("gold.audits", f"FROM {self._relation(AUDITS_PATH, AUDITS)}")
+        for alias, space in self._spaces.items():
+            vectors = self._relation("" if space is None else embeddings_path(space), EMBEDDINGS)
+            self._view(f'gold."embeddings_{alias}"', f"FROM {vectors}")
+
+    def _view(self, name: str, query: str) -> None:
+        self._run(f"CREATE VIEW {name} AS {query}")
+
+    def _relation(self, path: str, contract: TableContract) -> str:
+        """A Delta table as something to select from."""
+        name = f"stored_{re.sub(r'[^a-z0-9]', '_', path or contract.name)}"
+        scan = self._lake.scan(path) if path else None
+        files = self._lake.file_uris(path) if scan is not None and self._lake.is_local else []
+        if files:
+            self._files += files
+            return f"read_parquet({_list(files)}, union_by_name = true)"
+        if scan is None or self._lake.is_local:
+            self._connection.register("empty_rows", contract.empty().to_arrow())
+            self._run(f"CREATE OR REPLACE TABLE {name} AS FROM empty_rows")
+            self._connection.unregister("empty_rows")
+            return f"memory.main.{name}"
+        # DuckDB's own readers know no credentials of object stores and no network here; Polars reads for it.
+        self._connection.register(name, scan)
+        return name
+
+    def _lock_down(self) -> None:
+        self._run(f"SET allowed_paths = {_list(self._files)}")
+        self._run("SET enable_external_access = false")
+        self._run("SET lock_configuration = true")
+
+    def _run(self, sql: str) -> None:
+        self._connection.execute(sql)
+
+
+def _check_reads(sql: str) -> None:
+    try:
+        statements = duckdb.extract_statements(sql)
+        explained = _EXPLAIN.sub("", sql, count=1)
+        if len(statements) == 1 and statements[0].type == duckdb.StatementType.EXPLAIN and explained != sql:
+            statements = duckdb.extract_statements(explained)
+    except duckdb.Error as error:
+        raise _sql_error(error) from error
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise UsageError(
+            "SQL here only reads: give one SELECT (or FROM, WITH, DESCRIBE, SHOW, SUMMARIZE, or EXPLAIN of one). "
+            "To see the tables: SHOW ALL TABLES"
+        )
+
+
+def _rows(reader: Any) -> Iterator[tuple[Any, ...]]:
+    try:
+        for batch in reader:
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    except (duckdb.Error, OSError) as error:
+        raise _sql_error(error) from error
+
+
+def _sql_error(error: Exception) -> UsageError | StoreError:
+    text = str(error).strip()
+    if isinstance(error, (duckdb.ProgrammingError, duckdb.DataError, duckdb.PermissionException)):
+        return UsageError(f"DuckDB does not take this query: {text}\nTo see the tables: SHOW ALL TABLES")
+    return StoreError(f"the query could not be answered: {text}")
+
+
+def _list(values: Iterable[str]) -> str:
+    quoted = ("'" + value.replace("'", "''") + "'" for value in values)
+    return f"[{', '.join(quoted)}]"

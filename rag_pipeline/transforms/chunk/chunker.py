@@ -1,0 +1,211 @@
+"""From a parsed document to its chunks.
+
+Belongs here: the order of the steps, and the final count of every chunk by direct encoding.
+Does not belong here: the steps themselves, each of which has its module in this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from rag_pipeline.contracts.documents import Block, BlockKind, Chunk, ParsedDocument, embedded_text
+from rag_pipeline.errors import ContractViolation
+from rag_pipeline.transforms.chunk import splitters
+from rag_pipeline.transforms.chunk.headers import NO_HEADER, Header, Headers
+from rag_pipeline.transforms.chunk.pack import Packer
+from rag_pipeline.transforms.chunk.params import ChunkParams
+from rag_pipeline.transforms.chunk.sections import Section, sections_of
+from rag_pipeline.transforms.chunk.sentences import DEFAULT_LANGUAGE
+from rag_pipeline.transforms.chunk.tokens import TokenCounter, TokenMap
+from rag_pipeline.transforms.chunk.units import Unit, UnitCutter, hard_cut, trimmed_spans
+
+BATCH_CHARS = 256_000
+"""Sections are worked on in batches of about this length, so memory does not grow with the document."""
+
+# Cut at their sentences to keep a heading company; a table or a piece of code stays whole instead.
+_PROSE_KINDS: frozenset[BlockKind] = frozenset({"paragraph", "quote", "html", "list", "record", "field", "cue"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Blocks packed together: a whole section, or a part of one in code."""
+
+    path: tuple[str, ...]
+    is_opened: bool
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A chunk before its tokens are counted directly."""
+
+    path: tuple[str, ...]
+    header: Header
+    units: tuple[Unit, ...]
+
+    @property
+    def start_char(self) -> int:
+        return self.units[0].start_char
+
+    @property
+    def end_char(self) -> int:
+        return self.units[-1].end_char
+
+
+def chunk_document(document: ParsedDocument, params: ChunkParams, counter: TokenCounter) -> list[Chunk]:
+    """Cut a document into chunks that tile its sections.
+
+    A chunk's span begins and ends with a character that is not white space; between the spans of one section
+    lies only white space. The same document, parameters and tokenizer give the same chunks anywhere.
+
+    Raises:
+        ContractViolation: The document's blocks overlap or leave its text.
+    """
+    headers = Headers(document.title, params, counter)
+    chunks: list[Chunk] = []
+    for sections in _batches(sections_of(document)):
+        spans = [(block.start_char, block.end_char) for section in sections for block in section.blocks]
+        tokens = TokenMap(document.text, spans, counter)
+        runs = [run for section in sections for run in _runs(section, tokens, params)]
+        headers.prepare(run.path for run in runs)
+        drafts = [draft for run in runs for draft in _drafts(document, run, headers, tokens, params)]
+        chunks.extend(_counted(document.text, drafts, params, counter))
+    return chunks
+
+
+def _batches(sections: Iterable[Section]) -> Iterator[list[Section]]:
+    batch: list[Section] = []
+    for section in sections:
+        batch.append(section)
+        if section.blocks[-1].end_char - batch[0].blocks[0].start_char >= BATCH_CHARS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _runs(section: Section, tokens: TokenMap, params: ChunkParams) -> Iterator[_Run]:
+    """Part the definitions of code: a large one alone under its own name, small neighbours together."""
+    if not any(section.definitions):
+        yield _Run(section.path, section.is_opened, tuple(section.blocks))
+        return
+    together: list[tuple[Block, str | None]] = []
+    is_opened = section.is_opened
+    for block, name in zip(section.blocks, section.definitions, strict=True):
+        if name and tokens.count(block.start_char, block.end_char) >= params.min_tokens:
+            if together:
+                yield _small_run(section.path, is_opened, together)
+            yield _Run((*section.path, name), True, (block,))
+            together, is_opened = [], False
+        else:
+            together.append((block, name))
+    if together:
+        yield _small_run(section.path, is_opened, together)
+
+
+def _small_run(path: tuple[str, ...], is_opened: bool, together: list[tuple[Block, str | None]]) -> _Run:
+    blocks = tuple(block for block, _ in together)
+    only_name = together[0][1] if len(together) == 1 else None
+    return _Run((*path, only_name), True, blocks) if only_name else _Run(path, is_opened, blocks)
+
+
+def _drafts(
+    document: ParsedDocument, run: _Run, headers: Headers, tokens: TokenMap, params: ChunkParams
+) -> Iterator[_Draft]:
+    text = document.text
+    full = headers.of(run.path)
+    first = headers.of(run.path, without_own=run.is_opened)
+    limit_tokens = params.max_tokens - max(first.token_count, full.token_count)
+    cutter = UnitCutter(text, tokens, document.language or DEFAULT_LANGUAGE, limit_tokens)
+    units = _units(run, cutter)
+
+    @cache
+    def header_at(index: int) -> Header:
+        base = full if index else first
+        unit = units[index]
+        if unit.kind != "table" or unit.start_char == unit.block.start_char:
+            return base
+        row = splitters.header_row(text, unit.block.start_char, unit.block.end_char)
+        named = headers.with_row(base, row)
+        fits = tokens.count(unit.start_char, unit.end_char) <= params.max_tokens - named.token_count
+        return named if fits else base
+
+    for begin, stop in Packer(units, header_at, tokens, params).groups():
+        yield _Draft(run.path, header_at(begin), tuple(units[begin:stop]))
+
+
+def _units(run: _Run, cutter: UnitCutter) -> list[Unit]:
+    """The units of all blocks; a heading is one unit with what follows it, so that it never ends a chunk."""
+    units: list[Unit] = []
+    for block in run.blocks:
+        is_below_heading = len(units) == 1 and units[0].kind == "heading" and units[0].block.page == block.page
+        parts = cutter.units(block)
+        if not is_below_heading:
+            units.extend(parts)
+            continue
+        heading = units[0]
+        if not cutter.fits(heading.start_char, parts[0].end_char) and block.kind in _PROSE_KINDS:
+            parts = cutter.parts(block)
+        if cutter.fits(heading.start_char, parts[0].end_char):
+            below = parts.pop(0)
+            units = [Unit(heading.start_char, below.end_char, heading.block, block.kind, below.is_hard_split)]
+        units.extend(parts)
+    return units
+
+
+def _counted(text: str, drafts: Sequence[_Draft], params: ChunkParams, counter: TokenCounter) -> Iterator[Chunk]:
+    """Count header and text of every draft by direct encoding; cut again the rare one that is over."""
+    encoded = counter.token_spans_batch(
+        [embedded_text(draft.header.text, text[draft.start_char : draft.end_char]) for draft in drafts]
+    )
+    for draft, spans in zip(drafts, encoded, strict=True):
+        if len(spans) <= params.max_tokens:
+            yield _chunk(draft, len(spans))
+        else:
+            yield from _counted(text, _halves(text, draft), params, counter)
+
+
+def _halves(text: str, draft: _Draft) -> list[_Draft]:
+    """Two drafts in place of one that is over the limit, parted between units where there are several."""
+    middle = len(draft.units) // 2
+    if middle:
+        return [
+            _Draft(draft.path, draft.header, draft.units[:middle]),
+            _Draft(draft.path, draft.header, draft.units[middle:]),
+        ]
+    unit = draft.units[0]
+    if unit.end_char - unit.start_char < 2:
+        if not draft.header.text:
+            raise ContractViolation(
+                "The tokenizer makes more tokens of one character than a chunk may hold. Raise max_tokens.",
+                start_char=unit.start_char,
+            )
+        return [_Draft(draft.path, NO_HEADER, draft.units)]
+    cut = hard_cut(text, unit.start_char, (unit.start_char + unit.end_char + 1) // 2)
+    spans = trimmed_spans(text, unit.start_char, unit.end_char, [cut])
+    return [
+        _Draft(
+            draft.path,
+            draft.header,
+            (Unit(start, end, unit.block, unit.kind, unit.is_hard_split or end < unit.end_char),),
+        )
+        for start, end in spans
+    ]
+
+
+def _chunk(draft: _Draft, token_count: int) -> Chunk:
+    first = draft.units[0]
+    kinds = [unit.kind for unit in draft.units if unit.kind != "heading"]
+    return Chunk(
+        start_char=draft.start_char,
+        end_char=draft.end_char,
+        section_path=draft.path,
+        header=draft.header.text,
+        token_count=token_count,
+        kind=kinds[0] if kinds else first.kind,
+        page=first.block.page,
+        line=first.block.line,
+        is_hard_split=draft.units[-1].is_hard_split,
+    )

@@ -1,0 +1,96 @@
+"""The context put before a chunk's text: title and section path.
+
+Belongs here: which parts a header has, how it is shortened, and what it costs in tokens.
+Does not belong here: the file name or address (a rename must change nothing that is embedded).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rag_pipeline.contracts.documents import HEADER_SEPARATOR
+from rag_pipeline.transforms.chunk.params import ChunkParams
+from rag_pipeline.transforms.chunk.tokens import TokenCounter
+
+PART_SEPARATOR = " > "
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header and the tokens it takes with the separator behind it."""
+
+    text: str
+    token_count: int
+
+
+NO_HEADER = Header("", 0)
+
+
+class Headers:
+    """Builds and remembers the headers of one document."""
+
+    def __init__(self, title: str | None, params: ChunkParams, counter: TokenCounter) -> None:
+        self._title = " ".join((title or "").split())
+        self._params = params
+        self._counter = counter
+        self._known: dict[str, int] = {}
+
+    def of(self, path: tuple[str, ...], *, without_own: bool = False) -> Header:
+        """Title (unless the path begins with it) and path, within the header's limit.
+
+        The oldest middle parts go first, then the title; a last part too long by itself is cut at a word.
+
+        Args:
+            without_own: Leave out the last part of the path, because the text itself begins with it.
+        """
+        if not self._params.with_header:
+            return NO_HEADER
+        parts = self._parts(path, without_own)
+        while parts:
+            text = PART_SEPARATOR.join(parts)
+            token_count = self._count(text)
+            if token_count <= self._params.header_max_tokens:
+                return Header(text, token_count)
+            if len(parts) > 1:
+                del parts[1 if len(parts) > 2 else 0]
+            else:
+                parts = self._shortened(parts[0])
+        return NO_HEADER
+
+    def with_row(self, header: Header, row: str) -> Header:
+        """The header with the column names of a table below it, or unchanged if that is too long."""
+        text = f"{header.text}\n{row}" if header.text else row
+        if not row or not self._params.with_header or len(text) > self._params.header_max_tokens * 32:
+            return header
+        token_count = self._count(text)
+        return Header(text, token_count) if token_count <= self._params.header_max_tokens else header
+
+    def prepare(self, paths: Iterable[tuple[str, ...]]) -> None:
+        """Count the headers of many paths, with and without the last part, in one call."""
+        if not self._params.with_header:
+            return
+        variants = {(path, without_own) for path in paths for without_own in (False, True)}
+        texts = {PART_SEPARATOR.join(self._parts(*variant)) for variant in variants}
+        unknown = sorted(text for text in texts if text and text not in self._known)
+        encoded = self._counter.token_spans_batch([text + HEADER_SEPARATOR for text in unknown])
+        self._known.update(zip(unknown, map(len, encoded), strict=True))
+
+    def _parts(self, path: tuple[str, ...], without_own: bool) -> list[str]:
+        is_titled = not self._title or (path and path[0].casefold() == self._title.casefold())
+        parts = [*path] if is_titled else [self._title, *path]
+        return parts[:-1] if without_own else parts
+
+    def _count(self, text: str) -> int:
+        if text not in self._known:
+            self._known[text] = len(self._counter.token_spans(text + HEADER_SEPARATOR))
+        return self._known[text]
+
+    def _shortened(self, part: str) -> list[str]:
+        spans = self._counter.token_spans(part)
+        room = min(self._params.header_max_tokens, len(spans) - 1)
+        if room <= 0:
+            return []
+        cut = part[: spans[room][0]]
+        at_word = cut.rstrip() if cut[-1:].isspace() else cut.rpartition(" ")[0].rstrip()
+        return [shorter] if (shorter := at_word or cut) and len(shorter) < len(part) else []

@@ -1,0 +1,69 @@
+"""What can be set about chunking, and the fingerprint that names a setting.
+
+Belongs here: `ChunkParams` and the chunker's version.
+Does not belong here: reading settings (`defs/`), or any cutting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.errors import SettingsError
+
+CHUNKER_VERSION = "1"
+"""Changes whenever the same document, parameters and tokenizer could give other chunks."""
+
+MIN_TEXT_TOKENS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkParams:
+    """How long chunks may be and what is put before them.
+
+    Attributes:
+        max_tokens: Hard limit of header and text together, without the model's own special tokens.
+        target_tokens: Whole units are packed up to this many tokens of header and text; a block between
+            target and limit still stays whole. None means the limit itself.
+        min_tokens: A last chunk of a section with fewer tokens of text takes a unit from the one before it;
+            a definition of code with at least so many is a chunk of its own.
+        header_max_tokens: Limit of the header alone.
+        with_header: Whether chunks get a header at all.
+
+    Raises:
+        SettingsError: The numbers leave no room for text.
+    """
+
+    max_tokens: int = 254
+    target_tokens: int | None = None
+    min_tokens: int = 48
+    header_max_tokens: int = 64
+    with_header: bool = True
+
+    def __post_init__(self) -> None:
+        header_tokens = self.header_max_tokens if self.with_header else 0
+        if self.max_tokens - header_tokens < MIN_TEXT_TOKENS:
+            raise SettingsError(
+                f"Chunks of {self.max_tokens} tokens with a header of up to {header_tokens} leave no room for "
+                f"text. Raise max_tokens or lower header_max_tokens.",
+                max_tokens=self.max_tokens,
+                header_max_tokens=self.header_max_tokens,
+            )
+        if self.target_tokens is not None and not 0 < self.target_tokens <= self.max_tokens:
+            raise SettingsError(
+                f"target_tokens is {self.target_tokens}; give a number from 1 to max_tokens ({self.max_tokens}).",
+                target_tokens=self.target_tokens,
+                max_tokens=self.max_tokens,
+            )
+        if self.min_tokens < 0 or self.header_max_tokens < 0:
+            raise SettingsError("min_tokens and header_max_tokens cannot be negative; give 0 to switch off.")
+
+    @property
+    def pack_tokens(self) -> int:
+        """The packing target, which is the limit where no target is set."""
+        return self.max_tokens if self.target_tokens is None else self.target_tokens
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits over the chunker's version and every field; the tokenizer has its own."""
+        return fingerprint("chunk", CHUNKER_VERSION, *(repr(value) for value in astuple(self)))

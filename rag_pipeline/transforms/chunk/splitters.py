@@ -1,0 +1,148 @@
+"""Where a block that is too long may be cut, one function per kind of structure.
+
+Belongs here: functions from a span of text to the positions inside it where the next part may begin.
+Does not belong here: token counts; whether and how far to cut is decided in `units.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+
+LONGEST_WRAPPED_LINE_CHARS = 200
+
+_LIST_MARKER = re.compile(
+    r"^(?P<indent>[ \t]*)(?:[-*+•‣◦\u2013]|\(?(?:\d{1,9}|[a-zA-Z]|[ivxIVX]{1,5})[.)])[ \t]", re.MULTILINE
+)
+_BLANK_LINE = re.compile(r"\n[ \t]*(?=\n)")
+_BLANK_QUOTE_LINE = re.compile(r"\n[ \t]*(?:>[ \t]*)*(?=\n)")
+_RULE_ROW_CHARACTERS = frozenset(" \t|:+-=")
+_GRID_BORDER = re.compile(r"\+[-=+:]+\+")
+_CLOSES_A_STATEMENT = re.compile(
+    r"[)\]}>,]|\*/|```|~~~|(?:end|else|elif|elsif|except|rescue|finally|ensure|catch|then|do|done|fi|esac)\b"
+)
+_BELONGS_TO_NEXT_LINE = re.compile(r"#(?!!)|//|/\*|\*|--|@|```|~~~|\[\[?\w|template\b")
+
+
+def list_item_cuts(text: str, start: int, end: int) -> list[int]:
+    """Before each outermost item but the first; nested items stay with theirs."""
+    items = [
+        (match.start(), _indent(match["indent"]))
+        for match in _LIST_MARKER.finditer(text, start, end)
+        if match.start() > start
+    ]
+    outermost = min((indent for _, indent in items), default=0)
+    return [position for position, indent in items if indent == outermost]
+
+
+def paragraph_cuts(text: str, start: int, end: int) -> list[int]:
+    """At blank lines."""
+    return [match.end() for match in _BLANK_LINE.finditer(text, start, end)]
+
+
+def unwrapped_line_cuts(text: str, start: int, end: int) -> list[int]:
+    """At line ends beside a line too long to have been wrapped: there a line end is a paragraph's end."""
+    cuts: list[int] = []
+    is_long = _line_end(text, start, end) - start > LONGEST_WRAPPED_LINE_CHARS
+    for position, line in _lines_after_first(text, start, end):
+        is_previous_long, is_long = is_long, len(line) > LONGEST_WRAPPED_LINE_CHARS
+        if is_previous_long or is_long:
+            cuts.append(position)
+    return cuts
+
+
+def quote_cuts(text: str, start: int, end: int) -> list[int]:
+    """At lines that hold nothing but quote marks."""
+    return [match.end() for match in _BLANK_QUOTE_LINE.finditer(text, start, end)]
+
+
+def line_cuts(text: str, start: int, end: int) -> list[int]:
+    """Before each line but the first."""
+    return [position for position, _ in _lines_after_first(text, start, end)]
+
+
+def row_cuts(text: str, start: int, end: int) -> list[int]:
+    """Before each row of a table; header row, rule and first row stay together."""
+    cuts: list[int] = []
+    previous = text[start : _line_end(text, start, end)].strip()
+    is_grid = _GRID_BORDER.fullmatch(previous) is not None
+    is_head = True
+    for position, line in _lines_after_first(text, start, end):
+        if is_grid:
+            is_cut = _GRID_BORDER.fullmatch(previous) is not None and not is_head
+            is_head = is_head and not ("=" in line and _GRID_BORDER.fullmatch(line))
+        else:
+            is_cut = not (_is_rule(line) or (is_head and _is_rule(previous)))
+            is_head = is_head and not is_cut
+        if is_cut:
+            cuts.append(position)
+        previous = line
+    return cuts
+
+
+def header_row(text: str, start: int, end: int) -> str:
+    """The line of a table that names its columns, white space collapsed; empty if there is none."""
+    first_line = text[start : _line_end(text, start, end)]
+    for line in chain((first_line,), (line for _, line in _lines_after_first(text, start, end))):
+        if line.strip() and not _is_rule(line):
+            return " ".join(line.split())
+    return ""
+
+
+def _is_rule(line: str) -> bool:
+    """A line that only draws: the delimiter row of a pipe table, the border of a grid."""
+    return ("-" in line or "=" in line) and _RULE_ROW_CHARACTERS.issuperset(line)
+
+
+def stanza_cuts(text: str, start: int, end: int) -> list[int]:
+    """Code: at blank lines before a line of the outermost indentation."""
+    return _code_cuts(text, start, end, after_blank_only=True)
+
+
+def statement_cuts(text: str, start: int, end: int) -> list[int]:
+    """Code: before each line of the outermost indentation below the first line.
+
+    Lines that close or continue a statement stay with it; comments and decorators stay with what follows.
+    """
+    return _code_cuts(text, start, end, after_blank_only=False)
+
+
+def _code_cuts(text: str, start: int, end: int, *, after_blank_only: bool) -> list[int]:
+    lines = [(position, line) for position, line in _lines_after_first(text, start, end) if line.strip()]
+    outermost = min((_indent(line) for _, line in lines), default=0)
+    cuts: list[int] = []
+    glued = _BELONGS_TO_NEXT_LINE.match(text[start : _line_end(text, start, end)].lstrip()) is not None
+    for position, line in lines:
+        if _indent(line) != outermost:
+            continue
+        code = line.lstrip()
+        follows_blank = _is_blank_before(text, start, position)
+        if (follows_blank or not (after_blank_only or glued)) and not _CLOSES_A_STATEMENT.match(code):
+            cuts.append(position)
+        glued = _BELONGS_TO_NEXT_LINE.match(code) is not None
+    return cuts
+
+
+def _is_blank_before(text: str, start: int, position: int) -> bool:
+    line_start = text.rfind("\n", start, position - 1) + 1
+    return not text[max(line_start, start) : position].strip()
+
+
+def _lines_after_first(text: str, start: int, end: int) -> Iterator[tuple[int, str]]:
+    position = _line_end(text, start, end) + 1
+    while position < end:
+        stop = _line_end(text, position, end)
+        yield position, text[position:stop]
+        position = stop + 1
+
+
+def _line_end(text: str, start: int, end: int) -> int:
+    stop = text.find("\n", start, end)
+    return end if stop < 0 else stop
+
+
+def _indent(line: str) -> int:
+    """Columns of leading white space."""
+    expanded = line.expandtabs(4)
+    return len(expanded) - len(expanded.lstrip())

@@ -1,0 +1,86 @@
+"""What silver/chunks should hold, compared with what it holds: pure planning, and the rows of a document.
+
+Belongs here: which documents to cut again, chunk rows with their ids and hashes.
+Does not belong here: the cutting itself (`chunk/`), reading or writing tables (`refresh/chunks.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from rag_pipeline.contracts.documents import Block, Chunk, embedded_text
+from rag_pipeline.contracts.ids import chunk_id, digest, text_hash
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkPlan:
+    """Documents to cut, and documents whose chunks go, by document_id."""
+
+    to_cut: list[str]
+    gone: list[str]
+
+
+def plan_chunks(documents: pl.DataFrame, duplicates: pl.DataFrame, chunks: pl.DataFrame, fingerprint: str) -> ChunkPlan:
+    """Compare the documents to index with what was cut.
+
+    Args:
+        documents: document_id, content_hash of silver/documents.
+        duplicates: document_id of silver/duplicates: documents that are left out.
+        chunks: document_id, content_hash, chunker_fingerprint of silver/chunks.
+        fingerprint: Of the chunker as configured now.
+    """
+    wanted = documents.join(duplicates, on="document_id", how="anti")
+    cut = chunks.unique(["document_id", "content_hash", "chunker_fingerprint"])
+    current = cut.filter(pl.col("chunker_fingerprint") == fingerprint)
+    to_cut = wanted.join(current, on=["document_id", "content_hash"], how="anti")
+    gone = cut.unique("document_id").join(wanted, on="document_id", how="anti")
+    return ChunkPlan(to_cut["document_id"].to_list(), gone["document_id"].to_list())
+
+
+def blocks_of(rows: Sequence[dict[str, Any]]) -> tuple[Block, ...]:
+    """Blocks as they were stored."""
+    return tuple(Block(**row) for row in rows)
+
+
+def chunk_rows(
+    document: str, content_hash: str, text: str, chunks: Sequence[Chunk], fingerprint: str
+) -> list[dict[str, Any]]:
+    """Rows of silver/chunks for the chunks of one document."""
+    seen: Counter[str] = Counter()
+    rows = []
+    for position, chunk in enumerate(chunks):
+        body = text[chunk.start_char : chunk.end_char]
+        hashed = text_hash(embedded_text(chunk.header, body))
+        shown = [
+            *(str(part) for part in (position, chunk.start_char, chunk.end_char, chunk.page, chunk.line)),
+            *(str(part) for part in (chunk.token_count, chunk.kind, chunk.is_hard_split, len(chunk.header))),
+            *chunk.section_path,
+        ]
+        rows.append(
+            {
+                "chunk_id": chunk_id(document, hashed, seen[hashed]),
+                "document_id": document,
+                "position": position,
+                "section_path": list(chunk.section_path),
+                "header": chunk.header,
+                "text": body,
+                "start_char": chunk.start_char,
+                "end_char": chunk.end_char,
+                "token_count": chunk.token_count,
+                "kind": chunk.kind,
+                "page": chunk.page,
+                "line": chunk.line,
+                "is_hard_split": chunk.is_hard_split,
+                "text_hash": hashed,
+                "chunk_hash": digest("chunk row", content_hash, *shown),
+                "content_hash": content_hash,
+                "chunker_fingerprint": fingerprint,
+            }
+        )
+        seen[hashed] += 1
+    return rows

@@ -1,0 +1,278 @@
+"""What silver/documents and silver/quarantine should hold, compared with what they hold: pure planning.
+
+Belongs here: which objects to parse, which rows to update or remove, quarantine rows, exact duplicates.
+Does not belong here: parsing (`parse/`), reading or writing tables (`refresh/documents.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.contracts.ids import digest, fingerprint, principals_key
+from rag_pipeline.contracts.sources import DeclaredMetadata
+from rag_pipeline.contracts.tables import DUPLICATES
+from rag_pipeline.errors import DocumentError
+from rag_pipeline.transforms.parse import recipe_version
+from rag_pipeline.transforms.parse.limits import ParseLimits
+
+# The suffix of the name, or the whole name if it has none: all of an address that may decide the media type.
+_NAME_END = r"(\.[^/.]+|[^/.]+)$"
+# Failures that depend on the machine's load are tried again by themselves, at growing distance.
+TRANSIENT_CODES = frozenset({"parser_timeout", "parser_crashed"})
+FIRST_RETRY = timedelta(hours=1)
+LONGEST_RETRY = timedelta(days=7)
+METADATA_COLUMNS = (
+    "uri",
+    "title",
+    "author",
+    "declared",
+    "allowed_principals",
+    "principals_key",
+    "source_modified_at",
+    "origin_metadata_hash",
+    "metadata_hash",
+)
+
+
+def origins_of(states: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Live objects of all sources as one frame, `input_key` added.
+
+    Args:
+        states: Bronze state by source name.
+    """
+    frames = [
+        state.filter(pl.col("change") != "deleted").with_columns(source=pl.lit(name)) for name, state in states.items()
+    ]
+    return pl.concat(frames).with_columns(
+        input_key=pl.concat_str(
+            pl.col("bytes_hash").fill_null(""), pl.lit(":"), pl.col("address").str.extract(_NAME_END).str.to_lowercase()
+        )
+    )
+
+
+def recipe_fingerprint(media_type: str, limits: ParseLimits) -> str:
+    """Everything that decides what parsing an object of this media type gives."""
+    return fingerprint("parse", recipe_version(media_type), repr(limits))
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPlan:
+    """Differences between bronze and silver.
+
+    Attributes:
+        to_parse: Origins to parse, all columns of `origins_of`.
+        to_refresh: Rows of silver/documents whose metadata changed, with the origin's columns suffixed `_new`.
+        gone: document_ids of rows whose origin is gone or may not be shown.
+        quarantine_gone: document_ids to take out of quarantine.
+        unreadable: Origins that bronze could not read, to put in quarantine.
+    """
+
+    to_parse: pl.DataFrame
+    to_refresh: pl.DataFrame
+    gone: list[str]
+    quarantine_gone: list[str]
+    unreadable: pl.DataFrame
+
+
+def plan_documents(
+    origins: pl.DataFrame,
+    documents: pl.DataFrame,
+    quarantine: pl.DataFrame,
+    *,
+    limits: ParseLimits,
+    now: datetime,
+    keep_last_good: bool,
+) -> DocumentPlan:
+    """Compare live objects with what was parsed and what was refused.
+
+    Args:
+        origins: From `origins_of`.
+        documents: silver/documents without text and blocks.
+        quarantine: silver/quarantine, all columns.
+        keep_last_good: Documents whose newest revision was refused stay visible as they last were.
+    """
+    readable = origins.filter(pl.col("problem_code").is_null())
+    broken = origins.filter(pl.col("problem_code").is_not_null())
+    parsed = _with_expected(documents.unique("origin_id"), "origin_media_type", limits).select(
+        document_id="origin_id", input_key="input_key", is_current_recipe="is_current_recipe"
+    )
+    refused = _with_expected(quarantine.filter(pl.col("stage") != "fetch"), "media_type", limits)
+    waiting = refused.filter(pl.col("next_attempt_at").is_null() | (pl.col("next_attempt_at") > now))
+    known = pl.concat([parsed, waiting.select(parsed.columns)]).filter("is_current_recipe")
+    to_parse = readable.join(known, on=["document_id", "input_key"], how="anti")
+    still_refused = waiting.filter("is_current_recipe").join(readable, on=["document_id", "input_key"], how="semi")
+
+    hidden = broken["document_id"].to_list() + still_refused["document_id"].to_list()
+    visible = origins if keep_last_good else origins.filter(~pl.col("document_id").is_in(hidden))
+    gone = documents.join(visible, left_on="origin_id", right_on="document_id", how="anti")
+    kept = documents.join(
+        to_parse.select(origin_id="document_id"), on="origin_id", how="anti"
+    ).join(
+        visible.select(
+            origin_id="document_id",
+            uri_new="uri",
+            title_new="title",
+            author_new="author",
+            declared_new="declared",
+            allowed_principals_new="allowed_principals",
+            source_modified_at_new="source_modified_at",
+            metadata_hash_new="metadata_hash",
+        ),
+        on="origin_id",
+    )
+    quarantine_gone = quarantine.join(
+        pl.concat([broken.select("document_id"), still_refused.select("document_id"), to_parse.select("document_id")]),
+        on="document_id",
+        how="anti",
+    )
+    return DocumentPlan(
+        to_parse=to_parse,
+        to_refresh=kept.filter(pl.col("origin_metadata_hash") != pl.col("metadata_hash_new")),
+        gone=gone["document_id"].to_list(),
+        quarantine_gone=quarantine_gone["document_id"].to_list(),
+        unreadable=broken,
+    )
+
+
+def _with_expected(rows: pl.DataFrame, media_type_column: str, limits: ParseLimits) -> pl.DataFrame:
+    types = [t for t in rows[media_type_column].unique().to_list() if t is not None]
+    expected = {t: recipe_fingerprint(t, limits) for t in types}
+    return rows.with_columns(
+        is_current_recipe=pl.col("recipe_fingerprint")
+        == pl.col(media_type_column).replace_strict(expected, default=None, return_dtype=pl.String)
+    )
+
+
+def document_rows(
+    origin: Mapping[str, Any], media_type: str, parsed: list[ParsedDocument], limits: ParseLimits
+) -> list[dict[str, Any]]:
+    """Rows of silver/documents for what parsing one object gave."""
+    return [_document_row(origin, media_type, document, limits) for document in parsed]
+
+
+def _document_row(
+    origin: Mapping[str, Any], media_type: str, parsed: ParsedDocument, limits: ParseLimits
+) -> dict[str, Any]:
+    blocks = [
+        {
+            "kind": b.kind,
+            "start_char": b.start_char,
+            "end_char": b.end_char,
+            "level": b.level,
+            "label": b.label,
+            "page": b.page,
+            "line": b.line,
+        }
+        for b in parsed.blocks
+    ]
+    facts = dict(parsed.metadata)
+    if parsed.author:
+        facts["author"] = parsed.author
+    origin_id = origin["document_id"]
+    row: dict[str, Any] = {
+        "document_id": digest("part", origin_id, parsed.part)[:32] if parsed.part else origin_id,
+        "origin_id": origin_id,
+        "part": parsed.part,
+        "source": origin["source"],
+        "media_type": facts.pop("media_type", media_type),
+        "origin_media_type": media_type,
+        "language": parsed.language,
+        "text": parsed.text,
+        "content_title": parsed.title,
+        "blocks": blocks,
+        "text_chars": len(parsed.text),
+        "metadata": json.dumps(facts, sort_keys=True, ensure_ascii=False),
+        "quality": json.dumps(parsed.quality, sort_keys=True),
+        "content_hash": digest("content", parsed.text, parsed.title or "", parsed.language or "", repr(parsed.blocks)),
+        "input_key": origin["input_key"],
+        "recipe_fingerprint": recipe_fingerprint(media_type, limits),
+    }
+    return row | metadata_columns(origin, row)
+
+
+def metadata_columns(origin: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything on a document's row that comes from bronze and is not embedded.
+
+    Args:
+        origin: Row of `origins_of`.
+        row: The document's row; `part`, `content_title`, `metadata` and `language` are read.
+    """
+    declared = DeclaredMetadata.from_json(origin["declared"])
+    facts = json.loads(row["metadata"])
+    uri = f"{origin['uri']}#{row['part']}" if row["part"] else origin["uri"]
+    title = declared.title or row["content_title"]
+    author = declared.author or facts.get("author")
+    shown = [origin["metadata_hash"], uri, title or "", author or "", row["metadata"], row["language"] or ""]
+    return {
+        "uri": uri,
+        "title": title,
+        "author": author,
+        "declared": origin["declared"],
+        "allowed_principals": sorted(origin["allowed_principals"]),
+        "principals_key": principals_key(origin["allowed_principals"]),
+        "source_modified_at": origin["source_modified_at"],
+        "origin_metadata_hash": origin["metadata_hash"],
+        "metadata_hash": digest("shown", *shown),
+    }
+
+
+def quarantine_row(
+    origin: Mapping[str, Any],
+    error: DocumentError,
+    *,
+    stage: str,
+    media_type: str | None,
+    limits: ParseLimits,
+    before: Mapping[str, Any] | None,
+    now: datetime,
+) -> dict[str, Any]:
+    """The quarantine row for a refused object; attempts are counted while input and recipe stay the same."""
+    recipe = recipe_fingerprint(media_type, limits) if media_type is not None else ""
+    again = before is not None and (before["input_key"], before["recipe_fingerprint"]) == (origin["input_key"], recipe)
+    attempts = before["attempts"] + 1 if before is not None and again else 1
+    wait = min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY)
+    return {
+        "document_id": origin["document_id"],
+        "source": origin["source"],
+        "uri": origin["uri"],
+        "stage": stage,
+        "reason_code": error.code,
+        "detail": error.message,
+        "media_type": media_type,
+        "input_key": origin["input_key"],
+        "recipe_fingerprint": recipe,
+        "attempts": attempts,
+        "first_seen_at": before["first_seen_at"] if before is not None and again else now,
+        "last_seen_at": now,
+        "next_attempt_at": now + wait if error.code in TRANSIENT_CODES else None,
+        "allowed_principals": sorted(origin["allowed_principals"]),
+    }
+
+
+def exact_duplicates(documents: pl.DataFrame) -> pl.DataFrame:
+    """Documents left out because an equal one with equal permissions is indexed, as rows of silver/duplicates.
+
+    The one that stands for the others is the first by source and address, so the choice depends on what there is
+    now and never on what came first.
+
+    Args:
+        documents: document_id, source, uri, content_hash, principals_key.
+    """
+    ordered = documents.sort("source", "uri", "document_id")
+    group = ["content_hash", "principals_key"]
+    first = ordered.with_columns(
+        duplicate_of=pl.col("document_id").first().over(group), stands=pl.col("uri").first().over(group)
+    )
+    return first.filter(pl.col("document_id") != pl.col("duplicate_of")).select(
+        "document_id",
+        "duplicate_of",
+        reason=pl.format("same text and permissions as {}, which comes first by source and address", "stands"),
+        similarity=pl.lit(1.0),
+    ).select(list(DUPLICATES.columns))

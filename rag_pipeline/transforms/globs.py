@@ -1,0 +1,88 @@
+"""Globs on addresses, as include, exclude and permission rules use them.
+
+Belongs here: turning patterns into one regular expression.
+Does not belong here: which patterns a source uses (`sources/selection.py`).
+
+A pattern must match the whole address. `**` as a whole segment is any number of folders, none included,
+so `**/*.md` also matches `a.md`; `*` and `?` stay within a segment; `[a-z]` and `[!a-z]` are classes.
+A trailing slash means everything below the folder. A leading `/` or `./` is ignored. Case counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+
+def compile_globs(patterns: Iterable[str], *, match_hidden: bool) -> re.Pattern[str]:
+    """One expression whose `fullmatch` says whether any pattern matches an address.
+
+    Args:
+        match_hidden: Whether wildcards match a leading dot. If not, a pattern must spell the dot out.
+    """
+    return re.compile("|".join(f"(?:{_translated(pattern, match_hidden)})" for pattern in patterns) or r"(?!)")
+
+
+def segments_of(pattern: str) -> list[str]:
+    """The pattern's segments, with its leading `/` or `./` dropped and a trailing slash spelt out."""
+    pattern = pattern.removeprefix("./").lstrip("/")
+    return (pattern + "**" if pattern.endswith("/") else pattern).split("/")
+
+
+def _translated(pattern: str, match_hidden: bool) -> str:
+    guard = "" if match_hidden else r"(?!\.)"
+    segments = segments_of(pattern)
+    parts = []
+    for position, segment in enumerate(segments):
+        is_last = position == len(segments) - 1
+        if segment == "**":
+            folders = f"(?:{guard}[^/]+/)*"
+            parts.append(f"{folders}{guard}[^/]+" if is_last else folders)
+        else:
+            parts.append(_translated_segment(segment, guard) + ("" if is_last else "/"))
+    return "".join(parts)
+
+
+def _translated_segment(segment: str, guard: str) -> str:
+    result = guard if segment[:1] in ("*", "?", "[") else ""
+    position = 0
+    while position < len(segment):
+        character = segment[position]
+        position += 1
+        if character == "*":
+            # A run of stars inside a segment is one: two of them would backtrack for nothing.
+            result += "" if result.endswith("[^/]*") else "[^/]*"
+        elif character == "?":
+            result += "[^/]"
+        elif character == "[" and (end := _end_of_class(segment, position)) is not None:
+            result += _character_class(segment[position:end])
+            position = end + 1
+        else:
+            result += re.escape(character)
+    return result
+
+
+def _end_of_class(segment: str, start: int) -> int | None:
+    # A closing bracket in first place is a member.
+    first = start + 1 if segment[start : start + 1] == "!" else start
+    end = segment.find("]", first + 1)
+    return end if end >= 0 else None
+
+
+def _character_class(members: str) -> str:
+    negated = members.startswith("!")
+    body = members[1:] if negated else members
+    pieces = []
+    position = 0
+    while position < len(body):
+        if body[position + 1 : position + 2] == "-" and position + 2 < len(body):
+            low, high = body[position], body[position + 2]
+            if low <= high:
+                pieces.append(f"{re.escape(low)}-{re.escape(high)}")
+            position += 3
+        else:
+            pieces.append(re.escape(body[position]))
+            position += 1
+    if not pieces:
+        return "[^/]" if negated else "(?!)"
+    return f"[^/{''.join(pieces)}]" if negated else f"(?!/)[{''.join(pieces)}]"

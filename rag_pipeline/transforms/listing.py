@@ -1,0 +1,225 @@
+"""What a source's listing means against what bronze knows of it: pure change detection.
+
+Belongs here: comparing listings with known state, moves, document ids, the mass-deletion brake, bronze rows.
+Does not belong here: listing, fetching or writing (`sources/`, `refresh/bronze.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Any
+
+from rag_pipeline.contracts.ids import digest, document_id
+from rag_pipeline.contracts.sources import DeclaredMetadata, SourceObject, SourceSpec
+from rag_pipeline.errors import MassDeletion
+from rag_pipeline.transforms.permissions import allowed_principals
+
+# A file written again within one tick of its file system's clock keeps its stamp. So a stamp taken this soon
+# after the last modification is not trusted, and the bytes are compared again. FAT has the coarsest clock.
+RACY_WINDOW = timedelta(seconds=2)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownObject:
+    """Last row that bronze holds of a document, without the bytes."""
+
+    document_id: str
+    revision: int
+    change: str
+    address: str
+    uri: str
+    bytes_hash: str | None
+    bytes_batch: int | None
+    media_type: str | None
+    size_bytes: int | None
+    declared: DeclaredMetadata
+    metadata_hash: str
+    stamp: str
+    problem_code: str | None
+    source_modified_at: datetime | None
+    observed_at: datetime
+
+    @property
+    def is_live(self) -> bool:
+        return self.change != "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class ListingPlan:
+    """A listing sorted by what has to be done.
+
+    Attributes:
+        unchanged: Same address, same stamp: not fetched; only settings may have changed their metadata.
+        to_fetch: New or possibly changed objects, with what is known of their address.
+        vanished: Live documents whose address is no longer listed.
+    """
+
+    unchanged: tuple[tuple[KnownObject, SourceObject], ...]
+    to_fetch: tuple[tuple[KnownObject | None, SourceObject], ...]
+    vanished: tuple[KnownObject, ...]
+
+    @property
+    def new(self) -> list[SourceObject]:
+        return [listed for known, listed in self.to_fetch if known is None]
+
+
+def plan_listing(known: Iterable[KnownObject], listed: Sequence[SourceObject]) -> ListingPlan:
+    """Compare a complete listing with the live documents of bronze, by address and stamp."""
+    by_address = {item.address: item for item in known if item.is_live}
+    unchanged: list[tuple[KnownObject, SourceObject]] = []
+    to_fetch: list[tuple[KnownObject | None, SourceObject]] = []
+    for item in listed:
+        before = by_address.pop(item.address, None)
+        if before is not None and _is_settled(before, item):
+            unchanged.append((before, item))
+        else:
+            to_fetch.append((before, item))
+    vanished = sorted(by_address.values(), key=lambda item: item.address)
+    return ListingPlan(tuple(unchanged), tuple(to_fetch), tuple(vanished))
+
+
+def _is_settled(before: KnownObject, item: SourceObject) -> bool:
+    # What could not be read last time is tried every time: reading is cheap, and nobody tells us it was mended.
+    if before.stamp != item.stamp:
+        return False
+    if item.modified_at is not None and before.observed_at - item.modified_at < RACY_WINDOW:
+        return False
+    return before.problem_code is None if item.problem is None else before.problem_code == item.problem.code
+
+
+def move_candidates(plan: ListingPlan) -> list[SourceObject]:
+    """New objects that may be moved ones: some vanished document had the same size."""
+    sizes = {item.size_bytes for item in plan.vanished if item.bytes_hash is not None}
+    return [item for item in plan.new if item.problem is None and item.size_bytes in sizes]
+
+
+def match_moves(vanished: Iterable[KnownObject], hashes: Mapping[str, str]) -> dict[str, KnownObject]:
+    """Pair new addresses with vanished documents of equal bytes.
+
+    Args:
+        hashes: bytes_hash by new address.
+
+    Returns:
+        Vanished document by new address, each used once. Where several fit, one of the same file name is
+        taken, else the first by address, so the outcome depends on nothing but the two listings.
+    """
+    free: dict[str, list[KnownObject]] = {}
+    for item in sorted(vanished, key=lambda item: item.address):
+        if item.bytes_hash is not None:
+            free.setdefault(item.bytes_hash, []).append(item)
+    moves: dict[str, KnownObject] = {}
+    for address in sorted(hashes):
+        candidates = free.get(hashes[address], [])
+        if candidates:
+            name = PurePosixPath(address).name
+            best = next((c for c in candidates if PurePosixPath(c.address).name == name), candidates[0])
+            candidates.remove(best)
+            moves[address] = best
+    return moves
+
+
+def check_brake(
+    source: str, lost: Sequence[KnownObject], live_count: int, *, max_share: float, floor: int, why: str
+) -> None:
+    """Refuse a run in which too much of a source is lost at once.
+
+    Raises:
+        MassDeletion: More than `max_share` of at least `floor` live documents are lost.
+    """
+    if live_count < floor or len(lost) <= max_share * live_count:
+        return
+    sample = ", ".join(item.address for item in lost[:3])
+    raise MassDeletion(
+        f"{len(lost)} of {live_count} documents of source {source} {why} at once (first: {sample}); more than "
+        f"{max_share:.0%} looks like a broken source, so nothing was deleted and readers keep what they had. If it "
+        f"is meant, allow it once: rag-pipeline run --allow-mass-deletion {source} (in the Dagster UI: run config "
+        f"allow_mass_deletion: true on bronze/{source})",
+        source=source,
+        lost=len(lost),
+        live=live_count,
+    )
+
+
+def free_document_id(source: str, address: str, taken: set[str]) -> str:
+    """Id for a document first seen at `address`; ids of live documents that have moved away stay theirs."""
+    ordinal = 0
+    while (candidate := document_id(source, address, ordinal)) in taken:
+        ordinal += 1
+    return candidate
+
+
+def metadata_of(listed: SourceObject, declared: DeclaredMetadata, spec: SourceSpec) -> dict[str, Any]:
+    """The metadata columns of a bronze row, with the digest over all of them.
+
+    An object whose own metadata cannot be read (`problem`) is shown to nobody.
+    """
+    principals = allowed_principals(listed.address, declared, spec)
+    modified = declared.modified_at or listed.modified_at
+    extra = declared.to_json()
+    parts = [listed.uri, modified.isoformat() if modified else "", extra, *sorted(principals)]
+    return {
+        "uri": listed.uri,
+        "title": declared.title,
+        "author": declared.author,
+        "allowed_principals": list(principals),
+        "source_modified_at": modified,
+        "declared": extra,
+        "metadata_hash": digest("metadata", *parts),
+    }
+
+
+def row_of(
+    listed: SourceObject, before: KnownObject | None, *, document: str, change: str, metadata: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A bronze row for a listed object; bytes, problem, batch and run are filled in by the caller."""
+    return {
+        "document_id": document,
+        "revision": 0 if before is None else before.revision + 1,
+        "change": change,
+        "address": listed.address,
+        "bytes_hash": None if before is None else before.bytes_hash,
+        "bytes_batch": None if before is None else before.bytes_batch,
+        "media_type": None if before is None else before.media_type,
+        "size_bytes": listed.size_bytes,
+        "stamp": listed.stamp,
+        **metadata,
+    }
+
+
+def tombstone_of(before: KnownObject, metadata_hash: str) -> dict[str, Any]:
+    """The row that says a document is gone from its source."""
+    return {
+        "document_id": before.document_id,
+        "revision": before.revision + 1,
+        "change": "deleted",
+        "address": before.address,
+        "uri": before.uri,
+        "bytes_hash": before.bytes_hash,
+        "bytes_batch": before.bytes_batch,
+        "media_type": before.media_type,
+        "size_bytes": before.size_bytes,
+        "allowed_principals": [],
+        "declared": "{}",
+        "metadata_hash": metadata_hash,
+        "stamp": before.stamp,
+    }
+
+
+def changed_settings(
+    unchanged: Iterable[tuple[KnownObject, SourceObject]], spec: SourceSpec
+) -> list[dict[str, Any]]:
+    """Rows for objects that were not touched but whose permissions or address for people now differ."""
+    rows = []
+    for before, listed in unchanged:
+        if before.problem_code is not None:
+            continue
+        metadata = metadata_of(listed, before.declared, spec)
+        if metadata["metadata_hash"] != before.metadata_hash:
+            rows.append(
+                row_of(listed, before, document=before.document_id, change="metadata_changed", metadata=metadata)
+            )
+    return rows
+

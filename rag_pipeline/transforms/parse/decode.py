@@ -1,0 +1,240 @@
+"""From bytes to clean text: the same first step for every text format.
+
+Belongs here: finding the encoding, repairing mojibake, and removing characters that no reader sees.
+Does not belong here: any knowledge of a format's structure.
+
+Order of evidence for the encoding: byte order mark, UTF-16 or UTF-32 without a mark, declared encoding,
+strict UTF-8, nearly valid UTF-8, then a statistical guess (charset-normalizer).
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import unicodedata
+import warnings
+
+from rag_pipeline.errors import UndecodableBytes
+
+# Part of every parser's recipe: bump whenever `decode` or `clean_text` changes what comes out.
+VERSION = "1"
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_MULTI_BYTE = ("utf", "gb", "big5", "shift", "euc", "iso2022", "cp932", "cp936", "cp949", "cp950", "hz", "johab")
+_GUESS_SAMPLE_BYTES = 64 * 1024
+_MAX_REPLACED_SHARE = 0.05
+_MAX_CONTROL_SHARE = 0.02
+
+# Tab and line feed stay. Joiners (U+200C, U+200D) stay too: Persian, Hindi and emoji need them.
+_UNWANTED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_ANSI_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_REPLACED = {"\x0b": " ", "\x0c": " ", "\x85": " ", "\u2028": " ", "\u2029": " "}
+# UTF-8 read as Latin-1 or Windows-1252 always shows one of these lead characters before a high one.
+_MOJIBAKE = re.compile(
+    "[\u00c2\u00c3\u00e2\u00d0\u00d1\u00c5\u00c4\u00e5\u00e6\u00e7\u00f0\u00ef\u00e3][\x80-\xbf\u20ac\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\u017d\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u017e\u0178]"
+)
+
+
+def decode(raw: bytes, declared: str | None = None) -> str:
+    """Text of `raw`, not cleaned. See `decode_named`."""
+    return decode_named(raw, declared)[0]
+
+
+def decode_named(raw: bytes, declared: str | None = None) -> tuple[str, str]:
+    """Text of `raw` (not cleaned, without byte order mark) and the name of the encoding it was read in.
+
+    Args:
+        declared: Encoding that the document or its transport claims; ignored when the bytes contradict it.
+
+    Raises:
+        UndecodableBytes: NUL bytes or so many control characters that this is no text, or no encoding fits.
+    """
+    for mark, encoding in _MARKS:
+        if raw.startswith(mark):
+            return _checked(raw[len(mark) :].decode(encoding, "replace"), len(raw)), encoding
+    if b"\0" in raw:
+        return _decode_wide(raw)
+    name = _codec_name(declared)
+    if name and name.startswith(_MULTI_BYTE) and not name.startswith("utf-8"):
+        text = _strict(raw, name)
+        if text is not None:
+            return _checked(text, len(raw)), name
+    text = _strict(raw, "utf-8")
+    if text is not None:
+        return _checked(text, len(raw)), "ascii" if text.isascii() else "utf-8"
+    if name:
+        text = _strict(raw, name)
+        if text is not None:
+            return _checked(text, len(raw)), name
+    return _guess(raw)
+
+
+def clean_text(text: str) -> str:
+    """`text` with line ends `\\n`, in Unicode normal form C, without characters that no reader sees.
+
+    Removed: control characters but tab and line feed, terminal escapes, zero-width and bidirectional
+    marks, soft hyphens, tag characters, lone surrogates. Mojibake is repaired line by line where it is
+    certain. The number of lines stays the same, so line numbers go on counting the original's.
+    """
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.isascii():
+        if _MOJIBAKE.search(text):
+            text = _repair(text)
+        if not unicodedata.is_normalized("NFC", text):
+            text = unicodedata.normalize("NFC", text)
+    if _UNWANTED.search(text):
+        if "\x1b" in text:
+            text = _ANSI_ESCAPE.sub("", text)
+        text = _UNWANTED.sub(_replacement, text)
+        # Taking a mark out can bring a letter and its accent together.
+        if not unicodedata.is_normalized("NFC", text):
+            text = unicodedata.normalize("NFC", text)
+    return text
+
+
+def read_text(raw: bytes, declared: str | None = None) -> str:
+    """Clean text of `raw`. Raises UndecodableBytes."""
+    return clean_text(decode_named(raw, declared)[0])
+
+
+def looks_wide(head: bytes) -> str | None:
+    """Name of the UTF-16 or UTF-32 variant that `head` is in without a byte order mark, else None.
+
+    In text of any script the spaces, digits and line ends have zero high bytes, all at one parity.
+    """
+    sample = head[: len(head) // 4 * 4][:4096]
+    if len(sample) < 4 or b"\0" not in sample:
+        return None
+    zeros = [sample[offset::4].count(0) for offset in range(4)]
+    quarter = len(sample) // 4
+    if zeros[3] == zeros[2] == quarter and zeros[0] == 0:
+        return "utf-32-le"
+    if zeros[0] == zeros[1] == quarter and zeros[3] == 0:
+        return "utf-32-be"
+    even, odd = zeros[0] + zeros[2], zeros[1] + zeros[3]
+    if odd > quarter // 5 and even == 0:
+        return "utf-16-le"
+    if even > quarter // 5 and odd == 0:
+        return "utf-16-be"
+    return None
+
+
+def _decode_wide(raw: bytes) -> tuple[str, str]:
+    encoding = looks_wide(raw)
+    if encoding:
+        width = 4 if encoding.startswith("utf-32") else 2
+        text = _strict(raw[: len(raw) // width * width], encoding)
+        if text is not None and "\0" not in text:
+            return _checked(text, len(raw)), encoding
+    raise UndecodableBytes(
+        f"The file holds NUL bytes ({raw.count(0):,} of {len(raw):,} bytes), so it is not text. "
+        "If it is a known binary format, give it its usual name ending.",
+        nul_bytes=raw.count(0),
+        size_bytes=len(raw),
+    )
+
+
+def _checked(text: str, size_bytes: int) -> str:
+    controls = len(_CONTROL.findall(text[:200_000]))
+    if "\0" in text or controls > max(8, _MAX_CONTROL_SHARE * min(len(text), 200_000)):
+        raise UndecodableBytes(
+            f"The file holds {controls:,} control characters near its start, so it is not text.",
+            control_characters=controls,
+            size_bytes=size_bytes,
+        )
+    return text
+
+
+def _guess(raw: bytes) -> tuple[str, str]:
+    """Nearly valid UTF-8 first (one damaged byte must not turn a whole file into another alphabet)."""
+    text = raw.decode("utf-8", "replace")
+    replaced = text.count("\ufffd")
+    non_ascii = len(text) - len(text.encode("ascii", "ignore"))
+    if replaced <= _MAX_REPLACED_SHARE * non_ascii:
+        return _checked(text, len(raw)), "utf-8"
+    from charset_normalizer import from_bytes
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        best = from_bytes(_sample(raw)).best()
+    for encoding in (best.encoding if best else None, "cp1252"):
+        guessed = _strict(raw, encoding) if encoding else None
+        if guessed is not None and encoding:
+            return _checked(guessed, len(raw)), encoding
+    # A few bytes outside cp1252's table in a text that is otherwise plain: keep the text, mark the bytes.
+    if replaced <= _MAX_REPLACED_SHARE * len(text):
+        return _checked(text, len(raw)), "utf-8"
+    raise UndecodableBytes(
+        "The bytes are not text in any encoding that could be established. Save the file as UTF-8.",
+        size_bytes=len(raw),
+    )
+
+
+def _sample(raw: bytes) -> bytes:
+    """The lines around the first non-ASCII bytes: only those tell encodings apart."""
+    if len(raw) <= _GUESS_SAMPLE_BYTES:
+        return raw
+    telling = [line for line in raw.splitlines(keepends=True) if not line.isascii()]
+    return b"".join(telling)[:_GUESS_SAMPLE_BYTES]
+
+
+def _strict(raw: bytes, encoding: str) -> str | None:
+    try:
+        return raw.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        return None
+
+
+def _codec_name(declared: str | None) -> str | None:
+    if not declared:
+        return None
+    try:
+        info = codecs.lookup(declared.strip().strip("\"'"))
+    except (LookupError, ValueError):
+        return None
+    if not info._is_text_encoding:
+        return None
+    # Web practice: what calls itself Latin-1 is Windows-1252.
+    return "cp1252" if info.name in ("iso8859-1", "ascii") else info.name
+
+
+def _replacement(match: re.Match[str]) -> str:
+    return _REPLACED.get(match.group(), "")
+
+
+def _repair(text: str) -> str:
+    import ftfy
+
+    config = ftfy.TextFixerConfig(
+        unescape_html=False,
+        remove_terminal_escapes=False,
+        fix_encoding=True,
+        restore_byte_a0=True,
+        replace_lossy_sequences=True,
+        decode_inconsistent_utf8=True,
+        fix_c1_controls=True,
+        fix_latin_ligatures=False,
+        fix_character_width=False,
+        uncurl_quotes=False,
+        fix_line_breaks=False,
+        fix_surrogates=False,
+        remove_control_chars=False,
+        normalization=None,
+        explain=False,
+    )
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if not line.isascii() and _MOJIBAKE.search(line):
+            lines[number] = ftfy.fix_encoding(line, config).replace("\n", " ").replace("\r", " ")
+    return "\n".join(lines)

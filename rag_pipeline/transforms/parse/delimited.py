@@ -1,0 +1,137 @@
+"""CSV and its relatives: rows as documents where they are worth it, else one table.
+
+Belongs here: finding the delimiter and the header, reading ragged rows. Does not belong here: rendering
+of records (`records.py`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from rag_pipeline.contracts.documents import Block, ParsedDocument
+from rag_pipeline.errors import UnparsableDocument
+from rag_pipeline.transforms.parse.builder import LineTable, TextBuilder
+from rag_pipeline.transforms.parse.decode import read_text
+from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
+from rag_pipeline.transforms.parse.records import (
+    are_documents,
+    chat_document,
+    is_chat,
+    record_documents,
+    record_id_field,
+)
+from rag_pipeline.transforms.parse.tabular import table_lines
+
+VERSION = "1"
+
+_DELIMITERS = (",", "\t", ";", "|")
+_SAMPLE_LINES = 200
+_HEADER_CELL = re.compile(r"[^\d\W][^,;|\t\n!?]{0,59}$|#$|(?:19|20)\d\d$")
+_MAX_CAPTION_CHARS = 200
+_MAX_FIELD_CHARS = 10_000_000
+
+
+def parse_csv(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
+    """One document a row if the rows have an id and prose, else one document with a table.
+
+    A file without a header, or of one column, keeps its own text.
+
+    Raises:
+        UnparsableDocument: The rows cannot be told apart (a field longer than 10 million characters).
+        UndecodableBytes, LimitExceeded.
+    """
+    text = read_text(raw)
+    delimiter = find_delimiter(text)
+    rows = _rows(text, delimiter, address)
+    caption = _caption(rows)
+    rows = rows[1:] if caption else rows
+    if not rows or delimiter is None or not _has_header(rows):
+        return [_source_document(text)]
+    check_count(len(rows) - 1, limits.max_records, "rows", address)
+    names = _names(rows[0], max(map(len, rows)))
+    records = [{name: cell for name, cell in zip(names, row, strict=False) if cell.strip()} for row in rows[1:]]
+    records = [record for record in records if record]
+    if records and record_id_field(records) and are_documents(records):
+        return record_documents(records)
+    if records and is_chat(records):
+        return [chat_document(records)]
+    builder = TextBuilder()
+    builder.add("heading", caption or "", level=1, line=1)
+    builder.add("table", "\n".join(table_lines([names, *rows[1:]])), line=2 if caption else 1)
+    return [builder.build(title=caption, metadata={"row_count": str(len(rows) - 1)})]
+
+
+def find_delimiter(text: str) -> str | None:
+    """The delimiter that cuts the first 200 lines into the most even rows; None if no row has two cells."""
+    sample = "\n".join(text.split("\n", _SAMPLE_LINES)[:_SAMPLE_LINES])
+    best: tuple[float, int, str] | None = None
+    for delimiter in _DELIMITERS:
+        if delimiter not in sample:
+            continue
+        try:
+            widths = Counter(len(row) for row in csv.reader(io.StringIO(sample), delimiter=delimiter) if row)
+        except csv.Error:
+            continue
+        total = sum(widths.values())
+        width, count = max(widths.items(), key=lambda item: (item[1], item[0]))
+        if width < 2 or count < 0.6 * total:
+            continue
+        score = (round(count / total, 2), width, delimiter)
+        if best is None or score[:2] > best[:2]:
+            best = score
+    return best[2] if best else None
+
+
+def _rows(text: str, delimiter: str | None, address: str) -> list[list[str]]:
+    if delimiter is None:
+        return []
+    previous = csv.field_size_limit(_MAX_FIELD_CHARS)
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(cell.strip() for cell in row)]
+    except csv.Error:
+        raise UnparsableDocument(
+            f"{address}: a field is longer than {_MAX_FIELD_CHARS:,} characters; "
+            "a quotation mark is probably not closed.",
+            address=address,
+        ) from None
+    finally:
+        csv.field_size_limit(previous)
+    if any(row[-1].count("\n") > 1_000 for row in rows):
+        # An unclosed quotation mark has swallowed the rest: read every line for itself.
+        lines = (line for line in text.split("\n") if line.strip())
+        rows = [row for row in csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE) if row]
+    return rows
+
+
+def _caption(rows: Sequence[Sequence[str]]) -> str | None:
+    """The only cell of the first row, where the rows below have several."""
+    if len(rows) < 3 or len(rows[0]) < 2:
+        return None
+    cells = [cell.strip() for cell in rows[0] if cell.strip()]
+    below = [cell for cell in rows[1] if cell.strip()]
+    return cells[0] if len(cells) == 1 and len(below) > 1 and len(cells[0]) <= _MAX_CAPTION_CHARS else None
+
+
+def _has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row holds distinct short names."""
+    first = [cell.strip() for cell in rows[0]]
+    named = [cell for cell in first if cell]
+    if len(rows) < 2 or len(set(named)) < len(named) or not all(_HEADER_CELL.match(cell) for cell in named):
+        return False
+    return len(named) >= 2
+
+
+def _names(header: Sequence[str], width: int) -> list[str]:
+    cells = [" ".join(cell.split()) for cell in header] + [""] * (width - len(header))
+    return [cell or f"column {number}" for number, cell in enumerate(cells, start=1)]
+
+
+def _source_document(text: str) -> ParsedDocument:
+    table = LineTable(text)
+    block = table.block("table", 0, len(table.lines))
+    blocks: tuple[Block, ...] = (block,) if block else ()
+    return ParsedDocument(text, blocks)

@@ -1,0 +1,122 @@
+"""HTML pages: main content with headings, code, tables and lists; EPUB chapters and mail bodies too.
+
+Belongs here: the page's own facts (title, author, language) and the way from units to a document.
+Does not belong here: decoding and clearing the tree (`html_tree`), reading elements (`html_blocks`),
+the choice of content (`html_content`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.errors import EmptyDocument
+from rag_pipeline.transforms.parse.builder import TextBuilder
+from rag_pipeline.transforms.parse.decode import clean_text
+from rag_pipeline.transforms.parse.html_blocks import Unit, Walker, inline_text, merged_lists
+from rag_pipeline.transforms.parse.html_content import content_units
+from rag_pipeline.transforms.parse.html_tree import drop_unseen, parse_tree, tree_of_text
+from rag_pipeline.transforms.parse.limits import ParseLimits, check_bytes
+
+if TYPE_CHECKING:
+    from lxml.html import HtmlElement
+
+VERSION = "1"
+
+_LANGUAGE_TAG = re.compile(r"([a-zA-Z]{2})(?:[-_].*)?$")
+_SITE_SEPARATOR = re.compile(r"\s+(?:[|·•»–—]|::|-)\s+")
+_METADATA_NAMES = {
+    "description": "description",
+    "date": "date",
+    "article:published_time": "date",
+    "article:modified_time": "modified",
+    "og:site_name": "site",
+    "keywords": "keywords",
+}
+MAX_METADATA_CHARS = 1_000
+
+
+def parse_html(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
+    """The page's main content as one document.
+
+    Raises:
+        DocumentTooLarge, LimitExceeded: The page is over a limit.
+        EmptyDocument: The page has no text.
+        UndecodableBytes: The bytes are not text.
+    """
+    check_bytes(len(raw), limits.max_html_bytes, address)
+    root = parse_tree(raw, address, limits)
+    if root is None:
+        raise EmptyDocument(f"{address}: the page holds no element with text.", address=address)
+    facts = _facts(root)
+    drop_unseen(root)
+    generator = facts.pop("generator", "")
+    is_article = facts.pop("og:type", "") == "article"
+    units = content_units(root, list(merged_lists(Walker(root).units)), generator, is_article)
+    builder = TextBuilder()
+    add_units(builder, units)
+    if builder.is_empty:
+        raise EmptyDocument(f"{address}: the page shows no text.", address=address)
+    title = _title(root, facts.pop("title", ""), facts.pop("og:title", ""))
+    return [
+        builder.build(
+            title=title,
+            author=facts.pop("author", "") or None,
+            language=facts.pop("language", "") or None,
+            metadata=facts,
+        )
+    ]
+
+
+def html_units(text: str) -> list[Unit]:
+    """All units of decoded HTML, without choosing: for books and mails, where everything is content."""
+    root = tree_of_text(text)
+    if root is None:
+        return []
+    drop_unseen(root)
+    return list(merged_lists(Walker(root).units))
+
+
+def add_units(builder: TextBuilder, units: list[Unit], page: int | None = None) -> None:
+    """Appends the units to the text, cleaned."""
+    for unit in units:
+        builder.add(
+            unit.kind,
+            clean_text(unit.text),
+            level=unit.level,
+            label=clean_text(unit.label) if unit.label else None,
+            page=page,
+        )
+
+
+def _facts(root: HtmlElement) -> dict[str, str]:
+    facts: dict[str, str] = {}
+    for element in root.iter("title"):
+        facts.setdefault("title", " ".join((element.text or "").split()))
+    for meta in root.iter("meta"):
+        name = (meta.get("name") or meta.get("property") or "").lower()
+        value = " ".join(clean_text(meta.get("content") or "").split())[:MAX_METADATA_CHARS]
+        if not value:
+            continue
+        if name in ("generator", "author", "og:title", "og:type"):
+            facts.setdefault(name, value)
+        elif name in _METADATA_NAMES:
+            facts.setdefault(_METADATA_NAMES[name], value)
+    match = _LANGUAGE_TAG.match(root.get("lang") or root.get("{http://www.w3.org/XML/1998/namespace}lang") or "")
+    if match:
+        facts["language"] = match.group(1).lower()
+    return facts
+
+
+def _title(root: HtmlElement, title: str, shared_title: str) -> str | None:
+    """The title element without the site's name, preferring the heading that says the same."""
+    title = clean_text(title)
+    headings = [clean_text(" ".join(inline_text(heading).split())).rstrip("¶ ") for heading in root.iter("h1")]
+    for heading in headings:
+        if heading and (not title or heading.casefold() in title.casefold()):
+            return heading
+    if shared_title and (not title or shared_title.casefold() in title.casefold()):
+        return shared_title
+    parts = _SITE_SEPARATOR.split(title)
+    return max(parts, key=len) if len(parts) > 1 else title or None

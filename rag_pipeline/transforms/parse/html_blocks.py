@@ -1,0 +1,447 @@
+"""Walks an HTML tree and turns it into a flat list of typed text units.
+
+Belongs here: which elements make headings, paragraphs, lists, tables, code and quotes, and how their
+text is written. Does not belong here: which units are the page's content (`html_content`).
+
+Text is written the way Markdown would: `- ` items, fenced code; tables as rows of tab-parted cells. Emphasis and link targets
+are left out, since they are noise to an embedding model and to full-text search.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rag_pipeline.contracts.documents import BlockKind
+from rag_pipeline.transforms.parse.tabular import table_lines
+
+if TYPE_CHECKING:
+    from lxml.html import HtmlElement
+
+HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
+BLOCK_TAGS = frozenset(
+    "address article aside blockquote body center dd details dir div dl dt fieldset figcaption figure footer "
+    "form frameset h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav ol p pre section summary "
+    "table tbody td tfoot th thead tr ul caption".split()
+)
+LIST_TAGS = ("ul", "ol", "menu", "dir")
+MAX_SPAN = 50
+MAX_TABLE_CELLS = 200_000
+PROSE_PRE_LINES = 12
+
+_SPACES = re.compile(r"[ \t\r\n\f\v]+")
+_LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight(?:-source)?|brush:?)[-\s]([\w+#.-]+)")
+_NOT_LANGUAGES = frozenset({"text", "none", "default", "plaintext", "plain", "notranslate", "nohighlight"})
+
+
+@dataclass(slots=True)
+class Unit:
+    """One block of the page before selection.
+
+    Attributes:
+        link_chars: How many of the text's characters stand inside links.
+        anchor: Nearest own or enclosing-section `id`, for headings.
+        group: Number of the outermost list an item belongs to; equal neighbours become one list block.
+    """
+
+    kind: BlockKind
+    text: str
+    element: HtmlElement
+    level: int = 0
+    label: str | None = None
+    link_chars: int = 0
+    anchor: str | None = None
+    group: int = 0
+
+
+@dataclass(slots=True)
+class _Inline:
+    """Text gathered since the last block boundary."""
+
+    parts: list[str] = field(default_factory=list)
+    link_chars: int = 0
+
+    def take(self) -> tuple[list[str], int]:
+        """The paragraphs gathered (two line breaks part them) and their link characters; then empty."""
+        text = "".join(self.parts)
+        link_chars = self.link_chars
+        self.parts, self.link_chars = [], 0
+        paragraphs: list[list[str]] = [[]]
+        for line in text.split("\n"):
+            line = line.strip()
+            if line:
+                paragraphs[-1].append(line)
+            elif paragraphs[-1]:
+                paragraphs.append([])
+        return ["\n".join(lines) for lines in paragraphs if lines], link_chars
+
+
+@dataclass(slots=True)
+class _ListState:
+    depth: int
+    group: int
+    is_ordered: bool
+    number: int
+    marker: str | None = None
+
+
+class Walker:
+    """Collects the units below one element, in document order.
+
+    Args:
+        root: Element to walk; it is not changed.
+    """
+
+    def __init__(self, root: HtmlElement) -> None:
+        self.units: list[Unit] = []
+        self._inline = _Inline()
+        self._containers = _elements_with_blocks(root)
+        self._lists: list[_ListState] = []
+        self._groups = 0
+        self._walk(root)
+        self._flush(root)
+
+    def _walk(self, element: HtmlElement) -> None:
+        if element.text:
+            self._add_text(element.text)
+        for child in element:
+            tag = child.tag
+            if not isinstance(tag, str):
+                pass
+            elif tag in BLOCK_TAGS or child in self._containers:
+                self._flush(element)
+                self._block(child, tag)
+                self._flush(child)
+            else:
+                self._add_inline(child, tag)
+            if child.tail:
+                self._add_text(child.tail)
+
+    def _block(self, element: HtmlElement, tag: str) -> None:
+        if tag in HEADINGS:
+            self._heading(element, HEADINGS[tag])
+        elif tag == "pre":
+            self._preformatted(element)
+        elif tag == "table":
+            self._table(element)
+        elif tag in LIST_TAGS:
+            self._list(element, tag)
+        elif tag == "li":
+            self._item(element)
+        elif tag == "dl":
+            self._definitions(element)
+        elif tag == "blockquote":
+            self._quote(element)
+        elif tag != "hr":
+            self._walk(element)
+
+    def _add_text(self, text: str) -> None:
+        self._inline.parts.append(_SPACES.sub(" ", text))
+
+    def _add_inline(self, element: HtmlElement, tag: str) -> None:
+        if tag == "br":
+            self._inline.parts.append("\n")
+            return
+        text = inline_text(element)
+        if tag in ("code", "tt", "kbd", "samp") and text.strip() and "\n" not in text and "`" not in text:
+            text = f"`{text.strip()}`"
+        self._inline.parts.append(text)
+        if tag == "a":
+            self._inline.link_chars += len(text)
+        else:
+            self._inline.link_chars += sum(len(inline_text(link)) for link in element.iter("a"))
+
+    def _flush(self, element: HtmlElement) -> None:
+        paragraphs, link_chars = self._inline.take()
+        if not paragraphs:
+            return
+        if self._lists:
+            self._emit_item("\n".join(paragraphs), element, link_chars)
+            return
+        total = sum(len(text) for text in paragraphs)
+        for text in paragraphs:
+            share = link_chars * len(text) // total
+            self.units.append(Unit("paragraph", text, element, link_chars=share))
+
+    def _emit_item(self, text: str, element: HtmlElement, link_chars: int) -> None:
+        state = self._lists[-1]
+        indent = "  " * (state.depth - 1)
+        if state.marker is None:
+            first, hanging = indent + "  ", indent + "  "
+        else:
+            first, hanging = indent + state.marker, indent + " " * len(state.marker)
+            state.marker = None
+        lines = text.split("\n")
+        body = "\n".join([first + lines[0], *(hanging + line for line in lines[1:])])
+        self.units.append(Unit("list", body, element, link_chars=link_chars, group=state.group))
+
+    def _heading(self, element: HtmlElement, level: int) -> None:
+        label = " ".join(inline_text(element).split()).rstrip("¶ ").strip()
+        if not label:
+            self._walk_outside_lists(element)
+            return
+        self.units.append(
+            Unit(
+                "heading",
+                f"{'#' * level} {label}",
+                element,
+                level=level,
+                label=label,
+                link_chars=sum(len(inline_text(link)) for link in element.iter("a")),
+                anchor=_anchor(element),
+            )
+        )
+
+    def _walk_outside_lists(self, element: HtmlElement) -> None:
+        lists, self._lists = self._lists, []
+        self._walk(element)
+        self._flush(element)
+        self._lists = lists
+
+    def _list(self, element: HtmlElement, tag: str) -> None:
+        if self._lists:
+            group = self._lists[-1].group
+        else:
+            self._groups += 1
+            group = self._groups
+        start = element.get("start", "1") if tag == "ol" else "1"
+        number = int(start) if start.isdecimal() and len(start) < 9 else 1
+        self._lists.append(_ListState(len(self._lists) + 1, group, tag == "ol", number))
+        self._walk(element)
+        self._flush(element)
+        self._lists.pop()
+
+    def _item(self, element: HtmlElement) -> None:
+        if not self._lists:
+            self._walk(element)
+            return
+        state = self._lists[-1]
+        state.marker = f"{state.number}. " if state.is_ordered else "- "
+        state.number += 1
+        self._walk(element)
+        self._flush(element)
+        state.marker = None
+
+    def _definitions(self, element: HtmlElement) -> None:
+        """Terms become paragraphs; a description of inline text only joins its term."""
+        self._walk_outside_lists(_joined_terms(element, self._containers))
+
+    def _quote(self, element: HtmlElement) -> None:
+        inner = [child for child in element.iter(*BLOCK_TAGS) if child is not element]
+        if any(child.tag not in ("p", "div", "footer", "center", "figure", "figcaption") for child in inner):
+            self._walk_outside_lists(element)
+            return
+        first = len(self.units)
+        self._walk_outside_lists(element)
+        texts = [unit.text for unit in self.units[first:]]
+        links = sum(unit.link_chars for unit in self.units[first:])
+        del self.units[first:]
+        if texts:
+            quoted = "\n>\n".join("\n".join(f"> {line}" for line in text.split("\n")) for text in texts)
+            self.units.append(Unit("quote", quoted, element, link_chars=links))
+
+    def _preformatted(self, element: HtmlElement) -> None:
+        for line_break in element.iter("br"):
+            line_break.tail = "\n" + (line_break.tail or "")
+        code = "".join(element.itertext()).replace("\r\n", "\n").replace("\r", "\n")
+        code = code.removeprefix("\n").rstrip()
+        if not code.strip():
+            return
+        language = _language(element)
+        links = sum(len(link.text_content()) for link in element.iter("a"))
+        if _is_prose(element, code, language):
+            for paragraph in re.split(r"\n[ \t]*\n", code):
+                if paragraph.strip():
+                    self.units.append(Unit("paragraph", paragraph.strip("\n").strip(), element))
+            return
+        fence = "```"
+        while fence in code:
+            fence += "`"
+        self.units.append(Unit("code", f"{fence}{language}\n{code}\n{fence}", element, link_chars=links))
+
+    def _table(self, element: HtmlElement) -> None:
+        if is_layout_table(element):
+            self._walk_outside_lists(element)
+            return
+        for caption in element.iterchildren("caption"):
+            self._walk_outside_lists(caption)
+        rows = table_rows(element)
+        lines = table_lines(rows)
+        if lines:
+            links = sum(len(inline_text(link)) for link in element.iter("a"))
+            self.units.append(Unit("table", "\n".join(lines), element, link_chars=links))
+
+
+def inline_text(element: HtmlElement) -> str:
+    """Text of an inline element: white space collapsed, `br` as line break, formulas as TeX."""
+    if element.tag == "br":
+        return "\n"
+    if element.tag == "math":
+        return str(element.get("alttext") or element.xpath("string(.//*[local-name()='annotation'])") or "") or (
+            _SPACES.sub(" ", element.text_content())
+        )
+    if not len(element):
+        return _SPACES.sub(" ", element.text) if element.text else ""
+    parts = [_SPACES.sub(" ", element.text or "")]
+    for child in element:
+        if isinstance(child.tag, str):
+            parts.append(inline_text(child))
+        parts.append(_SPACES.sub(" ", child.tail or ""))
+    return "".join(parts)
+
+
+def merged_lists(units: list[Unit]) -> Iterator[Unit]:
+    """The units with neighbouring items of one list joined into one list unit."""
+    current: Unit | None = None
+    lines: list[str] = []
+    links = 0
+    for unit in units:
+        if current is not None and unit.kind == "list" and unit.group == current.group:
+            lines.append(unit.text)
+            links += unit.link_chars
+            continue
+        if current is not None:
+            yield Unit("list", "\n".join(lines), current.element, link_chars=links, group=current.group)
+            current = None
+        if unit.kind == "list":
+            current, lines, links = unit, [unit.text], unit.link_chars
+        else:
+            yield unit
+    if current is not None:
+        yield Unit("list", "\n".join(lines), current.element, link_chars=links, group=current.group)
+
+
+def _elements_with_blocks(root: HtmlElement) -> set[HtmlElement]:
+    """Every element that holds a block element somewhere below."""
+    found: set[HtmlElement] = set()
+    for element in root.iter(*BLOCK_TAGS):
+        parent = element.getparent()
+        while parent is not None and parent not in found:
+            found.add(parent)
+            parent = parent.getparent()
+    return found
+
+
+def _anchor(element: HtmlElement) -> str | None:
+    own = element.get("id")
+    if own:
+        return str(own)
+    for child in element.iter("a", "span"):
+        name = child.get("id") or child.get("name")
+        if name:
+            return str(name)
+    parent = element.getparent()
+    if parent is not None and parent.tag in ("section", "div") and parent.get("id"):
+        return str(parent.get("id"))
+    return None
+
+
+def _joined_terms(element: HtmlElement, containers: set[HtmlElement]) -> HtmlElement:
+    terms = [child for child in element.iter("dt")]
+    for term in terms:
+        description = term.getnext()
+        if description is None or description.tag != "dd" or description in containers or term in containers:
+            continue
+        if not (term.text_content().strip() and description.text_content().strip()):
+            continue
+        # A `br` inside one block keeps term and description together as two lines.
+        separator = term.makeelement("br")
+        separator.tail = description.text
+        term.append(separator)
+        term.extend(list(description))
+        description.drop_tree()
+    return element
+
+
+def _language(element: HtmlElement) -> str:
+    candidates = [element, *element.iterchildren("code")]
+    parent = element.getparent()
+    for _ in range(2):
+        if parent is not None:
+            candidates.append(parent)
+            parent = parent.getparent()
+    for candidate in candidates:
+        match = _LANGUAGE.search(candidate.get("class") or "")
+        name = match.group(1).lower() if match else (candidate.get("data-lang") or "").lower()
+        if name and name not in _NOT_LANGUAGES and re.fullmatch(r"[\w+#.-]{1,20}", name):
+            return str(name)
+    return ""
+
+
+def _is_prose(element: HtmlElement, text: str, language: str) -> bool:
+    """Old pages put whole articles into `pre`; prose is told by long lines without code's signs."""
+    if language or element.get("class") or element.find("code") is not None or element.find("span") is not None:
+        return False
+    lines = [line for line in text.split("\n") if line.strip()]
+    if len(lines) < PROSE_PRE_LINES:
+        return False
+    letters = sum(character.isalpha() or character in " ,.'" for character in text)
+    mean_chars = sum(len(line.strip()) for line in lines) / len(lines)
+    return mean_chars > 40 and letters / len(text) > 0.9
+
+
+def is_layout_table(element: HtmlElement) -> bool:
+    """True for tables that only place things: nested tables, one column, or whole articles in cells."""
+    if element.get("role") == "presentation":
+        return True
+    if any(child is not element for child in element.iter("table")):
+        return True
+    if any(True for _ in element.iter("pre", "h1", "h2", "h3", "article", "form")):
+        return True
+    widest = max((sum(1 for _ in row.iterchildren("td", "th")) for row in element.iter("tr")), default=0)
+    if widest < 2:
+        return True
+    return any(sum(1 for _ in cell.iter("p", "ul", "ol")) > 3 for cell in element.iter("td"))
+
+
+def table_rows(element: HtmlElement) -> list[list[str]]:
+    """The table's cells as text; a spanning cell is repeated downwards and padded sideways."""
+    rows: list[list[str]] = []
+    hanging: dict[int, tuple[int, str]] = {}
+    cells = 0
+    for row in element.iter("tr"):
+        values: list[str] = []
+        for cell in row.iterchildren("td", "th"):
+            _take_hanging(values, hanging)
+            text = " ".join(_cell_text(cell).split())
+            width, height = _span(cell, "colspan"), _span(cell, "rowspan")
+            for offset in range(width):
+                if height > 1:
+                    hanging[len(values)] = (height - 1, text if offset == 0 else "")
+                values.append(text if offset == 0 else "")
+        _take_hanging(values, hanging)
+        cells += len(values)
+        if cells > MAX_TABLE_CELLS:
+            break
+        if any(values):
+            rows.append(values)
+    return rows
+
+
+def _take_hanging(values: list[str], hanging: dict[int, tuple[int, str]]) -> None:
+    while len(values) in hanging:
+        left, text = hanging.pop(len(values))
+        if left > 1:
+            hanging[len(values)] = (left - 1, text)
+        values.append(text)
+
+
+def _cell_text(cell: HtmlElement) -> str:
+    parts: list[str] = []
+    for element in cell.iter():
+        if not isinstance(element.tag, str):
+            continue
+        if element.tag in BLOCK_TAGS or element.tag == "br":
+            parts.append(" ")
+        if element.text:
+            parts.append(element.text)
+        if element is not cell and element.tail:
+            parts.append((" " if element.tag in BLOCK_TAGS else "") + element.tail)
+    return "".join(parts)
+
+
+def _span(cell: HtmlElement, name: str) -> int:
+    value = (cell.get(name) or "1").strip()
+    return min(int(value), MAX_SPAN) if value.isdecimal() and len(value) < 9 and int(value) > 0 else 1

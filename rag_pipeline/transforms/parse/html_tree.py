@@ -1,0 +1,150 @@
+"""Makes an lxml tree of HTML bytes that is safe and cheap to walk.
+
+Belongs here: decoding, the pre-scan against inputs that stall parsers, removal of what is never content
+(scripts, hidden elements, permalinks). Does not belong here: what the page is about (`html_content`)
+and how elements become blocks (`html_blocks`).
+"""
+
+from __future__ import annotations
+
+import html as html_entities
+import re
+from typing import TYPE_CHECKING
+
+from rag_pipeline.errors import LimitExceeded
+from rag_pipeline.transforms.parse.decode import decode
+from rag_pipeline.transforms.parse.limits import ParseLimits
+
+if TYPE_CHECKING:
+    from lxml.html import HtmlElement
+
+MAX_TAG_CHARS = 20_000
+_LONG_TAG = re.compile(r"<([a-zA-Z][\w:-]*)[^<>]{%d,}>" % MAX_TAG_CHARS)
+_NESTING_TAGS = re.compile(r"</?(?:div|span|font|b|i|u|em|strong|center|section|big|small|a)\b[^<>]*>", re.I)
+_ANY_TAG = re.compile(r"<[^<>]*>")
+_UNSEEN = re.compile(r"<(script|style|template|noscript|svg)\b.*?</\1\s*>", re.I | re.S)
+_DECLARED = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{2,40})""", re.I)
+_XML_DECLARED = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:-]{2,40})""", re.I)
+
+_HIGH_BYTES = bytes(range(0x80, 0x100))
+
+DROPPED_TAGS = (
+    "script",
+    "style",
+    "template",
+    "noscript",
+    "svg",
+    "canvas",
+    "iframe",
+    "object",
+    "embed",
+    "audio",
+    "video",
+    "map",
+    "button",
+    "select",
+    "input",
+    "textarea",
+    "datalist",
+    "dialog",
+    "link",
+    "meta",
+    "head",
+    "area",
+    "source",
+    "track",
+)
+_HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
+_NOISE_CLASS = re.compile(
+    r"(?:^|\s)(?:headerlink|headeranchor|anchor-link|anchorjs-link|hash-link|mw-editsection|linenos|lineno|"
+    r"line-numbers-rows|gutter|sr-only|visually-hidden|screen-reader-text|copybtn|noprint|mw-jump-link|"
+    r"navbox|catlinks|katex-html|MathJax_Preview)(?:\s|$)"
+)
+
+
+def declared_encoding(raw: bytes) -> str | None:
+    """The encoding the document's own head names, or None."""
+    head = raw[:4096]
+    match = _XML_DECLARED.search(head) or _DECLARED.search(head)
+    return match.group(1).decode("ascii") if match else None
+
+
+def parse_tree(raw: bytes, address: str, limits: ParseLimits) -> HtmlElement | None:
+    """The document's root element without scripts, comments and hidden parts; None for no element at all.
+
+    Raises:
+        LimitExceeded: The text is longer than the limit.
+        UndecodableBytes: From `decode`.
+    """
+    text = decode(raw, declared_encoding(raw) or _web_default(raw))
+    if len(text) > limits.max_text_chars:
+        raise LimitExceeded(
+            f"{address}: the page has {len(text)} characters, the limit is {limits.max_text_chars}.",
+            chars=len(text),
+            limit_chars=limits.max_text_chars,
+        )
+    return tree_of_text(text)
+
+
+def _web_default(raw: bytes) -> str | None:
+    """Windows-1252, which browsers assume, where accents are few; other scripts are better guessed."""
+    high = len(raw) - len(raw.translate(None, _HIGH_BYTES))
+    return "cp1252" if 0 < high < 0.1 * len(raw) else None
+
+
+def tree_of_text(text: str) -> HtmlElement | None:
+    """Like `parse_tree`, for text already decoded."""
+    # One tag with hundreds of thousands of attributes takes libxml2 minutes (quadratic duplicate check).
+    text = _LONG_TAG.sub(_shortened_tag, text)
+    root, is_complete = _parsed(text)
+    if not is_complete:
+        # libxml2 stops at 256 levels and silently drops the rest, so flatten what only nests.
+        root, is_complete = _parsed(_NESTING_TAGS.sub(" ", _UNSEEN.sub(" ", text)))
+    if not is_complete:
+        plain = html_entities.escape(html_entities.unescape(_ANY_TAG.sub("\n", _UNSEEN.sub(" ", text))))
+        root, _ = _parsed(f"<body><pre>{plain}</pre></body>")
+    return root
+
+
+def _shortened_tag(match: re.Match[str]) -> str:
+    # A long data URI is one attribute and harmless.
+    return match.group(0) if match.group(0).count("=") < 1000 else f"<{match.group(1)}>"
+
+
+def _parsed(text: str) -> tuple[HtmlElement | None, bool]:
+    from lxml import etree, html
+
+    parser = html.HTMLParser(
+        encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=False
+    )
+    try:
+        root = html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
+    except (etree.ParserError, etree.XMLSyntaxError, AssertionError):
+        return None, True
+    is_complete = not any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log)
+    return root, is_complete
+
+
+def drop_unseen(root: HtmlElement) -> None:
+    """Takes out, in place, what a reader does not see or cannot read as text."""
+    from lxml import etree
+
+    doomed = list(root.iter(*DROPPED_TAGS))
+    for element in root.iter(etree.Element):
+        if element.attrib and is_unseen(element):
+            doomed.append(element)
+    for element in doomed:
+        if element.getparent() is not None and element.tag not in ("body", "html"):
+            element.drop_tree()
+
+
+def is_unseen(element: HtmlElement) -> bool:
+    """True for hidden elements and small furniture such as permalink signs and line numbers."""
+    attributes = element.attrib
+    if "hidden" in attributes or attributes.get("aria-hidden") == "true":
+        return True
+    style = attributes.get("style")
+    if style and _HIDDEN_STYLE.search(style):
+        return True
+    classes = attributes.get("class")
+    return bool(classes and _NOISE_CLASS.search(classes))

@@ -1,0 +1,185 @@
+"""Which parser reads which media type, and the checks around every parser.
+
+Belongs here: the table of formats, lazy import of their modules, limits and refusals common to all.
+Does not belong here: anything about one format, or choosing the media type (`media_type.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.errors import (
+    DocumentError,
+    EmptyDocument,
+    EncryptedDocument,
+    LimitExceeded,
+    NeedsOcr,
+    UnparsableDocument,
+    UnsupportedMediaType,
+)
+from rag_pipeline.transforms.parse import builder, decode, media_type
+from rag_pipeline.transforms.parse.limits import ParseLimits, check_bytes, check_count
+
+Parser = Callable[[bytes, str, ParseLimits], list[ParsedDocument]]
+
+_PACKAGE = "rag_pipeline.transforms.parse"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One row of the registry.
+
+    Attributes:
+        name: Short name, the first half of the recipe version.
+        module: Module of this package that holds the parser and its VERSION.
+        function: Name of the parser in that module.
+        is_text: Whether the file itself is text, so that the smaller size limit holds.
+    """
+
+    name: str
+    module: str
+    function: str
+    is_text: bool = True
+
+
+_CODE = Format("code", "code", "parse_code")
+FORMATS: dict[str, Format] = {
+    "text/markdown": Format("markdown", "markdown", "parse_markdown"),
+    "text/mdx": Format("mdx", "markdown", "parse_mdx"),
+    "text/plain": Format("plain", "plain", "parse_plain"),
+    "text/x-rst": Format("rst", "rst", "parse_rst"),
+    "text/asciidoc": Format("asciidoc", "asciidoc", "parse_asciidoc"),
+    "text/x-org": Format("org", "org", "parse_org"),
+    "text/x-tex": Format("latex", "latex", "parse_latex"),
+    "text/html": Format("html", "html", "parse_html"),
+    "application/json": Format("json", "json_records", "parse_json"),
+    "application/x-ndjson": Format("ndjson", "json_records", "parse_ndjson"),
+    "application/x-ipynb+json": Format("notebook", "notebook", "parse_notebook"),
+    "text/csv": Format("csv", "delimited", "parse_csv"),
+    "text/tab-separated-values": Format("csv", "delimited", "parse_csv"),
+    "application/yaml": Format("yaml", "config", "parse_yaml"),
+    "application/toml": Format("toml", "config", "parse_toml"),
+    "text/x-ini": Format("ini", "config", "parse_ini"),
+    "application/xml": Format("xml", "xml", "parse_xml"),
+    "text/vtt": Format("vtt", "transcripts", "parse_vtt"),
+    "application/x-subrip": Format("srt", "transcripts", "parse_srt"),
+    "text/x-python": _CODE,
+    "text/javascript": _CODE,
+    "text/x-typescript": _CODE,
+    "text/x-tsx": _CODE,
+    "text/x-go": _CODE,
+    "text/x-rust": _CODE,
+    "text/x-java": _CODE,
+    "text/x-c": _CODE,
+    "text/x-c++": _CODE,
+    "application/sql": _CODE,
+    "text/x-shellscript": _CODE,
+    "application/pdf": Format("pdf", "pdf", "parse_pdf", is_text=False),
+    media_type.DOCX: Format("docx", "docx", "parse_docx", is_text=False),
+    media_type.PPTX: Format("pptx", "pptx", "parse_pptx", is_text=False),
+    media_type.XLSX: Format("xlsx", "xlsx", "parse_xlsx", is_text=False),
+    media_type.XLS: Format("xlsx", "xlsx", "parse_xlsx", is_text=False),
+    media_type.ODS: Format("xlsx", "xlsx", "parse_xlsx", is_text=False),
+    media_type.ODT: Format("odf", "odf", "parse_odf", is_text=False),
+    media_type.ODP: Format("odf", "odf", "parse_odf", is_text=False),
+    media_type.EPUB: Format("epub", "epub", "parse_epub", is_text=False),
+    "application/rtf": Format("rtf", "rtf", "parse_rtf", is_text=False),
+    "message/rfc822": Format("email", "mail", "parse_email", is_text=False),
+    media_type.MSG: Format("msg", "mail", "parse_msg", is_text=False),
+    media_type.DOC: Format("doc", "legacy", "parse_doc", is_text=False),
+    media_type.PPT: Format("doc", "legacy", "parse_doc", is_text=False),
+}
+
+_VAGUE = frozenset({media_type.OCTET_STREAM, media_type.ZIP, media_type.OLE})
+_OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
+
+
+def recipe_version(media_type: str) -> str:
+    """Name and version of the recipe that parses `media_type`, such as "markdown/1.1.1".
+
+    The numbers are the parser's own, the decoder's and the builder's. It changes whenever the parser's
+    output may change, and is part of the silver fingerprint.
+    """
+    found = FORMATS.get(media_type)
+    if found is None:
+        return "unsupported/1"
+    version = import_module(f"{_PACKAGE}.{found.module}").VERSION
+    return f"{found.name}/{version}.{decode.VERSION}.{builder.VERSION}"
+
+
+def parse(raw: bytes, media_type: str, address: str, limits: ParseLimits) -> list[ParsedDocument]:
+    """The documents that the bytes of one source object hold, at least one, none of them empty.
+
+    Args:
+        media_type: As `media_type_of` gives it.
+        address: Where the object lies in its source; used in messages, and for the language of code.
+
+    Raises:
+        DocumentError: A subclass that says why the object cannot be taken in. Nothing else is raised,
+            save BaseException from native code, which is the worker's to handle.
+    """
+    found = _format_for(raw, media_type, address)
+    check_bytes(len(raw), limits.max_document_bytes, address)
+    if found.is_text:
+        check_bytes(len(raw), limits.max_text_bytes, address)
+    if not raw.strip():
+        raise EmptyDocument(f"{address}: the file is empty.", address=address)
+    parser: Parser = getattr(import_module(f"{_PACKAGE}.{found.module}"), found.function)
+    try:
+        documents = parser(raw, address, limits)
+    except DocumentError:
+        raise
+    except MemoryError:
+        raise LimitExceeded(
+            f"{address}: parsing as {found.name} ran out of memory.", address=address, parser=found.name
+        ) from None
+    except RecursionError:
+        raise UnparsableDocument(
+            f"{address}: nested too deeply for the {found.name} parser.", address=address, parser=found.name
+        ) from None
+    # The edge of the worker: a library's surprise concerns this one document, never the run.
+    except Exception as error:
+        raise UnparsableDocument(
+            f"{address}: the {found.name} parser failed with {type(error).__name__}. "
+            "The file may be damaged; open it in its own application and save it again.",
+            address=address,
+            parser=found.name,
+            error=type(error).__name__,
+        ) from error
+    return _checked(documents, address, limits)
+
+
+def _format_for(raw: bytes, declared: str, address: str) -> Format:
+    if raw.startswith(_OLE_MAGIC) and _ENCRYPTED_STREAM in raw:
+        raise EncryptedDocument(
+            f"{address}: the document is protected by a password. Remove the password or exclude it.",
+            address=address,
+        )
+    if declared in _VAGUE:
+        declared = media_type.media_type_of(address, raw)
+    found = FORMATS.get(declared)
+    if found is not None:
+        return found
+    if declared.startswith("image/"):
+        raise NeedsOcr(
+            f"{address}: a picture ({declared}) has no text of its own. Run it through OCR and add the result.",
+            address=address,
+            media_type=declared,
+        )
+    raise UnsupportedMediaType(
+        f"{address}: no parser takes {declared}. Exclude the file, or convert it to a format that is read.",
+        address=address,
+        media_type=declared,
+    )
+
+
+def _checked(documents: list[ParsedDocument], address: str, limits: ParseLimits) -> list[ParsedDocument]:
+    kept = [document for document in documents if document.blocks and document.text.strip()]
+    if not kept:
+        raise EmptyDocument(f"{address}: the file holds no text to index.", address=address)
+    check_count(sum(len(document.text) for document in kept), limits.max_text_chars, "characters of text", address)
+    return kept

@@ -1,0 +1,130 @@
+"""The rules of the house: who may import whom, how large things may be, what may be in the tree."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rag_pipeline_tests.paths import REPOSITORY
+
+ROOT = REPOSITORY / "rag_pipeline"
+MODULES = sorted(ROOT.rglob("*.py"))
+LARGEST_MODULE_LINES = 400
+LARGEST_FUNCTION_LINES = 80
+FUNCTION_P95_LINES = 55
+
+# A package may import those to its left, never one to its right; members of one group do not know each other.
+ORDER = (
+    {"errors"},
+    {"contracts"},
+    {"settings"},
+    {"transforms"},
+    {"parallel", "embedding", "stores"},
+    {"sources"},
+    {"refresh", "retrieval"},
+    {"defs"},
+    {"cli", "definitions", "serving"},
+)
+ONLY_IN = {
+    "dagster": {"defs", "definitions"},
+    "deltalake": {"stores"},
+    "lancedb": {"stores"},
+    "duckdb": {"stores"},
+    "sentence_transformers": {"embedding"},
+    "torch": {"embedding"},
+    "onnxruntime": {"embedding"},
+    "openvino": {"embedding"},
+    "tokenizers": {"embedding"},
+}
+
+
+def rank(package: str) -> int:
+    return next(i for i, group in enumerate(ORDER) if package in group)
+
+
+def package_of(path: Path) -> str:
+    return path.relative_to(ROOT).with_suffix("").parts[0]
+
+
+def imported_modules(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if node.module == "rag_pipeline"}
+    return found
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_down(path: Path) -> None:
+    here = package_of(path)
+    for module in imported_modules(path):
+        top, _, rest = module.partition(".")
+        assert here in ONLY_IN.get(top, {here}), f"{here} imports {top}; only {ONLY_IN[top]} may"
+        there = rest.split(".")[0]
+        if top != "rag_pipeline" or not there or here == "__init__" or there == here:
+            continue
+        if any(there in group for group in ORDER):
+            assert rank(there) < rank(here), f"{here} imports {module}: imports point down"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_modules_are_small_and_say_what_they_are(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert text.count("\n") <= LARGEST_MODULE_LINES
+    if text.strip():
+        assert ast.get_docstring(ast.parse(text)), "a module begins with what it is and what belongs there"
+
+
+def test_functions_are_short() -> None:
+    sizes = []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                sizes.append((lines, f"{name_of(path)}:{node.name}"))
+    sizes.sort(reverse=True)
+    assert sizes[0][0] <= LARGEST_FUNCTION_LINES, sizes[:3]
+    assert sizes[len(sizes) // 20][0] <= FUNCTION_P95_LINES, sizes[:10]
+
+
+def test_parsers_and_chunker_start_fast() -> None:
+    """Worker processes import these; a data-frame library there would cost every worker a second."""
+    banned = {"polars", "pyarrow", "numpy", "pandas"}
+    for path in [*ROOT.glob("transforms/parse/*.py"), *ROOT.glob("transforms/chunk/*.py")]:
+        tops = {module.partition(".")[0] for module in imported_modules(path)}
+        assert not tops & banned, name_of(path)
+
+
+def tracked_files() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=True,
+    )
+    names = [name for name in listed.stdout.decode().split("\0") if name]
+    return [REPOSITORY / name for name in names if (REPOSITORY / name).is_file()]
+
+
+def test_the_tree_names_no_machine_and_no_registry_host() -> None:
+    # Spelled apart, so that this file does not find itself.
+    hosts = ["pypi" + ".org", "files.python" + "hosted", "registry.npm" + "js"]
+    folders = ["/wo" + "rk/", "/ro" + "ot/"]
+    pattern = re.compile("|".join(re.escape(word) for word in hosts + folders))
+    for path in tracked_files():
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError:
+            continue
+        assert not pattern.search(text), path.relative_to(REPOSITORY)

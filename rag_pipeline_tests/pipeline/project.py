@@ -1,0 +1,152 @@
+"""A small real project in a folder: sources, settings, a lake, and a model that counts what it embeds."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import yaml
+
+from rag_pipeline.contracts.embedding import EmbeddingModelSpec
+from rag_pipeline.embedding.open import open_model
+from rag_pipeline.refresh.bronze import refresh_source
+from rag_pipeline.refresh.chunks import refresh_chunks
+from rag_pipeline.refresh.documents import refresh_documents
+from rag_pipeline.refresh.embeddings import refresh_embeddings
+from rag_pipeline.refresh.index import refresh_index
+from rag_pipeline.refresh.publication import publish
+from rag_pipeline.refresh.verify import VerifyReport, verify
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.retrieval.search import Searcher
+from rag_pipeline.settings import Pipeline, load_pipeline
+
+# What a reader can tell of a row. Ids are left out: a moved document keeps its id, and a rebuild cannot know it.
+VISIBLE = [
+    "source",
+    "uri",
+    "title",
+    "section_path",
+    "embedded_text",
+    "header_chars",
+    "start_char",
+    "end_char",
+    "page",
+    "line",
+    "token_count",
+    "allowed_principals",
+    "source_modified_at",
+    "media_type",
+]
+
+
+class CountingModel:
+    """A real model that keeps the texts it was asked to embed."""
+
+    def __init__(self, model: Any, texts: list[str]) -> None:
+        self._model = model
+        self.texts = texts
+        self.space = model.space
+
+    def embed_documents(
+        self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None
+    ) -> np.ndarray:
+        self.texts += texts
+        vectors: np.ndarray = self._model.embed_documents(texts, on_progress)
+        return vectors
+
+    def embed_stream(self, batches: Iterable[list[tuple[str, str]]]) -> Iterator[tuple[list[str], np.ndarray]]:
+        def counted() -> Iterator[list[tuple[str, str]]]:
+            for batch in batches:
+                self.texts += [text for _, text in batch]
+                yield batch
+
+        yield from self._model.embed_stream(counted())
+
+    def embed_query(self, text: str) -> np.ndarray:
+        vector: np.ndarray = self._model.embed_query(text)
+        return vector
+
+
+@dataclass
+class Project:
+    """A folder with sources and a pipeline.yaml; `settings` may be edited between refreshes."""
+
+    folder: Path
+    settings: dict[str, Any]
+    embedded: list[str] = field(default_factory=list)
+
+    @classmethod
+    def create(cls, folder: Path, sources: Iterable[str] = ("docs",), **settings: Any) -> Project:
+        declared = {}
+        for name in sources:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            declared[name] = {"location": name, "allowed_principals": ["public"]}
+        defaults: dict[str, Any] = {
+            "lake": "lake",
+            "sources": declared,
+            "embedding_models": {"small": {"kind": "hashing", "model": "hashing", "dimension": 64}},
+            "serve": "small",
+            "worker_processes": 0,
+        }
+        return cls(folder, defaults | settings)
+
+    def write(self, address: str, content: str | bytes, source: str = "docs") -> Path:
+        path = self.folder / source / address
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def pipeline(self) -> Pipeline:
+        path = self.folder / "pipeline.yaml"
+        path.write_text(yaml.safe_dump(self.settings, sort_keys=False), "utf-8")
+        return load_pipeline(path, {})
+
+    def workspace(self, run_id: str = "test") -> Workspace:
+        pipeline = self.pipeline()
+
+        def counting(spec: EmbeddingModelSpec) -> Any:
+            return CountingModel(open_model(spec, pipeline.cache_folder), self.embedded)
+
+        return Workspace(pipeline, run_id=run_id, open_model=counting)
+
+    def refresh(self, *, alias: str | None = None, allow_mass_deletion: bool = True) -> int:
+        """Everything from sources to publication; returns the number of commits."""
+        with self.workspace() as workspace:
+            served = alias or workspace.settings.serve
+            for name in workspace.settings.sources:
+                refresh_source(workspace, name, allow_mass_deletion=allow_mass_deletion)
+            refresh_documents(workspace)
+            refresh_chunks(workspace)
+            refresh_embeddings(workspace, served)
+            index = refresh_index(workspace, served)
+            publish(workspace, served)
+            return workspace.lake.commits + (index.commits if index.added or index.changed or index.removed else 0)
+
+    def verify(self) -> VerifyReport:
+        with self.workspace() as workspace:
+            return verify(workspace)
+
+    def published(self) -> list[dict[str, Any]]:
+        """Everything readers can see, in a fixed order."""
+        with self.workspace() as workspace:
+            last = workspace.lake.last_publication()
+            assert last is not None
+            version = int(str(last["table_version"]))
+            table = workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]), version=version)
+            rows = table.read(VISIBLE).with_columns(pl.col("allowed_principals").list.sort())
+            return rows.sort("source", "uri", "start_char", "embedded_text").to_dicts()
+
+    def rebuilt(self) -> list[dict[str, Any]]:
+        """What a build from nothing would publish."""
+        other = Project(self.folder, self.settings | {"lake": "rebuilt"})
+        shutil.rmtree(self.folder / "rebuilt", ignore_errors=True)
+        other.refresh()
+        return other.published()
+
+    def search(self, query: str, *principals: str, **options: Any) -> list[Any]:
+        return Searcher.open(self.pipeline()).search(query, principals=principals, **options)

@@ -1,0 +1,204 @@
+"""P1: after any edits, deletes, moves, permission and settings changes, crashes and retries, what is published equals
+what a build from nothing would publish; and P2: nothing is embedded twice on the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from rag_pipeline.stores import vectors
+from rag_pipeline.stores.delta import DeltaStore
+from rag_pipeline_tests.pipeline.project import Project
+
+NAMES = [f"{folder}{stem}{suffix}" for folder in ("", "team/") for stem in "abc" for suffix in (".md", ".txt")]
+PARAGRAPHS = [
+    "The pump starts when the green lamp is lit.",
+    "Invoices are paid on the first Tuesday of a month.",
+    "Nobody enters the hall without a helmet. This holds for guests too.",
+    "| part | price |\n|---|---|\n| bolt | 2 |\n| nut | 1 |",
+    "- first call the desk\n- then write a note",
+    "Ünïcödé text — with dashes, “quotes” and 漢字.",
+]
+names = st.sampled_from(NAMES)
+bodies = st.lists(st.sampled_from(PARAGRAPHS), min_size=0, max_size=4).map("\n\n".join)
+titles = st.sampled_from(["# Handbook\n\n", "# Rules\n\n## Safety\n\n", ""])
+principals = st.lists(st.sampled_from(["public", "staff", "hr"]), max_size=2, unique=True)
+
+
+class Crash(BaseException):
+    """Stands for a killed process: nothing catches it on the way out."""
+
+
+@contextmanager
+def crash_after(writes: int) -> Iterator[None]:
+    """Let so many writes to the lake happen, then stop before the next one or just after it."""
+    left = writes
+    originals: list[tuple[Any, str, Callable[..., Any]]] = []
+
+    def wrapped(original: Callable[..., Any], *, before: bool) -> Callable[..., Any]:
+        def write(*arguments: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0 and before:
+                raise Crash
+            result = original(*arguments, **options)
+            if left < 0:
+                raise Crash
+            return result
+
+        return write
+
+    places = [(DeltaStore, name) for name in ("append", "update", "_merge")]
+    places += [(vectors.VectorTable, name) for name in ("upsert", "update_columns", "delete", "index_and_compact")]
+    for place, name in places:
+        original = getattr(place, name)
+        originals.append((place, name, original))
+        setattr(place, name, wrapped(original, before=writes % 2 == 0))
+    try:
+        yield
+    finally:
+        for place, name, original in originals:
+            setattr(place, name, original)
+
+
+class Nights(RuleBasedStateMachine):
+    """Days of changes to a small source, with refreshes, some of them killed, in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.project = Project.create(self.folder)
+        self.clock_ns = 1_700_000_000_000_000_000
+        self.refreshed = False
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.folder)
+
+    def path(self, name: str) -> Path:
+        return self.folder / "docs" / name
+
+    def settle(self, name: str) -> None:
+        """Give a file a modification time in the past that no other has."""
+        self.clock_ns += 10_000_000_000
+        os.utime(self.path(name), ns=(self.clock_ns, self.clock_ns))
+
+    @initialize(body=bodies)
+    def first_file(self, body: str) -> None:
+        self.project.write("a.md", "# First\n\nAlways here.\n\n" + body)
+        self.settle("a.md")
+
+    @rule(name=names, title=titles, body=bodies)
+    def write(self, name: str, title: str, body: str) -> None:
+        self.project.write(name, title + body)
+        self.settle(name)
+        self.refreshed = False
+
+    @rule(name=names, principals=principals)
+    def declare(self, name: str, principals: list[str]) -> None:
+        self.project.write(f"{name}.meta.yaml", f"allowed_principals: {principals}\ntitle: Declared\n")
+        self.refreshed = False
+
+    @rule(name=names)
+    def undeclare(self, name: str) -> None:
+        self.path(f"{name}.meta.yaml").unlink(missing_ok=True)
+        self.refreshed = False
+
+    @rule(name=names)
+    def delete(self, name: str) -> None:
+        self.path(name).unlink(missing_ok=True)
+        self.refreshed = False
+
+    @rule(name=names, to=names)
+    def move(self, name: str, to: str) -> None:
+        if self.path(name).exists():
+            self.path(to).parent.mkdir(exist_ok=True)
+            self.path(name).replace(self.path(to))
+        self.refreshed = False
+
+    @rule(name=names, to=names)
+    def copy(self, name: str, to: str) -> None:
+        if self.path(name).exists() and name != to:
+            self.path(to).parent.mkdir(exist_ok=True)
+            shutil.copy2(self.path(name), self.path(to))
+        self.refreshed = False
+
+    @rule(name=names)
+    def touch(self, name: str) -> None:
+        if self.path(name).exists():
+            self.settle(name)
+        self.refreshed = False
+
+    @rule(name=names)
+    def break_it(self, name: str) -> None:
+        self.project.write(name, b"\x00\x01\x02 not text \xff")
+        self.settle(name)
+        self.refreshed = False
+
+    @rule(principals=principals)
+    def change_default_permissions(self, principals: list[str]) -> None:
+        self.project.settings["sources"]["docs"]["allowed_principals"] = principals
+        self.refreshed = False
+
+    @rule(size=st.sampled_from([None, 24, 60]))
+    def change_chunk_size(self, size: int | None) -> None:
+        header = None if size is None else 8
+        self.project.settings["chunking"] = {"max_tokens": size, "header_max_tokens": header, "min_tokens": 0}
+        self.refreshed = False
+
+    @rule(again=st.integers(1, 2))
+    def refresh(self, again: int) -> None:
+        for _ in range(again):
+            self.night()
+
+    @rule(name=names, to=names, title=titles, body=bodies)
+    def busy_night(self, name: str, to: str, title: str, body: str) -> None:
+        """A move and an edit at its old address in one night, which one listing has to tell apart."""
+        self.move(name, to)
+        self.write(name, title, body)
+        self.night()
+
+    def night(self) -> None:
+        known = len(self.project.embedded)
+        self.project.refresh()
+        assert len(self.project.embedded) == len(set(self.project.embedded)), self.project.embedded[known:]
+        self.refreshed = True
+
+    @rule(writes=st.integers(0, 12))
+    def killed_refresh(self, writes: int) -> None:
+        embedded = list(self.project.embedded)
+        try:
+            with crash_after(writes):
+                self.project.refresh()
+        except Crash:
+            # The batch that was being committed may be computed again.
+            self.project.embedded[:] = embedded
+            self.refreshed = False
+        else:
+            self.refreshed = True
+
+    @precondition(lambda self: self.refreshed)
+    @invariant()
+    def published_equals_a_rebuild(self) -> None:
+        assert self.project.published() == self.project.rebuilt()
+        assert self.project.verify().findings == []
+
+
+Nights.TestCase.settings = settings(
+    max_examples=int(os.environ.get("RAG_PIPELINE_TEST_EXAMPLES", "12")),
+    stateful_step_count=14,
+    deadline=None,
+    derandomize="RAG_PIPELINE_TEST_EXAMPLES" not in os.environ,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+)
+TestNights = pytest.mark.slow(Nights.TestCase)

@@ -1,0 +1,77 @@
+"""Globs match whole addresses, the way gitignore and pathlib understand `**`."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag_pipeline.transforms.globs import compile_globs
+
+
+@pytest.mark.parametrize(
+    ("pattern", "address", "matches"),
+    [
+        ("**/*.md", "a.md", True),
+        ("**/*.md", "x/y/a.md", True),
+        ("**/*.md", "x/a.mdx", False),
+        ("*.md", "x/a.md", False),
+        ("**/*", "x/y", True),
+        ("**", "x/y", True),
+        ("docs/**", "docs/x/y", True),
+        ("docs/**", "docs", False),
+        ("docs/", "docs/x/y", True),
+        ("/docs/*.md", "docs/a.md", True),
+        ("./docs/*.md", "docs/a.md", True),
+        ("a/**/b", "a/b", True),
+        ("a/**/b", "a/x/y/b", True),
+        ("a/**/b", "ab", False),
+        ("a**b", "a/b", False),
+        ("a**b", "axxb", True),
+        ("?.md", "é.md", True),
+        ("?.md", "/.md", False),
+        ("[a-c].md", "b.md", True),
+        ("[!a-c].md", "b.md", False),
+        ("[!a-c].md", "d.md", True),
+        ("[]].md", "].md", True),
+        ("[a.md", "[a.md", True),
+        ("x[/]y", "x/y", False),
+        ("a+(b).md", "a+(b).md", True),
+        ("A.md", "a.md", False),
+        ("**/*.md", "x/new\nline.md", True),
+    ],
+)
+def test_a_pattern_matches_the_whole_address(pattern: str, address: str, matches: bool) -> None:
+    assert (compile_globs([pattern], match_hidden=False).fullmatch(address) is not None) is matches
+
+
+@pytest.mark.parametrize("address", [".env", ".git/config", "a/.b/c", "a/.b"])
+def test_wildcards_match_a_leading_dot_only_when_asked(address: str) -> None:
+    assert compile_globs(["**/*"], match_hidden=False).fullmatch(address) is None
+    assert compile_globs(["**/*"], match_hidden=True).fullmatch(address) is not None
+
+
+def test_a_dot_that_is_spelt_out_matches() -> None:
+    hidden = compile_globs([".github/**", "**/.config/*"], match_hidden=False)
+    assert hidden.fullmatch(".github/workflows/a.yml")
+    assert hidden.fullmatch("x/.config/a")
+    assert not hidden.fullmatch("x/.config/.a")
+
+
+def test_no_pattern_matches_nothing() -> None:
+    nothing = compile_globs([], match_hidden=True)
+    assert nothing.fullmatch("a") is None
+    assert nothing.fullmatch("") is None
+
+
+@given(st.text(alphabet="ab*?[]!-/.\\^{}+(", max_size=12), st.text(alphabet="ab/.", max_size=8))
+def test_any_pattern_compiles_and_answers(pattern: str, address: str) -> None:
+    compile_globs([pattern], match_hidden=False).fullmatch(address)
+
+
+@given(st.text(alphabet="ab!^\\{}+(.", min_size=1, max_size=8))
+def test_a_pattern_without_wildcards_matches_itself_only(name: str) -> None:
+    pattern = compile_globs([name], match_hidden=False)
+    expected = name.removeprefix("./").lstrip("/")
+    assert pattern.fullmatch(expected)
+    assert not pattern.fullmatch(expected + "x")
