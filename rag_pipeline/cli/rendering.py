@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
@@ -23,24 +24,24 @@ from rich.table import Table
 from rich.text import Text
 
 WIDTH_OFF_TERMINAL = 120
+NOTHING = "-"
+# Columns of short values that are copied or compared as a whole.
+WHOLE = frozenset({"Alias", "Document", "Reason", "Role", "Run", "Source", "Space", "Stage", "Started (UTC)", "Took"})
+SHORT_ID_CHARS = 12
 # Control characters in a document could move the cursor or rewrite what is on the screen.
 _CONTROL = {code: "·" for code in (*range(9), *range(11, 32), *range(127, 160))} | {13: None}
 # Characters that turn the direction of writing, and line separators: they can make one text look like another.
 _CONTROL |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029), "·")
+# Seconds and name of each unit of time; months and years are the Gregorian calendar's mean.
+_UNITS = ((31_556_952, "years"), (2_629_746, "months"), (86_400, "days"), (3_600, "h"), (60, "min"))
 Justify = Literal["left", "right", "center"]
 
 
 def console(*, stderr: bool = False) -> Console:
     """A console on the stream as it is now; plain text of a fixed width off a terminal."""
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in _environment() else WIDTH_OFF_TERMINAL
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_OFF_TERMINAL
     return Console(stderr=stderr, highlight=False, width=width)
-
-
-def _environment() -> Mapping[str, str]:
-    import os
-
-    return os.environ
 
 
 def talk(text: str, *, style: str = "") -> None:
@@ -91,7 +92,7 @@ def clean(text: str) -> str:
 def shown(value: Any) -> str:
     """One value of a table's cell."""
     if value is None:
-        return "–"
+        return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -115,14 +116,14 @@ def moment(at: datetime) -> str:
 def age(at: datetime | None) -> str:
     """How long ago a time was, in its largest unit."""
     if at is None:
-        return "–"
+        return NOTHING
     return f"{duration(datetime.now(UTC) - at)} ago"
 
 
 def duration(length: timedelta) -> str:
     """A length of time in its largest unit."""
     seconds = max(0.0, length.total_seconds())
-    for unit, name in ((86_400 * 365.25, "years"), (86_400, "days"), (3_600, "h"), (60, "min")):
+    for unit, name in _UNITS:
         if seconds >= 2 * unit:
             return f"{seconds / unit:.0f} {name}"
     return f"{seconds:.0f} s"
@@ -134,11 +135,17 @@ def counted(count: int, noun: str) -> str:
 
 
 def table(title: str, columns: Sequence[str | tuple[str, Justify]], rows: Iterable[Sequence[Any]]) -> Table:
-    """A table; cells are shown by `shown`, or as they are if they are rich texts."""
-    drawn = Table(title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    """A table; cells are shown by `shown`, or as they are if they are rich texts.
+
+    Args:
+        columns: Names, with the side to which the column leans. Those named in `WHOLE` are never broken.
+    """
+    drawn = Table(title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False)
     for column in columns:
         name, justify = (column, "left") if isinstance(column, str) else column
-        drawn.add_column(name, justify=justify, overflow="fold", header_style="dim")  # type: ignore[arg-type]
+        drawn.add_column(
+            name, justify=justify, overflow="fold", no_wrap=name in WHOLE, header_style="dim"  # type: ignore[arg-type]
+        )
     for row in rows:
         drawn.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell)) for cell in row))
     return drawn
@@ -157,5 +164,5 @@ def facts(pairs: Iterable[tuple[str, Any]], *, title: str = "") -> Table:
 def verdict(holds: bool | None, yes: str = "yes", no: str = "no") -> Text:
     """A word that is green when all is well and red when not."""
     if holds is None:
-        return Text("–")
+        return Text(NOTHING)
     return Text(yes, style="green") if holds else Text(no, style="bold red")

@@ -227,6 +227,7 @@ AUDITS = TableContract(
         "documents_version": _count("Version of silver/documents it was compared with."),
         "rows": _count("Rows in the table."),
         "documents": _count("Distinct documents in the table."),
+        "repaired": _count("Rows that were found lost or damaged and taken from silver again before the audit."),
         "ghosts": _count("Rows with no chunk in silver."),
         "missing": _count("Chunks in silver with no row."),
         "mismatched": _count("Rows whose text, metadata or permissions differ from silver's."),

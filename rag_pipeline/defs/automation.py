@@ -5,6 +5,7 @@ Does not belong here: assets. Triggers are schedules and one level-triggered sen
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -14,10 +15,12 @@ from rag_pipeline.defs.assets import (
     MAINTENANCE_KEY,
     PUBLICATION_KEY,
     bronze_key,
-    model_partitions,
 )
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.settings import Pipeline
+
+# The type that define_asset_job returns has no public name.
+Job = Any
 
 REFRESH_JOB = "refresh"
 NIGHTLY_JOB = "nightly"
@@ -25,28 +28,24 @@ CATCH_UP_JOB = "catch_up"
 SENSOR_SECONDS = 120
 
 
-def build_jobs(pipeline: Pipeline) -> dict[str, dg.UnresolvedAssetJobDefinition]:
+def build_jobs(pipeline: Pipeline) -> dict[str, Job]:
     """Jobs by name; each refreshes its whole selection in a single run that carries a model's partition."""
-    served = model_partitions(pipeline)
     everything = dg.AssetSelection.all()
     derived = everything - dg.AssetSelection.groups("bronze")
     jobs = {
         REFRESH_JOB: dg.define_asset_job(
             REFRESH_JOB,
             selection=everything - dg.AssetSelection.assets(MAINTENANCE_KEY),
-            partitions_def=served,
             description="Everything, from the sources to what readers see.",
         ),
         NIGHTLY_JOB: dg.define_asset_job(
             NIGHTLY_JOB,
             selection=everything,
-            partitions_def=served,
             description="Everything, and maintenance afterwards.",
         ),
         CATCH_UP_JOB: dg.define_asset_job(
             CATCH_UP_JOB,
             selection=derived - dg.AssetSelection.assets(MAINTENANCE_KEY),
-            partitions_def=served,
             description="Silver to publication, without polling the sources.",
         ),
     }
@@ -55,14 +54,13 @@ def build_jobs(pipeline: Pipeline) -> dict[str, dg.UnresolvedAssetJobDefinition]
             jobs[f"refresh_{name}"] = dg.define_asset_job(
                 f"refresh_{name}",
                 selection=dg.AssetSelection.assets(bronze_key(name)) | (derived - dg.AssetSelection.assets(MAINTENANCE_KEY)),
-                partitions_def=served,
-                description=f"Source {name}, and everything made from it.",
+                    description=f"Source {name}, and everything made from it.",
             )
     return jobs
 
 
 def build_schedules(
-    pipeline: Pipeline, jobs: dict[str, dg.UnresolvedAssetJobDefinition]
+    pipeline: Pipeline, jobs: dict[str, Job]
 ) -> Sequence[dg.ScheduleDefinition]:
     """Hourly, nightly, and one for each source that has its own."""
     settings = pipeline.settings
@@ -79,7 +77,7 @@ def build_schedules(
 
 
 def _schedule(
-    name: str, job: dg.UnresolvedAssetJobDefinition, cron: str, served: str
+    name: str, job: Job, cron: str, served: str
 ) -> dg.ScheduleDefinition:
     @dg.schedule(job=job, cron_schedule=cron, name=f"{name}_schedule", execution_timezone="UTC")
     def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
@@ -90,7 +88,7 @@ def _schedule(
 
 
 def build_sensors(
-    pipeline: Pipeline, jobs: dict[str, dg.UnresolvedAssetJobDefinition]
+    pipeline: Pipeline, jobs: dict[str, Job]
 ) -> Sequence[dg.SensorDefinition]:
     """The sensor that asks for what should be current and is not."""
     served = pipeline.settings.serve

@@ -109,9 +109,11 @@ def _runs(
     pipeline: Pipeline, instance: dg.DagsterInstance, allowed: list[str], alias: str
 ) -> list[dg.ExecuteInProcessResult]:
     job = build_definitions(pipeline).resolve_job_def(REFRESH_JOB)
-    config = {"ops": {f"bronze_{name}": {"config": {"allow_mass_deletion": True}} for name in allowed}}
+    ops: dict[str, Any] = {f"bronze_{name}": {"config": {"allow_mass_deletion": True}} for name in allowed}
     if alias != pipeline.settings.serve:
-        config["ops"]["gold_publication"] = {"config": {"alias": alias}}  # type: ignore[dict-item]
+        ops["gold_publication"] = {"config": {"alias": alias}}
+    # Events are kept in the instance; on the terminal the caller shows progress and the summary instead.
+    config = {"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
     def execute(selection: list[dg.AssetKey] | None) -> dg.ExecuteInProcessResult:
         return job.execute_in_process(
@@ -127,7 +129,7 @@ def _runs(
     failed = [name for name in pipeline.settings.sources if _failed(runs[0], f"bronze_{name}")]
     if failed and len(failed) < len(pipeline.settings.sources):
         for name in failed:
-            config["ops"].pop(f"bronze_{name}", None)
+            ops.pop(f"bronze_{name}", None)
         runs.append(execute(published_selection(failed, pipeline)))
     return runs
 

@@ -67,8 +67,11 @@ def _whole(reference: SentenceTransformer) -> torch.nn.Module:
             super().__init__()
             self.steps = torch.nn.ModuleList(reference)
 
-        def forward(self, *values: Any, **named: Any) -> Any:
-            features = {**dict(zip(INPUT_NAMES, values, strict=False)), **named}
+        # Tracing goes by the names in this signature, so they are spelled out.
+        def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any = None) -> Any:
+            features = {"input_ids": input_ids, "attention_mask": attention_mask}
+            if token_type_ids is not None:
+                features["token_type_ids"] = token_type_ids
             for step in self.steps:
                 features = step(features)
             return features["sentence_embedding"]

@@ -110,4 +110,5 @@ def _run_converter(folder: Path, target: Path) -> str:
     if finished.returncode < 0:
         # Killed from outside says nothing about the model, so nothing may be remembered.
         raise InterruptedError(f"converting the embedding model in {folder} was killed by signal {-finished.returncode}")
-    return (finished.stderr.strip().splitlines() or ["no reason given"])[-1]
+    lines = [line.strip() for line in finished.stderr.splitlines() if line.strip()] or ["no reason given"]
+    return next((line for line in reversed(lines) if "Error" in line), lines[-1])

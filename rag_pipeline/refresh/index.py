@@ -7,6 +7,7 @@ Does not belong here: what differs (`transforms/index.py`), LanceDB (`stores/vec
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,7 +25,9 @@ from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
 from rag_pipeline.stores.vectors import RETENTION, VectorTable
-from rag_pipeline.transforms.index import Findings, IndexPlan, audit_rows, desired_state, invalid_vectors, plan_index
+from rag_pipeline.transforms.index import SAMPLE, Findings, IndexPlan, audit_rows, desired_state, invalid_vectors, plan_index
+
+log = logging.getLogger(__name__)
 
 BATCH_ROWS = 10_000
 DOCUMENT_COLUMNS = [
@@ -81,7 +84,7 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
         _apply(workspace, table, plan, documents, space.fingerprint)
         if not plan.is_empty or any(table.unindexed_rows().values()):
             table.index_and_compact(_retention(workspace, table.name))
-        audit = _audit(workspace, alias, table, versions)
+        audit = _audit(workspace, alias, table, versions, documents)
         return IndexReport(
             alias=alias,
             space_fingerprint=space.fingerprint,
@@ -174,14 +177,24 @@ def _with_vectors(
     return table.append_column("vector", pa.FixedSizeListArray.from_arrays(flat, dimension))
 
 
-def _audit(workspace: Workspace, alias: str, table: VectorTable, versions: tuple[int, int]) -> dict[str, object]:
-    """Audit the table unless this very version was audited against this very silver and passed."""
+def _audit(
+    workspace: Workspace, alias: str, table: VectorTable, versions: tuple[int, int], documents: pl.DataFrame
+) -> dict[str, object]:
+    """Audit the table unless this very version was audited against this very silver and passed.
+
+    Rows at fault, lost or damaged by whatever means, are taken from silver again; they and no others.
+    """
     last = workspace.lake.last_audit(table.space.fingerprint)
     seen = ("alias", "table_name", "table_version", "chunks_version", "documents_version", "passed")
     now = (alias, table.name, table.version, *versions, True)
     if last is not None and tuple(last[name] for name in seen) == now:
         return last
     findings = audit_table(workspace, table, versions)
+    repaired = len(findings.at_fault)
+    if repaired:
+        log.warning("repairing table=%s rows=%d findings=%s", table.name, repaired, findings.details)
+        _repair(workspace, table, findings, documents)
+        findings = audit_table(workspace, table, versions)
     state = table.read(["document_id"])
     audited_at = workspace.now()
     row: dict[str, object] = {
@@ -194,6 +207,7 @@ def _audit(workspace: Workspace, alias: str, table: VectorTable, versions: tuple
         "documents_version": versions[1],
         "rows": state.height,
         "documents": state["document_id"].n_unique(),
+        "repaired": repaired,
         "ghosts": findings.ghosts,
         "missing": findings.missing,
         "mismatched": findings.mismatched,
@@ -204,6 +218,12 @@ def _audit(workspace: Workspace, alias: str, table: VectorTable, versions: tuple
     }
     workspace.lake.append(AUDITS_PATH, AUDITS, AUDITS.frame([row]))
     return row
+
+
+def _repair(workspace: Workspace, table: VectorTable, findings: Findings, documents: pl.DataFrame) -> None:
+    names = sorted(findings.at_fault)
+    _apply(workspace, table, IndexPlan(new=names, changed=[], gone=names), documents, table.space.fingerprint)
+    table.index_and_compact(_retention(workspace, table.name))
 
 
 def audit_table(workspace: Workspace, table: VectorTable, versions: tuple[int, int]) -> Findings:
@@ -222,13 +242,16 @@ def audit_table(workspace: Workspace, table: VectorTable, versions: tuple[int, i
         documents.select("document_id", "allowed_principals"), on="document_id"
     )
     findings = audit_rows(desired, table.read([*STATE_COLUMNS, "allowed_principals"]))
-    details = dict(findings.details) | _content_findings(table) | _reach_findings(table)
-    broken = details.get("content")
-    mismatched = findings.mismatched + (broken["count"] if isinstance(broken, dict) else 0)
-    return Findings(findings.ghosts, findings.missing, mismatched, details)
+    details = dict(findings.details)
+    unsound = _unsound_rows(table)
+    if unsound:
+        details["content"] = {"count": len(unsound), "sample": sorted(unsound)[:SAMPLE]}
+    details |= _reach_findings(table)
+    mismatched = findings.mismatched + len(unsound)
+    return Findings(findings.ghosts, findings.missing, mismatched, details, findings.at_fault | set(unsound))
 
 
-def _content_findings(table: VectorTable) -> dict[str, object]:
+def _unsound_rows(table: VectorTable) -> list[str]:
     """Rows whose vector is unsound or whose text is not the one that its hash names."""
     width = table.space.dimension
     bad: list[str] = []
@@ -238,7 +261,7 @@ def _content_findings(table: VectorTable) -> dict[str, object]:
         bad += invalid_vectors(names, vectors)
         hashes, texts = batch.column("text_hash").to_pylist(), batch.column("embedded_text").to_pylist()
         bad += [name for name, h, text in zip(names, hashes, texts, strict=True) if text_hash(text) != h]
-    return {"content": {"count": len(bad), "sample": sorted(bad)[:5]}} if bad else {}
+    return bad
 
 
 def _reach_findings(table: VectorTable) -> dict[str, object]:

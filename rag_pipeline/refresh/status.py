@@ -6,13 +6,14 @@ Does not belong here: comparing the layers row by row (`verify.py`), or showing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 
+from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, EMBEDDINGS, QUARANTINE
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import (
@@ -38,7 +39,7 @@ class SourceStatus:
 
     Attributes:
         live: Listed by the source when it was last read.
-        waiting: Live, but their newest revision is neither in silver nor in quarantine yet.
+        waiting: Their newest revision, which may be that they are gone, is not reflected in silver or quarantine yet.
         newest_modified_at: Last modification among live documents, as the source says.
         last_change_at: When a change was last observed; reading a source that has not changed leaves no row.
     """
@@ -75,8 +76,6 @@ class SpaceStatus:
     space_fingerprint: str | None
     texts: int
     rows: int
-    table_name: str | None
-    table_version: int | None
     audited_at: datetime | None
     audit_passed: bool | None
     is_current: bool
@@ -96,7 +95,11 @@ class RunStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole lake at a glance."""
+    """The whole lake at a glance.
+
+    Attributes:
+        is_behind: Bronze or silver hold something that readers do not see yet.
+    """
 
     lake: str
     serve: str
@@ -104,6 +107,7 @@ class Status:
     tables: list[TableStatus]
     spaces: list[SpaceStatus]
     published: dict[str, Any] | None
+    is_behind: bool
     quarantine: dict[str, int]
     last_runs: list[RunStatus]
 
@@ -122,6 +126,7 @@ def read_status(workspace: Workspace) -> Status:
         tables=[_table_status(lake, path, contract, histories[path]) for path, contract in paths.items()],
         spaces=spaces,
         published=lake.last_publication(),
+        is_behind=is_behind(workspace),
         quarantine=dict(reasons.iter_rows()),
         last_runs=_last_runs(histories),
     )
@@ -144,20 +149,18 @@ def _space_status(workspace: Workspace, alias: str, audit: dict[str, Any] | None
     lake = workspace.lake
     published = lake.last_publication()
     if audit is None:
-        return SpaceStatus(alias, None, 0, 0, None, None, None, None, is_current=False, is_published=False)
-    fingerprint = str(audit["space_fingerprint"])
-    versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
+        return SpaceStatus(alias, None, 0, 0, None, None, is_current=False, is_published=False)
+    space = str(audit["space_fingerprint"])
+    versions = _silver_versions(lake)
     return SpaceStatus(
         alias=alias,
-        space_fingerprint=fingerprint,
-        texts=lake.embedded_hashes(fingerprint).height,
+        space_fingerprint=space,
+        texts=lake.embedded_hashes(space).height,
         rows=audit["rows"],
-        table_name=audit["table_name"],
-        table_version=audit["table_version"],
         audited_at=audit["audited_at"],
         audit_passed=audit["passed"],
         is_current=audit["passed"] and (audit["chunks_version"], audit["documents_version"]) == versions,
-        is_published=published is not None and published["space_fingerprint"] == fingerprint,
+        is_published=published is not None and published["space_fingerprint"] == space,
     )
 
 
@@ -204,28 +207,64 @@ def _last_runs(histories: dict[str, list[dict[str, Any]]]) -> list[RunStatus]:
     return sorted(runs, key=lambda run: run.ended_at, reverse=True)[:LAST_RUNS]
 
 
-def _source_statuses(workspace: Workspace) -> list[SourceStatus]:
+def is_behind(workspace: Workspace) -> bool:
+    """Whether bronze or silver hold something that readers do not see yet."""
+    states = _bronze_states(workspace)
+    if _waiting(workspace, states).height:
+        return True
     lake = workspace.lake
-    states = {name: lake.bronze_state(name) for name in workspace.settings.sources}
-    documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["origin_id", "input_key", "origin_metadata_hash"])
-    quarantine = lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id", "source", "input_key"])
+    published = lake.last_publication()
+    if published is None:
+        return bool(origins_of(states).height)
+    audit = lake.last_audit(str(published["space_fingerprint"]))
+    pointer = (published["table_name"], published["table_version"], *_silver_versions(lake))
+    names = ("table_name", "table_version", "chunks_version", "documents_version")
+    return audit is None or not audit["passed"] or tuple(audit[name] for name in names) != pointer
+
+
+def bronze_versions(workspace: Workspace) -> str:
+    """One string for the state of bronze, equal exactly while no source's table has changed."""
+    versions = (f"{name}={workspace.lake.version(bronze_path(name))}" for name in sorted(workspace.settings.sources))
+    return fingerprint("bronze versions", *versions)
+
+
+def _silver_versions(lake: Lake) -> tuple[int, int]:
+    return lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH)
+
+
+def _bronze_states(workspace: Workspace) -> dict[str, pl.DataFrame]:
+    return {name: workspace.lake.bronze_state(name) for name in workspace.settings.sources}
+
+
+def _waiting(workspace: Workspace, states: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """(source, document_id) of objects whose last row in bronze is not reflected in silver yet."""
+    lake = workspace.lake
     live = origins_of(states)
+    documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["source", "origin_id", "input_key", "origin_metadata_hash"])
+    documents = documents.rename({"origin_id": "document_id", "origin_metadata_hash": "metadata_hash"}).unique()
+    quarantine = lake.read(QUARANTINE_PATH, QUARANTINE, ["source", "document_id", "input_key"])
     shown = ["document_id", "input_key", "metadata_hash"]
-    reflected = documents.select(
-        document_id="origin_id", input_key="input_key", metadata_hash="origin_metadata_hash"
-    ).unique()
-    waiting = live.join(reflected, on=shown, how="anti")
-    waiting = waiting.join(quarantine, on=["document_id", "input_key"], how="anti")
+    unseen = live.join(documents, on=shown, how="anti").join(quarantine, on=["document_id", "input_key"], how="anti")
+    held = pl.concat([rows.select("source", "document_id") for rows in (documents, quarantine)]).unique()
+    left = held.join(live, on="document_id", how="anti")
+    return pl.concat([unseen.select("source", "document_id"), left])
+
+
+def _source_statuses(workspace: Workspace) -> list[SourceStatus]:
+    states = _bronze_states(workspace)
+    waiting = _waiting(workspace, states)
+    quarantined = workspace.lake.read(QUARANTINE_PATH, QUARANTINE, ["source"])
     statuses = []
     for name, state in states.items():
-        mine = live.filter(pl.col("source") == name)
+        live = state.filter(pl.col("change") != "deleted")
+        mine = pl.col("source") == name
         statuses.append(
             SourceStatus(
                 source=name,
-                live=mine.height,
-                waiting=waiting.filter(pl.col("source") == name).height,
-                quarantined=quarantine.filter(pl.col("source") == name).height,
-                newest_modified_at=mine["source_modified_at"].max(),  # type: ignore[arg-type]
+                live=live.height,
+                waiting=waiting.filter(mine).height,
+                quarantined=quarantined.filter(mine).height,
+                newest_modified_at=live["source_modified_at"].max(),  # type: ignore[arg-type]
                 last_change_at=state["observed_at"].max(),  # type: ignore[arg-type]
             )
         )

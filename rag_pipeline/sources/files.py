@@ -17,7 +17,7 @@ from rag_pipeline.sources.remote import RemoteFiles
 
 def open_files(spec: SourceSpec) -> Source:
     """The reader for the spec's location."""
-    if spec.location.startswith("file://"):
+    if spec.location.startswith(("file://", "local://")):
         return LocalFiles(spec, Path(unquote(urlsplit(spec.location).path)))
     if "://" in spec.location or "::" in spec.location:
         return RemoteFiles(spec)

@@ -220,7 +220,7 @@ def _read_settled(path: str, limit_bytes: int) -> bytes:
 
 
 def _is_inside(root: str, path: str) -> bool:
-    return path.startswith(root if root.endswith("/") else root + "/")
+    return path == root or path.startswith(root if root.endswith("/") else root + "/")
 
 
 def _facts(status: os.stat_result) -> str:

@@ -40,9 +40,11 @@ class RemoteFiles:
             filesystem, base = self._open()
             filesystem.invalidate_cache()
             root = base.rstrip("/")
-            # Walking, fsspec leaves out what it could not list, which would look like a deletion.
-            strict = {"on_error": "raise"} if _lists_by_walking(filesystem) else {}
-            entries: dict[str, dict[str, Any]] = filesystem.find(root, detail=True, **strict)
+            entries: dict[str, dict[str, Any]]
+            if _lists_at_once(filesystem):
+                entries = filesystem.find(root, detail=True)
+            else:
+                entries = dict(self._walk(filesystem, root, base))
             if root in entries or (not entries and not filesystem.isdir(root)):
                 raise FileNotFoundError
         by_address = {
@@ -62,6 +64,24 @@ class RemoteFiles:
         sidecar = self._read_sidecar(item.sidecar_address)
         raw = self._read(item.address, item.size_bytes, self._spec.max_document_bytes)
         return FetchedObject(raw, reading.declared_by(raw, sidecar, self._spec))
+
+    def _walk(self, filesystem: Any, root: str, base: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        # fsspec's own walk leaves out a folder it could not list, which would look like a deletion.
+        folders = [root]
+        while folders:
+            folder = folders.pop()
+            try:
+                entries = filesystem.ls(folder, detail=True)
+            except FileNotFoundError:
+                if folder == root:
+                    raise
+                continue
+            for info in entries:
+                path = info["name"].rstrip("/")
+                if info.get("type") != "directory":
+                    yield path, info
+                elif path != folder and self._selection.enters(address_of(path.removeprefix(base))):
+                    folders.append(path)
 
     def _open(self) -> tuple[Any, str]:
         """The filesystem, and what every path of it that belongs to the source begins with."""
@@ -158,13 +178,17 @@ def _read_at_most(filesystem: Any, path: str, size_bytes: int | None, limit_byte
     return streamed
 
 
-def _lists_by_walking(filesystem: Any) -> bool:
+def _lists_at_once(filesystem: Any) -> bool:
+    """Whether it has a listing of its own, as object stores do, instead of asking folder by folder."""
     from fsspec import AbstractFileSystem
     from fsspec.asyn import AsyncFileSystem
 
+    # Caches and sub-folders hand the question on.
+    while isinstance(inner := getattr(filesystem, "fs", None), AbstractFileSystem):
+        filesystem = inner
     if isinstance(filesystem, AsyncFileSystem):
-        return type(filesystem)._find is AsyncFileSystem._find
-    return type(filesystem).find is AbstractFileSystem.find
+        return type(filesystem)._find is not AsyncFileSystem._find
+    return type(filesystem).find is not AbstractFileSystem.find
 
 
 def _facts(info: Mapping[str, Any]) -> list[str]:

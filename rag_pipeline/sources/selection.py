@@ -49,9 +49,7 @@ class Selection:
     def may_be_linked(self, address: str) -> bool:
         """Whether a link may lead to the file at this address: a link opens nothing the source leaves out."""
         # Kubernetes mounts files as links into folders that begin with two dots.
-        is_hidden = any(
-            segment.startswith(".") and not segment.startswith("..") for segment in address.split("/")
-        )
+        is_hidden = any(segment.startswith(".") and not segment.startswith("..") for segment in address.split("/"))
         return not self.excludes(address) and (self._takes_hidden or not is_hidden)
 
     def enters(self, folder: str) -> bool:

@@ -55,12 +55,18 @@ def plan_index(desired: pl.DataFrame, actual: pl.DataFrame) -> IndexPlan:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What an audit found; every count is of rows, every sample names at most five chunk_ids."""
+    """What an audit found; every count is of rows, every sample names at most five chunk_ids.
+
+    Attributes:
+        details: Findings by name, for people.
+        at_fault: chunk_ids of all rows that are wrong or missing; repairing these mends the table.
+    """
 
     ghosts: int
     missing: int
     mismatched: int
     details: dict[str, object] = field(default_factory=dict)
+    at_fault: frozenset[str] = frozenset()
 
     @property
     def passed(self) -> bool:
@@ -94,8 +100,9 @@ def audit_rows(desired: pl.DataFrame, actual: pl.DataFrame) -> Findings:
     ):
         if rows.height:
             details[name] = {"count": rows.height, "sample": rows["chunk_id"].sort().head(SAMPLE).to_list()}
-    mismatched = both.filter(hashes | permissions).height + twice.height
-    return Findings(ghosts.height, missing.height, mismatched, details)
+    wrong = both.filter(hashes | permissions)
+    at_fault = frozenset().union(*(rows["chunk_id"] for rows in (ghosts, missing, wrong, twice)))
+    return Findings(ghosts.height, missing.height, wrong.height + twice.height, details, at_fault)
 
 
 def invalid_vectors(chunk_ids: list[str], vectors: np.ndarray) -> list[str]:

@@ -215,15 +215,21 @@ def test_heavy_items_are_held_one_at_a_time_when_each_fills_the_look_ahead() -> 
 
 
 def test_a_hang_does_not_hold_up_the_items_behind_it() -> None:
-    limits = WorkerLimits(wall_seconds=3)
-    with IsolatedPool(2, limits) as pool:
-        results = pool.map(jobs.act, ["spin"] + ["innocent"] * 2000)
+    taken = 0
+
+    def items() -> Iterator[str]:
+        nonlocal taken
+        for action in ["spin"] + ["innocent"] * 2000:
+            taken += 1
+            yield action
+
+    with IsolatedPool(2, IMPATIENT) as pool:
+        results = pool.map(jobs.act, items())
         _, first = next(results)
         assert isinstance(first, ParserTimeout)
-        began = time.monotonic()
+        # More than one worker can have waiting: the other one worked on while the first one hung.
+        assert taken > 1000
         assert [result for _, result in results] == ["innocent"] * 2000
-        # Not a speed limit: without the look-ahead these would only begin now.
-        assert time.monotonic() - began < limits.wall_seconds
 
 
 def test_an_error_of_the_input_reaches_the_caller(pool: IsolatedPool) -> None:

@@ -1,0 +1,208 @@
+"""`rag-pipeline status`, `verify` and `trace`: looking at the lake.
+
+Belongs here: how the state of the lake, broken promises and the way of one chunk look.
+Does not belong here: finding them out (`refresh/status.py`, `refresh/verify.py`, `refresh/trace.py`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.text import Text
+
+from rag_pipeline.cli.options import common_options, open_workspace
+from rag_pipeline.cli.rendering import age, clean, counted, duration, emit, facts, moment, show, shown, table, talk
+
+if TYPE_CHECKING:
+    from rag_pipeline.refresh.status import Status
+    from rag_pipeline.refresh.trace import Trace
+
+FOUND = 1
+REVISIONS_SHOWN = 10
+
+
+@click.command()
+@common_options
+def status(as_json: bool) -> None:
+    """Show every layer, what waits, what is published, and the last runs.
+
+    Example: rag-pipeline status
+    """
+    from rag_pipeline.refresh.status import read_status
+
+    with open_workspace() as workspace:
+        found = read_status(workspace)
+    if as_json:
+        emit(found)
+        return
+    show(_lake(found), "")
+    columns = ["Source", ("Documents", "right"), ("Waiting", "right"), ("Quarantined", "right"), "Newest", "Changed"]
+    show(
+        table(
+            "Sources",
+            columns,  # type: ignore[arg-type]
+            (
+                [s.source, s.live, s.waiting, s.quarantined, age(s.newest_modified_at), age(s.last_change_at)]
+                for s in found.sources
+            ),
+        )
+    )
+    rows = [[t.table, t.rows, t.version, age(t.changed_at)] for t in found.tables if t.version >= 0]
+    show(table("Tables", ["Table", ("Rows", "right"), ("Version", "right"), "Changed"], rows))
+    if found.quarantine:
+        show(table("Quarantine", ["Reason", ("Documents", "right")], found.quarantine.items()))
+    runs = [
+        [moment(r.started_at), duration(r.ended_at - r.started_at), r.commits, _layers(r.tables), r.run_id]
+        for r in found.last_runs
+    ]
+    if runs:
+        columns = ["Started (UTC)", ("Took", "right"), ("Commits", "right"), "Tables", "Run id"]
+        show(table("Last runs that changed something", columns, runs))  # type: ignore[arg-type]
+
+
+def _layers(tables: list[str]) -> str:
+    counts = Counter(name.partition("/")[0] for name in tables)
+    return ", ".join(f"{counts[layer]} {layer}" for layer in ("bronze", "silver", "gold") if counts[layer])
+
+
+def _lake(found: Status) -> Any:
+    published = found.published
+    pairs: list[tuple[str, Any]] = [("Lake", found.lake)]
+    if published is None:
+        pairs.append(("Published", Text("nothing yet; run: rag-pipeline run", style="yellow")))
+        return facts(pairs)
+    pairs += [
+        (
+            "Published",
+            f"{published['alias']}: {counted(published['rows'], 'chunk')} of "
+            f"{counted(published['documents'], 'document')}, {moment(published['published_at'])} UTC "
+            f"({age(published['published_at'])})",
+        ),
+        (
+            "Index",
+            f"{published['table_name']} version {published['table_version']}, embedding space "
+            f"{published['space_fingerprint']}",
+        ),
+        (
+            "Readers see",
+            Text("an earlier state; run: rag-pipeline run", style="yellow")
+            if found.is_behind
+            else Text("everything that bronze holds", style="green"),
+        ),
+    ]
+    return facts(pairs)
+
+
+@click.command()
+@common_options
+def verify(as_json: bool) -> None:
+    """Hold the tables against the promises; exit code 1 names every ghost, gap and mismatch.
+
+    Example: rag-pipeline verify
+    """
+    from rag_pipeline.refresh.verify import verify as compare
+
+    with open_workspace() as workspace:
+        report = compare(workspace)
+    if as_json:
+        emit(report)
+    else:
+        show(facts([("Ghosts", report.ghosts), ("Missing", report.missing), ("Mismatched", report.mismatched)]))
+        if report.findings:
+            columns = ["Finding", ("Count", "right"), "First", "Next step"]
+            names = ("code", "count", "sample", "next_step")
+            rows = [[finding.get(name) for name in names] for finding in report.findings]
+            show("", table("", columns, rows))  # type: ignore[arg-type]
+        checked = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in report.checked.items())
+        talk(
+            f"Compared {checked}, {counted(report.documents, 'document')}, {counted(report.chunks, 'chunk')}: "
+            f"{counted(len(report.findings), 'finding') if report.findings else 'every promise holds'}."
+        )
+    if report.findings:
+        click.get_current_context().exit(FOUND)
+
+
+@click.command()
+@click.argument("chunk_id")
+@common_options
+def trace(chunk_id: str, as_json: bool) -> None:
+    """Follow a chunk back to the bytes of its source: every row, hash, version and run on the way.
+
+    Exit code 1: no layer knows the chunk, or a hash on the way does not hold.
+
+    Example: rag-pipeline trace 0123456789abcdef0123456789abcdef
+    """
+    from rag_pipeline.refresh.trace import trace_chunk
+
+    with open_workspace() as workspace:
+        found = trace_chunk(workspace, chunk_id)
+    if found is None:
+        talk(
+            f"No chunk {chunk_id} in the published index or in silver. It may be of an earlier state; search again "
+            f"for current ids."
+        )
+        click.get_current_context().exit(FOUND)
+    if as_json:
+        emit(found)
+    else:
+        _show_trace(found)
+    if not found.is_sound:
+        click.get_current_context().exit(FOUND)
+
+
+_INDEX = ("alias", "space_fingerprint", "table_name", "table_version", "published_at", "run_id", "allowed_principals")
+_CHUNK = ("text", "section_path", "page", "line", "start_char", "end_char", "token_count", "text_hash", "chunk_hash")
+_CHUNK_RECIPE = ("content_hash", "chunker_fingerprint")
+_EMBEDDING = ("space_fingerprint", "dimension", "batch", "embedded_at", "run_id")
+_DOCUMENT = ("document_id", "source", "uri", "title", "author", "media_type", "language", "text_chars", "content_hash")
+_DOCUMENT_RECIPE = ("input_key", "recipe_fingerprint", "allowed_principals", "source_modified_at")
+_QUARANTINE = ("stage", "reason_code", "detail", "attempts", "last_seen_at", "next_attempt_at")
+
+
+def _show_trace(found: Trace) -> None:
+    _show_row("Published index", found.index, _INDEX, "not in the published index")
+    _show_row("Embedding", found.embedding, _EMBEDDING, "no vector in the published space")
+    _show_row("silver/chunks", found.chunk, (*_CHUNK, *_CHUNK_RECIPE), "no longer in silver: it goes with the next run")
+    _show_row("silver/documents", found.document, (*_DOCUMENT, *_DOCUMENT_RECIPE), "no longer in silver")
+    if found.duplicates:
+        show(table("Stands for equal documents", ["Source", "Location"], _pairs(found.duplicates, "source", "uri")))
+    if found.quarantine is not None:
+        _show_row("silver/quarantine", found.quarantine, _QUARANTINE, "")
+    if found.revisions:
+        columns = [("Revision", "right"), "Change", "Observed (UTC)", "Bytes", "Run", "Address"]
+        rows = [_revision_cells(row) for row in found.revisions[-REVISIONS_SHOWN:]]
+        title = f"bronze/{found.revisions[0]['source']}"
+        if len(found.revisions) > REVISIONS_SHOWN:
+            title += f", the last {REVISIONS_SHOWN} of {len(found.revisions)} revisions"
+        show(table(title, columns, rows))  # type: ignore[arg-type]
+    _show_row("Source bytes", found.content, ("bytes_hash", "size_bytes", "first_line"), "no bytes are stored")
+    marks = (
+        Text.assemble(("✓ ", "green") if holds else ("✗ ", "bold red"), name.replace("_", " "))
+        for name, holds in found.checks.items()
+    )
+    show(Text("On the way", style="bold"), *marks)
+
+
+def _revision_cells(row: dict[str, Any]) -> list[Any]:
+    content = row["bytes_hash"] or row["problem_code"]
+    return [row["revision"], row["change"], row["observed_at"], shown(content)[:12], row["run_id"][:12], row["address"]]
+
+
+def _pairs(rows: list[dict[str, Any]], *names: str) -> list[list[Any]]:
+    return [[row[name] for name in names] for row in rows]
+
+
+def _show_row(title: str, row: dict[str, Any] | None, names: tuple[str, ...], missing: str) -> None:
+    if row is None:
+        show(Text(title, style="bold"), Text(f" {missing}", style="yellow"), "")
+        return
+    show(facts([(name.replace("_", " "), _one_line(row.get(name))) for name in names], title=title), "")
+
+
+def _one_line(value: Any) -> Any:
+    if isinstance(value, str):
+        flat = " ".join(clean(value).split())
+        return flat if len(flat) <= 300 else f"{flat[:300]} …"
+    return value

@@ -1,0 +1,182 @@
+"""`rag-pipeline run`: one refresh of everything, and what it changed.
+
+Belongs here: arguments, progress, the closing table and the exit code.
+Does not belong here: refreshing (`defs/launch.py` and below).
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.text import Text
+
+from rag_pipeline.cli.options import common_options, config_path, open_pipeline
+from rag_pipeline.cli.progress import showing_progress
+from rag_pipeline.cli.rendering import counted, emit, facts, show, table, talk, verdict
+from rag_pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from rag_pipeline.defs.launch import RunSummary
+    from rag_pipeline.settings import Pipeline
+
+FOUND = 1
+PERMANENT = 3
+# Of several errors the one that asks for most of a person decides: a permanent fault, then settings, then a finding
+# to judge; "try again" only where nothing else is the matter.
+SEVEREST_FIRST = (3, 2, 1, 4)
+CHANGES = ("added", "modified", "moved", "metadata_changed", "deleted")
+
+
+@click.command()
+@click.option(
+    "--allow-mass-deletion",
+    "allowed",
+    multiple=True,
+    metavar="SOURCE",
+    help="Let this source lose more documents than its brake allows, this once.",
+)
+@click.option("--model", "alias", metavar="ALIAS", help="Embedding model; else the one pipeline.yaml serves.")
+@common_options
+def run(allowed: tuple[str, ...], alias: str | None, as_json: bool) -> None:
+    """Bring everything up to date with the sources, and publish it.
+
+    Example: rag-pipeline run
+    """
+    pipeline = open_pipeline()
+    _check_names(pipeline, allowed, alias)
+    if not as_json:
+        talk(f"Refreshing {counted(len(pipeline.settings.sources), 'source')} into {pipeline.lake_root}")
+    # The only command that needs the orchestrator, which takes longer to import than most runs take.
+    from rag_pipeline.defs.launch import launch_refresh
+
+    with showing_progress() as progress:
+        summary = launch_refresh(pipeline, allow_mass_deletion=list(allowed), alias=alias, progress=progress)
+    if as_json:
+        emit(summary)
+    else:
+        show_summary(summary)
+        if summary.published is not None:
+            _show_next_steps(pipeline, summary)
+    click.get_current_context().exit(exit_code_of(summary))
+
+
+def _check_names(pipeline: Pipeline, allowed: tuple[str, ...], alias: str | None) -> None:
+    unknown = [name for name in allowed if name not in pipeline.settings.sources]
+    if unknown:
+        known = ", ".join(sorted(pipeline.settings.sources))
+        raise UsageError(f"there is no source {unknown[0]!r}; allowed: {known}", source=unknown[0])
+    if alias is not None:
+        pipeline.model_spec(alias)
+
+
+def exit_code_of(summary: RunSummary) -> int:
+    """0 if all is well; else that of the severest error, or 1 for a failed check."""
+    codes = {int(error["exit_code"]) for error in summary.errors}
+    if codes:
+        return next((code for code in SEVEREST_FIRST if code in codes), PERMANENT)
+    if summary.checks_failed:
+        return FOUND
+    return 0 if summary.success else PERMANENT
+
+
+def show_summary(summary: RunSummary) -> None:
+    """Print what a run did: sources, figures, failed checks, errors."""
+    changed = [source for source in summary.sources if any(source.get(name) for name in (*CHANGES, "problems"))]
+    if changed:
+        columns = ["Source", *((name, "right") for name in ("Documents", *_titles(CHANGES), "Unreadable"))]
+        rows = [
+            [source["source"], source["live"], *(source.get(name, 0) or "" for name in (*CHANGES, "problems"))]
+            for source in changed
+        ]
+        show("", table("Sources", columns, rows))  # type: ignore[arg-type]
+    failed = len(summary.checks_failed)
+    checks = Text(f"{summary.checks_passed:,} passed", style="green" if not failed else "")
+    if failed:
+        checks.append(f", {failed:,} failed", style="bold red")
+    show(
+        "",
+        facts(
+            [
+                ("Documents", f"{summary.documents:,}" + _apart(summary)),
+                ("Chunks", summary.chunks),
+                ("Embeddings computed", summary.embeddings_computed),
+                ("Checks", checks),
+                ("Published", _published(summary)),
+                ("Took", f"{summary.seconds:.1f} s, {counted(summary.commits, 'commit')}"),
+            ],
+            title=_headline(summary),
+        ),
+    )
+    for check in summary.checks_failed:
+        talk(f"Check failed: {check['asset']} {check['check']}: {check['description']}", style="red")
+    for error in summary.errors:
+        talk(f"Error ({error['code']}) in {error['step']}: {error['message']}", style="red")
+
+
+def _titles(names: tuple[str, ...]) -> list[str]:
+    return [{"metadata_changed": "Metadata"}.get(name, name.capitalize()) for name in names]
+
+
+def _apart(summary: RunSummary) -> str:
+    parts = [
+        f"{count:,} {name}"
+        for count, name in ((summary.duplicates, "duplicate"), (summary.quarantined, "in quarantine"))
+        if count
+    ]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _headline(summary: RunSummary) -> str:
+    if summary.errors or not summary.success:
+        return "The run did not succeed; readers keep what was last published"
+    if summary.commits == 0 and summary.embeddings_computed == 0:
+        return "Nothing changed: everything was up to date, and nothing was computed"
+    return "The run succeeded"
+
+
+def _published(summary: RunSummary) -> Any:
+    published = summary.published
+    if published is None:
+        return verdict(False, no="nothing by this run")
+    what = f"{published['alias']} version {published['table_version']}, {counted(published['rows'], 'chunk')}"
+    return Text(f"{what} (new)", style="green") if published["moved"] else f"{what} (as before)"
+
+
+def _show_next_steps(pipeline: Pipeline, summary: RunSummary) -> None:
+    from rag_pipeline.refresh.status import example_search
+    from rag_pipeline.refresh.workspace import Workspace
+
+    with Workspace(pipeline, run_id="") as workspace:
+        question, principal = example_search(workspace) or ("what is this about?", "public")
+    program = program_name()
+    if config_path() is not None:
+        program = f"RAG_PIPELINE_CONFIG={shlex.quote(str(config_path()))} {program}"
+    last = (
+        "quarantine list"
+        if summary.quarantined
+        else 'sql "SELECT source, count(*) AS documents FROM silver.documents GROUP BY ALL"'
+    )
+    talk("\nTry next:")
+    for command in (f"search {_quoted(question)} --as {shlex.quote(principal)}", "status", last):
+        talk(f"  {program} {command}")
+
+
+def _quoted(text: str) -> str:
+    """Quoted for a shell, with double quotes where they do: they read better."""
+    return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'
+
+
+def program_name() -> str:
+    """What to type to start this program again from here."""
+    started = Path(sys.argv[0])
+    if started.name == "__main__.py":
+        return "python -m rag_pipeline.cli"
+    if shutil.which(started.name) is None and started.exists():
+        return os.path.relpath(started)
+    return started.name

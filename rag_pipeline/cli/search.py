@@ -1,0 +1,126 @@
+"""`rag-pipeline search`: what one caller may find.
+
+Belongs here: arguments, and how a hit looks.
+Does not belong here: searching (`retrieval/search.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+from rich.padding import Padding
+from rich.text import Text
+
+from rag_pipeline.cli.options import common_options, open_pipeline
+from rag_pipeline.cli.rendering import age, clean, counted, emit, moment, show, shown, talk
+from rag_pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from rag_pipeline.retrieval.search import Hit
+
+SNIPPET_CHARS = 320
+_HEADING_MARK = re.compile(r"(?m)^#+\s+")
+MODES = ("hybrid", "vector", "text")
+
+
+@click.command()
+@click.argument("query")
+@click.option(
+    "--as",
+    "principals",
+    multiple=True,
+    required=True,
+    metavar="PRINCIPAL",
+    help="Who asks, like public, a group or a person; give it again for each.",
+)
+@click.option("--k", default=5, show_default=True, type=click.IntRange(min=1), help="Most hits.")
+@click.option(
+    "--mode",
+    default="hybrid",
+    show_default=True,
+    type=click.Choice(MODES),
+    help="vector finds by meaning, text by words, hybrid by both.",
+)
+@click.option("--source", "sources", multiple=True, metavar="NAME", help="Only this source; give it again for more.")
+@common_options
+def search(query: str, principals: tuple[str, ...], k: int, mode: str, sources: tuple[str, ...], as_json: bool) -> None:
+    """Find what a caller may read, best first, in the index that is published now.
+
+    Example: rag-pipeline search "how do I roll back a release?" --as public
+    """
+    pipeline = open_pipeline()
+    for name in sources:
+        if name not in pipeline.settings.sources:
+            allowed = ", ".join(sorted(pipeline.settings.sources))
+            raise UsageError(f"there is no source {name!r}; allowed: {allowed}", source=name)
+    from rag_pipeline.retrieval.search import Searcher
+
+    searcher = Searcher.open(pipeline)
+    hits = searcher.search(query, principals=principals, k=k, mode=mode, sources=sources or None)  # type: ignore[arg-type]
+    if as_json:
+        for hit in hits:
+            emit(hit.record())
+        return
+    for hit in hits:
+        show(*_drawn(hit, query))
+    published = searcher.published()
+    talk(
+        f"{counted(len(hits), 'hit')} for {', '.join(principals)} in mode {mode}; index of {published['alias']} with "
+        f"{counted(published['rows'], 'chunk')}, published {moment(published['published_at'])} UTC"
+    )
+
+
+def _drawn(hit: Hit, query: str) -> list[Text | Padding | str]:
+    head = Text.assemble((f"{hit.rank}. ", "bold"), (clean(hit.title or hit.uri), "bold"))
+    place = Text(clean(hit.citation), style="cyan")
+    facts = Text(
+        f"score {hit.score:.4f} = {_parts(hit)} · may read: {shown(hit.allowed_principals)} · "
+        f"modified {_modified(hit)}",
+        style="dim",
+    )
+    snippet = Text(snippet_of(hit.text, query))
+    snippet.highlight_regex(_words(query), "bold yellow")
+    below = [place, snippet, facts, Text(f"chunk {hit.chunk_id}", style="dim")]
+    return [head, *(Padding(line, (0, 0, 0, 3), expand=False) for line in below), ""]
+
+
+def _parts(hit: Hit) -> str:
+    parts = []
+    if hit.vector_rank is not None and hit.vector_distance is not None:
+        parts.append(f"vector #{hit.vector_rank} (cosine {1 - hit.vector_distance:.3f})")
+    if hit.text_rank is not None and hit.text_score is not None:
+        parts.append(f"text #{hit.text_rank} (BM25 {hit.text_score:.2f})")
+    return " + ".join(parts)
+
+
+def _modified(hit: Hit) -> str:
+    if hit.source_modified_at is None:
+        return "unknown"
+    return f"{moment(hit.source_modified_at)} UTC ({age(hit.source_modified_at)})"
+
+
+def snippet_of(text: str, query: str) -> str:
+    """The part of a text with the most of the query's words, on one line."""
+    flat = " ".join(_HEADING_MARK.sub("", clean(text)).split())
+    if len(flat) <= SNIPPET_CHARS:
+        return flat
+    starts = [match.start() for match in re.finditer(_words(query), flat)] or [0]
+    best = max(starts, key=lambda start: (_found(starts, start), -start))
+    # Begin at a word, a little before the first one that was found.
+    begin = flat.rfind(" ", 0, max(0, best - 40)) + 1
+    end = flat.rfind(" ", begin, begin + SNIPPET_CHARS)
+    shown_part = flat[begin : end if end > begin else begin + SNIPPET_CHARS]
+    return f"{'… ' if begin else ''}{shown_part}{' …' if begin + len(shown_part) < len(flat) else ''}"
+
+
+def _found(starts: Iterable[int], begin: int) -> int:
+    return sum(begin <= start < begin + SNIPPET_CHARS - 40 for start in starts)
+
+
+def _words(query: str) -> str:
+    """A pattern of the query's longer words; short ones say little and would light up everywhere."""
+    words = sorted({re.escape(word) for word in re.findall(r"\w{4,}", query)})
+    return rf"(?i)\b({'|'.join(words)})" if words else r"(?!)"

@@ -1,0 +1,88 @@
+"""E-books (EPUB): the chapters of the spine, in reading order, as one document.
+
+Belongs here: package and spine. Does not belong here: chapter markup (`html`), containers (`archives`).
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.errors import EncryptedDocument, UndecodableBytes, UnparsableDocument
+from rag_pipeline.transforms.parse.archives import Archive, local_name, resolved
+from rag_pipeline.transforms.parse.builder import TextBuilder
+from rag_pipeline.transforms.parse.decode import clean_text, decode
+from rag_pipeline.transforms.parse.html import add_units, html_units
+from rag_pipeline.transforms.parse.html_tree import declared_encoding
+from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
+
+VERSION = "1"
+
+_CHAPTER_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
+# These only obfuscate fonts; any other algorithm is copy protection of the text itself.
+_FONT_ALGORITHMS = (b"http://www.idpf.org/2008/embedding", b"http://ns.adobe.com/pdf/enc#RC")
+
+
+def parse_epub(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
+    """The book without its table of contents; chapters that cannot be read are left out and named.
+
+    Raises:
+        EncryptedDocument: The chapters are copy-protected.
+        LimitExceeded, UnparsableDocument: From the container, or for more text than allowed.
+    """
+    archive = Archive(raw, address, limits)
+    _refuse_protected(archive, address)
+    package = _package_name(archive, address)
+    root = archive.xml(package)
+    items = {
+        item.get("id"): item for element in root for item in element if local_name(element) == "manifest"
+    }
+    facts: dict[str, str] = {}
+    for element in root.iter("{*}title", "{*}creator", "{*}language", "{*}publisher", "{*}date"):
+        facts.setdefault(local_name(element), clean_text(" ".join((element.text or "").split())))
+    builder = TextBuilder()
+    unread: list[str] = []
+    for reference in root.iter("{*}itemref"):
+        item = items.get(reference.get("idref"))
+        if item is None or item.get("media-type") not in _CHAPTER_TYPES or "nav" in (item.get("properties") or "").split():
+            continue
+        name = resolved(package, unquote(item.get("href") or ""))
+        try:
+            data = archive.read(name)
+            add_units(builder, html_units(decode(data, declared_encoding(data))))
+        except (UnparsableDocument, UndecodableBytes):
+            unread.append(name)
+        check_count(builder.length_chars, limits.max_text_chars, "characters of text", address)
+    metadata = {name: facts[name] for name in ("publisher", "date") if facts.get(name)}
+    if unread:
+        metadata["unread_chapters"] = ", ".join(unread)[:1000]
+    language = facts.get("language", "")[:2].lower()
+    return [
+        builder.build(
+            title=facts.get("title"),
+            author=facts.get("creator"),
+            language=language if len(language) == 2 and language.isalpha() else None,
+            metadata=metadata,
+        )
+    ]
+
+
+def _package_name(archive: Archive, address: str) -> str:
+    container = archive.xml_if_there("META-INF/container.xml")
+    if container is not None:
+        for element in container.iter("{*}rootfile"):
+            name = element.get("full-path") or ""
+            if name in archive.names:
+                return name
+    for name in sorted(archive.names):
+        if name.endswith(".opf"):
+            return name
+    raise UnparsableDocument(f"{address}: the e-book has no package file, so its order is unknown.", address=address)
+
+
+def _refuse_protected(archive: Archive, address: str) -> None:
+    encryption = archive.read_if_there("META-INF/encryption.xml") or b""
+    for algorithm in _FONT_ALGORITHMS:
+        encryption = encryption.replace(algorithm, b"")
+    if b"Algorithm=\"http" in encryption or b"Algorithm='http" in encryption:
+        raise EncryptedDocument(f"{address}: the e-book is copy-protected.", address=address)
