@@ -47,12 +47,13 @@ def status(as_json: bool) -> None:
                 [s.source, s.live, s.waiting, s.quarantined, age(s.newest_modified_at), age(s.last_change_at)]
                 for s in found.sources
             ),
-        )
+        ),
+        "",
     )
     rows = [[t.table, t.rows, t.version, age(t.changed_at)] for t in found.tables if t.version >= 0]
-    show(table("Tables", ["Table", ("Rows", "right"), ("Version", "right"), "Changed"], rows))
+    show(table("Tables", ["Table", ("Rows", "right"), ("Version", "right"), "Changed"], rows), "")
     if found.quarantine:
-        show(table("Quarantine", ["Reason", ("Documents", "right")], found.quarantine.items()))
+        show(table("Quarantine", ["Reason", ("Documents", "right")], found.quarantine.items()), "")
     runs = [
         [moment(r.started_at), duration(r.ended_at - r.started_at), r.commits, _layers(r.tables), r.run_id]
         for r in found.last_runs
@@ -167,7 +168,7 @@ def _show_trace(found: Trace) -> None:
     _show_row("silver/chunks", found.chunk, (*_CHUNK, *_CHUNK_RECIPE), "no longer in silver: it goes with the next run")
     _show_row("silver/documents", found.document, (*_DOCUMENT, *_DOCUMENT_RECIPE), "no longer in silver")
     if found.duplicates:
-        show(table("Stands for equal documents", ["Source", "Location"], _pairs(found.duplicates, "source", "uri")))
+        show(table("Stands for equal documents", ["Source", "Location"], _pairs(found.duplicates, "source", "uri")), "")
     if found.quarantine is not None:
         _show_row("silver/quarantine", found.quarantine, _QUARANTINE, "")
     if found.revisions:
@@ -176,7 +177,7 @@ def _show_trace(found: Trace) -> None:
         title = f"bronze/{found.revisions[0]['source']}"
         if len(found.revisions) > REVISIONS_SHOWN:
             title += f", the last {REVISIONS_SHOWN} of {len(found.revisions)} revisions"
-        show(table(title, columns, rows))  # type: ignore[arg-type]
+        show(table(title, columns, rows), "")  # type: ignore[arg-type]
     _show_row("Source bytes", found.content, ("bytes_hash", "size_bytes", "first_line"), "no bytes are stored")
     marks = (
         Text.assemble(("✓ ", "green") if holds else ("✗ ", "bold red"), name.replace("_", " "))
@@ -187,7 +188,7 @@ def _show_trace(found: Trace) -> None:
 
 def _revision_cells(row: dict[str, Any]) -> list[Any]:
     content = row["bytes_hash"] or row["problem_code"]
-    return [row["revision"], row["change"], row["observed_at"], shown(content)[:12], row["run_id"][:12], row["address"]]
+    return [row["revision"], row["change"], row["observed_at"], shown(content)[:12], row["run_id"][:8], row["address"]]
 
 
 def _pairs(rows: list[dict[str, Any]], *names: str) -> list[list[Any]]:

@@ -42,7 +42,7 @@ def list_models(as_json: bool) -> None:
         for row in rows:
             emit(row)
         return
-    columns = ["Alias", "Model", "Space", ("Texts", "right"), ("Rows", "right"), "Index", "Role"]
+    columns = ["Alias", "Model", "Space", ("Rows", "right"), "Index", "Role"]
     show(table("", columns, [_cells(row) for row in rows]))  # type: ignore[arg-type]
     for row in rows:
         if row["problem"]:
@@ -121,4 +121,4 @@ def _cells(row: dict[str, Any]) -> list[Any]:
     elif row["audited_at"] is not None:
         index = verdict(True, yes="current") if row["is_current"] else Text("behind silver", style="yellow")
     space = row["space_fingerprint"] or row["configured_fingerprint"]
-    return [row["alias"], row["model"], space, row["texts"], row["rows"], index, ", ".join(roles)]
+    return [row["alias"], row["model"], space, row["rows"], index, ", ".join(roles)]

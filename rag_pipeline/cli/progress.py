@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from rich.text import Text
+
 from rag_pipeline.cli.rendering import clean, console, talk
 
 if TYPE_CHECKING:
@@ -31,22 +33,27 @@ class Sink(Protocol):
 
 
 class BarProgress:
-    """One bar for each piece of work, on a terminal."""
+    """One bar for the work under way, on a terminal; what is done becomes a line above it."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
-        self._open: list[TaskID] = []
+        self._open: list[tuple[TaskID, _Work]] = []
 
     def start(self, label: str, total: int) -> None:
-        self._open.append(self._bars.add_task(clean(label), total=total))
+        self._open.append((self._bars.add_task(clean(label), total=total), _Work(label, total)))
 
     def advance(self, count: int) -> None:
         if self._open:
-            self._bars.advance(self._open[-1], count)
+            task, work = self._open[-1]
+            work.done += count
+            self._bars.advance(task, count)
 
     def finish(self) -> None:
         if self._open:
-            self._bars.stop_task(self._open.pop())
+            task, work = self._open.pop()
+            # Bars that stay would fill a terminal: a hundred sources are as many bars.
+            self._bars.remove_task(task)
+            self._bars.console.print(Text(work.line(), style="dim"))
 
 
 class LineProgress:
@@ -77,9 +84,13 @@ class _Work:
         self.label, self.total, self.done = label, total, 0
         self.started_at = self.told_at = time.monotonic()
 
+    def line(self) -> str:
+        seconds = time.monotonic() - self.started_at
+        return clean(f"{self.label}: {self.done:,} of {self.total:,} ({seconds:.0f} s)")
+
     def tell(self) -> None:
         self.told_at = time.monotonic()
-        talk(f"{self.label}: {self.done:,} of {self.total:,} ({self.told_at - self.started_at:.0f} s)")
+        talk(self.line())
 
 
 @contextmanager

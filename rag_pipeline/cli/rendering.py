@@ -19,14 +19,16 @@ from typing import Any, Literal
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 WIDTH_OFF_TERMINAL = 120
 NOTHING = "-"
 # Columns of short values that are copied or compared as a whole.
-WHOLE = frozenset({"Alias", "Document", "Reason", "Role", "Run", "Source", "Space", "Stage", "Started (UTC)", "Took"})
+WHOLE = frozenset(
+    "Alias,Bytes,Change,Document,Index,Observed (UTC),Reason,Run,Source,Space,Stage,Started (UTC),Took".split(",")
+)
 SHORT_ID_CHARS = 12
 # Control characters in a document could move the cursor or rewrite what is on the screen.
 _CONTROL = {code: "·" for code in (*range(9), *range(11, 32), *range(127, 160))} | {13: None}
@@ -134,31 +136,40 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def table(title: str, columns: Sequence[str | tuple[str, Justify]], rows: Iterable[Sequence[Any]]) -> Table:
-    """A table; cells are shown by `shown`, or as they are if they are rich texts.
+def table(title: str, columns: Sequence[str | tuple[str, Justify]], rows: Iterable[Sequence[Any]]) -> Group:
+    """A table under its title; cells are shown by `shown`, or as they are if they are rich texts.
 
     Args:
         columns: Names, with the side to which the column leans. Those named in `WHOLE` are never broken.
     """
-    drawn = Table(title=title or None, title_justify="left", title_style="bold", box=SIMPLE_HEAD, show_edge=False)
+    drawn = Table(box=SIMPLE_HEAD, show_edge=False)
     for column in columns:
         name, justify = (column, "left") if isinstance(column, str) else column
         drawn.add_column(
-            name, justify=justify, overflow="fold", no_wrap=name in WHOLE, header_style="dim"  # type: ignore[arg-type]
+            name,
+            justify=justify,  # type: ignore[arg-type]
+            overflow="fold",
+            no_wrap=name in WHOLE,
+            header_style="dim",
         )
     for row in rows:
         drawn.add_row(*(cell if isinstance(cell, Text) else Text(shown(cell)) for cell in row))
-    return drawn
+    return _titled(title, drawn)
 
 
-def facts(pairs: Iterable[tuple[str, Any]], *, title: str = "") -> Table:
-    """Names and values below each other."""
-    drawn = Table(title=title or None, title_justify="left", title_style="bold", box=None, show_header=False)
+def facts(pairs: Iterable[tuple[str, Any]], *, title: str = "") -> Group:
+    """Names and values below each other, under a title."""
+    drawn = Table(box=None, show_header=False)
     drawn.add_column(style="dim", no_wrap=True)
     drawn.add_column(overflow="fold")
     for name, value in pairs:
         drawn.add_row(name, value if isinstance(value, Text) else Text(shown(value)))
-    return drawn
+    return _titled(title, drawn)
+
+
+def _titled(title: str, drawn: Table) -> Group:
+    # Not the table's own title: that would be broken at the width of a narrow table.
+    return Group(Text(title, style="bold"), drawn) if title else Group(drawn)
 
 
 def verdict(holds: bool | None, yes: str = "yes", no: str = "no") -> Text:

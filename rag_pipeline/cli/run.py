@@ -30,7 +30,15 @@ PERMANENT = 3
 # Of several errors the one that asks for most of a person decides: a permanent fault, then settings, then a finding
 # to judge; "try again" only where nothing else is the matter.
 SEVEREST_FIRST = (3, 2, 1, 4)
-CHANGES = ("added", "modified", "moved", "metadata_changed", "deleted")
+EVENTS = {
+    "live": "Documents",
+    "added": "Added",
+    "modified": "Modified",
+    "moved": "Moved",
+    "metadata_changed": "Metadata",
+    "deleted": "Deleted",
+    "problems": "Unreadable",
+}
 
 
 @click.command()
@@ -87,12 +95,12 @@ def exit_code_of(summary: RunSummary) -> int:
 
 def show_summary(summary: RunSummary) -> None:
     """Print what a run did: sources, figures, failed checks, errors."""
-    changed = [source for source in summary.sources if any(source.get(name) for name in (*CHANGES, "problems"))]
-    if changed:
-        columns = ["Source", *((name, "right") for name in ("Documents", *_titles(CHANGES), "Unreadable"))]
+    happened = [name for name in list(EVENTS)[1:] if any(source.get(name) for source in summary.sources)]
+    if happened:
+        columns = ["Source", *((EVENTS[name], "right") for name in ("live", *happened))]
         rows = [
-            [source["source"], source["live"], *(source.get(name, 0) or "" for name in (*CHANGES, "problems"))]
-            for source in changed
+            [source["source"], source["live"], *(source.get(name, 0) or "" for name in happened)]
+            for source in summary.sources
         ]
         show("", table("Sources", columns, rows))  # type: ignore[arg-type]
     failed = len(summary.checks_failed)
@@ -117,10 +125,6 @@ def show_summary(summary: RunSummary) -> None:
         talk(f"Check failed: {check['asset']} {check['check']}: {check['description']}", style="red")
     for error in summary.errors:
         talk(f"Error ({error['code']}) in {error['step']}: {error['message']}", style="red")
-
-
-def _titles(names: tuple[str, ...]) -> list[str]:
-    return [{"metadata_changed": "Metadata"}.get(name, name.capitalize()) for name in names]
 
 
 def _apart(summary: RunSummary) -> str:

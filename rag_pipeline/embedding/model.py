@@ -6,6 +6,7 @@ Does not belong here: any arithmetic of a model (`*_backend.py`).
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -85,6 +86,7 @@ class BackendModel:
         self.space = space
         self._open_backend = open_backend
         self._backend: Backend | None = None
+        self._opening = threading.Lock()
 
     def embed_documents(
         self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None
@@ -113,10 +115,11 @@ class BackendModel:
 
     @property
     def backend(self) -> Backend:
-        """The loaded model."""
-        if self._backend is None:
-            self._backend = self._open_backend()
-        return self._backend
+        """The loaded model; several threads may ask for it at once."""
+        with self._opening:
+            if self._backend is None:
+                self._backend = self._open_backend()
+            return self._backend
 
     def _stream(
         self, batches: Iterable[list[tuple[Key, str]]], on_progress: Callable[[int], None] | None

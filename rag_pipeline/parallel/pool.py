@@ -46,6 +46,7 @@ class _Job:
     held_bytes: int = 0
     queued_groups: int = 0
     group_items: int = _FIRST_GROUP_ITEMS
+    is_exhausted: bool = False
     failure: BaseException | None = None
     is_cancelled: bool = False
 
@@ -139,12 +140,11 @@ class IsolatedPool:
         self, job: _Job, items: Iterator[IndexedItem], weight: Callable[[Any], int]
     ) -> Iterator[tuple[int, Any | DocumentError]]:
         following = 0
-        is_exhausted = False
         try:
             while True:
-                while not is_exhausted and self._wants_more(job):
-                    is_exhausted = not self._submit(job, items, weight)
-                if is_exhausted and not job.weights:
+                while self._wants_more(job):
+                    self._submit(job, items, weight)
+                if not job.weights:
                     return
                 for result in self._take(job, following):
                     yield following, result
@@ -155,13 +155,15 @@ class IsolatedPool:
 
     def _wants_more(self, job: _Job) -> bool:
         with self._changed:
-            return not job.weights or (
+            if job.is_exhausted or not job.weights:
+                return not job.is_exhausted
+            return (
                 job.queued_groups < 2 * self._workers
                 and len(job.weights) < self._look_ahead_items
                 and job.held_bytes < self._look_ahead_bytes
             )
 
-    def _submit(self, job: _Job, items: Iterator[IndexedItem], weight: Callable[[Any], int]) -> bool:
+    def _submit(self, job: _Job, items: Iterator[IndexedItem], weight: Callable[[Any], int]) -> None:
         group: list[IndexedItem] = []
         weights: list[int] = []
         for index, item in items:
@@ -169,8 +171,10 @@ class IsolatedPool:
             weights.append(weight(item))
             if len(group) >= job.group_items or sum(weights) >= GROUP_BYTES:
                 break
+        else:
+            job.is_exhausted = True
         if not group:
-            return False
+            return
         with self._changed:
             if self._is_closed:
                 raise ContractViolation("The pool of worker processes is closed.")
@@ -181,11 +185,11 @@ class IsolatedPool:
             if self._idle < len(self._tasks) and len(self._seats) < self._workers:
                 self._add_seat()
             self._changed.notify_all()
-        return True
 
     def _take(self, job: _Job, following: int) -> list[Any]:
         with self._changed:
-            while following not in job.results and job.failure is None:
+            # While the oldest item keeps everyone waiting, those behind it are still handed out.
+            while following not in job.results and job.failure is None and not self._wants_more(job):
                 if self._is_closed:
                     raise ContractViolation("The pool of worker processes was closed during a map.")
                 self._changed.wait()

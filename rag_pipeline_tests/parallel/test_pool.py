@@ -317,7 +317,9 @@ def test_no_worker_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
             list(pool.map(jobs.hang_and_tell, [{str(mark)!r}] * 100))
         """
     )
-    parent = subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY)
+    # What a killed parent leaves in its temporary folder is left in the test's.
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    parent = subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY, env=environment)
     workers: list[int] = []
     while len(workers) < 2:
         assert parent.poll() is None

@@ -50,13 +50,15 @@ def sections_of(document: ParsedDocument) -> list[Section]:
     Raises:
         ContractViolation: The blocks overlap, are out of order or lie outside the text.
     """
-    walk = _Walk()
+    walk = _Walk(document.text)
     blocks = covering_blocks(document)
     for index, block in enumerate(blocks):
         if block.kind == "heading":
             walk.enter_heading(block, is_bare=_is_bare_parent(blocks, index))
         elif block.kind == "definition":
             walk.enter_definition(block, holds_more=_holds_definitions(blocks, index))
+        elif block.kind == "code":
+            walk.enter_code(block)
         else:
             walk.add(block, None)
     return [section for section in walk.sections if section.blocks]
@@ -122,7 +124,8 @@ def _label(block: Block) -> str:
 class _Walk:
     """Where the walk over the blocks stands: open headings, open definitions, the section being filled."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
+        self._text = text
         self.sections: list[Section] = [Section(())]
         self._headings: list[Block] = []
         self._definitions: list[Block] = []
@@ -132,33 +135,44 @@ class _Walk:
             self._headings.pop()
         self._headings.append(block)
         self._definitions.clear()
-        self.sections.append(Section(self._path(), is_opened=bool(_label(block)) and not is_bare))
+        self.sections.append(Section(self._path(()), is_opened=bool(_label(block)) and not is_bare))
         if not is_bare:
             self.add(block, None)
 
     def enter_definition(self, block: Block, *, holds_more: bool) -> None:
-        is_closing = False
         while self._definitions and self._definitions[-1].level >= block.level:
             self._definitions.pop()
-            is_closing = True
         name = self._own_name(block)
         if holds_more:
             self._definitions.append(block)
-            self.sections.append(Section(self._path(), is_opened=bool(name)))
+            self.sections.append(Section(self._path(self._definitions), is_opened=bool(name)))
             self.add(block, None)
             return
-        if is_closing:
-            self.sections.append(Section(self._path()))
+        self._resume(self._path(self._definitions))
         self.add(block, name or None)
+
+    def enter_code(self, block: Block) -> None:
+        """Code outside definitions lies within those that begin further left."""
+        column = self._column(block)
+        self._resume(self._path([outer for outer in self._definitions if self._column(outer) < column]))
+        self.add(block, None)
 
     def add(self, block: Block, definition: str | None) -> None:
         self.sections[-1].blocks.append(block)
         self.sections[-1].definitions.append(definition)
 
-    def _path(self) -> tuple[str, ...]:
+    def _resume(self, path: tuple[str, ...]) -> None:
+        """Go on under `path`: in the section being filled if it is there, else in a new one."""
+        if self.sections[-1].path != path:
+            self.sections.append(Section(path))
+
+    def _column(self, block: Block) -> int:
+        return block.start_char - self._text.rfind("\n", 0, block.start_char)
+
+    def _path(self, definitions: Sequence[Block]) -> tuple[str, ...]:
         labels = [_label(heading) for heading in self._headings]
-        for index, definition in enumerate(self._definitions):
-            outer = self._definitions[index - 1] if index else None
+        for index, definition in enumerate(definitions):
+            outer = definitions[index - 1] if index else None
             labels.append(_relative_name(definition, outer))
         labels = [label for label in labels if label]
         return tuple(labels if len(labels) <= MAX_PATH_PARTS else [labels[0], *labels[1 - MAX_PATH_PARTS :]])

@@ -51,11 +51,11 @@ def parse_csv(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
     rows = rows[1:] if caption else rows
     if not rows or delimiter is None or not _has_header(rows):
         return [_source_document(text)]
-    check_count(len(rows) - 1, limits.max_records, "rows", address)
     names = _names(rows[0], max(map(len, rows)))
     records = [{name: cell for name, cell in zip(names, row, strict=False) if cell.strip()} for row in rows[1:]]
     records = [record for record in records if record]
     if records and record_id_field(records) and are_documents(records):
+        check_count(len(records), limits.max_records, "records", address)
         return record_documents(records)
     if records and is_chat(records):
         return [chat_document(records)]

@@ -111,8 +111,8 @@ def _documents(value: Any, address: str, limits: ParseLimits) -> list[ParsedDocu
         return documents
     if not isinstance(value, list) or not value or not all(isinstance(item, Mapping) for item in value):
         return [_config_document(value)]
-    check_count(len(value), limits.max_records, "records", address)
     if are_documents(value):
+        check_count(len(value), limits.max_records, "records", address)
         return record_documents(value)
     return [chat_document(value) if is_chat(value) else records_document(value)]
 

@@ -40,13 +40,13 @@ _PERSON_FIELDS = (
     "value",
 )
 _IDS = (
-    "id", "_id", "key", "number", "iid", "uuid", "guid", "issue_id", "ticket_id", "issue_key", "ticket", "issue", "case",
-    "case_id", "case_number", "element_id", "record_id", "doc_id", "document_id", "slug", "sku", "code", "nr", "no",
+    "id", "_id", "key", "number", "iid", "uuid", "guid", "issue_id", "ticket_id", "issue_key", "ticket", "issue",
+    "case", "case_id", "case_number", "element_id", "record_id", "doc_id", "document_id", "slug", "sku", "code", "nr", "no",
 )  # fmt: skip
 _LONG_CHARS = 40
 _SHOWN_CHARS = 200
 _METADATA_CHARS = 2_000
-_MAX_DEPTH = 40
+_MAX_DEPTH = 100
 _URL_LINE = re.compile(r"\s*(?:- )?[^:]+:\s+https?://\S+$")
 _URL = re.compile(r"https?://\S+$")
 
@@ -194,7 +194,7 @@ def readable_lines(value: Any, depth: int = 0) -> list[str]:
     """A nested value as indented `name: value` lines, in the manner of YAML, without quotes.
 
     Raises:
-        RecursionError: Nested deeper than 40 levels.
+        RecursionError: Nested deeper than 100 levels.
     """
     if depth > _MAX_DEPTH:
         raise RecursionError("nested too deeply to be read by a person")
@@ -276,7 +276,8 @@ def _add_section(builder: TextBuilder, heading: str | None, text: str, level: in
         return
     if heading:
         builder.add("heading", heading, level=level)
-    blocks = markdown_blocks(text)
+    # One line of prose needs no parser: a file may hold a hundred thousand of them.
+    blocks = markdown_blocks(text) if "\n" in text or not text[0].isalpha() else ()
     if not blocks:
         builder.add("paragraph", text)
     for number, block in enumerate(blocks):

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import ParsedDocument
-from rag_pipeline.errors import UnparsableDocument
+from rag_pipeline.errors import LimitExceeded, UnparsableDocument
 from rag_pipeline.transforms.parse.builder import TextBuilder
 from rag_pipeline.transforms.parse.decode import clean_text
 from rag_pipeline.transforms.parse.limits import ParseLimits
@@ -39,6 +39,9 @@ _JOINED = _set(
 )
 _SKIPPED = _set("script style tex-math graphic inline-graphic media colspec")
 _MAX_FIELD_CHARS = 200
+# Attributes are checked against each other: a tag with 100,000 of them takes half a minute.
+_MAX_TAG_BYTES = 100_000
+_LONG_TAG = re.compile(rb"<[A-Za-z_:][^<>]{%d}" % _MAX_TAG_BYTES)
 _MIN_PROSE_ELEMENTS = 5
 _BLOCK_TAG = re.compile(r"</?(?:p|div|br|li|ul|ol|h[1-6]|tr|table|blockquote|pre)\b[^>]*>", re.I)
 _ANY_TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--.*?-->", re.S)
@@ -49,12 +52,15 @@ def parse_xml(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
 
     Raises:
         UnparsableDocument: Nothing in it is XML, or it nests deeper than 256 elements.
+        LimitExceeded: A tag is longer than 100,000 bytes.
     """
     del limits
     root, problem = _root(raw, address)
     walker = _Walker(root)
     walker.walk(root, 1)
     walker.flush()
+    if problem and walker.builder.is_empty:
+        raise _unreadable(address, problem)
     metadata = {"root_element": _name(root)} | ({"parse_error": problem} if problem else {})
     title = next((block.label for block in walker.builder.blocks if block.kind == "heading"), None)
     return [walker.builder.build(title=title, metadata=metadata)]
@@ -64,6 +70,8 @@ def _root(raw: bytes, address: str) -> tuple[_Element, str | None]:
     from lxml import etree
 
     problem: str | None = None
+    if _LONG_TAG.search(raw):
+        raise LimitExceeded(f"{address}: an XML tag is longer than {_MAX_TAG_BYTES:,} bytes.", address=address)
     for recover in (False, True):
         parser = etree.XMLParser(
             resolve_entities=False,
@@ -80,7 +88,11 @@ def _root(raw: bytes, address: str) -> tuple[_Element, str | None]:
             continue
         if root is not None:
             return root, problem
-    raise UnparsableDocument(
+    raise _unreadable(address, problem)
+
+
+def _unreadable(address: str, problem: str | None) -> UnparsableDocument:
+    return UnparsableDocument(
         f"{address}: the XML cannot be read ({problem or 'no root element'}). Correct the file there.",
         address=address,
     )

@@ -1,0 +1,175 @@
+"""The Dagster definitions load anywhere, keep the rules of the house, and do what the command line does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from rag_pipeline.defs import build_definitions
+from rag_pipeline.defs.launch import launch_refresh
+from rag_pipeline.defs.resources import as_dagster_failure
+from rag_pipeline.errors import CommitConflict, EmbeddingSpaceMismatch, RagPipelineError
+from rag_pipeline.settings import load_pipeline
+from rag_pipeline_tests.paths import REPOSITORY
+from rag_pipeline_tests.pipeline.project import Project
+
+# Half past two of a night in which clocks change.
+TICK = datetime(2026, 3, 29, 2, 30, tzinfo=UTC)
+BIN = Path(sys.executable).parent
+EXPECTED = {
+    *(f"bronze/{name}" for name in ("handbook", "website", "tickets", "code", "reports", "meetings", "notes")),
+    *(f"silver/{name}" for name in ("documents", "quarantine", "duplicates", "chunks")),
+    *(f"gold/{name}" for name in ("embeddings", "index", "publication", "maintenance")),
+}
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_definitions(load_pipeline(REPOSITORY / "pipeline.yaml", {}))
+
+
+def specs(definitions: dg.Definitions) -> list[dg.AssetSpec]:
+    return list(definitions.resolve_all_asset_specs())
+
+
+def test_the_assets_are_these(definitions: dg.Definitions) -> None:
+    assert {spec.key.to_user_string() for spec in specs(definitions)} == EXPECTED
+
+
+def test_every_asset_is_described_owned_fresh_and_checked(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for spec in specs(definitions):
+        name = spec.key.to_user_string()
+        assert spec.description, name
+        assert spec.owners, name
+        assert spec.kinds, name
+        assert spec.group_name == spec.key.path[0], name
+        assert spec.freshness_policy is not None, name
+        assert [key for key in graph.asset_check_keys if key.asset_key == spec.key], f"{name} has no check"
+
+
+def test_tables_show_their_columns(definitions: dg.Definitions) -> None:
+    for spec in specs(definitions):
+        if spec.key.path[-1] != "maintenance":
+            schema = spec.metadata["dagster/column_schema"]
+            assert schema.columns, spec.key
+
+
+def test_every_job_resolves_and_every_schedule_names_a_partition(definitions: dg.Definitions) -> None:
+    for name in ("refresh", "nightly", "catch_up"):
+        assert definitions.resolve_job_def(name).partitions_def is not None
+    repository = definitions.get_repository_def()
+    assert {schedule.name for schedule in repository.schedule_defs} == {"hourly_schedule", "nightly_schedule"}
+    for schedule in repository.schedule_defs:
+        with dg.build_schedule_context(scheduled_execution_time=TICK, repository_def=repository) as context:
+            request = schedule.evaluate_tick(context).run_requests[0]  # type: ignore[index]
+        assert request.partition_key == "minilm"
+        assert request.run_key == TICK.isoformat()
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    bare = {"PATH": f"{BIN}:{os.defpath}", "HOME": os.environ["HOME"]}
+    return subprocess.run(command, cwd=REPOSITORY, env=bare | environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_dg_check_defs_passes() -> None:
+    done = run(str(BIN / "dg"), "check", "defs")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_workspace_yaml_is_valid_for_the_webserver() -> None:
+    done = run(str(BIN / "dagster"), "definitions", "validate", "-w", "workspace.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_definitions_load_with_an_empty_environment_and_open_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys; from rag_pipeline.definitions import defs; defs.get_repository_def();"
+        "print([m for m in ('torch', 'lancedb', 'openvino', 'sentence_transformers') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, env={}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    project = Project.create(tmp_path / "project", ["docs", "wiki"])
+    project.write("a.md", "# A\n\nThe first lamp.\n")
+    project.write("b.md", "# B\n\nThe second lamp.\n", source="wiki")
+    return project
+
+
+def test_a_run_refreshes_everything_and_a_second_one_does_nothing(project: Project) -> None:
+    first = launch_refresh(project.pipeline())
+    assert first.success, first
+    assert (first.documents, first.chunks, first.embeddings_computed) == (2, 2, 2)
+    assert first.published is not None
+    assert first.published["moved"]
+    assert first.checks_failed == []
+    second = launch_refresh(project.pipeline())
+    assert second.success
+    assert (second.embeddings_computed, second.commits) == (0, 0)
+    assert second.published is not None
+    assert not second.published["moved"]
+    assert project.verify().findings == []
+
+
+def test_a_broken_source_fails_alone_and_the_others_are_published(project: Project) -> None:
+    launch_refresh(project.pipeline())
+    (project.folder / "wiki").rename(project.folder / "gone")
+    project.write("a.md", "# A\n\nThe third lamp.\n")
+    summary = launch_refresh(project.pipeline())
+    assert not summary.success
+    assert [error["code"] for error in summary.errors] == ["source_unavailable"]
+    assert summary.published is not None
+    assert summary.published["moved"]
+    texts = {row["embedded_text"] for row in project.published()}
+    assert any("third lamp" in text for text in texts)
+    assert any("second lamp" in text for text in texts)
+
+
+def test_the_brake_is_released_for_one_run(project: Project) -> None:
+    for number in range(30):
+        project.write(f"{number}.md", f"# Page {number}\n\nPage number {number}.\n")
+    launch_refresh(project.pipeline())
+    for number in range(30):
+        (project.folder / "docs" / f"{number}.md").unlink()
+    held = launch_refresh(project.pipeline())
+    assert [error["code"] for error in held.errors] == ["mass_deletion"]
+    assert len(project.published()) == 32
+    assert launch_refresh(project.pipeline(), allow_mass_deletion=["docs"]).success
+    assert len(project.published()) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        (EmbeddingSpaceMismatch("the model changed"), 1),
+        (CommitConflict("another writer"), 3),
+    ],
+)
+def test_only_errors_that_a_retry_can_cure_are_retried(error: RagPipelineError, attempts: int) -> None:
+    tried = []
+
+    @dg.asset(retry_policy=dg.RetryPolicy(max_retries=2))
+    def failing() -> None:
+        tried.append(1)
+        with as_dagster_failure():
+            raise error
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize([failing], instance=instance, raise_on_error=False)
+    assert len(tried) == attempts
