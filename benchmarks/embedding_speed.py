@@ -33,10 +33,8 @@ from rag_pipeline.embedding.space import ResolvedModel, resolve
 from rag_pipeline.embedding.tokens import open_tokenizer
 
 STREAM_TEXTS = 512
-WORDS = (
-    "the of and to in is for that with as on by this from are be or an at which can data table index search query "
-    "document permission version pipeline schedule partition embedding vector storage commit retry failure quarantine"
-).split()
+WORDS = """the of and to in is for that with as on by this from are be or an at which can data table index search query
+document permission version pipeline schedule partition embedding vector storage commit retry failure quarantine"""
 
 Runner = Callable[[list[str]], np.ndarray]
 
@@ -44,7 +42,8 @@ Runner = Callable[[list[str]], np.ndarray]
 def made_texts(count: int) -> list[str]:
     """Texts of 35 to 220 common words, the same on every machine."""
     rng = random.Random(7)
-    return [" ".join(rng.choices(WORDS, k=rng.randint(35, 220))) for _ in range(count)]
+    words = WORDS.split()
+    return [" ".join(rng.choices(words, k=rng.randint(35, 220))) for _ in range(count)]
 
 
 def folder_texts(folder: Path, count: int) -> list[str]:

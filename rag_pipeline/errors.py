@@ -241,6 +241,13 @@ class BadQuery(RetrievalError):
     exit_code = 2
 
 
+class IndexIncomplete(RagPipelineError):
+    """The index lacks something that silver holds; readers stay where they were."""
+
+    code = "index_incomplete"
+    exit_code = 1
+
+
 class AuditFailed(RagPipelineError):
     """The index is not what silver says it should be; readers stay where they were."""
 

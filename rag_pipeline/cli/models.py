@@ -61,7 +61,7 @@ def publish(alias: str, note: str, as_json: bool) -> None:
     from rag_pipeline.refresh.publication import publish as move_pointer
 
     with open_workspace() as workspace:
-        _say(move_pointer(workspace, alias, note=note), as_json)
+        _say(move_pointer(workspace, alias, note=note, by_hand=True), as_json)
 
 
 @models.command()

@@ -26,9 +26,8 @@ from rich.text import Text
 WIDTH_OFF_TERMINAL = 120
 NOTHING = "-"
 # Columns of short values that are copied or compared as a whole.
-WHOLE = frozenset(
-    "Alias,Bytes,Change,Document,Index,Observed (UTC),Reason,Run,Source,Space,Stage,Started (UTC),Took".split(",")
-)
+_IDENTIFYING = {"Alias", "Document", "Reason", "Run", "Source", "Space", "Stage"}
+WHOLE = _IDENTIFYING | {"Bytes", "Change", "Index", "Observed (UTC)", "Started (UTC)", "Took"}
 SHORT_ID_CHARS = 12
 # Control characters in a document could move the cursor or rewrite what is on the screen.
 _CONTROL = {code: "·" for code in (*range(9), *range(11, 32), *range(127, 160))} | {13: None}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from rag_pipeline.cli.options import common_options, config_path, open_pipeline
+from rag_pipeline.cli.options import common_options, config_path, is_debugging, open_pipeline
 from rag_pipeline.cli.progress import showing_progress
 from rag_pipeline.cli.rendering import counted, emit, facts, show, table, talk, verdict
 from rag_pipeline.errors import UsageError
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from rag_pipeline.settings import Pipeline
 
 FOUND = 1
+STOPPED = 130
 PERMANENT = 3
-# Of several errors the one that asks for most of a person decides: a permanent fault, then settings, then a finding
-# to judge; "try again" only where nothing else is the matter.
-SEVEREST_FIRST = (3, 2, 1, 4)
+# Of several errors the one that asks for most of a person decides: being stopped, a permanent fault, then settings,
+# then a finding to judge; "try again" only where nothing else is the matter.
+SEVEREST_FIRST = (STOPPED, 3, 2, 1, 4)
+UNEXPECTED = "unexpected"
+WARNING = "WARN"
 EVENTS = {
     "live": "Documents",
     "added": "Added",
@@ -84,11 +87,11 @@ def _check_names(pipeline: Pipeline, allowed: tuple[str, ...], alias: str | None
 
 
 def exit_code_of(summary: RunSummary) -> int:
-    """0 if all is well; else that of the severest error, or 1 for a failed check."""
+    """0 if all is well or a check only warns; else that of the severest error, or 1 for a failed check."""
     codes = {int(error["exit_code"]) for error in summary.errors}
     if codes:
         return next((code for code in SEVEREST_FIRST if code in codes), PERMANENT)
-    if summary.checks_failed:
+    if any(check["severity"] != WARNING for check in summary.checks_failed):
         return FOUND
     return 0 if summary.success else PERMANENT
 
@@ -122,17 +125,26 @@ def show_summary(summary: RunSummary) -> None:
         ),
     )
     for check in summary.checks_failed:
-        talk(f"Check failed: {check['asset']} {check['check']}: {check['description']}", style="red")
+        warns = check["severity"] == WARNING
+        text = f"{'Warning' if warns else 'Check failed'}: {check['asset']} {check['check']}"
+        detail = f": {check['description']}" if check["description"] else ""
+        talk(text + detail, style="yellow" if warns else "red")
     for error in summary.errors:
-        talk(f"Error ({error['code']}) in {error['step']}: {error['message']}", style="red")
+        talk(f"Error ({error['code']}) in {error['step']}: {_message(error)}", style="red")
+
+
+def _message(error: dict[str, Any]) -> str:
+    """The message; of a fault nobody foresaw, its last cause without the stack, unless that is asked for."""
+    message = str(error["message"])
+    if error["code"] != UNEXPECTED or is_debugging(click.get_current_context()):
+        return message
+    cause = message.rpartition("following exception:\n")[2].strip().partition("\n")[0]
+    return f"{cause} (this is a fault of the program; run again with --debug and report what it prints)"
 
 
 def _apart(summary: RunSummary) -> str:
-    parts = [
-        f"{count:,} {name}"
-        for count, name in ((summary.duplicates, "duplicate"), (summary.quarantined, "in quarantine"))
-        if count
-    ]
+    parts = [counted(summary.duplicates, "duplicate")] if summary.duplicates else []
+    parts += [f"{summary.quarantined:,} in quarantine"] if summary.quarantined else []
     return f" ({', '.join(parts)})" if parts else ""
 
 

@@ -245,7 +245,8 @@ PUBLICATIONS = TableContract(
     key=("sequence",),
     columns={
         "sequence": _count("Number of the publication, from 0; the highest is served."),
-        "action": _text("publish or rollback."),
+        "action": _text("publish, or rollback, which holds the pointer until a person publishes again."),
+        "configured_alias": _text("Model that pipeline.yaml served at the time."),
         "alias": _text("Embedding model's name in pipeline.yaml."),
         "space_fingerprint": _text("Embedding space readers must query with."),
         "space": _text("That embedding space in full, as JSON."),

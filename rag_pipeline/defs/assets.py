@@ -39,7 +39,7 @@ class BronzeConfig(dg.Config):
 
 
 class PublicationConfig(dg.Config):
-    """Which model's index to publish; empty: the one that pipeline.yaml serves."""
+    """Which model's index to publish by hand; empty: the one that is served."""
 
     alias: str = ""
     note: str = ""
@@ -280,7 +280,7 @@ def _publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
 
         workspace = pipeline.workspace
         with as_dagster_failure():
-            report = publish(workspace, config.alias or workspace.settings.serve, note=config.note)
+            report = publish(workspace, config.alias or None, note=config.note, by_hand=bool(config.alias))
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": report.sequence + 1,

@@ -25,7 +25,9 @@ Job = Any
 REFRESH_JOB = "refresh"
 NIGHTLY_JOB = "nightly"
 CATCH_UP_JOB = "catch_up"
+KEEP_IN_STEP_JOB = "keep_in_step"
 SENSOR_SECONDS = 120
+MOST_ATTEMPTS = 3
 
 
 def build_jobs(pipeline: Pipeline) -> dict[str, Job]:
@@ -48,6 +50,13 @@ def build_jobs(pipeline: Pipeline) -> dict[str, Job]:
             selection=derived - dg.AssetSelection.assets(MAINTENANCE_KEY),
             description="Silver to publication, without polling the sources.",
         ),
+        KEEP_IN_STEP_JOB: dg.define_asset_job(
+            KEEP_IN_STEP_JOB,
+            selection=dg.AssetSelection.groups("gold") - dg.AssetSelection.assets(PUBLICATION_KEY, MAINTENANCE_KEY),
+            description="Embeddings and index of one model, beside the served one. Backfill a new model with it: it goes "
+            "on where it stopped.",
+            tags={"dagster/priority": "-5"},
+        ),
     }
     for name, source in pipeline.settings.sources.items():
         if source.schedule is not None:
@@ -65,24 +74,26 @@ def build_schedules(
     """Hourly, nightly, and one for each source that has its own."""
     settings = pipeline.settings
     schedules = [
-        _schedule("hourly", jobs[REFRESH_JOB], settings.hourly_schedule, settings.serve),
-        _schedule("nightly", jobs[NIGHTLY_JOB], settings.nightly_schedule, settings.serve),
+        _schedule("hourly", jobs[REFRESH_JOB], settings.hourly_schedule),
+        _schedule("nightly", jobs[NIGHTLY_JOB], settings.nightly_schedule),
     ]
     for name, source in settings.sources.items():
         if source.schedule is not None:
             schedules.append(
-                _schedule(f"refresh_{name}", jobs[f"refresh_{name}"], source.schedule, settings.serve)
+                _schedule(f"refresh_{name}", jobs[f"refresh_{name}"], source.schedule)
             )
     return schedules
 
 
-def _schedule(
-    name: str, job: Job, cron: str, served: str
-) -> dg.ScheduleDefinition:
+def _schedule(name: str, job: Job, cron: str) -> dg.ScheduleDefinition:
     @dg.schedule(job=job, cron_schedule=cron, name=f"{name}_schedule", execution_timezone="UTC")
-    def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    def schedule(context: dg.ScheduleEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest:
+        from rag_pipeline.refresh.generations import served_alias
+
         # A run key of the UTC time: one of the local hour would meet itself when clocks go back.
-        return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), partition_key=served)
+        return dg.RunRequest(
+            run_key=context.scheduled_execution_time.isoformat(), partition_key=served_alias(pipeline.workspace)
+        )
 
     return schedule
 
@@ -91,10 +102,9 @@ def build_sensors(
     pipeline: Pipeline, jobs: dict[str, Job]
 ) -> Sequence[dg.SensorDefinition]:
     """The sensor that asks for what should be current and is not."""
-    served = pipeline.settings.serve
 
     @dg.sensor(
-        job=jobs[CATCH_UP_JOB],
+        jobs=[jobs[CATCH_UP_JOB], jobs[KEEP_IN_STEP_JOB]],
         name="published_is_behind_bronze",
         minimum_interval_seconds=SENSOR_SECONDS,
         description="Requests silver to publication when bronze holds something that readers do not see yet: a source "
@@ -103,26 +113,36 @@ def build_sensors(
     def behind(
         context: dg.SensorEvaluationContext, pipeline: PipelineResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        from rag_pipeline.refresh.generations import aliases_behind, served_alias
         from rag_pipeline.refresh.status import bronze_versions, is_behind
 
         active = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
         if context.instance.get_runs_count(dg.RunsFilter(statuses=active)):
             yield dg.SkipReason("a run is under way; it may be what is missing")
             return
-        if not is_behind(pipeline.workspace):
-            yield dg.SkipReason("readers see everything that bronze holds")
-            return
-        # The key names the state, with the failed attempts at it, so that a failed catch-up is asked for again.
-        state = bronze_versions(pipeline.workspace)
-        failed = context.instance.get_runs_count(
-            dg.RunsFilter(tags={"rag/bronze": state}, statuses=[dg.DagsterRunStatus.FAILURE])
-        )
-        if failed >= 3:
-            yield dg.SkipReason(f"three runs on this state failed; look at them, then run {CATCH_UP_JOB} by hand")
-            return
-        yield dg.RunRequest(run_key=f"{state}-{failed}", partition_key=served, tags={"rag/bronze": state})
+        workspace = pipeline.workspace
+        if is_behind(workspace):
+            missing = [(CATCH_UP_JOB, served_alias(workspace))]
+        else:
+            missing = [(KEEP_IN_STEP_JOB, alias) for alias in aliases_behind(workspace)]
+        if not missing:
+            yield dg.SkipReason("readers see everything that bronze holds, and every living model is in step")
+        for job, alias in missing:
+            yield _request(context, job, alias, bronze_versions(workspace))
 
     return [behind]
+
+
+def _request(
+    context: dg.SensorEvaluationContext, job: str, alias: str, state: str
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a run on a state of bronze, again after a failure, three times at most."""
+    tags = {"rag/bronze": state, "rag/job": job, "rag/model": alias}
+    failed = context.instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=[dg.DagsterRunStatus.FAILURE]))
+    if failed >= MOST_ATTEMPTS:
+        return dg.SkipReason(f"{failed} runs on this state failed; look at them, then run {job} by hand")
+    # The key names the state and the failures: a key asks once ever, and what failed must be asked for again.
+    return dg.RunRequest(run_key=f"{job}-{alias}-{state}-{failed}", job_name=job, partition_key=alias, tags=tags)
 
 
 def published_selection(failed_sources: Sequence[str], pipeline: Pipeline) -> list[dg.AssetKey]:

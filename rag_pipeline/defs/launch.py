@@ -19,14 +19,15 @@ from rag_pipeline.defs.assets import (
     CHUNKS_KEY,
     DOCUMENTS_KEY,
     DUPLICATES_KEY,
-    EMBEDDINGS_KEY,
     INDEX_KEY,
     PUBLICATION_KEY,
     QUARANTINE_KEY,
     bronze_key,
 )
-from rag_pipeline.defs.automation import REFRESH_JOB, published_selection
+from rag_pipeline.defs.automation import KEEP_IN_STEP_JOB, REFRESH_JOB, published_selection
+from rag_pipeline.refresh.generations import aliases_behind, served_alias
 from rag_pipeline.refresh.progress import CURRENT, Progress
+from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
 
 DAGSTER_YAML = """\
@@ -92,13 +93,13 @@ def launch_refresh(
 
     Args:
         allow_mass_deletion: Sources whose brake is released for this run.
-        alias: Embedding model; the one that pipeline.yaml serves if none is named.
+        alias: Embedding model whose index is built beside the served one; readers are not pointed to it.
     """
     started = time.monotonic()
     token = CURRENT.set(progress) if progress is not None else None
     try:
         with dg.DagsterInstance.from_config(str(dagster_home(pipeline))) as instance:
-            runs = _runs(pipeline, instance, list(allow_mass_deletion), alias or pipeline.settings.serve)
+            runs = _runs(pipeline, instance, list(allow_mass_deletion), alias)
     finally:
         if token is not None:
             CURRENT.reset(token)
@@ -106,32 +107,36 @@ def launch_refresh(
 
 
 def _runs(
-    pipeline: Pipeline, instance: dg.DagsterInstance, allowed: list[str], alias: str
+    pipeline: Pipeline, instance: dg.DagsterInstance, allowed: list[str], wanted: str | None
 ) -> list[dg.ExecuteInProcessResult]:
-    job = build_definitions(pipeline).resolve_job_def(REFRESH_JOB)
-    ops: dict[str, Any] = {f"bronze_{name}": {"config": {"allow_mass_deletion": True}} for name in allowed}
-    if alias != pipeline.settings.serve:
-        ops["gold_publication"] = {"config": {"alias": alias}}
+    definitions = build_definitions(pipeline)
     # Events are kept in the instance; on the terminal the caller shows progress and the summary instead.
-    config = {"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    loggers = {"console": {"config": {"log_level": "CRITICAL"}}}
 
-    def execute(selection: list[dg.AssetKey] | None) -> dg.ExecuteInProcessResult:
-        return job.execute_in_process(
+    def execute(
+        job: str, alias: str, selection: list[dg.AssetKey] | None = None, ops: dict[str, Any] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        return definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
             partition_key=alias,
-            run_config=config,
+            run_config={"ops": ops or {}, "loggers": loggers},
             asset_selection=selection,
             raise_on_error=False,
             tags={"rag/launched_by": "rag-pipeline run"},
         )
 
-    runs = [execute(None)]
+    with Workspace(pipeline, run_id="launch") as workspace:
+        served = served_alias(workspace)
+    released = {f"bronze_{name}": {"config": {"allow_mass_deletion": True}} for name in allowed}
+    runs = [execute(REFRESH_JOB, served, ops=released)]
     failed = [name for name in pipeline.settings.sources if _failed(runs[0], f"bronze_{name}")]
     if failed and len(failed) < len(pipeline.settings.sources):
-        for name in failed:
-            ops.pop(f"bronze_{name}", None)
-        runs.append(execute(published_selection(failed, pipeline)))
-    return runs
+        kept = {op: config for op, config in released.items() if op.removeprefix("bronze_") not in failed}
+        runs.append(execute(REFRESH_JOB, served, published_selection(failed, pipeline), kept))
+    with Workspace(pipeline, run_id="launch") as workspace:
+        behind = aliases_behind(workspace)
+    others = dict.fromkeys([*behind, *([wanted] if wanted is not None and wanted != served else [])])
+    return runs + [execute(KEEP_IN_STEP_JOB, other) for other in others]
 
 
 def _failed(run: dg.ExecuteInProcessResult, step: str) -> bool:
@@ -142,7 +147,7 @@ def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds:
     facts: dict[str, dict[str, Any]] = {}
     checks: dict[tuple[str, str, str], dg.AssetCheckEvaluation] = {}
     errors: dict[str, dict[str, Any]] = {}
-    commits = 0
+    commits = computed = 0
     for run in runs:
         for event in run.all_events:
             if event.is_step_materialization:
@@ -150,6 +155,7 @@ def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds:
                 values = {key: value.value for key, value in found.metadata.items()}
                 facts[found.asset_key.to_user_string()] = values
                 commits += int(values.get("rag/commits", 0))
+                computed += int(values.get("rag/embeddings_computed", 0))
             elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
                 data: Any = event.event_specific_data
                 checks[(data.asset_key.to_user_string(), data.check_name, "")] = data
@@ -170,7 +176,7 @@ def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds:
         chunks=int(fact(CHUNKS_KEY, "dagster/row_count") or 0),
         quarantined=int(fact(QUARANTINE_KEY, "dagster/row_count") or 0),
         duplicates=int(fact(DUPLICATES_KEY, "dagster/row_count") or 0),
-        embeddings_computed=int(fact(EMBEDDINGS_KEY, "rag/embeddings_computed") or 0),
+        embeddings_computed=computed,
         commits=commits,
         seconds=round(seconds, 3),
         published=_published(published, fact(INDEX_KEY, "rag/rows")),

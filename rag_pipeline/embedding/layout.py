@@ -94,7 +94,7 @@ def read_layout(spec: EmbeddingModelSpec, folder: Path) -> ModelLayout:
             folder=str(folder),
         )
     config = first.config()
-    sentence = first.config("sentence_bert_config.json")
+    sentence = sentence_config(first.folder)
     positions = config.get("max_position_embeddings")
     if positions is not None:
         positions -= _POSITION_OFFSET.get(config.get("model_type", ""), 0)
@@ -128,6 +128,12 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path} of an embedding model cannot be read: {error}. Restore the model's folder.", path=str(path)
         ) from error
     return value if isinstance(value, dict) else {"": value}
+
+
+def sentence_config(folder: Path) -> dict[str, Any]:
+    """How the first module takes text; older models name the file by their architecture."""
+    files = [folder / "sentence_bert_config.json", *sorted(folder.glob("sentence_*_config.json"))]
+    return read_json(next((file for file in files if file.is_file()), files[0]))
 
 
 def matrix_shape(weights: Path, *names: str) -> tuple[int, int]:
@@ -184,7 +190,7 @@ def _dimension(spec: EmbeddingModelSpec, modules: tuple[Module, ...]) -> int:
     for module in modules[1:]:
         config = module.config()
         if module.type == "Pooling":
-            one = config.get("embedding_dimension") or config.get("word_embedding_dimension") or width
+            one = config.get("embedding_dimension") or config.get("word_embedding_dimension") or width or 0
             width = int(one) * len(_pooling_modes(config))
         elif module.type == "Dense":
             width = int(config["out_features"])

@@ -105,7 +105,7 @@ def _from_hub(spec: EmbeddingModelSpec, tried: list[str]) -> Path:
             )
         )
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        tried.append(f"model hub ({_hub_reason(spec, download, error)})")
+        tried.append(f"model hub ({_hub_reason(download, error)})")
     raise ModelUnavailable(
         f"the files of embedding model {spec.alias} ({spec.model}) were not found. Looked at: {'; '.join(tried)}. "
         f"Put the model's files in a folder and name it under `folder` of the embedding model in pipeline.yaml, or "
@@ -116,7 +116,7 @@ def _from_hub(spec: EmbeddingModelSpec, tried: list[str]) -> Path:
     )
 
 
-def _hub_reason(spec: EmbeddingModelSpec, download: bool, error: Exception) -> str:
+def _hub_reason(download: bool, error: Exception) -> str:
     if download:
         return f"{type(error).__name__}: {error}".splitlines()[0]
     missing = "downloads are off" if not hub_allowed() else "no `revision` is pinned, so nothing is downloaded"

@@ -30,9 +30,7 @@ class EmbeddingModel(Protocol):
     @property
     def space(self) -> EmbeddingSpace: ...
 
-    def embed_documents(
-        self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None
-    ) -> Vectors:
+    def embed_documents(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> Vectors:
         """Vectors of all texts, float32 [texts, dimension], unit length, in the order given.
 
         Args:
@@ -88,9 +86,7 @@ class BackendModel:
         self._backend: Backend | None = None
         self._opening = threading.Lock()
 
-    def embed_documents(
-        self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None
-    ) -> Vectors:
+    def embed_documents(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> Vectors:
         """See `EmbeddingModel`."""
         vectors = np.empty((len(texts), self.space.dimension), dtype=np.float32)
         windows = (

@@ -13,6 +13,7 @@ from rag_pipeline.contracts.embedding import EmbeddingModelSpec, EmbeddingSpace
 from rag_pipeline.embedding.model import Backend, BackendModel, EmbeddingModel
 from rag_pipeline.embedding.space import ResolvedModel, resolve
 from rag_pipeline.embedding.tokens import HuggingFaceTokenCounter, TokenCounter, WordTokenCounter
+from rag_pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from rag_pipeline.embedding.layout import ModelLayout
@@ -79,11 +80,14 @@ def _backend(resolved: ResolvedModel, cache_folder: Path) -> Backend:
     return _transformer(spec, space, layout, cache_folder)
 
 
-def _transformer(
-    spec: EmbeddingModelSpec, space: EmbeddingSpace, layout: ModelLayout, cache_folder: Path
-) -> Backend:
+def _transformer(spec: EmbeddingModelSpec, space: EmbeddingSpace, layout: ModelLayout, cache_folder: Path) -> Backend:
     from rag_pipeline.embedding.devices import chosen_device
 
+    if spec.device == "cuda" and spec.backend == "openvino":
+        raise SettingsError(
+            f"embedding model {spec.alias}: `backend: openvino` runs on the CPU; with `device: cuda` use auto or torch",
+            alias=spec.alias,
+        )
     device = chosen_device(spec.device)
     if spec.backend == "openvino" or (spec.backend == "auto" and device == "cpu"):
         from rag_pipeline.embedding.openvino_backend import open_openvino

@@ -18,15 +18,16 @@ from rag_pipeline.embedding.batching import BatchLimits, Rows, TokenIds, padded,
 from rag_pipeline.embedding.devices import usable_cores
 from rag_pipeline.embedding.layout import ModelLayout
 from rag_pipeline.embedding.openvino_graph import GRAPH_FILE, graph_folder, import_openvino
+from rag_pipeline.embedding.openvino_int8 import ACTIVATION_GROUP, quantize_weights
 from rag_pipeline.embedding.tokens import open_tokenizer
 
 LIMITS = BatchLimits(tokens=1_024, texts=256, slack=0.05)
-_PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
+_PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
 def open_openvino(layout: ModelLayout, space: EmbeddingSpace, cache_folder: Path) -> OpenVinoBackend | None:
     """The model's graph, loaded; None when there cannot be one and torch has to do it."""
-    if not layout.is_plain or space.precision not in _PRECISION_HINTS:
+    if not layout.is_plain:
         return None
     folder = graph_folder(layout.folder, space.weights_hash, cache_folder)
     return None if folder is None else OpenVinoBackend(folder / GRAPH_FILE, layout, space)
@@ -38,14 +39,19 @@ class OpenVinoBackend:
     def __init__(self, graph: Path, layout: ModelLayout, space: EmbeddingSpace) -> None:
         openvino = import_openvino()
         cores = usable_cores()
-        settings = {
+        settings: dict[str, Any] = {
             # The plugin picks bfloat16 by itself where the processor has it, and that is another embedding space.
             "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[space.precision],
             "NUM_STREAMS": cores,
             "INFERENCE_NUM_THREADS": cores,
             "ENABLE_CPU_PINNING": False,
         }
-        compiled = openvino.Core().compile_model(str(graph), "CPU", settings)
+        core = openvino.Core()
+        model = core.read_model(str(graph))
+        if space.precision == "int8":
+            quantize_weights(model)
+            settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = ACTIVATION_GROUP
+        compiled = core.compile_model(model, "CPU", settings)
         # One request waiting behind each running one, so that no stream idles between two batches.
         self.workers = 2 * cores
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()

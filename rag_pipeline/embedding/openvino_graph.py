@@ -6,6 +6,7 @@ Does not belong here: the conversion itself (`convert.py`), running the graph (`
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import logging
 import os
@@ -19,6 +20,7 @@ from types import ModuleType
 import rag_pipeline
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.embedding.offline import set_offline_flags
+from rag_pipeline.errors import EmbeddingError
 
 GRAPH_FILE = "graph.xml"
 GRAPH_VERSION = "1"
@@ -33,13 +35,10 @@ def import_openvino() -> ModuleType:
     if "openvino" not in sys.modules and "openvino_telemetry" not in sys.modules:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
         try:
-            import openvino
-            import openvino.tools.ovc.convert_impl  # noqa: F401
+            importlib.import_module("openvino.tools.ovc.convert_impl")
         finally:
             del sys.modules["openvino_telemetry"]
-    import openvino
-
-    return openvino
+    return importlib.import_module("openvino")
 
 
 def graph_folder(folder: Path, weights_hash: str, cache_folder: Path) -> Path | None:
@@ -109,6 +108,10 @@ def _run_converter(folder: Path, target: Path) -> str:
         return ""
     if finished.returncode < 0:
         # Killed from outside says nothing about the model, so nothing may be remembered.
-        raise InterruptedError(f"converting the embedding model in {folder} was killed by signal {-finished.returncode}")
+        raise EmbeddingError(
+            f"converting the embedding model in {folder} was killed by signal {-finished.returncode}; run again, with "
+            f"more memory if it was the kernel's doing (about 1.5 GB on top of the model's size are needed once)",
+            folder=str(folder),
+        )
     lines = [line.strip() for line in finished.stderr.splitlines() if line.strip()] or ["no reason given"]
     return next((line for line in reversed(lines) if "Error" in line), lines[-1])

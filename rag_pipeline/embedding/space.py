@@ -13,7 +13,7 @@ from pathlib import Path
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec, EmbeddingSpace
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.embedding.file_hashes import file_sha256, remembered
-from rag_pipeline.embedding.layout import ModelLayout, read_json, read_layout
+from rag_pipeline.embedding.layout import ModelLayout, read_json, read_layout, sentence_config
 from rag_pipeline.embedding.locate import model_folder
 from rag_pipeline.errors import ModelUnavailable, SettingsError
 
@@ -25,7 +25,6 @@ UNLIMITED_MAX_TOKENS = 512
 
 # They say how the folder was made, not what the weights compute.
 _INERT_KEYS = {"_name_or_path", "transformers_version", "use_cache", "gradient_checkpointing", "__version__"}
-_CONFIG_FILES = ("config.json", "sentence_bert_config.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,10 @@ def _weights_hash(spec: EmbeddingModelSpec, layout: ModelLayout, cache_folder: P
         if module.folder == layout.modules[0].folder and module is not layout.modules[0]:
             files = []
         weights += len(files)
-        configs = [{k: v for k, v in module.config(name).items() if k not in _INERT_KEYS} for name in _CONFIG_FILES]
+        configs = [
+            {key: value for key, value in config.items() if key not in _INERT_KEYS}
+            for config in (module.config(), sentence_config(module.folder))
+        ]
         parts += [module.type, json.dumps(configs, sort_keys=True)]
         parts += [f"{file.name}:{file_sha256(file, cache_folder)}" for file in files]
     if not weights:

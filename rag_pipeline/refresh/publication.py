@@ -7,12 +7,14 @@ Does not belong here: the audit itself (`refresh/index.py`).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from rag_pipeline.contracts.tables import PUBLICATIONS
-from rag_pipeline.errors import AuditFailed, NothingPublished
+from rag_pipeline.errors import AuditFailed, IndexIncomplete, NothingPublished
+from rag_pipeline.refresh.generations import served_alias
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import PUBLICATIONS_PATH
+from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +29,24 @@ class PublicationReport:
     rows: int
     documents: int
     moved: bool
+    is_held: bool = False
 
 
-def publish(workspace: Workspace, alias: str, *, note: str = "") -> PublicationReport:
+def publish(
+    workspace: Workspace, alias: str | None = None, *, note: str = "", by_hand: bool = False
+) -> PublicationReport:
     """Point readers to the newest audited version of a model's index; nothing happens if they are there already.
+
+    Args:
+        alias: Embedding model; the one that is served if none is named.
+        by_hand: A person asks. Their choice of model stands until `serve` is changed in pipeline.yaml, and it
+            releases a pointer that a rollback holds.
 
     Raises:
         AuditFailed: The newest audit of that index found faults, or there is none. Readers stay where they were.
+        IndexIncomplete: Readers would change to a model whose index is behind silver. They stay where they were.
     """
+    alias = alias or served_alias(workspace)
     lake = workspace.lake
     space = workspace.space(alias)
     with lake.writing():
@@ -47,13 +59,19 @@ def publish(workspace: Workspace, alias: str, *, note: str = "") -> PublicationR
                 f"The next run rebuilds the rows at fault: rag-pipeline run",
                 alias=alias,
             )
+        if last is not None and last["space_fingerprint"] != space.fingerprint:
+            _check_complete(workspace, alias, audit)
+        if not by_hand and _is_held(workspace):
+            assert last is not None
+            return _report(last, moved=False, is_held=True)
         pointer = (space.fingerprint, audit["table_name"], audit["table_version"])
-        if last is not None and (last["space_fingerprint"], last["table_name"], last["table_version"]) == pointer:
+        if last is not None and not _is_held(workspace) and (last["space_fingerprint"], last["table_name"], last["table_version"]) == pointer:
             return _report(last, moved=False)
         figures = {name: audit[name] for name in ("ghosts", "missing", "mismatched", "audit_id", "chunks_version")}
         row: dict[str, object] = {
             "sequence": 0 if last is None else int(str(last["sequence"])) + 1,
             "action": "publish",
+            "configured_alias": workspace.settings.serve,
             "alias": alias,
             "space_fingerprint": space.fingerprint,
             "space": json.dumps(asdict(space), sort_keys=True),
@@ -71,8 +89,30 @@ def publish(workspace: Workspace, alias: str, *, note: str = "") -> PublicationR
     return _report(row, moved=True)
 
 
+def _check_complete(workspace: Workspace, alias: str, audit: Mapping[str, object]) -> None:
+    lake = workspace.lake
+    versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
+    if (audit["chunks_version"], audit["documents_version"]) != versions:
+        raise IndexIncomplete(
+            f"the index of embedding model {alias} is behind silver; nothing was published and readers keep what they "
+            f"had. Bring it up to date first: rag-pipeline run --model {alias}",
+            alias=alias,
+        )
+
+
+def _is_held(workspace: Workspace) -> bool:
+    """Whether a person went back to an older version of the same index, and nobody has published by hand since."""
+    columns = ["sequence", "action", "space_fingerprint"]
+    rows = workspace.lake.read(PUBLICATIONS_PATH, PUBLICATIONS, columns).sort("sequence").tail(2).rows()
+    return len(rows) == 2 and rows[1][1] == "rollback" and rows[0][2] == rows[1][2]
+
+
 def rollback(workspace: Workspace, *, note: str = "") -> PublicationReport:
     """Point readers back to what was published before the current publication.
+
+    Going back to another model's index, which runs have kept in step, loses nothing. Going back to an older version
+    of the same index holds the pointer: no newer content and no change of permissions reaches readers until a person
+    publishes again.
 
     Raises:
         NothingPublished: There is no earlier publication.
@@ -90,6 +130,7 @@ def rollback(workspace: Workspace, *, note: str = "") -> PublicationReport:
         row = earlier[-1] | {
             "sequence": current["sequence"] + 1,
             "action": "rollback",
+            "configured_alias": workspace.settings.serve,
             "published_at": workspace.now(),
             "run_id": workspace.run_id,
             "note": note,
@@ -98,6 +139,7 @@ def rollback(workspace: Workspace, *, note: str = "") -> PublicationReport:
     return _report(row, moved=True)
 
 
-def _report(row: dict[str, object], *, moved: bool) -> PublicationReport:
-    names = [name for name in PublicationReport.__dataclass_fields__ if name != "moved"]
-    return PublicationReport(**{name: row[name] for name in names}, moved=moved)  # type: ignore[arg-type]
+def _report(row: Mapping[str, object], *, moved: bool, is_held: bool = False) -> PublicationReport:
+    names = [name for name in PublicationReport.__dataclass_fields__ if name not in ("moved", "is_held")]
+    facts = {name: row[name] for name in names}
+    return PublicationReport(**facts, moved=moved, is_held=is_held)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 
@@ -137,6 +138,8 @@ class LakeSql:
         name = f"stored_{re.sub(r'[^a-z0-9]', '_', path or contract.name)}"
         scan = self._lake.scan(path) if path else None
         files = self._lake.file_uris(path) if scan is not None and self._lake.is_local else []
+        # The log writes the names of its files as in an address; on a disk they are plain.
+        files = [unquote(file) for file in files]
         if files:
             self._files += files
             return f"read_parquet({_list(files)}, union_by_name = true)"

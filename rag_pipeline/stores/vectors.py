@@ -121,6 +121,26 @@ class VectorStore:
             )
             return VectorTable(handle, name)
 
+    def tables(self) -> list[str]:
+        """Names of the index tables that can be opened; a creation that was killed leaves one that cannot."""
+        found = []
+        for name in _stored("list tables", self._listed):
+            try:
+                self._connection.open_table(name)
+            except (ValueError, RuntimeError, OSError):
+                continue
+            found.append(name)
+        return found
+
+    def _listed(self) -> list[str]:
+        names: list[str] = []
+        page = self._connection.list_tables()
+        names += page.tables
+        while page.page_token:
+            page = self._connection.list_tables(page_token=page.page_token)
+            names += page.tables
+        return names
+
     def drop(self, name: str) -> None:
         """Remove an index table; nothing happens if it is not there."""
         _stored(f"drop {name}", lambda: self._connection.drop_table(name, ignore_missing=True))

@@ -13,7 +13,7 @@ import pytest
 
 from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.launch import launch_refresh
-from rag_pipeline.defs.resources import as_dagster_failure
+from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.errors import CommitConflict, EmbeddingSpaceMismatch, RagPipelineError
 from rag_pipeline.settings import load_pipeline
 from rag_pipeline_tests.paths import REPOSITORY
@@ -61,15 +61,20 @@ def test_tables_show_their_columns(definitions: dg.Definitions) -> None:
             assert schema.columns, spec.key
 
 
-def test_every_job_resolves_and_every_schedule_names_a_partition(definitions: dg.Definitions) -> None:
-    for name in ("refresh", "nightly", "catch_up"):
+def test_every_job_resolves_and_every_schedule_names_a_partition(project: Project) -> None:
+    pipeline = project.pipeline()
+    definitions = build_definitions(pipeline)
+    for name in ("refresh", "nightly", "catch_up", "keep_in_step"):
         assert definitions.resolve_job_def(name).partitions_def is not None
     repository = definitions.get_repository_def()
     assert {schedule.name for schedule in repository.schedule_defs} == {"hourly_schedule", "nightly_schedule"}
+    resources = {"pipeline": PipelineResource(config_path=str(pipeline.path))}
     for schedule in repository.schedule_defs:
-        with dg.build_schedule_context(scheduled_execution_time=TICK, repository_def=repository) as context:
+        with dg.build_schedule_context(
+            scheduled_execution_time=TICK, repository_def=repository, resources=resources
+        ) as context:
             request = schedule.evaluate_tick(context).run_requests[0]  # type: ignore[index]
-        assert request.partition_key == "minilm"
+        assert request.partition_key == "small"
         assert request.run_key == TICK.isoformat()
 
 

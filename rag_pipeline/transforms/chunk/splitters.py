@@ -64,20 +64,29 @@ def line_cuts(text: str, start: int, end: int) -> list[int]:
 
 def row_cuts(text: str, start: int, end: int) -> list[int]:
     """Before each row of a table; header row, rule and first row stay together."""
+    first_line = text[start : _line_end(text, start, end)].strip()
+    if _GRID_BORDER.fullmatch(first_line):
+        return _grid_row_cuts(text, start, end)
     cuts: list[int] = []
-    previous = text[start : _line_end(text, start, end)].strip()
-    is_grid = _GRID_BORDER.fullmatch(previous) is not None
+    previous = first_line
     is_head = True
     for position, line in _lines_after_first(text, start, end):
-        if is_grid:
-            is_cut = _GRID_BORDER.fullmatch(previous) is not None and not is_head
-            is_head = is_head and not ("=" in line and _GRID_BORDER.fullmatch(line))
-        else:
-            is_cut = not (_is_rule(line) or (is_head and _is_rule(previous)))
-            is_head = is_head and not is_cut
+        is_cut = not (_is_rule(line) or (is_head and _is_rule(previous)))
+        is_head = is_head and not is_cut
         if is_cut:
             cuts.append(position)
         previous = line
+    return cuts
+
+
+def _grid_row_cuts(text: str, start: int, end: int) -> list[int]:
+    """Below the borders between rows; a row of a drawn grid can be several lines."""
+    cuts: list[int] = []
+    is_below_border = False
+    for position, line in _lines_after_first(text, start, end):
+        if is_below_border:
+            cuts.append(position)
+        is_below_border = "=" not in line and _GRID_BORDER.fullmatch(line.strip()) is not None
     return cuts
 
 

@@ -38,6 +38,8 @@ def parse_asciidoc(raw: bytes, address: str, limits: ParseLimits) -> list[Parsed
 def _blocks(table: LineTable) -> list[Block]:
     blocks: list[Block] = []
     lines = table.lines
+    # Last line of each fence, so that one that is never closed is known without a search to the end.
+    last = {line.rstrip(): number for number, line in enumerate(lines) if _FENCE.match(line)}
     number = 0
     pending: int | None = None
     while number < len(lines):
@@ -59,7 +61,7 @@ def _blocks(table: LineTable) -> list[Block]:
             lead = table.block("paragraph", first, number) if lines[first][0] == "." else None
             blocks += [found for found in (lead, block) if found]
         else:
-            end, kind = _body(lines, number)
+            end, kind = _body(lines, number, last)
             block = table.block(kind, first, end)
             if block:
                 blocks.append(block)
@@ -68,19 +70,19 @@ def _blocks(table: LineTable) -> list[Block]:
     return [*blocks, rest] if rest else blocks
 
 
-def _body(lines: list[str], number: int) -> tuple[int, BlockKind]:
-    """The line after the block that starts at `number`, and its kind."""
+def _body(lines: list[str], number: int, last: dict[str, int]) -> tuple[int, BlockKind]:
+    """The line after the block that starts at `number`, and its kind. `last`: last line of each fence."""
     fence = _FENCE.match(lines[number])
     if fence:
-        return _fenced(lines, number, fence.group(1))
+        return _fenced(lines, number, fence.group(1), last)
     if lines[number][:1] in " \t" and not _LIST_ITEM.match(lines[number]):
         return _run(lines, number), "code"
     if _LIST_ITEM.match(lines[number]):
-        return _list(lines, number), "list"
+        return _list(lines, number, last), "list"
     return _run(lines, number), "paragraph"
 
 
-def _fenced(lines: list[str], number: int, fence: str) -> tuple[int, BlockKind]:
+def _fenced(lines: list[str], number: int, fence: str, last: dict[str, int]) -> tuple[int, BlockKind]:
     closing = fence.rstrip("abcdefghijklmnopqrstuvwxyz0123456789") if fence.startswith("```") else fence
     kind: BlockKind = "paragraph"
     if fence.startswith(_CODE_FENCES) or fence == "--":
@@ -92,10 +94,9 @@ def _fenced(lines: list[str], number: int, fence: str) -> tuple[int, BlockKind]:
     if kind == "paragraph":
         # Open, example and sidebar blocks hold ordinary blocks: only the delimiter line is taken.
         return number + 1, kind
-    for position in range(number + 1, len(lines)):
-        if lines[position].rstrip() == closing:
-            return position + 1, kind
-    return _run(lines, number), "paragraph"
+    if last.get(closing, -1) <= number:
+        return _run(lines, number), "paragraph"
+    return next(position for position in range(number + 1, len(lines)) if lines[position].rstrip() == closing) + 1, kind
 
 
 def _run(lines: list[str], number: int) -> int:
@@ -107,13 +108,13 @@ def _run(lines: list[str], number: int) -> int:
     return number
 
 
-def _list(lines: list[str], number: int) -> int:
+def _list(lines: list[str], number: int, last: dict[str, int]) -> int:
     """A list goes on over blank lines to the next item, and over `+` to an attached block."""
     end = number + 1
     while end < len(lines):
         line = lines[end]
         if line.strip() == "+" and end + 1 < len(lines):
-            end = _body(lines, end + 1)[0] if _FENCE.match(lines[end + 1]) else end + 2
+            end = _body(lines, end + 1, last)[0] if _FENCE.match(lines[end + 1]) else end + 2
         elif line.strip():
             if _SECTION.match(line) or _FENCE.match(line):
                 break

@@ -46,7 +46,9 @@ def _document(text: str, label_of: Callable[[str], str | None]) -> ParsedDocumen
     comment: int | None = None
     for number, line in enumerate(table.lines):
         label = label_of(line)
-        if label is not None:
+        # A list that is not indented still belongs to the key above it.
+        is_inside = bool(starts and starts[-1][1] and _YAML_ITEM.match(line))
+        if label is not None and not is_inside:
             # A comment right above belongs to what it comments.
             starts.append((number if comment is None else comment, label or None))
             comment = None

@@ -33,15 +33,19 @@ _MAX_CONTROL_SHARE = 0.02
 
 # Tab and line feed stay. Joiners (U+200C, U+200D) stay too: Persian, Hindi and emoji need them.
 _UNWANTED = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "[\x00-\x08\x0b-\x1f\x7f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _ANSI_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+# Apart (with the soft hyphen), because in mojibake they are bytes of a letter.
+_C1_CONTROL = re.compile("[\x80-\x9f\xad]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _REPLACED = {"\x0b": " ", "\x0c": " ", "\x85": " ", "\u2028": " ", "\u2029": " "}
 # UTF-8 read as Latin-1 or Windows-1252 always shows one of these lead characters before a high one.
 _MOJIBAKE = re.compile(
-    "[\u00c2\u00c3\u00e2\u00d0\u00d1\u00c5\u00c4\u00e5\u00e6\u00e7\u00f0\u00ef\u00e3][\x80-\xbf\u20ac\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\u017d\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u017e\u0178]"
+    "[\u00c2\u00c3\u00e2\u00d0\u00d1\u00c5\u00c4\u00e5\u00e6\u00e7\u00f0\u00ef\u00e3]"
+    "[\x80-\xbf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014\u2018-\u201a\u201c-\u201e"
+    "\u2020-\u2022\u2026\u2030\u2039\u203a\u20ac\u2122]"
 )
 
 
@@ -88,18 +92,18 @@ def clean_text(text: str) -> str:
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if not text.isascii():
-        if _MOJIBAKE.search(text):
-            text = _repair(text)
-        if not unicodedata.is_normalized("NFC", text):
-            text = unicodedata.normalize("NFC", text)
     if _UNWANTED.search(text):
         if "\x1b" in text:
             text = _ANSI_ESCAPE.sub("", text)
         text = _UNWANTED.sub(_replacement, text)
-        # Taking a mark out can bring a letter and its accent together.
-        if not unicodedata.is_normalized("NFC", text):
-            text = unicodedata.normalize("NFC", text)
+    if text.isascii():
+        return text
+    # After the removal, which can bring a letter and its accent together.
+    text = _normal(text)
+    if _MOJIBAKE.search(text):
+        text = _normal(_repair(text))
+    if _C1_CONTROL.search(text):
+        text = _normal(_C1_CONTROL.sub(_replacement, text))
     return text
 
 
@@ -118,14 +122,14 @@ def looks_wide(head: bytes) -> str | None:
         return None
     zeros = [sample[offset::4].count(0) for offset in range(4)]
     quarter = len(sample) // 4
-    if zeros[3] == zeros[2] == quarter and zeros[0] == 0:
+    if quarter > 1 and zeros[3] == zeros[2] == quarter and zeros[0] == 0:
         return "utf-32-le"
-    if zeros[0] == zeros[1] == quarter and zeros[3] == 0:
+    if quarter > 1 and zeros[0] == zeros[1] == quarter and zeros[3] == 0:
         return "utf-32-be"
     even, odd = zeros[0] + zeros[2], zeros[1] + zeros[3]
-    if odd > quarter // 5 and even == 0:
+    if odd > max(1, quarter // 5) and even == 0:
         return "utf-16-le"
-    if even > quarter // 5 and odd == 0:
+    if even > max(1, quarter // 5) and odd == 0:
         return "utf-16-be"
     return None
 
@@ -209,6 +213,10 @@ def _codec_name(declared: str | None) -> str | None:
     return "cp1252" if info.name in ("iso8859-1", "ascii") else info.name
 
 
+def _normal(text: str) -> str:
+    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+
+
 def _replacement(match: re.Match[str]) -> str:
     return _REPLACED.get(match.group(), "")
 
@@ -236,5 +244,5 @@ def _repair(text: str) -> str:
     lines = text.split("\n")
     for number, line in enumerate(lines):
         if not line.isascii() and _MOJIBAKE.search(line):
-            lines[number] = ftfy.fix_encoding(line, config).replace("\n", " ").replace("\r", " ")
+            lines[number] = _UNWANTED.sub(_replacement, ftfy.fix_encoding(line, config).replace("\n", " "))
     return "\n".join(lines)

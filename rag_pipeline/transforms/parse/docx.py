@@ -33,11 +33,14 @@ if TYPE_CHECKING:
 VERSION = "1"
 
 MAX_SPAN = 50
-_SKIPPED = frozenset(
-    "del moveFrom instrText delText delInstrText Fallback pPr rPr tblPr tblGrid trPr tcPr sectPr "
-    "fldData binData proofErr commentRangeStart commentRangeEnd annotationRef".split()
+_SKIPPED = frozenset((
+    "del", "moveFrom", "instrText", "delText", "delInstrText", "Fallback", "pPr", "rPr", "tblPr", "tblGrid",
+    "trPr", "tcPr", "sectPr", "fldData", "binData", "proofErr", "commentRangeStart", "commentRangeEnd",
+    "annotationRef",
+))  # fmt: skip
+_TRANSPARENT = frozenset(
+    ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag", "AlternateContent", "Choice", "body")
 )
-_TRANSPARENT = frozenset("sdt sdtContent ins moveTo customXml smartTag AlternateContent Choice body".split())
 _SIGNS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
 
 
@@ -56,7 +59,9 @@ def parse_docx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
     walker.flush()
     check_count(walker.builder.length_chars, limits.max_text_chars, "characters of text", address)
     facts = core_properties(archive)
-    metadata = {name: facts[name] for name in ("subject", "keywords", "created", "modified") if name in facts}
+    metadata: dict[str, str] = {
+        name: facts[name] for name in ("subject", "keywords", "created", "modified") if name in facts
+    }
     return [
         walker.builder.build(
             title=clean_text(facts.get("title", "")) or walker.title,

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 MAX_HEADING_LEVEL = 6
 MAX_LIST_LEVEL = 8
 _HEADING_NAME = re.compile(r"heading (\d)$", re.I)
-_CODE_NAME = re.compile(r"\b(?:code|source|preformatted|verbatim|listing)\b|^plain text$|(?:code|source)(?:block|text)", re.I)
+_CODE_NAME = re.compile(
+    r"\b(?:code|source|preformatted|verbatim|listing)\b|^plain text$|(?:code|source)(?:block|text)", re.I
+)
 _QUOTE_NAME = re.compile(r"\bquot(?:e|ation)s?\b", re.I)
 
 

@@ -34,9 +34,7 @@ def parse_epub(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
     _refuse_protected(archive, address)
     package = _package_name(archive, address)
     root = archive.xml(package)
-    items = {
-        item.get("id"): item for element in root for item in element if local_name(element) == "manifest"
-    }
+    items = {item.get("id"): item for element in root for item in element if local_name(element) == "manifest"}
     facts: dict[str, str] = {}
     for element in root.iter("{*}title", "{*}creator", "{*}language", "{*}publisher", "{*}date"):
         facts.setdefault(local_name(element), clean_text(" ".join((element.text or "").split())))
@@ -44,7 +42,11 @@ def parse_epub(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
     unread: list[str] = []
     for reference in root.iter("{*}itemref"):
         item = items.get(reference.get("idref"))
-        if item is None or item.get("media-type") not in _CHAPTER_TYPES or "nav" in (item.get("properties") or "").split():
+        if (
+            item is None
+            or item.get("media-type") not in _CHAPTER_TYPES
+            or "nav" in (item.get("properties") or "").split()
+        ):
             continue
         name = resolved(package, unquote(item.get("href") or ""))
         try:
@@ -84,5 +86,5 @@ def _refuse_protected(archive: Archive, address: str) -> None:
     encryption = archive.read_if_there("META-INF/encryption.xml") or b""
     for algorithm in _FONT_ALGORITHMS:
         encryption = encryption.replace(algorithm, b"")
-    if b"Algorithm=\"http" in encryption or b"Algorithm='http" in encryption:
+    if b'Algorithm="http' in encryption or b"Algorithm='http" in encryption:
         raise EncryptedDocument(f"{address}: the e-book is copy-protected.", address=address)

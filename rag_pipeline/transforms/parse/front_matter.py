@@ -90,7 +90,8 @@ def scalar_text(value: Any) -> str | None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int) and abs(value) >= 10**4000:
+    # Python refuses to write numbers of more than 4300 digits.
+    if isinstance(value, int) and value.bit_length() > 14_000:
         return None
     return str(value)
 

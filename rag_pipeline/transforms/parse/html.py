@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 VERSION = "1"
 
 _LANGUAGE_TAG = re.compile(r"([a-zA-Z]{2})(?:[-_].*)?$")
-_SITE_SEPARATOR = re.compile(r"\s+(?:[|·•»–—]|::|-)\s+")
+_SITE_SEPARATOR = re.compile(r"\s+(?:[|·•»\u2013\u2014]|::|-)\s+")
 _METADATA_NAMES = {
     "description": "description",
     "date": "date",

@@ -3,8 +3,9 @@
 Belongs here: which elements make headings, paragraphs, lists, tables, code and quotes, and how their
 text is written. Does not belong here: which units are the page's content (`html_content`).
 
-Text is written the way Markdown would: `- ` items, fenced code; tables as rows of tab-parted cells. Emphasis and link targets
-are left out, since they are noise to an embedding model and to full-text search.
+Text is written the way Markdown would: `- ` items and fenced code; tables as rows of tab-parted cells.
+Emphasis, marks of inline code and link targets are left out, since they are noise to an embedding model
+and to full-text search.
 """
 
 from __future__ import annotations
@@ -15,20 +16,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import BlockKind
+from rag_pipeline.transforms.parse.html_tables import BLOCK_TAGS, is_layout_table, table_rows
 from rag_pipeline.transforms.parse.tabular import table_lines
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
 HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
-BLOCK_TAGS = frozenset(
-    "address article aside blockquote body center dd details dir div dl dt fieldset figcaption figure footer "
-    "form frameset h1 h2 h3 h4 h5 h6 header hgroup hr html legend li main menu nav ol p pre section summary "
-    "table tbody td tfoot th thead tr ul caption".split()
-)
 LIST_TAGS = ("ul", "ol", "menu", "dir")
-MAX_SPAN = 50
-MAX_TABLE_CELLS = 200_000
 PROSE_PRE_LINES = 12
 
 _SPACES = re.compile(r"[ \t\r\n\f\v]+")
@@ -145,8 +140,6 @@ class Walker:
             self._inline.parts.append("\n")
             return
         text = inline_text(element)
-        if tag in ("code", "tt", "kbd", "samp") and text.strip() and "\n" not in text and "`" not in text:
-            text = f"`{text.strip()}`"
         self._inline.parts.append(text)
         if tag == "a":
             self._inline.link_chars += len(text)
@@ -380,68 +373,3 @@ def _is_prose(element: HtmlElement, text: str, language: str) -> bool:
     letters = sum(character.isalpha() or character in " ,.'" for character in text)
     mean_chars = sum(len(line.strip()) for line in lines) / len(lines)
     return mean_chars > 40 and letters / len(text) > 0.9
-
-
-def is_layout_table(element: HtmlElement) -> bool:
-    """True for tables that only place things: nested tables, one column, or whole articles in cells."""
-    if element.get("role") == "presentation":
-        return True
-    if any(child is not element for child in element.iter("table")):
-        return True
-    if any(True for _ in element.iter("pre", "h1", "h2", "h3", "article", "form")):
-        return True
-    widest = max((sum(1 for _ in row.iterchildren("td", "th")) for row in element.iter("tr")), default=0)
-    if widest < 2:
-        return True
-    return any(sum(1 for _ in cell.iter("p", "ul", "ol")) > 3 for cell in element.iter("td"))
-
-
-def table_rows(element: HtmlElement) -> list[list[str]]:
-    """The table's cells as text; a spanning cell is repeated downwards and padded sideways."""
-    rows: list[list[str]] = []
-    hanging: dict[int, tuple[int, str]] = {}
-    cells = 0
-    for row in element.iter("tr"):
-        values: list[str] = []
-        for cell in row.iterchildren("td", "th"):
-            _take_hanging(values, hanging)
-            text = " ".join(_cell_text(cell).split())
-            width, height = _span(cell, "colspan"), _span(cell, "rowspan")
-            for offset in range(width):
-                if height > 1:
-                    hanging[len(values)] = (height - 1, text if offset == 0 else "")
-                values.append(text if offset == 0 else "")
-        _take_hanging(values, hanging)
-        cells += len(values)
-        if cells > MAX_TABLE_CELLS:
-            break
-        if any(values):
-            rows.append(values)
-    return rows
-
-
-def _take_hanging(values: list[str], hanging: dict[int, tuple[int, str]]) -> None:
-    while len(values) in hanging:
-        left, text = hanging.pop(len(values))
-        if left > 1:
-            hanging[len(values)] = (left - 1, text)
-        values.append(text)
-
-
-def _cell_text(cell: HtmlElement) -> str:
-    parts: list[str] = []
-    for element in cell.iter():
-        if not isinstance(element.tag, str):
-            continue
-        if element.tag in BLOCK_TAGS or element.tag == "br":
-            parts.append(" ")
-        if element.text:
-            parts.append(element.text)
-        if element is not cell and element.tail:
-            parts.append((" " if element.tag in BLOCK_TAGS else "") + element.tail)
-    return "".join(parts)
-
-
-def _span(cell: HtmlElement, name: str) -> int:
-    value = (cell.get(name) or "1").strip()
-    return min(int(value), MAX_SPAN) if value.isdecimal() and len(value) < 9 and int(value) > 0 else 1

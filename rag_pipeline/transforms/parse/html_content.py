@@ -50,7 +50,9 @@ _LEGAL_LINE = re.compile(r"\W*(?:copyright|all rights reserved|©|ⓒ)", re.I)
 SCOPE_SHARE = 0.9
 
 
-def content_units(root: HtmlElement, units: Sequence[Unit], generator: str = "", is_article: bool = False) -> list[Unit]:
+def content_units(
+    root: HtmlElement, units: Sequence[Unit], generator: str = "", is_article: bool = False
+) -> list[Unit]:
     """The units that are the page's content, in order.
 
     Args:
@@ -101,9 +103,7 @@ def oracle_text(root: HtmlElement) -> str:
     if sum(1 for _ in root.iter()) > MAX_ORACLE_ELEMENTS:
         return ""
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
-    found = extract(
-        copy.deepcopy(root), fast=True, favor_recall=True, include_comments=False, output_format="txt"
-    )
+    found = extract(copy.deepcopy(root), fast=True, favor_recall=True, include_comments=False, output_format="txt")
     return found or ""
 
 
@@ -219,9 +219,7 @@ def _is_clean(scope: HtmlElement, units: Sequence[Unit]) -> bool:
 def _all_of_scope(units: Sequence[Unit], scope: HtmlElement) -> list[bool]:
     """Everything in the scope but furniture and lists of links."""
     return [
-        _is_below(unit.element, scope)
-        and not _is_menu(unit, before)
-        and not in_furniture(unit.element, scope)
+        _is_below(unit.element, scope) and not _is_menu(unit, before) and not in_furniture(unit.element, scope)
         for before, unit in zip([None, *units], units, strict=False)
     ]
 
@@ -232,7 +230,7 @@ def _is_menu(unit: Unit, before: Unit | None) -> bool:
         return False
     if before is None or before.kind != "heading":
         return True
-    targets = [link.get("href") or "" for link in unit.element.getparent().iter("a")]
+    targets = [str(link.get("href") or "") for link in unit.element.getparent().iter("a")]
     return sum(target.startswith("#") for target in targets) * 2 > len(targets)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
 MAX_TAG_CHARS = 20_000
-_LONG_TAG = re.compile(r"<([a-zA-Z][\w:-]*)[^<>]{%d,}>" % MAX_TAG_CHARS)
+_LONG_TAG = re.compile(rf"<([a-zA-Z][\w:-]*)[^<>]{{{MAX_TAG_CHARS},}}>")
 _NESTING_TAGS = re.compile(r"</?(?:div|span|font|b|i|u|em|strong|center|section|big|small|a)\b[^<>]*>", re.I)
 _ANY_TAG = re.compile(r"<[^<>]*>")
 _UNSEEN = re.compile(r"<(script|style|template|noscript|svg)\b.*?</\1\s*>", re.I | re.S)
@@ -114,9 +114,7 @@ def _shortened_tag(match: re.Match[str]) -> str:
 def _parsed(text: str) -> tuple[HtmlElement | None, bool]:
     from lxml import etree, html
 
-    parser = html.HTMLParser(
-        encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=False
-    )
+    parser = html.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=False)
     try:
         root = html.document_fromstring(text.encode("utf-8", "replace"), parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError, AssertionError):

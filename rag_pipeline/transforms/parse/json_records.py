@@ -78,7 +78,7 @@ def parse_ndjson(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDo
     """
     records: list[Any] = []
     bad: list[tuple[int, str]] = []
-    for number, line in enumerate(decode(raw).replace("\r", "\n").split("\n"), start=1):
+    for number, line in enumerate(decode(raw).replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -186,9 +186,8 @@ def _command(source: str, name: str) -> str | None:
     match = re.search(rf"\\{name}\b\s*(?:\[[^\]]*\])?(?=\s*\{{)", source)
     if not match:
         return None
-    text = readable(
-        re.sub(r"\\thanks\s*\{[^{}]*\}|\\(?:And|AND|and|quad|qquad)\b", " ", argument(source, match.end())[0])
-    )
+    source = re.sub(r"\\thanks\s*\{[^{}]*\}", "", argument(source, match.end())[0])
+    text = readable(re.sub(r"\s*\\(?:And|AND|and)\b", ", ", source))
     return " ".join(text.split())[:300] or None
 
 

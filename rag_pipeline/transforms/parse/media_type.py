@@ -111,6 +111,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"PAR1", "application/vnd.apache.parquet"),
     (b"\x7fELF", OCTET_STREAM),
 )
+_SAMPLE_BYTES = 4096
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = (
     ("__properties_version1.0", MSG),
@@ -149,9 +150,11 @@ def media_type_of(address: str, head: bytes) -> str:
     signed = _by_signature(head, named)
     if signed:
         return signed
-    if _is_binary(head):
+    # The same bytes for every caller, however much of the file it shows.
+    sample = head[:_SAMPLE_BYTES]
+    if _is_binary(sample):
         return OCTET_STREAM
-    text_head = head.removeprefix(b"\xef\xbb\xbf")
+    text_head = sample.removeprefix(b"\xef\xbb\xbf")
     if named is None:
         return _by_text(text_head)
     if named in _ZIP_TYPES or named in _OLE_TYPES or named == "application/pdf" or named.startswith("image/"):
@@ -234,8 +237,8 @@ def _is_binary(head: bytes) -> bool:
         return False
     if b"\0" in head:
         return looks_wide(head) is None
-    controls = len(re.findall(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]", head[:4096]))
-    return controls > max(8, len(head[:4096]) // 20)
+    controls = len(re.findall(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]", head))
+    return controls > max(8, len(head) // 20)
 
 
 def _mislabelled(named: str, head: bytes) -> str:

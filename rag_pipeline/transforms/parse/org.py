@@ -19,6 +19,7 @@ _HEADLINE = re.compile(
     r"(\*+)[ \t]+(?:(?:TODO|DONE|NEXT|WAITING)[ \t]+)?(?:\[#\w\][ \t]+)?(\S.*?)(?:[ \t]+:[\w@:]+:)?[ \t]*$"
 )
 _BEGIN = re.compile(r"[ \t]*#\+begin_(\w+)", re.I)
+_END = re.compile(r"[ \t]*#\+end_(\w+)", re.I)
 _KEYWORD = re.compile(r"#\+(\w+):[ \t]*(.*)$")
 _ITEM = re.compile(r"[ \t]*(?:[-+]|\d{1,4}[.)])[ \t]+\S|[ \t]+\*[ \t]+\S")
 _LINK = re.compile(r"\[\[[^\]]*\]\[([^\]]*)\]\]|\[\[([^\]]*)\]\]")
@@ -32,12 +33,13 @@ def parse_org(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
     table = LineTable(text)
     metadata = _keywords(table.lines)
     blocks: list[Block] = []
+    closings = {line.strip().lower(): number for number, line in enumerate(table.lines) if _END.match(line)}
     number = 0
     while number < len(table.lines):
         if not table.lines[number].strip():
             number += 1
             continue
-        end, kind, level, label = _block(table.lines, number)
+        end, kind, level, label = _block(table.lines, number, closings)
         block = table.block(kind, number, end, level, label)
         if block:
             blocks.append(block)
@@ -46,7 +48,7 @@ def parse_org(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
     return [ParsedDocument(text, tuple(blocks), title, metadata.pop("author", None), metadata=metadata)]
 
 
-def _block(lines: list[str], number: int) -> tuple[int, BlockKind, int, str | None]:
+def _block(lines: list[str], number: int, closings: dict[str, int]) -> tuple[int, BlockKind, int, str | None]:
     """(line after, kind, level, label) of what starts at `number`."""
     line = lines[number]
     headline = _HEADLINE.match(line)
@@ -54,7 +56,7 @@ def _block(lines: list[str], number: int) -> tuple[int, BlockKind, int, str | No
         return number + 1, "heading", len(headline.group(1)), _plain(headline.group(2))
     begin = _BEGIN.match(line)
     if begin:
-        end = _closing(lines, number, begin.group(1))
+        end = _closing(lines, number, f"#+end_{begin.group(1)}".lower(), closings)
         if end:
             kind: BlockKind = "quote" if begin.group(1).lower() in ("quote", "verse") else "code"
             return end, kind, 0, None
@@ -93,12 +95,13 @@ def _list(lines: list[str], number: int) -> int:
     return end
 
 
-def _closing(lines: list[str], number: int, name: str) -> int:
-    wanted = f"#+end_{name}".lower()
-    for position in range(number + 1, len(lines)):
-        if lines[position].strip().lower() == wanted:
-            return position + 1
-    return 0
+def _closing(lines: list[str], number: int, closing: str, closings: dict[str, int]) -> int:
+    """The line after the next `closing` below `number`; 0 if the last one in the text is above."""
+    if closings.get(closing, -1) <= number:
+        return 0
+    return (
+        next(position for position in range(number + 1, len(lines)) if lines[position].strip().lower() == closing) + 1
+    )
 
 
 def _keywords(lines: list[str]) -> dict[str, str]:

@@ -111,9 +111,7 @@ def _pages(raw: bytes, document: PdfDocument) -> tuple[list[list[Piece]], list[i
 
 def _is_pictured(complexity: PageComplexityStats) -> bool:
     vectors = complexity.uncovered_vector_area or 0
-    return bool(
-        complexity.full_page_image or complexity.image_block_count or vectors > 0.01 * complexity.page_area
-    )
+    return bool(complexity.full_page_image or complexity.image_block_count or vectors > 0.01 * complexity.page_area)
 
 
 def _layout(raw: bytes) -> ParseResult | None:
@@ -133,9 +131,10 @@ def _layout(raw: bytes) -> ParseResult | None:
         quiet=True,
     )
     try:
-        return parser.parse(raw)
+        result: ParseResult = parser.parse(raw)
     except ParseError:
         return None
+    return result
 
 
 def _has_pictures(document: PdfDocument) -> bool:
@@ -163,9 +162,7 @@ def _refuse_textless(address: str, pages: int, has_pictures: bool) -> None:
     raise EmptyDocument(f"{address}: all {pages} pages of the PDF are blank.", address=address, pages=pages)
 
 
-def _composed(
-    pages: list[list[Piece]], facts: dict[str, str], is_outlined: bool, unread: list[int]
-) -> ParsedDocument:
+def _composed(pages: list[list[Piece]], facts: dict[str, str], is_outlined: bool, unread: list[int]) -> ParsedDocument:
     builder = TextBuilder()
     for pieces in pages:
         for piece in pieces:

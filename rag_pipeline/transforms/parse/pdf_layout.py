@@ -31,9 +31,11 @@ _UNDERSCORES = re.compile(r"(?<![\w\\])(_{1,2})(?=\S)(.+?)(?<=[^\s\\_])\1(?!\w)"
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!|<>~$&-])")
 _LINK = re.compile(r"(?<!\\)\[([^\]\n]{1,500})\]\((?:https?|mailto|file|ftp)[^)\s]{1,2000}\)")
 _DIGITS = re.compile(r"\d+")
-_PAGE_NUMBER = re.compile(r"\W*(?:page|seite|p\.)?\s*(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:of|/|von|de)\s*\d{1,4})?\W*$", re.I)
+_PAGE_NUMBER = re.compile(
+    r"\W*(?:page|seite|p\.)?\s*(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:of|/|von|de)\s*\d{1,4})?\W*$", re.I
+)
 _LEADERS = re.compile(r"(?:\s?\.){5,}|(?:\s?…){2,}|(?:\s_){5,}")
-_UNFINISHED = re.compile(r"[\w,;—–&%-]$")
+_UNFINISHED = re.compile(r"[\w,;\u2013\u2014&%-]$")
 
 
 @dataclass(slots=True)

@@ -22,7 +22,9 @@ MAX_DEPTH = 8
 MIN_BOOKMARKS = 3
 TRUST_SHARE = 0.45
 
-_NUMBER = re.compile(r"^(?:(?:chapter|section|part|appendix|kapitel)\s+)?(?:\d+(?:\.\d+)*|[a-z]|[ivxlc]+)[.):\s]\s*", re.I)
+_NUMBER = re.compile(
+    r"^(?:(?:chapter|section|part|appendix|kapitel)\s+)?(?:\d+(?:\.\d+)*|[a-z]|[ivxlc]+)[.):\s]\s*", re.I
+)
 _NOT_WORDS = re.compile(r"[\W_]+")
 
 
@@ -80,7 +82,7 @@ def _place(pieces: list[Piece], bookmark: Bookmark, placed: set[int]) -> bool:
     if not title:
         return False
     for position, piece in enumerate(pieces):
-        if id(piece) in placed or piece.kind in ("table", "list") and len(piece.text) > 3 * len(bookmark.title):
+        if id(piece) in placed or (piece.kind in ("table", "list") and len(piece.text) > 3 * len(bookmark.title)):
             continue
         rest = _rest_after(piece.text, title)
         if rest is None or (rest and piece.kind != "paragraph" and piece.kind != "heading"):
@@ -113,5 +115,5 @@ def _rest_after(text: str, title: str) -> str | None:
     # The shortest prefix whose key is the title, ending where a word ends.
     for match in re.finditer(r"(?<=\w)(?!\w)", head):
         if key(head[: match.end()]) == title:
-            return text[match.end() :].lstrip(" .:–—-")
+            return text[match.end() :].lstrip(" .:-\u2013\u2014")
     return None

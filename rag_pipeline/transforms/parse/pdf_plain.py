@@ -23,7 +23,7 @@ MAX_PAGE_CHARS = 400_000
 
 _WORD = re.compile(r"\w+")
 _HYPHENATED = re.compile(r"(?<=[^\W\d_])[-\u00ad\ufffe\x02]\r?\n(?=[a-zß-öø-ÿ])")
-_SENTENCE_END = re.compile(r"[.!?:;。!?][\"')\]”’]*$")
+_SENTENCE_END = re.compile(r"[.!?:;。!?][\"')\]\u201d\u2019]*$")
 
 
 def page_text(document: PdfDocument, index: int) -> str:

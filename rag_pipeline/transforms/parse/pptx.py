@@ -138,7 +138,7 @@ class _Slide:
         if kind == "chart":
             self._chart(self._archive.xml(name))
         elif kind == "diagramData":
-            lines = []
+            lines: list[str] = []
             for point in self._archive.xml(name).iter("{*}pt"):
                 lines.extend(f"- {text}" for _, text in _paragraphs(point))
             self._builder.add("list", "\n".join(lines), page=self._number)

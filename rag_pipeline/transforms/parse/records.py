@@ -41,7 +41,8 @@ _PERSON_FIELDS = (
 )
 _IDS = (
     "id", "_id", "key", "number", "iid", "uuid", "guid", "issue_id", "ticket_id", "issue_key", "ticket", "issue",
-    "case", "case_id", "case_number", "element_id", "record_id", "doc_id", "document_id", "slug", "sku", "code", "nr", "no",
+    "case", "case_id", "case_number", "element_id", "record_id", "doc_id", "document_id", "slug",
+    "sku", "code", "nr", "no",
 )  # fmt: skip
 _LONG_CHARS = 40
 _SHOWN_CHARS = 200

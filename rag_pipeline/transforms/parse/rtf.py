@@ -32,10 +32,10 @@ _SIGNS = {
     b"tab": "\t",
     b"line": "\n",
     b"emdash": "—",
-    b"endash": "–",
+    b"endash": "\u2013",
     b"bullet": "•",
-    b"lquote": "‘",
-    b"rquote": "’",
+    b"lquote": "\u2018",
+    b"rquote": "\u2019",
     b"ldblquote": "“",
     b"rdblquote": "”",
     b"emspace": " ",
@@ -62,7 +62,6 @@ class _State:
     fallback_chars: int = 1
     encoding: str = "cp1252"
     is_hidden: bool = False
-    is_list_text: bool = False
 
 
 def parse_rtf(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
@@ -112,6 +111,9 @@ class _Reader:
         is_first = is_optional = False
         for match in _TOKEN.finditer(self._raw):
             word, number, code, symbol, brace, text = match.groups()
+            if match.lastindex is None:
+                # Line ends of the file mean nothing.
+                continue
             if brace:
                 self._brace(brace)
                 is_first, is_optional = brace == b"{", False
@@ -173,7 +175,16 @@ class _Reader:
             self._append(_SIGNS[word])
         elif word in (b"par", b"sect", b"page"):
             self._end_paragraph()
-        elif word == b"pard":
+        elif word in (b"cell", b"nestcell"):
+            self._row.append(self._taken())
+        elif word in (b"row", b"nestrow"):
+            self._rows.append(self._row)
+            self._row = []
+        else:
+            self._paragraph_property(word, number)
+
+    def _paragraph_property(self, word: bytes, number: int | None) -> None:
+        if word == b"pard":
             self._level, self._is_item, self._in_table = 0, False, False
         elif word == b"s":
             self._level = self._levels.get(number or 0, 0)
@@ -183,14 +194,9 @@ class _Reader:
             self._is_item = number != 0
         elif word in (b"listtext", b"pntext"):
             self._is_item = True
-            self._state = replace(self._state, is_skipped=True, is_list_text=True)
+            self._state = replace(self._state, is_skipped=True)
         elif word == b"intbl":
             self._in_table = True
-        elif word in (b"cell", b"nestcell"):
-            self._row.append(self._taken())
-        elif word in (b"row", b"nestrow"):
-            self._rows.append(self._row)
-            self._row = []
 
     def _byte(self, value: int) -> None:
         if self._to_skip:

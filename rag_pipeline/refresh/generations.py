@@ -1,0 +1,99 @@
+"""Several embedding spaces side by side: which are alive, which is served, which can go.
+
+Belongs here: the state of each space, and retiring one.
+Does not belong here: filling a space (`embeddings.py`, `index.py`) or moving the pointer (`publication.py`).
+
+A space comes alive with its first audited index and stays alive until it is retired. Runs keep every living space in
+step with silver, permissions and deletions included, so that publishing another one or going back costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from rag_pipeline.contracts.tables import AUDITS, CHUNKS
+from rag_pipeline.errors import UsageError
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH
+from rag_pipeline.stores.vectors import table_name
+
+
+@dataclass(frozen=True, slots=True)
+class RetireReport:
+    """What retiring a space removed; its vectors stay until their retention ends."""
+
+    alias: str
+    space_fingerprint: str
+    table_name: str
+
+
+def served_alias(workspace: Workspace) -> str:
+    """Model whose index scheduled runs publish.
+
+    pipeline.yaml decides; a person who publishes another model by hand decides until `serve` is changed there.
+    """
+    last = workspace.lake.last_publication()
+    configured = workspace.settings.serve
+    if last is None or last["configured_alias"] != configured:
+        return configured
+    alias = str(last["alias"])
+    return alias if alias in workspace.settings.embedding_models else configured
+
+
+def living_aliases(workspace: Workspace) -> list[str]:
+    """Configured models with an audited index, the served one among them whether it has one or not."""
+    audits = workspace.lake.read(AUDITS_PATH, AUDITS, ["alias", "space_fingerprint"]).unique()
+    built = dict(audits.rows())
+    tables = set(workspace.vectors.tables())
+    alive = [a for a in workspace.settings.embedding_models if a in built and table_name(built[a]) in tables]
+    served = served_alias(workspace)
+    return [served, *(alias for alias in alive if alias != served)]
+
+
+def aliases_behind(workspace: Workspace) -> list[str]:
+    """Living models, the served one apart, whose index was not audited against silver as it is now."""
+    lake = workspace.lake
+    versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
+    behind = []
+    for alias in living_aliases(workspace)[1:]:
+        audit = lake.last_audit(workspace.space(alias).fingerprint)
+        seen = () if audit is None else (audit["chunks_version"], audit["documents_version"])
+        if seen != versions:
+            behind.append(alias)
+    return behind
+
+
+def retire(workspace: Workspace, alias: str) -> RetireReport:
+    """Drop a model's index. Its vectors are kept for their retention time, so a return costs no embedding.
+
+    Raises:
+        UsageError: The model is served, or readers are pointed to it.
+    """
+    lake = workspace.lake
+    space = workspace.space(alias)
+    last = lake.last_publication()
+    with lake.writing():
+        if last is not None and last["space_fingerprint"] == space.fingerprint:
+            raise UsageError(
+                f"embedding model {alias} is what readers are pointed to; nothing was removed. Publish another one "
+                f"first: rag-pipeline models publish ALIAS",
+                alias=alias,
+            )
+        if served_alias(workspace) == alias:
+            raise UsageError(
+                f"embedding model {alias} is the one that runs publish; nothing was removed. Name another one under "
+                f"serve in pipeline.yaml first.",
+                alias=alias,
+            )
+        name = table_name(space.fingerprint)
+        workspace.vectors.drop(name)
+    return RetireReport(alias, space.fingerprint, name)
+
+
+def missing_texts(workspace: Workspace, alias: str) -> int:
+    """Texts of silver/chunks that have no vector of this model yet: what a backfill has left to do."""
+    texts = workspace.lake.read(CHUNKS_PATH, CHUNKS, ["text_hash"]).unique()
+    known = workspace.lake.embedded_hashes(workspace.space(alias).fingerprint)
+    return texts.join(known, on="text_hash", how="anti").select(pl.len()).item()

@@ -1,0 +1,85 @@
+"""`models list`, `publish` and `rollback`."""
+
+from __future__ import annotations
+
+from rag_pipeline_tests.cli.conftest import Ask, ask_in
+from rag_pipeline_tests.pipeline.project import Project
+
+KEYS = {
+    "alias", "space_fingerprint", "texts", "rows", "audited_at", "audit_passed", "is_current", "is_published", "model",
+    "kind", "configured_fingerprint", "is_served", "problem",
+}  # fmt: skip
+
+
+def test_every_configured_model_is_listed_with_stable_keys(ask: Ask) -> None:
+    small, wide = ask("models", "list", "--json").records
+    assert set(small) == set(wide) == KEYS
+    assert (small["alias"], small["is_published"], small["is_current"]) == ("small", True, True)
+    assert small["space_fingerprint"] == small["configured_fingerprint"]
+    assert (wide["alias"], wide["is_published"], wide["audited_at"]) == ("wide-2", False, None)
+    assert wide["configured_fingerprint"] not in (None, small["configured_fingerprint"])
+
+
+def test_the_list_is_readable_at_any_width(ask: Ask) -> None:
+    for columns in (80, 120):
+        out = ask("models", "list", columns=columns).out
+        assert "none yet" in out
+        assert "current" in out
+        assert max(len(line) for line in out.splitlines()) <= columns
+
+
+def test_a_model_without_an_audited_index_is_not_published(ask: Ask) -> None:
+    answer = ask("models", "publish", "wide-2")
+    assert answer.code == 1
+    assert "has not been audited" in answer.err
+
+
+def test_an_unknown_model_is_refused_with_what_is_allowed(ask: Ask) -> None:
+    answer = ask("models", "publish", "huge")
+    assert answer.code == 2
+    assert "small, wide-2" in answer.err
+
+
+def test_publishing_what_is_published_changes_nothing(ask: Ask) -> None:
+    [report] = ask("models", "publish", "small", "--json").records
+    assert report["moved"] is False
+    assert "Nothing changed" in ask("models", "publish", "small").err
+
+
+def test_there_is_nothing_to_roll_back_to_after_the_first_publication(ask: Ask) -> None:
+    answer = ask("models", "rollback")
+    assert answer.code == 3
+    assert "no earlier publication" in answer.err
+
+
+def test_readers_are_switched_to_another_model_and_back(own: Project) -> None:
+    own.refresh(alias="wide-2")
+    [back] = ask_in(own.folder, "models", "rollback", "--note", "worse", "--json").records
+    assert (back["alias"], back["moved"]) == ("small", True)
+    assert "Readers now see the index of wide-2" in ask_in(own.folder, "models", "publish", "wide-2").err
+    notes = ask_in(own.folder, "sql", "SELECT action, alias, note FROM gold.publications ORDER BY sequence", "--json")
+    assert [tuple(record.values()) for record in notes.records] == [
+        ("publish", "small", ""),
+        ("publish", "wide-2", ""),
+        ("rollback", "small", "worse"),
+        ("publish", "wide-2", ""),
+    ]
+
+
+def test_a_model_that_is_no_longer_what_it_was_is_pointed_out(own: Project) -> None:
+    own.settings["embedding_models"]["small"]["dimension"] = 32
+    own.pipeline()
+    answer = ask_in(own.folder, "models", "list")
+    assert answer.code == 0
+    assert "new alias" in answer.err
+
+
+def test_a_model_that_has_left_the_settings_is_still_listed(own: Project) -> None:
+    own.settings["embedding_models"]["tiny"] = {"kind": "hashing", "model": "hashing", "dimension": 16}
+    del own.settings["embedding_models"]["small"]
+    own.settings["serve"] = "tiny"
+    own.pipeline()
+    records = {record["alias"]: record for record in ask_in(own.folder, "models", "list", "--json").records}
+    assert records["small"]["model"] is None
+    assert records["small"]["is_published"] is True
+    assert "no longer in pipeline.yaml" in records["small"]["problem"]

@@ -1,0 +1,106 @@
+"""`search`: who asks, what a hit shows, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag_pipeline.cli.search import SNIPPET_CHARS, snippet_of
+from rag_pipeline_tests.cli.conftest import Ask, ask_in, small_project
+from rag_pipeline_tests.pipeline.project import Project
+
+KEYS = {
+    "rank", "score", "chunk_id", "document_id", "source", "uri", "title", "section_path", "text", "page", "line",
+    "start_char", "end_char", "token_count", "media_type", "allowed_principals", "source_modified_at", "vector_rank",
+    "vector_distance", "text_rank", "text_score", "published_at", "citation",
+}  # fmt: skip
+
+
+def test_json_has_one_hit_a_line_with_stable_keys(ask: Ask) -> None:
+    answer = ask("search", "red lever", "--as", "public", "--json")
+    assert answer.code == 0
+    assert answer.err == ""
+    assert [record["rank"] for record in answer.records] == list(range(1, len(answer.records) + 1))
+    assert all(set(record) == KEYS for record in answer.records)
+    assert "red lever" in answer.records[0]["text"]
+
+
+def test_a_hit_shows_where_it_stands_who_may_read_it_and_why_it_was_found(ask: Ask) -> None:
+    answer = ask("search", "red lever", "--as", "public")
+    assert "Running the pump > Stopping it" in answer.out
+    assert "docs/" in answer.out
+    assert "may read: public" in answer.out
+    assert "modified 20" in answer.out
+    assert "vector #" in answer.out
+    assert "text #1 (BM25" in answer.out
+    assert "in mode hybrid" in answer.err
+
+
+def test_only_what_the_caller_may_read_is_found(ask: Ask) -> None:
+    public = ask("search", "gold coins", "--as", "public", "--json", "--k", "50")
+    hr = ask("search", "gold coins", "--as", "someone", "--as", "hr", "--json", "--k", "50")
+    assert not any("coins" in record["text"] for record in public.records)
+    assert any("coins" in record["text"] for record in hr.records)
+
+
+def test_a_search_must_say_who_asks(ask: Ask) -> None:
+    answer = ask("search", "red lever")
+    assert answer.code == 2
+    assert "--as" in answer.err
+
+
+@pytest.mark.parametrize("mode", ["vector", "text"])
+def test_a_mode_uses_its_own_leg_only(ask: Ask, mode: str) -> None:
+    record = ask("search", "red lever", "--as", "public", "--mode", mode, "--json").records[0]
+    other = "text" if mode == "vector" else "vector"
+    assert record[f"{mode}_rank"] == 1
+    assert record[f"{other}_rank"] is None
+
+
+def test_a_source_narrows_the_search_and_must_be_known(ask: Ask) -> None:
+    found = ask("search", "pump", "--as", "hr", "--source", "people", "--json")
+    assert {record["source"] for record in found.records} == {"people"}
+    unknown = ask("search", "pump", "--as", "hr", "--source", "peple")
+    assert unknown.code == 2
+    assert "docs, people" in unknown.err
+
+
+def test_an_empty_query_is_refused(ask: Ask) -> None:
+    assert ask("search", " ", "--as", "public").code == 2
+
+
+def test_before_the_first_run_it_says_what_to_do(tmp_path: Path) -> None:
+    small_project(tmp_path).pipeline()
+    answer = ask_in(tmp_path, "search", "x", "--as", "public")
+    assert answer.code == 3
+    assert "rag-pipeline run" in answer.err
+
+
+def test_a_document_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    project.write("evil.txt", "The bell rings \x1b[2J\x1b]0;owned\x07 and [bold]brackets[/bold] stay.\n")
+    project.refresh()
+    answer = ask_in(tmp_path, "search", "bell", "--as", "public")
+    assert "\x1b" not in answer.out
+    assert "\x07" not in answer.out
+    assert "[bold]brackets[/bold]" in answer.out
+
+
+def test_no_line_is_wider_than_the_terminal(ask: Ask) -> None:
+    for columns in (60, 80, 120):
+        out = ask("search", "pump", "--as", "public", columns=columns).out
+        assert max(len(line) for line in out.splitlines()) <= columns
+
+
+def test_a_snippet_shows_the_part_with_the_words_of_the_query() -> None:
+    text = "filler words here. " * 100 + "The red lever is pulled twice. " + "more filler follows. " * 100
+    snippet = snippet_of(text, "where is the lever pulled")
+    assert "red lever is pulled" in snippet
+    assert len(snippet) <= SNIPPET_CHARS + 4
+    assert snippet.startswith("… ")
+    assert snippet.endswith(" …")
+
+
+def test_a_short_text_is_its_own_snippet_on_one_line() -> None:
+    assert snippet_of("## Head\n\nTwo\n  lines.", "anything") == "Head Two lines."

@@ -1,0 +1,81 @@
+"""Token counters say exactly where tokens lie, with nothing cut and nothing added."""
+
+from __future__ import annotations
+
+import pickle
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag_pipeline.contracts.embedding import EmbeddingModelSpec
+from rag_pipeline.embedding.open import token_counter
+from rag_pipeline.embedding.tokens import HuggingFaceTokenCounter, WordTokenCounter
+from rag_pipeline.errors import SettingsError
+
+from .conftest import MINILM, MakeFolder
+
+
+def test_spans_are_exact_and_survive_the_truncation_stored_in_the_file(
+    transformer_folder: MakeFolder, tmp_path: Path
+) -> None:
+    folder = transformer_folder()
+    spec = EmbeddingModelSpec(alias="small", model="small", folder=str(folder))
+    counter = token_counter(spec, tmp_path / "cache")
+    text = "word1  word2\nword3 " * 100
+    spans = counter.token_spans(text)
+    assert [text[start:end] for start, end in spans] == text.split()
+    assert counter.token_spans_batch([text, ""]) == [spans, []]
+
+
+def test_special_tokens_and_the_document_prompt_are_taken_off_the_limit(
+    transformer_folder: MakeFolder, tmp_path: Path
+) -> None:
+    folder = str(transformer_folder())
+    plain = token_counter(EmbeddingModelSpec("s", "s", folder=folder), tmp_path)
+    prompted = token_counter(EmbeddingModelSpec("s", "s", folder=folder, document_prompt="word1 word2 "), tmp_path)
+    assert (plain.max_tokens, prompted.max_tokens) == (30, 28)
+    assert plain.fingerprint != prompted.fingerprint
+
+
+def test_a_limit_without_room_for_text_is_refused() -> None:
+    with pytest.raises(SettingsError, match="no room"):
+        WordTokenCounter("hash", 3, document_prompt="one two three")
+
+
+def test_a_counter_is_small_to_send_to_a_worker_and_counts_the_same_there(
+    transformer_folder: MakeFolder, tmp_path: Path
+) -> None:
+    counter = token_counter(EmbeddingModelSpec("s", "s", folder=str(transformer_folder())), tmp_path)
+    sent = pickle.dumps(counter)
+    assert len(sent) < 1_000
+    again = pickle.loads(sent)
+    assert again.token_spans("word1 word9") == counter.token_spans("word1 word9")
+    assert (again.fingerprint, again.max_tokens) == (counter.fingerprint, counter.max_tokens)
+
+
+def test_lower_casing_keeps_spans_in_the_original_text(transformer_folder: MakeFolder) -> None:
+    file = transformer_folder() / "tokenizer.json"
+    counter = HuggingFaceTokenCounter(file, "hash", 32, lower_case=True)
+    # The lower case of this capital is two code points long.
+    assert counter.token_spans("\u0130 WORD1") == [(0, 1), (2, 7)]
+
+
+@given(st.text(max_size=60))
+def test_word_spans_tile_everything_but_white_space(text: str) -> None:
+    spans = WordTokenCounter("hash", 100).token_spans(text)
+    assert "".join(text[start:end] for start, end in spans) == "".join(text.split())
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
+
+
+@pytest.mark.model
+def test_the_packaged_models_tokens_are_counted_past_every_limit(model_cache: Path) -> None:
+    counter = token_counter(MINILM, model_cache)
+    assert counter.max_tokens == 254
+    text = "Ünïcödé 😀 tokens, 会议 and plain words. " * 60
+    spans = counter.token_spans(text)
+    assert len(spans) > 600
+    assert text[spans[-1][0] : spans[-1][1]] == "."
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
