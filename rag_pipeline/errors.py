@@ -198,6 +198,12 @@ class TableMissing(StoreError):
     code = "table_missing"
 
 
+class TableOutdated(StoreError):
+    """A table was written under another contract and lacks columns of the present one."""
+
+    code = "table_outdated"
+
+
 class EmbeddingError(RagPipelineError):
     """Text could not be turned into vectors."""
 
@@ -245,6 +251,20 @@ class IndexIncomplete(RagPipelineError):
     """The index lacks something that silver holds; readers stay where they were."""
 
     code = "index_incomplete"
+    exit_code = 1
+
+
+class EvaluationBelowBaseline(RagPipelineError):
+    """The index was not evaluated, or is worse than what readers see; they stay where they were."""
+
+    code = "evaluation_below_baseline"
+    exit_code = 1
+
+
+class PermissionLeak(RagPipelineError):
+    """A search returned what its asker may not read; readers stay where they were."""
+
+    code = "permission_leak"
     exit_code = 1
 
 

@@ -163,6 +163,19 @@ class ChunkingSettings(_Section):
     """Put title and section path before the text that is embedded."""
 
 
+class EvaluationSettings(_Section):
+    """How every version of an index is evaluated before it may be published."""
+
+    questions: tuple[str, ...] = ()
+    """Files of questions, JSONL, relative to this file; none: nothing is evaluated and publication is not held to it."""
+    tolerance: float = Field(default=0.02, ge=0, le=1)
+    """Publication refuses an index whose nDCG at k is below the published one's by more than this."""
+    k: int = Field(default=10, gt=0, le=100)
+    """Hits that count."""
+    mode: Literal["hybrid", "vector", "text"] = "hybrid"
+    """Search mode whose figures decide; the others are measured beside it."""
+
+
 class Settings(_Section):
     """Everything pipeline.yaml may hold."""
 
@@ -178,6 +191,8 @@ class Settings(_Section):
     """Alias of the model whose index scheduled runs publish."""
     chunking: ChunkingSettings = ChunkingSettings()
     """How documents are cut."""
+    evaluation: EvaluationSettings = EvaluationSettings()
+    """How every version of an index is evaluated before it may be published."""
     quarantined_documents: Literal["hide", "keep_last_good"] = "hide"
     """Whether the last good version of a document stays visible while its newest cannot be read."""
     hourly_schedule: Cron = "7 * * * *"
@@ -236,6 +251,11 @@ class Pipeline:
     def counted_alias(self) -> str:
         """The model whose tokenizer and limit the chunker keeps to."""
         return self.settings.chunking.tokens_of or next(iter(self.settings.embedding_models))
+
+    @property
+    def question_files(self) -> tuple[Path, ...]:
+        """Files of questions that every version of an index is evaluated on."""
+        return tuple(self.folder / Path(name).expanduser() for name in self.settings.evaluation.questions)
 
     def source_spec(self, name: str) -> SourceSpec:
         source = self.settings.sources[name]
@@ -370,6 +390,7 @@ def _allowed_keys(path: tuple[int | str, ...]) -> list[str]:
         "sources": SourceSettings,
         "embedding_models": EmbeddingModelSettings,
         "chunking": ChunkingSettings,
+        "evaluation": EvaluationSettings,
         "permission_rules": PermissionRuleSettings,
     }
     for part in path:

@@ -79,7 +79,10 @@ def _source_has_documents(name: str) -> dg.AssetChecksDefinition:
         state = pipeline.workspace.lake.bronze_state(name)
         live = state.filter(pl.col("change") != "deleted").height
         return dg.AssetCheckResult(
-            passed=live > 0, severity=WARN, metadata={"rag/live_count": live, "rag/next_step": "check location"}
+            passed=live > 0,
+            severity=WARN,
+            description=None if live else "the source lists no document; check its location, include and exclude",
+            metadata={"rag/live_count": live},
         )
 
     return check
@@ -98,6 +101,7 @@ def _objects_are_readable(name: str) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=share <= LARGEST_PROBLEM_SHARE,
             severity=WARN,
+            description=f"{broken.height} of {live.height} objects cannot be read" if broken.height else None,
             metadata={
                 "rag/problem_count": broken.height,
                 "rag/problem_share": share,
@@ -125,6 +129,7 @@ def _content_is_young(pipeline: Pipeline, name: str) -> dg.AssetChecksDefinition
         return dg.AssetCheckResult(
             passed=limit is None or age <= limit,
             severity=WARN,
+            description=f"the newest content is {age.days} days old",
             metadata={"rag/content_age_hours": age.total_seconds() / 3600},
         )
 
@@ -163,6 +168,7 @@ def _quarantine_is_small() -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=share <= LARGEST_QUARANTINE_SHARE,
             severity=WARN,
+            description=f"{refused} of {refused + taken} documents are in quarantine" if refused else None,
             metadata={
                 "rag/quarantined_count": refused,
                 "rag/quarantined_share": share,

@@ -226,6 +226,10 @@ def _error(event: dg.DagsterEvent) -> dict[str, Any] | None:
                 "exit_code": facts["rag/exit_code"],
             }
     shown = data.error.to_string() if data.error is not None else ""
-    if data.error is not None and data.error.cls_name == "DagsterAssetCheckFailedError":
+    kind = data.error.cls_name if data.error is not None else None
+    if kind == "DagsterAssetCheckFailedError":
         return None
+    if kind == "DagsterExecutionInterruptedError":
+        message = "the run was interrupted; what it had committed is kept, and the next run goes on from there"
+        return {"step": event.step_key, "code": "interrupted", "message": message, "exit_code": 130}
     return {"step": event.step_key, "code": "unexpected", "message": shown, "exit_code": 3}

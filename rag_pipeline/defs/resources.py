@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
+from rag_pipeline.defs.liveness import alive, end_killed_runs
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import load_pipeline
@@ -27,10 +28,20 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["PipelineResource", None, None]:
-        run_id = context.run.run_id if context.run is not None else "direct"
+        if context.run is None or context.instance is None:
+            with self._opened("direct"):
+                yield self
+            return
+        with alive(context.instance, context.run.run_id), self._opened(context.run.run_id):
+            # Steps wait for the pool that a killed run may still hold; nothing else would ever free it.
+            end_killed_runs(context.instance)
+            yield self
+
+    @contextmanager
+    def _opened(self, run_id: str) -> Iterator[None]:
         self._workspace = Workspace(load_pipeline(self.config_path), run_id=run_id)
         try:
-            yield self
+            yield
         finally:
             self._workspace.close()
             self._workspace = None

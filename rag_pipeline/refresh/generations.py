@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rag_pipeline.contracts.tables import AUDITS, CHUNKS
+from rag_pipeline.contracts.tables import AUDITS, CHUNKS, PUBLICATIONS
 from rag_pipeline.errors import UsageError
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH
+from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
 from rag_pipeline.stores.vectors import table_name
 
 
@@ -40,6 +40,13 @@ def served_alias(workspace: Workspace) -> str:
         return configured
     alias = str(last["alias"])
     return alias if alias in workspace.settings.embedding_models else configured
+
+
+def is_held(workspace: Workspace) -> bool:
+    """Whether a person went back to an older version of the same index, and nobody has published by hand since."""
+    columns = ["sequence", "action", "space_fingerprint"]
+    rows = workspace.lake.read(PUBLICATIONS_PATH, PUBLICATIONS, columns).sort("sequence").tail(2).rows()
+    return len(rows) == 2 and rows[1][1] == "rollback" and rows[0][2] == rows[1][2]
 
 
 def living_aliases(workspace: Workspace) -> list[str]:

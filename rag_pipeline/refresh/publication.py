@@ -11,8 +11,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from rag_pipeline.contracts.tables import PUBLICATIONS
-from rag_pipeline.errors import AuditFailed, IndexIncomplete, NothingPublished
-from rag_pipeline.refresh.generations import served_alias
+from rag_pipeline.errors import (
+    AuditFailed,
+    EvaluationBelowBaseline,
+    IndexIncomplete,
+    NothingPublished,
+    PermissionLeak,
+    UsageError,
+)
+from rag_pipeline.refresh.gate import Verdict, judge
+from rag_pipeline.refresh.generations import is_held, served_alias
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
 
@@ -33,7 +41,12 @@ class PublicationReport:
 
 
 def publish(
-    workspace: Workspace, alias: str | None = None, *, note: str = "", by_hand: bool = False
+    workspace: Workspace,
+    alias: str | None = None,
+    *,
+    note: str = "",
+    by_hand: bool = False,
+    override_gate: bool = False,
 ) -> PublicationReport:
     """Point readers to the newest audited version of a model's index; nothing happens if they are there already.
 
@@ -41,12 +54,18 @@ def publish(
         alias: Embedding model; the one that is served if none is named.
         by_hand: A person asks. Their choice of model stands until `serve` is changed in pipeline.yaml, and it
             releases a pointer that a rollback holds.
+        override_gate: Publish although the evaluation says no; `note` says why, and both are kept in the log.
 
     Raises:
+        EvaluationBelowBaseline: The index was not evaluated on the configured questions, or came out worse than what
+            readers see by more than the tolerance. They stay where they were.
+        PermissionLeak: A question was answered with what its asker may not read. Readers stay where they were.
         AuditFailed: The newest audit of that index found faults, or there is none. Readers stay where they were.
         IndexIncomplete: Readers would change to a model whose index is behind silver. They stay where they were.
     """
     alias = alias or served_alias(workspace)
+    if override_gate and not note.strip():
+        raise UsageError("publishing against the evaluation needs a note that says why; nothing was published")
     lake = workspace.lake
     space = workspace.space(alias)
     with lake.writing():
@@ -61,13 +80,16 @@ def publish(
             )
         if last is not None and last["space_fingerprint"] != space.fingerprint:
             _check_complete(workspace, alias, audit)
-        if not by_hand and _is_held(workspace):
+        if not by_hand and is_held(workspace):
             assert last is not None
             return _report(last, moved=False, is_held=True)
         pointer = (space.fingerprint, audit["table_name"], audit["table_version"])
-        if last is not None and not _is_held(workspace) and (last["space_fingerprint"], last["table_name"], last["table_version"]) == pointer:
+        if last is not None and not is_held(workspace) and (last["space_fingerprint"], last["table_name"], last["table_version"]) == pointer:
             return _report(last, moved=False)
-        figures = {name: audit[name] for name in ("ghosts", "missing", "mismatched", "audit_id", "chunks_version")}
+        verdict = judge(workspace, alias, audit, last)
+        _check_evaluation(verdict, alias, override_gate=override_gate)
+        figures = verdict.figures | ({} if verdict.passed else {"gate_overridden": verdict.reason})
+        figures |= {name: audit[name] for name in ("ghosts", "missing", "mismatched", "audit_id", "chunks_version")}
         row: dict[str, object] = {
             "sequence": 0 if last is None else int(str(last["sequence"])) + 1,
             "action": "publish",
@@ -89,6 +111,18 @@ def publish(
     return _report(row, moved=True)
 
 
+def _check_evaluation(verdict: Verdict, alias: str, *, override_gate: bool) -> None:
+    kept = "Nothing was published and readers keep what they had."
+    if verdict.is_leak:
+        raise PermissionLeak(f"{verdict.reason}. {kept}", alias=alias)
+    if not verdict.passed and not override_gate:
+        raise EvaluationBelowBaseline(
+            f"{verdict.reason} {kept} To publish it all the same: rag-pipeline models publish {alias} "
+            f'--override-gate --note "why"',
+            alias=alias,
+        )
+
+
 def _check_complete(workspace: Workspace, alias: str, audit: Mapping[str, object]) -> None:
     lake = workspace.lake
     versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
@@ -98,13 +132,6 @@ def _check_complete(workspace: Workspace, alias: str, audit: Mapping[str, object
             f"had. Bring it up to date first: rag-pipeline run --model {alias}",
             alias=alias,
         )
-
-
-def _is_held(workspace: Workspace) -> bool:
-    """Whether a person went back to an older version of the same index, and nobody has published by hand since."""
-    columns = ["sequence", "action", "space_fingerprint"]
-    rows = workspace.lake.read(PUBLICATIONS_PATH, PUBLICATIONS, columns).sort("sequence").tail(2).rows()
-    return len(rows) == 2 and rows[1][1] == "rollback" and rows[0][2] == rows[1][2]
 
 
 def rollback(workspace: Workspace, *, note: str = "") -> PublicationReport:

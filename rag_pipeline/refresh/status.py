@@ -15,6 +15,7 @@ import polars as pl
 
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, EMBEDDINGS, QUARANTINE
+from rag_pipeline.refresh.generations import is_held
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import (
     AUDITS_PATH,
@@ -208,7 +209,12 @@ def _last_runs(histories: dict[str, list[dict[str, Any]]]) -> list[RunStatus]:
 
 
 def is_behind(workspace: Workspace) -> bool:
-    """Whether bronze or silver hold something that readers do not see yet."""
+    """Whether bronze or silver hold something that readers do not see yet, and that a run would bring them.
+
+    A pointer that a rollback holds is behind by a person's wish, and no run would move it.
+    """
+    if is_held(workspace):
+        return False
     states = _bronze_states(workspace)
     if _waiting(workspace, states).height:
         return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -28,8 +28,10 @@ from rag_pipeline.stores.vectors import VectorStore, VectorTable, permission_fil
 
 if TYPE_CHECKING:
     from rag_pipeline.embedding.open import EmbeddingModel
+    from rag_pipeline.embedding.vectors import Vectors
 
 Mode = Literal["hybrid", "vector", "text"]
+Legs = Mapping[str, list[dict[str, Any]]]
 MODES: tuple[Mode, ...] = ("hybrid", "vector", "text")
 PUBLIC = "public"
 # Each leg must look deeper than k, or a chunk that is good in both but first in none is never fused.
@@ -229,21 +231,12 @@ class Searcher:
 
     def _search(self, query: str, where: str, k: int, mode: Mode) -> list[Hit]:
         served = self._current()
-        depth = max(LEAST_DEPTH, DEPTH_PER_HIT * k)
-        by_vector = by_text = None
-        if mode != "text":
-            by_vector = self._threads.submit(self._by_vector, served, query, where, depth)
-        if mode != "vector":
-            by_text = self._threads.submit(served.table.matching, query, where, depth, HIT_COLUMNS)
-        legs: dict[str, list[dict[str, Any]]] = {
-            "vector": by_vector.result().to_dicts() if by_vector else [],
-            "text": by_text.result().to_dicts() if by_text else [],
-        }
-        return _hits(legs, mode, k, served.publication["published_at"])
 
-    def _by_vector(self, served: _Served, query: str, where: str, depth: int) -> pl.DataFrame:
-        vector = self._model(served.publication).embed_query(query)
-        return served.table.nearest(vector, where, depth, HIT_COLUMNS)
+        def embed_query() -> Vectors:
+            return self._model(served.publication).embed_query(query)
+
+        legs = read_legs(self._threads, served.table, embed_query, query, where, search_depth(k), mode)
+        return ranked_hits(legs, mode, k, served.publication["published_at"])
 
     def _model(self, publication: Mapping[str, Any]) -> EmbeddingModel:
         fingerprint = publication["space_fingerprint"]
@@ -284,7 +277,39 @@ def _stitched(rows: Sequence[Mapping[str, Any]]) -> str:
     return "".join(parts)
 
 
-def _hits(legs: Mapping[str, list[dict[str, Any]]], mode: Mode, k: int, published_at: datetime) -> list[Hit]:
+def search_depth(k: int) -> int:
+    """How many hits each leg looks for when `k` are wanted."""
+    return max(LEAST_DEPTH, DEPTH_PER_HIT * k)
+
+
+def read_legs(
+    threads: ThreadPoolExecutor,
+    table: VectorTable,
+    embed_query: Callable[[], Vectors],
+    query: str,
+    where: str,
+    depth: int,
+    mode: Mode,
+) -> Legs:
+    """Both rankings of one query, or the one that the mode needs; the two legs run at the same time.
+
+    Args:
+        where: The caller's permission filter, and any other.
+        depth: Most rows of each leg.
+    """
+    by_vector = by_text = None
+    if mode != "text":
+        by_vector = threads.submit(lambda: table.nearest(embed_query(), where, depth, HIT_COLUMNS))
+    if mode != "vector":
+        by_text = threads.submit(table.matching, query, where, depth, HIT_COLUMNS)
+    return {
+        "vector": by_vector.result().to_dicts() if by_vector else [],
+        "text": by_text.result().to_dicts() if by_text else [],
+    }
+
+
+def ranked_hits(legs: Legs, mode: Mode, k: int, published_at: datetime) -> list[Hit]:
+    """One ranking from the legs, best first, each text once."""
     rows: dict[str, dict[str, Any]] = {}
     rankings: list[list[str]] = []
     for leg, score in (("vector", "_distance"), ("text", "_score")):

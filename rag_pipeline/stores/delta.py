@@ -10,13 +10,14 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from rag_pipeline.contracts.table import TableContract
-from rag_pipeline.errors import CommitConflict, StoreError, TableMissing
+from rag_pipeline.errors import CommitConflict, StoreError, TableMissing, TableOutdated
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,15 @@ class DeltaStore:
         table = self._open(path, version)
         if table is None:
             return pl.DataFrame(schema=schema)
-        frame = pl.scan_delta(table, storage_options=self._options)
+        frame = self._scan(table)
+        missing = [name for name in schema if name not in frame.collect_schema()]
+        if missing:
+            raise TableOutdated(
+                f"{self.uri(path)} was written by another version of this program and has no {', '.join(missing)}. "
+                f"Nothing was read or written. Use that version, or move the folders silver and gold of the lake away "
+                f"and run again: bronze holds everything they are made from.",
+                table=path,
+            )
         if where is not None:
             frame = frame.filter(where)
         try:
@@ -274,7 +283,19 @@ class DeltaStore:
     def scan(self, path: str) -> pl.LazyFrame | None:
         """The newest version of a table to query lazily, or None if there is no table yet."""
         table = self._open(path)
-        return None if table is None else pl.scan_delta(table, storage_options=self._options)
+        return None if table is None else self._scan(table)
+
+    def _scan(self, table: DeltaTable) -> pl.LazyFrame:
+        uris = table.file_uris()
+        if "://" in self.root or all(unquote(uri) == uri for uri in uris):
+            return pl.scan_delta(table, storage_options=self._options)
+        # Delta keeps names percent-encoded, which the reader takes literally: a folder with a space is not found.
+        return pl.scan_parquet(
+            [unquote(uri) for uri in uris],
+            glob=False,
+            schema=pl.scan_delta(table).collect_schema(),
+            missing_columns="insert",
+        )
 
     def file_uris(self, path: str) -> list[str]:
         """Data files of the newest version.
@@ -312,4 +333,6 @@ def _store_error(verb: str, uri: str, error: Exception) -> StoreError:
             f"written. Run again.",
             table=uri,
         )
-    return StoreError(f"could not {verb} {uri}: {error}. Nothing of this commit was written.", table=uri)
+    # Some libraries append their whole query plan to the message.
+    reason = str(error).partition("\n")[0].rstrip(". ")
+    return StoreError(f"could not {verb} {uri}: {reason}. Nothing of this commit was written.", table=uri)

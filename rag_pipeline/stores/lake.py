@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 from filelock import FileLock, Timeout
 
+from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
 from rag_pipeline.contracts.tables import (
     AUDITS,
     BRONZE,
@@ -31,6 +32,8 @@ QUARANTINE_PATH = "silver/quarantine"
 DUPLICATES_PATH = "silver/duplicates"
 CHUNKS_PATH = "silver/chunks"
 AUDITS_PATH = "gold/audits"
+EVALUATIONS_PATH = "gold/evaluations"
+QUESTION_RESULTS_PATH = "gold/question_results"
 PUBLICATIONS_PATH = "gold/publications"
 INDEX_PATH = "gold/index"
 
@@ -42,6 +45,8 @@ FIXED_TABLES = {
     DUPLICATES_PATH: DUPLICATES,
     CHUNKS_PATH: CHUNKS,
     AUDITS_PATH: AUDITS,
+    EVALUATIONS_PATH: EVALUATIONS,
+    QUESTION_RESULTS_PATH: QUESTION_RESULTS,
     PUBLICATIONS_PATH: PUBLICATIONS,
 }
 

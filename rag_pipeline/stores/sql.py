@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 import duckdb
 
+from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import (
     AUDITS,
@@ -35,8 +36,10 @@ from rag_pipeline.stores.lake import (
     CHUNKS_PATH,
     DOCUMENTS_PATH,
     DUPLICATES_PATH,
+    EVALUATIONS_PATH,
     PUBLICATIONS_PATH,
     QUARANTINE_PATH,
+    QUESTION_RESULTS_PATH,
     Lake,
     bronze_path,
     embeddings_path,
@@ -125,6 +128,8 @@ class LakeSql:
         self._view("silver.duplicates", f"FROM {duplicates}")
         self._view("silver.quarantine", f"FROM {self._relation(QUARANTINE_PATH, QUARANTINE)}")
         self._view("gold.publications", f"FROM {self._relation(PUBLICATIONS_PATH, PUBLICATIONS)}")
+        self._view("gold.evaluations", f"FROM {self._relation(EVALUATIONS_PATH, EVALUATIONS)}")
+        self._view("gold.question_results", f"FROM {self._relation(QUESTION_RESULTS_PATH, QUESTION_RESULTS)}")
         self._view("gold.audits", f"FROM {self._relation(AUDITS_PATH, AUDITS)}")
         for alias, space in self._spaces.items():
             vectors = self._relation("" if space is None else embeddings_path(space), EMBEDDINGS)

@@ -128,7 +128,7 @@ def plan_documents(
         on="origin_id",
     )
     quarantine_gone = quarantine.join(
-        pl.concat([broken.select("document_id"), still_refused.select("document_id"), to_parse.select("document_id")]),
+        pl.concat([broken.select("document_id"), still_refused.select("document_id")]),
         on="document_id",
         how="anti",
     )

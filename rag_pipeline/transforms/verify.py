@@ -62,6 +62,7 @@ def documents_account_for_origins(
         (pl.col("input_key") != pl.col("input_key_now")) | (pl.col("origin_metadata_hash") != pl.col("metadata_hash"))
     )["document_id"]
     permissions = pl.col("allowed_principals").list.sort() != pl.col("allowed_principals_now").list.sort()
+    twice = documents.join(quarantine, left_on="origin_id", right_on="document_id", how="semi")["document_id"]
     released = quarantine.join(origins, on="document_id", how="anti")["document_id"]
     return [
         *finding("object_without_document", "missing", lost),
@@ -69,6 +70,7 @@ def documents_account_for_origins(
         *finding("document_is_stale", "mismatched", stale),
         *finding("document_permissions_differ", "mismatched", both.filter(permissions)["document_id"]),
         *finding("quarantined_without_object", "ghost", released),
+        *([] if keep_last_good else finding("quarantined_and_indexed", "ghost", twice)),
     ]
 
 

@@ -34,6 +34,15 @@ def word_tokenizer(with_special_tokens: bool = True) -> Tokenizer:
     return tokenizer
 
 
+def modules_json(*steps: tuple[str, str]) -> str:
+    """What sentence-transformers reads first: path and class of each step."""
+    listed = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for number, (path, kind) in enumerate(steps)
+    ]
+    return json.dumps(listed)
+
+
 MakeFolder = Callable[..., Path]
 
 
@@ -49,8 +58,7 @@ def transformer_folder(tmp_path: Path) -> MakeFolder:
         (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 32, "do_lower_case": false}')
         (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
         steps = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
-        listed = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in steps]
-        (folder / "modules.json").write_text(json.dumps(listed))
+        (folder / "modules.json").write_text(modules_json(*steps))
         word_tokenizer().save(str(folder / "tokenizer.json"))
         save_file({"weights": np.ones((4, 8), dtype=np.float32)}, folder / "model.safetensors")
         return folder
@@ -63,8 +71,7 @@ def static_folder(tmp_path: Path) -> Path:
     """A static model of random vectors, as sentence-transformers saves one."""
     folder = tmp_path / "static"
     folder.mkdir()
-    listed = [{"path": "", "type": "sentence_transformers.models.StaticEmbedding"}]
-    (folder / "modules.json").write_text(json.dumps(listed))
+    (folder / "modules.json").write_text(modules_json(("", "StaticEmbedding")))
     word_tokenizer(with_special_tokens=False).save(str(folder / "tokenizer.json"))
     matrix = np.random.default_rng(3).normal(size=(len(WORDS), 16)).astype(np.float32)
     save_file({"embedding.weight": matrix}, folder / "model.safetensors")

@@ -25,7 +25,8 @@ ORDER = (
     {"transforms"},
     {"parallel", "embedding", "stores"},
     {"sources"},
-    {"refresh", "retrieval"},
+    {"retrieval"},
+    {"refresh"},
     {"defs"},
     {"cli", "definitions", "serving"},
 )

@@ -286,3 +286,24 @@ def test_a_missing_location_changes_nothing(project: Project) -> None:
     with pytest.raises(SourceUnavailable):
         project.refresh()
     assert project.published() == before
+
+
+def test_a_mended_document_leaves_quarantine_at_once(project: Project) -> None:
+    project.write("late.txt", b"")
+    project.refresh()
+    project.write("late.txt", "Now there is text.\n")
+    project.refresh()
+    assert project.verify().findings == []
+    assert project.refresh() == 0
+
+
+@pytest.mark.parametrize("name", ["My Projects", "Übung #1", "50% done?"])
+def test_the_lake_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    project = Project.create(tmp_path / name)
+    project.write("a.md", "# A\n\nThe lamp is lit.\n")
+    project.refresh()
+    project.write("a.md", "# A\n\nThe lamp is out.\n")
+    project.refresh()
+    assert project.refresh() == 0
+    assert project.verify().findings == []
+    assert "out" in project.search("lamp", "public")[0].text

@@ -61,7 +61,7 @@ class Headers:
     def with_row(self, header: Header, row: str) -> Header:
         """The header with the column names of a table below it, or unchanged if that is too long."""
         text = f"{header.text}\n{row}" if header.text else row
-        if not row or not self._params.with_header or len(text) > self._params.header_max_tokens * 32:
+        if not row or not self._params.with_header:
             return header
         token_count = self._count(text)
         return Header(text, token_count) if token_count <= self._params.header_max_tokens else header

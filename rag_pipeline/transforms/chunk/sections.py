@@ -171,9 +171,11 @@ class _Walk:
 
     def _path(self, definitions: Sequence[Block]) -> tuple[str, ...]:
         labels = [_label(heading) for heading in self._headings]
-        for index, definition in enumerate(definitions):
-            outer = definitions[index - 1] if index else None
-            labels.append(_relative_name(definition, outer))
+        # One more than a path can show: the outermost of them is needed to shorten the name of the next.
+        nearest = definitions[-MAX_PATH_PARTS - 1 :]
+        labels += [
+            _relative_name(definition, outer) for outer, definition in zip((None, *nearest), nearest, strict=False)
+        ]
         labels = [label for label in labels if label]
         return tuple(labels if len(labels) <= MAX_PATH_PARTS else [labels[0], *labels[1 - MAX_PATH_PARTS :]])
 

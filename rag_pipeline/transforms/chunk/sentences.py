@@ -7,7 +7,9 @@ Does not belong here: what is done with a sentence that is too long (`units.py`)
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
+SLICE_CHARS = 8_000
 DEFAULT_LANGUAGE = "en"
 
 # Abbreviations and numberings that the splitter takes for a sentence end. A wrong merge costs a slightly
@@ -29,22 +31,34 @@ def sentence_cuts(text: str, start: int, end: int, language: str) -> list[int]:
     Args:
         language: ISO 639-1; unknown codes are handled by the splitter like English.
     """
-    # Imported late: worker processes that meet no long prose never load the extension.
-    from sentencex import get_sentence_boundaries  # type: ignore[import-untyped]
-
-    prose = text[start:end]
     cuts: list[int] = []
-    for boundary in get_sentence_boundaries(language or DEFAULT_LANGUAGE, prose)[1:]:
-        cut = _guarded(prose, boundary["start_index"])
-        if cut and (not cuts or start + cut > cuts[-1]):
-            cuts.append(start + cut)
+    for begin in _sentence_starts(text, start, end, language or DEFAULT_LANGUAGE):
+        cut = _guarded(text, start, begin)
+        if cut > (cuts[-1] if cuts else start):
+            cuts.append(cut)
     return cuts
 
 
-def _guarded(prose: str, cut: int) -> int:
-    """The cut, moved before a numbering that belongs to the next sentence; 0 where none should be."""
-    before = prose[max(0, cut - _LOOK_BACK_CHARS) : cut]
+def _sentence_starts(text: str, start: int, end: int, language: str) -> Iterator[int]:
+    """What the splitter says, asked slice by slice: its time grows with the square of the length.
+
+    A slice begins where the last sentence of the one before began, so no sentence is seen in halves unless
+    it is longer than a slice.
+    """
+    # Imported late: worker processes that meet no long prose never load the extension.
+    from sentencex import get_sentence_boundaries  # type: ignore[import-untyped]
+
+    while start < end:
+        stop = min(start + SLICE_CHARS, end)
+        starts = [start + found["start_index"] for found in get_sentence_boundaries(language, text[start:stop])[1:]]
+        yield from starts
+        start = starts[-1] if starts and stop < end else stop
+
+
+def _guarded(text: str, start: int, cut: int) -> int:
+    """The cut, moved before a numbering that belongs to the next sentence; `start` where none should be."""
+    before = text[max(start, cut - _LOOK_BACK_CHARS) : cut]
     if _UNFINISHED.search(before):
-        return 0
+        return start
     numbering = _NUMBER_OF_THE_NEXT.search(before)
     return cut - len(before) + numbering.start("number") if numbering else cut

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 LONGEST_WRAPPED_LINE_CHARS = 200
+HEADER_ROW_SEARCH_CHARS = 4_000
 
 _LIST_MARKER = re.compile(
     r"^(?P<indent>[ \t]*)(?:[-*+•‣◦\u2013]|\(?(?:\d{1,9}|[a-zA-Z]|[ivxIVX]{1,5})[.)])[ \t]", re.MULTILINE
@@ -91,7 +92,8 @@ def _grid_row_cuts(text: str, start: int, end: int) -> list[int]:
 
 
 def header_row(text: str, start: int, end: int) -> str:
-    """The line of a table that names its columns, white space collapsed; empty if there is none."""
+    """The line of a table that names its columns, white space collapsed; empty if none is near the top."""
+    end = min(end, start + HEADER_ROW_SEARCH_CHARS)
     first_line = text[start : _line_end(text, start, end)]
     for line in chain((first_line,), (line for _, line in _lines_after_first(text, start, end))):
         if line.strip() and not _is_rule(line):

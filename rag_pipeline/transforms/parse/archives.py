@@ -120,6 +120,7 @@ def xml_root(data: bytes, where: str) -> _Element:
     """Root element of XML, with no entity resolved, nothing fetched, and damage repaired where possible.
 
     Raises:
+        LimitExceeded: Nested past libxml2's limit; the rest would be lost without a word.
         UnparsableDocument: There is no element to be had.
     """
     from lxml import etree
@@ -138,6 +139,10 @@ def xml_root(data: bytes, where: str) -> _Element:
             root = etree.fromstring(data, parser)
         except (etree.XMLSyntaxError, ValueError):
             continue
+        if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
+            raise LimitExceeded(
+                f"{where}: nested too deeply, or a single text too long. The file is damaged or hostile.", where=where
+            )
         if root is not None:
             return root
     raise UnparsableDocument(f"{where}: not well-formed XML. Save the file again.", where=where)

@@ -68,7 +68,7 @@ def content_units(
     oracle = oracle_text(root)
     marks = marked(units, oracle)
     if not any(marks):
-        return [unit for unit in units if not in_furniture(unit.element) and not is_link_dense(unit)]
+        return [unit for unit in units if not in_furniture(unit.element) and not is_link_dense(unit)] or units
     scope = marked_scope(root, units, marks)
     inside = [_is_below(unit.element, scope) for unit in units]
     whole = explicit_scope(scope)
@@ -80,7 +80,8 @@ def content_units(
         chosen = _all_of_scope(units, scope if whole is None else whole)
     else:
         chosen = _with_structure(units, _trusted(units, marks, inside), inside)
-    return [unit for unit, keep in zip(units, chosen, strict=True) if keep]
+    # A page of nothing but links is still what its author wrote.
+    return [unit for unit, keep in zip(units, chosen, strict=True) if keep] or units
 
 
 def is_plain_page(root: HtmlElement, units: Sequence[Unit]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html as html_entities
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rag_pipeline.errors import LimitExceeded
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
 MAX_TAG_CHARS = 20_000
+MAX_ATTRIBUTES = 1_000
+MAX_LINE_CHARS = 100_000
 _LONG_TAG = re.compile(rf"<([a-zA-Z][\w:-]*)[^<>]{{{MAX_TAG_CHARS},}}>")
 _NESTING_TAGS = re.compile(r"</?(?:div|span|font|b|i|u|em|strong|center|section|big|small|a)\b[^<>]*>", re.I)
 _ANY_TAG = re.compile(r"<[^<>]*>")
-_UNSEEN = re.compile(r"<(script|style|template|noscript|svg)\b.*?</\1\s*>", re.I | re.S)
+_UNSEEN = re.compile(r"<(/?)(script|style|template|noscript|svg)\b[^<>]*>", re.I)
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _DECLARED = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{2,40})""", re.I)
 _XML_DECLARED = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:-]{2,40})""", re.I)
 
@@ -99,16 +103,42 @@ def tree_of_text(text: str) -> HtmlElement | None:
     root, is_complete = _parsed(text)
     if not is_complete:
         # libxml2 stops at 256 levels and silently drops the rest, so flatten what only nests.
-        root, is_complete = _parsed(_NESTING_TAGS.sub(" ", _UNSEEN.sub(" ", text)))
+        text = _without_unseen(text)
+        root, is_complete = _parsed(_NESTING_TAGS.sub(" ", text))
     if not is_complete:
-        plain = html_entities.escape(html_entities.unescape(_ANY_TAG.sub("\n", _UNSEEN.sub(" ", text))))
-        root, _ = _parsed(f"<body><pre>{plain}</pre></body>")
+        plain = html_entities.unescape(_ANY_TAG.sub("\n", text))
+        root, _ = _parsed("".join(f"<p>{html_entities.escape(part)}</p>" for part in _short_lines(plain)))
     return root
+
+
+def _without_unseen(text: str) -> str:
+    """`text` without scripts and the like, in one pass, however badly they are nested."""
+    kept: list[str] = []
+    position = 0
+    open_tag: re.Match[str] | None = None
+    for match in _UNSEEN.finditer(text):
+        is_end, name = match.groups()
+        if open_tag is None and not is_end:
+            open_tag = match
+        elif open_tag is not None and is_end and name.lower() == open_tag.group(2).lower():
+            kept.append(text[position : open_tag.start()])
+            position = match.end()
+            open_tag = None
+    return " ".join([*kept, text[position:]])
+
+
+def _short_lines(text: str) -> Iterator[str]:
+    """The lines that hold something; libxml2 refuses texts of more than ten million bytes."""
+    for line in text.split("\n"):
+        if line.strip():
+            for start in range(0, len(line), MAX_LINE_CHARS):
+                yield line[start : start + MAX_LINE_CHARS]
 
 
 def _shortened_tag(match: re.Match[str]) -> str:
     # A long data URI is one attribute and harmless.
-    return match.group(0) if match.group(0).count("=") < 1000 else f"<{match.group(1)}>"
+    tag = match.group(0)
+    return tag if len(_QUOTED.sub("", tag).split()) < MAX_ATTRIBUTES else f"<{match.group(1)}>"
 
 
 def _parsed(text: str) -> tuple[HtmlElement | None, bool]:

@@ -10,8 +10,9 @@ import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes
+from email.errors import HeaderParseError
+from email.header import decode_header
 from email.message import Message
-from email.policy import default as default_policy
 from email.utils import parsedate_to_datetime
 
 from rag_pipeline.contracts.documents import ParsedDocument
@@ -54,7 +55,7 @@ def parse_email(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDoc
         LimitExceeded: Too many attachments or parts.
         UnparsableDocument: There is no message.
     """
-    message = message_from_bytes(raw, policy=default_policy)
+    message = message_from_bytes(raw)
     mail = Mail(subject=_header(message, "Subject"))
     for name, fact in (("From", "from"), ("To", "to"), ("Cc", "cc"), ("Message-ID", "message_id")):
         mail.facts[fact] = _header(message, name)
@@ -74,7 +75,7 @@ def parse_msg(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
     found = read_outlook(raw, address)
     mail = Mail(found.subject, found.facts, found.plain, found.html, found.attachments)
     if found.header:
-        header = message_from_bytes(found.header.encode("utf-8", "replace"), policy=default_policy)
+        header = message_from_bytes(found.header.encode("utf-8", "replace"))
         mail.facts.setdefault("date", _date(header))
         mail.facts.setdefault("message_id", _header(header, "Message-ID"))
         mail.facts.setdefault("in_reply_to", _header(header, "In-Reply-To"))
@@ -182,11 +183,21 @@ def _file_name(part: Message) -> str:
 
 def _header(message: Message, name: str) -> str:
     """The header's decoded value; damaged headers give what can be read of them."""
+    # Cut before decoding: the standard library takes quadratic time on headers of a megabyte.
+    value = str(message.get(name) or "")[: 2 * MAX_HEADER_CHARS]
     try:
-        value = message.get(name)
-    except (ValueError, LookupError, IndexError, AttributeError, TypeError):
+        parts = decode_header(value)
+    except (HeaderParseError, ValueError):
+        parts = [(value, None)]
+    text = "".join(part if isinstance(part, str) else _decoded(part, charset) for part, charset in parts)
+    return " ".join(clean_text(text).split())[:MAX_HEADER_CHARS]
+
+
+def _decoded(value: bytes, charset: str | None) -> str:
+    try:
+        return decode(value, charset) if value else ""
+    except UndecodableBytes:
         return ""
-    return " ".join(clean_text(str(value or "")).split())[:MAX_HEADER_CHARS]
 
 
 def _date(message: Message) -> str:

@@ -33,6 +33,10 @@ class OleFile:
         sector_shift, mini_shift = struct.unpack_from("<HH", raw, 30)
         if sector_shift not in (9, 12) or mini_shift not in (6, 7, 8, 9):
             raise self._broken()
+        # Other readers of these files allocate what the header claims, so a false claim ends here.
+        counts = (struct.unpack_from("<I", raw, offset)[0] for offset in (40, 44, 64, 72))
+        if any(count > len(raw) >> sector_shift for count in counts):
+            raise self._broken()
         self._sector_bytes = 1 << sector_shift
         self._mini_bytes = 1 << mini_shift
         first_directory, _, self._cutoff, first_mini, _, first_table, _ = struct.unpack_from("<IIIIIII", raw, 48)

@@ -120,18 +120,19 @@ def parse(raw: bytes, media_type: str, address: str, limits: ParseLimits) -> lis
 
     Raises:
         DocumentError: A subclass that says why the object cannot be taken in. Nothing else is raised,
-            save BaseException from native code, which is the worker's to handle.
+            save BaseException from native code, which is the worker's to handle, and ImportError for a
+            library that is not installed, which is no document's fault.
     """
+    if not raw or raw.isspace():
+        raise EmptyDocument(f"{address}: the file is empty.", address=address)
     found = _format_for(raw, media_type, address)
     check_bytes(len(raw), limits.max_document_bytes, address)
     if found.is_text:
         check_bytes(len(raw), limits.max_text_bytes, address)
-    if not raw.strip():
-        raise EmptyDocument(f"{address}: the file is empty.", address=address)
     parser: Parser = getattr(import_module(f"{_PACKAGE}.{found.module}"), found.function)
     try:
         documents = parser(raw, address, limits)
-    except DocumentError:
+    except (DocumentError, ImportError):
         raise
     except MemoryError:
         raise LimitExceeded(

@@ -17,6 +17,7 @@ from rag_pipeline.transforms.parse.archives import Archive, core_properties
 from rag_pipeline.transforms.parse.builder import TextBuilder
 from rag_pipeline.transforms.parse.decode import clean_text
 from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
+from rag_pipeline.transforms.parse.ole import OleFile
 from rag_pipeline.transforms.parse.sheet_cells import area_cells, ods_sheets, sheet_parts, sparse_sheets
 from rag_pipeline.transforms.parse.tabular import table_lines
 
@@ -40,6 +41,7 @@ def parse_xlsx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
             sheets = _xlsx_sheets(raw, archive, address, limits)
             facts = core_properties(archive)
     else:
+        OleFile(raw, address)
         sheets = _calamine_sheets(raw, address)
     builder = TextBuilder()
     count = 0

@@ -93,3 +93,8 @@ def test_a_hard_cut_prefers_lines_then_clauses_then_words() -> None:
 def test_a_line_of_dashes_is_looked_at_once() -> None:
     text = "-" * 1_000_000 + "x\n| a |"
     assert len(splitters.row_cuts(text, 0, len(text))) == 1
+
+
+def test_sentences_of_long_prose_without_line_ends_are_found_slice_by_slice() -> None:
+    text = "".join(f"这是第{index}句话。" for index in range(9_000))
+    assert len(sentences(text, "zh")) == 9_000

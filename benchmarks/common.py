@@ -1,0 +1,146 @@
+"""What the benchmarks share: a throw-away project, generated documents, the steps of a refresh with their times."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rag_pipeline.refresh.bronze import refresh_source
+from rag_pipeline.refresh.chunks import refresh_chunks
+from rag_pipeline.refresh.documents import refresh_documents
+from rag_pipeline.refresh.embeddings import refresh_embeddings
+from rag_pipeline.refresh.index import refresh_index
+from rag_pipeline.refresh.publication import publish
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.settings import Pipeline, load_pipeline
+
+ALIAS = "stub"
+STUB = {"kind": "hashing", "model": "hashing", "dimension": 384}
+_WORDS = (
+    "table index search query document permission version pipeline schedule partition embedding vector storage commit "
+    "retry failure quarantine release engine bridge harbour winter copper signal garden ladder morning paper river"
+).split()
+
+
+def generated_document(number: int, sections: int = 9, words: int = 110) -> str:
+    """A Markdown document of so many sections, each one chunk, no two alike; the same on every machine."""
+    chosen = random.Random(number)
+    parts = [
+        f"## Section {section}\n\nFact {section} of document {number}: {' '.join(chosen.choices(_WORDS, k=words))}.\n"
+        for section in range(sections)
+    ]
+    return f"# Document {number}\n\n" + "\n".join(parts)
+
+
+def write_documents(folder: Path, count: int, sections: int = 9) -> None:
+    """Generated documents below `folder`, a hundred to a subfolder."""
+    for number in range(count):
+        path = folder / f"{number // 100:03}" / f"{number:05}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(generated_document(number, sections), "utf-8")
+
+
+def make_pipeline(work: Path, documents: Path, **settings: Any) -> Pipeline:
+    """A pipeline of one source, with its lake in `work`."""
+    values = {
+        "lake": "lake",
+        "sources": {"docs": {"location": str(documents), "allowed_principals": ["public"]}},
+        "embedding_models": {ALIAS: STUB},
+        "serve": ALIAS,
+        **settings,
+    }
+    path = work / "pipeline.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False), "utf-8")
+    return load_pipeline(path, {})
+
+
+@dataclass
+class Times:
+    """Wall seconds and CPU-seconds of this process and of its workers, by step."""
+
+    steps: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def of(self, step: str) -> Iterator[None]:
+        before = (time.perf_counter(), time.process_time(), workers_cpu_seconds())
+        yield
+        after = (time.perf_counter(), time.process_time(), workers_cpu_seconds())
+        wall, own, workers = (end - start for start, end in zip(before, after, strict=True))
+        self.steps[step] = (wall, own, workers)
+
+    @property
+    def total(self) -> tuple[float, float, float]:
+        columns = zip(*self.steps.values(), strict=True)
+        wall, own, workers = (sum(column) for column in columns)
+        return wall, own, workers
+
+    def table(self) -> str:
+        lines = ["| step | seconds | CPU, parent | CPU, workers |", "|---|---|---|---|"]
+        for step, times in [*self.steps.items(), ("all", self.total)]:
+            lines.append(f"| {step} | {times[0]:.2f} | {times[1]:.2f} | {times[2]:.2f} |")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """What one refresh did."""
+
+    times: Times
+    documents: int
+    chunks: int
+    embedded: int
+    commits: int
+
+
+def refresh(workspace: Workspace, alias: str = ALIAS) -> Refresh:
+    """Everything from sources to publication, without Dagster, step by step."""
+    times = Times()
+    before = workspace.lake.commits
+    for name in workspace.settings.sources:
+        with times.of(f"bronze/{name}"):
+            refresh_source(workspace, name, allow_mass_deletion=True)
+    with times.of("silver/documents"):
+        documents = refresh_documents(workspace)
+    with times.of("silver/chunks"):
+        chunks = refresh_chunks(workspace)
+    with times.of("gold/embeddings"):
+        embeddings = refresh_embeddings(workspace, alias)
+    with times.of("gold/index"):
+        index = refresh_index(workspace, alias)
+    with times.of("gold/publication"):
+        publish(workspace, alias)
+    changed = index.added or index.changed or index.removed
+    commits = workspace.lake.commits - before + (1 if changed else 0)
+    return Refresh(times, documents.documents, chunks.chunks, embeddings.computed, commits)
+
+
+def workers_cpu_seconds() -> float:
+    """CPU-seconds of worker processes, those that ended included; Linux only, 0 elsewhere."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    total = ended.ru_utime + ended.ru_stime
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == os.getpid():
+                total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def profiled(action: Callable[[], Any], lines: int = 40) -> None:
+    """Run once under cProfile and print the costliest functions, by their own time and with what they call."""
+    import cProfile
+    import pstats
+
+    profile = cProfile.Profile()
+    profile.runcall(action)
+    for order in ("tottime", "cumulative"):
+        pstats.Stats(profile).sort_stats(order).print_stats(lines)

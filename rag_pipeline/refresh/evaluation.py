@@ -1,0 +1,268 @@
+"""Evaluate the newest audited version of an index on the configured questions, once, and keep how it came out.
+
+Belongs here: which version is evaluated, on which questions, and the two tables that keep the results.
+Does not belong here: asking (`retrieval/evaluate.py`), what follows from the results (`refresh/gate.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from rag_pipeline.contracts.embedding import EmbeddingModelSpec
+from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS, Metrics, Question, QuestionResult
+from rag_pipeline.contracts.ids import digest
+from rag_pipeline.contracts.tables import DOCUMENTS, DUPLICATES
+from rag_pipeline.errors import AuditFailed, EmbeddingError, EmbeddingSpaceMismatch, SettingsError, StoreError
+from rag_pipeline.refresh.generations import served_alias
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.retrieval.comparison import metrics_of
+from rag_pipeline.retrieval.evaluate import KnownDocument, evaluate, evaluator_fingerprint, latency_of
+from rag_pipeline.retrieval.questions import questions_hash, read_questions
+from rag_pipeline.retrieval.search import MODES
+from rag_pipeline.stores.lake import DOCUMENTS_PATH, DUPLICATES_PATH, EVALUATIONS_PATH, QUESTION_RESULTS_PATH
+
+if TYPE_CHECKING:
+    from rag_pipeline.embedding.vectors import Vectors
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One evaluation as it is kept: its row of gold/evaluations, and a result per question and mode."""
+
+    row: Mapping[str, Any]
+    results: tuple[QuestionResult, ...]
+
+    def metrics(self, mode: str) -> Metrics:
+        return metrics_of(self.results, mode)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport:
+    """What one call of `refresh_evaluation` found and did.
+
+    Attributes:
+        evaluation: Of the newest audited version; None: no questions are configured.
+        published: Of what readers see now, on the same questions; None: nothing else is published, or it could
+            not be evaluated.
+        computed: Evaluations that were not kept already.
+    """
+
+    alias: str
+    evaluation: Evaluation | None
+    published: Evaluation | None
+    computed: int
+    commits: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """One version of an index table; `model_spec` opens its model when pipeline.yaml no longer names it."""
+
+    alias: str
+    space_fingerprint: str
+    table_name: str
+    table_version: int
+    audit_id: str
+    model_spec: str | None = None
+
+
+def refresh_evaluation(
+    workspace: Workspace, alias: str | None = None, *, files: Sequence[Path] | None = None
+) -> EvaluationReport:
+    """Evaluate the newest audited version of a model's index, and what readers see now on the same questions.
+
+    Nothing is computed, loaded or committed for a version that was evaluated on these questions already.
+
+    Args:
+        alias: Embedding model; the one that is served if none is named.
+        files: Questions; those that pipeline.yaml names if none are given.
+
+    Raises:
+        SettingsError: A file of questions is not valid.
+        AuditFailed: The index has no audit that passed; its figures would mean nothing.
+    """
+    started = time.monotonic()
+    alias = alias or served_alias(workspace)
+    asked = read_questions(workspace.pipeline.question_files if files is None else files)
+    if not asked:
+        return EvaluationReport(alias, None, None, 0, 0, time.monotonic() - started)
+    first_commit = workspace.lake.commits
+    target = _newest_audited(workspace, alias)
+    evaluation, computed = _evaluated(workspace, target, asked)
+    published = None
+    before = _published(workspace)
+    if before is not None and _place(before) != _place(target):
+        try:
+            published, added = _evaluated(workspace, before, asked)
+            computed += added
+        except (EmbeddingError, EmbeddingSpaceMismatch, SettingsError, StoreError) as error:
+            # The new version was evaluated; publication refuses to go on without a comparison, and says so.
+            log.warning("what is published cannot be evaluated: %s", error.message)
+    return EvaluationReport(
+        alias=alias,
+        evaluation=evaluation,
+        published=published,
+        computed=computed,
+        commits=workspace.lake.commits - first_commit,
+        seconds=time.monotonic() - started,
+    )
+
+
+def stored_evaluation(
+    workspace: Workspace, audit_id: str, questions: Sequence[Question] | None = None
+) -> Evaluation | None:
+    """The evaluation of an audited version on the configured (or given) questions, if there is one."""
+    asked = read_questions(workspace.pipeline.question_files) if questions is None else questions
+    return read_evaluation(workspace, _evaluation_id(workspace, audit_id, asked))
+
+
+def read_evaluation(workspace: Workspace, evaluation_id: str) -> Evaluation | None:
+    """One evaluation by its id, or by the beginning of it if that names one alone."""
+    lake = workspace.lake
+    chosen = pl.col("evaluation_id").str.starts_with(evaluation_id)
+    rows = lake.read(EVALUATIONS_PATH, EVALUATIONS, where=chosen)
+    if rows.height != 1:
+        return None
+    row = rows.row(0, named=True)
+    same = pl.col("evaluation_id") == row["evaluation_id"]
+    results = lake.read(QUESTION_RESULTS_PATH, QUESTION_RESULTS, where=same).sort("question_id", "mode")
+    return Evaluation(row, tuple(result_of(result) for result in results.iter_rows(named=True)))
+
+
+def evaluation_history(workspace: Workspace, alias: str, limit: int = 20) -> list[dict[str, Any]]:
+    """Rows of a model's last evaluations, newest first."""
+    rows = workspace.lake.read(EVALUATIONS_PATH, EVALUATIONS, where=pl.col("alias") == alias)
+    return rows.sort("evaluated_at", descending=True).head(limit).to_dicts()
+
+
+def result_of(record: Mapping[str, Any]) -> QuestionResult:
+    """A stored result, from a table's row or from JSON."""
+    values = {field.name: record[field.name] for field in fields(QuestionResult)}
+    return QuestionResult(**values | {"found": tuple(values["found"])})
+
+
+def published_audit(last: Mapping[str, object]) -> str:
+    """Audit that the version of a publication passed."""
+    return str(json.loads(str(last["figures"]))["audit_id"])
+
+
+def _newest_audited(workspace: Workspace, alias: str) -> _Target:
+    space = workspace.space(alias)
+    audit = workspace.lake.last_audit(space.fingerprint)
+    if audit is None or not audit["passed"]:
+        raise AuditFailed(
+            f"the index of embedding model {alias} has {'not been audited' if audit is None else 'failed its audit'}, "
+            f"so its figures would mean nothing; it was not evaluated. Bring it up to date first: "
+            f"rag-pipeline run --model {alias}",
+            alias=alias,
+        )
+    version = int(str(audit["table_version"]))
+    return _Target(alias, space.fingerprint, str(audit["table_name"]), version, str(audit["audit_id"]))
+
+
+def _published(workspace: Workspace) -> _Target | None:
+    last = workspace.lake.last_publication()
+    if last is None:
+        return None
+    return _Target(
+        alias=str(last["alias"]),
+        space_fingerprint=str(last["space_fingerprint"]),
+        table_name=str(last["table_name"]),
+        table_version=int(str(last["table_version"])),
+        audit_id=published_audit(last),
+        model_spec=str(last["model_spec"]),
+    )
+
+
+def _place(target: _Target) -> tuple[str, int]:
+    return target.table_name, target.table_version
+
+
+def _evaluation_id(workspace: Workspace, audit_id: str, questions: Sequence[Question]) -> str:
+    # The audit and not the version names what is evaluated: a table that was retired and made again counts anew.
+    recipe = evaluator_fingerprint(workspace.settings.evaluation.k)
+    return digest("evaluation", audit_id, questions_hash(questions), recipe)[:32]
+
+
+def _evaluated(workspace: Workspace, target: _Target, questions: Sequence[Question]) -> tuple[Evaluation, int]:
+    """The evaluation of a version, and 1 if it had to be computed."""
+    name = _evaluation_id(workspace, target.audit_id, questions)
+    stored = read_evaluation(workspace, name)
+    if stored is not None:
+        return stored, 0
+    table = workspace.vectors.open(target.table_name, target.space_fingerprint, version=target.table_version)
+    k = workspace.settings.evaluation.k
+    answers = evaluate(table, _embedder(workspace, target), questions, _known_documents(workspace), k=k)
+    hybrid = [result for result in answers.results if result.mode == "hybrid"]
+    row = {
+        "evaluation_id": name,
+        "audit_id": target.audit_id,
+        "alias": target.alias,
+        "space_fingerprint": target.space_fingerprint,
+        "table_name": target.table_name,
+        "table_version": target.table_version,
+        "questions_hash": questions_hash(questions),
+        "evaluator_fingerprint": evaluator_fingerprint(k),
+        "k": k,
+        "questions": len(questions),
+        "scored": sum(result.status == "scored" for result in hybrid),
+        "stale": sum(result.status == "stale" for result in hybrid),
+        "unanswerable": sum(result.status == "no-answer" for result in hybrid),
+        "leaks": sum(result.leaks for result in answers.results),
+        "metrics": [asdict(metrics_of(answers.results, mode)) for mode in MODES],
+        **latency_of(answers),
+        "evaluated_at": workspace.now(),
+        "run_id": workspace.run_id,
+    }
+    results = tuple(sorted(answers.results, key=lambda result: (result.question_id, result.mode)))
+    _keep(workspace, row, results)
+    return Evaluation(row, results), 1
+
+
+def _keep(workspace: Workspace, row: dict[str, Any], results: Sequence[QuestionResult]) -> None:
+    lake = workspace.lake
+    name = row["evaluation_id"]
+    with lake.writing():
+        if read_evaluation(workspace, name) is not None:
+            return
+        # Results first: the row of the evaluation says that they are whole. A kill between leaves them to be replaced.
+        frame = QUESTION_RESULTS.frame([{"evaluation_id": name, **asdict(result)} for result in results])
+        lake.merge(QUESTION_RESULTS_PATH, QUESTION_RESULTS, frame)
+        lake.append(EVALUATIONS_PATH, EVALUATIONS, EVALUATIONS.frame([row]))
+
+
+def _embedder(workspace: Workspace, target: _Target) -> Callable[[str], Vectors]:
+    if target.alias in workspace.settings.embedding_models:
+        if workspace.space(target.alias).fingerprint == target.space_fingerprint:
+            return workspace.model(target.alias).embed_query
+    from rag_pipeline.embedding.open import open_model
+
+    spec = EmbeddingModelSpec(**json.loads(target.model_spec or "{}"))
+    model = open_model(spec, workspace.pipeline.cache_folder)
+    if model.space.fingerprint != target.space_fingerprint:
+        raise EmbeddingSpaceMismatch(
+            f"model {spec.model} is embedding space {model.space.fingerprint} here, but the published index is of "
+            f"{target.space_fingerprint}; it was not evaluated. Install the weights it was made with.",
+            found=model.space.fingerprint,
+            published=target.space_fingerprint,
+        )
+    return model.embed_query
+
+
+def _known_documents(workspace: Workspace) -> list[KnownDocument]:
+    documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "uri"])
+    copies = workspace.lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id", "duplicate_of"])
+    joined = documents.join(copies, on="document_id", how="left")
+    standing = joined.with_columns(pl.col("duplicate_of").fill_null(pl.col("document_id")))
+    return [KnownDocument(*row) for row in standing.select("document_id", "uri", "duplicate_of").iter_rows()]

@@ -1,0 +1,244 @@
+"""Ask every question of one version of an index, in every mode, as the askers would.
+
+Belongs here: which hit answers which question, leaks, latency.
+Does not belong here: the arithmetic (`transforms/metrics.py`), keeping results and gates (`refresh/evaluation.py`).
+
+The outcome depends on the version of the table, the questions and `evaluator_fingerprint` alone; only latency varies.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from rag_pipeline.contracts.evaluation import ExpectedDocument, Question, QuestionResult
+from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.retrieval.fusion import RRF_K
+from rag_pipeline.retrieval.search import MODES, PUBLIC, Hit, Legs, Mode, ranked_hits, read_legs, search_depth
+from rag_pipeline.stores.vectors import VectorTable, permission_filter, sql_string
+from rag_pipeline.transforms.metrics import ndcg_at, recall_at, reciprocal_rank_at
+
+if TYPE_CHECKING:
+    from rag_pipeline.embedding.vectors import Vectors
+
+# Raise it with any change to search or to the figures: results of two versions do not compare.
+EVALUATOR_VERSION = "1"
+FOUND_SHOWN = 5
+_NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDocument:
+    """A document of silver; `stands_for` is the document whose equal copy is in the index, mostly itself."""
+
+    document_id: str
+    uri: str
+    stands_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Results of all questions in all modes, and how long each hybrid search took."""
+
+    results: tuple[QuestionResult, ...]
+    latencies_ms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A question with what would answer it in this table; `reason` says why it cannot be judged."""
+
+    documents: list[frozenset[str]]
+    quotes: list[str | None]
+    reason: str | None
+    can_judge_spans: bool
+    is_stale: bool
+
+
+def evaluator_fingerprint(k: int) -> str:
+    """How results come about, apart from the table and the questions."""
+    return fingerprint("evaluator", EVALUATOR_VERSION, str(k), str(RRF_K), str(search_depth(k)))
+
+
+def evaluate(
+    table: VectorTable,
+    embed_query: Callable[[str], Vectors],
+    questions: Sequence[Question],
+    known: Iterable[KnownDocument] = (),
+    *,
+    k: int,
+) -> Answers:
+    """Ask all questions of a table as it was opened.
+
+    Args:
+        embed_query: Of the model whose space the table is in.
+        known: Documents of silver: an expected document that is left out as a copy counts where its copy is found.
+        k: Hits that count.
+    """
+    corpus = _Corpus(table, known)
+    results: list[QuestionResult] = []
+    latencies: list[float] = []
+    depth = search_depth(k)
+    with ThreadPoolExecutor(2) as threads:
+
+        def legs_of(question: Question) -> Legs:
+            where = permission_filter({*question.principals, PUBLIC})
+            text = question.question
+            return read_legs(threads, table, lambda: embed_query(text), text, where, depth, "hybrid")
+
+        if questions:
+            # Weights and index files are loaded by the first search; that is no reader's latency.
+            legs_of(questions[0])
+        for question in questions:
+            started = time.perf_counter()
+            legs = legs_of(question)
+            ranked_hits(legs, "hybrid", k, _NO_TIME)
+            latencies.append((time.perf_counter() - started) * 1_000)
+            judged = corpus.judge(question)
+            results += [_result(corpus, question, judged, mode, _hits(legs, mode, depth), k) for mode in MODES]
+    return Answers(tuple(results), tuple(latencies))
+
+
+def _hits(legs: Legs, mode: Mode, depth: int) -> list[Hit]:
+    needed: Legs = {leg: rows if mode in ("hybrid", leg) else [] for leg, rows in legs.items()}
+    return ranked_hits(needed, mode, 2 * depth, _NO_TIME)
+
+
+def _result(
+    corpus: _Corpus, question: Question, judged: _Judged, mode: Mode, hits: list[Hit], k: int
+) -> QuestionResult:
+    """Figures of one question; ranks reach beyond k, figures do not."""
+    # Copies of one document are one document: a reader sees the one they may see.
+    places = list(dict.fromkeys(corpus.name_of(hit.document_id) for hit in hits))
+    first = {name: rank for rank, name in enumerate(places, start=1)}
+    wanted = dict.fromkeys(frozenset(corpus.name_of(d) for d in documents) for documents in judged.documents)
+    document_ranks = [min((first[n] for n in names if n in first), default=None) for names in wanted]
+    span_ranks = [_span_rank(hits, *pair) for pair in zip(judged.documents, judged.quotes, strict=True)]
+    scored = bool(question.expected) and not judged.is_stale
+    ranks = document_ranks if scored else []
+    spans = span_ranks if scored and judged.can_judge_spans else []
+    asker = {*question.principals, PUBLIC}
+    return QuestionResult(
+        question_id=question.id,
+        question_hash=question.question_hash,
+        question=question.question,
+        kind=question.kind,
+        mode=mode,
+        status="scored" if scored else "stale" if question.expected else "no-answer",
+        reason=judged.reason,
+        document_rank=_best(ranks),
+        span_rank=_best(spans),
+        recall=recall_at(ranks, k) if ranks else None,
+        mrr=reciprocal_rank_at(ranks, k) if ranks else None,
+        ndcg=ndcg_at(ranks, k) if ranks else None,
+        span_recall=recall_at(spans, k) if spans else None,
+        span_mrr=reciprocal_rank_at(spans, k) if spans else None,
+        span_ndcg=ndcg_at(spans, k) if spans else None,
+        leaks=sum(not asker & corpus.readers.get(hit.document_id, frozenset()) for hit in hits),
+        found=tuple(dict.fromkeys(hit.uri for hit in hits))[:FOUND_SHOWN],
+    )
+
+
+def _best(ranks: Sequence[int | None]) -> int | None:
+    return min((rank for rank in ranks if rank is not None), default=None)
+
+
+def _span_rank(hits: list[Hit], documents: frozenset[str], quote: str | None) -> int | None:
+    for hit in hits:
+        if hit.document_id in documents and (quote is None or quote in normalised(hit.text)):
+            return hit.rank
+    return None
+
+
+def normalised(text: str) -> str:
+    """Text with every run of white space as one space: line breaks are layout."""
+    return " ".join(text.split())
+
+
+class _Corpus:
+    """The documents of one table: where they are, who may read them, what they say.
+
+    Attributes:
+        readers: Principals by document, from a plain scan: no index and no filter has a part in it.
+    """
+
+    def __init__(self, table: VectorTable, known: Iterable[KnownDocument]) -> None:
+        self._table = table
+        # Every document has exactly one first chunk.
+        rows = table.read(["document_id", "uri", "allowed_principals"], "position = 0").rows()
+        self.readers = {document: frozenset(principals) for document, _, principals in rows}
+        known = list(known)
+        self._names = {document.document_id: document.stands_for for document in known}
+        self._copies: dict[str, set[str]] = {}
+        for document in self.readers:
+            self._copies.setdefault(self.name_of(document), set()).add(document)
+        self._by_ending: dict[str, set[tuple[str, str]]] = {}
+        for document, uri in [*((row[0], row[1]) for row in rows), *((d.document_id, d.uri) for d in known)]:
+            for address in {uri, uri.partition("#")[0]}:
+                self._by_ending.setdefault(_ending(address), set()).add((address, document))
+        self._text = lru_cache(maxsize=1_024)(self._read_text)
+
+    def name_of(self, document_id: str) -> str:
+        """One name for a document and its equal copies."""
+        return self._names.get(document_id, document_id)
+
+    def judge(self, question: Question) -> _Judged:
+        """What would answer a question here."""
+        asker = {*question.principals, PUBLIC}
+        documents: list[frozenset[str]] = []
+        for expected in question.expected:
+            there = self._matching(expected)
+            readable = frozenset(document for document in there if self.readers[document] & asker)
+            if not readable:
+                why = "its askers may not read" if there else "not in the index:"
+                return _Judged([], [], f"{why} {expected.address}", can_judge_spans=False, is_stale=True)
+            documents.append(readable)
+        quotes = [None if expected.quote is None else normalised(expected.quote) for expected in question.expected]
+        lost = [
+            quote
+            for ids, quote in zip(documents, quotes, strict=True)
+            if quote is not None and not any(quote in self._text(document) for document in ids)
+        ]
+        reason = f"its document no longer says: {lost[0]}" if lost else None
+        return _Judged(documents, quotes, reason, any(quotes) and not lost, is_stale=False)
+
+    def _matching(self, expected: ExpectedDocument) -> frozenset[str]:
+        if expected.document_id is not None:
+            named = {expected.document_id}
+        else:
+            near = self._by_ending.get(_ending(expected.address), set())
+            named = {document for address, document in near if _is_at(address, expected)}
+        return frozenset().union(*(self._copies.get(self.name_of(document), set()) for document in named))
+
+    def _read_text(self, document_id: str) -> str:
+        columns = ["start_char", "end_char", "header_chars", "embedded_text"]
+        rows = self._table.read(columns, f"document_id = {sql_string(document_id)}").sort("start_char")
+        parts: list[str] = []
+        end = -1
+        for start, stop, header, text in rows.iter_rows():
+            parts += ["" if start == end else " ", text[header:]]
+            end = stop
+        return normalised("".join(parts))
+
+
+def _ending(address: str) -> str:
+    return address.rpartition("/")[2]
+
+
+def _is_at(address: str, expected: ExpectedDocument) -> bool:
+    if expected.uri is not None:
+        return address == expected.uri
+    suffix = str(expected.uri_suffix).lstrip("/")
+    return address == suffix or address.endswith(f"/{suffix}")
+
+
+def latency_of(answers: Answers) -> Mapping[str, float | None]:
+    """p50 and p95 of a hybrid search in milliseconds."""
+    from rag_pipeline.transforms.metrics import percentile
+
+    return {f"latency_p{round(share * 100)}_ms": percentile(answers.latencies_ms, share) for share in (0.5, 0.95)}

@@ -1,0 +1,103 @@
+"""Files of questions for evaluation: read and validated.
+
+Belongs here: the format, and messages that name the file and the line.
+Does not belong here: asking the questions (`evaluate.py`).
+
+A file is JSONL. One line:
+`{"id": "q1", "question": "...", "expected": [{"uri_suffix": "a/b.md", "quote": "..."}], "principals": ["public"]}`;
+`kind` is optional, an expected document is named by `uri_suffix`, `uri` or `document_id`, and `quote` is optional.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rag_pipeline.contracts.evaluation import ExpectedDocument, Question
+from rag_pipeline.contracts.ids import digest
+from rag_pipeline.errors import SettingsError
+
+_ADDRESSES = ("uri_suffix", "uri", "document_id")
+_FIELDS = {"id", "question", "expected", "principals", "kind"}
+
+
+def read_questions(files: Iterable[Path]) -> tuple[Question, ...]:
+    """Questions of all files, in their order; blank lines are skipped.
+
+    Raises:
+        SettingsError: A file is missing, or a line is not a question; the message names file, line and field.
+    """
+    questions: dict[str, Question] = {}
+    for path in files:
+        try:
+            lines = path.read_text("utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"the questions in {path} cannot be read: {error}", path=str(path)) from error
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            place = f"{path}:{number}"
+            question = _question(line, place)
+            if question.id in questions:
+                raise _error(place, f"id: {question.id!r} stands twice; ids name questions over time")
+            questions[question.id] = question
+    return tuple(questions.values())
+
+
+def questions_hash(questions: Iterable[Question]) -> str:
+    """16 hex digits, equal for equal sets of questions in whatever order and files."""
+    return digest("questions", *sorted(question.question_hash for question in questions))[:16]
+
+
+def _question(line: str, place: str) -> Question:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise _error(place, f"is not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise _error(place, "want an object with id, question, expected and principals")
+    unknown = sorted(record.keys() - _FIELDS)
+    if unknown:
+        raise _error(place, f"{unknown[0]}: unknown key; allowed: {', '.join(sorted(_FIELDS))}")
+    principals = record.get("principals")
+    if not isinstance(principals, list) or not principals or not all(_is_text(name) for name in principals):
+        raise _error(place, 'principals: want a list with at least one name, like ["public"]')
+    expected = record.get("expected")
+    if not isinstance(expected, list):
+        raise _error(place, "expected: want a list of documents; an empty one if nothing answers the question")
+    return Question(
+        id=_text(record, "id", place),
+        question=_text(record, "question", place),
+        expected=tuple(_expected(item, place, number) for number, item in enumerate(expected)),
+        principals=tuple(principals),
+        kind=_text(record, "kind", place) if "kind" in record else "",
+    )
+
+
+def _expected(item: Any, place: str, number: int) -> ExpectedDocument:
+    where = f"expected[{number}]"
+    if not isinstance(item, dict):
+        raise _error(place, f"{where}: want an object with {', '.join(_ADDRESSES[:-1])} or {_ADDRESSES[-1]}")
+    unknown = sorted(item.keys() - {*_ADDRESSES, "quote"})
+    if unknown:
+        raise _error(place, f"{where}.{unknown[0]}: unknown key; allowed: {', '.join((*_ADDRESSES, 'quote'))}")
+    if sum(name in item for name in _ADDRESSES) != 1:
+        raise _error(place, f"{where}: want exactly one of {', '.join(_ADDRESSES)}")
+    return ExpectedDocument(**{name: _text(item, name, place, f"{where}.") for name in item})
+
+
+def _text(record: dict[str, Any], name: str, place: str, prefix: str = "") -> str:
+    value = record.get(name)
+    if not _is_text(value):
+        raise _error(place, f"{prefix}{name}: want a text that is not empty (got {value!r})")
+    return str(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _error(place: str, problem: str) -> SettingsError:
+    return SettingsError(f"{place}: {problem}", place=place)

@@ -1,0 +1,210 @@
+"""`kill -9` at random moments: nothing is lost, nothing is mixed, nothing is computed twice, and readers see nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from rag_pipeline.contracts.tables import PUBLICATIONS
+from rag_pipeline.refresh import embeddings
+from rag_pipeline_tests.crash.child import LoggedProject
+from rag_pipeline_tests.crash.corpus import DOCUMENTS, Corpus
+from rag_pipeline_tests.crash.reader import Reader
+from rag_pipeline_tests.paths import REPOSITORY
+
+pytestmark = pytest.mark.slow
+
+KILLS = 20
+COMMAND_KILLS = 3
+BATCH_TEXTS = 32
+MODELS = {
+    "small": {"kind": "hashing", "model": "hashing", "dimension": 64},
+    "other": {"kind": "hashing", "model": "hashing", "dimension": 32},
+}
+
+
+class Victim:
+    """A project, the processes that refresh it, and the moments at which they are killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.random = random.Random(20)
+        self.project = LoggedProject.create(folder, embedding_models=MODELS)
+        self.project.log = folder / "embedded.log"
+        self.project.pipeline()
+        self.corpus = Corpus(folder / "docs", seed=3)
+        self.scratch = folder / "tmp"
+        self.scratch.mkdir()
+        self.alias = "small"
+        self.states: set[frozenset[tuple[int, int]]] = set()
+        self.kills = 0
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("RAG_PIPELINE")},
+            "TMPDIR": str(self.scratch),
+            "DAGSTER_HOME": str(self.project.folder / "dagster"),
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+    def child(self) -> subprocess.Popen[str]:
+        """Start a refresh; returns once it is about to begin."""
+        folder, log = str(self.project.folder), str(self.project.log)
+        child = self.start("rag_pipeline_tests.crash.child", folder, self.alias, log, str(BATCH_TEXTS))
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        return child
+
+    def command(self) -> subprocess.Popen[str]:
+        return self.start("rag_pipeline.cli", "run", "--json", "--config", str(self.project.folder / "pipeline.yaml"))
+
+    def kill_after(self, process: subprocess.Popen[str], seconds: float) -> bool:
+        """Kill the process and all it started, unless it ends before; says whether it was killed."""
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL)
+        self.kills += process.returncode != 0
+        return process.returncode != 0
+
+    def recover(self) -> None:
+        """The next run, which must end clean and leave what a build from nothing would."""
+        before = Counter(self.project.computed())
+        self.project.refresh_and_maintain(self.alias)
+        assert self.project.verify().findings == []
+        self.states.add(self.corpus.state())
+        again = Counter(self.project.computed()) - before
+        twice = sum(1 for text in again if text in before)
+        assert twice <= BATCH_TEXTS, f"{twice} texts were computed again"
+
+    def is_left_alone(self) -> bool:
+        """Whether nothing works in the scratch folder any more; a worker may need a moment to notice."""
+        deadline = time.monotonic() + 10
+        while self._workers() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return not self._workers()
+
+    def _workers(self) -> list[str]:
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if os.readlink(process / "cwd").startswith(str(self.scratch)):
+                    found.append(process.name)
+        return found
+
+
+def seconds_of(process: subprocess.Popen[str]) -> float:
+    started = time.monotonic()
+    process.communicate()
+    assert process.returncode == 0
+    return time.monotonic() - started
+
+
+@pytest.fixture
+def victim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
+    monkeypatch.setattr(embeddings, "BATCH_TEXTS", BATCH_TEXTS)
+    victim = Victim(tmp_path)
+    victim.corpus.grow(DOCUMENTS)
+    return victim
+
+
+@pytest.fixture
+def reader(victim: Victim) -> Iterator[Reader]:
+    with Reader(victim.project.pipeline()) as reader:
+        yield reader
+    assert reader.fault is None, reader.fault
+
+
+def changed(victim: Victim, night: int) -> None:
+    """Something else every time, and now and then another model."""
+    victim.corpus.edit(12)
+    if night % 3 == 1:
+        victim.corpus.move(8)
+    if night % 3 == 2:
+        victim.corpus.delete(4)
+        victim.corpus.grow(4)
+    if night % 5 == 4:
+        victim.alias = "other" if victim.alias == "small" else "small"
+        victim.project.settings["serve"] = victim.alias
+    victim.project.settings["worker_processes"] = 2 if night % 4 == 3 else 0
+    victim.project.pipeline()
+
+
+def check_what_was_seen(victim: Victim, reader: Reader) -> None:
+    with victim.project.workspace() as workspace:
+        rows = workspace.lake.read("gold/publications", PUBLICATIONS, ["published_at", "rows"])
+    published = dict(rows.rows())
+    assert reader.answers > 0
+    for seen in reader.seen:
+        assert seen.rows == published[seen.published_at]
+        assert seen.state in victim.states
+
+
+def test_a_refresh_killed_at_random_moments_loses_mixes_and_repeats_nothing(victim: Victim, reader: Reader) -> None:
+    whole = seconds_of(victim.child())
+    victim.states.add(victim.corpus.state())
+    victim.recover()
+    assert set(Counter(victim.project.computed()).values()) == {1}
+    night = 0
+    while victim.kills < KILLS:
+        night += 1
+        assert night < 4 * KILLS, "refreshes end before they can be killed"
+        changed(victim, night)
+        # A second kill on the way to recovery now and then: what is half done may be left half done twice.
+        for _ in range(1 + (night % 4 == 0)):
+            victim.kill_after(victim.child(), victim.random.uniform(0, whole))
+        with FileLock(victim.project.folder / "lake" / ".write.lock", timeout=5):
+            assert victim.is_left_alone()
+        victim.recover()
+    check_what_was_seen(victim, reader)
+    assert victim.project.published() == victim.project.rebuilt()
+
+
+def test_a_first_build_killed_again_and_again_goes_on_where_it_stopped(victim: Victim) -> None:
+    whole = seconds_of(victim.child())
+    victim.project.settings["lake"] = "second"
+    victim.project.settings["worker_processes"] = 2
+    victim.project.pipeline()
+    victim.project.log.unlink()
+    for part in range(1, 6):
+        victim.kill_after(victim.child(), whole * (part + victim.random.random()) / 6)
+    computed = Counter(victim.project.computed())
+    assert sum(computed.values()) - len(computed) <= 5 * BATCH_TEXTS
+    victim.recover()
+    assert victim.project.published() == victim.project.rebuilt()
+
+
+def test_the_command_killed_at_random_moments_leaves_the_next_run_free(victim: Victim, reader: Reader) -> None:
+    whole = seconds_of(victim.command())
+    victim.states.add(victim.corpus.state())
+    for _ in range(COMMAND_KILLS):
+        victim.corpus.edit(20)
+        # The first half is the start of Python and Dagster, which writes nothing.
+        while not victim.kill_after(victim.command(), whole * victim.random.uniform(0.5, 1)):
+            victim.states.add(victim.corpus.state())
+            victim.corpus.edit(20)
+        victim.states.add(victim.corpus.state())
+    seconds_of(victim.command())
+    assert victim.project.verify().findings == []
+    assert victim.is_left_alone()
+    check_what_was_seen(victim, reader)
