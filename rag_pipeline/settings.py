@@ -167,7 +167,7 @@ class EvaluationSettings(_Section):
     """How every version of an index is evaluated before it may be published."""
 
     questions: tuple[str, ...] = ()
-    """Files of questions, JSONL, relative to this file; none: nothing is evaluated and publication is not held to it."""
+    """Files of questions, JSONL, relative to this file; none: nothing is evaluated or held to it."""
     tolerance: float = Field(default=0.02, ge=0, le=1)
     """Publication refuses an index whose nDCG at k is below the published one's by more than this."""
     k: int = Field(default=10, gt=0, le=100)
@@ -195,6 +195,8 @@ class Settings(_Section):
     """How every version of an index is evaluated before it may be published."""
     quarantined_documents: Literal["hide", "keep_last_good"] = "hide"
     """Whether the last good version of a document stays visible while its newest cannot be read."""
+    embeddings_retention: Duration = timedelta(days=90)
+    """How long a vector is kept after its last use, so that what comes back costs no embedding."""
     hourly_schedule: Cron = "7 * * * *"
     """When sources without a schedule of their own are refreshed and published."""
     nightly_schedule: Cron = "23 2 * * *"

@@ -262,4 +262,33 @@ PUBLICATIONS = TableContract(
     },
 )
 
-ALL = (BRONZE, DOCUMENTS, QUARANTINE, DUPLICATES, CHUNKS, EMBEDDINGS, AUDITS, PUBLICATIONS)
+UNUSED_EMBEDDINGS = TableContract(
+    layer="gold",
+    name="unused_embeddings",
+    doc="One row per vector that nothing uses now, and since when; after the retention time it is removed.",
+    key=("space_fingerprint", "text_hash"),
+    columns={
+        "space_fingerprint": _text("Embedding space of the vector."),
+        "text_hash": _text("SHA-256 of the text."),
+        "unused_since": _time("When maintenance first found it unused."),
+    },
+)
+
+CANARIES = TableContract(
+    layer="gold",
+    name="canaries",
+    doc="One row per check of a model against the vectors it gave for a fixed set of texts when first checked.",
+    key=("space_fingerprint", "checked_at"),
+    columns={
+        "space_fingerprint": _text("Embedding space of the model."),
+        "canary_fingerprint": _text("Names the set of texts."),
+        "drift": Column(pl.Float64(), "Largest cosine distance to the first vectors, 0 to 2."),
+        "tolerance": Column(pl.Float64(), "Largest distance that counts as rounding."),
+        "dimension": _count("Width of the vectors."),
+        "vectors": Column(pl.List(pl.Float32()), "On the first row of a space: all vectors in a row.", nullable=True),
+        "checked_at": _time("When."),
+        "run_id": _text("Run that checked."),
+    },
+)
+
+ALL = (BRONZE, DOCUMENTS, QUARANTINE, DUPLICATES, CHUNKS, EMBEDDINGS, AUDITS, PUBLICATIONS, UNUSED_EMBEDDINGS, CANARIES)

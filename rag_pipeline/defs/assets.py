@@ -11,9 +11,11 @@ from typing import Any
 
 import dagster as dg
 
+from rag_pipeline.contracts.evaluation import EVALUATIONS
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS, DUPLICATES, EMBEDDINGS, PUBLICATIONS, QUARANTINE
 from rag_pipeline.defs.describe import arrow_schema, column_lineage, column_schema, counts_table, histogram, storage
+from rag_pipeline.defs.describe_evaluation import evaluation_metadata
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.settings import Pipeline
 
@@ -23,6 +25,7 @@ DUPLICATES_KEY = dg.AssetKey(["silver", "duplicates"])
 CHUNKS_KEY = dg.AssetKey(["silver", "chunks"])
 EMBEDDINGS_KEY = dg.AssetKey(["gold", "embeddings"])
 INDEX_KEY = dg.AssetKey(["gold", "index"])
+EVALUATION_KEY = dg.AssetKey(["gold", "evaluation"])
 PUBLICATION_KEY = dg.AssetKey(["gold", "publication"])
 MAINTENANCE_KEY = dg.AssetKey(["gold", "maintenance"])
 OWNERS = ["team:data-platform"]
@@ -39,10 +42,14 @@ class BronzeConfig(dg.Config):
 
 
 class PublicationConfig(dg.Config):
-    """Which model's index to publish by hand; empty: the one that is served."""
+    """Which model's index to publish by hand; empty: the one that is served.
+
+    `override_gate` publishes although the evaluation says no; `note` has to say why.
+    """
 
     alias: str = ""
     note: str = ""
+    override_gate: bool = False
 
 
 def bronze_key(source: str) -> dg.AssetKey:
@@ -69,6 +76,7 @@ def build_assets(pipeline: Pipeline) -> list[dg.AssetsDefinition]:
         _chunks_asset(pipeline),
         _embeddings_asset(pipeline),
         _index_asset(pipeline),
+        _evaluation_asset(pipeline),
         _publication_asset(pipeline),
         _maintenance_asset(pipeline),
     ]
@@ -264,14 +272,40 @@ def _index_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     return index
 
 
+def _evaluation_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
+    spec = _spec(
+        pipeline,
+        EVALUATION_KEY,
+        EVALUATIONS,
+        deps=[INDEX_KEY],
+        kinds={"deltalake", "python"},
+        description=f"{EVALUATIONS.doc} Search quality of the newest version on the questions that pipeline.yaml names, "
+        "question by question in gold/question_results. One partition per embedding model.",
+        partitions_def=model_partitions(pipeline),
+    )
+
+    @dg.multi_asset(name="gold_evaluation", specs=[spec], pool=WRITER_POOL, retry_policy=RETRY)
+    def evaluation(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult:
+        from rag_pipeline.refresh.evaluation import evaluation_history, refresh_evaluation
+
+        workspace = pipeline.workspace
+        with as_dagster_failure():
+            report = refresh_evaluation(workspace, context.partition_key)
+            history = evaluation_history(workspace, context.partition_key)
+        return dg.MaterializeResult(metadata=evaluation_metadata(report, history, workspace.settings.evaluation.mode))
+
+    return evaluation
+
+
 def _publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     spec = _spec(
         pipeline,
         PUBLICATION_KEY,
         PUBLICATIONS,
-        deps=[INDEX_KEY],
+        deps=[INDEX_KEY, EVALUATION_KEY],
         kinds={"deltalake"},
-        description=f"{PUBLICATIONS.doc} It moves only to a version whose audit passed.",
+        description=f"{PUBLICATIONS.doc} It moves only to a version whose audit passed, and whose evaluation is not "
+        "below that of what readers see.",
     )
 
     @dg.multi_asset(name="gold_publication", specs=[spec], pool=WRITER_POOL, retry_policy=RETRY)
@@ -280,7 +314,13 @@ def _publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
 
         workspace = pipeline.workspace
         with as_dagster_failure():
-            report = publish(workspace, config.alias or None, note=config.note, by_hand=bool(config.alias))
+            report = publish(
+                workspace,
+                config.alias or None,
+                note=config.note,
+                by_hand=bool(config.alias),
+                override_gate=config.override_gate,
+            )
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": report.sequence + 1,

@@ -11,6 +11,7 @@ import dagster as dg
 
 from rag_pipeline.defs.assets import (
     DOCUMENTS_KEY,
+    EVALUATION_KEY,
     INDEX_KEY,
     MAINTENANCE_KEY,
     PUBLICATION_KEY,
@@ -149,4 +150,4 @@ def published_selection(failed_sources: Sequence[str], pipeline: Pipeline) -> li
     """Assets of the refresh job, less the sources that could not be read."""
     sources = [bronze_key(name) for name in pipeline.settings.sources if name not in failed_sources]
     rest = [["silver", "quarantine"], ["silver", "duplicates"], ["silver", "chunks"], ["gold", "embeddings"]]
-    return [*sources, DOCUMENTS_KEY, *(dg.AssetKey(path) for path in rest), INDEX_KEY, PUBLICATION_KEY]
+    return [*sources, DOCUMENTS_KEY, *(dg.AssetKey(path) for path in rest), INDEX_KEY, EVALUATION_KEY, PUBLICATION_KEY]

@@ -14,12 +14,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from rag_pipeline.contracts.tables import DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.contracts.tables import CANARIES, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.defs.assets import (
     CHUNKS_KEY,
     DOCUMENTS_KEY,
     DUPLICATES_KEY,
     EMBEDDINGS_KEY,
+    EVALUATION_KEY,
     INDEX_KEY,
     MAINTENANCE_KEY,
     PUBLICATION_KEY,
@@ -27,6 +28,7 @@ from rag_pipeline.defs.assets import (
     bronze_key,
     model_partitions,
 )
+from rag_pipeline.defs.describe_evaluation import comparison_metadata
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.settings import Pipeline
 
@@ -49,8 +51,10 @@ def build_checks(pipeline: Pipeline) -> list[dg.AssetChecksDefinition]:
         _documents_are_cut(),
         _chunks_have_vectors(pipeline),
         _audit_passed(pipeline),
+        _evaluation_is_not_below_published(pipeline),
         _pointer_resolves(),
         _published_version_is_kept(),
+        _models_have_not_drifted(),
     ]
 
 
@@ -260,6 +264,36 @@ def _audit_passed(pipeline: Pipeline) -> dg.AssetChecksDefinition:
     return check
 
 
+def _evaluation_is_not_below_published(pipeline: Pipeline) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=EVALUATION_KEY,
+        name="evaluation_not_below_published",
+        blocking=True,
+        partitions_def=model_partitions(pipeline),
+        description="Search quality on the configured questions is not below that of what readers see by more than the "
+        "tolerance, and no question was answered with what its asker may not read. A model that is only kept beside "
+        "the served one may be worse; publishing it would be refused.",
+    )
+    def check(context: dg.AssetCheckExecutionContext, pipeline: PipelineResource) -> dg.AssetCheckResult:
+        from rag_pipeline.refresh.gate import judge
+        from rag_pipeline.refresh.generations import served_alias
+
+        workspace, alias = pipeline.workspace, context.partition_key
+        audit = workspace.lake.last_audit(workspace.space(alias).fingerprint)
+        if audit is None:
+            return dg.AssetCheckResult(passed=False, description="there is no audit yet")
+        verdict = judge(workspace, alias, audit, workspace.lake.last_publication())
+        tolerated = verdict.is_below and alias != served_alias(workspace)
+        return dg.AssetCheckResult(
+            passed=tolerated or (verdict.passed and not verdict.is_below),
+            severity=WARN if verdict.passed else ERROR,
+            description=verdict.reason,
+            metadata=comparison_metadata(verdict.comparison),
+        )
+
+    return check
+
+
 def _pointer_resolves() -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=PUBLICATION_KEY,
@@ -280,6 +314,29 @@ def _published_version_is_kept() -> dg.AssetChecksDefinition:
     )
     def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
         return _published(pipeline)
+
+    return check
+
+
+def _models_have_not_drifted() -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=MAINTENANCE_KEY,
+        name="models_have_not_drifted",
+        description="Every living model gives a fixed set of texts the vectors it gave them when first checked; a "
+        "changed library or weight file is noticed here.",
+    )
+    def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
+        from rag_pipeline.stores.lake import CANARIES_PATH
+
+        rows = pipeline.workspace.lake.read(CANARIES_PATH, CANARIES).sort("checked_at")
+        last = rows.unique("space_fingerprint", keep="last", maintain_order=True)
+        drifted = last.filter(pl.col("drift") > pl.col("tolerance"))
+        largest = last["drift"].max()
+        return dg.AssetCheckResult(
+            passed=drifted.is_empty(),
+            description=f"drifted: {', '.join(drifted['space_fingerprint'])}" if drifted.height else None,
+            metadata={"rag/largest_drift": float(str(largest)) if largest is not None else 0.0},
+        )
 
     return check
 

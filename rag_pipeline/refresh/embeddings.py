@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +23,10 @@ from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, embeddings_path
 
 # What a kill can lose: a few seconds of work on a slow model, well above the cost of a commit on a fast one.
 BATCH_TEXTS = 512
+# Half of it is being stored while the other half is being computed.
+COMMIT_TEXTS = BATCH_TEXTS // 2
+# Texts sorted by length together: neighbours of equal length need no padding, and some thousand texts are little.
+WINDOW_TEXTS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,35 +89,34 @@ def _check_alias(workspace: Workspace, alias: str, space: EmbeddingSpace) -> Non
 
 def _compute(workspace: Workspace, alias: str, space: EmbeddingSpace, missing: set[str], batch: int) -> None:
     model = workspace.model(alias)
-    with progress(f"embed with {alias}", len(missing)) as bar, ThreadPoolExecutor(1) as writer:
-        writing: Future[int] | None = None
-        for hashes, vectors in model.embed_stream(_batches(workspace, missing)):
-            if writing is not None:
-                writing.result()
-            frame = _frame(workspace, hashes, vectors, batch)
-            path = embeddings_path(space.fingerprint)
-            writing = writer.submit(workspace.lake.append, path, EMBEDDINGS, frame)
-            batch += 1
+    path = embeddings_path(space.fingerprint)
+    with progress(f"embed with {alias}", len(missing)) as bar:
+        # The model computes the next batch while this one is stored.
+        for number, (hashes, vectors) in enumerate(model.embed_stream(_batches(workspace, missing)), start=batch):
+            workspace.lake.append(path, EMBEDDINGS, _frame(workspace, hashes, vectors, number))
             bar.advance(len(hashes))
-        if writing is not None:
-            writing.result()
 
 
 def _batches(workspace: Workspace, missing: set[str]) -> Iterator[list[tuple[str, str]]]:
-    """Texts to embed, each once, a batch at a time."""
+    """Texts to embed, each once, in batches of about equal length."""
     remaining = set(missing)
-    batch: list[tuple[str, str]] = []
-    for frame in workspace.lake.stream_where(CHUNKS_PATH, ["text_hash", "header", "text"], "text_hash", missing):
-        for hashed, header, text in frame.iter_rows():
-            if hashed not in remaining:
-                continue
-            remaining.remove(hashed)
-            batch.append((hashed, embedded_text(header, text)))
-            if len(batch) == BATCH_TEXTS:
-                yield batch
-                batch = []
-    if batch:
-        yield batch
+    window: list[tuple[int, str, str]] = []
+    columns = ["text_hash", "header", "text", "token_count"]
+    for frame in workspace.lake.stream_where(CHUNKS_PATH, columns, "text_hash", missing):
+        for hashed, header, text, token_count in frame.iter_rows():
+            if hashed in remaining:
+                remaining.remove(hashed)
+                window.append((token_count, hashed, embedded_text(header, text)))
+        if len(window) >= WINDOW_TEXTS:
+            yield from _by_length(window)
+            window = []
+    yield from _by_length(window)
+
+
+def _by_length(window: list[tuple[int, str, str]]) -> Iterator[list[tuple[str, str]]]:
+    window.sort()
+    for start in range(0, len(window), COMMIT_TEXTS):
+        yield [(hashed, text) for _, hashed, text in window[start : start + COMMIT_TEXTS]]
 
 
 def _frame(workspace: Workspace, hashes: list[str], vectors: np.ndarray, batch: int) -> pl.DataFrame:

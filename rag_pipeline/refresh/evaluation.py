@@ -243,9 +243,9 @@ def _keep(workspace: Workspace, row: dict[str, Any], results: Sequence[QuestionR
 
 
 def _embedder(workspace: Workspace, target: _Target) -> Callable[[str], Vectors]:
-    if target.alias in workspace.settings.embedding_models:
-        if workspace.space(target.alias).fingerprint == target.space_fingerprint:
-            return workspace.model(target.alias).embed_query
+    configured = target.alias in workspace.settings.embedding_models
+    if configured and workspace.space(target.alias).fingerprint == target.space_fingerprint:
+        return workspace.model(target.alias).embed_query
     from rag_pipeline.embedding.open import open_model
 
     spec = EmbeddingModelSpec(**json.loads(target.model_spec or "{}"))

@@ -68,9 +68,9 @@ def judge(
         names = sorted({result.question_id for result in evaluation.results if result.leaks})
         return Verdict(
             False,
-            f"searches in the index of embedding model {alias} returned {evaluation.row['leaks']} chunks that the asker "
-            f"may not read, to questions {', '.join(names[:SHOWN])}. This is a fault of the program: report it, and run "
-            f"rag-pipeline verify",
+            f"searches in the index of embedding model {alias} returned {evaluation.row['leaks']} chunks that the "
+            f"asker may not read, to questions {', '.join(names[:SHOWN])}. This is a fault of the program: report it, "
+            f"and run rag-pipeline verify",
             figures,
             is_leak=True,
         )

@@ -1,6 +1,6 @@
 """Housekeeping of the lake.
 
-Belongs here: compaction, and removal of what nothing needs any more.
+Belongs here: compaction, removal of what nothing needs any more, and the canary that notices a changed model.
 Does not belong here: anything a reader could notice.
 """
 
@@ -8,22 +8,102 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import polars as pl
+
+from rag_pipeline.contracts.tables import AUDITS, CANARIES, CHUNKS, EMBEDDINGS, UNUSED_EMBEDDINGS
+from rag_pipeline.refresh.generations import living_aliases
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.lake import (
+    AUDITS_PATH,
+    CANARIES_PATH,
+    CHUNKS_PATH,
+    UNUSED_EMBEDDINGS_PATH,
+    embeddings_path,
+)
+
+TOLERANCE = {"fp32": 1e-4, "bf16": 1e-3, "int8": 1e-2}
+"""Largest cosine distance by precision that other processors and batches account for."""
 
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceReport:
-    """What one round of housekeeping did."""
+    """What one round of housekeeping did.
+
+    Attributes:
+        drifted: Models that no longer give the vectors they gave when first checked.
+    """
 
     tables: int
     compacted: int
+    vectors_unused: int
+    vectors_removed: int
+    drifted: list[str]
 
 
 def maintain(workspace: Workspace) -> MaintenanceReport:
-    """Compact tables of many small files; remove files that no version within retention needs."""
+    """Remove vectors past their retention, compact tables of many small files, and check every living model."""
     lake = workspace.lake
-    spaces = [workspace.space(alias).fingerprint for alias in workspace.settings.embedding_models]
     with lake.writing():
+        living = {alias: workspace.space(alias).fingerprint for alias in living_aliases(workspace)}
+        audited = lake.read(AUDITS_PATH, AUDITS, ["space_fingerprint"])["space_fingerprint"].unique().to_list()
+        spaces = sorted({*living.values(), *audited})
+        removed = sum(_retain(workspace, space, is_living=space in living.values()) for space in spaces)
+        drifted = [alias for alias in living if _has_drifted(workspace, alias)]
         paths = lake.all_paths(workspace.settings.sources, spaces)
         compacted = sum(lake.maintain(path) for path in paths)
-    return MaintenanceReport(tables=len(paths), compacted=compacted)
+        unused = lake.read(UNUSED_EMBEDDINGS_PATH, UNUSED_EMBEDDINGS, ["text_hash"]).height
+    return MaintenanceReport(len(paths), compacted, unused, removed, drifted)
+
+
+def _retain(workspace: Workspace, space: str, *, is_living: bool) -> int:
+    """Note which vectors of a space are unused, and remove those that have been for the retention time."""
+    lake = workspace.lake
+    known = lake.embedded_hashes(space).select("text_hash")
+    used = lake.read(CHUNKS_PATH, CHUNKS, ["text_hash"]) if is_living else known.clear()
+    unused = known.join(used, on="text_hash", how="anti")
+    noted = lake.read(
+        UNUSED_EMBEDDINGS_PATH, UNUSED_EMBEDDINGS, where=pl.col("space_fingerprint") == space
+    )
+    now = workspace.now()
+    expired = noted.filter(pl.col("unused_since") <= now - workspace.settings.embeddings_retention)
+    expired = expired.join(unused, on="text_hash", how="semi")
+    lake.merge(embeddings_path(space), EMBEDDINGS, EMBEDDINGS.empty(), expired["text_hash"].to_list())
+    new = unused.join(noted, on="text_hash", how="anti").select(
+        pl.lit(space).alias("space_fingerprint"), "text_hash", pl.lit(now).cast(pl.Datetime("us", "UTC")).alias("unused_since")
+    )
+    over = pl.concat([noted.join(unused, on="text_hash", how="anti"), expired])
+    lake.replace_where(UNUSED_EMBEDDINGS_PATH, UNUSED_EMBEDDINGS, new, over)
+    return expired.height
+
+
+def _has_drifted(workspace: Workspace, alias: str) -> bool:
+    """Compare the model's vectors of the fixed texts with the first ones; the first check makes them."""
+    from rag_pipeline.embedding.canary import CANARY_FINGERPRINT, canary_vectors, drift
+
+    lake = workspace.lake
+    space = workspace.space(alias)
+    rows = lake.read(
+        CANARIES_PATH,
+        CANARIES,
+        where=(pl.col("space_fingerprint") == space.fingerprint) & (pl.col("canary_fingerprint") == CANARY_FINGERPRINT),
+    ).sort("checked_at")
+    vectors = canary_vectors(workspace.model(alias))
+    first = rows.filter(pl.col("vectors").is_not_null())
+    if first.height:
+        before = np.asarray(first["vectors"][0], dtype=np.float32).reshape(-1, int(first["dimension"][0]))
+        moved = drift(before, vectors)
+    else:
+        moved = 0.0
+    row: dict[str, object] = {
+        "space_fingerprint": space.fingerprint,
+        "canary_fingerprint": CANARY_FINGERPRINT,
+        "drift": moved,
+        "tolerance": TOLERANCE[space.precision],
+        "dimension": vectors.shape[1],
+        "vectors": None if first.height else vectors.ravel().tolist(),
+        "checked_at": workspace.now(),
+        "run_id": workspace.run_id,
+    }
+    lake.append(CANARIES_PATH, CANARIES, CANARIES.frame([row]))
+    return moved > TOLERANCE[space.precision]

@@ -181,21 +181,25 @@ class DeltaStore:
             ContractViolation: The rows break the contract; nothing was written.
             CommitConflict: Another writer changed the same rows.
         """
-        contract.check(upserts)
         gone = sorted(set(deletes))
-        if not upserts.height and not gone:
-            return False
+        column = delete_column or contract.key[0]
+        doomed = upserts.select(contract.key).clear()
+        if gone:
+            doomed = self.read(path, contract, contract.key, where=pl.col(column).is_in(gone))
+        return self.replace_where(path, contract, upserts, doomed)
+
+    def replace_where(
+        self, path: str, contract: TableContract, upserts: pl.DataFrame, deletes: pl.DataFrame
+    ) -> bool:
+        """Like `merge`, with the rows to delete given by their whole key."""
+        contract.check(upserts)
         table = self._open(path)
         if table is None:
             if upserts.height:
                 self.append(path, contract, upserts)
             return bool(upserts.height)
-        column = delete_column or contract.key[0]
-        if gone:
-            doomed = self.read(path, contract, contract.key, where=pl.col(column).is_in(gone))
-            doomed = doomed.join(upserts.select(contract.key), on=list(contract.key), how="anti")
-        else:
-            doomed = upserts.select(contract.key).clear()
+        doomed = deletes.select(contract.key).unique()
+        doomed = doomed.join(upserts.select(contract.key), on=list(contract.key), how="anti")
         if not upserts.height and not doomed.height:
             return False
         self._merge(table, path, contract, upserts, doomed)

@@ -17,12 +17,14 @@ from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
 from rag_pipeline.contracts.tables import (
     AUDITS,
     BRONZE,
+    CANARIES,
     CHUNKS,
     DOCUMENTS,
     DUPLICATES,
     EMBEDDINGS,
     PUBLICATIONS,
     QUARANTINE,
+    UNUSED_EMBEDDINGS,
 )
 from rag_pipeline.errors import LakeBusy
 from rag_pipeline.stores.delta import DeltaStore
@@ -35,6 +37,8 @@ AUDITS_PATH = "gold/audits"
 EVALUATIONS_PATH = "gold/evaluations"
 QUESTION_RESULTS_PATH = "gold/question_results"
 PUBLICATIONS_PATH = "gold/publications"
+UNUSED_EMBEDDINGS_PATH = "gold/unused_embeddings"
+CANARIES_PATH = "gold/canaries"
 INDEX_PATH = "gold/index"
 
 STATE_COLUMNS = [name for name in BRONZE.columns if name not in ("raw",)]
@@ -48,6 +52,8 @@ FIXED_TABLES = {
     EVALUATIONS_PATH: EVALUATIONS,
     QUESTION_RESULTS_PATH: QUESTION_RESULTS,
     PUBLICATIONS_PATH: PUBLICATIONS,
+    UNUSED_EMBEDDINGS_PATH: UNUSED_EMBEDDINGS,
+    CANARIES_PATH: CANARIES,
 }
 
 

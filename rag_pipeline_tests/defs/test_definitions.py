@@ -25,7 +25,7 @@ BIN = Path(sys.executable).parent
 EXPECTED = {
     *(f"bronze/{name}" for name in ("handbook", "website", "tickets", "code", "reports", "meetings", "notes")),
     *(f"silver/{name}" for name in ("documents", "quarantine", "duplicates", "chunks")),
-    *(f"gold/{name}" for name in ("embeddings", "index", "publication", "maintenance")),
+    *(f"gold/{name}" for name in ("embeddings", "index", "evaluation", "publication", "maintenance")),
 }
 
 

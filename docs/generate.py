@@ -1,0 +1,301 @@
+"""Write the pages of docs/ that follow from the code: settings, tables, errors, formats, and the JSON schema.
+
+    python docs/generate.py            write them
+    python docs/generate.py --check    say which are out of date, exit code 1 if any is
+
+Belongs here: turning declarations (settings, contracts, the error tree, the registry of parsers) into Markdown.
+Does not belong here: anything a person writes. A test compares the pages with what this gives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from rag_pipeline import settings
+from rag_pipeline.contracts import evaluation, tables
+from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
+from rag_pipeline.contracts.table import TableContract
+from rag_pipeline.errors import DocumentError, RagPipelineError
+from rag_pipeline.transforms.parse import media_type
+from rag_pipeline.transforms.parse.registry import FORMATS
+
+FOLDER = Path(__file__).resolve().parent
+NOTE = "<!-- Made by docs/generate.py; edit the code it reads, then run `make docs`. -->"
+DURATION_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+TYPE_NAMES = {str: "text", int: "whole number", float: "number", bool: "yes or no", timedelta: "duration"}
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table; bars inside cells are escaped."""
+    lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
+    return lines + [f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+
+
+def page(title: str, *lines: str) -> str:
+    return "\n".join([f"# {title}", "", NOTE, "", *lines]).rstrip() + "\n"
+
+
+# -- settings -----------------------------------------------------------------------------------------------
+
+
+def configuration() -> str:
+    """Every key of pipeline.yaml, section by section."""
+    lines = (FOLDER / "configuration_preface.md").read_text("utf-8").strip().split("\n")
+    for heading, section in _sections():
+        lines += ["", f"## {heading}", "", f"{' '.join((section.__doc__ or '').split())}", ""]
+        rows = [_setting(name, field) for name, field in section.model_fields.items()]
+        lines += table(("key", "values", "default", "meaning"), rows)
+    return page("Configuration", *lines)
+
+
+def _sections() -> list[tuple[str, type[BaseModel]]]:
+    """Sections in the order in which they are reached from the top, with the path of each."""
+    found: list[tuple[str, type[BaseModel]]] = [("The file", settings.Settings)]
+    for path, section in found:
+        prefix = "" if section is settings.Settings else f"{path.strip('`')}."
+        for name, field in section.model_fields.items():
+            for model in _models_in(field.annotation):
+                many = ".<name>" if get_origin(field.annotation) is dict else "[]" if _is_list(field.annotation) else ""
+                found.append((f"`{prefix}{name}{many}`", model))
+    return found
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) in (tuple, list)
+
+
+def _setting(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
+    default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
+    return f"`{name}`", _values(field.annotation, field), default, field.description or ""
+
+
+def _values(annotation: Any, field: FieldInfo | None = None) -> str:
+    """The allowed values in words."""
+    if annotation is None or annotation is type(None):
+        return "none"
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{part}`" for part in parts)
+    if origin is typing.Annotated:
+        return _values(parts[0])
+    if origin in (Union, types.UnionType):
+        return " or ".join(_values(part) for part in parts if part is not type(None))
+    if origin in (tuple, list):
+        return f"list of {_plural(_values(parts[0]))}"
+    if origin is dict:
+        return f"mapping of names to {_plural(_values(parts[1]))}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "section"
+    return TYPE_NAMES.get(annotation, str(annotation)) + (_bounds(field) if field is not None else "")
+
+
+def _plural(noun: str) -> str:
+    return noun if noun.endswith("s") or noun == "text" else f"{noun}s"
+
+
+def _bounds(field: FieldInfo) -> str:
+    signs = (("gt", "above"), ("ge", "from"), ("lt", "below"), ("le", "to"))
+    said = [f"{word} {getattr(rule, sign)}" for rule in field.metadata for sign, word in signs if hasattr(rule, sign)]
+    return f", {' '.join(said)}" if said else ""
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, BaseModel):
+        return "see there"
+    if isinstance(value, timedelta):
+        seconds = int(value.total_seconds())
+        unit, size = next((u, s) for u, s in DURATION_UNITS if seconds % s == 0)
+        return f"`{seconds // size}{unit}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, float):
+        return f"`{value:.4g}`"
+    if isinstance(value, tuple):
+        return f"`{json.dumps(list(value))}`"
+    return "`{}`" if value == {} else f"`{value}`"
+
+
+# -- tables -------------------------------------------------------------------------------------------------
+
+
+def table_reference() -> str:
+    """Every table of the lake with its columns, from the contracts."""
+    contracts = (*tables.ALL, *(c for c in (evaluation.EVALUATIONS, evaluation.QUESTION_RESULTS) if c not in tables.ALL))
+    lines = [
+        "Every table is declared once, in `rag_pipeline/contracts/`, and a frame is checked against its contract before",
+        "it is written. Ask any of them with `rag-pipeline sql`; times are UTC, spans are half-open and count code",
+        "points, `_hash` names content and `_fingerprint` names a recipe.",
+    ]
+    for contract in contracts:
+        lines += ["", f"## {_place(contract)}", "", f"{contract.doc} Key: `{', '.join(contract.key)}`.", ""]
+        rows = [(f"`{n}`", _dtype(str(c.dtype)), "yes" if c.nullable else "", c.doc) for n, c in contract.columns.items()]
+        lines += table(("column", "type", "may be null", "meaning"), rows)
+        if contract.rules:
+            lines += ["", "Rules on every row:", ""]
+            lines += [f"- `{rule.code}`: {rule.doc}" for rule in contract.rules]
+    known = {name: column.doc for contract in (tables.DOCUMENTS, tables.CHUNKS) for name, column in contract.columns.items()}
+    known |= INDEX_DOCS
+    lines += ["", "## gold/index", "", INDEX_NOTE, ""]
+    rows = [(f"`{n}`", str(t), "yes" if n in NULLABLE else "", known[n]) for n, t in ROW_COLUMNS.items()]
+    rows.append(("`vector`", "fixed_size_list<float>", "", "The text's vector in the table's embedding space."))
+    lines += table(("column", "type", "may be null", "meaning"), rows)
+    return page("Tables", *lines)
+
+
+INDEX_DOCS = {
+    "header_chars": "Length of the header at the beginning of `embedded_text`, so the text alone is the rest.",
+    "embedded_text": "Header and text as one: what the model and the full-text index see.",
+}
+INDEX_NOTE = (
+    "One row per chunk, in LanceDB, one table per embedding space. It repeats what a search needs of silver, so that "
+    "a search reads one table."
+)
+
+
+def _place(contract: TableContract) -> str:
+    per = {"bronze/source": "bronze/&lt;source&gt;", "gold/embeddings": "gold/embeddings/&lt;space fingerprint&gt;"}
+    name = f"{contract.layer}/{contract.name}"
+    return per.get(name, name)
+
+
+def _dtype(name: str) -> str:
+    simple = {"String": "text", "Int64": "int", "Float64": "float", "Boolean": "bool", "Binary": "bytes"}
+    if name in simple:
+        return simple[name]
+    if name.startswith("Datetime"):
+        return "time"
+    return {"List(String)": "list of text", "List(Float32)": "list of float"}.get(name, "list of structs")
+
+
+# -- errors -------------------------------------------------------------------------------------------------
+
+
+def errors() -> str:
+    """Reason codes of quarantine, and every other error with its exit code."""
+    everything = list(_subclasses(RagPipelineError))
+    refused = [c for c in everything if issubclass(c, DocumentError) and c is not DocumentError]
+    others = [c for c in everything if not issubclass(c, DocumentError) and not _has_children(c)]
+    return page(
+        "Reason codes and errors",
+        "Codes are stable: they are stored in tables and in the metadata of runs. Each message says what happened,",
+        "where, and what to do next.",
+        "",
+        "## Why a document is in quarantine",
+        "",
+        "One refused document never ends a run. It stays in `silver/quarantine` until its bytes or its parser change;",
+        "`parser_timeout` and `parser_crashed` are also tried again by themselves, after an hour and then at growing",
+        "distance. `rag-pipeline quarantine list` shows the rows, `rag-pipeline quarantine retry` has them tried again.",
+        "",
+        *table(("reason code", "meaning"), [(f"`{c.code}`", _first_line(c)) for c in refused]),
+        "",
+        "## Errors that end a command or a step",
+        "",
+        "Exit codes: 0 fine, 1 a finding, 2 usage or settings, 3 permanent, 4 try again, 130 stopped by the user. Dagster",
+        "retries a step only for errors that a retry can cure.",
+        "",
+        *table(
+            ("code", "exit code", "retried", "meaning"),
+            [(f"`{c.code}`", str(c.exit_code), "yes" if c.retryable else "", _first_line(c)) for c in others],
+        ),
+    )
+
+
+def _subclasses(cls: type[RagPipelineError]) -> Iterable[type[RagPipelineError]]:
+    for child in cls.__subclasses__():
+        yield child
+        yield from _subclasses(child)
+
+
+def _has_children(cls: type[RagPipelineError]) -> bool:
+    return bool(cls.__subclasses__())
+
+
+def _first_line(cls: type[RagPipelineError]) -> str:
+    return (cls.__doc__ or "").strip().split("\n\n")[0]
+
+
+# -- formats ------------------------------------------------------------------------------------------------
+
+
+def formats() -> str:
+    """What is read, by media type, with the endings that name it and the module that reads it."""
+    endings: dict[str, list[str]] = {}
+    for ending, kind in media_type._ENDINGS.items():
+        endings.setdefault(kind, []).append(ending)
+    rows = [
+        (f"{found.name}", f"`{kind}`", " ".join(f"`{e}`" for e in endings.get(kind, [])), f"`transforms/parse/{found.module}.py`")
+        for kind, found in FORMATS.items()
+    ]
+    return page(
+        "File formats",
+        "The content decides what a file is, its name comes second: a PDF called `report.txt` is read as a PDF. What is",
+        "not in this table goes to quarantine as `unsupported_media_type`; pictures and scanned pages go there as",
+        "`needs_ocr`.",
+        "",
+        *table(("format", "media type", "endings", "read by"), rows),
+        "",
+        "To add one: write `transforms/parse/<name>.py` with `VERSION` and a function from bytes to parsed documents,",
+        "and add a line to `FORMATS` in `transforms/parse/registry.py`. Raise the version whenever its output may",
+        "change: every document of that type is then parsed again by the next run.",
+    )
+
+
+def schema() -> str:
+    """JSON schema of pipeline.yaml, as `rag-pipeline config schema` prints it."""
+    return json.dumps(settings.json_schema(), indent=2) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "configuration.md": configuration,
+    "tables.md": table_reference,
+    "errors.md": errors,
+    "formats.md": formats,
+    "pipeline.schema.json": schema,
+}
+
+
+def outdated() -> list[str]:
+    """Pages that differ from what the code gives now."""
+    found = []
+    for name, make in PAGES.items():
+        path = FOLDER / name
+        if not path.is_file() or path.read_text("utf-8") != make():
+            found.append(name)
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write the pages of docs/ that follow from the code.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if a page is out of date")
+    changed = outdated()
+    if not parser.parse_args().check:
+        for name in changed:
+            (FOLDER / name).write_text(PAGES[name](), "utf-8")
+            sys.stderr.write(f"wrote docs/{name}\n")
+        return 0
+    for name in changed:
+        sys.stderr.write(f"docs/{name} is out of date; run: make docs\n")
+    return 1 if changed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""What the Dagster UI shows of an evaluation: figures to plot, the weakest questions, history.
+
+Belongs here: translating evaluations and comparisons into Dagster metadata.
+Does not belong here: the figures (`transforms/metrics.py`) and what follows from them (`refresh/gate.py`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from rag_pipeline.contracts.evaluation import METRIC_NAMES, QuestionResult
+from rag_pipeline.refresh.evaluation import EvaluationReport
+from rag_pipeline.retrieval.comparison import Comparison
+
+WEAKEST_SHOWN = 15
+
+
+def evaluation_metadata(
+    report: EvaluationReport, history: Sequence[Mapping[str, Any]], mode: str
+) -> dict[str, Any]:
+    """Figures of an evaluation; Dagster plots every number over time.
+
+    Args:
+        history: Rows of gold/evaluations, newest first.
+        mode: The mode that decides; its figures come without a prefix, those of the others with the mode's name.
+    """
+    shown: dict[str, Any] = {"rag/commits": report.commits, "rag/evaluations_computed": report.computed}
+    if report.evaluation is None:
+        return shown | {"rag/note": "no questions are configured under evaluation.questions"}
+    row = report.evaluation.row
+    counts = ("questions", "scored", "stale", "leaks", "k", "table_version")
+    shown |= {f"rag/{name}": row[name] for name in counts} | {"dagster/partition_row_count": len(history)}
+    shown |= {f"rag/{name}": row[name] for name in ("latency_p50_ms", "latency_p95_ms") if row[name] is not None}
+    for metrics in row["metrics"]:
+        prefix = "" if metrics["mode"] == mode else f"{metrics['mode']}_"
+        shown |= {f"rag/{prefix}{name}": metrics[name] for name in METRIC_NAMES if metrics[name] is not None}
+    results = [result for result in report.evaluation.results if result.mode == mode]
+    stale = [result for result in results if result.status == "stale"]
+    shown["rag/weakest_questions"] = _weakest(results)
+    if stale:
+        rows = ([result.question_id, result.question, result.reason] for result in stale)
+        shown["rag/stale_questions"] = _markdown(["id", "question", "why it is left out"], rows)
+    shown["rag/history"] = _history(history, mode)
+    return shown
+
+
+def comparison_metadata(comparison: Comparison | None) -> dict[str, Any]:
+    """Two evaluations side by side, with the questions that lost and won."""
+    if comparison is None:
+        return {}
+    shown: dict[str, Any] = {
+        "rag/compared_questions": comparison.before.questions,
+        "rag/wins": len(comparison.wins),
+        "rag/losses": len(comparison.losses),
+        "rag/left_out": len(comparison.left_out),
+    }
+    for side, metrics in (("published", comparison.before), ("this", comparison.after)):
+        values = {name: getattr(metrics, name) for name in METRIC_NAMES}
+        shown |= {f"rag/{side}_{name}": value for name, value in values.items() if value is not None}
+    changes = [*comparison.losses, *comparison.wins][: 2 * WEAKEST_SHOWN]
+    if changes:
+        rows = (
+            [
+                change.question_id,
+                change.question,
+                f"{change.change:+.3f}",
+                f"{_rank(change.document_rank_before)} → {_rank(change.document_rank_after)}",
+                f"{_rank(change.span_rank_before)} → {_rank(change.span_rank_after)}",
+            ]
+            for change in changes
+        )
+        columns = ["id", "question", "change of nDCG", "document rank", "span rank"]
+        shown["rag/changed_questions"] = _markdown(columns, rows)
+    return shown
+
+
+def _weakest(results: Sequence[QuestionResult]) -> dg.MetadataValue:
+    def quality(result: QuestionResult) -> tuple[float, float]:
+        return result.ndcg or 0, result.span_ndcg if result.span_ndcg is not None else 1
+
+    scored = sorted((r for r in results if r.status == "scored"), key=quality)[:WEAKEST_SHOWN]
+    rows = (
+        [r.question_id, r.question, r.kind, _rank(r.document_rank), _rank(r.span_rank), "<br>".join(r.found[:2])]
+        for r in scored
+    )
+    return _markdown(["id", "question", "kind", "document rank", "span rank", "found first"], rows)
+
+
+def _history(history: Sequence[Mapping[str, Any]], mode: str) -> dg.MetadataValue:
+    rows = []
+    for row in history:
+        metrics: Mapping[str, Any] = next((m for m in row["metrics"] if m["mode"] == mode), {})
+        figures = [_number(metrics.get(name)) for name in METRIC_NAMES]
+        at = f"{row['evaluated_at']:%Y-%m-%d %H:%M}"
+        rows.append([at, row["table_version"], row["questions_hash"], f"{row['scored']}/{row['questions']}", *figures])
+    columns = ["evaluated (UTC)", "version", "questions", "scored", *(name.replace("_", " ") for name in METRIC_NAMES)]
+    return _markdown(columns, rows)
+
+
+def _markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MetadataValue:
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines += [f"| {' | '.join(_cell(value) for value in row)} |" for row in rows]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def _rank(rank: int | None) -> str:
+    return "-" if rank is None else str(rank)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
