@@ -24,11 +24,14 @@ from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline, load_pipeline
 
 ALIAS = "stub"
+# What was modified a moment before it was first read is read again every time, which no real folder is all made of.
+LAST_MODIFIED = 1_700_000_000
 STUB = {"kind": "hashing", "model": "hashing", "dimension": 384}
-_WORDS = (
+_TEXT = (
     "table index search query document permission version pipeline schedule partition embedding vector storage commit "
     "retry failure quarantine release engine bridge harbour winter copper signal garden ladder morning paper river"
-).split()
+)
+_WORDS = _TEXT.split()
 
 
 def generated_document(number: int, sections: int = 9, words: int = 110) -> str:
@@ -47,6 +50,7 @@ def write_documents(folder: Path, count: int, sections: int = 9) -> None:
         path = folder / f"{number // 100:03}" / f"{number:05}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(generated_document(number, sections), "utf-8")
+        os.utime(path, (LAST_MODIFIED, LAST_MODIFIED))
 
 
 def make_pipeline(work: Path, documents: Path, **settings: Any) -> Pipeline:

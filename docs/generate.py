@@ -14,7 +14,7 @@ import json
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
@@ -26,20 +26,28 @@ from rag_pipeline import settings
 from rag_pipeline.contracts import evaluation, tables
 from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
 from rag_pipeline.contracts.table import TableContract
-from rag_pipeline.errors import DocumentError, RagPipelineError
+from rag_pipeline.errors import DocumentError, DocumentVanished, RagPipelineError
 from rag_pipeline.transforms.parse import media_type
 from rag_pipeline.transforms.parse.registry import FORMATS
 
 FOLDER = Path(__file__).resolve().parent
 NOTE = "<!-- Made by docs/generate.py; edit the code it reads, then run `make docs`. -->"
+BELOW = "<!-- Below this line made by docs/generate.py; edit rag_pipeline/settings/sections.py, then run `make docs`. -->"
 DURATION_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+BAR = "\\|"
 TYPE_NAMES = {str: "text", int: "whole number", float: "number", bool: "yes or no", timedelta: "duration"}
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A Markdown table; bars inside cells are escaped."""
+    """A Markdown table."""
     lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
-    return lines + [f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return lines + [f"| {' | '.join(safe(cell).replace('|', BAR) for cell in row)} |" for row in rows]
+
+
+def safe(text: str) -> str:
+    """One line in which nothing outside code is taken for a tag."""
+    parts = " ".join(text.split()).split("`")
+    return "`".join(part if at % 2 else part.replace("<", "&lt;") for at, part in enumerate(parts))
 
 
 def page(title: str, *lines: str) -> str:
@@ -51,34 +59,35 @@ def page(title: str, *lines: str) -> str:
 
 def configuration() -> str:
     """Every key of pipeline.yaml, section by section."""
-    lines = (FOLDER / "configuration_preface.md").read_text("utf-8").strip().split("\n")
+    lines = [_written_part("configuration.md"), "", BELOW]
     for heading, section in _sections():
-        lines += ["", f"## {heading}", "", f"{' '.join((section.__doc__ or '').split())}", ""]
+        lines += ["", f"## {heading}", "", safe(section.__doc__ or ""), ""]
         rows = [_setting(name, field) for name, field in section.model_fields.items()]
         lines += table(("key", "values", "default", "meaning"), rows)
-    return page("Configuration", *lines)
+    return "\n".join(lines) + "\n"
 
 
-def _sections() -> list[tuple[str, type[BaseModel]]]:
-    """Sections in the order in which they are reached from the top, with the path of each."""
-    found: list[tuple[str, type[BaseModel]]] = [("The file", settings.Settings)]
-    for path, section in found:
-        prefix = "" if section is settings.Settings else f"{path.strip('`')}."
-        for name, field in section.model_fields.items():
-            for model in _models_in(field.annotation):
-                many = ".<name>" if get_origin(field.annotation) is dict else "[]" if _is_list(field.annotation) else ""
-                found.append((f"`{prefix}{name}{many}`", model))
-    return found
+def _written_part(name: str) -> str:
+    """What a person wrote at the top of a page whose rest is generated."""
+    return (FOLDER / name).read_text("utf-8").partition(BELOW)[0].strip()
+
+
+def _sections(
+    heading: str = "The file", section: type[BaseModel] = settings.Settings, prefix: str = ""
+) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Sections from the top, each followed by those inside it, with the path of each."""
+    yield heading, section
+    for name, field in section.model_fields.items():
+        for model in _models_in(field.annotation):
+            many = {dict: ".<name>", tuple: "[]", list: "[]"}.get(get_origin(field.annotation), "")
+            path = f"{prefix}{name}{many}"
+            yield from _sections(f"`{path}`", model, f"{path}.")
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models_in(part)]
-
-
-def _is_list(annotation: Any) -> bool:
-    return get_origin(annotation) in (tuple, list)
 
 
 def _setting(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
@@ -96,14 +105,14 @@ def _values(annotation: Any, field: FieldInfo | None = None) -> str:
     if origin is typing.Annotated:
         return _values(parts[0])
     if origin in (Union, types.UnionType):
-        return " or ".join(_values(part) for part in parts if part is not type(None))
+        return " or ".join(_values(part, field) for part in parts if part is not type(None))
     if origin in (tuple, list):
         return f"list of {_plural(_values(parts[0]))}"
     if origin is dict:
         return f"mapping of names to {_plural(_values(parts[1]))}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
-    return TYPE_NAMES.get(annotation, str(annotation)) + (_bounds(field) if field is not None else "")
+    return TYPE_NAMES.get(annotation, str(annotation)) + ("" if field is None else _bounds(field))
 
 
 def _plural(noun: str) -> str:
@@ -139,21 +148,24 @@ def _default(value: Any) -> str:
 
 def table_reference() -> str:
     """Every table of the lake with its columns, from the contracts."""
-    contracts = (*tables.ALL, *(c for c in (evaluation.EVALUATIONS, evaluation.QUESTION_RESULTS) if c not in tables.ALL))
+    later = (evaluation.EVALUATIONS, evaluation.QUESTION_RESULTS)
+    contracts = (*tables.ALL, *(contract for contract in later if contract not in tables.ALL))
     lines = [
-        "Every table is declared once, in `rag_pipeline/contracts/`, and a frame is checked against its contract before",
-        "it is written. Ask any of them with `rag-pipeline sql`; times are UTC, spans are half-open and count code",
-        "points, `_hash` names content and `_fingerprint` names a recipe.",
+        "Every table is declared once, in `rag_pipeline/contracts/`, and a frame is checked against its contract",
+        "before it is written. Ask any of them with `rag-pipeline sql`. Times are UTC, spans are half-open and count",
+        "code points, `_hash` names content and `_fingerprint` names a recipe.",
     ]
     for contract in contracts:
-        lines += ["", f"## {_place(contract)}", "", f"{contract.doc} Key: `{', '.join(contract.key)}`.", ""]
-        rows = [(f"`{n}`", _dtype(str(c.dtype)), "yes" if c.nullable else "", c.doc) for n, c in contract.columns.items()]
+        lines += ["", f"## {_place(contract)}", "", f"{safe(contract.doc)} Key: `{', '.join(contract.key)}`.", ""]
+        rows = [
+            (f"`{n}`", _dtype(str(c.dtype)), "yes" if c.nullable else "", c.doc) for n, c in contract.columns.items()
+        ]
         lines += table(("column", "type", "may be null", "meaning"), rows)
         if contract.rules:
             lines += ["", "Rules on every row:", ""]
             lines += [f"- `{rule.code}`: {rule.doc}" for rule in contract.rules]
-    known = {name: column.doc for contract in (tables.DOCUMENTS, tables.CHUNKS) for name, column in contract.columns.items()}
-    known |= INDEX_DOCS
+    columns = [*tables.DOCUMENTS.columns.items(), *tables.CHUNKS.columns.items()]
+    known = {name: column.doc for name, column in columns} | INDEX_DOCS
     lines += ["", "## gold/index", "", INDEX_NOTE, ""]
     rows = [(f"`{n}`", str(t), "yes" if n in NULLABLE else "", known[n]) for n, t in ROW_COLUMNS.items()]
     rows.append(("`vector`", "fixed_size_list<float>", "", "The text's vector in the table's embedding space."))
@@ -192,7 +204,7 @@ def _dtype(name: str) -> str:
 def errors() -> str:
     """Reason codes of quarantine, and every other error with its exit code."""
     everything = list(_subclasses(RagPipelineError))
-    refused = [c for c in everything if issubclass(c, DocumentError) and c is not DocumentError]
+    refused = [c for c in everything if issubclass(c, DocumentError) and c not in (DocumentError, DocumentVanished)]
     others = [c for c in everything if not issubclass(c, DocumentError) and not _has_children(c)]
     return page(
         "Reason codes and errors",
@@ -203,14 +215,14 @@ def errors() -> str:
         "",
         "One refused document never ends a run. It stays in `silver/quarantine` until its bytes or its parser change;",
         "`parser_timeout` and `parser_crashed` are also tried again by themselves, after an hour and then at growing",
-        "distance. `rag-pipeline quarantine list` shows the rows, `rag-pipeline quarantine retry` has them tried again.",
+        "distance. `rag-pipeline quarantine list` shows the rows; `rag-pipeline quarantine retry` tries them again.",
         "",
         *table(("reason code", "meaning"), [(f"`{c.code}`", _first_line(c)) for c in refused]),
         "",
         "## Errors that end a command or a step",
         "",
-        "Exit codes: 0 fine, 1 a finding, 2 usage or settings, 3 permanent, 4 try again, 130 stopped by the user. Dagster",
-        "retries a step only for errors that a retry can cure.",
+        "Exit codes: 0 fine, 1 a finding, 2 usage or settings, 3 permanent, 4 try again, 130 stopped by the user.",
+        "Dagster retries a step only for errors that a retry can cure.",
         "",
         *table(
             ("code", "exit code", "retried", "meaning"),
@@ -219,7 +231,7 @@ def errors() -> str:
     )
 
 
-def _subclasses(cls: type[RagPipelineError]) -> Iterable[type[RagPipelineError]]:
+def _subclasses(cls: type[RagPipelineError]) -> Iterator[type[RagPipelineError]]:
     for child in cls.__subclasses__():
         yield child
         yield from _subclasses(child)
@@ -242,13 +254,18 @@ def formats() -> str:
     for ending, kind in media_type._ENDINGS.items():
         endings.setdefault(kind, []).append(ending)
     rows = [
-        (f"{found.name}", f"`{kind}`", " ".join(f"`{e}`" for e in endings.get(kind, [])), f"`transforms/parse/{found.module}.py`")
+        (
+            f"{found.name}",
+            f"`{kind}`",
+            " ".join(f"`{e}`" for e in endings.get(kind, [])),
+            f"`transforms/parse/{found.module}.py`",
+        )
         for kind, found in FORMATS.items()
     ]
     return page(
         "File formats",
-        "The content decides what a file is, its name comes second: a PDF called `report.txt` is read as a PDF. What is",
-        "not in this table goes to quarantine as `unsupported_media_type`; pictures and scanned pages go there as",
+        "The content decides what a file is, its name comes second: a PDF called `report.txt` is read as a PDF. What",
+        "is not in this table goes to quarantine as `unsupported_media_type`; pictures and scanned pages go there as",
         "`needs_ocr`.",
         "",
         *table(("format", "media type", "endings", "read by"), rows),

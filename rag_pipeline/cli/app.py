@@ -16,6 +16,7 @@ import click
 
 from rag_pipeline import __version__
 from rag_pipeline.cli.config import config
+from rag_pipeline.cli.evaluate import evaluate
 from rag_pipeline.cli.inspect import status, trace, verify
 from rag_pipeline.cli.models import models
 from rag_pipeline.cli.options import CONFIG_OPTION, DEBUG_OPTION, is_debugging
@@ -79,5 +80,5 @@ def cli(ctx: click.Context) -> None:
         logging.basicConfig(level=logging.INFO)
 
 
-for command in (run, search, status, verify, trace, models, quarantine, sql, config):
+for command in (run, search, status, verify, trace, evaluate, models, quarantine, sql, config):
     cli.add_command(command)

@@ -130,8 +130,7 @@ def _number(doc: str, *, nullable: bool = True) -> Column:
 
 _METRICS = pl.List(
     pl.Struct(
-        {"mode": pl.String(), "questions": pl.Int64(), "spans": pl.Int64()}
-        | dict.fromkeys(METRIC_NAMES, pl.Float64())
+        {"mode": pl.String(), "questions": pl.Int64(), "spans": pl.Int64()} | dict.fromkeys(METRIC_NAMES, pl.Float64())
     )
 )
 

@@ -32,7 +32,7 @@ def build_definitions(pipeline: Pipeline) -> dg.Definitions:
         asset_checks=checks,
         jobs=list(jobs.values()),
         schedules=build_schedules(pipeline, jobs),
-        sensors=build_sensors(pipeline, jobs),
+        sensors=build_sensors(jobs),
         resources={"pipeline": PipelineResource(config_path=str(pipeline.path))},
         executor=dg.in_process_executor,
     )

@@ -78,7 +78,7 @@ def build_assets(pipeline: Pipeline) -> list[dg.AssetsDefinition]:
         _index_asset(pipeline),
         _evaluation_asset(pipeline),
         _publication_asset(pipeline),
-        _maintenance_asset(pipeline),
+        _maintenance_asset(),
     ]
 
 
@@ -126,12 +126,12 @@ def _bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
     )
 
     @dg.multi_asset(name=f"bronze_{name}", specs=[spec], pool=WRITER_POOL, retry_policy=RETRY)
-    def bronze(config: BronzeConfig, pipeline: PipelineResource) -> dg.MaterializeResult:
+    def bronze(config: BronzeConfig, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.bronze import refresh_source
 
         with as_dagster_failure():
             report = refresh_source(pipeline.workspace, name, allow_mass_deletion=config.allow_mass_deletion)
-        facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
+        facts: dict[str, Any] = {f"rag/{k}": v for k, v in asdict(report).items() if isinstance(v, int)}
         newest = report.newest_modified_at
         if newest is not None:
             facts["rag/newest_modified_at"] = dg.MetadataValue.timestamp(newest)
@@ -151,7 +151,7 @@ def _documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     ]
 
     @dg.multi_asset(name="silver_documents", specs=specs, pool=WRITER_POOL, retry_policy=RETRY)
-    def documents(pipeline: PipelineResource):  # type: ignore[no-untyped-def] # noqa: ANN202 - Dagster reads it
+    def documents(pipeline: PipelineResource):  # type: ignore[no-untyped-def]
         from rag_pipeline.refresh.documents import refresh_documents
 
         with as_dagster_failure():
@@ -190,7 +190,7 @@ def _chunks_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     )
 
     @dg.multi_asset(name="silver_chunks", specs=[spec], pool=WRITER_POOL, retry_policy=RETRY)
-    def chunks(pipeline: PipelineResource) -> dg.MaterializeResult:
+    def chunks(pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.chunks import refresh_chunks
 
         with as_dagster_failure():
@@ -217,7 +217,7 @@ def _embeddings_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     )
 
     @dg.multi_asset(name="gold_embeddings", specs=[spec], pool=WRITER_POOL, retry_policy=RETRY)
-    def embeddings(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult:
+    def embeddings(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.embeddings import refresh_embeddings
 
         with as_dagster_failure():
@@ -253,13 +253,15 @@ def _index_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     )
 
     @dg.multi_asset(name="gold_index", specs=[spec], pool=WRITER_POOL, retry_policy=RETRY)
-    def index(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult:
+    def index(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.index import refresh_index
 
         with as_dagster_failure():
             report = refresh_index(pipeline.workspace, context.partition_key)
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
-        audit = {f"rag/audit_{key}": report.audit[key] for key in ("ghosts", "missing", "mismatched", "passed")}
+        audit: dict[str, Any] = {
+            f"rag/audit_{key}": report.audit[key] for key in ("ghosts", "missing", "mismatched", "passed")
+        }
         return dg.MaterializeResult(
             metadata={
                 "dagster/partition_row_count": report.rows,
@@ -279,13 +281,13 @@ def _evaluation_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         EVALUATIONS,
         deps=[INDEX_KEY],
         kinds={"deltalake", "python"},
-        description=f"{EVALUATIONS.doc} Search quality of the newest version on the questions that pipeline.yaml names, "
-        "question by question in gold/question_results. One partition per embedding model.",
+        description=f"{EVALUATIONS.doc} Search quality of the newest version on the questions that pipeline.yaml "
+        "names, question by question in gold/question_results. One partition per embedding model.",
         partitions_def=model_partitions(pipeline),
     )
 
     @dg.multi_asset(name="gold_evaluation", specs=[spec], pool=WRITER_POOL, retry_policy=RETRY)
-    def evaluation(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult:
+    def evaluation(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.evaluation import evaluation_history, refresh_evaluation
 
         workspace = pipeline.workspace
@@ -309,7 +311,7 @@ def _publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     )
 
     @dg.multi_asset(name="gold_publication", specs=[spec], pool=WRITER_POOL, retry_policy=RETRY)
-    def publication(config: PublicationConfig, pipeline: PipelineResource) -> dg.MaterializeResult:
+    def publication(config: PublicationConfig, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.publication import publish
 
         workspace = pipeline.workspace
@@ -332,7 +334,7 @@ def _publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     return publication
 
 
-def _maintenance_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
+def _maintenance_asset() -> dg.AssetsDefinition:
     spec = dg.AssetSpec(
         MAINTENANCE_KEY,
         deps=[PUBLICATION_KEY],
@@ -345,7 +347,7 @@ def _maintenance_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     )
 
     @dg.multi_asset(name="gold_maintenance", specs=[spec], pool=WRITER_POOL, retry_policy=RETRY)
-    def maintenance(pipeline: PipelineResource) -> dg.MaterializeResult:
+    def maintenance(pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.maintenance import maintain
 
         with as_dagster_failure():

@@ -54,8 +54,8 @@ def build_jobs(pipeline: Pipeline) -> dict[str, Job]:
         KEEP_IN_STEP_JOB: dg.define_asset_job(
             KEEP_IN_STEP_JOB,
             selection=dg.AssetSelection.groups("gold") - dg.AssetSelection.assets(PUBLICATION_KEY, MAINTENANCE_KEY),
-            description="Embeddings and index of one model, beside the served one. Backfill a new model with it: it goes "
-            "on where it stopped.",
+            description="Embeddings and index of one model, beside the served one. Backfill a new model with it: it "
+            "goes on where it stopped.",
             tags={"dagster/priority": "-5"},
         ),
     }
@@ -63,15 +63,14 @@ def build_jobs(pipeline: Pipeline) -> dict[str, Job]:
         if source.schedule is not None:
             jobs[f"refresh_{name}"] = dg.define_asset_job(
                 f"refresh_{name}",
-                selection=dg.AssetSelection.assets(bronze_key(name)) | (derived - dg.AssetSelection.assets(MAINTENANCE_KEY)),
-                    description=f"Source {name}, and everything made from it.",
+                selection=dg.AssetSelection.assets(bronze_key(name))
+                | (derived - dg.AssetSelection.assets(MAINTENANCE_KEY)),
+                description=f"Source {name}, and everything made from it.",
             )
     return jobs
 
 
-def build_schedules(
-    pipeline: Pipeline, jobs: dict[str, Job]
-) -> Sequence[dg.ScheduleDefinition]:
+def build_schedules(pipeline: Pipeline, jobs: dict[str, Job]) -> Sequence[dg.ScheduleDefinition]:
     """Hourly, nightly, and one for each source that has its own."""
     settings = pipeline.settings
     schedules = [
@@ -80,9 +79,7 @@ def build_schedules(
     ]
     for name, source in settings.sources.items():
         if source.schedule is not None:
-            schedules.append(
-                _schedule(f"refresh_{name}", jobs[f"refresh_{name}"], source.schedule)
-            )
+            schedules.append(_schedule(f"refresh_{name}", jobs[f"refresh_{name}"], source.schedule))
     return schedules
 
 
@@ -99,9 +96,7 @@ def _schedule(name: str, job: Job, cron: str) -> dg.ScheduleDefinition:
     return schedule
 
 
-def build_sensors(
-    pipeline: Pipeline, jobs: dict[str, Job]
-) -> Sequence[dg.SensorDefinition]:
+def build_sensors(jobs: dict[str, Job]) -> Sequence[dg.SensorDefinition]:
     """The sensor that asks for what should be current and is not."""
 
     @dg.sensor(
@@ -134,9 +129,7 @@ def build_sensors(
     return [behind]
 
 
-def _request(
-    context: dg.SensorEvaluationContext, job: str, alias: str, state: str
-) -> dg.RunRequest | dg.SkipReason:
+def _request(context: dg.SensorEvaluationContext, job: str, alias: str, state: str) -> dg.RunRequest | dg.SkipReason:
     """Ask for a run on a state of bronze, again after a failure, three times at most."""
     tags = {"rag/bronze": state, "rag/job": job, "rag/model": alias}
     failed = context.instance.get_runs_count(dg.RunsFilter(tags=tags, statuses=[dg.DagsterRunStatus.FAILURE]))

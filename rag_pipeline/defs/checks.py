@@ -68,9 +68,7 @@ def _result(
         lines += [f"| {f.code} | {f.count} | {', '.join(f.sample)} |" for f in found]
         metadata |= {"rag/findings": dg.MetadataValue.md("\n".join(lines)), "rag/next_step": next_step}
     description = "; ".join(f"{f.code}: {f.count}" for f in found)
-    return dg.AssetCheckResult(
-        passed=not found, severity=severity, metadata=metadata, description=description or None
-    )
+    return dg.AssetCheckResult(passed=not found, severity=severity, metadata=metadata, description=description or None)
 
 
 def _source_has_documents(name: str) -> dg.AssetChecksDefinition:
@@ -198,7 +196,10 @@ def _duplicates_have_a_document() -> dg.AssetChecksDefinition:
         duplicates = lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id", "duplicate_of"])
         documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "principals_key"])
         standing = duplicates.join(documents, on="document_id").join(
-            documents, left_on=["duplicate_of", "principals_key"], right_on=["document_id", "principals_key"], how="semi"
+            documents,
+            left_on=["duplicate_of", "principals_key"],
+            right_on=["document_id", "principals_key"],
+            how="semi",
         )
         lost = duplicates.join(standing, on="document_id", how="anti")["document_id"]
         return _result(finding("duplicate_of_nothing", "missing", lost))
@@ -354,6 +355,4 @@ def _published(pipeline: PipelineResource) -> dg.AssetCheckResult:
     except StoreError as error:
         return dg.AssetCheckResult(passed=False, description=error.message)
     rows = table.count()
-    return dg.AssetCheckResult(
-        passed=rows == last["rows"], metadata={"rag/rows": rows, "rag/table_version": version}
-    )
+    return dg.AssetCheckResult(passed=rows == last["rows"], metadata={"rag/rows": rows, "rag/table_version": version})

@@ -57,9 +57,7 @@ def arrow_schema(columns: Mapping[str, pa.DataType], nullable: set[str]) -> dg.T
     """Columns of an index table."""
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(
-                name, type=str(dtype), constraints=dg.TableColumnConstraints(nullable=name in nullable)
-            )
+            dg.TableColumn(name, type=str(dtype), constraints=dg.TableColumnConstraints(nullable=name in nullable))
             for name, dtype in columns.items()
         ]
     )
@@ -125,9 +123,7 @@ def _svg(title: str, values: list[int], bins: int, unit: str) -> str:
             f'font-size="10" fill="#555">{count or ""}</text>'
         )
         if i % 2 == 0:
-            bars.append(
-                f'<text x="{x:.1f}" y="206" font-size="10" fill="#555">{i * width}</text>'
-            )
+            bars.append(f'<text x="{x:.1f}" y="206" font-size="10" fill="#555">{i * width}</text>')
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="230" font-family="sans-serif">'
         f'<rect width="640" height="230" fill="#fff"/><text x="40" y="18" font-size="13" fill="#222">{title}</text>'

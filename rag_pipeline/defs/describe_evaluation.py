@@ -5,20 +5,20 @@ Does not belong here: the figures (`transforms/metrics.py`) and what follows fro
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from rag_pipeline.contracts.evaluation import METRIC_NAMES, QuestionResult
-from rag_pipeline.refresh.evaluation import EvaluationReport
 from rag_pipeline.retrieval.comparison import Comparison
+
+if TYPE_CHECKING:
+    from rag_pipeline.refresh.evaluation import EvaluationReport
 
 WEAKEST_SHOWN = 15
 
 
-def evaluation_metadata(
-    report: EvaluationReport, history: Sequence[Mapping[str, Any]], mode: str
-) -> dict[str, Any]:
+def evaluation_metadata(report: "EvaluationReport", history: Sequence[Mapping[str, Any]], mode: str) -> dict[str, Any]:
     """Figures of an evaluation; Dagster plots every number over time.
 
     Args:

@@ -19,7 +19,6 @@ from rag_pipeline.defs.assets import (
     CHUNKS_KEY,
     DOCUMENTS_KEY,
     DUPLICATES_KEY,
-    INDEX_KEY,
     PUBLICATION_KEY,
     QUARANTINE_KEY,
     bronze_key,
@@ -152,7 +151,7 @@ def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds:
         for event in run.all_events:
             if event.is_step_materialization:
                 found = event.step_materialization_data.materialization
-                values = {key: value.value for key, value in found.metadata.items()}
+                values: dict[str, Any] = {key: value.value for key, value in found.metadata.items()}
                 facts[found.asset_key.to_user_string()] = values
                 commits += int(values.get("rag/commits", 0))
                 computed += int(values.get("rag/embeddings_computed", 0))
@@ -179,7 +178,7 @@ def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds:
         embeddings_computed=computed,
         commits=commits,
         seconds=round(seconds, 3),
-        published=_published(published, fact(INDEX_KEY, "rag/rows")),
+        published=_published(published),
         sources=[_source(name, facts[key]) for name, key in _bronze_keys(pipeline) if key in facts],
         checks_passed=sum(c.passed for c in checks.values()),
         checks_failed=[_check(c) for c in failed],
@@ -192,7 +191,7 @@ def _bronze_keys(pipeline: Pipeline) -> Iterable[tuple[str, str]]:
     return ((name, bronze_key(name).to_user_string()) for name in pipeline.settings.sources)
 
 
-def _published(values: dict[str, Any] | None, rows: int | None) -> dict[str, Any] | None:
+def _published(values: dict[str, Any] | None) -> dict[str, Any] | None:
     if values is None:
         return None
     names = ("alias", "space_fingerprint", "table_name", "table_version", "rows", "documents", "moved")

@@ -90,8 +90,8 @@ class _Refresh:
         self.listed = listed
         self.dead = {item.document_id: item for item in self.known if not item.is_live}
         self.taken = {item.document_id for item in self.known if item.is_live}
-        state_batch = workspace.lake.read(bronze_path(name), BRONZE, ["batch"])["batch"].max()
-        self.batch = 0 if state_batch is None else int(state_batch) + 1  # type: ignore[call-overload]
+        batches = workspace.lake.read(bronze_path(name), BRONZE, ["batch"])["batch"]
+        self.batch = max(batches, default=-1) + 1
         self.observed_at = workspace.now()
         self.counts: dict[str, int] = {}
         self.bytes_read = 0
@@ -268,7 +268,5 @@ class _Refresh:
 
 
 def _known_objects(state: pl.DataFrame) -> list[KnownObject]:
-    names = list(KnownObject.__dataclass_fields__)
-    rows = state.select(names).rows()
-    at = names.index("declared")
-    return [KnownObject(*row[:at], DeclaredMetadata.from_json(row[at]), *row[at + 1 :]) for row in rows]
+    rows = state.select(list(KnownObject.__dataclass_fields__)).iter_rows(named=True)
+    return [KnownObject(**row | {"declared": DeclaredMetadata.from_json(row["declared"])}) for row in rows]

@@ -157,4 +157,3 @@ def cut_document(
     text, title, language, blocks = item
     parsed = ParsedDocument(text=text, blocks=blocks_of(blocks), title=title, language=language)
     return chunk_document(parsed, params, counter)
-

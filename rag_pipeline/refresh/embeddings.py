@@ -21,7 +21,8 @@ from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, embeddings_path
 
-# What a kill can lose: a few seconds of work on a slow model, well above the cost of a commit on a fast one.
+# What a kill can lose: a few seconds of work on a slow model, well above the cost of a commit on a fast one. Half of it
+# is a commit, since one half is computed while the other is written.
 BATCH_TEXTS = 512
 # Half of it is being stored while the other half is being computed.
 COMMIT_TEXTS = BATCH_TEXTS // 2
@@ -58,7 +59,7 @@ def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
         wanted = lake.read(CHUNKS_PATH, CHUNKS, ["text_hash"]).unique()
         known = lake.embedded_hashes(space.fingerprint)
         missing = wanted.join(known, on="text_hash", how="anti")["text_hash"]
-        batch = -1 if known.is_empty() else int(known["batch"].max())  # type: ignore[arg-type]
+        batch = max(known["batch"], default=-1)
         if len(missing):
             _compute(workspace, alias, space, set(missing), batch + 1)
     return EmbeddingsReport(

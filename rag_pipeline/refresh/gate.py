@@ -41,9 +41,7 @@ class Verdict:
     is_leak: bool = False
 
 
-def judge(
-    workspace: Workspace, alias: str, audit: Mapping[str, object], last: Mapping[str, object] | None
-) -> Verdict:
+def judge(workspace: Workspace, alias: str, audit: Mapping[str, object], last: Mapping[str, object] | None) -> Verdict:
     """Judge the audited version of a model's index against the last publication.
 
     Args:

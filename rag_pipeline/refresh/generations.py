@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import polars as pl
-
 from rag_pipeline.contracts.tables import AUDITS, CHUNKS, PUBLICATIONS
 from rag_pipeline.errors import UsageError
 from rag_pipeline.refresh.workspace import Workspace
@@ -103,4 +101,4 @@ def missing_texts(workspace: Workspace, alias: str) -> int:
     """Texts of silver/chunks that have no vector of this model yet: what a backfill has left to do."""
     texts = workspace.lake.read(CHUNKS_PATH, CHUNKS, ["text_hash"]).unique()
     known = workspace.lake.embedded_hashes(workspace.space(alias).fingerprint)
-    return texts.join(known, on="text_hash", how="anti").select(pl.len()).item()
+    return texts.join(known, on="text_hash", how="anti").height

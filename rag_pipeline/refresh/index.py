@@ -25,7 +25,15 @@ from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
 from rag_pipeline.stores.vectors import RETENTION, VectorTable
-from rag_pipeline.transforms.index import SAMPLE, Findings, IndexPlan, audit_rows, desired_state, invalid_vectors, plan_index
+from rag_pipeline.transforms.index import (
+    SAMPLE,
+    Findings,
+    IndexPlan,
+    audit_rows,
+    desired_state,
+    invalid_vectors,
+    plan_index,
+)
 
 log = logging.getLogger(__name__)
 

@@ -62,15 +62,15 @@ def _retain(workspace: Workspace, space: str, *, is_living: bool) -> int:
     known = lake.embedded_hashes(space).select("text_hash")
     used = lake.read(CHUNKS_PATH, CHUNKS, ["text_hash"]) if is_living else known.clear()
     unused = known.join(used, on="text_hash", how="anti")
-    noted = lake.read(
-        UNUSED_EMBEDDINGS_PATH, UNUSED_EMBEDDINGS, where=pl.col("space_fingerprint") == space
-    )
+    noted = lake.read(UNUSED_EMBEDDINGS_PATH, UNUSED_EMBEDDINGS, where=pl.col("space_fingerprint") == space)
     now = workspace.now()
     expired = noted.filter(pl.col("unused_since") <= now - workspace.settings.embeddings_retention)
     expired = expired.join(unused, on="text_hash", how="semi")
     lake.merge(embeddings_path(space), EMBEDDINGS, EMBEDDINGS.empty(), expired["text_hash"].to_list())
     new = unused.join(noted, on="text_hash", how="anti").select(
-        pl.lit(space).alias("space_fingerprint"), "text_hash", pl.lit(now).cast(pl.Datetime("us", "UTC")).alias("unused_since")
+        pl.lit(space).alias("space_fingerprint"),
+        "text_hash",
+        pl.lit(now).cast(pl.Datetime("us", "UTC")).alias("unused_since"),
     )
     over = pl.concat([noted.join(unused, on="text_hash", how="anti"), expired])
     lake.replace_where(UNUSED_EMBEDDINGS_PATH, UNUSED_EMBEDDINGS, new, over)

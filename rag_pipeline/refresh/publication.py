@@ -84,7 +84,11 @@ def publish(
             assert last is not None
             return _report(last, moved=False, is_held=True)
         pointer = (space.fingerprint, audit["table_name"], audit["table_version"])
-        if last is not None and not is_held(workspace) and (last["space_fingerprint"], last["table_name"], last["table_version"]) == pointer:
+        if (
+            last is not None
+            and not is_held(workspace)
+            and (last["space_fingerprint"], last["table_name"], last["table_version"]) == pointer
+        ):
             return _report(last, moved=False)
         verdict = judge(workspace, alias, audit, last)
         _check_evaluation(verdict, alias, override_gate=override_gate)

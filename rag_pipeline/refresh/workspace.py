@@ -7,7 +7,6 @@ Does not belong here: any step's logic.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
 from types import TracebackType
@@ -22,7 +21,7 @@ from rag_pipeline.transforms.parse.limits import ParseLimits
 
 if TYPE_CHECKING:
     from rag_pipeline.embedding.open import EmbeddingModel
-    from rag_pipeline.embedding.tokens import HuggingFaceTokenCounter
+    from rag_pipeline.embedding.tokens import TokenCounter
     from rag_pipeline.parallel.pool import IsolatedPool
     from rag_pipeline.stores.vectors import VectorStore
 
@@ -98,17 +97,16 @@ class Workspace:
         return self._models[alias]
 
     @cached_property
-    def token_counter(self) -> HuggingFaceTokenCounter:
+    def token_counter(self) -> TokenCounter:
         from rag_pipeline.embedding.open import token_counter
 
         return token_counter(self.pipeline.model_spec(self.pipeline.counted_alias), self.pipeline.cache_folder)
 
     @cached_property
     def chunk_params(self) -> ChunkParams:
-        chunking = self.settings.chunking
-        chosen = {k: v for k, v in asdict_of(chunking).items() if v is not None}
-        limit = self.token_counter.max_tokens
-        return ChunkParams(**{"max_tokens": limit, **chosen})
+        """Chunker parameters: what pipeline.yaml sets, else the model's limit and the chunker's own defaults."""
+        chosen = self.settings.chunking.model_dump(exclude={"tokens_of"}, exclude_none=True)
+        return ChunkParams(**{"max_tokens": self.token_counter.max_tokens, **chosen})
 
     @cached_property
     def parse_limits(self) -> ParseLimits:
@@ -123,15 +121,3 @@ class Workspace:
             limits = WorkerLimits(wall_seconds=self.settings.parse_timeout_seconds)
             self._pool = IsolatedPool(self.settings.worker_processes, limits)
         return self._pool
-
-
-def asdict_of(section: object) -> dict[str, object]:
-    """Chunker parameters that pipeline.yaml sets, by the chunker's own names."""
-    values: dict[str, object] = section.model_dump()  # type: ignore[attr-defined]
-    values.pop("tokens_of")
-    return values
-
-
-def space_record(space: EmbeddingSpace) -> dict[str, object]:
-    """An embedding space as plain values, for the publication log."""
-    return asdict(space)

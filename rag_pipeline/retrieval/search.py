@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -241,7 +241,8 @@ class Searcher:
         if fingerprint not in self._models:
             from rag_pipeline.embedding.open import open_model
 
-            spec = EmbeddingModelSpec(**json.loads(publication["model_spec"]))
+            # One query is computed sooner on a processor than a GPU library is loaded; the vectors are the same.
+            spec = replace(EmbeddingModelSpec(**json.loads(publication["model_spec"])), device="cpu")
             model = open_model(spec, self._cache_folder)
             if model.space.fingerprint != fingerprint:
                 raise EmbeddingSpaceMismatch(

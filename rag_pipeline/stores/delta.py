@@ -105,9 +105,7 @@ class DeltaStore:
         except (pl.exceptions.PolarsError, OSError) as error:
             raise _store_error("read", self.uri(path), error) from error
 
-    def stream(
-        self, path: str, columns: Sequence[str], *, version: int | None = None
-    ) -> Iterator[pl.DataFrame]:
+    def stream(self, path: str, columns: Sequence[str], *, version: int | None = None) -> Iterator[pl.DataFrame]:
         """The table's rows a few hundred at a time, so that memory holds a batch and not the table."""
         table = self._open(path, version)
         if table is None:
@@ -188,9 +186,7 @@ class DeltaStore:
             doomed = self.read(path, contract, contract.key, where=pl.col(column).is_in(gone))
         return self.replace_where(path, contract, upserts, doomed)
 
-    def replace_where(
-        self, path: str, contract: TableContract, upserts: pl.DataFrame, deletes: pl.DataFrame
-    ) -> bool:
+    def replace_where(self, path: str, contract: TableContract, upserts: pl.DataFrame, deletes: pl.DataFrame) -> bool:
         """Like `merge`, with the rows to delete given by their whole key."""
         contract.check(upserts)
         table = self._open(path)
@@ -273,9 +269,7 @@ class DeltaStore:
             self._guarded("compact", path, table.optimize.compact)
             self.commits += 1
             changed = True
-        self._guarded(
-            "vacuum", path, lambda: table.vacuum(retention_hours=retention_hours, dry_run=False, full=True)
-        )
+        self._guarded("vacuum", path, lambda: table.vacuum(retention_hours=retention_hours, dry_run=False, full=True))
         return changed
 
     def _guarded(self, verb: str, path: str, action: Callable[[], Any]) -> None:

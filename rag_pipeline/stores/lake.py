@@ -113,9 +113,7 @@ class Lake(DeltaStore):
     def bronze_state(self, source: str) -> pl.DataFrame:
         """Last row of every document of a source, tombstones included, without the bytes."""
         rows = self.read(bronze_path(source), BRONZE, STATE_COLUMNS)
-        return rows.sort("document_id", "revision", "batch").unique(
-            "document_id", keep="last", maintain_order=True
-        )
+        return rows.sort("document_id", "revision", "batch").unique("document_id", keep="last", maintain_order=True)
 
     def stream_bytes(self, source: str, wanted: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
         """Bytes by hash, a few at a time; `wanted` maps bytes_hash to the batch that holds it."""

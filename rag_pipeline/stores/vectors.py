@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -116,9 +117,7 @@ class VectorStore:
         try:
             return self.open(name, space.fingerprint)
         except TableMissing:
-            handle = _stored(
-                f"create {name}", lambda: self._connection.create_table(name, schema=index_schema(space))
-            )
+            handle = _stored(f"create {name}", lambda: self._connection.create_table(name, schema=index_schema(space)))
             return VectorTable(handle, name)
 
     def tables(self) -> list[str]:
@@ -143,7 +142,8 @@ class VectorStore:
 
     def drop(self, name: str) -> None:
         """Remove an index table; nothing happens if it is not there."""
-        _stored(f"drop {name}", lambda: self._connection.drop_table(name, ignore_missing=True))
+        drop: Callable[..., None] = self._connection.drop_table
+        _stored(f"drop {name}", lambda: drop(name, ignore_missing=True))
 
 
 class VectorTable:
@@ -208,16 +208,14 @@ class VectorTable:
         rows = rows.cast(pa.schema(fields))
         _stored(
             f"merge into {self.name}",
-            lambda: (
-                self._table.merge_insert("chunk_id").when_matched_update_all().use_index(False).execute(rows)
-            ),
+            lambda: self._table.merge_insert("chunk_id").when_matched_update_all().use_index(False).execute(rows),
         )
 
     def delete(self, chunk_ids: Sequence[str]) -> None:
         """Remove rows by chunk_id."""
         for start in range(0, len(chunk_ids), DELETE_BATCH):
             names = ", ".join(sql_string(name) for name in chunk_ids[start : start + DELETE_BATCH])
-            _stored(f"delete from {self.name}", lambda names=names: self._table.delete(f"chunk_id IN ({names})"))
+            _stored(f"delete from {self.name}", partial(self._table.delete, f"chunk_id IN ({names})"))
 
     def index_and_compact(self, retention: timedelta = RETENTION) -> None:
         """Bring all indexes up to date with the rows and compact; call once after a change.
@@ -285,7 +283,7 @@ class VectorTable:
 
         def search() -> pa.Table:
             return (
-                self._table.search(MatchQuery(text, "embedded_text"), query_type="fts")
+                self._table.search(MatchQuery(text, "embedded_text"), query_type="fts")  # type: ignore[call-arg]
                 .where(where, prefilter=True)
                 .select([*columns, "_score"])
                 .limit(limit)

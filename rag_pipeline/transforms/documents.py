@@ -112,9 +112,7 @@ def plan_documents(
     hidden = broken["document_id"].to_list() + still_refused["document_id"].to_list()
     visible = origins if keep_last_good else origins.filter(~pl.col("document_id").is_in(hidden))
     gone = documents.join(visible, left_on="origin_id", right_on="document_id", how="anti")
-    kept = documents.join(
-        to_parse.select(origin_id="document_id"), on="origin_id", how="anti"
-    ).join(
+    kept = documents.join(to_parse.select(origin_id="document_id"), on="origin_id", how="anti").join(
         visible.select(
             origin_id="document_id",
             uri_new="uri",
@@ -270,9 +268,13 @@ def exact_duplicates(documents: pl.DataFrame) -> pl.DataFrame:
     first = ordered.with_columns(
         duplicate_of=pl.col("document_id").first().over(group), stands=pl.col("uri").first().over(group)
     )
-    return first.filter(pl.col("document_id") != pl.col("duplicate_of")).select(
-        "document_id",
-        "duplicate_of",
-        reason=pl.format("same text and permissions as {}, which comes first by source and address", "stands"),
-        similarity=pl.lit(1.0),
-    ).select(list(DUPLICATES.columns))
+    return (
+        first.filter(pl.col("document_id") != pl.col("duplicate_of"))
+        .select(
+            "document_id",
+            "duplicate_of",
+            reason=pl.format("same text and permissions as {}, which comes first by source and address", "stands"),
+            similarity=pl.lit(1.0),
+        )
+        .select(list(DUPLICATES.columns))
+    )

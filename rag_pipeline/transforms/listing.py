@@ -208,9 +208,7 @@ def tombstone_of(before: KnownObject, metadata_hash: str) -> dict[str, Any]:
     }
 
 
-def changed_settings(
-    unchanged: Iterable[tuple[KnownObject, SourceObject]], spec: SourceSpec
-) -> list[dict[str, Any]]:
+def changed_settings(unchanged: Iterable[tuple[KnownObject, SourceObject]], spec: SourceSpec) -> list[dict[str, Any]]:
     """Rows for objects that were not touched but whose permissions or address for people now differ."""
     rows = []
     for before, listed in unchanged:
@@ -222,4 +220,3 @@ def changed_settings(
                 row_of(listed, before, document=before.document_id, change="metadata_changed", metadata=metadata)
             )
     return rows
-

@@ -74,9 +74,7 @@ def documents_account_for_origins(
     ]
 
 
-def chunks_cover_documents(
-    documents: pl.DataFrame, duplicates: pl.DataFrame, chunks: pl.DataFrame
-) -> list[Finding]:
+def chunks_cover_documents(documents: pl.DataFrame, duplicates: pl.DataFrame, chunks: pl.DataFrame) -> list[Finding]:
     """Every document that is no duplicate has chunks of its present text, and nothing else has.
 
     Args:

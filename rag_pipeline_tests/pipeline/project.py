@@ -52,9 +52,7 @@ class CountingModel:
         self.texts = texts
         self.space = model.space
 
-    def embed_documents(
-        self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None
-    ) -> np.ndarray:
+    def embed_documents(self, texts: Sequence[str], on_progress: Callable[[int], None] | None = None) -> np.ndarray:
         self.texts += texts
         vectors: np.ndarray = self._model.embed_documents(texts, on_progress)
         return vectors

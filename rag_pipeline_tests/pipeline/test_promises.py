@@ -111,9 +111,7 @@ def test_lost_rows_are_put_back(project: Project) -> None:
     assert project.published() == before
 
 
-def test_an_index_that_cannot_be_mended_is_not_published(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_index_that_cannot_be_mended_is_not_published(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     before = project.published()
     tamper(project, allowed_principals=[["public", "spy"]])
     monkeypatch.setattr(index, "_repair", lambda *_: None)

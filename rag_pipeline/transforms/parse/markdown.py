@@ -37,6 +37,8 @@ _KINDS: dict[str, BlockKind] = {
     "html_block": "html",
 }
 _MAX_NESTING = 20
+# Badges and a logo may stand before the title; a heading further down names its section, not the document.
+_TITLE_WITHIN_BLOCKS = 5
 _MAX_INLINE_CHARS = 1_000
 _DELIMITER_ROW = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
 _CELL_BREAK = re.compile(r"(?<!\\)\|")
@@ -66,7 +68,7 @@ def markdown_document(source: str, is_mdx: bool = False) -> ParsedDocument:
     blocks = markdown_blocks(text, front.line_count, is_mdx)
     title = front.take("title")
     if title is None:
-        title = next((block.label for block in blocks if block.kind == "heading" and block.level == 1), None)
+        title = next((block.label for block in blocks[:_TITLE_WITHIN_BLOCKS] if block.level == 1), None)
     return ParsedDocument(
         text=text,
         blocks=blocks,
