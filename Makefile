@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check ui format clean help
+.PHONY: run test check ui format clean help constraints
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -41,3 +41,10 @@ format: $(READY)
 
 clean: ## Remove the environment, the lake of the sample and all caches
 	rm -rf $(VENV) .dagster .mypy_cache .ruff_cache .pytest_cache data/lake
+
+constraints: ## Pin every package anew (for maintainers)
+	@rm -rf .venv-constraints && $(PYTHON) -m venv .venv-constraints
+	@.venv-constraints/bin/python -m pip install --quiet torch==2.13.0 --editable '.[dev]'
+	@{ sed -n '/^#/p' constraints.txt; \
+		.venv-constraints/bin/python -m pip freeze --exclude-editable | sed -E 's/^torch( @.*|==.*)/torch==2.13.0/'; } > constraints.new
+	@mv constraints.new constraints.txt && rm -rf .venv-constraints

@@ -125,7 +125,8 @@ def read_baseline(path: Path) -> tuple[QuestionResult, ...]:
         return tuple(result_of(result) for result in record["results"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path} is no baseline ({type(error).__name__}: {error}); make one with: rag-pipeline eval --json > {path}",
+            f"{path} is no baseline ({type(error).__name__}: {error}); make one with: "
+            f"rag-pipeline eval --json > {path}",
             path=str(path),
         ) from error
 

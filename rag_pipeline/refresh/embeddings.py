@@ -21,8 +21,7 @@ from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, embeddings_path
 
-# What a kill can lose: a few seconds of work on a slow model, well above the cost of a commit on a fast one. Half of it
-# is a commit, since one half is computed while the other is written.
+# What a kill can lose: a few seconds of work on a slow model, well above the cost of a commit on a fast one.
 BATCH_TEXTS = 512
 # Half of it is being stored while the other half is being computed.
 COMMIT_TEXTS = BATCH_TEXTS // 2

@@ -18,7 +18,7 @@ from rag_pipeline.retrieval.comparison import Comparison, compare, regressions
 from rag_pipeline.retrieval.questions import read_questions
 
 SHOWN = 5
-NAMES = {"ndcg": "nDCG", "span_ndcg": "nDCG on quoted spans", "recall": "recall", "span_recall": "recall of spans"}
+NAMES = {"ndcg": "nDCG@{k}", "span_ndcg": "nDCG@{k} on quoted spans", "recall": "recall@{k}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def below_baseline(comparison: Comparison, falls: Mapping[str, float], k: int, t
     parts = []
     for name, fall in falls.items():
         before, after = getattr(comparison.before, name), getattr(comparison.after, name)
-        parts.append(f"{NAMES[name]}@{k} fell by {fall:.3f} from {before:.3f} to {after:.3f}")
+        parts.append(f"{NAMES[name].format(k=k)} fell by {fall:.3f} from {before:.3f} to {after:.3f}")
     lost = [f"{change.question_id} ({change.change:+.2f}) {change.question}" for change in comparison.losses[:SHOWN]]
     return (
         f"{'; '.join(parts)} (mode {comparison.mode}, {comparison.before.questions} questions, tolerance {tolerance}). "

@@ -19,11 +19,14 @@ import rag_pipeline.parallel.pool
 import rag_pipeline.stores.vectors  # noqa: F401
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.ids import text_hash
+from rag_pipeline.embedding.canary import CANARY_TEXTS
 from rag_pipeline.embedding.open import open_model
 from rag_pipeline.refresh import embeddings
 from rag_pipeline.refresh.maintenance import maintain
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline_tests.pipeline.project import Project
+
+CANARIES = {text_hash(text) for text in CANARY_TEXTS}
 
 
 @dataclass
@@ -53,8 +56,9 @@ class LoggedProject(Project):
         return Workspace(pipeline, run_id=run_id, open_model=logging)
 
     def computed(self) -> list[str]:
-        """Model and text hash of everything computed so far, by any process."""
-        return self.log.read_text().splitlines() if self.log.exists() else []
+        """Model and text hash of everything computed so far, by any process, the canary texts of maintenance apart."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [line for line in lines if line.split()[1] not in CANARIES]
 
     def refresh_and_maintain(self, alias: str) -> None:
         """Everything from sources to publication, and housekeeping."""
@@ -65,7 +69,7 @@ class LoggedProject(Project):
 
 def main() -> None:
     folder, alias, log, batch_texts = sys.argv[1:]
-    embeddings.BATCH_TEXTS = int(batch_texts)
+    embeddings.COMMIT_TEXTS = int(batch_texts) // 2
     settings = yaml.safe_load((Path(folder) / "pipeline.yaml").read_text("utf-8"))
     project = LoggedProject(Path(folder), settings, log=Path(log))
     sys.stdout.write("ready\n")

@@ -137,7 +137,7 @@ def seconds_of(process: subprocess.Popen[str]) -> float:
 
 @pytest.fixture
 def victim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Victim:
-    monkeypatch.setattr(embeddings, "BATCH_TEXTS", BATCH_TEXTS)
+    monkeypatch.setattr(embeddings, "COMMIT_TEXTS", BATCH_TEXTS // 2)
     victim = Victim(tmp_path)
     victim.corpus.grow(DOCUMENTS)
     return victim

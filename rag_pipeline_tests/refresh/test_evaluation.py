@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def question(number: int, **more: Any) -> dict[str, Any]:
 def ask(project: Project, *questions: dict[str, Any]) -> None:
     lines = "\n".join(json.dumps(each) for each in questions)
     (project.folder / "questions.jsonl").write_text(lines, "utf-8")
-    project.settings["evaluation"] = {"questions": ["questions.jsonl"]}
+    project.settings["evaluation"] = {"questions": ["questions.jsonl"], "mode": "text"}
 
 
 @pytest.fixture
@@ -88,7 +87,7 @@ def spoil(project: Project, number: int) -> None:
     """The page keeps its quote, but loses every word of its question to other pages."""
     project.write(f"{number}.md", f"# Hall\n\nNothing. keeper{number} in the year.\n")
     for other in range(LAMPS, LAMPS + 15):
-        text = f"# Who lit lantern{number}? {other}\n\nWho lit lantern{number}, asked visitor {other}.\n"
+        text = f"# Visitor {other}\n\nA visitor saw lantern{number} and lantern{number} again, on day {other}.\n"
         project.write(f"other-{number}-{other}.md", text)
 
 
@@ -220,14 +219,12 @@ def test_a_question_without_an_answer_is_only_a_leak_check(project: Project) -> 
     assert report.evaluation.metrics("hybrid").questions == 1
 
 
-@pytest.mark.parametrize("change", ["filter"])
 def test_a_leak_is_found_and_stops_publication_whatever_is_overridden(
-    project: Project, monkeypatch: pytest.MonkeyPatch, change: str
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.settings["sources"]["docs"]["permission_rules"] = [{"pattern": "2.md", "allowed_principals": ["hr"]}]
     ask(project, question(2, expected=[]))
-    everything: Callable[[Any], str] = lambda _: "true"  # noqa: E731
-    monkeypatch.setattr(asking, f"permission_{change}", everything)
+    monkeypatch.setattr(asking, "permission_filter", lambda _: "true")
     assert results(build(project))["q2"].leaks >= 1
     with pytest.raises(PermissionLeak, match="q2"):
         published(project, override_gate=True, note="try")
