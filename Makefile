@@ -4,7 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test check ui format clean help constraints
+# The UI shows the runs of `rag-pipeline run`, so both ask the same function where runs are recorded.
+HOME_OF_RUNS := from rag_pipeline.defs.launch import dagster_home; \
+	from rag_pipeline.settings import load_pipeline; print(dagster_home(load_pipeline()))
+
+.PHONY: run test check ui docs format clean help constraints
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -25,10 +29,12 @@ test: $(READY) ## Run the test suite
 	@$(BIN)/python -m pytest
 
 ui: $(READY) ## Start the Dagster UI and daemon on this project
-	@mkdir -p .dagster
-	@$(BIN)/rag-pipeline config home >/dev/null
 	@echo "Dagster UI: http://127.0.0.1:3000 (stop with Ctrl-C)"
-	@DAGSTER_HOME="$(CURDIR)/.dagster" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dagster dev -w workspace.yaml
+	@home="$$($(BIN)/python -c '$(HOME_OF_RUNS)')" && \
+		DAGSTER_HOME="$$home" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dagster dev -w workspace.yaml
+
+docs: $(READY) ## Write the generated pages of docs/ again
+	@$(BIN)/python docs/generate.py
 
 check: $(READY) ## Format, lint, type and test
 	@$(BIN)/ruff format .

@@ -12,7 +12,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks.common import make_pipeline, profiled, refresh, write_documents
+from benchmarks.common import make_pipeline, profiled, refresh
+from benchmarks.documents import write_documents
 from rag_pipeline.refresh.workspace import Workspace
 
 

@@ -1,10 +1,9 @@
-"""What the benchmarks share: a throw-away project, generated documents, the steps of a refresh with their times."""
+"""What the benchmarks share: a throw-away project, and the steps of a refresh with their times."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import random
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -24,33 +23,7 @@ from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline, load_pipeline
 
 ALIAS = "stub"
-# What was modified a moment before it was first read is read again every time, which no real folder is all made of.
-LAST_MODIFIED = 1_700_000_000
 STUB = {"kind": "hashing", "model": "hashing", "dimension": 384}
-_TEXT = (
-    "table index search query document permission version pipeline schedule partition embedding vector storage commit "
-    "retry failure quarantine release engine bridge harbour winter copper signal garden ladder morning paper river"
-)
-_WORDS = _TEXT.split()
-
-
-def generated_document(number: int, sections: int = 9, words: int = 110) -> str:
-    """A Markdown document of so many sections, each one chunk, no two alike; the same on every machine."""
-    chosen = random.Random(number)
-    parts = [
-        f"## Section {section}\n\nFact {section} of document {number}: {' '.join(chosen.choices(_WORDS, k=words))}.\n"
-        for section in range(sections)
-    ]
-    return f"# Document {number}\n\n" + "\n".join(parts)
-
-
-def write_documents(folder: Path, count: int, sections: int = 9) -> None:
-    """Generated documents below `folder`, a hundred to a subfolder."""
-    for number in range(count):
-        path = folder / f"{number // 100:03}" / f"{number:05}.md"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(generated_document(number, sections), "utf-8")
-        os.utime(path, (LAST_MODIFIED, LAST_MODIFIED))
 
 
 def make_pipeline(work: Path, documents: Path, **settings: Any) -> Pipeline:
@@ -73,6 +46,8 @@ class Times:
 
     steps: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
+    after_step: Callable[[str], None] = lambda _: None
+
     @contextlib.contextmanager
     def of(self, step: str) -> Iterator[None]:
         before = (time.perf_counter(), time.process_time(), workers_cpu_seconds())
@@ -80,6 +55,7 @@ class Times:
         after = (time.perf_counter(), time.process_time(), workers_cpu_seconds())
         wall, own, workers = (end - start for start, end in zip(before, after, strict=True))
         self.steps[step] = (wall, own, workers)
+        self.after_step(step)
 
     @property
     def total(self) -> tuple[float, float, float]:
@@ -105,9 +81,9 @@ class Refresh:
     commits: int
 
 
-def refresh(workspace: Workspace, alias: str = ALIAS) -> Refresh:
+def refresh(workspace: Workspace, alias: str = ALIAS, *, after_step: Callable[[str], None] = lambda _: None) -> Refresh:
     """Everything from sources to publication, without Dagster, step by step."""
-    times = Times()
+    times = Times(after_step=after_step)
     before = workspace.lake.commits
     for name in workspace.settings.sources:
         with times.of(f"bronze/{name}"):

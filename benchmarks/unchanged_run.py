@@ -15,7 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.common import Refresh, make_pipeline, profiled, refresh, write_documents
+from benchmarks.common import Refresh, make_pipeline, profiled, refresh
+from benchmarks.documents import write_documents
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
 

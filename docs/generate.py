@@ -26,13 +26,16 @@ from rag_pipeline import settings
 from rag_pipeline.contracts import evaluation, tables
 from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
 from rag_pipeline.contracts.table import TableContract
+from rag_pipeline.defs.describe import index_column_docs
 from rag_pipeline.errors import DocumentError, DocumentVanished, RagPipelineError
 from rag_pipeline.transforms.parse import media_type
 from rag_pipeline.transforms.parse.registry import FORMATS
 
 FOLDER = Path(__file__).resolve().parent
 NOTE = "<!-- Made by docs/generate.py; edit the code it reads, then run `make docs`. -->"
-BELOW = "<!-- Below this line made by docs/generate.py; edit rag_pipeline/settings/sections.py, then run `make docs`. -->"
+BELOW = (
+    "<!-- Below this line made by docs/generate.py; edit rag_pipeline/settings/sections.py, then run `make docs`. -->"
+)
 DURATION_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 BAR = "\\|"
 TYPE_NAMES = {str: "text", int: "whole number", float: "number", bool: "yes or no", timedelta: "duration"}
@@ -164,19 +167,14 @@ def table_reference() -> str:
         if contract.rules:
             lines += ["", "Rules on every row:", ""]
             lines += [f"- `{rule.code}`: {rule.doc}" for rule in contract.rules]
-    columns = [*tables.DOCUMENTS.columns.items(), *tables.CHUNKS.columns.items()]
-    known = {name: column.doc for name, column in columns} | INDEX_DOCS
+    known = index_column_docs()
     lines += ["", "## gold/index", "", INDEX_NOTE, ""]
     rows = [(f"`{n}`", str(t), "yes" if n in NULLABLE else "", known[n]) for n, t in ROW_COLUMNS.items()]
-    rows.append(("`vector`", "fixed_size_list<float>", "", "The text's vector in the table's embedding space."))
+    rows.append(("`vector`", "fixed_size_list<float>", "", known["vector"]))
     lines += table(("column", "type", "may be null", "meaning"), rows)
     return page("Tables", *lines)
 
 
-INDEX_DOCS = {
-    "header_chars": "Length of the header at the beginning of `embedded_text`, so the text alone is the rest.",
-    "embedded_text": "Header and text as one: what the model and the full-text index see.",
-}
 INDEX_NOTE = (
     "One row per chunk, in LanceDB, one table per embedding space. It repeats what a search needs of silver, so that "
     "a search reads one table."

@@ -16,12 +16,12 @@ from rich.text import Text
 
 from rag_pipeline.cli.options import common_options, open_workspace
 from rag_pipeline.cli.rendering import counted, emit, facts, moment, show, table, talk
-from rag_pipeline.contracts.evaluation import METRIC_NAMES, Metrics, QuestionResult
 from rag_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rag_pipeline.contracts.evaluation import Metrics, QuestionResult
     from rag_pipeline.refresh.evaluation import Evaluation
     from rag_pipeline.refresh.workspace import Workspace
     from rag_pipeline.retrieval.comparison import Comparison, QuestionChange
@@ -108,7 +108,7 @@ def record_of(evaluation: Evaluation, mode: str) -> dict[str, Any]:
         mode: The mode whose figures decide; they are repeated at the top.
     """
     row = dict(evaluation.row)
-    leading = {name: getattr(evaluation.metrics(mode), name) for name in METRIC_NAMES}
+    leading = {name: getattr(evaluation.metrics(mode), name) for name in HEADINGS}
     return {**row, "mode": mode, **leading, "results": [asdict(result) for result in evaluation.results]}
 
 
@@ -168,7 +168,7 @@ def _compare(workspace: Workspace, pair: tuple[str, str], files: Sequence[Path],
     if as_json:
         emit({"before": pair[0], "after": pair[1], "comparisons": [asdict(c) for c in comparisons]})
         return
-    columns = ["Mode", "", *((HEADINGS[name], "right") for name in METRIC_NAMES)]
+    columns = ["Mode", "", *((heading, "right") for heading in HEADINGS.values())]
     rows = [
         [comparison.mode if side == 0 else "", pair[side], *_figures(metrics)]
         for comparison in comparisons
@@ -211,8 +211,8 @@ def _show_changes(title: str, changes: Sequence[QuestionChange]) -> None:
 
 def _show(evaluation: Evaluation, mode: str) -> None:
     row = evaluation.row
-    columns = ["Mode", *((HEADINGS[name], "right") for name in METRIC_NAMES)]
-    rows = [[metrics["mode"], *_figures(Metrics(**metrics))] for metrics in row["metrics"]]
+    columns = ["Mode", *((heading, "right") for heading in HEADINGS.values())]
+    rows = [[metrics["mode"], *_figures(evaluation.metrics(metrics["mode"]))] for metrics in row["metrics"]]
     title = f"{row['alias']} version {row['table_version']} at {row['k']}, {counted(row['scored'], 'question')}"
     show(table(title, columns, rows), "")  # type: ignore[arg-type]
     results = [result for result in evaluation.results if result.mode == mode]
@@ -272,7 +272,7 @@ def _leaked(evaluation: Evaluation) -> bool:
 
 
 def _figures(metrics: Metrics) -> list[str]:
-    return [_figure(getattr(metrics, name)) for name in METRIC_NAMES]
+    return [_figure(getattr(metrics, name)) for name in HEADINGS]
 
 
 def _figure(value: float | None) -> str:

@@ -52,16 +52,17 @@ def list_models(as_json: bool) -> None:
 @models.command()
 @click.argument("alias")
 @click.option("--note", default="", help="Why; kept in the publication log.")
+@click.option("--override-gate", is_flag=True, help="Publish although the evaluation says no; --note has to say why.")
 @common_options
-def publish(alias: str, note: str, as_json: bool) -> None:
-    """Point readers to the newest audited index of ALIAS.
+def publish(alias: str, note: str, override_gate: bool, as_json: bool) -> None:
+    """Point readers to the newest audited index of ALIAS, unless it is worse than what they see.
 
     Example: rag-pipeline models publish minilm
     """
     from rag_pipeline.refresh.publication import publish as move_pointer
 
     with open_workspace() as workspace:
-        _say(move_pointer(workspace, alias, note=note, by_hand=True), as_json)
+        _say(move_pointer(workspace, alias, note=note, by_hand=True, override_gate=override_gate), as_json)
 
 
 @models.command()

@@ -141,9 +141,14 @@ class SourceSpec:
 
 
 class Source(Protocol):
-    """Where documents come from. `fetch` may be called from several threads."""
+    """Where documents come from. `fetch` may be called from several threads.
+
+    Attributes:
+        fetch_threads: How many objects to fetch at once; 1 where a thread costs more than the reading.
+    """
 
     name: str
+    fetch_threads: int
 
     def list(self) -> Sequence[SourceObject]:
         """Every object of the source, sorted by address.

@@ -4,13 +4,17 @@ Belongs here: translating contracts into Dagster metadata.
 Does not belong here: figures of a run; assets add those.
 """
 
-from collections.abc import Mapping
+import base64
+from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import pyarrow as pa
 
 from rag_pipeline.contracts.table import TableContract
+from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS
 
+# The UI draws Markdown shorter than this where it stands, and hides longer text behind a click.
+INLINE_CHARS = 1_000
 # Columns of a table that are made from columns of the one before it; the others come from the same name there.
 DERIVED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "silver/documents": {
@@ -36,6 +40,12 @@ DERIVED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "line": ("blocks",),
     },
 }
+# Columns that an index table does not share with silver.
+INDEX_ONLY: Mapping[str, str] = {
+    "header_chars": "Length of the header at the beginning of embedded_text; the text alone is the rest.",
+    "embedded_text": "Header and text as one: what the model and the full-text index see.",
+    "vector": "The text's vector in the table's embedding space, unit length.",
+}
 
 
 def column_schema(contract: TableContract) -> dg.TableSchema:
@@ -54,13 +64,26 @@ def column_schema(contract: TableContract) -> dg.TableSchema:
 
 
 def arrow_schema(columns: Mapping[str, pa.DataType], nullable: set[str]) -> dg.TableSchema:
-    """Columns of an index table."""
+    """Columns of an index table, the vector among them, with the docs of the tables they are taken from."""
+    docs = index_column_docs()
+    shown = {name: str(dtype) for name, dtype in columns.items()} | {"vector": "fixed_size_list<float>"}
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(name, type=str(dtype), constraints=dg.TableColumnConstraints(nullable=name in nullable))
-            for name, dtype in columns.items()
+            dg.TableColumn(
+                name,
+                type=dtype,
+                description=docs[name],
+                constraints=dg.TableColumnConstraints(nullable=name in nullable, unique=name == "chunk_id"),
+            )
+            for name, dtype in shown.items()
         ]
     )
+
+
+def index_column_docs() -> dict[str, str]:
+    """One sentence on each column an index table can have."""
+    taken = [*DOCUMENTS.columns.items(), *CHUNKS.columns.items()]
+    return {**{name: column.doc for name, column in taken}, **INDEX_ONLY}
 
 
 def storage(uri: str, kind: str) -> dict[str, dg.MetadataValue | str]:
@@ -83,12 +106,17 @@ def column_lineage(asset: str, contract: TableContract, upstream: list[TableCont
         ]
         if found:
             deps[name] = found
-            shown = ", ".join(sorted({f"{dep.asset_key.to_user_string()}.{dep.column_name}" for dep in found}))
-            lines.append(f"| {name} | {shown} |")
+            columns = dict.fromkeys(dep.column_name for dep in found)
+            lines.append(f"| {name} | {', '.join(_shown(column, keys) for column in columns)} |")
     return {
         "dagster/column_lineage": dg.TableColumnLineage(deps),
         "rag/column_lineage": dg.MetadataValue.md("\n".join(lines)),
     }
+
+
+def _shown(column: str, keys: Sequence[dg.AssetKey]) -> str:
+    """A column of one table, or of all the tables of a layer where each of them has it."""
+    return f"{keys[0].to_user_string() if len(keys) == 1 else f'{keys[0].path[0]}/*'}.{column}"
 
 
 def counts_table(label: str, counts: Mapping[str, int]) -> dg.MetadataValue:
@@ -98,35 +126,25 @@ def counts_table(label: str, counts: Mapping[str, int]) -> dg.MetadataValue:
     return dg.MetadataValue.table(records=records, schema=schema)
 
 
-def histogram(title: str, values: list[int], *, bins: int = 16, unit: str = "") -> dg.MetadataValue:
-    """A bar chart of a distribution as an inline SVG; the UI draws it."""
-    return dg.MetadataValue.md(f"![{title}](data:image/svg+xml;base64,{_svg(title, values, bins, unit)})")
+def histogram(title: str, values: Sequence[int], *, bins: int = 16, unit: str = "") -> dg.MetadataValue:
+    """A bar chart of a distribution that the UI draws in place; the highest bar carries its count."""
+    drawn = base64.b64encode(_svg(values, bins, unit).encode()).decode()
+    return dg.MetadataValue.md(f"![{title}](data:image/svg+xml;base64,{drawn})")
 
 
-def _svg(title: str, values: list[int], bins: int, unit: str) -> str:
-    import base64
-
-    top = max(values, default=0) or 1
-    width = max(1, -(-top // bins))
+def _svg(values: Sequence[int], bins: int, unit: str) -> str:
+    """The chart in as few characters as can be: see `INLINE_CHARS`."""
+    width = max(1, -(-(max(values, default=0) + 1) // bins))
     counts = [0] * bins
     for value in values:
-        counts[min(value // width, bins - 1)] += 1
-    most = max(counts) or 1
-    step = 560 / bins
-    bars = []
-    for i, count in enumerate(counts):
-        height = 150 * count / most
-        x = 40 + i * step
-        bars.append(
-            f'<rect x="{x:.1f}" y="{190 - height:.1f}" width="{step - 3:.1f}" height="{height:.1f}" rx="2" '
-            f'fill="#4F43DD"/><text x="{x + step / 2:.1f}" y="{184 - height:.1f}" text-anchor="middle" '
-            f'font-size="10" fill="#555">{count or ""}</text>'
-        )
-        if i % 2 == 0:
-            bars.append(f'<text x="{x:.1f}" y="206" font-size="10" fill="#555">{i * width}</text>')
-    svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="230" font-family="sans-serif">'
-        f'<rect width="640" height="230" fill="#fff"/><text x="40" y="18" font-size="13" fill="#222">{title}</text>'
-        f'{"".join(bars)}<text x="600" y="224" text-anchor="end" font-size="10" fill="#555">{unit}</text></svg>'
+        counts[value // width] += 1
+    most = max(max(counts), 1)
+    heights = [-(-120 * count // most) for count in counts]
+    bars = "".join(f"M{36 * i} 140v-{height}h33v{height}z" for i, height in enumerate(heights) if height)
+    top = counts.index(most) if most in counts else 0
+    words = [(36 * top + 8, 15, most), *((36 * i, 155, width * i) for i in range(0, bins, 4)), (430, 175, unit)]
+    texts = "".join(f'<text x="{x}" y="{y}">{word}</text>' for x, y, word in words)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="600" height="180" font-family="sans-serif" font-size="12" fill="#555">'
+        f'<path fill="#4F43DD" d="{bars}"/>{texts}</svg>'
     )
-    return base64.b64encode(svg.encode()).decode()

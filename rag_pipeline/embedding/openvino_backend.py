@@ -61,6 +61,9 @@ class OpenVinoBackend:
         self._pad_token_id = layout.pad_token_id
         self._tokenizer = open_tokenizer(layout.tokenizer_file, layout.lower_case)
         self._tokenizer.enable_truncation(space.max_tokens)
+        # OpenVINO's binding sets itself up in its first call, and two threads that make it at once wait for each
+        # other for ever: one holds the interpreter lock, the other the set-up. So one call is made here, alone.
+        self.compute([np.array([self._pad_token_id], dtype=np.int64)], np.zeros(1, dtype=np.intp))
 
     def prepare(self, texts: list[str]) -> list[TokenIds]:
         """Token ids of each text, special tokens included, cut at the model's limit."""

@@ -39,8 +39,9 @@ from rag_pipeline.transforms.parse import media_type_of
 
 COMMIT_BYTES = 64 * 2**20
 COMMIT_ROWS = 5_000
-FETCH_THREADS = 8
 FETCH_GROUP = 64
+# What a group may hold in memory; sizes are what the listing says, and a single larger object is a group of its own.
+FETCH_GROUP_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +172,10 @@ class _Refresh:
             except DocumentError as error:
                 return error
 
-        with ThreadPoolExecutor(FETCH_THREADS) as threads:
-            for start in range(0, len(items), FETCH_GROUP):
-                group = items[start : start + FETCH_GROUP]
-                for item, fetched in zip(group, threads.map(fetch, group), strict=True):
+        with ThreadPoolExecutor(self.source.fetch_threads) as threads:
+            apply = threads.map if self.source.fetch_threads > 1 else map
+            for group in _groups(items):
+                for item, fetched in zip(group, apply(fetch, group), strict=True):
                     if isinstance(fetched, FetchedObject):
                         self.bytes_read += len(fetched.raw)
                     yield item, fetched
@@ -265,6 +266,21 @@ class _Refresh:
             self.counts[kind] = self.counts.get(kind, 0) + 1
         self.workspace.lake.append(bronze_path(self.name), BRONZE, BRONZE.frame(rows))
         self.batch += 1
+
+
+def _groups(items: Sequence[SourceObject]) -> Iterator[list[SourceObject]]:
+    """Objects to fetch together, bounded in number and in bytes."""
+    group: list[SourceObject] = []
+    held_bytes = 0
+    for item in items:
+        size = item.size_bytes or 0
+        if group and (len(group) == FETCH_GROUP or held_bytes + size > FETCH_GROUP_BYTES):
+            yield group
+            group, held_bytes = [], 0
+        group.append(item)
+        held_bytes += size
+    if group:
+        yield group
 
 
 def _known_objects(state: pl.DataFrame) -> list[KnownObject]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-# The value of the paper; it damps the top of each ranking so that agreement counts for more than one first place.
-RRF_K = 60
+# The paper's 60 was chosen for many long runs and lets a chunk that is middling in both of our two legs beat the best
+# of one. Measured nDCG@10 at 60, 20, 10, 5: SciFact 0.716, 0.722, 0.724, 0.724; sample spans 0.837, -, 0.841, 0.848.
+RRF_K = 10
 
 
 def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]], *, k: int = RRF_K) -> list[tuple[str, float]]:

@@ -33,6 +33,9 @@ class LocalFiles:
     problem. Linked folders are not entered.
     """
 
+    # Reading a small file that the system holds in memory is all Python, which threads only slow down.
+    fetch_threads = 1
+
     def __init__(self, spec: SourceSpec, folder: Path) -> None:
         self.name = spec.name
         self._spec = spec

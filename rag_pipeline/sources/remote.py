@@ -27,6 +27,8 @@ _CONTENT_KEYS = ("ETag", "etag", "e_tag", "md5Hash", "md5", "content_md5", "chec
 class RemoteFiles:
     """Objects below one URL."""
 
+    fetch_threads = 8
+
     def __init__(self, spec: SourceSpec) -> None:
         self.name = spec.name
         self._spec = spec

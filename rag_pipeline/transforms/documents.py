@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -57,6 +58,7 @@ def origins_of(states: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     )
 
 
+@lru_cache(maxsize=1_000)
 def recipe_fingerprint(media_type: str, limits: ParseLimits) -> str:
     """Everything that decides what parsing an object of this media type gives."""
     return fingerprint("parse", recipe_version(media_type), repr(limits))

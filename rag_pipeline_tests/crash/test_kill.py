@@ -28,7 +28,7 @@ from rag_pipeline_tests.paths import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
-KILLS = 20
+KILLS = 16
 COMMAND_KILLS = 3
 BATCH_TEXTS = 8
 MODELS = {

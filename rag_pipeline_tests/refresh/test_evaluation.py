@@ -25,7 +25,8 @@ LAMPS = 12
 
 
 def page(number: int) -> str:
-    return f"# Hall {number}\n\nThe lantern{number} hangs high.\n\nIt was lit by keeper{number} in the year {1800 + number}.\n"
+    lit = f"It was lit by keeper{number} in the year {1800 + number}."
+    return f"# Hall {number}\n\nThe lantern{number} hangs high.\n\n{lit}\n"
 
 
 def question(number: int, **more: Any) -> dict[str, Any]:

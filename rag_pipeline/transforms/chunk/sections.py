@@ -83,7 +83,8 @@ def covering_blocks(document: ParsedDocument) -> list[Block]:
             )
         _claim(text, position, block.start_char, covering)
         spans = trimmed_spans(text, block.start_char, block.end_char, [])
-        covering.extend(replace(block, start_char=start, end_char=end) for start, end in spans)
+        is_trimmed = spans == [(block.start_char, block.end_char)]
+        covering.extend([block] if is_trimmed else [replace(block, start_char=s, end_char=e) for s, e in spans])
         position = block.end_char
     _claim(text, position, len(text), covering)
     return covering

@@ -1,0 +1,43 @@
+"""What the Dagster UI is given to show."""
+
+from __future__ import annotations
+
+import base64
+import xml.etree.ElementTree as ElementTree
+
+import dagster as dg
+import pytest
+
+from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
+from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS
+from rag_pipeline.defs.describe import INLINE_CHARS, arrow_schema, column_lineage, histogram
+
+LARGE = [0, *range(0, 8_192, 3), *[4_000] * 2_000_000]
+
+
+@pytest.mark.parametrize(
+    "values", [[], [0], [7] * 5, list(range(255)), LARGE], ids=["none", "zero", "one", "even", "large"]
+)
+def test_a_histogram_is_short_enough_to_be_drawn_in_place(values: list[int]) -> None:
+    shown = histogram("Chunk length", values, unit="tokens, header included")
+    assert len(str(shown.value)) < INLINE_CHARS
+    drawing = ElementTree.fromstring(base64.b64decode(str(shown.value).split("base64,")[1].rstrip(")")))
+    words = [element.text for element in drawing.iter() if element.text]
+    assert "tokens, header included" in words
+    if values == [7] * 5:
+        assert "5" in words
+
+
+def test_lineage_from_many_sources_names_each_column_once() -> None:
+    keys = [dg.AssetKey(["bronze", name]) for name in ("docs", "wiki")]
+    shown = column_lineage("silver/documents", DOCUMENTS, [BRONZE, BRONZE], keys)
+    text = str(shown["rag/column_lineage"].value)
+    assert "| title | bronze/*.title, bronze/*.raw |" in text
+    assert len(text) < INLINE_CHARS
+    assert len(shown["dagster/column_lineage"].deps_by_column["text"]) == 2
+
+
+def test_every_column_of_an_index_table_says_what_it_is() -> None:
+    schema = arrow_schema(ROW_COLUMNS, set(NULLABLE))
+    assert all(column.description for column in schema.columns)
+    assert {column.name for column in schema.columns} == {*ROW_COLUMNS, "vector"}

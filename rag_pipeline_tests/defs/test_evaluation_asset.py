@@ -1,0 +1,69 @@
+"""gold/evaluation in a Dagster run: measured once, plotted, and a gate before publication."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from rag_pipeline.defs.launch import dagster_home, launch_refresh
+from rag_pipeline_tests.pipeline.project import Project
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    project = Project.create(tmp_path / "project")
+    for number in range(3):
+        project.write(f"{number}.md", f"# Lamp {number}\n\nThe lantern{number} hangs in hall {number}.\n")
+    questions = [
+        {
+            "id": f"q{number}",
+            "question": f"lantern{number}",
+            "expected": [{"uri_suffix": f"docs/{number}.md"}],
+            "principals": ["public"],
+        }
+        for number in range(3)
+    ]
+    lines = "\n".join(json.dumps(question) for question in questions)
+    (project.folder / "questions.jsonl").write_text(lines, "utf-8")
+    project.settings["evaluation"] = {"questions": ["questions.jsonl"], "mode": "text"}
+    return project
+
+
+def facts(project: Project) -> dict[str, Any]:
+    with dg.DagsterInstance.from_config(str(dagster_home(project.pipeline()))) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey(["gold", "evaluation"]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+def test_a_run_evaluates_before_it_publishes_and_an_unchanged_one_commits_nothing(project: Project) -> None:
+    first = launch_refresh(project.pipeline())
+    assert first.success, first
+    assert first.checks_failed == []
+    shown = facts(project)
+    assert (shown["rag/ndcg"], shown["rag/evaluations_computed"], shown["rag/leaks"]) == (1.0, 1, 0)
+    assert isinstance(shown["rag/latency_p95_ms"], float)
+    assert "| q0 |" in shown["rag/weakest_questions"]
+    second = launch_refresh(project.pipeline())
+    assert second.success
+    assert second.commits == 0
+    assert facts(project)["rag/evaluations_computed"] == 0
+
+
+def test_a_worse_version_turns_the_check_red_and_readers_keep_what_they_had(project: Project) -> None:
+    launch_refresh(project.pipeline())
+    before = project.published()
+    project.write("0.md", "# Lamp\n\nTaken down.\n")
+    project.write("other.md", "# Other\n\nAnother page on lantern0, and lantern0 again.\n")
+    summary = launch_refresh(project.pipeline())
+    assert not summary.success
+    (failed,) = summary.checks_failed
+    assert failed["check"] == "evaluation_not_below_published"
+    assert "q0" in failed["description"]
+    assert project.published() == before
