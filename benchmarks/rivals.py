@@ -1,16 +1,22 @@
 """Other frameworks as contenders of `scoreboard.py`, each set up as its documentation says to keep an index in step.
 
 Belongs here: the incremental feature of each, unembellished: LangChain's indexing API with a record manager and full
-cleanup, LlamaIndex's ingestion pipeline with a docstore, upserts and deletions. Another model gets a store and a record
-of its own, since neither can tell vectors of two models apart. Each is imported where it is used.
+cleanup, LlamaIndex's ingestion pipeline with a docstore, upserts and deletions, CocoIndex's memoised functions. With
+the first two another model gets a store and a record of its own, since neither can tell vectors of two models apart.
+Each is imported where it is used.
 """
 
 from __future__ import annotations
 
+import os
+from dataclasses import make_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from benchmarks.documents import body_of, sections_of
+
+# First number of a vector, which says whose it is.
+_MARKS = {"first": 1.0, "second": 2.0}
 
 
 def _chunks(folder: Path) -> list[tuple[str, str]]:
@@ -150,3 +156,86 @@ class LlamaIndex:
             docstore_strategy=DocstoreStrategy.UPSERTS_AND_DELETE,
             cache=IngestionCache(),
         )
+
+
+class CocoIndex:
+    """A memoised function per file and one per model and text, into a LanceDB table; settings are watched context."""
+
+    def __init__(self, work: Path, folder: Path) -> None:
+        # It reports its use to its makers otherwise.
+        os.environ["COCOINDEX_DISABLE_USAGE_TRACKING"] = "1"
+        self.calls = 0
+        self.served_meanwhile: bool | None = None
+        self._work = work
+        self._folder = folder
+        self._model = self._served = ""
+        self._principals: list[str] = []
+        self._app = self._opened()
+
+    def refresh(self, model: str, principals: list[str]) -> None:
+        """See `Contender`."""
+        import cocoindex
+
+        self._model, self._principals = model, principals
+        self._app.update_blocking()
+        # What is provided as context is read when it starts.
+        cocoindex.stop_blocking()
+        self._served = model
+
+    def rows(self) -> list[tuple[str, str]]:
+        """See `Contender`."""
+        table = self._table().search().select(["path", "text"]).limit(None).to_arrow()
+        return [(row["path"], body_of(row["text"])) for row in table.to_pylist()]
+
+    def _table(self) -> Any:
+        import lancedb
+
+        return lancedb.connect(self._work / "lance").open_table("docs")
+
+    def _embedded(self, model: str, text: str) -> list[float]:
+        self.calls += 1
+        if self._served and self._served != self._model and self.calls % 50 == 0:
+            vectors = self._table().search().select(["vector"]).limit(None).to_arrow()["vector"].to_pylist()
+            is_whole = {vector[0] for vector in vectors} == {_MARKS[self._served]}
+            self.served_meanwhile = is_whole and self.served_meanwhile is not False
+        return [_MARKS[model], float(len(text))]
+
+    def _opened(self) -> Any:
+        import cocoindex
+        import pyarrow as pa
+        from cocoindex.connectors import lancedb, localfs
+
+        contender, folder = self, self._folder
+        database: Any = cocoindex.ContextKey("scoreboard/database")
+        settings: Any = cocoindex.ContextKey("scoreboard/settings", detect_change=True)
+
+        columns = [(name, str) for name in ("id", "path", "text", "allowed_principals")]
+        vector_type = Annotated[list[float], lancedb.LanceType(pa.list_(pa.float32(), 2))]
+        row_type: Any = make_dataclass("Row", [*columns, ("vector", vector_type)])
+
+        @cocoindex.lifespan
+        async def provide(builder: Any) -> Any:
+            builder.settings.db_path = contender._work / "state"
+            builder.provide(database, await lancedb.connect_async(str(contender._work / "lance")))
+            builder.provide(settings, (contender._model, ",".join(contender._principals)))
+            yield
+
+        @cocoindex.fn(memo=True)
+        async def embed(model: str, text: str) -> list[float]:
+            return contender._embedded(model, text)
+
+        @cocoindex.fn(memo=True)
+        async def index_file(file: Any, table: Any) -> None:
+            model, allowed = cocoindex.use_context(settings)
+            path = Path(file.file_path.path).relative_to(folder).as_posix()
+            for number, text in enumerate(sections_of(await file.read_text())):
+                vector = await embed(model, text)
+                table.declare_row(row=row_type(f"{path}#{number}", path, text, allowed, vector))
+
+        @cocoindex.fn
+        async def main(source: Path) -> None:
+            schema = await lancedb.TableSchema.from_class(row_type, primary_key=["id"])
+            table = await lancedb.mount_table_target(database, "docs", schema)
+            await cocoindex.mount_each(index_file, localfs.walk_dir(source, recursive=True).items(), table)
+
+        return cocoindex.App(cocoindex.AppConfig(name="scoreboard"), main, folder)

@@ -143,6 +143,12 @@ def _ours(work: Path, folder: Path) -> Contender:
     return OurPipeline(work, folder)
 
 
+def _cocoindex(work: Path, folder: Path) -> Contender:
+    from benchmarks.rivals import CocoIndex
+
+    return CocoIndex(work, folder)
+
+
 def _langchain(_: Path, folder: Path) -> Contender:
     from benchmarks.rivals import LangChain
 
@@ -157,6 +163,7 @@ def _llamaindex(_: Path, folder: Path) -> Contender:
 
 CONTENDERS: dict[str, tuple[str, Callable[[Path, Path], Contender]]] = {
     "rag_pipeline": ("deltalake", _ours),
+    "CocoIndex": ("cocoindex", _cocoindex),
     "LangChain": ("langchain_core", _langchain),
     "LlamaIndex": ("llama_index", _llamaindex),
 }

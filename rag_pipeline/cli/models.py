@@ -79,6 +79,24 @@ def rollback(note: str, as_json: bool) -> None:
         _say(move_back(workspace, note=note), as_json)
 
 
+@models.command()
+@click.argument("alias")
+@common_options
+def retire(alias: str, as_json: bool) -> None:
+    """Drop the index of ALIAS, which nobody reads; its vectors stay for their retention time.
+
+    Example: rag-pipeline models retire minilm-old
+    """
+    from rag_pipeline.refresh.generations import retire as drop_index
+
+    with open_workspace() as workspace:
+        report = drop_index(workspace, alias)
+    if as_json:
+        emit(report)
+    else:
+        talk(f"The index of {report.alias} is gone; its vectors are kept, so building it again embeds nothing.")
+
+
 def _say(report: PublicationReport, as_json: bool) -> None:
     if as_json:
         emit(report)

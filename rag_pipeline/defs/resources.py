@@ -12,6 +12,7 @@ from pydantic import PrivateAttr
 
 from rag_pipeline.defs.liveness import alive, end_killed_runs
 from rag_pipeline.errors import RagPipelineError
+from rag_pipeline.refresh.progress import CURRENT, LogProgress, NoProgress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import load_pipeline
 
@@ -29,20 +30,26 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["PipelineResource", None, None]:
         if context.run is None or context.instance is None:
-            with self._opened("direct"):
+            with self._opened("direct", context.log):
                 yield self
             return
-        with alive(context.instance, context.run.run_id), self._opened(context.run.run_id):
+        with alive(context.instance, context.run.run_id), self._opened(context.run.run_id, context.log):
             # Steps wait for the pool that a killed run may still hold; nothing else would ever free it.
             end_killed_runs(context.instance)
             yield self
 
     @contextmanager
-    def _opened(self, run_id: str) -> Iterator[None]:
+    def _opened(self, run_id: str, log: dg.DagsterLogManager | None) -> Iterator[None]:
         self._workspace = Workspace(load_pipeline(self.config_path), run_id=run_id)
+        # On the command line progress is drawn; everywhere else it is said in the run's log.
+        is_shown = not isinstance(CURRENT.get(), NoProgress)
+        if not is_shown and log is not None:
+            CURRENT.set(LogProgress(log.info))
         try:
             yield
         finally:
+            if not is_shown:
+                CURRENT.set(NoProgress())
             self._workspace.close()
             self._workspace = None
 

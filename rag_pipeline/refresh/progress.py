@@ -6,10 +6,13 @@ Does not belong here: drawing (the command line) or logging (`defs/`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
+
+LOG_SECONDS = 10
 
 
 class Progress(Protocol):
@@ -30,6 +33,40 @@ class NoProgress:
     def advance(self, count: int) -> None: ...
 
     def finish(self) -> None: ...
+
+
+class LogProgress:
+    """Says in a log how far long work is: every few seconds, and at its end.
+
+    Args:
+        write: Takes one line.
+    """
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+        self._label = ""
+        self._total = self._done = 0
+        self._started = self._said = 0.0
+
+    def start(self, label: str, total: int) -> None:
+        self._label, self._total, self._done = label, total, 0
+        self._started = self._said = time.monotonic()
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        if time.monotonic() - self._said >= LOG_SECONDS and self._done < self._total:
+            self._said = time.monotonic()
+            self._say()
+
+    def finish(self) -> None:
+        if time.monotonic() - self._started >= 1:
+            self._say()
+
+    def _say(self) -> None:
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        rate = self._done / seconds
+        left = f", about {(self._total - self._done) / rate:.0f} s left" if 0 < self._done < self._total else ""
+        self._write(f"{self._label}: {self._done:,} of {self._total:,} in {seconds:.0f} s ({rate:,.0f}/s{left})")
 
 
 # A context variable, since Dagster stands between the command line and the code that makes progress.

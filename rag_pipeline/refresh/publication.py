@@ -66,6 +66,27 @@ def publish(
     alias = alias or served_alias(workspace)
     if override_gate and not note.strip():
         raise UsageError("publishing against the evaluation needs a note that says why; nothing was published")
+    try:
+        return _publish(workspace, alias, note=note, by_hand=by_hand, override_gate=override_gate)
+    except (AuditFailed, EvaluationBelowBaseline, IndexIncomplete, PermissionLeak):
+        # Readers of another model's index, which runs keep in step, must not miss deletions and permissions meanwhile.
+        last = workspace.lake.last_publication()
+        if last is not None and not by_hand and last["alias"] not in (alias, None):
+            kept = str(last["alias"])
+            if kept in workspace.settings.embedding_models:
+                _publish(workspace, kept, note=f"kept up to date while {alias} is refused", configured=last)
+        raise
+
+
+def _publish(
+    workspace: Workspace,
+    alias: str,
+    *,
+    note: str,
+    by_hand: bool = False,
+    override_gate: bool = False,
+    configured: Mapping[str, object] | None = None,
+) -> PublicationReport:
     lake = workspace.lake
     space = workspace.space(alias)
     with lake.writing():
@@ -97,7 +118,7 @@ def publish(
         row: dict[str, object] = {
             "sequence": 0 if last is None else int(str(last["sequence"])) + 1,
             "action": "publish",
-            "configured_alias": workspace.settings.serve,
+            "configured_alias": workspace.settings.serve if configured is None else configured["configured_alias"],
             "alias": alias,
             "space_fingerprint": space.fingerprint,
             "space": json.dumps(asdict(space), sort_keys=True),

@@ -15,6 +15,9 @@ from rag_pipeline.errors import (
     TableMissing,
     UsageError,
 )
+from rag_pipeline.refresh.bronze import refresh_source
+from rag_pipeline.refresh.chunks import refresh_chunks
+from rag_pipeline.refresh.documents import refresh_documents
 from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.generations import aliases_behind, living_aliases, missing_texts, retire, served_alias
 from rag_pipeline.refresh.index import refresh_index
@@ -163,3 +166,21 @@ def test_an_alias_whose_model_changed_is_refused(project: Project) -> None:
 def test_the_first_publication_cannot_be_rolled_back(project: Project) -> None:
     with project.workspace() as workspace, pytest.raises(NothingPublished, match="earlier"):
         rollback(workspace)
+
+
+def test_while_a_new_model_is_refused_readers_of_the_old_one_miss_nothing(project: Project) -> None:
+    project.settings["serve"] = "large"
+    (project.folder / "docs" / "doc3.md").unlink()
+    project.settings["sources"]["docs"]["permission_rules"] = [{"pattern": "doc4.md", "allowed_principals": ["staff"]}]
+    with project.workspace() as workspace:
+        refresh_source(workspace, "docs")
+        refresh_documents(workspace)
+        refresh_chunks(workspace)
+    build(project, "small")
+    with project.workspace() as workspace:
+        assert served_alias(workspace) == "large"
+        with pytest.raises(AuditFailed, match="large"):
+            publish(workspace)
+        assert served_alias(workspace) == "large"
+    seen = {hit.uri for hit in project.search("lantern", "public", k=50)}
+    assert seen == {f"docs/doc{number}.md" for number in range(12) if number not in (3, 4)}

@@ -20,6 +20,7 @@ from rag_pipeline.transforms.parse.markdown import markdown_blocks
 
 Record = Mapping[str, Any]
 
+_TICKET_IDS = frozenset({"id", "key", "ticket", "ticket_id", "number"})
 _TITLES = ("title", "summary", "subject", "headline", "question")
 _BODIES = ("description", "body", "text", "content", "message", "details", "answer", "steps", "resolution", "notes")
 _COMMENTS = ("comments", "replies", "responses", "answers", "discussion", "thread", "history")
@@ -118,6 +119,9 @@ def record_document(record: Record, part: str = "") -> ParsedDocument:
     has_comments = isinstance(comments, list)
     title = one_line(clean_text(str(record[title_field]))) if title_field else None
     if title:
+        # People search for a ticket by its id, and every chunk of it carries the title.
+        name = next((one_line(str(record[field])) for field in record if field.casefold() in _TICKET_IDS), "")
+        title = title if not name or name in title else f"{name}: {title}"
         builder.add("heading", title, level=1)
     rest = {
         name: value
