@@ -152,7 +152,7 @@ QUARANTINE = TableContract(
 DUPLICATES = TableContract(
     layer="silver",
     name="duplicates",
-    doc="One row per document that is left out of the index because an equal one with equal permissions is in it.",
+    doc="One row per document left out of the index because an equal or nearly equal one with equal permissions is in.",
     key=("document_id",),
     columns={
         "document_id": _text("The document left out."),
@@ -160,6 +160,37 @@ DUPLICATES = TableContract(
         "reason": _text("Why they count as the same, and why the other one stands."),
         "similarity": Column(pl.Float64(), "1.0 for equal texts, else the Jaccard similarity of shingles."),
     },
+)
+
+SIGNATURES = TableContract(
+    layer="silver",
+    name="signatures",
+    doc="One row per text of a document, with what is needed to find texts of nearly the same wording.",
+    key=("content_hash",),
+    columns={
+        "content_hash": _text("content_hash of the documents that have this text."),
+        "words": _count("Words of the text."),
+        "shingles": _count("Distinct sequences of five words."),
+        "minhash": Column(pl.Binary(), "MinHash of those sequences: 128 numbers of 4 bytes, the lowest byte first."),
+        "recipe_fingerprint": _text("How it was computed."),
+    },
+    rules=(
+        RowRule("minhash_is_whole", pl.col("minhash").bin.size() == 512, "a signature has 128 numbers of 4 bytes"),
+    ),
+)
+
+SIMILAR_PAIRS = TableContract(
+    layer="silver",
+    name="similar_pairs",
+    doc="One row per two texts that were compared because their signatures are alike.",
+    key=("left_hash", "right_hash"),
+    columns={
+        "left_hash": _text("The lesser content_hash of the two."),
+        "right_hash": _text("The greater content_hash of the two."),
+        "similarity": Column(pl.Float64(), "Share of their five-word sequences that both have (Jaccard), 0 to 1."),
+        "recipe_fingerprint": _text("How it was computed."),
+    },
+    rules=(RowRule("pair_in_order", pl.col("left_hash") < pl.col("right_hash"), "each pair is there once"),),
 )
 
 CHUNKS = TableContract(
@@ -289,4 +320,17 @@ CANARIES = TableContract(
     },
 )
 
-ALL = (BRONZE, DOCUMENTS, QUARANTINE, DUPLICATES, CHUNKS, EMBEDDINGS, AUDITS, PUBLICATIONS, UNUSED_EMBEDDINGS, CANARIES)
+ALL = (
+    BRONZE,
+    DOCUMENTS,
+    QUARANTINE,
+    DUPLICATES,
+    SIGNATURES,
+    SIMILAR_PAIRS,
+    CHUNKS,
+    EMBEDDINGS,
+    AUDITS,
+    PUBLICATIONS,
+    UNUSED_EMBEDDINGS,
+    CANARIES,
+)

@@ -129,7 +129,7 @@ def _bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
     def bronze(config: BronzeConfig, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.bronze import refresh_source
 
-        with as_dagster_failure():
+        with as_dagster_failure() as work:
             report = refresh_source(pipeline.workspace, name, allow_mass_deletion=config.allow_mass_deletion)
         facts: dict[str, Any] = {f"rag/{k}": v for k, v in asdict(report).items() if isinstance(v, int)}
         newest = report.newest_modified_at
@@ -137,7 +137,7 @@ def _bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
             facts["rag/newest_modified_at"] = dg.MetadataValue.timestamp(newest)
             facts["rag/content_age_hours"] = (datetime.now(UTC) - newest).total_seconds() / 3600
         facts["rag/report"] = dg.MetadataValue.json(json.loads(json.dumps(asdict(report), default=str)))
-        return dg.MaterializeResult(metadata={"dagster/row_count": report.live, **facts})
+        return dg.MaterializeResult(metadata={"dagster/row_count": report.live, **work, **facts})
 
     return bronze
 
@@ -154,7 +154,7 @@ def _documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     def documents(pipeline: PipelineResource):  # type: ignore[no-untyped-def]
         from rag_pipeline.refresh.documents import refresh_documents
 
-        with as_dagster_failure():
+        with as_dagster_failure() as work:
             report = refresh_documents(pipeline.workspace)
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         lineage = column_lineage("silver/documents", DOCUMENTS, [BRONZE] * len(deps), deps)
@@ -163,6 +163,7 @@ def _documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             metadata={
                 "dagster/row_count": report.documents,
                 "rag/by_media_type": counts_table("media type", report.by_media_type),
+                **work,
                 **facts,
                 **lineage,
             },
@@ -193,13 +194,13 @@ def _chunks_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     def chunks(pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.chunks import refresh_chunks
 
-        with as_dagster_failure():
+        with as_dagster_failure() as work:
             report = refresh_chunks(pipeline.workspace)
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         plot = histogram("Chunk length", report.token_counts, unit="tokens, header included")
         lineage = column_lineage("silver/chunks", CHUNKS, [DOCUMENTS], [DOCUMENTS_KEY])
         return dg.MaterializeResult(
-            metadata={"dagster/row_count": report.chunks, "rag/chunk_length": plot, **facts, **lineage}
+            metadata={"dagster/row_count": report.chunks, "rag/chunk_length": plot, **work, **facts, **lineage}
         )
 
     return chunks
@@ -220,12 +221,13 @@ def _embeddings_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     def embeddings(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.embeddings import refresh_embeddings
 
-        with as_dagster_failure():
+        with as_dagster_failure() as work:
             report = refresh_embeddings(pipeline.workspace, context.partition_key)
         rate = report.computed / report.seconds if report.computed else 0.0
         return dg.MaterializeResult(
             metadata={
                 "dagster/partition_row_count": report.texts,
+                **work,
                 "rag/embeddings_computed": report.computed,
                 "rag/embeddings_kept": report.kept,
                 "rag/commits": report.commits,
@@ -256,7 +258,7 @@ def _index_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     def index(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.index import refresh_index
 
-        with as_dagster_failure():
+        with as_dagster_failure() as work:
             report = refresh_index(pipeline.workspace, context.partition_key)
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         audit: dict[str, Any] = {
@@ -265,6 +267,7 @@ def _index_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "dagster/partition_row_count": report.rows,
+                **work,
                 "dagster/table_name": report.table_name,
                 **facts,
                 **audit,
@@ -291,10 +294,11 @@ def _evaluation_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         from rag_pipeline.refresh.evaluation import evaluation_history, refresh_evaluation
 
         workspace = pipeline.workspace
-        with as_dagster_failure():
+        with as_dagster_failure() as work:
             report = refresh_evaluation(workspace, context.partition_key)
             history = evaluation_history(workspace, context.partition_key)
-        return dg.MaterializeResult(metadata=evaluation_metadata(report, history, workspace.settings.evaluation.mode))
+        figures = evaluation_metadata(report, history, workspace.settings.evaluation.mode)
+        return dg.MaterializeResult(metadata=figures | work)
 
     return evaluation
 
@@ -315,7 +319,7 @@ def _publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         from rag_pipeline.refresh.publication import publish
 
         workspace = pipeline.workspace
-        with as_dagster_failure():
+        with as_dagster_failure() as work:
             report = publish(
                 workspace,
                 config.alias or None,
@@ -326,6 +330,7 @@ def _publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": report.sequence + 1,
+                **work,
                 **{f"rag/{key}": value for key, value in asdict(report).items()},
                 "rag/commits": int(report.moved),
             }
@@ -350,8 +355,8 @@ def _maintenance_asset() -> dg.AssetsDefinition:
     def maintenance(pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.maintenance import maintain
 
-        with as_dagster_failure():
+        with as_dagster_failure() as work:
             report = maintain(pipeline.workspace)
-        return dg.MaterializeResult(metadata={f"rag/{key}": value for key, value in asdict(report).items()})
+        return dg.MaterializeResult(metadata={f"rag/{k}": v for k, v in asdict(report).items()} | work)
 
     return maintenance

@@ -4,6 +4,7 @@ Belongs here: turning Dagster's run into a `Workspace`, and our errors into Dags
 Does not belong here: what a workspace does.
 """
 
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
@@ -61,10 +62,16 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 @contextmanager
-def as_dagster_failure() -> Iterator[None]:
-    """Turn our errors into Dagster failures that are retried only when trying again can help."""
+def as_dagster_failure() -> Iterator[dict[str, float]]:
+    """Turn our errors into Dagster failures that are retried only when trying again can help.
+
+    Yields metadata that holds, after the block, how long the block took: our own work, without Dagster's.
+    """
+    work: dict[str, float] = {}
+    started = time.perf_counter()
     try:
-        yield
+        yield work
+        work["rag/work_seconds"] = time.perf_counter() - started
     except RagPipelineError as error:
         facts = {f"rag/{name}": str(value) for name, value in error.facts.items()}
         raise dg.Failure(

@@ -136,6 +136,17 @@ class EmbeddingModelSettings(_Section):
         return EmbeddingModelSpec(alias=alias, **self.model_dump())
 
 
+class DeduplicationSettings(_Section):
+    """Which documents are left out of the index because another says the same to the same readers."""
+
+    near: bool = True
+    """Leave out documents of nearly the same wording too; equal ones always are."""
+    similarity: float = Field(default=0.9, ge=0.6, le=1)
+    """From this share of common five-word sequences on, two documents count as the same."""
+    min_words: int = Field(default=50, ge=5)
+    """Documents with fewer words are left out only if another is equal."""
+
+
 class ChunkingSettings(_Section):
     """How documents are cut."""
 
@@ -179,6 +190,8 @@ class Settings(_Section):
     """Embedding models, by alias."""
     serve: str
     """Alias of the model whose index scheduled runs publish."""
+    deduplication: DeduplicationSettings = DeduplicationSettings()
+    """Which documents are left out of the index because another says the same to the same readers."""
     chunking: ChunkingSettings = ChunkingSettings()
     """How documents are cut."""
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -212,6 +225,7 @@ class Settings(_Section):
 SECTIONS: dict[str, type[_Section]] = {
     "sources": SourceSettings,
     "embedding_models": EmbeddingModelSettings,
+    "deduplication": DeduplicationSettings,
     "chunking": ChunkingSettings,
     "evaluation": EvaluationSettings,
     "permission_rules": PermissionRuleSettings,

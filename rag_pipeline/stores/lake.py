@@ -24,6 +24,8 @@ from rag_pipeline.contracts.tables import (
     EMBEDDINGS,
     PUBLICATIONS,
     QUARANTINE,
+    SIGNATURES,
+    SIMILAR_PAIRS,
     UNUSED_EMBEDDINGS,
 )
 from rag_pipeline.errors import LakeBusy
@@ -32,6 +34,8 @@ from rag_pipeline.stores.delta import DeltaStore
 DOCUMENTS_PATH = "silver/documents"
 QUARANTINE_PATH = "silver/quarantine"
 DUPLICATES_PATH = "silver/duplicates"
+SIGNATURES_PATH = "silver/signatures"
+SIMILAR_PAIRS_PATH = "silver/similar_pairs"
 CHUNKS_PATH = "silver/chunks"
 AUDITS_PATH = "gold/audits"
 EVALUATIONS_PATH = "gold/evaluations"
@@ -47,6 +51,8 @@ FIXED_TABLES = {
     DOCUMENTS_PATH: DOCUMENTS,
     QUARANTINE_PATH: QUARANTINE,
     DUPLICATES_PATH: DUPLICATES,
+    SIGNATURES_PATH: SIGNATURES,
+    SIMILAR_PAIRS_PATH: SIMILAR_PAIRS,
     CHUNKS_PATH: CHUNKS,
     AUDITS_PATH: AUDITS,
     EVALUATIONS_PATH: EVALUATIONS,

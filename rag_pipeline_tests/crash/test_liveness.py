@@ -42,7 +42,7 @@ def test_a_killed_run_is_ended_and_what_it_held_is_free(instance: dg.DagsterInst
     run_id = started(instance)
     # A kill leaves the file of the lock behind, and nobody who holds it.
     folder = Path(instance.storage_directory()) / FOLDER
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / f"{run_id}.lock").touch()
     assert end_killed_runs(instance) == [run_id]
     run = instance.get_run_by_id(run_id)
