@@ -146,6 +146,18 @@ class EmptyDocument(DocumentError):
     code = "empty"
 
 
+class LowQuality(DocumentError):
+    """The document's quality score is below what its source asks for."""
+
+    code = "low_quality"
+
+
+class SensitiveContent(DocumentError):
+    """The document holds secrets or personal data, and its source wants such documents refused."""
+
+    code = "sensitive_content"
+
+
 class LimitExceeded(DocumentError):
     """The document unpacks or expands past a safety limit."""
 

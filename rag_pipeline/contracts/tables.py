@@ -174,9 +174,7 @@ SIGNATURES = TableContract(
         "minhash": Column(pl.Binary(), "MinHash of those sequences: 128 numbers of 4 bytes, the lowest byte first."),
         "recipe_fingerprint": _text("How it was computed."),
     },
-    rules=(
-        RowRule("minhash_is_whole", pl.col("minhash").bin.size() == 512, "a signature has 128 numbers of 4 bytes"),
-    ),
+    rules=(RowRule("minhash_is_whole", pl.col("minhash").bin.size() == 512, "a signature has 128 numbers of 4 bytes"),),
 )
 
 SIMILAR_PAIRS = TableContract(

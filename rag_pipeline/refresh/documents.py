@@ -1,7 +1,8 @@
-"""Bring silver/documents, silver/quarantine and silver/duplicates up to date with bronze.
+"""Bring silver/documents and silver/quarantine up to date with bronze, and silver/duplicates with them.
 
 Belongs here: reading what is needed, parsing in worker processes, committing batch by batch.
-Does not belong here: which documents need it (`transforms/documents.py`) or how they are parsed (`transforms/parse`).
+Does not belong here: which documents need it (`transforms/documents.py`), how they are parsed (`transforms/parse`),
+duplicates (`duplicates.py`).
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ from typing import Any
 import polars as pl
 
 from rag_pipeline.contracts.documents import ParsedDocument
-from rag_pipeline.contracts.tables import DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.contracts.tables import DOCUMENTS, QUARANTINE
 from rag_pipeline.errors import DocumentError, EmptyDocument
+from rag_pipeline.refresh.duplicates import refresh_duplicates
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
+from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH
 from rag_pipeline.transforms.documents import (
     METADATA_COLUMNS,
     DocumentPlan,
     document_rows,
-    exact_duplicates,
     metadata_columns,
     origins_of,
     plan_documents,
@@ -80,7 +81,7 @@ def refresh_documents(workspace: Workspace) -> DocumentsReport:
         parsed = _parse_all(workspace, plan, quarantine, refused)
         lake.merge(QUARANTINE_PATH, QUARANTINE, QUARANTINE.frame(refused), plan.quarantine_gone)
         documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, NARROW)
-        duplicates = _refresh_duplicates(workspace, documents)
+        duplicates = refresh_duplicates(workspace, documents).duplicates
         quarantined = lake.read(QUARANTINE_PATH, QUARANTINE, ["reason_code"])
     return DocumentsReport(
         origins=origins.height,
@@ -236,12 +237,3 @@ def parse_object(item: tuple[bytes, str, str], limits: ParseLimits) -> list[Pars
     """Parse one object; runs in a worker process."""
     raw, media_type, address = item
     return [document for document in parse(raw, media_type, address, limits) if document.text.strip()]
-
-
-def _refresh_duplicates(workspace: Workspace, documents: pl.DataFrame) -> int:
-    desired = exact_duplicates(documents)
-    actual = workspace.lake.read(DUPLICATES_PATH, DUPLICATES)
-    changed = desired.join(actual, on=list(DUPLICATES.columns), how="anti")
-    gone = actual.join(desired, on="document_id", how="anti")
-    workspace.lake.merge(DUPLICATES_PATH, DUPLICATES, changed, gone["document_id"].to_list())
-    return desired.height

@@ -6,6 +6,7 @@ Does not belong here: what counts as a duplicate and which one stands (`transfor
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -33,8 +34,10 @@ from rag_pipeline.transforms.near_duplicates import (
     with_near_duplicates,
 )
 
-# Words and shingles of one batch of texts take about twenty times this much memory.
+# Cutting a text into words takes many times its memory, so only so much of it is taken at once.
 BATCH_CHARS = 4 * 2**20
+# Hashes of shingles take about as much memory as the text; larger batches read the table less often.
+COMPARED_CHARS = 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,7 @@ def _refresh_signatures(lake: Lake, documents: pl.DataFrame) -> tuple[pl.DataFra
                 new.append(sign(texts["content_hash"].to_list(), texts["text"]))
                 bar.advance(texts.height)
     computed = pl.concat(new)
-    if known.height or not gone.height:
-        _write_signatures(lake, known, computed, gone)
+    _write_signatures(lake, known, computed, gone)
     kept = current.join(gone, on="content_hash", how="anti")
     return pl.concat([kept, computed]), computed.height
 
@@ -150,17 +152,10 @@ def _compare(lake: Lake, documents: pl.DataFrame, pairs: list[Pair]) -> dict[Pai
 
 
 def _neighbours(pairs: Iterable[Pair]) -> list[Pair]:
-    """Pairs in an order in which those of one cluster follow each other."""
-    root: dict[str, str] = {}
-
-    def root_of(name: str) -> str:
-        while root.setdefault(name, name) != name:
-            root[name] = name = root.setdefault(root[name], root[name])
-        return name
-
-    for left, right in pairs:
-        root[root_of(left)] = root_of(right)
-    return sorted(set(pairs), key=lambda pair: (root_of(pair[0]), pair))
+    """Pairs in an order in which those with a much compared text follow each other, so that it is read once."""
+    pairs = set(pairs)
+    times = Counter(content_hash for pair in pairs for content_hash in pair)
+    return sorted(pairs, key=lambda pair: (max((times[content_hash], content_hash) for content_hash in pair), pair))
 
 
 def _batches(pairs: list[Pair], chars: dict[str, int]) -> Iterator[list[Pair]]:
@@ -170,7 +165,7 @@ def _batches(pairs: list[Pair], chars: dict[str, int]) -> Iterator[list[Pair]]:
     for pair in pairs:
         new = set(pair) - held
         more = sum(chars[content_hash] for content_hash in new)
-        if batch and size + more > BATCH_CHARS:
+        if batch and size + more > COMPARED_CHARS:
             yield batch
             batch, held, size, new = [], set(), 0, set(pair)
             more = sum(chars[content_hash] for content_hash in new)

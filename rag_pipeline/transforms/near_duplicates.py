@@ -113,7 +113,9 @@ def sign(content_hashes: Sequence[str], texts: pl.Series) -> pl.DataFrame:
     distinct = np.zeros(len(texts), np.int64)
     sizes = owners.group_by("owner").agg(pl.col("hash").n_unique())
     distinct[sizes["owner"].to_numpy()] = sizes["hash"].to_numpy()
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(found.hashes, found.offsets.astype(np.uint64), PERMUTATIONS, _SEED)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
+        found.hashes, found.offsets.astype(np.uint64), PERMUTATIONS, _SEED
+    )
     rows = np.array(matrix.to_rows(), dtype="<u4").reshape(len(texts), PERMUTATIONS)
     return pl.DataFrame(
         {
@@ -235,8 +237,6 @@ def with_near_duplicates(exact: pl.DataFrame, near: Sequence[tuple[str, str, str
     copies = exact.select("document_id", "duplicate_of").join(
         direct, left_on="duplicate_of", right_on="document_id", suffix="_near"
     )
-    moved = copies.select(
-        "document_id", duplicate_of="duplicate_of_near", reason="reason", similarity="similarity"
-    )
+    moved = copies.select("document_id", duplicate_of="duplicate_of_near", reason="reason", similarity="similarity")
     kept = exact.join(moved, on="document_id", how="anti")
     return pl.concat([frame.select(list(DUPLICATES.columns)) for frame in (kept, direct, moved)])

@@ -9,12 +9,13 @@ A secret counts when its form names its issuer, so that source code and hashes a
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rag_pipeline.contracts.documents import Block, ParsedDocument
+from rag_pipeline.transforms.parse.builder import one_line
 
 # Part of the recipe of every source that looks for sensitive content.
 VERSION = "1"
@@ -29,35 +30,52 @@ class Finding:
     kind: str
 
 
-def _luhn(found: str) -> bool:
+# How many characters of what a pattern found are the value; 0 if it only looks like one.
+Check = Callable[[str], int]
+_BASE64 = re.compile(r"[A-Za-z0-9+/=]{16,}")
+
+
+def _whole(found: str) -> int:
+    return len(found)
+
+
+def _luhn(found: str) -> int:
     digits = [int(c) for c in found if c.isdigit()]
-    if not 13 <= len(digits) <= 19 or len(set(digits)) == 1:
-        return False
     doubled = [d * 2 - 9 if d > 4 else d * 2 for d in digits[-2::-2]]
-    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+    return 0 if len(set(digits)) == 1 or (sum(digits[-1::-2]) + sum(doubled)) % 10 else len(found)
 
 
-def _iban(found: str) -> bool:
-    compact = "".join(found.split()).upper()
-    if not 15 <= len(compact) <= 34:
-        return False
-    return int("".join(str(int(c, 36)) for c in compact[4:] + compact[:4])) % 97 == 1
+def _iban(found: str) -> int:
+    """The longest beginning of whole groups whose ISO 7064 checksum (mod 97) is right."""
+    ends = [len(found), *(i for i in range(len(found) - 1, 14, -1) if found[i] == " ")]
+    for end in ends:
+        compact = found[:end].replace(" ", "")
+        if 15 <= len(compact) <= 34 and int("".join(str(int(c, 36)) for c in compact[4:] + compact[:4])) % 97 == 1:
+            return end
+    return 0
 
 
-def _always(_: str) -> bool:
-    return True
+def _pem(found: str) -> int:
+    """Documentation shows the first and last line with dots between them, which is no key."""
+    return len(found) if sum(map(len, _BASE64.findall(found))) >= 64 else 0
 
 
-def _kind(pattern: str, check: Callable[[str], bool] = _always) -> tuple[re.Pattern[str], Callable[[str], bool]]:
+def _email(found: str) -> int:
+    return 0 if found.startswith("git@") else len(found)
+
+
+def _kind(pattern: str, check: Check = _whole) -> tuple[re.Pattern[str], Check]:
     return re.compile(pattern), check
 
 
 # No word character may stand on either side, else it is a part of something longer.
 _L, _R = r"(?<![A-Za-z0-9_-])", r"(?![A-Za-z0-9_-])"
 _PEM = r"-----BEGIN ((?:[A-Z0-9]+ )*)PRIVATE KEY(?: BLOCK)?-----"
-KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {
+KINDS: dict[str, tuple[re.Pattern[str], Check]] = {
     # First, because whatever lies inside it goes with it. A key that is cut off ends where its text does.
-    "private_key": _kind(_PEM + r"(?:[\s\S]{0,20000}?-----END \1PRIVATE KEY(?: BLOCK)?-----|[A-Za-z0-9+/=\s]{0,20000})"),
+    "private_key": _kind(
+        _PEM + r"(?:[\s\S]{0,20000}?-----END \1PRIVATE KEY(?: BLOCK)?-----|(?:\s*[A-Za-z0-9+/=]{16,}){1,400})", _pem
+    ),
     "aws_key": _kind(_L + r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}" + _R),
     "github_token": _kind(_L + r"(?:gh[pousr]_[A-Za-z0-9]{36,251}|github_pat_[A-Za-z0-9_]{36,251})" + _R),
     "gitlab_token": _kind(_L + r"gl(?:pat|dt|rt|cbt|ptt|ft|soat)-[A-Za-z0-9_-]{20,}" + _R),
@@ -65,7 +83,9 @@ KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {
     "slack_webhook": _kind(r"https://hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9+/]{20,}"),
     "stripe_key": _kind(_L + r"(?:[sr]k_(?:live|test)_|whsec_)[A-Za-z0-9]{16,}" + _R),
     "google_key": _kind(_L + r"(?:AIza[A-Za-z0-9_-]{35}|GOCSPX-[A-Za-z0-9_-]{28})" + _R),
-    "openai_key": _kind(_L + r"sk-(?:(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20})" + _R),
+    "openai_key": _kind(
+        _L + r"sk-(?:(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{20}T3BlbkFJ[A-Za-z0-9]{20})" + _R
+    ),
     "anthropic_key": _kind(_L + r"sk-ant-[a-z0-9]+-[A-Za-z0-9_-]{20,}" + _R),
     "hugging_face_token": _kind(_L + r"hf_[A-Za-z]{34}" + _R),
     "npm_token": _kind(_L + r"npm_[A-Za-z0-9]{36}" + _R),
@@ -74,9 +94,11 @@ KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {
     "sendgrid_key": _kind(_L + r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}" + _R),
     "twilio_key": _kind(_L + r"SK[0-9a-f]{32}" + _R),
     "json_web_token": _kind(_L + r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}" + _R),
-    "email": _kind(r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])"),
-    "iban": _kind(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){2,7}(?:[ ]?[A-Z0-9]{1,3})?(?![A-Za-z0-9])", _iban),
-    "credit_card": _kind(r"(?<![\w.+-])[3-6]\d{3}(?:[ -]?\d){9,15}(?![\w-]|\.\d)", _luhn),
+    "email": _kind(r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])", _email),
+    "iban": _kind(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{1,4}){3,10}(?![A-Za-z0-9])", _iban),
+    "credit_card": _kind(
+        r"(?<![\w.+-])(?=[2-6])(?:(?:\d{4}[ -]){3}\d{4}|\d{4}[ -]\d{6}[ -]\d{5}|\d{13,19})(?![\w-]|\.\d)", _luhn
+    ),
     "us_ssn": _kind(r"(?<![\w.-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-]|\.\d)"),
 }
 
@@ -84,10 +106,10 @@ KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {
 def find_sensitive(text: str) -> list[Finding]:
     """Sensitive values of a text, in order, none overlapping another; the one that begins first wins, then the longer."""
     found = [
-        Finding(match.start(), match.end(), kind)
+        Finding(match.start(), match.start() + length_chars, kind)
         for kind, (pattern, check) in KINDS.items()
         for match in pattern.finditer(text)
-        if check(match.group())
+        if (length_chars := check(match.group()))
     ]
     found.sort(key=lambda one: (one.start_char, -one.end_char, one.kind))
     kept: list[Finding] = []
@@ -156,21 +178,23 @@ def _moved(
     ends = [one.end_char for one in found]
     moved: list[Block] = []
     owned = -1
-
-    def place(char: int, *, is_start: bool) -> int:
-        at = bisect_left(ends, char + 1 if is_start else char)
-        if at < len(found) and found[at].start_char < char:
-            return spans[at][0] if is_start and at > owned else spans[at][1]
-        return char + (spans[at - 1][1] - found[at - 1].end_char if at else 0)
-
     for block in blocks:
-        start, end = place(block.start_char, is_start=True), place(block.end_char, is_start=False)
-        owned = max(owned, bisect_left(ends, block.end_char + 1) - 1)
+        at = bisect_right(ends, block.start_char)
+        starts_inside = at < len(found) and found[at].start_char < block.start_char
+        if starts_inside:
+            start = spans[at][1] if at <= owned else spans[at][0]
+        else:
+            start = block.start_char + (spans[at - 1][1] - ends[at - 1] if at else 0)
         last = bisect_left(ends, block.end_char)
         if last < len(found) and found[last].start_char < block.end_char:
-            owned = max(owned, last)
+            end = spans[last][1]
+            owned = last
+        else:
+            end = block.end_char + (spans[last - 1][1] - ends[last - 1] if last else 0)
         body = text[start:end].strip()
         if body:
             start += len(text[start:end]) - len(text[start:end].lstrip())
-            moved.append(replace(block, start_char=start, end_char=start + len(body)))
+            # A label may repeat the value's middle, which alone nothing tells for what it is.
+            label = one_line(body) if starts_inside and block.label else block.label
+            moved.append(replace(block, start_char=start, end_char=start + len(body), label=label))
     return tuple(moved)

@@ -1,0 +1,94 @@
+"""What is done to every parsed document before it is stored: language, quality, sensitive content.
+
+Belongs here: the order of these steps, the options of a source that change what comes out, and the refusals.
+Does not belong here: how each is found (`language.py`, `quality.py`, `sensitive.py`). Runs in worker processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.errors import LowQuality, SensitiveContent
+from rag_pipeline.transforms import language, quality, sensitive
+from rag_pipeline.transforms.parse.code_languages import LANGUAGES
+
+Sensitive = Literal["off", "flag", "redact", "quarantine"]
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichOptions:
+    """What a source wants of its documents.
+
+    Attributes:
+        min_quality: Objects that score lower are refused, 0 to 1; 0 refuses none.
+        sensitive: What is done about secrets and personal data.
+    """
+
+    min_quality: float = 0.0
+    sensitive: Sensitive = "off"
+
+    @property
+    def recipe(self) -> str:
+        """Everything here that decides what comes out; a source that does not look for secrets ignores their version."""
+        looks = "off" if self.sensitive == "off" else f"{self.sensitive}/{sensitive.VERSION}"
+        return f"language/{language.VERSION} quality/{quality.VERSION} min/{self.min_quality!r} sensitive/{looks}"
+
+
+def enrich(document: ParsedDocument, media_type: str, options: EnrichOptions) -> ParsedDocument:
+    """The document with its language, the parts of its quality and, where wanted, what is sensitive in it.
+
+    Args:
+        media_type: Of the object it came from; a part may name its own in its metadata.
+
+    Raises:
+        SensitiveContent: Something sensitive was found and the source wants such documents refused.
+    """
+    is_code = document.metadata.get("media_type", media_type) in LANGUAGES
+    code, confidence = language.identify(document, is_code=is_code)
+    parts = quality.measure(document, language_confidence=confidence, is_code=is_code)
+    document = replace(document, language=code, quality=dict(document.quality) | parts)
+    return document if options.sensitive == "off" else _sensitive(document, options.sensitive)
+
+
+def check_quality(documents: Sequence[ParsedDocument], address: str, options: EnrichOptions) -> None:
+    """Refuse an object whose documents score too low, as their mean by length: nothing of it is left out unseen.
+
+    Raises:
+        LowQuality: With the score and its lowest parts.
+    """
+    if options.min_quality <= 0 or not documents:
+        return
+    total = sum(len(document.text) for document in documents)
+    score = sum(quality.total_score(d.quality) * len(d.text) for d in documents) / max(1, total)
+    if score >= options.min_quality:
+        return
+    worst = min(documents, key=lambda d: quality.total_score(d.quality)).quality
+    lowest = sorted((value, name) for name, value in worst.items() if name in quality.WEIGHTS)[:3]
+    named = ", ".join(f"{name} {value:.2f}" for value, name in lowest)
+    raise LowQuality(
+        f"{address}: the quality score {score:.2f} is below the source's min_quality {options.min_quality:g}; lowest "
+        f"parts: {named}. Mend the document, exclude it, or lower min_quality.",
+        address=address,
+        score=round(score, 3),
+        min_quality=options.min_quality,
+    )
+
+
+def _sensitive(document: ParsedDocument, wanted: Sensitive) -> ParsedDocument:
+    counts = sensitive.count_sensitive(document)
+    if not counts:
+        return document
+    kinds = ", ".join(f"{kind} {count}" for kind, count in counts.items())
+    if wanted == "quarantine":
+        # Neither a value nor a part's name, which may itself be one.
+        raise SensitiveContent(
+            f"the document holds sensitive content ({kinds}). Remove it, exclude the document, or set the source's "
+            f"`sensitive` to flag or redact.",
+            kinds=counts,
+        )
+    if wanted == "redact":
+        document = sensitive.redact(document)
+    return replace(document, metadata={**document.metadata, "sensitive": kinds})
