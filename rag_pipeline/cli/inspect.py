@@ -88,12 +88,21 @@ def _lake(found: Status) -> Any:
         ),
         (
             "Readers see",
-            Text("an earlier state; run: rag-pipeline run", style="yellow")
-            if found.is_behind
-            else Text("everything that bronze holds", style="green"),
+            _what_readers_see(found),
         ),
     ]
     return facts(pairs)
+
+
+def _what_readers_see(found: Status) -> Text:
+    if found.is_held:
+        alias = found.published["alias"] if found.published else "ALIAS"
+        return Text(
+            f"an older version, held by a rollback; release: rag-pipeline models publish {alias}", style="yellow"
+        )
+    if found.is_behind:
+        return Text("an earlier state; run: rag-pipeline run", style="yellow")
+    return Text("everything that bronze holds", style="green")
 
 
 @click.command()

@@ -101,10 +101,11 @@ def _say(report: PublicationReport, as_json: bool) -> None:
     if as_json:
         emit(report)
         return
+    held = " Runs leave them there until: rag-pipeline models publish ALIAS" if report.is_held else ""
     moved = "Readers now see" if report.moved else "Nothing changed; readers already see"
     talk(
         f"{moved} the index of {report.alias}, version {report.table_version}: {report.rows:,} chunks of "
-        f"{report.documents:,} documents."
+        f"{report.documents:,} documents.{held}"
     )
 
 

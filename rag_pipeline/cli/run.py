@@ -161,6 +161,8 @@ def _published(summary: RunSummary) -> Any:
     if published is None:
         return verdict(False, no="nothing by this run")
     what = f"{published['alias']} version {published['table_version']}, {counted(published['rows'], 'chunk')}"
+    if published["is_held"]:
+        return Text(f"{what} (held by a rollback; release: rag-pipeline models publish ALIAS)", style="yellow")
     return Text(f"{what} (new)", style="green") if published["moved"] else f"{what} (as before)"
 
 

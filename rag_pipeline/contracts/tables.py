@@ -107,6 +107,7 @@ DOCUMENTS = TableContract(
         "metadata": _text("Further facts that the content gives, its author among them, as JSON."),
         "declared": _text("What sidecar and front matter say, as JSON."),
         "quality": _text("Named parts of the quality score, as JSON."),
+        "quality_score": Column(pl.Float64(), "How good the text is, 0 to 1; only extremes are low."),
         "content_hash": _text("Digest of text, structure and content title: what the chunker sees."),
         "allowed_principals": Column(PRINCIPALS, "Who may read it."),
         "principals_key": _text("Digest of the principals as a set."),
@@ -114,7 +115,7 @@ DOCUMENTS = TableContract(
         "origin_metadata_hash": _text("metadata_hash of the bronze row this row reflects."),
         "metadata_hash": _text("Digest of everything on the row that is shown but not embedded."),
         "input_key": _text("What was parsed: hash of the bytes and the address's suffix."),
-        "recipe_fingerprint": _text("How it was parsed: parser version and limits."),
+        "recipe_fingerprint": _text("How it was parsed: versions, limits and the source's options."),
     },
     rules=(
         RowRule("no_text", pl.col("text_chars") > 0, "an empty document is in quarantine, not here"),

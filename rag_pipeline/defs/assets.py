@@ -18,6 +18,7 @@ from rag_pipeline.defs.describe import arrow_schema, column_lineage, column_sche
 from rag_pipeline.defs.describe_evaluation import evaluation_metadata
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.stores.lake import EVALUATIONS_PATH, PUBLICATIONS_PATH
 
 DOCUMENTS_KEY = dg.AssetKey(["silver", "documents"])
 QUARANTINE_KEY = dg.AssetKey(["silver", "quarantine"])
@@ -93,7 +94,9 @@ def _spec(
     metadata: dict[str, Any] | None = None,
     **more: Any,
 ) -> dg.AssetSpec:
-    uri = f"{pipeline.lake_root}/{'/'.join(key.path)}"
+    # Assets are named for what they are, some tables for the rows they hold.
+    path = {PUBLICATION_KEY: PUBLICATIONS_PATH, EVALUATION_KEY: EVALUATIONS_PATH}.get(key, "/".join(key.path))
+    uri = f"{pipeline.lake_root}/{path}"
     shown: dict[str, Any] = dict(storage(uri, "deltalake" if contract is not None else "lancedb"))
     if contract is not None:
         shown["dagster/column_schema"] = column_schema(contract)
@@ -163,6 +166,9 @@ def _documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             metadata={
                 "dagster/row_count": report.documents,
                 "rag/by_media_type": counts_table("media type", report.by_media_type),
+                "rag/by_source": counts_table("source", report.by_source),
+                "rag/by_language": counts_table("language", report.by_language),
+                "rag/quality": histogram("Quality", report.quality_percents, unit="quality score, percent"),
                 **work,
                 **facts,
                 **lineage,

@@ -257,8 +257,14 @@ def _audit_passed(pipeline: Pipeline) -> dg.AssetChecksDefinition:
             passed=bool(audit["passed"]),
             metadata={
                 **{f"rag/{name}": int(str(audit[name])) for name in names},
-                "rag/findings": dg.MetadataValue.json(str(audit["findings"])),
-                "rag/next_step": "rag-pipeline verify",
+                **(
+                    {}
+                    if audit["passed"]
+                    else {
+                        "rag/findings": dg.MetadataValue.json(str(audit["findings"])),
+                        "rag/next_step": "rag-pipeline verify",
+                    }
+                ),
             },
         )
 

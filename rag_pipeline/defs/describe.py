@@ -145,6 +145,7 @@ def _svg(values: Sequence[int], bins: int, unit: str) -> str:
     words = [(36 * top + 8, 15, most), *((36 * i, 155, width * i) for i in range(0, bins, 4)), (430, 175, unit)]
     texts = "".join(f'<text x="{x}" y="{y}">{word}</text>' for x, y, word in words)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="600" height="180" font-family="sans-serif" font-size="12" fill="#555">'
+        '<svg xmlns="http://www.w3.org/2000/svg" width="600" height="180" font-family="sans-serif" font-size="12" '
+        'fill="#555">'
         f'<path fill="#4F43DD" d="{bars}"/>{texts}</svg>'
     )

@@ -207,7 +207,7 @@ def _bronze_keys(pipeline: Pipeline) -> Iterable[tuple[str, str]]:
 def _published(values: dict[str, Any] | None) -> dict[str, Any] | None:
     if values is None:
         return None
-    names = ("alias", "space_fingerprint", "table_name", "table_version", "rows", "documents", "moved")
+    names = ("alias", "space_fingerprint", "table_name", "table_version", "rows", "documents", "moved", "is_held")
     return {name: values[f"rag/{name}"] for name in names}
 
 

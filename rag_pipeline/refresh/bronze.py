@@ -92,7 +92,7 @@ class _Refresh:
         self.dead = {item.document_id: item for item in self.known if not item.is_live}
         self.taken = {item.document_id for item in self.known if item.is_live}
         batches = workspace.lake.read(bronze_path(name), BRONZE, ["batch"])["batch"]
-        self.batch = max(batches, default=-1) + 1
+        self.batch = 0 if batches.is_empty() else int(batches.max()) + 1  # type: ignore[arg-type]
         self.observed_at = workspace.now()
         self.counts: dict[str, int] = {}
         self.bytes_read = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import polars as pl
@@ -28,6 +28,9 @@ from rag_pipeline.transforms.documents import quarantine_row
 
 COMMIT_CHUNKS = 20_000
 
+# Text, title, language, blocks as stored, and how to cut: what a worker process needs of a document.
+DocumentToCut = tuple[str, str | None, str | None, list[dict[str, Any]], ChunkParams]
+
 
 @dataclass(frozen=True, slots=True)
 class ChunksReport:
@@ -42,9 +45,15 @@ class ChunksReport:
     token_counts: list[int]
 
 
-def chunker_fingerprint(workspace: Workspace) -> str:
-    """Everything that decides where documents are cut: chunker, parameters and tokenizer."""
-    return fingerprint("chunk", workspace.chunk_params.fingerprint, workspace.token_counter.fingerprint)
+def _with_recipe(workspace: Workspace, documents: pl.DataFrame) -> pl.DataFrame:
+    """Add chunker_fingerprint: everything that decides where a document is cut, as configured now."""
+    pairs = documents.select("source", "media_type").unique()
+    recipes = [
+        fingerprint("chunk", workspace.chunk_params(*pair).fingerprint, workspace.token_counter.fingerprint)
+        for pair in pairs.iter_rows()
+    ]
+    known = pairs.with_columns(chunker_fingerprint=pl.Series(recipes, dtype=pl.String))
+    return documents.join(known, on=["source", "media_type"])
 
 
 def refresh_chunks(workspace: Workspace) -> ChunksReport:
@@ -52,14 +61,15 @@ def refresh_chunks(workspace: Workspace) -> ChunksReport:
     lake = workspace.lake
     with lake.writing():
         first_commit = lake.commits
-        documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "content_hash"])
+        columns = ["document_id", "content_hash", "source", "media_type"]
+        documents = _with_recipe(workspace, lake.read(DOCUMENTS_PATH, DOCUMENTS, columns))
         duplicates = lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id"])
         chunks = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "content_hash", "chunker_fingerprint"])
-        recipe = chunker_fingerprint(workspace)
-        plan = plan_chunks(documents, duplicates, chunks, recipe)
+        plan = plan_chunks(documents, duplicates, chunks)
+        recipes = dict(documents.select("document_id", "chunker_fingerprint").iter_rows())
         known = set(chunks["document_id"])
         lake.merge(CHUNKS_PATH, CHUNKS, CHUNKS.empty(), plan.gone, delete_column="document_id")
-        _cut_all(workspace, plan.to_cut, known, recipe)
+        _cut_all(workspace, plan.to_cut, known, recipes)
         after = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "token_count", "is_hard_split"])
     return ChunksReport(
         documents=after["document_id"].n_unique(),
@@ -72,7 +82,7 @@ def refresh_chunks(workspace: Workspace) -> ChunksReport:
     )
 
 
-def _cut_all(workspace: Workspace, wanted: list[str], known: set[str], recipe: str) -> None:
+def _cut_all(workspace: Workspace, wanted: list[str], known: set[str], recipes: dict[str, str]) -> None:
     rows: list[dict[str, Any]] = []
     replaced: set[str] = set()
     refused: dict[str, DocumentError] = {}
@@ -80,7 +90,7 @@ def _cut_all(workspace: Workspace, wanted: list[str], known: set[str], recipe: s
         if isinstance(cut, DocumentError):
             refused[document] = cut
             continue
-        rows += chunk_rows(document, content_hash, text, cut, recipe)
+        rows += chunk_rows(document, content_hash, text, cut, recipes[document])
         if document in known:
             replaced.add(document)
         if len(rows) >= COMMIT_CHUNKS:
@@ -106,7 +116,7 @@ def _refuse(workspace: Workspace, refused: dict[str, DocumentError]) -> None:
             refused[row["document_id"]],
             stage="chunk",
             media_type=row["origin_media_type"],
-            limits=workspace.parse_limits,
+            recipe=workspace.parse_recipe(origin["source"]),
             before=before.get(row["origin_id"]),
             now=workspace.now(),
         )
@@ -125,16 +135,17 @@ def _commit(workspace: Workspace, rows: list[dict[str, Any]], replaced: set[str]
 
 
 def _cut(workspace: Workspace, wanted: list[str]) -> Iterator[tuple[str, str, str, list[Chunk] | DocumentError]]:
-    columns = ["document_id", "content_hash", "text", "content_title", "language", "blocks"]
+    columns = ["document_id", "content_hash", "source", "media_type", "text", "content_title", "language", "blocks"]
+    chunk_params = cache(workspace.chunk_params)
     waiting: list[tuple[str, str, str] | None] = []
 
-    def items() -> Iterator[tuple[str, str | None, str | None, list[dict[str, Any]]]]:
+    def items() -> Iterator[DocumentToCut]:
         for frame in workspace.lake.stream_where(DOCUMENTS_PATH, columns, "document_id", wanted):
-            for document, content_hash, text, title, language, blocks in frame.iter_rows():
+            for document, content_hash, source, media_type, text, title, language, blocks in frame.iter_rows():
                 waiting.append((document, content_hash, text))
-                yield text, title, language, blocks
+                yield text, title, language, blocks, chunk_params(source, media_type)
 
-    task = partial(cut_document, params=workspace.chunk_params, counter=workspace.token_counter)
+    task = partial(cut_document, counter=workspace.token_counter)
     with progress("chunk", len(wanted)) as bar:
         for index, result in workspace.pool.map(task, items(), weight=lambda item: len(item[0])):
             found = waiting[index]
@@ -150,10 +161,8 @@ def _cut(workspace: Workspace, wanted: list[str]) -> Iterator[tuple[str, str, st
             yield *found, result
 
 
-def cut_document(
-    item: tuple[str, str | None, str | None, list[dict[str, Any]]], params: ChunkParams, counter: TokenCounter
-) -> list[Chunk]:
+def cut_document(item: DocumentToCut, counter: TokenCounter) -> list[Chunk]:
     """Cut one document; runs in a worker process."""
-    text, title, language, blocks = item
+    text, title, language, blocks, params = item
     parsed = ParsedDocument(text=text, blocks=blocks_of(blocks), title=title, language=language)
     return chunk_document(parsed, params, counter)

@@ -24,14 +24,15 @@ from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH
 from rag_pipeline.transforms.documents import (
     METADATA_COLUMNS,
     DocumentPlan,
+    ParseRecipe,
     document_rows,
     metadata_columns,
     origins_of,
     plan_documents,
     quarantine_row,
 )
+from rag_pipeline.transforms.enrich import check_quality, enrich
 from rag_pipeline.transforms.parse import media_type_of, parse
-from rag_pipeline.transforms.parse.limits import ParseLimits
 
 # One commit holds about this much text: small enough to hold in memory and to lose, large enough to be rare.
 COMMIT_CHARS = 16 * 2**20
@@ -53,7 +54,10 @@ class DocumentsReport:
     duplicates: int
     commits: int
     by_media_type: dict[str, int]
+    by_source: dict[str, int]
+    by_language: dict[str, int]
     by_reason: dict[str, int]
+    quality_percents: list[int]
 
 
 def read_origins(workspace: Workspace) -> pl.DataFrame:
@@ -72,7 +76,7 @@ def refresh_documents(workspace: Workspace) -> DocumentsReport:
             origins,
             lake.read(DOCUMENTS_PATH, DOCUMENTS, NARROW),
             quarantine,
-            limits=workspace.parse_limits,
+            recipes={name: workspace.parse_recipe(name) for name in workspace.settings.sources},
             now=workspace.now(),
             keep_last_good=workspace.settings.quarantined_documents == "keep_last_good",
         )
@@ -93,7 +97,10 @@ def refresh_documents(workspace: Workspace) -> DocumentsReport:
         duplicates=duplicates,
         commits=lake.commits - first_commit,
         by_media_type=_counts(documents["media_type"]),
+        by_source=_counts(documents["source"]),
+        by_language=_counts(documents["language"].fill_null("unknown")),
         by_reason=_counts(quarantined["reason_code"]),
+        quality_percents=(documents["quality_score"] * 100).cast(pl.Int64).to_list(),
     )
 
 
@@ -125,7 +132,7 @@ def _unreadable_rows(workspace: Workspace, plan: DocumentPlan, quarantine: pl.Da
             error,
             stage="fetch",
             media_type=None,
-            limits=workspace.parse_limits,
+            recipe=workspace.parse_recipe(origin["source"]),
             before=before.get(origin["document_id"]),
             now=workspace.now(),
         )
@@ -162,7 +169,7 @@ def _parse_all(
                     parsed.result,
                     stage="parse",
                     media_type=parsed.media_type,
-                    limits=workspace.parse_limits,
+                    recipe=workspace.parse_recipe(parsed.origin["source"]),
                     before=before.get(origin_id),
                     now=workspace.now(),
                 )
@@ -171,7 +178,8 @@ def _parse_all(
                 replaced.add(origin_id)
             continue
         taken += 1
-        rows += document_rows(parsed.origin, parsed.media_type, parsed.result, workspace.parse_limits)
+        recipe = workspace.parse_recipe(parsed.origin["source"])
+        rows += document_rows(parsed.origin, parsed.media_type, parsed.result, recipe)
         size += sum(len(document.text) for document in parsed.result)
         if origin_id in known:
             replaced.add(origin_id)
@@ -222,7 +230,7 @@ def _parsed_items(
     total: int,
     source: str,
 ) -> Iterator[_Parsed]:
-    task = partial(parse_object, limits=workspace.parse_limits)
+    task = partial(parse_object, recipe=workspace.parse_recipe(source))
     with progress(f"parse {source}", total) as bar:
         for index, result in workspace.pool.map(task, items, weight=lambda item: len(item[0])):
             origin, media_type = waiting[index]
@@ -233,7 +241,10 @@ def _parsed_items(
             yield _Parsed(origin, media_type, result)
 
 
-def parse_object(item: tuple[bytes, str, str], limits: ParseLimits) -> list[ParsedDocument]:
-    """Parse one object; runs in a worker process."""
+def parse_object(item: tuple[bytes, str, str], recipe: ParseRecipe) -> list[ParsedDocument]:
+    """Parse one object and enrich what it gives; runs in a worker process."""
     raw, media_type, address = item
-    return [document for document in parse(raw, media_type, address, limits) if document.text.strip()]
+    parsed = parse(raw, media_type, address, recipe.limits)
+    documents = [enrich(document, media_type, recipe.options) for document in parsed if document.text.strip()]
+    check_quality(documents, address, recipe.options)
+    return documents

@@ -24,6 +24,7 @@ from rag_pipeline.stores.lake import (
 )
 from rag_pipeline.transforms.documents import exact_duplicates
 from rag_pipeline.transforms.near_duplicates import (
+    Hashes,
     Pair,
     choose,
     is_prose,
@@ -143,7 +144,7 @@ def _compare(lake: Lake, documents: pl.DataFrame, pairs: list[Pair]) -> dict[Pai
         for batch in _batches(_neighbours(pairs), chars):
             wanted = {content_hash for pair in batch for content_hash in pair}
             chosen = documents.filter(pl.col("content_hash").is_in(wanted)).unique("content_hash")
-            sets = {}
+            sets: dict[str, Hashes] = {}
             for texts in _texts(lake, chosen):
                 sets |= dict(zip(texts["content_hash"].to_list(), shingles(texts["text"]).sets(), strict=True))
             found |= {pair: jaccard(sets[pair[0]], sets[pair[1]]) for pair in batch}

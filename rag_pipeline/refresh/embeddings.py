@@ -58,7 +58,7 @@ def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
         wanted = lake.read(CHUNKS_PATH, CHUNKS, ["text_hash"]).unique()
         known = lake.embedded_hashes(space.fingerprint)
         missing = wanted.join(known, on="text_hash", how="anti")["text_hash"]
-        batch = max(known["batch"], default=-1)
+        batch = -1 if known.is_empty() else int(known["batch"].max())  # type: ignore[arg-type]
         if len(missing):
             _compute(workspace, alias, space, set(missing), batch + 1)
     return EmbeddingsReport(

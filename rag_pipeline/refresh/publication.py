@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from rag_pipeline.contracts.tables import PUBLICATIONS
 from rag_pipeline.errors import (
@@ -175,11 +176,12 @@ def rollback(workspace: Workspace, *, note: str = "") -> PublicationReport:
         if not rows:
             raise NothingPublished("nothing has been published yet; run: rag-pipeline run")
         current = rows[-1]
-        pointer = ("space_fingerprint", "table_name", "table_version")
-        earlier = [row for row in rows if any(row[name] != current[name] for name in pointer)]
-        if not earlier:
+        row = _earlier(rows)
+        if row is None:
             raise NothingPublished("there is no earlier publication to go back to")
-        row = earlier[-1] | {
+        # Opened first: a table that was retired or cleaned away must not become what readers are pointed to.
+        workspace.vectors.open(row["table_name"], row["space_fingerprint"], version=row["table_version"])
+        row |= {
             "sequence": current["sequence"] + 1,
             "action": "rollback",
             "configured_alias": workspace.settings.serve,
@@ -188,7 +190,16 @@ def rollback(workspace: Workspace, *, note: str = "") -> PublicationReport:
             "note": note,
         }
         lake.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([row]))
-    return _report(row, moved=True)
+    return _report(row, moved=True, is_held=row["space_fingerprint"] == current["space_fingerprint"])
+
+
+def _earlier(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The publication before the one that readers are on now; going back twice goes back two steps."""
+    pointers = ("space_fingerprint", "table_name", "table_version")
+    now = [rows[-1][name] for name in pointers]
+    published = [row for row in rows if row["action"] == "publish"]
+    at = max(i for i, row in enumerate(published) if [row[name] for name in pointers] == now)
+    return next((row for row in reversed(published[:at]) if [row[name] for name in pointers] != now), None)
 
 
 def _report(row: Mapping[str, object], *, moved: bool, is_held: bool = False) -> PublicationReport:

@@ -100,6 +100,7 @@ class Status:
 
     Attributes:
         is_behind: Bronze or silver hold something that readers do not see yet.
+        is_held: A person went back to an older version, and runs leave readers there.
     """
 
     lake: str
@@ -109,6 +110,7 @@ class Status:
     spaces: list[SpaceStatus]
     published: dict[str, Any] | None
     is_behind: bool
+    is_held: bool
     quarantine: dict[str, int]
     last_runs: list[RunStatus]
 
@@ -128,6 +130,7 @@ def read_status(workspace: Workspace) -> Status:
         spaces=spaces,
         published=lake.last_publication(),
         is_behind=is_behind(workspace),
+        is_held=is_held(workspace),
         quarantine=dict(reasons.iter_rows()),
         last_runs=_last_runs(histories),
     )

@@ -14,6 +14,7 @@ import polars as pl
 
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.refresh.documents import read_origins
+from rag_pipeline.refresh.generations import is_held
 from rag_pipeline.refresh.index import audit_table
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
@@ -110,11 +111,13 @@ def published_findings(workspace: Workspace) -> tuple[list[Finding], int]:
     )
     found = audit_table(workspace, table, versions)
     findings: list[Finding] = []
+    alias = publication["alias"]
+    cure = f"rag-pipeline models publish {alias}" if is_held(workspace) else "rag-pipeline run"
     kinds = {"ghosts": "ghost", "missing": "missing"}
     for code, detail in found.details.items():
         if isinstance(detail, dict) and "count" in detail:
             kind: Any = kinds.get(code, "mismatched")
-            findings.append(Finding(f"published_{code}", kind, detail["count"], tuple(detail["sample"])))
+            findings.append(Finding(f"published_{code}", kind, detail["count"], tuple(detail["sample"]), cure))
         else:
-            findings.append(Finding(f"published_{code}", "mismatched", 1, (json.dumps(detail),)))
+            findings.append(Finding(f"published_{code}", "mismatched", 1, (json.dumps(detail),), cure))
     return findings, table.count()

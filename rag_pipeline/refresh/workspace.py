@@ -10,13 +10,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec, EmbeddingSpace
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.settings.sections import ChunkSizeSettings
 from rag_pipeline.sources import Source, open_source
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
 from rag_pipeline.transforms.chunk.params import ChunkParams
+from rag_pipeline.transforms.documents import ParseRecipe
+from rag_pipeline.transforms.enrich import EnrichOptions
 from rag_pipeline.transforms.parse.limits import ParseLimits
 
 if TYPE_CHECKING:
@@ -102,15 +105,30 @@ class Workspace:
 
         return token_counter(self.pipeline.model_spec(self.pipeline.counted_alias), self.pipeline.cache_folder)
 
-    @cached_property
-    def chunk_params(self) -> ChunkParams:
-        """Chunker parameters: what pipeline.yaml sets, else the model's limit and the chunker's own defaults."""
-        chosen = self.settings.chunking.model_dump(exclude={"tokens_of"}, exclude_none=True)
-        return ChunkParams(**{"max_tokens": self.token_counter.max_tokens, **chosen})
+    def chunk_params(self, source: str, media_type: str) -> ChunkParams:
+        """Chunker parameters for a source's documents of a media type.
+
+        What pipeline.yaml says of the source, else of the media type, else of all; else the model's limit and the
+        chunker's own defaults.
+        """
+        chunking = self.settings.chunking
+        chosen: dict[str, Any] = {"max_tokens": self.token_counter.max_tokens}
+        for sizes in (chunking, chunking.media_types.get(media_type), chunking.sources.get(source)):
+            if sizes is not None:
+                chosen |= sizes.model_dump(include=set(ChunkSizeSettings.model_fields), exclude_none=True)
+        return ChunkParams(**chosen)
 
     @cached_property
-    def parse_limits(self) -> ParseLimits:
-        return ParseLimits()
+    def _parse_recipes(self) -> dict[str, ParseRecipe]:
+        limits = ParseLimits()
+        return {
+            name: ParseRecipe(limits, EnrichOptions(source.min_quality, source.sensitive))
+            for name, source in self.settings.sources.items()
+        }
+
+    def parse_recipe(self, source: str) -> ParseRecipe:
+        """How the objects of a source are parsed."""
+        return self._parse_recipes[source]
 
     @property
     def pool(self) -> IsolatedPool:

@@ -80,6 +80,10 @@ class SourceSettings(_Section):
     """Read title, author and permissions from front matter."""
     max_document_bytes: int = Field(default=100 * 2**20, gt=0)
     """Larger objects are quarantined unread, bytes."""
+    min_quality: float = Field(default=0, ge=0, le=1)
+    """Objects whose quality score is lower are quarantined; 0: none are, and garbage scores below 0.3."""
+    sensitive: Literal["off", "flag", "redact", "quarantine"] = "off"
+    """Secrets and personal data: not looked for, counted on the document, replaced in its text, or refused."""
     storage_options: dict[str, str] = Field(default_factory=dict)
     """Options of the fsspec filesystem; a value like `$NAME` is read from the environment."""
     schedule: Cron | None = None
@@ -147,11 +151,9 @@ class DeduplicationSettings(_Section):
     """Documents with fewer words are left out only if another is equal."""
 
 
-class ChunkingSettings(_Section):
-    """How documents are cut."""
+class ChunkSizeSettings(_Section):
+    """How large chunks are."""
 
-    tokens_of: str | None = None
-    """Alias of the embedding model whose tokenizer and limit count; none: the first model."""
     max_tokens: int | None = Field(default=None, gt=7)
     """Limit of a chunk with its header, in tokens; none: the model's limit."""
     target_tokens: int | None = Field(default=None, gt=7)
@@ -160,8 +162,19 @@ class ChunkingSettings(_Section):
     """Avoid chunks below this many tokens; none: the chunker's default."""
     header_max_tokens: int | None = Field(default=None, ge=0)
     """Longest context header, in tokens; none: the chunker's default."""
-    with_header: bool = True
-    """Put title and section path before the text that is embedded."""
+    with_header: bool | None = None
+    """Put title and section path before the text that is embedded; none: the chunker's default, which is to."""
+
+
+class ChunkingSettings(ChunkSizeSettings):
+    """How documents are cut."""
+
+    tokens_of: str | None = None
+    """Alias of the embedding model whose tokenizer and limit count; none: the first model."""
+    media_types: dict[str, ChunkSizeSettings] = Field(default_factory=dict)
+    """Other sizes for some media types, like `text/x-python`."""
+    sources: dict[SourceName, ChunkSizeSettings] = Field(default_factory=dict)
+    """Other sizes for some sources; they decide before the media type does."""
 
 
 class EvaluationSettings(_Section):
@@ -219,6 +232,9 @@ class Settings(_Section):
         counted = self.chunking.tokens_of
         if counted is not None and counted not in self.embedding_models:
             raise ValueError(f"chunking.tokens_of: {counted!r} is no embedding model; allowed: {known}")
+        for name in self.chunking.sources:
+            if name not in self.sources:
+                raise ValueError(f"chunking.sources: {name!r} is no source; allowed: {', '.join(sorted(self.sources))}")
         return self
 
 
@@ -227,6 +243,7 @@ SECTIONS: dict[str, type[_Section]] = {
     "embedding_models": EmbeddingModelSettings,
     "deduplication": DeduplicationSettings,
     "chunking": ChunkingSettings,
+    "media_types": ChunkSizeSettings,
     "evaluation": EvaluationSettings,
     "permission_rules": PermissionRuleSettings,
 }

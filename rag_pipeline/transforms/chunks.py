@@ -25,19 +25,17 @@ class ChunkPlan:
     gone: list[str]
 
 
-def plan_chunks(documents: pl.DataFrame, duplicates: pl.DataFrame, chunks: pl.DataFrame, fingerprint: str) -> ChunkPlan:
+def plan_chunks(documents: pl.DataFrame, duplicates: pl.DataFrame, chunks: pl.DataFrame) -> ChunkPlan:
     """Compare the documents to index with what was cut.
 
     Args:
-        documents: document_id, content_hash of silver/documents.
+        documents: document_id, content_hash of silver/documents, and chunker_fingerprint as configured now.
         duplicates: document_id of silver/duplicates: documents that are left out.
         chunks: document_id, content_hash, chunker_fingerprint of silver/chunks.
-        fingerprint: Of the chunker as configured now.
     """
     wanted = documents.join(duplicates, on="document_id", how="anti")
     cut = chunks.unique(["document_id", "content_hash", "chunker_fingerprint"])
-    current = cut.filter(pl.col("chunker_fingerprint") == fingerprint)
-    to_cut = wanted.join(current, on=["document_id", "content_hash"], how="anti")
+    to_cut = wanted.join(cut, on=["document_id", "content_hash", "chunker_fingerprint"], how="anti")
     gone = cut.unique("document_id").join(wanted, on="document_id", how="anti")
     return ChunkPlan(to_cut["document_id"].to_list(), gone["document_id"].to_list())
 

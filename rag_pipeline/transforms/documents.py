@@ -20,8 +20,10 @@ from rag_pipeline.contracts.ids import digest, fingerprint, principals_key
 from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.contracts.tables import DUPLICATES
 from rag_pipeline.errors import DocumentError
+from rag_pipeline.transforms.enrich import EnrichOptions
 from rag_pipeline.transforms.parse import recipe_version
 from rag_pipeline.transforms.parse.limits import ParseLimits
+from rag_pipeline.transforms.quality import total_score
 
 # The suffix of the name, or the whole name if it has none: all of an address that may decide the media type.
 _NAME_END = r"(\.[^/.]+|[^/.]+)$"
@@ -58,10 +60,21 @@ def origins_of(states: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     )
 
 
-@lru_cache(maxsize=1_000)
-def recipe_fingerprint(media_type: str, limits: ParseLimits) -> str:
-    """Everything that decides what parsing an object of this media type gives."""
-    return fingerprint("parse", recipe_version(media_type), repr(limits))
+@dataclass(frozen=True, slots=True)
+class ParseRecipe:
+    """How the objects of one source are parsed."""
+
+    limits: ParseLimits
+    options: EnrichOptions
+
+    def fingerprint(self, media_type: str) -> str:
+        """Everything that decides what parsing an object of this media type gives."""
+        return _recipe_fingerprint(media_type, self)
+
+
+@lru_cache(maxsize=10_000)
+def _recipe_fingerprint(media_type: str, recipe: ParseRecipe) -> str:
+    return fingerprint("parse", recipe_version(media_type), repr(recipe.limits), recipe.options.recipe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +101,7 @@ def plan_documents(
     documents: pl.DataFrame,
     quarantine: pl.DataFrame,
     *,
-    limits: ParseLimits,
+    recipes: Mapping[str, ParseRecipe],
     now: datetime,
     keep_last_good: bool,
 ) -> DocumentPlan:
@@ -98,14 +111,15 @@ def plan_documents(
         origins: From `origins_of`.
         documents: silver/documents without text and blocks.
         quarantine: silver/quarantine, all columns.
+        recipes: By source.
         keep_last_good: Documents whose newest revision was refused stay visible as they last were.
     """
     readable = origins.filter(pl.col("problem_code").is_null())
     broken = origins.filter(pl.col("problem_code").is_not_null())
-    parsed = _with_expected(documents.unique("origin_id"), "origin_media_type", limits).select(
+    parsed = _with_expected(documents.unique("origin_id"), "origin_media_type", recipes).select(
         document_id="origin_id", input_key="input_key", is_current_recipe="is_current_recipe"
     )
-    refused = _with_expected(quarantine.filter(pl.col("stage") != "fetch"), "media_type", limits)
+    refused = _with_expected(quarantine.filter(pl.col("stage") != "fetch"), "media_type", recipes)
     waiting = refused.filter(pl.col("next_attempt_at").is_null() | (pl.col("next_attempt_at") > now))
     known = pl.concat([parsed, waiting.select(parsed.columns)]).filter("is_current_recipe")
     to_parse = readable.join(known, on=["document_id", "input_key"], how="anti")
@@ -141,24 +155,29 @@ def plan_documents(
     )
 
 
-def _with_expected(rows: pl.DataFrame, media_type_column: str, limits: ParseLimits) -> pl.DataFrame:
-    types = [t for t in rows[media_type_column].unique().to_list() if t is not None]
-    expected = {t: recipe_fingerprint(t, limits) for t in types}
+def _with_expected(rows: pl.DataFrame, media_type_column: str, recipes: Mapping[str, ParseRecipe]) -> pl.DataFrame:
+    key = pl.concat_str("source", media_type_column, separator=":")
+    kinds = rows.select("source", media_type_column).unique().drop_nulls()
+    expected = {
+        f"{source}:{media_type}": recipes[source].fingerprint(media_type)
+        for source, media_type in kinds.iter_rows()
+        if source in recipes
+    }
     return rows.with_columns(
         is_current_recipe=pl.col("recipe_fingerprint")
-        == pl.col(media_type_column).replace_strict(expected, default=None, return_dtype=pl.String)
+        == key.replace_strict(expected, default=None, return_dtype=pl.String)
     )
 
 
 def document_rows(
-    origin: Mapping[str, Any], media_type: str, parsed: list[ParsedDocument], limits: ParseLimits
+    origin: Mapping[str, Any], media_type: str, parsed: list[ParsedDocument], recipe: ParseRecipe
 ) -> list[dict[str, Any]]:
     """Rows of silver/documents for what parsing one object gave."""
-    return [_document_row(origin, media_type, document, limits) for document in parsed]
+    return [_document_row(origin, media_type, document, recipe) for document in parsed]
 
 
 def _document_row(
-    origin: Mapping[str, Any], media_type: str, parsed: ParsedDocument, limits: ParseLimits
+    origin: Mapping[str, Any], media_type: str, parsed: ParsedDocument, recipe: ParseRecipe
 ) -> dict[str, Any]:
     blocks = [
         {
@@ -190,9 +209,10 @@ def _document_row(
         "text_chars": len(parsed.text),
         "metadata": json.dumps(facts, sort_keys=True, ensure_ascii=False),
         "quality": json.dumps(parsed.quality, sort_keys=True),
+        "quality_score": total_score(parsed.quality),
         "content_hash": digest("content", parsed.text, parsed.title or "", parsed.language or "", repr(parsed.blocks)),
         "input_key": origin["input_key"],
-        "recipe_fingerprint": recipe_fingerprint(media_type, limits),
+        "recipe_fingerprint": recipe.fingerprint(media_type),
     }
     return row | metadata_columns(origin, row)
 
@@ -229,13 +249,13 @@ def quarantine_row(
     *,
     stage: str,
     media_type: str | None,
-    limits: ParseLimits,
+    recipe: ParseRecipe,
     before: Mapping[str, Any] | None,
     now: datetime,
 ) -> dict[str, Any]:
     """The quarantine row for a refused object; attempts are counted while input and recipe stay the same."""
-    recipe = recipe_fingerprint(media_type, limits) if media_type is not None else ""
-    again = before is not None and (before["input_key"], before["recipe_fingerprint"]) == (origin["input_key"], recipe)
+    tried = recipe.fingerprint(media_type) if media_type is not None else ""
+    again = before is not None and (before["input_key"], before["recipe_fingerprint"]) == (origin["input_key"], tried)
     attempts = before["attempts"] + 1 if before is not None and again else 1
     wait = min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY)
     return {
@@ -247,7 +267,7 @@ def quarantine_row(
         "detail": error.message,
         "media_type": media_type,
         "input_key": origin["input_key"],
-        "recipe_fingerprint": recipe,
+        "recipe_fingerprint": tried,
         "attempts": attempts,
         "first_seen_at": before["first_seen_at"] if before is not None and again else now,
         "last_seen_at": now,

@@ -32,7 +32,7 @@ class EnrichOptions:
 
     @property
     def recipe(self) -> str:
-        """Everything here that decides what comes out; a source that does not look for secrets ignores their version."""
+        """Everything here that decides what comes out; what looks for secrets counts only where it is asked to."""
         looks = "off" if self.sensitive == "off" else f"{self.sensitive}/{sensitive.VERSION}"
         return f"language/{language.VERSION} quality/{quality.VERSION} min/{self.min_quality!r} sensitive/{looks}"
 

@@ -206,7 +206,8 @@ def _collisions(matrix: NDArray[np.uint32], principals: pl.Series) -> list[tuple
     rows = len(matrix)
     group = principals.rank("dense").cast(pl.UInt64).to_numpy()
     parts = matrix.reshape(rows, BANDS, PERMUTATIONS // BANDS).astype(np.uint64)
-    keys = np.broadcast_to(_mixed(group)[:, None], (rows, BANDS)) + np.arange(BANDS, dtype=np.uint64)
+    bands: Hashes = np.arange(BANDS, dtype=np.uint64)
+    keys: Hashes = np.add(_mixed(group)[:, None], bands)
     for part in range(parts.shape[2]):
         keys = _mixed(keys + parts[:, :, part])
     flat = pl.DataFrame({"row": np.repeat(np.arange(rows), BANDS), "key": keys.ravel()})
@@ -227,8 +228,8 @@ def with_near_duplicates(exact: pl.DataFrame, near: Sequence[tuple[str, str, str
         {
             "document_id": document,
             "duplicate_of": stands,
-            "reason": f"{int(similarity * 1000) / 10:.1f} % of the five-word sequences are shared with {uri}, which has the same "
-            "permissions and comes first by source and address",
+            "reason": f"{int(similarity * 1000) / 10:.1f} % of the five-word sequences are shared with {uri}, which "
+            "has the same permissions and comes first by source and address",
             "similarity": similarity,
         }
         for document, stands, uri, similarity in near

@@ -21,10 +21,10 @@ from rag_pipeline.transforms.language import PROSE_KINDS
 # Part of every document's recipe: bump whenever a part or the score may come out differently.
 VERSION = "1"
 
-# Each part weighs as much as it alone tells: a text in which one of the heavy ones is 0 scores below 0.3.
+# Each part weighs as much as it tells alone: a text with 0 in one of the two heaviest scores below 0.3.
 WEIGHTS: Mapping[str, float] = {
-    "decoded": 4.0,
-    "words": 3.0,
+    "decoded": 5.0,
+    "words": 5.0,
     "language": 3.0,
     "letters": 2.0,
     "symbols": 2.0,
@@ -37,26 +37,30 @@ WEIGHTS: Mapping[str, float] = {
     "extraction": 1.0,
 }
 # A part of 0 counts as this, so that one part alone cannot make the product 0.
-FLOOR = 0.001
+FLOOR = 0.0001
 
 # A longer text is judged by three pieces of this size: its beginning, middle and end.
 PIECE_CHARS = 40_000
 # In a shorter text nothing can be said about repetition.
 MIN_LINES = 8
 MIN_WORDS = 50
+MIN_WALL_LETTERS = 80
 PHRASE_WORDS = 3
 
 _RECORDS = frozenset({"table", "record", "field"})
 _CODE = frozenset({"code", "html"})
+# Letters of every script, with the vowel signs that many write as marks.
+_LETTER = r"[A-Za-z\u00c0-\u1fff\u2c00-\ud7ff\U00010000-\U0010ffff]"
 # A word as people write it, with the punctuation around it; a number counts as one.
 _CLEAN = re.compile(
     r"(?<!\S)[\"'`*_~(\[{<\u00ab\u2018-\u201f#$\u20ac\u00a3+-]*"
-    r"(?:[^\W\d_]{2,}(?:['\u2019/.&:_-][^\W\d_]+)*|[aAiIoOyYeEuU&\u00e0\u00e9\u00f3-]|\d[\d.,:/%-]*)"
+    rf"(?:{_LETTER}{{2,}}(?:['\u2019/.&:_-]{_LETTER}+)*|[aAiIoOyYeEuU&\u00e0\u00e9\u00f3-]|\d[\d.,:/%-]*)"
     r"[\"'`*_~)\]}>\u00bb\u2018-\u201f.,:;!?\u2026%]*(?!\S)"
 )
 _LOWER = re.compile(r"(?<![A-Za-z\u00c0-\u024f])[a-z]{3,}(?![A-Za-z\u00c0-\u024f])")
 _ODD = re.compile(r"(?<![a-z])(?:[b-df-hj-np-tv-xz]{3,}|[a-z]*[b-df-hj-np-tv-xz]{5,}[a-z]*)(?![a-z])")
-_ENCODED = re.compile(r"[A-Za-z0-9+/=_-]{40,}")
+# Longer than a hash in hexadecimal; not a path or a part of an address.
+_ENCODED = re.compile(r"(?<![/\w.:-])[A-Za-z0-9+/=]{70,}")
 _LINK = re.compile(r"\b(?:https?|ftp)://[^\s)>\]]+")
 _PUNCTUATION = frozenset(".,;:!?'\"()-\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e\u2026\u00ab\u00bb")
 
@@ -165,7 +169,8 @@ def _decoded(characters: _Characters) -> float:
     """No replacement characters, and not the wall of accented letters that one encoding read as another gives."""
     lost = _slope(characters.marks / max(1, characters.visible), 0.0, 0.05)
     wall = _slope(characters.high_latin / max(1, characters.letters), 0.35, 0.6)
-    return 1 - max(lost, wall)
+    # "äöü" alone is no wall.
+    return 1 - max(lost, wall * min(1.0, characters.letters / MIN_WALL_LETTERS))
 
 
 def _encoded_share(text: str) -> float:
@@ -179,11 +184,14 @@ def _words(prose: str) -> float:
     tokens = len(prose.split())
     if tokens == 0:
         return 1.0
-    clean = _slope(len(_CLEAN.findall(prose)) / tokens, 0.3, 0.7) if prose.isascii() or _has_spaces(prose) else 1.0
+    value = 1.0
+    if prose.isascii() or _has_spaces(prose):
+        value = _slope(len(_CLEAN.findall(prose)) / tokens, 0.4, 0.62)
     latin = len(_LOWER.findall(prose))
-    if latin < 10:
-        return clean
-    return clean * (1 - _slope(len(_ODD.findall(prose)) / latin, 0.1, 0.35))
+    if latin >= 10:
+        value *= 1 - _slope(len(_ODD.findall(prose)) / latin, 0.2, 0.45)
+    # A few words, such as those of a command's help, prove little.
+    return 1 - (1 - value) * min(1.0, tokens / MIN_WORDS)
 
 
 def _has_spaces(prose: str) -> bool:
@@ -195,15 +203,14 @@ def _repetition(text: str, words: list[str], *, is_prose: bool) -> dict[str, flo
     parts = {}
     lines = [line for line in map(str.strip, text.split("\n")) if len(line) > 3]
     if len(lines) >= MIN_LINES:
-        # Code and records repeat lines by nature: braces, empty fields.
-        parts["distinct_lines"] = 1 - _slope(_repeated(lines), 0.4, 0.8) if is_prose else (
-            1 - _slope(_repeated(lines), 0.7, 0.98)
-        )
+        parts["distinct_lines"] = 1 - _slope(_repeated(lines), 0.4, 0.8)
     if len(words) >= MIN_WORDS:
         phrases = Counter(zip(words, words[1:], words[2:], strict=False))
-        share = 1 - len(phrases) / (len(words) - PHRASE_WORDS + 1)
-        parts["distinct_phrases"] = 1 - (_slope(share, 0.5, 0.9) if is_prose else _slope(share, 0.75, 0.98))
-    return parts
+        parts["distinct_phrases"] = 1 - _slope(1 - len(phrases) / (len(words) - PHRASE_WORDS + 1), 0.5, 0.9)
+    if is_prose:
+        return parts
+    # Code and records repeat themselves by nature: braces, empty cells, equal values.
+    return {name: 0.4 + 0.6 * value for name, value in parts.items()}
 
 
 def _repeated(lines: Iterable[str]) -> float:

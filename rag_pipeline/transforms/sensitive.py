@@ -104,7 +104,7 @@ KINDS: dict[str, tuple[re.Pattern[str], Check]] = {
 
 
 def find_sensitive(text: str) -> list[Finding]:
-    """Sensitive values of a text, in order, none overlapping another; the one that begins first wins, then the longer."""
+    """Sensitive values of a text in order; where two overlap they are one, named for what begins first."""
     found = [
         Finding(match.start(), match.start() + length_chars, kind)
         for kind, (pattern, check) in KINDS.items()

@@ -20,7 +20,7 @@ KEYS = {
 }  # fmt: skip
 PUBLISHED = {
     "alias": "small", "space_fingerprint": "f", "table_name": "t", "table_version": 3, "rows": 50, "documents": 20,
-    "moved": True,
+    "moved": True, "is_held": False,
 }  # fmt: skip
 SOURCE = {
     "source": "docs", "live": 20, "added": 2, "modified": 0, "moved": 0, "metadata_changed": 0, "deleted": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,3 +103,22 @@ def test_a_source_taken_out_of_the_settings_leaves_nothing_behind(tmp_path: Path
     project.refresh()
     assert {row["source"] for row in project.published()} == {"docs"}
     assert project.verify().findings == []
+
+
+def test_sizes_may_differ_by_source_and_media_type_and_cut_again_only_what_they_concern(tmp_path: Path) -> None:
+    project = Project.create(tmp_path, ["docs", "wiki"])
+    for name, source in (("a.md", "docs"), ("a.txt", "docs"), ("b.md", "wiki")):
+        project.write(name, " ".join(f"Sentence {n} of {name} is here." for n in range(40)) + "\n", source=source)
+    project.refresh()
+    before = project.published()
+    small = {"max_tokens": 32, "header_max_tokens": 8, "min_tokens": 0}
+    project.settings["chunking"] = {"media_types": {"text/markdown": small}, "sources": {"wiki": {"max_tokens": 64}}}
+    project.refresh()
+    after = project.published()
+    assert project.published() == project.rebuilt()
+
+    def longest(rows: list[dict[str, Any]], uri: str) -> int:
+        return max(row["token_count"] for row in rows if row["uri"] == uri)
+
+    assert longest(after, "docs/a.md") <= 32 < longest(after, "wiki/b.md") <= 64 < longest(after, "docs/a.txt")
+    assert [row for row in after if row["uri"] == "docs/a.txt"] == [r for r in before if r["uri"] == "docs/a.txt"]

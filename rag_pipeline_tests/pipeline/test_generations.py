@@ -184,3 +184,30 @@ def test_while_a_new_model_is_refused_readers_of_the_old_one_miss_nothing(projec
         assert served_alias(workspace) == "large"
     seen = {hit.uri for hit in project.search("lantern", "public", k=50)}
     assert seen == {f"docs/doc{number}.md" for number in range(12) if number not in (3, 4)}
+
+
+def test_going_back_twice_goes_back_two_steps(project: Project) -> None:
+    for word in ("broken", "mended"):
+        project.write("doc3.md", f"# Document 3\n\nThis lantern is {word}.\n")
+        project.refresh()
+    versions = []
+    with project.workspace() as workspace:
+        for _ in range(2):
+            report = rollback(workspace)
+            assert report.is_held
+            versions.append(report.table_version)
+    assert versions == sorted(versions, reverse=True)
+    assert not any("broken" in row["embedded_text"] or "mended" in row["embedded_text"] for row in project.published())
+
+
+def test_a_retired_index_cannot_be_gone_back_to(project: Project) -> None:
+    build(project, "large")
+    with project.workspace() as workspace:
+        publish(workspace, "large", by_hand=True)
+        rollback(workspace)
+        retire(workspace, "large")
+        publish(workspace, "small", by_hand=True)
+    before = project.published()
+    with project.workspace() as workspace, pytest.raises((TableMissing, NothingPublished)):
+        rollback(workspace)
+    assert project.published() == before
