@@ -17,6 +17,9 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from benchmarks.common import make_pipeline
 from rag_pipeline.contracts.ids import digest, principals_key
@@ -72,11 +75,13 @@ def generate(count: int, similarity: float, seed: int = 7) -> Generated:
 def write(workspace: Workspace, texts: dict[str, str]) -> None:
     """Rows of silver/documents as parsing would give them."""
     now = datetime.now(UTC)
+    empty: dict[Any, object] = {pl.String(): "", pl.Float64(): 0.0, pl.Int64(): 0, pl.Boolean(): False}
+    unset = {name: empty.get(column.dtype) for name, column in DOCUMENTS.columns.items()}
     names = list(texts)
     for start in range(0, len(names), 10_000):
         rows: list[dict[str, object]] = []
         for name in names[start : start + 10_000]:
-            row: dict[str, object] = dict.fromkeys(DOCUMENTS.columns, "")
+            row = dict(unset)
             row |= {"document_id": name, "origin_id": name, "source": "docs", "uri": f"docs/{name}.txt"}
             row |= {"media_type": "text/plain", "origin_media_type": "text/plain", "language": "en"}
             row |= {"text": texts[name], "text_chars": len(texts[name]), "content_hash": digest(texts[name])}
