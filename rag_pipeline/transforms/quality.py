@@ -59,6 +59,8 @@ _CLEAN = re.compile(
 )
 _LOWER = re.compile(r"(?<![A-Za-z\u00c0-\u024f])[a-z]{3,}(?![A-Za-z\u00c0-\u024f])")
 _ODD = re.compile(r"(?<![a-z])(?:[b-df-hj-np-tv-xz]{3,}|[a-z]*[b-df-hj-np-tv-xz]{5,}[a-z]*)(?![a-z])")
+# A digit or a speck inside a word of small letters, as in "br0wn" and "har^our": misread by OCR.
+_BROKEN = re.compile(r"(?<![A-Za-z0-9/._{<$-])[A-Za-z]*[a-z][0-9~^;\u00b0\u00ac`][a-z]+")
 # Longer than a hash in hexadecimal; not a path or a part of an address.
 _ENCODED = re.compile(r"(?<![/\w.:-])[A-Za-z0-9+/=]{70,}")
 _LINK = re.compile(r"\b(?:https?|ftp)://[^\s)>\]]+")
@@ -190,8 +192,10 @@ def _words(prose: str) -> float:
     latin = len(_LOWER.findall(prose))
     if latin >= 10:
         value *= 1 - _slope(len(_ODD.findall(prose)) / latin, 0.2, 0.45)
+    broken = _slope(len(_BROKEN.findall(prose)) / tokens, 0.04, 0.12)
     # A few words, such as those of a command's help, prove little.
-    return 1 - (1 - value) * min(1.0, tokens / MIN_WORDS)
+    value = 1 - (1 - value) * min(1.0, tokens / MIN_WORDS)
+    return value * (1 - broken * min(1.0, tokens / (3 * MIN_WORDS)))
 
 
 def _has_spaces(prose: str) -> bool:

@@ -74,7 +74,9 @@ _PEM = r"-----BEGIN ((?:[A-Z0-9]+ )*)PRIVATE KEY(?: BLOCK)?-----"
 KINDS: dict[str, tuple[re.Pattern[str], Check]] = {
     # First, because whatever lies inside it goes with it. A key that is cut off ends where its text does.
     "private_key": _kind(
-        _PEM + r"(?:[\s\S]{0,20000}?-----END \1PRIVATE KEY(?: BLOCK)?-----|(?:\s*[A-Za-z0-9+/=]{16,}){1,400})", _pem
+        _PEM + r"(?:[\s\S]{0,20000}?-----END \1PRIVATE KEY(?: BLOCK)?-----|(?:\s*[A-Za-z0-9+/=]{16,}){1,400}"
+        r"(?:\n[A-Za-z0-9+/=]{1,63}(?![^\n]))?)",
+        _pem,
     ),
     "aws_key": _kind(_L + r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}" + _R),
     "github_token": _kind(_L + r"(?:gh[pousr]_[A-Za-z0-9]{36,251}|github_pat_[A-Za-z0-9_]{36,251})" + _R),
