@@ -239,6 +239,7 @@ def _embeddings_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
                 "rag/commits": report.commits,
                 "rag/texts_per_second": rate,
                 "rag/space_fingerprint": report.space_fingerprint,
+                **({} if report.estimated_price is None else {"rag/estimated_price": report.estimated_price}),
             }
         )
 

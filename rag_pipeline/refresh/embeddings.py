@@ -6,6 +6,7 @@ Does not belong here: computing vectors (`embedding/`).
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from rag_pipeline.errors import EmbeddingSpaceMismatch
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, embeddings_path
+
+log = logging.getLogger(__name__)
 
 # What a kill can lose: a few seconds of work on a slow model, well above the cost of a commit on a fast one.
 BATCH_TEXTS = 512
@@ -40,6 +43,7 @@ class EmbeddingsReport:
     kept: int
     commits: int
     seconds: float
+    estimated_price: float | None = None
 
 
 def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
@@ -55,9 +59,11 @@ def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
     started = time.monotonic()
     with lake.writing():
         first_commit = lake.commits
-        wanted = lake.read(CHUNKS_PATH, CHUNKS, ["text_hash"]).unique()
+        wanted = lake.read(CHUNKS_PATH, CHUNKS, ["text_hash", "token_count"]).unique("text_hash")
         known = lake.embedded_hashes(space.fingerprint)
-        missing = wanted.join(known, on="text_hash", how="anti")["text_hash"]
+        to_compute = wanted.join(known, on="text_hash", how="anti")
+        missing = to_compute["text_hash"]
+        price = _announce_cost(workspace, alias, to_compute["token_count"].to_list())
         batch = -1 if known.is_empty() else int(known["batch"].max())  # type: ignore[arg-type]
         if len(missing):
             _compute(workspace, alias, space, set(missing), batch + 1)
@@ -69,7 +75,23 @@ def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
         kept=wanted.height - len(missing),
         commits=lake.commits - first_commit,
         seconds=time.monotonic() - started,
+        estimated_price=price,
     )
+
+
+def _announce_cost(workspace: Workspace, alias: str, tokens: list[int]) -> float | None:
+    """Say what embedding at a paid endpoint will cost, before it starts."""
+    spec = workspace.pipeline.model_spec(alias)
+    if spec.kind != "endpoint" or not tokens:
+        return None
+    from rag_pipeline.embedding.costs import estimate_cost
+
+    cost = estimate_cost(spec, tokens)
+    log.warning(
+        "embedding at an endpoint model=%s texts=%d tokens=%d requests=%d price=%s minimum_seconds=%s",
+        *(spec.model, cost.texts, cost.tokens, cost.requests, cost.price, cost.minimum_seconds),
+    )
+    return cost.price
 
 
 def _check_alias(workspace: Workspace, alias: str, space: EmbeddingSpace) -> None:

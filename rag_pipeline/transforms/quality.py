@@ -78,20 +78,19 @@ def measure(
     """
     prose, kind = _text_to_judge(document, is_code=is_code)
     whole = _pieces(document.text)
-    characters = _Characters.of(whole)
+    characters = _Characters.of(prose or whole)
     words = whole.split()
     parts = {
         "decoded": _decoded(characters),
         "unencoded": 1 - _slope(_encoded_share(whole), 0.35, 0.8),
-        "length": 0.4 + 0.6 * _slope(characters.visible, 20, 200),
+        "length": 0.4 + 0.6 * _slope(sum(map(len, words)), 20, 200),
         "title": 1.0 if document.title else 0.7,
         "extraction": _extraction(document),
         **_repetition(whole, words, is_prose=kind == "prose"),
     }
     if kind == "prose":
-        of_prose = characters if prose is whole else _Characters.of(prose)
-        parts["letters"] = _slope(of_prose.letters / max(1, of_prose.visible), 0.25, 0.6)
-        parts["symbols"] = 1 - _slope(of_prose.symbols / max(1, of_prose.visible), 0.15, 0.5)
+        parts["letters"] = _slope(characters.letters / max(1, characters.visible), 0.25, 0.6)
+        parts["symbols"] = 1 - _slope(characters.symbols / max(1, characters.visible), 0.15, 0.5)
         parts["links"] = 1 - 0.8 * _slope(sum(map(len, _LINK.findall(prose))) / max(1, len(prose)), 0.4, 0.9)
         parts["words"] = _words(prose)
         if language_confidence is not None:
@@ -195,7 +194,7 @@ def _words(prose: str) -> float:
     broken = _slope(len(_BROKEN.findall(prose)) / tokens, 0.04, 0.12)
     # A few words, such as those of a command's help, prove little.
     value = 1 - (1 - value) * min(1.0, tokens / MIN_WORDS)
-    return value * (1 - broken * min(1.0, tokens / (3 * MIN_WORDS)))
+    return min(value, 1 - broken * min(1.0, tokens / (3 * MIN_WORDS)))
 
 
 def _has_spaces(prose: str) -> bool:
