@@ -27,6 +27,7 @@ DERIVED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "content_title": ("raw",),
         "metadata": ("raw",),
         "language": ("raw",),
+        "quality_score": ("raw",),
         "origin_metadata_hash": ("metadata_hash",),
     },
     "silver/quarantine": {"reason_code": ("problem_code", "raw"), "detail": ("problem_detail", "raw")},

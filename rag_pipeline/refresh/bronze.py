@@ -70,8 +70,9 @@ def refresh_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool
         MassDeletion: More vanished at once than the source's brake allows; nothing was deleted.
     """
     source = workspace.source(name)
-    listed = source.list()
     with workspace.lake.writing():
+        # Listed while holding the lock: a listing made before another run's would undo what that run recorded.
+        listed = source.list()
         return _Refresh(workspace, name, source, listed, allow_mass_deletion).run()
 
 

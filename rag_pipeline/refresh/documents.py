@@ -114,7 +114,8 @@ def _apply_metadata(workspace: Workspace, plan: DocumentPlan) -> None:
     rows = []
     for row in plan.to_refresh.iter_rows(named=True):
         origin = {name.removesuffix("_new"): value for name, value in row.items() if name.endswith("_new")}
-        rows.append({"document_id": row["document_id"], **metadata_columns(origin, row)})
+        options = workspace.parse_recipe(row["source"]).options
+        rows.append({"document_id": row["document_id"], **metadata_columns(origin, row, options)})
     columns = ["document_id", *METADATA_COLUMNS]
     schema = {name: DOCUMENTS.schema[name] for name in columns}
     workspace.lake.update(DOCUMENTS_PATH, DOCUMENTS, pl.DataFrame(rows, schema=schema, orient="row"))

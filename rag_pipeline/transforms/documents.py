@@ -24,6 +24,7 @@ from rag_pipeline.transforms.enrich import EnrichOptions
 from rag_pipeline.transforms.parse import recipe_version
 from rag_pipeline.transforms.parse.limits import ParseLimits
 from rag_pipeline.transforms.quality import total_score
+from rag_pipeline.transforms.sensitive import redact_declared
 
 # The suffix of the name, or the whole name if it has none: all of an address that may decide the media type.
 _NAME_END = r"(\.[^/.]+|[^/.]+)$"
@@ -214,10 +215,10 @@ def _document_row(
         "input_key": origin["input_key"],
         "recipe_fingerprint": recipe.fingerprint(media_type),
     }
-    return row | metadata_columns(origin, row)
+    return row | metadata_columns(origin, row, recipe.options)
 
 
-def metadata_columns(origin: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+def metadata_columns(origin: Mapping[str, Any], row: Mapping[str, Any], options: EnrichOptions) -> dict[str, Any]:
     """Everything on a document's row that comes from bronze and is not embedded.
 
     Args:
@@ -225,6 +226,8 @@ def metadata_columns(origin: Mapping[str, Any], row: Mapping[str, Any]) -> dict[
         row: The document's row; `part`, `content_title`, `metadata` and `language` are read.
     """
     declared = DeclaredMetadata.from_json(origin["declared"])
+    if options.sensitive == "redact":
+        declared = redact_declared(declared)
     facts = json.loads(row["metadata"])
     uri = f"{origin['uri']}#{row['part']}" if row["part"] else origin["uri"]
     title = declared.title or row["content_title"]
@@ -234,7 +237,7 @@ def metadata_columns(origin: Mapping[str, Any], row: Mapping[str, Any]) -> dict[
         "uri": uri,
         "title": title,
         "author": author,
-        "declared": origin["declared"],
+        "declared": declared.to_json(),
         "allowed_principals": sorted(origin["allowed_principals"]),
         "principals_key": principals_key(origin["allowed_principals"]),
         "source_modified_at": origin["source_modified_at"],

@@ -27,6 +27,8 @@ SHINGLE_WORDS = 5
 PERMUTATIONS = 128
 # Two texts of similarity 0.8 share no band once in 20 million times, of 0.6 once in 85 times.
 BANDS = 32
+# Of documents alike but not similar enough, so many are kept by band, and compared with one new document.
+CROWD = 32
 VERSION = "1"
 _SEED = 20_240_229
 # Scripts that put no spaces between words: there a character counts as a word.
@@ -170,17 +172,13 @@ def choose(documents: pl.DataFrame, known: Mapping[Pair, float], similarity: flo
     matrix = _matrix(ordered["minhash"])
     ids, uris, hashes = (ordered[name].to_list() for name in ("document_id", "uri", "content_hash"))
     sizes = ordered["shingles"].to_numpy()
-    least = similarity - 4 * (similarity * (1 - similarity) / PERMUTATIONS) ** 0.5
     standing: dict[int, list[int]] = {}
     near: list[tuple[str, str, str, float]] = []
     unknown: list[Pair] = []
     for index, keys in _collisions(matrix, ordered["principals_key"]):
-        candidates = np.array(sorted({other for key in keys for other in standing.get(key, ())}), np.int64)
-        fits = np.minimum(sizes[candidates], sizes[index]) >= similarity * np.maximum(sizes[candidates], sizes[index])
-        candidates = candidates[fits]
-        estimates = (matrix[candidates] == matrix[index]).mean(axis=1)
+        others = np.array(sorted({other for key in keys for other in standing.get(key, ())}), np.int64)
         is_left_out = False
-        for other, estimate in zip(candidates[estimates >= least], estimates[estimates >= least], strict=True):
+        for other, estimate in _promising(index, others, matrix, sizes, similarity):
             pair = (min(hashes[index], hashes[other]), max(hashes[index], hashes[other]))
             found = known.get(pair)
             if found is None:
@@ -192,8 +190,22 @@ def choose(documents: pl.DataFrame, known: Mapping[Pair, float], similarity: flo
                 break
         if not is_left_out:
             for key in keys:
-                standing.setdefault(key, []).append(index)
+                sharing = standing.setdefault(key, [])
+                if len(sharing) < CROWD:
+                    sharing.append(index)
     return Choice(near, unknown)
+
+
+def _promising(
+    index: int, others: NDArray[np.int64], matrix: NDArray[np.uint32], sizes: NDArray[np.int64], similarity: float
+) -> list[tuple[int, float]]:
+    """Of some earlier documents those that may be similar to this one, in their order, with the estimate."""
+    fits = np.minimum(sizes[others], sizes[index]) >= similarity * np.maximum(sizes[others], sizes[index])
+    others = others[fits]
+    estimates = (matrix[others] == matrix[index]).mean(axis=1)
+    least = similarity - 4 * (similarity * (1 - similarity) / PERMUTATIONS) ** 0.5
+    best = np.sort(np.argsort(-estimates, kind="stable")[:CROWD])
+    return [(int(others[n]), float(estimates[n])) for n in best if estimates[n] >= least]
 
 
 def _matrix(minhashes: pl.Series) -> NDArray[np.uint32]:

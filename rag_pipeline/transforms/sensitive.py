@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rag_pipeline.contracts.documents import Block, ParsedDocument
+from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.transforms.parse.builder import one_line
 
 # Part of the recipe of every source that looks for sensitive content.
@@ -74,8 +75,8 @@ _PEM = r"-----BEGIN ((?:[A-Z0-9]+ )*)PRIVATE KEY(?: BLOCK)?-----"
 KINDS: dict[str, tuple[re.Pattern[str], Check]] = {
     # First, because whatever lies inside it goes with it. A key that is cut off ends where its text does.
     "private_key": _kind(
-        _PEM + r"(?:[\s\S]{0,20000}?-----END \1PRIVATE KEY(?: BLOCK)?-----|(?:\s*[A-Za-z0-9+/=]{16,}){1,400}"
-        r"(?:\n[A-Za-z0-9+/=]{1,63}(?![^\n]))?)",
+        _PEM + r"(?:(?:(?!-----BEGIN)[\s\S]){0,20000}?-----END \1PRIVATE KEY(?: BLOCK)?-----"
+        r"|(?:\s*[A-Za-z0-9+/=]{16,}){1,400}(?:\n[A-Za-z0-9+/=]{1,63}(?![^\n]))?)",
         _pem,
     ),
     "aws_key": _kind(_L + r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}" + _R),
@@ -143,6 +144,16 @@ def redact(document: ParsedDocument) -> ParsedDocument:
         title=redact_text(document.title) if document.title else None,
         author=redact_text(document.author) if document.author else None,
         metadata={name: redact_text(value) for name, value in document.metadata.items()},
+    )
+
+
+def redact_declared(declared: DeclaredMetadata) -> DeclaredMetadata:
+    """What sidecar and front matter say, with the same done to all that is shown of it."""
+    return replace(
+        declared,
+        title=redact_text(declared.title) if declared.title else None,
+        author=redact_text(declared.author) if declared.author else None,
+        extra={name: redact_text(value) for name, value in declared.extra.items()},
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rag_pipeline.contracts.tables import DOCUMENTS, QUARANTINE
+from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.documents import refresh_documents
 from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH
 from rag_pipeline_tests.pipeline.project import Project
@@ -86,6 +87,21 @@ def test_redaction_reaches_the_index_and_equals_a_rebuild(project: Project) -> N
     assert any("The key is [redacted:aws_key]." in text for text in texts)
     assert project.published() == project.rebuilt()
     assert project.verify().findings == []
+
+
+def test_what_a_sidecar_says_is_redacted_too_when_it_changes_alone(project: Project) -> None:
+    project.settings["sources"]["docs"]["sensitive"] = "redact"
+    project.refresh()
+    project.write("guide.md.meta.yaml", "author: Anna <anna@port.example.org>\nteam: crew@port.example.org\n")
+    with project.workspace() as workspace:
+        refresh_source(workspace, "docs")
+        report = refresh_documents(workspace)
+    assert (report.parsed, report.metadata_changed) == (0, 1)
+    project.refresh()
+    row = rows(project)["docs/guide.md"]
+    assert row["author"] == "Anna <[redacted:email]>"
+    assert "example.org" not in row["declared"]
+    assert project.published() == project.rebuilt()
 
 
 def test_sensitive_documents_are_refused_without_telling_what_they_hold(project: Project) -> None:

@@ -153,6 +153,20 @@ def test_many_copies_of_one_text_are_compared_with_few_others() -> None:
     assert len(choice.near) == len(texts) - 1 <= asked < 3 * len(texts)
 
 
+def test_many_documents_of_one_form_are_not_all_compared_with_each_other() -> None:
+    """They differ by a little more than the bar allows, so all of them stand, and a copy of one is still found."""
+    form = [f"word{place}" for place in range(400)]
+    texts = {}
+    for number in range(130):
+        words = list(form)
+        words[5 + 2 * number], words[6 + 2 * number + 100], words[-5] = f"one{number}", f"two{number}", f"end{number}"
+        texts[f"{number:03}"] = " ".join(words)
+    texts["copy"] = texts["120"] + " indeed"
+    choice, asked = settled(documents(texts), texts, 0.95)
+    assert [(name, stands) for name, stands, _, _ in choice.near] == [("copy", "120")]
+    assert asked <= 32 * len(texts) < len(list(combinations(texts, 2))) // 2
+
+
 def test_a_copy_of_a_document_that_is_left_out_names_the_one_that_stands() -> None:
     texts = {"a": varied([]), "b": varied([30]), "c": varied([30])}
     rows = documents(texts)

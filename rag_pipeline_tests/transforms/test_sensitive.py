@@ -97,6 +97,13 @@ def test_a_key_that_is_cut_off_is_taken_to_its_last_line() -> None:
     assert redact_text(f"before\n{cut}\n\nAfter that, call.") == "before\n[redacted:private_key]\n\nAfter that, call."
 
 
+def test_prose_between_a_mention_of_a_key_and_a_key_is_kept() -> None:
+    head = PEM.partition("\n")[0]
+    assert redact_text(f"It starts with {head} always.\n\n{PEM}") == (
+        f"It starts with {head} always.\n\n[redacted:private_key]"
+    )
+
+
 def test_a_key_over_several_blocks_belongs_to_the_first_of_them() -> None:
     text = f"Before {PEM}\n\nAfter"
     middle = text.index("MIIE", 60)
