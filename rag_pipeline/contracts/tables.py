@@ -142,6 +142,7 @@ QUARANTINE = TableContract(
         "media_type": _text("Media type by content, where it was read.", nullable=True),
         "input_key": _text("What was tried: bytes hash and suffix; empty when nothing was read."),
         "recipe_fingerprint": _text("How it was tried."),
+        "chunker_fingerprint": _text("How it was to be cut, for what the chunker refused.", nullable=True),
         "attempts": _count("How often the same input was tried with the same recipe."),
         "first_seen_at": _time("When it was first refused."),
         "last_seen_at": _time("When it was last refused."),

@@ -17,16 +17,18 @@ from rag_pipeline.contracts.documents import Chunk, ParsedDocument
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.errors import ContractViolation, DocumentError
+from rag_pipeline.refresh.duplicates import refresh_duplicates
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
 from rag_pipeline.transforms.chunk import chunk_document
 from rag_pipeline.transforms.chunk.params import ChunkParams
 from rag_pipeline.transforms.chunk.tokens import TokenCounter
-from rag_pipeline.transforms.chunks import blocks_of, chunk_rows, plan_chunks
+from rag_pipeline.transforms.chunks import ChunkPlan, blocks_of, chunk_rows, plan_chunks
 from rag_pipeline.transforms.documents import quarantine_row
 
 COMMIT_CHUNKS = 20_000
+NARROW = [name for name in DOCUMENTS.columns if name not in ("text", "blocks")]
 
 # Text, title, language, blocks as stored, and how to cut: what a worker process needs of a document.
 DocumentToCut = tuple[str, str | None, str | None, list[dict[str, Any]], ChunkParams]
@@ -45,13 +47,16 @@ class ChunksReport:
     token_counts: list[int]
 
 
+def chunker_fingerprint(workspace: Workspace, source: str, media_type: str) -> str:
+    """Everything that decides where a source's documents of a media type are cut."""
+    params = workspace.chunk_params(source, media_type)
+    return fingerprint("chunk", params.fingerprint, workspace.token_counter.fingerprint)
+
+
 def _with_recipe(workspace: Workspace, documents: pl.DataFrame) -> pl.DataFrame:
     """Add chunker_fingerprint: everything that decides where a document is cut, as configured now."""
     pairs = documents.select("source", "media_type").unique()
-    recipes = [
-        fingerprint("chunk", workspace.chunk_params(*pair).fingerprint, workspace.token_counter.fingerprint)
-        for pair in pairs.iter_rows()
-    ]
+    recipes = [chunker_fingerprint(workspace, *pair) for pair in pairs.iter_rows()]
     known = pairs.with_columns(chunker_fingerprint=pl.Series(recipes, dtype=pl.String))
     return documents.join(known, on=["source", "media_type"])
 
@@ -61,28 +66,38 @@ def refresh_chunks(workspace: Workspace) -> ChunksReport:
     lake = workspace.lake
     with lake.writing():
         first_commit = lake.commits
-        columns = ["document_id", "content_hash", "source", "media_type"]
-        documents = _with_recipe(workspace, lake.read(DOCUMENTS_PATH, DOCUMENTS, columns))
-        duplicates = lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id"])
-        chunks = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "content_hash", "chunker_fingerprint"])
-        plan = plan_chunks(documents, duplicates, chunks)
-        recipes = dict(documents.select("document_id", "chunker_fingerprint").iter_rows())
-        known = set(chunks["document_id"])
-        lake.merge(CHUNKS_PATH, CHUNKS, CHUNKS.empty(), plan.gone, delete_column="document_id")
-        _cut_all(workspace, plan.to_cut, known, recipes)
+        cut = removed = 0
+        refused = True
+        # What is refused may have stood for duplicates; another of them then stands, and has to be cut as well.
+        while refused:
+            plan, refused = _cut_once(workspace)
+            cut, removed = cut + len(plan.to_cut), removed + len(plan.gone)
         after = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "token_count", "is_hard_split"])
     return ChunksReport(
         documents=after["document_id"].n_unique(),
         chunks=after.height,
-        documents_cut=len(plan.to_cut),
-        documents_removed=len(plan.gone),
+        documents_cut=cut,
+        documents_removed=removed,
         hard_splits=int(after["is_hard_split"].sum()),
         commits=lake.commits - first_commit,
         token_counts=after["token_count"].to_list(),
     )
 
 
-def _cut_all(workspace: Workspace, wanted: list[str], known: set[str], recipes: dict[str, str]) -> None:
+def _cut_once(workspace: Workspace) -> tuple[ChunkPlan, bool]:
+    """Bring chunks up to date with the documents there are; say whether any of them was refused."""
+    lake = workspace.lake
+    columns = ["document_id", "content_hash", "source", "media_type"]
+    documents = _with_recipe(workspace, lake.read(DOCUMENTS_PATH, DOCUMENTS, columns))
+    duplicates = lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id"])
+    chunks = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "content_hash", "chunker_fingerprint"])
+    plan = plan_chunks(documents, duplicates, chunks)
+    recipes = dict(documents.select("document_id", "chunker_fingerprint").iter_rows())
+    lake.merge(CHUNKS_PATH, CHUNKS, CHUNKS.empty(), plan.gone, delete_column="document_id")
+    return plan, _cut_all(workspace, plan.to_cut, set(chunks["document_id"]), recipes)
+
+
+def _cut_all(workspace: Workspace, wanted: list[str], known: set[str], recipes: dict[str, str]) -> bool:
     rows: list[dict[str, Any]] = []
     replaced: set[str] = set()
     refused: dict[str, DocumentError] = {}
@@ -98,6 +113,7 @@ def _cut_all(workspace: Workspace, wanted: list[str], known: set[str], recipes: 
             rows, replaced = [], set()
     _commit(workspace, rows, replaced)
     _refuse(workspace, refused)
+    return bool(refused)
 
 
 def _refuse(workspace: Workspace, refused: dict[str, DocumentError]) -> None:
@@ -119,11 +135,13 @@ def _refuse(workspace: Workspace, refused: dict[str, DocumentError]) -> None:
             recipe=workspace.parse_recipe(origin["source"]),
             before=before.get(row["origin_id"]),
             now=workspace.now(),
-        )
+        ) | {"chunker_fingerprint": chunker_fingerprint(workspace, row["source"], row["origin_media_type"])}
     lake.merge(QUARANTINE_PATH, QUARANTINE, QUARANTINE.frame(list(rows.values())))
     lake.merge(DOCUMENTS_PATH, DOCUMENTS, DOCUMENTS.empty(), rows, delete_column="origin_id")
-    gone = documents["document_id"].to_list()
-    lake.merge(CHUNKS_PATH, CHUNKS, CHUNKS.empty(), gone, delete_column="document_id")
+    left = lake.read(DOCUMENTS_PATH, DOCUMENTS, NARROW)
+    parts = lake.read(CHUNKS_PATH, CHUNKS, ["document_id"]).unique().join(left, on="document_id", how="anti")
+    lake.merge(CHUNKS_PATH, CHUNKS, CHUNKS.empty(), parts["document_id"].to_list(), delete_column="document_id")
+    refresh_duplicates(workspace, left)
 
 
 def _commit(workspace: Workspace, rows: list[dict[str, Any]], replaced: set[str]) -> None:

@@ -17,6 +17,7 @@ import polars as pl
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.contracts.tables import DOCUMENTS, QUARANTINE
 from rag_pipeline.errors import DocumentError, EmptyDocument
+from rag_pipeline.refresh.chunks import chunker_fingerprint
 from rag_pipeline.refresh.duplicates import refresh_duplicates
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
@@ -71,7 +72,7 @@ def refresh_documents(workspace: Workspace) -> DocumentsReport:
     with lake.writing():
         first_commit = lake.commits
         origins = read_origins(workspace)
-        quarantine = lake.read(QUARANTINE_PATH, QUARANTINE)
+        quarantine = _with_present_chunker(workspace, lake.read(QUARANTINE_PATH, QUARANTINE))
         plan = plan_documents(
             origins,
             lake.read(DOCUMENTS_PATH, DOCUMENTS, NARROW),
@@ -102,6 +103,23 @@ def refresh_documents(workspace: Workspace) -> DocumentsReport:
         by_reason=_counts(quarantined["reason_code"]),
         quality_percents=(documents["quality_score"] * 100).cast(pl.Int64).to_list(),
     )
+
+
+def _with_present_chunker(workspace: Workspace, quarantine: pl.DataFrame) -> pl.DataFrame:
+    """Make what the chunker refused under other parameters look outdated, so that it is tried again."""
+    refused = quarantine.filter(pl.col("stage") == "chunk")
+    known = set(workspace.settings.sources)
+    outdated = [
+        row["document_id"]
+        for row in refused.iter_rows(named=True)
+        if row["source"] in known
+        and row["chunker_fingerprint"] != chunker_fingerprint(workspace, row["source"], row["media_type"])
+    ]
+    if not outdated:
+        return quarantine
+    is_outdated = pl.col("document_id").is_in(outdated)
+    recipe = pl.when(is_outdated).then(pl.lit("outdated")).otherwise("recipe_fingerprint")
+    return quarantine.with_columns(recipe_fingerprint=recipe)
 
 
 def _counts(values: pl.Series) -> dict[str, int]:

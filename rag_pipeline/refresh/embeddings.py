@@ -16,11 +16,11 @@ import polars as pl
 
 from rag_pipeline.contracts.documents import embedded_text
 from rag_pipeline.contracts.embedding import EmbeddingSpace
-from rag_pipeline.contracts.tables import AUDITS, CHUNKS, EMBEDDINGS
+from rag_pipeline.contracts.tables import AUDITS, CHUNKS, EMBEDDINGS, UNUSED_EMBEDDINGS
 from rag_pipeline.errors import EmbeddingSpaceMismatch
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, embeddings_path
+from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, UNUSED_EMBEDDINGS_PATH, embeddings_path
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
         first_commit = lake.commits
         wanted = lake.read(CHUNKS_PATH, CHUNKS, ["text_hash", "token_count"]).unique("text_hash")
         known = lake.embedded_hashes(space.fingerprint)
+        _forget_disuse(workspace, space, wanted)
         to_compute = wanted.join(known, on="text_hash", how="anti")
         missing = to_compute["text_hash"]
         price = _announce_cost(workspace, alias, to_compute["token_count"].to_list())
@@ -77,6 +78,14 @@ def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
         seconds=time.monotonic() - started,
         estimated_price=price,
     )
+
+
+def _forget_disuse(workspace: Workspace, space: EmbeddingSpace, wanted: pl.DataFrame) -> None:
+    """Take back the note that a vector is unused where its text is wanted again, so that its retention starts anew."""
+    mine = pl.col("space_fingerprint") == space.fingerprint
+    noted = workspace.lake.read(UNUSED_EMBEDDINGS_PATH, UNUSED_EMBEDDINGS, where=mine)
+    again = noted.join(wanted, on="text_hash", how="semi")
+    workspace.lake.replace_where(UNUSED_EMBEDDINGS_PATH, UNUSED_EMBEDDINGS, UNUSED_EMBEDDINGS.empty(), again)
 
 
 def _announce_cost(workspace: Workspace, alias: str, tokens: list[int]) -> float | None:

@@ -71,3 +71,16 @@ def test_a_model_that_gives_other_vectors_is_named(project: Project, monkeypatch
 
     monkeypatch.setattr(canary, "canary_vectors", changed)
     assert maintained(project, 2).drifted == ["small"]
+
+
+def test_retention_starts_anew_after_each_use(project: Project) -> None:
+    path = project.folder / "docs" / "b.md"
+    text = path.read_text("utf-8")
+    path.unlink()
+    project.refresh()
+    assert maintained(project, 0).vectors_unused == 1
+    project.write("b.md", text)
+    project.refresh()
+    path.unlink()
+    project.refresh()
+    assert maintained(project, 91).vectors_removed == 0

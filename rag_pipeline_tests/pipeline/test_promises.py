@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from rag_pipeline.contracts.tables import AUDITS, DOCUMENTS, DUPLICATES, QUARANTINE
-from rag_pipeline.errors import AuditFailed, BadQuery, MassDeletion, NothingPublished, SourceUnavailable
-from rag_pipeline.refresh import index
+from rag_pipeline.errors import AuditFailed, BadQuery, MassDeletion, NothingPublished, ParserTimeout, SourceUnavailable
+from rag_pipeline.refresh import chunks, index
 from rag_pipeline.refresh.documents import read_origins
 from rag_pipeline.retrieval.search import MODES, Searcher
 from rag_pipeline_tests.pipeline.project import Project
@@ -305,3 +305,26 @@ def test_the_lake_may_lie_in_a_folder_of_any_name(tmp_path: Path, name: str) -> 
     assert project.refresh() == 0
     assert project.verify().findings == []
     assert "out" in project.search("lamp", "public")[0].text
+
+
+def test_what_the_chunker_refused_comes_back_when_it_is_cut_otherwise(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("copy.md", "# Document 3\n\nLantern number 3 hangs in hall 3.\n")
+    original = chunks.cut_document
+
+    def failing(item: Any, counter: Any) -> Any:
+        if "number 3 " in item[0] and item[4].min_tokens == 48:
+            raise ParserTimeout("too slow")
+        return original(item, counter)
+
+    monkeypatch.setattr(chunks, "cut_document", failing)
+    project.settings["chunking"] = {"min_tokens": 48, "target_tokens": 100}
+    project.refresh()
+    assert not {"docs/doc3.md", "docs/copy.md"} & {row["uri"] for row in project.published()}
+    assert project.verify().findings == []
+    project.settings["chunking"] = {"min_tokens": 0}
+    project.refresh()
+    assert "docs/copy.md" in {row["uri"] for row in project.published()}
+    assert project.verify().findings == []
+    assert project.published() == project.rebuilt()
