@@ -248,6 +248,7 @@ AUDITS = TableContract(
     key=("audit_id",),
     columns={
         "audit_id": _text("Digest of what was audited and when."),
+        "sequence": _count("Number of the audit, from 0; the highest of a space is its newest, whatever clocks say."),
         "alias": _text("Embedding model's name in pipeline.yaml."),
         "space_fingerprint": _text("Embedding space of the table."),
         "table_name": _text("Index table."),
@@ -260,8 +261,9 @@ AUDITS = TableContract(
         "ghosts": _count("Rows with no chunk in silver."),
         "missing": _count("Chunks in silver with no row."),
         "mismatched": _count("Rows whose text, metadata or permissions differ from silver's."),
+        "withheld": _count("Chunks left out or older than silver's for want of a vector; 0 unless embedding failed."),
         "findings": _text("Every finding with a sample of ids, as JSON."),
-        "passed": Column(pl.Boolean(), "Nothing was found."),
+        "passed": Column(pl.Boolean(), "It may be published: nothing was found, or nothing but what is withheld."),
         "audited_at": _time("When."),
         "run_id": _text("Run that audited."),
     },

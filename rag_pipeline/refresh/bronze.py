@@ -16,18 +16,19 @@ import polars as pl
 
 from rag_pipeline.contracts.ids import bytes_hash, digest
 from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, SourceObject, SourceSpec
-from rag_pipeline.contracts.tables import BRONZE
-from rag_pipeline.errors import DocumentError, DocumentVanished
+from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS, QUARANTINE
+from rag_pipeline.errors import DocumentError, DocumentVanished, InvalidMetadata, MassDeletion
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
-from rag_pipeline.stores.lake import bronze_path
+from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH, bronze_path
+from rag_pipeline.transforms.brake import Brake
 from rag_pipeline.transforms.listing import (
     KnownObject,
     ListingPlan,
     changed_settings,
-    check_brake,
     free_document_id,
+    held_permissions,
     match_moves,
     metadata_of,
     move_candidates,
@@ -67,7 +68,8 @@ def refresh_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool
 
     Raises:
         SourceUnavailable: The source cannot be listed; nothing was written.
-        MassDeletion: More vanished at once than the source's brake allows; nothing was deleted.
+        MassDeletion: More was lost at once than the source's brake allows. Nothing was deleted; what else changed
+            was committed before, permissions above all.
     """
     source = workspace.source(name)
     with workspace.lake.writing():
@@ -97,30 +99,45 @@ class _Refresh:
         self.observed_at = workspace.now()
         self.counts: dict[str, int] = {}
         self.bytes_read = 0
+        self.read_count = 0
         self.first_commit = workspace.lake.commits
 
     def run(self) -> BronzeReport:
-        settings = self.workspace.settings.sources[self.name]
-        live_count = len(self.taken)
         moves = self._find_moves()
         moved_ids = {item.document_id for item in moves.values()}
         vanished = [item for item in self.plan.vanished if item.document_id not in moved_ids]
-        brake = {"max_share": settings.max_deleted_share, "floor": settings.max_deleted_floor}
-        if not self.allow_loss:
-            check_brake(self.name, vanished, live_count, why="vanished", **brake)  # type: ignore[arg-type]
-
         rows = changed_settings(self.plan.unchanged, self.spec)
         pending = [(before, item) for before, item in self.plan.to_fetch if item.address not in moves]
         rows += self._moved_rows(moves)
         self._commit(rows)
-        refused = self._fetch_and_commit(pending)
-        lost = vanished + [before for before, _ in refused if before is not None and before.problem_code is None]
+        unreadable = self._fetch_and_commit(pending)
         if not self.allow_loss:
-            why = "vanished or became unreadable"
-            check_brake(self.name, lost, live_count, why=why, **brake)  # type: ignore[arg-type]
+            left = sum(known.problem_code is None for known, _ in self.plan.unchanged) + len(moves) + self.read_count
+            self._brake(vanished, [before for before, _ in unreadable], left)
         gone = digest("metadata", "deleted")
-        self._commit([row for _, row in refused] + [tombstone_of(item, gone) for item in vanished])
+        self._commit([row for _, row in unreadable] + [tombstone_of(item, gone) for item in vanished])
         return self._report(len(vanished))
+
+    def _brake(self, vanished: list[KnownObject], unreadable: list[KnownObject], left_count: int) -> None:
+        """Raise MassDeletion if too much is lost; whoever may no longer read what is then kept is shut out first."""
+        fine = {item.document_id for item in self.known if item.is_live and item.problem_code is None} - self._hidden()
+        lost = [item.address for item in [*vanished, *unreadable] if item.document_id in fine]
+        settings = self.workspace.settings.sources[self.name]
+        brake = Brake(self.name, settings.max_deleted_share, settings.max_deleted_floor)
+        why = "vanished or became unreadable" if unreadable else "vanished"
+        try:
+            brake.check_lost(lost, len(fine), left_count, why=why)
+        except MassDeletion:
+            self._commit(held_permissions([*vanished, *unreadable], self.spec))
+            raise
+
+    def _hidden(self) -> set[str]:
+        """Documents whose bytes were taken but that no reader sees, as silver refused them."""
+        lake = self.workspace.lake
+        of_source = pl.col("source") == self.name
+        refused = lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id", "source"], where=of_source)
+        shown = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["origin_id", "source"], where=of_source)
+        return set(refused["document_id"]) - set(shown["origin_id"])
 
     def _report(self, vanished: int) -> BronzeReport:
         count = self.counts.get
@@ -183,9 +200,9 @@ class _Refresh:
 
     def _fetch_and_commit(
         self, pending: Sequence[tuple[KnownObject | None, SourceObject]]
-    ) -> list[tuple[KnownObject | None, dict[str, Any]]]:
-        """Commit what could be read; return the rows of what could not, uncommitted."""
-        refused: list[tuple[KnownObject | None, dict[str, Any]]] = []
+    ) -> list[tuple[KnownObject, dict[str, Any]]]:
+        """Commit what was found; return, uncommitted, the rows of what could be read before and no longer can."""
+        unreadable: list[tuple[KnownObject, dict[str, Any]]] = []
         rows: list[dict[str, Any]] = []
         size = 0
         before_by_address = {item.address: before for before, item in pending}
@@ -197,9 +214,14 @@ class _Refresh:
                     continue
                 if isinstance(fetched, DocumentError):
                     row = self._refused_row(item, before, fetched)
-                    if row is not None:
-                        refused.append((before, row))
+                    # Unknown permissions are no loss to brake: whoever might be shut out must be.
+                    is_loss = before is not None and before.problem_code is None
+                    if row is not None and before is not None and is_loss and not isinstance(fetched, InvalidMetadata):
+                        unreadable.append((before, row))
+                    elif row is not None:
+                        rows.append(row)
                     continue
+                self.read_count += 1
                 row = self._taken_row(item, before, fetched)
                 if row is not None:
                     rows.append(row)
@@ -208,7 +230,7 @@ class _Refresh:
                     self._commit(rows)
                     rows, size = [], 0
         self._commit(rows)
-        return refused
+        return unreadable
 
     def _identify(self, item: SourceObject, before: KnownObject | None) -> tuple[str, KnownObject | None]:
         """The document a listed object is, and its last row, which may be a tombstone."""

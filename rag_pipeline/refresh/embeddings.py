@@ -104,8 +104,8 @@ def _announce_cost(workspace: Workspace, alias: str, tokens: list[int]) -> float
 
 
 def _check_alias(workspace: Workspace, alias: str, space: EmbeddingSpace) -> None:
-    audits = workspace.lake.read(AUDITS_PATH, AUDITS, ["alias", "space_fingerprint", "audited_at"])
-    before = audits.filter(pl.col("alias") == alias).sort("audited_at")
+    audits = workspace.lake.read(AUDITS_PATH, AUDITS, ["alias", "space_fingerprint", "sequence"])
+    before = audits.filter(pl.col("alias") == alias).sort("sequence")
     if before.height and before["space_fingerprint"][-1] != space.fingerprint:
         found = before["space_fingerprint"][-1]
         raise EmbeddingSpaceMismatch(

@@ -9,6 +9,7 @@ step with silver, permissions and deletions included, so that publishing another
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rag_pipeline.contracts.tables import AUDITS, CHUNKS, PUBLICATIONS
@@ -65,9 +66,20 @@ def aliases_behind(workspace: Workspace) -> list[str]:
     for alias in living_aliases(workspace)[1:]:
         audit = lake.last_audit(workspace.space(alias).fingerprint)
         seen = () if audit is None else (audit["chunks_version"], audit["documents_version"])
-        if seen != versions:
+        if seen != versions or (audit is not None and audit["withheld"]):
             behind.append(alias)
     return behind
+
+
+def is_complete(audit: Mapping[str, object] | None, versions: tuple[int, int]) -> bool:
+    """Whether an audit passed on silver at these versions with nothing withheld.
+
+    Args:
+        versions: Of silver/chunks and silver/documents.
+    """
+    if audit is None or not audit["passed"] or audit["withheld"]:
+        return False
+    return (audit["chunks_version"], audit["documents_version"]) == versions
 
 
 def retire(workspace: Workspace, alias: str) -> RetireReport:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -22,6 +22,7 @@ from rag_pipeline.contracts.index import ROW_COLUMNS, STATE_COLUMNS
 from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS, PUBLICATIONS
 from rag_pipeline.errors import ContractViolation
 from rag_pipeline.refresh.progress import progress
+from rag_pipeline.refresh.withdrawals import withdrawn_chunks
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
 from rag_pipeline.stores.vectors import RETENTION, VectorTable
@@ -106,6 +107,81 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
             commits=lake.commits - first_commit + (table.version != before),
             audit=audit,
         )
+
+
+def withdraw(workspace: Workspace) -> IndexReport | None:
+    """Take from the published index what silver no longer allows, without computing a vector; None: nothing to take.
+
+    Rows of documents that are gone and of wording that was removed go; metadata and permissions of all others become
+    silver's. Chunks that have no row yet stay out, and chunks that are only cut differently keep the row they have:
+    the audit counts both as withheld.
+    """
+    lake = workspace.lake
+    last = lake.last_publication()
+    if last is None:
+        return None
+    alias, space_fingerprint = str(last["alias"]), str(last["space_fingerprint"])
+    with lake.writing():
+        versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
+        chunks = lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "text_hash", "chunk_hash"])
+        documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_COLUMNS)
+        table = workspace.vectors.open(str(last["table_name"]), space_fingerprint)
+        state = table.read([*STATE_COLUMNS, "document_id"])
+        plan = plan_index(desired_state(chunks, documents), state)
+        recut = set(plan.gone) - set(plan.new)
+        recut -= withdrawn_chunks(workspace, table, sorted(recut))
+        stale = _recut_rows(state, recut, documents)
+        removed = [name for name in plan.gone if name not in recut]
+        audit = lake.last_audit(space_fingerprint)
+        is_audited = audit is not None and audit["passed"] and audit["table_version"] == table.version
+        if is_audited and not (removed or plan.changed or stale.height):
+            return None
+        _apply(workspace, table, IndexPlan(new=[], changed=plan.changed, gone=removed), documents, space_fingerprint)
+        if stale.height:
+            table.update_columns(stale.to_arrow())
+        table.index_and_compact(_retention(workspace, table.name))
+        audit = _audit_withheld(workspace, alias, table, versions, frozenset(recut))
+        return IndexReport(
+            alias=alias,
+            space_fingerprint=space_fingerprint,
+            table_name=table.name,
+            table_version=table.version,
+            rows=int(str(audit["rows"])),
+            documents=int(str(audit["documents"])),
+            added=0,
+            changed=len(plan.changed) + stale.height,
+            removed=len(removed),
+            commits=2,
+            audit=audit,
+        )
+
+
+def _recut_rows(state: pl.DataFrame, recut: set[str], documents: pl.DataFrame) -> pl.DataFrame:
+    """Rows that keep their place while their document's metadata or permissions have changed: columns to replace."""
+    rows = state.filter(pl.col("chunk_id").is_in(pl.Series(sorted(recut), dtype=pl.String).implode()))
+    known = rows.select("chunk_id", "document_id", found="metadata_hash").join(documents, on="document_id")
+    return known.filter(pl.col("found") != pl.col("metadata_hash")).drop("found")
+
+
+def _audit_withheld(
+    workspace: Workspace, alias: str, table: VectorTable, versions: tuple[int, int], recut: frozenset[str]
+) -> dict[str, object]:
+    """Audit a version that may lack rows but may show nothing that silver does not allow."""
+    findings = audit_table(workspace, table, versions, recut)
+    names = set(table.read(["chunk_id"])["chunk_id"])
+    wrong = sorted(findings.at_fault & names)
+    if wrong:
+        # There may be no vector to mend them with; a row that is missing harms nobody.
+        table.delete(wrong)
+        table.index_and_compact(_retention(workspace, table.name))
+        findings = audit_table(workspace, table, versions, recut)
+    kept = sorted(recut & names - set(wrong))
+    details = findings.details | ({"recut": {"count": len(kept), "sample": kept[:SAMPLE]}} if kept else {})
+    passed = findings.details.keys() <= {"missing"}
+    findings = replace(findings, details=details)
+    return _recorded(
+        workspace, alias, table, versions, findings, withheld=findings.missing + len(kept), passed=passed
+    )
 
 
 def _apply(
@@ -193,8 +269,8 @@ def _audit(
     Rows at fault, lost or damaged by whatever means, are taken from silver again; they and no others.
     """
     last = workspace.lake.last_audit(table.space.fingerprint)
-    seen = ("alias", "table_name", "table_version", "chunks_version", "documents_version", "passed")
-    now = (alias, table.name, table.version, *versions, True)
+    seen = ("alias", "table_name", "table_version", "chunks_version", "documents_version", "passed", "withheld")
+    now = (alias, table.name, table.version, *versions, True, 0)
     if last is not None and tuple(last[name] for name in seen) == now:
         return last
     findings = audit_table(workspace, table, versions)
@@ -203,10 +279,28 @@ def _audit(
         log.warning("repairing table=%s rows=%d findings=%s", table.name, repaired, findings.details)
         _repair(workspace, table, findings, documents)
         findings = audit_table(workspace, table, versions)
+    return _recorded(workspace, alias, table, versions, findings, repaired=repaired, passed=findings.passed)
+
+
+def _recorded(
+    workspace: Workspace,
+    alias: str,
+    table: VectorTable,
+    versions: tuple[int, int],
+    findings: Findings,
+    *,
+    passed: bool,
+    repaired: int = 0,
+    withheld: int = 0,
+) -> dict[str, object]:
     state = table.read(["document_id"])
     audited_at = workspace.now()
+    before = workspace.lake.read(AUDITS_PATH, AUDITS, ["sequence"])["sequence"]
+    sequence = 0 if before.is_empty() else int(before.max()) + 1  # type: ignore[arg-type]
+    named = (table.name, str(table.version), str(sequence), audited_at.isoformat(), workspace.run_id)
     row: dict[str, object] = {
-        "audit_id": digest("audit", table.name, str(table.version), audited_at.isoformat(), workspace.run_id)[:32],
+        "audit_id": digest("audit", *named)[:32],
+        "sequence": sequence,
         "alias": alias,
         "space_fingerprint": table.space.fingerprint,
         "table_name": table.name,
@@ -219,8 +313,9 @@ def _audit(
         "ghosts": findings.ghosts,
         "missing": findings.missing,
         "mismatched": findings.mismatched,
+        "withheld": withheld,
         "findings": json.dumps(findings.details, sort_keys=True),
-        "passed": findings.passed,
+        "passed": passed,
         "audited_at": audited_at,
         "run_id": workspace.run_id,
     }
@@ -234,11 +329,15 @@ def _repair(workspace: Workspace, table: VectorTable, findings: Findings, docume
     table.index_and_compact(_retention(workspace, table.name))
 
 
-def audit_table(workspace: Workspace, table: VectorTable, versions: tuple[int, int]) -> Findings:
+def audit_table(
+    workspace: Workspace, table: VectorTable, versions: tuple[int, int], recut: frozenset[str] = frozenset()
+) -> Findings:
     """Compare a table with the versions of silver it was made from, and check its vectors and indexes.
 
     Args:
         versions: Of silver/chunks and silver/documents.
+        recut: chunk_ids of rows that may stand although silver cuts their document differently now; their metadata
+            and permissions have to be silver's all the same.
     """
     lake = workspace.lake
     columns = ["chunk_id", "document_id", "text_hash", "chunk_hash"]
@@ -246,10 +345,12 @@ def audit_table(workspace: Workspace, table: VectorTable, versions: tuple[int, i
     documents = lake.read(
         DOCUMENTS_PATH, DOCUMENTS, ["document_id", "metadata_hash", "allowed_principals"], version=versions[1]
     )
-    desired = desired_state(chunks, documents).join(
+    actual = table.read([*STATE_COLUMNS, "document_id", "allowed_principals"])
+    kept = actual.filter(pl.col("chunk_id").is_in(pl.Series(sorted(recut), dtype=pl.String).implode()))
+    desired = desired_state(pl.concat([chunks, kept.select(columns)]), documents).join(
         documents.select("document_id", "allowed_principals"), on="document_id"
     )
-    findings = audit_rows(desired, table.read([*STATE_COLUMNS, "allowed_principals"]))
+    findings = audit_rows(desired, actual.drop("document_id"))
     details = dict(findings.details)
     unsound = _unsound_rows(table)
     if unsound:

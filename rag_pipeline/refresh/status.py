@@ -15,7 +15,7 @@ import polars as pl
 
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, EMBEDDINGS, QUARANTINE
-from rag_pipeline.refresh.generations import is_held
+from rag_pipeline.refresh.generations import is_complete, is_held
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import (
     AUDITS_PATH,
@@ -138,7 +138,7 @@ def read_status(workspace: Workspace) -> Status:
 
 def space_statuses(workspace: Workspace) -> list[SpaceStatus]:
     """Every configured model and every one that was ever audited, without opening a model."""
-    audits = workspace.lake.read(AUDITS_PATH, AUDITS).sort("audited_at")
+    audits = workspace.lake.read(AUDITS_PATH, AUDITS).sort("sequence")
     last = {row["alias"]: row for row in audits.iter_rows(named=True)}
     aliases = [*workspace.settings.embedding_models, *(a for a in last if a not in workspace.settings.embedding_models)]
     return [_space_status(workspace, alias, last.get(alias)) for alias in aliases]
@@ -163,7 +163,7 @@ def _space_status(workspace: Workspace, alias: str, audit: dict[str, Any] | None
         rows=audit["rows"],
         audited_at=audit["audited_at"],
         audit_passed=audit["passed"],
-        is_current=audit["passed"] and (audit["chunks_version"], audit["documents_version"]) == versions,
+        is_current=is_complete(audit, versions),
         is_published=published is not None and published["space_fingerprint"] == space,
     )
 
@@ -226,9 +226,9 @@ def is_behind(workspace: Workspace) -> bool:
     if published is None:
         return bool(origins_of(states).height)
     audit = lake.last_audit(str(published["space_fingerprint"]))
-    pointer = (published["table_name"], published["table_version"], *_silver_versions(lake))
-    names = ("table_name", "table_version", "chunks_version", "documents_version")
-    return audit is None or not audit["passed"] or tuple(audit[name] for name in names) != pointer
+    names = ("table_name", "table_version")
+    seen = audit is not None and [audit[name] for name in names] == [published[name] for name in names]
+    return not seen or not is_complete(audit, _silver_versions(lake))
 
 
 def bronze_versions(workspace: Workspace) -> str:

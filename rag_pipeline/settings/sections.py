@@ -8,6 +8,7 @@ Does not belong here: reading the file (`load.py`).
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -15,24 +16,98 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 
-_CRON = re.compile(r"^(\S+\s+){4}\S+$")
-_DURATION = re.compile(r"^(\d+)\s*(s|min|h|d)$")
-_DURATION_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"^([0-9]{1,12})\s*(s|min|h|d)$")
+_DURATION_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
+# A hundred years: a longer one would reach back behind the first day that a clock can tell.
+_LONGEST = timedelta(days=36_500)
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_DAYS_OF_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_CRON_ITEM = re.compile(r"(?:\*|(?P<first>[a-z0-9]+)(?:-(?P<last>[a-z0-9]+))?)(?:/(?P<step>[0-9]{1,4}))?")
+_EMAIL = re.compile(r"[^\s@]+@[^\s@.]+(\.[^\s@.]+)+")
+_TEAM = re.compile(r"team:\S(.*\S)?")
 
 
 def _duration(value: object) -> object:
-    if isinstance(value, str):
-        match = _DURATION.match(value)
-        if not match:
-            raise ValueError("want a number and a unit, like 90s, 30min, 3h or 7d")
-        return timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])})
-    return value
+    if isinstance(value, timedelta) and timedelta(0) < value <= _LONGEST:
+        return value
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    seconds = int(match[1]) * _DURATION_SECONDS[match[2]] if match else 0
+    if not 0 < seconds <= _LONGEST.total_seconds():
+        raise ValueError(
+            f"want a number and a unit, like 90s, 30min, 3h or 7d, above zero and at most {_LONGEST.days}d"
+        )
+    return timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _CronField:
+    """One field of a cron expression: the numbers it may hold and the names that stand for them."""
+
+    name: str
+    least: int
+    most: int
+    names: tuple[str, ...] = ()
+
+    def values(self, text: str) -> set[int]:
+        """The numbers that the field's text selects."""
+        return {number for item in text.lower().split(",") for number in self._item(item)}
+
+    def _item(self, item: str) -> range:
+        match = _CRON_ITEM.fullmatch(item)
+        if match is None:
+            raise ValueError(f"the {self.name} {item!r} is no number, range, step or *")
+        step = int(match["step"] or 1)
+        if not 1 <= step <= self.most:
+            raise ValueError(f"the {self.name} {item!r} has a step of {step}, want 1 to {self.most}")
+        if match["first"] is None:
+            return range(self.least, self.most + 1, step)
+        first = self._number(match["first"])
+        last = self._number(match["last"]) if match["last"] else self.most if match["step"] else first
+        if last < first:
+            raise ValueError(f"the {self.name} {item!r} ends before it begins; write two ranges, parted by a comma")
+        return range(first, last + 1, step)
+
+    def _number(self, text: str) -> int:
+        if text in self.names:
+            return self.names.index(text) + self.least
+        if not text.isdecimal() or len(text) > 4 or not self.least <= int(text) <= self.most:
+            raise ValueError(f"the {self.name} is {text!r}, want {self.least} to {self.most}")
+        return int(text)
+
+
+_CRON_FIELDS = (
+    _CronField("minute", 0, 59),
+    _CronField("hour", 0, 23),
+    _CronField("day", 1, 31),
+    _CronField("month", 1, 12, _MONTHS),
+    _CronField("weekday", 0, 7, _WEEKDAYS),
+)
 
 
 def _cron(value: str) -> str:
-    if not _CRON.match(value.strip()):
+    texts = value.split()
+    if len(texts) != len(_CRON_FIELDS):
         raise ValueError('want five cron fields, like "0 * * * *" (minute hour day month weekday)')
-    return value.strip()
+    chosen = {field.name: field.values(text) for field, text in zip(_CRON_FIELDS, texts, strict=True)}
+    if min(chosen["day"]) > max(_DAYS_OF_MONTHS[month - 1] for month in chosen["month"]):
+        raise ValueError(f"no month chosen has a day {min(chosen['day'])}, so this would never run")
+    return " ".join(texts)
+
+
+def _place(value: str) -> str:
+    if not value.strip():
+        raise ValueError("want a folder or an address, not an empty text")
+    if "\0" in value:
+        raise ValueError("a folder or an address holds no NUL character")
+    return value
+
+
+def _owner(value: str) -> str:
+    if not _EMAIL.fullmatch(value) and not _TEAM.fullmatch(value):
+        raise ValueError("want an e-mail address, or a team like team:docs")
+    return value
 
 
 Duration = Annotated[
@@ -41,6 +116,8 @@ Duration = Annotated[
     Field(json_schema_extra={"type": "string", "pattern": _DURATION.pattern, "format": None}),
 ]
 Cron = Annotated[str, AfterValidator(_cron)]
+Place = Annotated[str, AfterValidator(_place), Field(json_schema_extra={"minLength": 1})]
+Owner = Annotated[str, AfterValidator(_owner)]
 SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,62}$")]
 ModelAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Principal = Annotated[str, Field(min_length=1, max_length=256)]
@@ -64,12 +141,12 @@ class SourceSettings(_Section):
 
     kind: Literal["files"] = "files"
     """Kind of source: any folder or bucket that fsspec can open."""
-    location: str = Field(min_length=1)
+    location: Place
     """Folder or address, like `docs` or `s3://bucket/prefix`; a relative folder is relative to this file."""
     include: tuple[str, ...] = ("**/*",)
     """Globs of the objects to take; `**/*.md` also matches at the top."""
     exclude: tuple[str, ...] = ()
-    """Globs of the objects to leave, decided after `include`."""
+    """Globs of the objects to leave, decided after `include`; the pipeline's own folders are always left."""
     allowed_principals: tuple[Principal, ...] = ()
     """Who may read its documents unless something more specific says otherwise; empty is nobody."""
     permission_rules: tuple[PermissionRuleSettings, ...] = ()
@@ -92,7 +169,7 @@ class SourceSettings(_Section):
     """The freshness check turns red when the source was not polled for this long."""
     content_stale_after: Duration | None = None
     """A check turns red when the source's newest content is older than this; none: content may age."""
-    owners: tuple[str, ...] = ()
+    owners: tuple[Owner, ...] = ()
     """Dagster owners of the asset, like `team:docs` or an e-mail address."""
     max_deleted_share: float = Field(default=1 / 3, ge=0, le=1)
     """The run refuses when more than this share of the source vanishes at once."""
@@ -180,7 +257,7 @@ class ChunkingSettings(ChunkSizeSettings):
 class EvaluationSettings(_Section):
     """How every version of an index is evaluated before it may be published."""
 
-    questions: tuple[str, ...] = ()
+    questions: tuple[Place, ...] = ()
     """Files of questions, JSONL, relative to this file; none: nothing is evaluated or held to it."""
     tolerance: float = Field(default=0.02, ge=0, le=1)
     """Publication refuses an index whose nDCG at k is below the published one's by more than this."""
@@ -193,7 +270,7 @@ class EvaluationSettings(_Section):
 class Settings(_Section):
     """Everything pipeline.yaml may hold."""
 
-    lake: str = "data/lake"
+    lake: Place = "data/lake"
     """Folder of all tables, or an object store's prefix like `s3://bucket/prefix`."""
     lake_options: dict[str, str] = Field(default_factory=dict)
     """Options of the object store; a value like `$NAME` is read from the environment."""
@@ -217,11 +294,11 @@ class Settings(_Section):
     """When sources without a schedule of their own are refreshed and published."""
     nightly_schedule: Cron = "23 2 * * *"
     """When everything is refreshed, verified and maintained."""
-    worker_processes: int | None = Field(default=None, ge=0)
+    worker_processes: int | None = Field(default=None, ge=0, le=1_024)
     """Processes that parse and chunk; none: one per core."""
-    parse_timeout_seconds: float = Field(default=60, gt=0)
+    parse_timeout_seconds: float = Field(default=60, gt=0, le=86_400)
     """A document that takes longer is quarantined."""
-    cache: str | None = None
+    cache: Place | None = None
     """Folder for converted models, safe to delete; none: `rag_pipeline` in the user's cache folder."""
 
     @model_validator(mode="after")

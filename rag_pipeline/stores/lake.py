@@ -182,7 +182,7 @@ class Lake(DeltaStore):
     def last_audit(self, space_fingerprint: str) -> dict[str, object] | None:
         """Newest audit of a space's index, or None."""
         rows = self.read(AUDITS_PATH, AUDITS, where=pl.col("space_fingerprint") == space_fingerprint)
-        return rows.sort("audited_at").row(-1, named=True) if rows.height else None
+        return rows.sort("sequence").row(-1, named=True) if rows.height else None
 
     def all_paths(self, sources: Iterable[str], spaces: Iterable[str]) -> list[str]:
         """Every Delta table there may be, for maintenance."""

@@ -1,7 +1,8 @@
 """What a source's listing means against what bronze knows of it: pure change detection.
 
-Belongs here: comparing listings with known state, moves, document ids, the mass-deletion brake, bronze rows.
-Does not belong here: listing, fetching or writing (`sources/`, `refresh/bronze.py`).
+Belongs here: comparing listings with known state, moves, document ids, bronze rows.
+Does not belong here: listing, fetching or writing (`sources/`, `refresh/bronze.py`), what is too much to lose at once
+(`brake.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any
 
 from rag_pipeline.contracts.ids import digest, document_id
 from rag_pipeline.contracts.sources import DeclaredMetadata, SourceObject, SourceSpec
-from rag_pipeline.errors import MassDeletion
 from rag_pipeline.transforms.permissions import allowed_principals
 
 # A file written again within one tick of its file system's clock keeps its stamp. So a stamp taken this soon
@@ -121,28 +121,6 @@ def match_moves(vanished: Iterable[KnownObject], hashes: Mapping[str, str]) -> d
     return moves
 
 
-def check_brake(
-    source: str, lost: Sequence[KnownObject], live_count: int, *, max_share: float, floor: int, why: str
-) -> None:
-    """Refuse a run in which too much of a source is lost at once.
-
-    Raises:
-        MassDeletion: More than `max_share` of at least `floor` live documents are lost.
-    """
-    if live_count < floor or len(lost) <= max_share * live_count:
-        return
-    sample = ", ".join(item.address for item in lost[:3])
-    raise MassDeletion(
-        f"{len(lost)} of {live_count} documents of source {source} {why} at once (first: {sample}); more than "
-        f"{max_share:.0%} looks like a broken source, so nothing was deleted and readers keep what they had. If it "
-        f"is meant, allow it once: rag-pipeline run --allow-mass-deletion {source} (in the Dagster UI: run config "
-        f"allow_mass_deletion: true on bronze/{source})",
-        source=source,
-        lost=len(lost),
-        live=live_count,
-    )
-
-
 def free_document_id(source: str, address: str, taken: set[str]) -> str:
     """Id for a document first seen at `address`; ids of live documents that have moved away stay theirs."""
     ordinal = 0
@@ -219,4 +197,20 @@ def changed_settings(unchanged: Iterable[tuple[KnownObject, SourceObject]], spec
             rows.append(
                 row_of(listed, before, document=before.document_id, change="metadata_changed", metadata=metadata)
             )
+    return rows
+
+
+def held_permissions(held: Iterable[KnownObject], spec: SourceSpec) -> list[dict[str, Any]]:
+    """Rows for documents that the brake keeps although the source no longer gives them.
+
+    Their own metadata is what was last read; who may read them is what the settings say now, so that nothing stays
+    open for as long as a source is held back.
+    """
+    rows = []
+    for before in held:
+        # The stamp is no listing's: when the object is back it is read again, whatever its clock says.
+        last = SourceObject(before.address, before.uri, before.size_bytes, before.source_modified_at, stamp="")
+        metadata = metadata_of(last, before.declared, spec)
+        if metadata["metadata_hash"] != before.metadata_hash:
+            rows.append(row_of(last, before, document=before.document_id, change="metadata_changed", metadata=metadata))
     return rows

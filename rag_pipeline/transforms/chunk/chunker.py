@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 
 from rag_pipeline.contracts.documents import Block, BlockKind, Chunk, ParsedDocument, embedded_text
 from rag_pipeline.errors import ContractViolation
@@ -23,6 +24,9 @@ from rag_pipeline.transforms.chunk.units import Unit, UnitCutter, hard_cut, trim
 
 BATCH_CHARS = 256_000
 """Sections are worked on in batches of about this length, so memory does not grow with the document."""
+
+LIKELY_CHARS_PER_TOKEN = 5
+"""A section longer than this per token hardly ever fits, so it is not tried whole. English has 4 to 5."""
 
 # Cut at their sentences to keep a heading company; a table or a piece of code stays whole instead.
 _PROSE_KINDS: frozenset[BlockKind] = frozenset({"paragraph", "quote", "html", "list", "record", "field", "cue"})
@@ -66,13 +70,48 @@ def chunk_document(document: ParsedDocument, params: ChunkParams, counter: Token
     headers = Headers(document.title, params, counter)
     chunks: list[Chunk] = []
     for sections in _batches(sections_of(document)):
-        spans = [(block.start_char, block.end_char) for section in sections for block in section.blocks]
+        whole, others = _whole_sections(document.text, sections, headers, params, counter)
+        spans = [(block.start_char, block.end_char) for section in others for block in section.blocks]
         tokens = TokenMap(document.text, spans, counter)
-        runs = [run for section in sections for run in _runs(section, tokens, params)]
+        runs = [run for section in others for run in _runs(section, tokens, params)]
         headers.prepare(run.path for run in runs)
         drafts = [draft for run in runs for draft in _drafts(document, run, headers, tokens, params)]
-        chunks.extend(_counted(document.text, drafts, params, counter))
+        cut = _counted(document.text, drafts, params, counter)
+        chunks.extend(sorted([*whole, *cut], key=attrgetter("start_char")))
     return chunks
+
+
+def _whole_sections(
+    text: str, sections: Sequence[Section], headers: Headers, params: ChunkParams, counter: TokenCounter
+) -> tuple[list[Chunk], list[Section]]:
+    """Chunks of the sections that fit as they are, and the sections that have to be cut.
+
+    Most sections fit, and encoding one as it will be embedded settles it: its blocks need no counts of their own.
+    """
+    likely: list[tuple[Section, Header]] = []
+    others: list[Section] = []
+    for section in sections:
+        length = section.blocks[-1].end_char - section.blocks[0].start_char
+        pages = {block.page for block in section.blocks}
+        if any(section.definitions) or len(pages) > 1 or length > params.pack_tokens * LIKELY_CHARS_PER_TOKEN:
+            others.append(section)
+        else:
+            likely.append((section, headers.of(section.path, without_own=section.is_opened)))
+    encoded = counter.token_spans_batch(
+        [embedded_text(header.text, _text_of(text, section)) for section, header in likely]
+    )
+    chunks: list[Chunk] = []
+    for (section, header), spans in zip(likely, encoded, strict=True):
+        if len(spans) > params.pack_tokens:
+            others.append(section)
+            continue
+        units = tuple(Unit(block.start_char, block.end_char, block, block.kind) for block in section.blocks)
+        chunks.append(_chunk(_Draft(section.path, header, units), len(spans)))
+    return chunks, sorted(others, key=lambda section: section.blocks[0].start_char)
+
+
+def _text_of(text: str, section: Section) -> str:
+    return text[section.blocks[0].start_char : section.blocks[-1].end_char]
 
 
 def _batches(sections: Iterable[Section]) -> Iterator[list[Section]]:

@@ -1,0 +1,97 @@
+"""What a newer version of an index takes away from readers of an older one.
+
+Belongs here: documents and permissions that are gone, and wording that a document no longer has.
+Does not belong here: taking it away (`index.py`), or letting it through (`gate.py`, `publication.py`).
+
+Text that is only cut differently is not withdrawn: the document still says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from rag_pipeline.contracts.tables import CHUNKS
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH
+from rag_pipeline.stores.vectors import VectorTable
+
+WORDING_COLUMNS = ["chunk_id", "document_id", "title", "section_path", "embedded_text", "header_chars"]
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawals:
+    """Exact counts of what some readers see now and would no longer see.
+
+    Attributes:
+        documents: That somebody can read now and could no longer read.
+        chunks: Of other documents, whose wording has left the document.
+    """
+
+    documents: int = 0
+    chunks: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.documents or self.chunks)
+
+    def __str__(self) -> str:
+        return f"withdraws {self.documents} documents and {self.chunks} chunks of others that some readers see now"
+
+
+def withdrawals(workspace: Workspace, last: Mapping[str, object], audit: Mapping[str, object]) -> Withdrawals:
+    """Compare an audited version of an index with the published version of the same index.
+
+    Args:
+        last: The publication that readers follow.
+        audit: Audit of the version that may be published next; of the same embedding space.
+    """
+    old = _version(workspace, last)
+    columns = ["chunk_id", "document_id", "text_hash", "allowed_principals"]
+    before, after = old.read(columns), _version(workspace, audit).read(columns)
+    readers = [
+        {document: set(principals) for document, principals in rows.select(columns[1::2]).iter_rows()}
+        for rows in (before, after)
+    ]
+    taken = [name for name, principals in readers[0].items() if principals - readers[1].get(name, set())]
+    left = before.join(after, on=["document_id", "text_hash"], how="anti").filter(
+        ~pl.col("document_id").is_in(pl.Series(taken, dtype=pl.String).implode())
+    )
+    return Withdrawals(len(taken), len(withdrawn_chunks(workspace, old, left["chunk_id"].to_list())))
+
+
+def withdrawn_chunks(workspace: Workspace, table: VectorTable, chunk_ids: list[str]) -> set[str]:
+    """Rows whose document is gone from silver, or no longer holds their text, title or headings."""
+    if not chunk_ids:
+        return set()
+    wanted = pl.DataFrame({"chunk_id": chunk_ids})
+    owners = table.read(["chunk_id", "document_id"]).join(wanted, on="chunk_id", how="semi")
+    wordings = _wordings(workspace, owners["document_id"].unique().to_list())
+    found: set[str] = set()
+    for batch in table.stream(WORDING_COLUMNS):
+        rows = pl.DataFrame(pl.from_arrow(batch)).join(wanted, on="chunk_id", how="semi")
+        for name, document, title, path, text, header_chars in rows.select(WORDING_COLUMNS).iter_rows():
+            said = wordings.get(document)
+            parts = [text[header_chars:], title or "", *path]
+            if said is None or any(part not in said for part in parts):
+                found.add(name)
+    return found
+
+
+def _wordings(workspace: Workspace, documents: list[str]) -> dict[str, str]:
+    """Everything that documents say now: text, title, and headings as they stand on chunks."""
+    lake = workspace.lake
+    said: dict[str, list[str]] = {}
+    for frame in lake.stream_where(DOCUMENTS_PATH, ["document_id", "title", "text"], "document_id", documents):
+        for document, title, text in frame.iter_rows():
+            said[document] = [text, title or ""]
+    paths = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "section_path"])
+    for document, path in paths.filter(pl.col("document_id").is_in(pl.Series(list(said), dtype=pl.String).implode())).iter_rows():
+        said[document] += path
+    return {document: "\n".join(dict.fromkeys(parts)) for document, parts in said.items()}
+
+
+def _version(workspace: Workspace, row: Mapping[str, object]) -> VectorTable:
+    version = int(str(row["table_version"]))
+    return workspace.vectors.open(str(row["table_name"]), str(row["space_fingerprint"]), version=version)
