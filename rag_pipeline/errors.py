@@ -54,7 +54,7 @@ class UsageError(RagPipelineError):
 
 
 class SourceError(RagPipelineError):
-    """A source as a whole could not be read; nothing of it was changed."""
+    """Something is wrong with a source as a whole; nothing of it was taken away."""
 
     code = "source"
 
@@ -68,7 +68,7 @@ class SourceUnavailable(SourceError):
 
 
 class MassDeletion(SourceError):
-    """So much of a source vanished at once that it looks like a broken source."""
+    """So much of a source vanished or was refused at once that it looks like a broken source."""
 
     code = "mass_deletion"
     exit_code = 1

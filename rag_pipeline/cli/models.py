@@ -66,17 +66,20 @@ def publish(alias: str, note: str, override_gate: bool, as_json: bool) -> None:
 
 
 @models.command()
+@click.option(
+    "--to", metavar="ALIAS", help="Embedding model to go back to, instead of the publication before this one."
+)
 @click.option("--note", default="", help="Why; kept in the publication log.")
 @common_options
-def rollback(note: str, as_json: bool) -> None:
-    """Point readers back to what was published before.
+def rollback(to: str | None, note: str, as_json: bool) -> None:
+    """Point readers back to what was published before; another model's index is shown as it is now.
 
     Example: rag-pipeline models rollback --note "answers got worse"
     """
     from rag_pipeline.refresh.publication import rollback as move_back
 
     with open_workspace() as workspace:
-        _say(move_back(workspace, note=note), as_json)
+        _say(move_back(workspace, to=to, note=note), as_json)
 
 
 @models.command()

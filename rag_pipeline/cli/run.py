@@ -106,8 +106,11 @@ def show_summary(summary: RunSummary) -> None:
             for source in summary.sources
         ]
         show("", table("Sources", columns, rows))  # type: ignore[arg-type]
-    failed = len(summary.checks_failed)
-    checks = Text(f"{summary.checks_passed:,} passed", style="green" if not failed else "")
+    warned = sum(check["severity"] == WARNING for check in summary.checks_failed)
+    failed = len(summary.checks_failed) - warned
+    checks = Text(f"{summary.checks_passed:,} passed", style="green" if not failed + warned else "")
+    if warned:
+        checks.append(f", {counted(warned, 'warning')}", style="yellow")
     if failed:
         checks.append(f", {failed:,} failed", style="bold red")
     show(

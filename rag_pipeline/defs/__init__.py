@@ -11,6 +11,7 @@ import dagster as dg
 from rag_pipeline.defs.assets import build_assets
 from rag_pipeline.defs.automation import build_jobs, build_schedules, build_sensors
 from rag_pipeline.defs.checks import build_checks
+from rag_pipeline.defs.operations import OPERATOR_JOBS
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.settings import Pipeline
 
@@ -30,7 +31,7 @@ def build_definitions(pipeline: Pipeline) -> dg.Definitions:
     return dg.Definitions(
         assets=build_assets(pipeline),
         asset_checks=checks,
-        jobs=list(jobs.values()),
+        jobs=[*jobs.values(), *OPERATOR_JOBS],
         schedules=build_schedules(pipeline, jobs),
         sensors=build_sensors(jobs),
         resources={"pipeline": PipelineResource(config_path=str(pipeline.path))},

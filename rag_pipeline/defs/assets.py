@@ -33,13 +33,19 @@ OWNERS = ["team:data-platform"]
 # One writer at a time; runs of one instance queue for it instead of waiting on the lake's lock.
 WRITER_POOL = "rag_lake_writer"
 # Only what a retry can cure is retried: errors that are not retryable turn retries off.
-RETRY = dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL)
+RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 
 
 class BronzeConfig(dg.Config):
     """What an operator may allow for one run of one source."""
 
     allow_mass_deletion: bool = False
+
+
+class DocumentsConfig(dg.Config):
+    """What an operator may allow for one run: sources of which many documents may be refused at once."""
+
+    allow_mass_deletion: list[str] = []  # noqa: RUF012 - Dagster reads the default as pydantic does
 
 
 class PublicationConfig(dg.Config):
@@ -153,12 +159,19 @@ def _documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         _spec(pipeline, key, contract, deps=deps, kinds=kinds, description=contract.doc) for key, contract in tables
     ]
 
-    @dg.multi_asset(name="silver_documents", specs=specs, pool=WRITER_POOL, retry_policy=RETRY)
-    def documents(pipeline: PipelineResource):  # type: ignore[no-untyped-def]
-        from rag_pipeline.refresh.documents import refresh_documents
+    held = dg.AssetCheckSpec(
+        "no_source_is_refused_at_once",
+        asset=DOCUMENTS_KEY,
+        description="No source lost more documents to refusals in one run than its brake allows. It does not block: "
+        "what is held back stays as it was, and changed permissions go on to readers.",
+    )
+
+    @dg.multi_asset(name="silver_documents", specs=specs, check_specs=[held], pool=WRITER_POOL, retry_policy=RETRY)
+    def documents(config: DocumentsConfig, pipeline: PipelineResource):  # type: ignore[no-untyped-def]
+        from rag_pipeline.refresh.documents import update_documents
 
         with as_dagster_failure() as work:
-            report = refresh_documents(pipeline.workspace)
+            report = update_documents(pipeline.workspace, allow_mass_deletion=config.allow_mass_deletion)
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         lineage = column_lineage("silver/documents", DOCUMENTS, [BRONZE] * len(deps), deps)
         yield dg.MaterializeResult(
@@ -182,6 +195,14 @@ def _documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             },
         )
         yield dg.MaterializeResult(asset_key=DUPLICATES_KEY, metadata={"dagster/row_count": report.duplicates})
+        yield dg.AssetCheckResult(
+            asset_key=DOCUMENTS_KEY,
+            check_name=held.name,
+            passed=not report.held,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description=report.held_because or None,
+            metadata={"rag/held_count": report.held, "rag/next_step": "rag-pipeline quarantine list"},
+        )
 
     return documents
 
@@ -226,8 +247,9 @@ def _embeddings_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     @dg.multi_asset(name="gold_embeddings", specs=[spec], pool=WRITER_POOL, retry_policy=RETRY)
     def embeddings(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.embeddings import refresh_embeddings
+        from rag_pipeline.refresh.publication import withdrawals_reach_readers
 
-        with as_dagster_failure() as work:
+        with as_dagster_failure() as work, withdrawals_reach_readers(pipeline.workspace):
             report = refresh_embeddings(pipeline.workspace, context.partition_key)
         rate = report.computed / report.seconds if report.computed else 0.0
         return dg.MaterializeResult(
@@ -299,9 +321,10 @@ def _evaluation_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     @dg.multi_asset(name="gold_evaluation", specs=[spec], pool=WRITER_POOL, retry_policy=RETRY)
     def evaluation(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.evaluation import evaluation_history, refresh_evaluation
+        from rag_pipeline.refresh.publication import withdrawals_reach_readers
 
         workspace = pipeline.workspace
-        with as_dagster_failure() as work:
+        with as_dagster_failure() as work, withdrawals_reach_readers(workspace):
             report = refresh_evaluation(workspace, context.partition_key)
             history = evaluation_history(workspace, context.partition_key)
         figures = evaluation_metadata(report, history, workspace.settings.evaluation.mode)

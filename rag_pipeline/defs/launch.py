@@ -24,6 +24,7 @@ from rag_pipeline.defs.assets import (
     bronze_key,
 )
 from rag_pipeline.defs.automation import KEEP_IN_STEP_JOB, REFRESH_JOB, published_selection
+from rag_pipeline.errors import MassDeletion
 from rag_pipeline.refresh.generations import aliases_behind, served_alias
 from rag_pipeline.refresh.progress import CURRENT, Progress
 from rag_pipeline.refresh.workspace import Workspace
@@ -93,8 +94,8 @@ def launch_refresh(
 ) -> RunSummary:
     """Refresh everything and publish, in one Dagster run in this process.
 
-    A source that cannot be read fails its own asset. The rest is then refreshed in a second run without it, so that
-    one broken source holds up neither the others nor their permissions.
+    A source that cannot be read, or that loses too much at once, fails its own asset. The rest is then refreshed in a
+    second run without it, so that one broken source holds up neither the others nor anybody's permissions.
 
     Args:
         allow_mass_deletion: Sources whose brake is released for this run.
@@ -132,20 +133,29 @@ def _runs(
 
     with Workspace(pipeline, run_id="launch") as workspace:
         served = served_alias(workspace)
-    released = {f"bronze_{name}": {"config": {"allow_mass_deletion": True}} for name in allowed}
+    released: dict[str, Any] = {f"bronze_{name}": {"config": {"allow_mass_deletion": True}} for name in allowed}
+    if allowed:
+        released["silver_documents"] = {"config": {"allow_mass_deletion": allowed}}
     runs = [execute(REFRESH_JOB, served, ops=released)]
     failed = [name for name in pipeline.settings.sources if _failed(runs[0], f"bronze_{name}")]
-    if failed and len(failed) < len(pipeline.settings.sources):
+    # A braked source has committed what else changed in it; permissions that were withdrawn must reach readers.
+    braked = any(error["code"] == MassDeletion.code for error in _errors(runs[0]))
+    if failed and (braked or len(failed) < len(pipeline.settings.sources)):
         kept = {op: config for op, config in released.items() if op.removeprefix("bronze_") not in failed}
         runs.append(execute(REFRESH_JOB, served, published_selection(failed, pipeline), kept))
     with Workspace(pipeline, run_id="launch") as workspace:
         behind = aliases_behind(workspace)
     others = dict.fromkeys([*behind, *([wanted] if wanted is not None and wanted != served else [])])
     runs += [execute(KEEP_IN_STEP_JOB, other) for other in others]
-    if others and _failed(runs[0], "gold_publication"):
+    if others and any(_failed(runs[0], step) for step in ("gold_embeddings", "gold_evaluation", "gold_publication")):
         # The model that pipeline.yaml names was refused; readers of the one before it get what is new all the same.
         runs.append(execute(REFRESH_JOB, served, [PUBLICATION_KEY]))
     return runs
+
+
+def _errors(run: dg.ExecuteInProcessResult) -> list[dict[str, Any]]:
+    errors = [_error(event) for event in run.all_events if event.is_step_failure]
+    return [error for error in errors if error is not None]
 
 
 def _failed(run: dg.ExecuteInProcessResult, step: str) -> bool:

@@ -214,12 +214,13 @@ class _Refresh:
                     continue
                 if isinstance(fetched, DocumentError):
                     row = self._refused_row(item, before, fetched)
-                    # Unknown permissions are no loss to brake: whoever might be shut out must be.
-                    is_loss = before is not None and before.problem_code is None
-                    if row is not None and before is not None and is_loss and not isinstance(fetched, InvalidMetadata):
-                        unreadable.append((before, row))
-                    elif row is not None:
+                    if row is None:
+                        continue
+                    # Unknown permissions are no loss to brake: whoever might have to be shut out is.
+                    if before is None or before.problem_code is not None or isinstance(fetched, InvalidMetadata):
                         rows.append(row)
+                    else:
+                        unreadable.append((before, row))
                     continue
                 self.read_count += 1
                 row = self._taken_row(item, before, fetched)

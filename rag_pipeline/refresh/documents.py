@@ -7,8 +7,8 @@ duplicates (`duplicates.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -16,21 +16,25 @@ import polars as pl
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.contracts.tables import DOCUMENTS, QUARANTINE
-from rag_pipeline.errors import DocumentError, EmptyDocument
+from rag_pipeline.errors import DocumentError, EmptyDocument, MassDeletion
 from rag_pipeline.refresh.chunks import chunker_fingerprint
 from rag_pipeline.refresh.duplicates import refresh_duplicates
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH
+from rag_pipeline.transforms.brake import Brake
 from rag_pipeline.transforms.documents import (
+    HELD,
     METADATA_COLUMNS,
     DocumentPlan,
     ParseRecipe,
     document_rows,
+    held_row,
     metadata_columns,
     origins_of,
     plan_documents,
     quarantine_row,
+    with_new_metadata,
 )
 from rag_pipeline.transforms.enrich import check_quality, enrich
 from rag_pipeline.transforms.parse import media_type_of, parse
@@ -44,7 +48,12 @@ NARROW = [name for name in DOCUMENTS.columns if name not in ("text", "blocks")]
 
 @dataclass(frozen=True, slots=True)
 class DocumentsReport:
-    """What one refresh of the document layer did; counts are documents unless named otherwise."""
+    """What one refresh of the document layer did; counts are documents unless named otherwise.
+
+    Attributes:
+        held: Documents that were refused, but are kept as they last were since too many were at once.
+        held_because: What to say about them, and how to let them go.
+    """
 
     origins: int
     documents: int
@@ -59,6 +68,8 @@ class DocumentsReport:
     by_language: dict[str, int]
     by_reason: dict[str, int]
     quality_percents: list[int]
+    held: int = 0
+    held_because: str = ""
 
 
 def read_origins(workspace: Workspace) -> pl.DataFrame:
@@ -66,8 +77,27 @@ def read_origins(workspace: Workspace) -> pl.DataFrame:
     return origins_of({name: workspace.lake.bronze_state(name) for name in sorted(workspace.settings.sources)})
 
 
-def refresh_documents(workspace: Workspace) -> DocumentsReport:
-    """Parse what is new or changed, update metadata, remove what is gone, and name the duplicates."""
+def refresh_documents(workspace: Workspace, *, allow_mass_deletion: Collection[str] = ()) -> DocumentsReport:
+    """Parse what is new or changed, update metadata, remove what is gone, and name the duplicates.
+
+    Args:
+        allow_mass_deletion: Sources whose brake is released.
+
+    Raises:
+        MassDeletion: More of a source was refused at once than its brake allows. Everything else is committed, and
+            what was refused stays as it last was, with the permissions of now.
+    """
+    report = update_documents(workspace, allow_mass_deletion=allow_mass_deletion)
+    if report.held:
+        raise MassDeletion(report.held_because, lost=report.held)
+    return report
+
+
+def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[str] = ()) -> DocumentsReport:
+    """Like `refresh_documents`, but what the brake holds is reported and not raised, so that a run can go on.
+
+    It has to: permissions that were withdrawn reach readers only through the layers above.
+    """
     lake = workspace.lake
     with lake.writing():
         first_commit = lake.commits
@@ -81,9 +111,11 @@ def refresh_documents(workspace: Workspace) -> DocumentsReport:
             now=workspace.now(),
             keep_last_good=workspace.settings.quarantined_documents == "keep_last_good",
         )
-        _apply_metadata(workspace, plan)
+        _update_metadata(workspace, plan.to_refresh)
+        lake.merge(DOCUMENTS_PATH, DOCUMENTS, DOCUMENTS.empty(), plan.gone)
         refused = _unreadable_rows(workspace, plan, quarantine)
-        parsed = _parse_all(workspace, plan, quarantine, refused)
+        outcome = _parse_all(workspace, plan, quarantine, allow_mass_deletion)
+        refused += outcome.refused
         lake.merge(QUARANTINE_PATH, QUARANTINE, QUARANTINE.frame(refused), plan.quarantine_gone)
         documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, NARROW)
         duplicates = refresh_duplicates(workspace, documents).duplicates
@@ -91,7 +123,7 @@ def refresh_documents(workspace: Workspace) -> DocumentsReport:
     return DocumentsReport(
         origins=origins.height,
         documents=documents.height,
-        parsed=parsed,
+        parsed=outcome.taken,
         metadata_changed=plan.to_refresh.height,
         removed=len(plan.gone),
         quarantined=quarantined.height,
@@ -102,6 +134,8 @@ def refresh_documents(workspace: Workspace) -> DocumentsReport:
         by_language=_counts(documents["language"].fill_null("unknown")),
         by_reason=_counts(quarantined["reason_code"]),
         quality_percents=(documents["quality_score"] * 100).cast(pl.Int64).to_list(),
+        held=sum(row["stage"] == HELD for row in outcome.refused),
+        held_because=" ".join(outcome.held_because),
     )
 
 
@@ -127,17 +161,16 @@ def _counts(values: pl.Series) -> dict[str, int]:
     return dict(zip(counted[values.name].to_list(), counted["count"].to_list(), strict=True))
 
 
-def _apply_metadata(workspace: Workspace, plan: DocumentPlan) -> None:
+def _update_metadata(workspace: Workspace, to_refresh: pl.DataFrame) -> None:
     """Metadata first: a permission that was withdrawn does not wait for the parsing of other documents."""
     rows = []
-    for row in plan.to_refresh.iter_rows(named=True):
+    for row in to_refresh.iter_rows(named=True):
         origin = {name.removesuffix("_new"): value for name, value in row.items() if name.endswith("_new")}
         options = workspace.parse_recipe(row["source"]).options
         rows.append({"document_id": row["document_id"], **metadata_columns(origin, row, options)})
     columns = ["document_id", *METADATA_COLUMNS]
     schema = {name: DOCUMENTS.schema[name] for name in columns}
     workspace.lake.update(DOCUMENTS_PATH, DOCUMENTS, pl.DataFrame(rows, schema=schema, orient="row"))
-    workspace.lake.merge(DOCUMENTS_PATH, DOCUMENTS, DOCUMENTS.empty(), plan.gone)
 
 
 def _unreadable_rows(workspace: Workspace, plan: DocumentPlan, quarantine: pl.DataFrame) -> list[dict[str, Any]]:
@@ -170,34 +203,43 @@ class _Parsed:
     result: list[ParsedDocument] | DocumentError
 
 
+@dataclass(slots=True)
+class _Outcome:
+    """What parsing gave: how many were taken, quarantine rows of the others, and what the brake has to say."""
+
+    taken: int = 0
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    held_because: list[str] = field(default_factory=list)
+
+
 def _parse_all(
-    workspace: Workspace, plan: DocumentPlan, quarantine: pl.DataFrame, refused: list[dict[str, Any]]
-) -> int:
-    """Parse and commit batch by batch; refusals are added to `refused`. Returns how many were taken."""
-    known = set(workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["origin_id"])["origin_id"])
+    workspace: Workspace, plan: DocumentPlan, quarantine: pl.DataFrame, allowed: Collection[str]
+) -> _Outcome:
+    """Parse and commit batch by batch; what is refused leaves last, unless the brake holds it."""
+    shown = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["origin_id", "source"]).unique()
+    known = set(shown["origin_id"])
     before = {row["document_id"]: row for row in quarantine.iter_rows(named=True)}
+    outcome = _Outcome()
     rows: list[dict[str, Any]] = []
     replaced: set[str] = set()
-    taken = size = 0
+    size = 0
     for parsed in _parsed(workspace, plan.to_parse):
         origin_id = parsed.origin["document_id"]
+        recipe = workspace.parse_recipe(parsed.origin["source"])
         if isinstance(parsed.result, DocumentError):
-            refused.append(
+            outcome.refused.append(
                 quarantine_row(
                     parsed.origin,
                     parsed.result,
                     stage="parse",
                     media_type=parsed.media_type,
-                    recipe=workspace.parse_recipe(parsed.origin["source"]),
+                    recipe=recipe,
                     before=before.get(origin_id),
                     now=workspace.now(),
                 )
             )
-            if workspace.settings.quarantined_documents == "hide" and origin_id in known:
-                replaced.add(origin_id)
             continue
-        taken += 1
-        recipe = workspace.parse_recipe(parsed.origin["source"])
+        outcome.taken += 1
         rows += document_rows(parsed.origin, parsed.media_type, parsed.result, recipe)
         size += sum(len(document.text) for document in parsed.result)
         if origin_id in known:
@@ -205,8 +247,34 @@ def _parse_all(
         if size >= COMMIT_CHARS or len(rows) >= COMMIT_DOCUMENTS:
             _commit(workspace, rows, replaced)
             rows, replaced, size = [], set(), 0
-    _commit(workspace, rows, replaced)
-    return taken
+    kept = _keep_refused(workspace, shown, outcome, allowed)
+    _commit(workspace, rows, replaced | {row["document_id"] for row in outcome.refused} & known - kept)
+    if kept:
+        documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, NARROW)
+        origins = plan.to_parse.filter(pl.col("document_id").is_in(kept))
+        _update_metadata(workspace, with_new_metadata(documents, origins))
+    return outcome
+
+
+def _keep_refused(workspace: Workspace, shown: pl.DataFrame, outcome: _Outcome, allowed: Collection[str]) -> set[str]:
+    """Objects that were refused but stay shown as they last were; what the brake holds is marked in `outcome`."""
+    known = set(shown["origin_id"])
+    if workspace.settings.quarantined_documents == "keep_last_good":
+        return known & {row["document_id"] for row in outcome.refused}
+    leaving: dict[str, dict[str, str]] = {}
+    for row in outcome.refused:
+        if row["document_id"] in known:
+            leaving.setdefault(row["source"], {})[row["document_id"]] = row["reason_code"]
+    counts = _counts(shown["source"])
+    held: set[str] = set()
+    for source, reasons in sorted(leaving.items()):
+        settings = workspace.settings.sources[source]
+        brake = Brake(source, settings.max_deleted_share, settings.max_deleted_floor)
+        if source not in allowed and brake.is_pulled(len(reasons), counts[source]):
+            held |= set(reasons)
+            outcome.held_because.append(brake.describe_refused(reasons.values(), counts[source]))
+    outcome.refused = [held_row(row) if row["document_id"] in held else row for row in outcome.refused]
+    return held
 
 
 def _commit(workspace: Workspace, rows: list[dict[str, Any]], replaced: set[str]) -> None:

@@ -3,19 +3,26 @@
 Belongs here: comparing the evaluation of a version with that of what readers see, and the verdict in words.
 Does not belong here: evaluating (`evaluation.py`), the audit (`index.py`), moving the pointer (`publication.py`).
 
-Quality never outranks permissions. A newer version of the served index that takes a document away from somebody who
-can read it now is published however it was evaluated: holding it back would go on showing what was withdrawn.
+Quality never outranks permissions. A newer version of the served index that takes a document or wording away from
+somebody who can read it now is published however it was evaluated, or if it could not be: holding it back would go on
+showing what was withdrawn. Only an answer that its asker may not read outranks that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from rag_pipeline.refresh.evaluation import Evaluation, published_audit, stored_evaluation
+import polars as pl
+
+from rag_pipeline.contracts.evaluation import EVALUATIONS
+from rag_pipeline.errors import SettingsError
+from rag_pipeline.refresh.evaluation import Evaluation, published_audit, read_evaluation, stored_evaluation
+from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import Comparison, compare, regressions
 from rag_pipeline.retrieval.questions import read_questions
+from rag_pipeline.stores.lake import EVALUATIONS_PATH
 
 SHOWN = 5
 NAMES = {"ndcg": "nDCG@{k}", "span_ndcg": "nDCG@{k} on quoted spans", "recall": "recall@{k}"}
@@ -48,10 +55,47 @@ def judge(workspace: Workspace, alias: str, audit: Mapping[str, object], last: M
         audit: Audit of the version.
         last: What readers see now; None: nothing yet.
 
-    Raises:
-        SettingsError: A file of questions is not valid.
+    Files of questions that are not valid count as an evaluation that says no.
     """
-    questions = read_questions(workspace.pipeline.question_files)
+    verdict = _judge(workspace, alias, audit, last)
+    if verdict.passed or verdict.is_leak or last is None or last["space_fingerprint"] != audit["space_fingerprint"]:
+        return verdict
+    withdrawn = withdrawals(workspace, last, audit)
+    if not withdrawn:
+        return verdict
+    why = f"{verdict.reason} It is published nevertheless: it {withdrawn}."
+    return replace(
+        verdict, passed=True, reason=why, figures=verdict.figures | {"published_below_baseline": why}, is_below=True
+    )
+
+
+def leak_of(workspace: Workspace, alias: str, audit: Mapping[str, object]) -> Verdict | None:
+    """The verdict on a version of which any evaluation, on whatever questions, found a leak."""
+    rows = workspace.lake.read(EVALUATIONS_PATH, EVALUATIONS, where=pl.col("audit_id") == str(audit["audit_id"]))
+    for evaluation_id in rows.filter(pl.col("leaks") > 0)["evaluation_id"]:
+        evaluation = read_evaluation(workspace, evaluation_id)
+        if evaluation is not None:
+            return _leak(workspace, alias, evaluation)
+    return None
+
+
+def _leak(workspace: Workspace, alias: str, evaluation: Evaluation) -> Verdict:
+    names = sorted({result.question_id for result in evaluation.results if result.leaks})
+    return Verdict(
+        False,
+        f"searches in the index of embedding model {alias} returned {evaluation.row['leaks']} chunks that the "
+        f"asker may not read, to questions {', '.join(names[:SHOWN])}. This is a fault of the program: report it, "
+        f"and run rag-pipeline verify",
+        _figures(workspace, evaluation),
+        is_leak=True,
+    )
+
+
+def _judge(workspace: Workspace, alias: str, audit: Mapping[str, object], last: Mapping[str, object] | None) -> Verdict:
+    try:
+        questions = read_questions(workspace.pipeline.question_files)
+    except SettingsError as error:
+        return leak_of(workspace, alias, audit) or Verdict(False, f"{error.message.rstrip('.')}.")
     if not questions:
         return Verdict(True, "no questions are configured under evaluation.questions, so nothing is compared")
     evaluation = stored_evaluation(workspace, str(audit["audit_id"]), questions)
@@ -63,15 +107,7 @@ def judge(workspace: Workspace, alias: str, audit: Mapping[str, object], last: M
         )
     figures = _figures(workspace, evaluation)
     if evaluation.row["leaks"]:
-        names = sorted({result.question_id for result in evaluation.results if result.leaks})
-        return Verdict(
-            False,
-            f"searches in the index of embedding model {alias} returned {evaluation.row['leaks']} chunks that the "
-            f"asker may not read, to questions {', '.join(names[:SHOWN])}. This is a fault of the program: report it, "
-            f"and run rag-pipeline verify",
-            figures,
-            is_leak=True,
-        )
+        return _leak(workspace, alias, evaluation)
     if last is None:
         return Verdict(True, "nothing was published before, so there is nothing to compare with", figures)
     if (last["table_name"], last["table_version"]) == (audit["table_name"], audit["table_version"]):
@@ -84,7 +120,7 @@ def judge(workspace: Workspace, alias: str, audit: Mapping[str, object], last: M
             f"{alias} cannot be compared with it. Evaluate both: rag-pipeline eval --model {alias}",
             figures,
         )
-    return _compared(workspace, alias, before, evaluation, figures, last)
+    return _compared(workspace, alias, before, evaluation, figures)
 
 
 def _compared(
@@ -93,7 +129,6 @@ def _compared(
     before: Evaluation,
     after: Evaluation,
     figures: dict[str, object],
-    last: Mapping[str, object],
 ) -> Verdict:
     settings = workspace.settings.evaluation
     comparison = compare(before.results, after.results, settings.mode)
@@ -104,13 +139,6 @@ def _compared(
     if not falls:
         return Verdict(True, f"not below what readers see by more than {settings.tolerance}", figures, comparison)
     reason = below_baseline(comparison, falls, settings.k, settings.tolerance)
-    if last["space_fingerprint"] == after.row["space_fingerprint"]:
-        withdrawn = _withdrawn(workspace, before, after)
-        if withdrawn:
-            why = (
-                f"{reason} It is published nevertheless: it withdraws {withdrawn} documents that some readers see now."
-            )
-            return Verdict(True, why, figures | {"published_below_baseline": why}, comparison, is_below=True)
     return Verdict(
         False,
         f"the index of embedding model {alias} is worse than what readers see: {reason}",
@@ -142,14 +170,3 @@ def _figures(workspace: Workspace, evaluation: Evaluation) -> dict[str, object]:
         "recall": metrics.recall,
         "span_ndcg": metrics.span_ndcg,
     }
-
-
-def _withdrawn(workspace: Workspace, before: Evaluation, after: Evaluation) -> int:
-    """Documents that somebody can read in the earlier version and can no longer read in the later one."""
-    readers = []
-    for evaluation in (before, after):
-        name, version = evaluation.row["table_name"], evaluation.row["table_version"]
-        table = workspace.vectors.open(name, evaluation.row["space_fingerprint"], version=version)
-        rows = table.read(["document_id", "allowed_principals"], "position = 0")
-        readers.append({document: set(principals) for document, principals in rows.iter_rows()})
-    return sum(bool(principals - readers[1].get(document, set())) for document, principals in readers[0].items())

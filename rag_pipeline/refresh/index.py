@@ -179,9 +179,7 @@ def _audit_withheld(
     details = findings.details | ({"recut": {"count": len(kept), "sample": kept[:SAMPLE]}} if kept else {})
     passed = findings.details.keys() <= {"missing"}
     findings = replace(findings, details=details)
-    return _recorded(
-        workspace, alias, table, versions, findings, withheld=findings.missing + len(kept), passed=passed
-    )
+    return _recorded(workspace, alias, table, versions, findings, withheld=findings.missing + len(kept), passed=passed)
 
 
 def _apply(

@@ -7,23 +7,36 @@ Does not belong here: the audit itself (`refresh/index.py`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rag_pipeline.contracts.tables import PUBLICATIONS
+import polars as pl
+
+from rag_pipeline.contracts.tables import AUDITS, PUBLICATIONS
 from rag_pipeline.errors import (
     AuditFailed,
     EvaluationBelowBaseline,
     IndexIncomplete,
     NothingPublished,
     PermissionLeak,
+    RagPipelineError,
+    TableMissing,
     UsageError,
 )
-from rag_pipeline.refresh.gate import Verdict, judge
-from rag_pipeline.refresh.generations import is_held, served_alias
+from rag_pipeline.refresh.evaluation import published_audit
+from rag_pipeline.refresh.gate import Verdict, judge, leak_of
+from rag_pipeline.refresh.generations import is_complete, is_held, served_alias
+from rag_pipeline.refresh.index import withdraw
+from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
+from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
+
+log = logging.getLogger(__name__)
+
+AUDIT_FIGURES = ("ghosts", "missing", "mismatched", "withheld", "audit_id", "chunks_version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +128,7 @@ def _publish(
         verdict = judge(workspace, alias, audit, last)
         _check_evaluation(verdict, alias, override_gate=override_gate)
         figures = verdict.figures | ({} if verdict.passed else {"gate_overridden": verdict.reason})
-        figures |= {name: audit[name] for name in ("ghosts", "missing", "mismatched", "audit_id", "chunks_version")}
+        figures |= {name: audit[name] for name in AUDIT_FIGURES}
         row: dict[str, object] = {
             "sequence": 0 if last is None else int(str(last["sequence"])) + 1,
             "action": "publish",
@@ -151,8 +164,7 @@ def _check_evaluation(verdict: Verdict, alias: str, *, override_gate: bool) -> N
 
 def _check_complete(workspace: Workspace, alias: str, audit: Mapping[str, object]) -> None:
     lake = workspace.lake
-    versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
-    if (audit["chunks_version"], audit["documents_version"]) != versions:
+    if not is_complete(audit, (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))):
         raise IndexIncomplete(
             f"the index of embedding model {alias} is behind silver; nothing was published and readers keep what they "
             f"had. Bring it up to date first: rag-pipeline run --model {alias}",
@@ -160,15 +172,84 @@ def _check_complete(workspace: Workspace, alias: str, audit: Mapping[str, object
         )
 
 
-def rollback(workspace: Workspace, *, note: str = "") -> PublicationReport:
-    """Point readers back to what was published before the current publication.
+@contextmanager
+def withdrawals_reach_readers(workspace: Workspace) -> Iterator[None]:
+    """If the block fails, bring what was withdrawn to readers all the same; the failure goes on.
 
-    Going back to another model's index, which runs have kept in step, loses nothing. Going back to an older version
-    of the same index holds the pointer: no newer content and no change of permissions reaches readers until a person
-    publishes again.
+    For steps between silver and the pointer that need a model, an endpoint or files of questions.
+    """
+    try:
+        yield
+    except (RagPipelineError, RuntimeError, ValueError, OSError, MemoryError):
+        try:
+            publish_withdrawals(workspace)
+        except RagPipelineError as error:
+            # What broke the step is what a person has to see; this one may follow from it.
+            log.error("what was withdrawn could not be brought to readers: %s", error.message)
+        raise
+
+
+def publish_withdrawals(workspace: Workspace) -> PublicationReport | None:
+    """Take from readers what silver no longer allows them, in the index they are on, without any model.
+
+    Nothing happens if nothing was withdrawn, or if a person holds readers at an older version.
+
+    Raises:
+        PermissionLeak: The version to publish answered a question with what its asker may not read.
+    """
+    lake = workspace.lake
+    with lake.writing():
+        last = lake.last_publication()
+        if last is None or is_held(workspace):
+            return None
+        withdraw(workspace)
+        audit = lake.last_audit(str(last["space_fingerprint"]))
+        if audit is None or not audit["passed"] or audit["table_version"] == last["table_version"]:
+            return None
+        withdrawn = withdrawals(workspace, last, audit)
+        if not withdrawn:
+            return None
+        leak = leak_of(workspace, str(last["alias"]), audit)
+        if leak is not None:
+            _check_evaluation(leak, str(last["alias"]), override_gate=False)
+        row = _at_audit(workspace, last, last, audit) | {
+            "action": "publish",
+            "configured_alias": last["configured_alias"],
+            "note": f"while the run could not go on: it {withdrawn}; {audit['withheld']} chunks wait for vectors",
+        }
+        lake.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([row]))
+    log.warning("published withdrawals only: %s", row["note"])
+    return _report(row, moved=True)
+
+
+def _at_audit(
+    workspace: Workspace, row: Mapping[str, object], current: Mapping[str, object], audit: Mapping[str, object]
+) -> dict[str, Any]:
+    """The next publication of the index that `row` published, at the version that was audited."""
+    return {
+        **row,
+        "sequence": int(str(current["sequence"])) + 1,
+        **{name: audit[name] for name in ("table_name", "table_version", "rows", "documents")},
+        "figures": json.dumps({name: audit[name] for name in AUDIT_FIGURES}, sort_keys=True),
+        "published_at": workspace.now(),
+        "run_id": workspace.run_id,
+    }
+
+
+def rollback(workspace: Workspace, *, to: str | None = None, note: str = "") -> PublicationReport:
+    """Point readers back to what was published before the current publication, or last of another model.
+
+    Going back to another model's index leads to its newest version, which runs have kept in step, and loses nothing.
+    Going back to an older version of the same index holds the pointer: no newer content and no change of permissions
+    reaches readers until a person publishes again.
+
+    Args:
+        to: Embedding model to go back to; whichever was published before if none is named.
 
     Raises:
         NothingPublished: There is no earlier publication.
+        IndexIncomplete: The other model's index is behind silver. Readers stay where they were.
+        TableMissing: The earlier version is gone.
     """
     lake = workspace.lake
     with lake.writing():
@@ -176,11 +257,13 @@ def rollback(workspace: Workspace, *, note: str = "") -> PublicationReport:
         if not rows:
             raise NothingPublished("nothing has been published yet; run: rag-pipeline run")
         current = rows[-1]
-        row = _earlier(rows)
+        row = _earlier(rows, to)
         if row is None:
-            raise NothingPublished("there is no earlier publication to go back to")
-        # Opened first: a table that was retired or cleaned away must not become what readers are pointed to.
-        workspace.vectors.open(row["table_name"], row["space_fingerprint"], version=row["table_version"])
+            of_alias = "" if to is None else f" of embedding model {to}"
+            raise NothingPublished(f"there is no earlier publication{of_alias} to go back to")
+        if row["space_fingerprint"] != current["space_fingerprint"]:
+            row = _at_audit(workspace, row, current, _newest_complete(workspace, row))
+        _check_opens(workspace, row)
         row |= {
             "sequence": current["sequence"] + 1,
             "action": "rollback",
@@ -193,13 +276,51 @@ def rollback(workspace: Workspace, *, note: str = "") -> PublicationReport:
     return _report(row, moved=True, is_held=row["space_fingerprint"] == current["space_fingerprint"])
 
 
-def _earlier(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _newest_complete(workspace: Workspace, row: Mapping[str, object]) -> dict[str, object]:
+    """Newest audit of another model's index: what it showed when it was last published may have been withdrawn."""
+    alias = str(row["alias"])
+    audit = workspace.lake.last_audit(str(row["space_fingerprint"]))
+    if audit is None:
+        raise AuditFailed(f"the index of embedding model {alias} has not been audited", alias=alias)
+    _check_complete(workspace, alias, audit)
+    leak = leak_of(workspace, alias, audit)
+    if leak is not None:
+        _check_evaluation(leak, alias, override_gate=False)
+    return audit
+
+
+def _check_opens(workspace: Workspace, row: Mapping[str, Any]) -> None:
+    """A table that was retired, cleaned away or made again must not become what readers are pointed to."""
+    version = row["table_version"]
+    table = workspace.vectors.open(row["table_name"], row["space_fingerprint"], version=version)
+    audits = workspace.lake.read(
+        AUDITS_PATH, AUDITS, ["sequence", "audit_id", "table_version"], where=pl.col("table_name") == row["table_name"]
+    ).sort("sequence")
+    # Versions of a table only grow; where they fall, it was dropped and made again, and counts from the start.
+    first = audits.filter(pl.col("table_version") < pl.col("table_version").shift(1))["sequence"].max()
+    audited = audits.filter(pl.col("audit_id") == published_audit(row))["sequence"].max()
+    made_again = first is not None and audited is not None and audited < first  # type: ignore[operator]
+    if made_again or table.count() != row["rows"]:
+        raise TableMissing(
+            f"version {version} of index table {row['table_name']} is not what was published: the table was made "
+            f"again since. Readers stay where they were. To see its newest version: "
+            f"rag-pipeline models publish {row['alias']}",
+            table=row["table_name"],
+        )
+
+
+def _earlier(rows: list[dict[str, Any]], alias: str | None) -> dict[str, Any] | None:
     """The publication before the one that readers are on now; going back twice goes back two steps."""
     pointers = ("space_fingerprint", "table_name", "table_version")
     now = [rows[-1][name] for name in pointers]
     published = [row for row in rows if row["action"] == "publish"]
-    at = max(i for i, row in enumerate(published) if [row[name] for name in pointers] == now)
-    return next((row for row in reversed(published[:at]) if [row[name] for name in pointers] != now), None)
+    at = len(published)
+    if alias is None or alias == rows[-1]["alias"]:
+        # Readers who went back to another model's index may be on a version that was never published itself.
+        exact = [i for i, row in enumerate(published) if [row[name] for name in pointers] == now]
+        at = max(exact or [i for i, row in enumerate(published) if row["space_fingerprint"] == now[0]], default=at)
+    before = (row for row in reversed(published[:at]) if alias is None or row["alias"] == alias)
+    return next((row for row in before if [row[name] for name in pointers] != now), None)
 
 
 def _report(row: Mapping[str, object], *, moved: bool, is_held: bool = False) -> PublicationReport:

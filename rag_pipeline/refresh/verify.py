@@ -65,7 +65,7 @@ def document_findings(workspace: Workspace) -> list[Finding]:
     return documents_account_for_origins(
         origins,
         workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, columns),
-        workspace.lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id"]),
+        workspace.lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id", "stage"]),
         keep_last_good=workspace.settings.quarantined_documents == "keep_last_good",
     )
 

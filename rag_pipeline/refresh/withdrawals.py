@@ -87,7 +87,9 @@ def _wordings(workspace: Workspace, documents: list[str]) -> dict[str, str]:
         for document, title, text in frame.iter_rows():
             said[document] = [text, title or ""]
     paths = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "section_path"])
-    for document, path in paths.filter(pl.col("document_id").is_in(pl.Series(list(said), dtype=pl.String).implode())).iter_rows():
+    for document, path in paths.filter(
+        pl.col("document_id").is_in(pl.Series(list(said), dtype=pl.String).implode())
+    ).iter_rows():
         said[document] += path
     return {document: "\n".join(dict.fromkeys(parts)) for document, parts in said.items()}
 

@@ -7,6 +7,7 @@ Does not belong here: LanceDB calls (`stores/vectors.py`), fusing (`fusion.py`),
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch, NothingPublished, StoreError
 from rag_pipeline.retrieval.fusion import reciprocal_rank_fusion
 from rag_pipeline.settings import Pipeline, load_pipeline, user_cache_folder
+from rag_pipeline.settings.load import check_lake_root
 from rag_pipeline.stores.lake import INDEX_PATH, PUBLICATIONS_PATH, Lake
 from rag_pipeline.stores.vectors import VectorStore, VectorTable, permission_filter, sql_string
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 Mode = Literal["hybrid", "vector", "text"]
 Legs = Mapping[str, list[dict[str, Any]]]
+MAX_HITS = 10_000
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 MODES: tuple[Mode, ...] = ("hybrid", "vector", "text")
 PUBLIC = "public"
 # Each leg must look deeper than k, or a chunk that is good in both but first in none is never fused.
@@ -122,7 +126,7 @@ class Searcher:
             target: A pipeline.yaml, or the address of a lake.
 
         Raises:
-            SettingsError: pipeline.yaml is not valid.
+            SettingsError: pipeline.yaml is not valid, or the lake's path cannot be used.
         """
         if isinstance(target, Pipeline):
             root, options, cache = target.lake_root, target.lake_options, target.cache_folder
@@ -130,6 +134,7 @@ class Searcher:
             return cls.open(load_pipeline(target, environment))
         else:
             root, options, cache = str(target), {}, user_cache_folder(environment)
+            check_lake_root(root)
         lake = Lake(root, options)
         return cls(lake, VectorStore(lake.uri(INDEX_PATH), options), cache)
 
@@ -148,25 +153,26 @@ class Searcher:
             query: What is asked, in plain words; no query language.
             principals: Who asks: the caller's own name and groups. `public` is always added. Without any,
                 the call is refused.
-            k: Most hits to return.
+            k: Most hits to return, 1 to 10,000.
             mode: `vector` finds by meaning, `text` by words, `hybrid` by both, fused by reciprocal rank.
             sources: Search only in these sources.
 
         Raises:
-            BadQuery: Nobody asks, nothing is asked, or the mode is unknown.
+            BadQuery: Nobody asks, nothing is asked, the mode is unknown, `k` is out of range, or a text is none.
             NothingPublished: There is no index yet.
             EmbeddingSpaceMismatch: The published space's model is not the one that can be opened here.
         """
         names = _checked_principals(principals)
-        if not query.strip():
-            raise BadQuery("the query is empty; ask something")
+        if not _is_text(query) or not query.strip():
+            raise BadQuery("the query is empty or no text; ask something")
         if mode not in MODES:
             raise BadQuery(f"there is no search mode {mode!r}; allowed: {', '.join(MODES)}", mode=mode)
-        if k < 1:
-            raise BadQuery(f"k is {k}, want at least 1", k=k)
+        if not isinstance(k, int) or not 1 <= k <= MAX_HITS:
+            raise BadQuery(f"k is {k!r}, want a whole number from 1 to {MAX_HITS:,}", k=k)
         where = permission_filter(names)
         if sources is not None:
-            where += f" AND source IN ({', '.join(sql_string(name) for name in sources) or 'NULL'})"
+            chosen = _checked_names("sources", sources)
+            where += f" AND source IN ({', '.join(sql_string(name) for name in sorted(chosen)) or 'NULL'})"
         try:
             return self._search(query, where, k, mode)
         except StoreError:
@@ -176,7 +182,13 @@ class Searcher:
             return self._search(query, where, k, mode)
 
     def chunk(self, chunk_id: str, *, principals: Iterable[str]) -> dict[str, Any] | None:
-        """One indexed chunk with all its columns, or None if there is none that the caller may read."""
+        """One indexed chunk with all its columns, or None if there is none that the caller may read.
+
+        Raises:
+            BadQuery: Nobody asks, or the id is no text.
+        """
+        if not _is_text(chunk_id):
+            raise BadQuery(f"the chunk id {chunk_id!r} is no text")
         where = f"chunk_id = {sql_string(chunk_id)} AND {permission_filter(_checked_principals(principals))}"
         rows = self._current().table.read(list(ROW_COLUMNS), where, limit=1)
         return rows.row(0, named=True) if rows.height else None
@@ -257,10 +269,23 @@ class Searcher:
 
 
 def _checked_principals(principals: Iterable[str]) -> set[str]:
-    names = {principals} if isinstance(principals, str) else set(principals)
-    if not names or not all(isinstance(name, str) and name for name in names):
+    names = _checked_names("principals", principals)
+    if not names or "" in names:
         raise BadQuery("say who asks: principals must hold at least one name, like public")
     return names | {PUBLIC}
+
+
+def _checked_names(what: str, names: Iterable[str]) -> set[str]:
+    given = [names] if isinstance(names, str) else list(names) if isinstance(names, Iterable) else [names]
+    for name in given:
+        if not _is_text(name):
+            raise BadQuery(f"{what} holds {name!r}, which is no text that a name can be")
+    return set(given)
+
+
+def _is_text(value: object) -> bool:
+    """Whether it can be stored as UTF-8, which half a surrogate pair cannot."""
+    return isinstance(value, str) and _LONE_SURROGATE.search(value) is None
 
 
 def _body(row: Mapping[str, Any]) -> str:

@@ -1,16 +1,20 @@
 """pipeline.yaml: read, overridden by the environment, validated, frozen.
 
-Belongs here: finding and reading the file, and settings with the folder they are relative to.
+Belongs here: finding and reading the file, settings with the folder they are relative to, and what only that
+folder can tell: folders inside one another, two aliases of one model.
 Does not belong here: the settings themselves (`sections.py`); opening anything else than this one file.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+import reprlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import yaml
 from pydantic import ValidationError
@@ -23,6 +27,44 @@ from rag_pipeline.settings.sections import SECTIONS, Settings
 CONFIG_VARIABLE = "RAG_PIPELINE_CONFIG"
 OVERRIDE_PREFIX = "RAG_PIPELINE__"
 DEFAULT_CONFIG = "pipeline.yaml"
+LAKE, CACHE, DAGSTER_HOME = "lake", "cache", "Dagster home"
+
+# Delta takes a path for a URL: it stops the process at a bracket, and undoes or drops the others.
+_UNFIT_FOR_A_LAKE = re.compile(r"[\[\]%\\\x00-\x1f\x7f\ud800-\udfff]")
+_SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs", "local": "file"}
+# How a model is run, paced and paid changes no vector, so it makes no other table either.
+_NO_PART_OF_A_SPACE = {
+    "alias",
+    "device",
+    "backend",
+    "api_key_variable",
+    "requests_per_minute",
+    "price_per_million_tokens",
+    "batch_texts",
+}
+# Aliases can make a few lines of YAML a value whose text would fill the memory.
+_SHOWN = reprlib.Repr()
+_SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother = 3, 200, 200
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which a key stands once: of two, readers elsewhere take the last without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: dict[str, yaml.Mark] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                first, again = seen[key.value], key.start_mark
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} stands twice in one mapping, at line {first.line + 1}, column "
+                    f"{first.column + 1} and at line {again.line + 1}, column {again.column + 1}; keep one",
+                    problem_mark=again,
+                )
+            seen[key.value] = key.start_mark
+        return node
 
 
 @dataclass(frozen=True)
@@ -52,7 +94,7 @@ class Pipeline:
     @property
     def cache_folder(self) -> Path:
         if self.settings.cache is not None:
-            return self.folder / self.settings.cache
+            return Path(self._located(self.settings.cache))
         return user_cache_folder(self.environment)
 
     @property
@@ -63,18 +105,25 @@ class Pipeline:
     @property
     def question_files(self) -> tuple[Path, ...]:
         """Files of questions that every version of an index is evaluated on."""
-        return tuple(self.folder / Path(name).expanduser() for name in self.settings.evaluation.questions)
+        return tuple(self.folder / _expanduser(name) for name in self.settings.evaluation.questions)
+
+    @property
+    def own_folders(self) -> dict[str, str]:
+        """The folders that the pipeline itself writes to, by what each is. None of them is ever a source."""
+        home = self.environment.get("DAGSTER_HOME") or str(self.folder / ".dagster")
+        return {LAKE: self.lake_root, CACHE: str(self.cache_folder), DAGSTER_HOME: home}
 
     def source_spec(self, name: str) -> SourceSpec:
+        """Spec of a source; what is the pipeline's own below it is among what it excludes."""
         source = self.settings.sources[name]
         rules = tuple(PermissionRule(r.pattern, r.allowed_principals) for r in source.permission_rules)
         return SourceSpec(
             name=name,
             kind=source.kind,
-            location=self._located(source.location),
+            location=self.location(name),
             uri_prefix=source.location,
             include=source.include,
-            exclude=source.exclude,
+            exclude=(*source.exclude, *self._own_globs(name)),
             allowed_principals=source.allowed_principals,
             permission_rules=rules,
             use_sidecars=source.use_sidecars,
@@ -82,6 +131,19 @@ class Pipeline:
             max_document_bytes=source.max_document_bytes,
             storage_options=self._expanded(f"sources.{name}.storage_options", source.storage_options),
         )
+
+    def location(self, name: str) -> str:
+        """Where a source is: an absolute path, or an address."""
+        return self._located(self.settings.sources[name].location)
+
+    def _own_globs(self, name: str) -> Iterator[str]:
+        for place in (str(self.path), *self.own_folders.values()):
+            below = _below(self.location(name), place)
+            if below:
+                # What a source writes otherwise than the system does, a star stands for.
+                literal = re.sub(r"[*?\[]", r"[\g<0>]", "/".join(below))
+                literal = re.sub(r"%|[\ud800-\udfff]+", "*", literal)
+                yield literal if place == str(self.path) else f"{literal}/**"
 
     def model_spec(self, alias: str) -> EmbeddingModelSpec:
         """Spec of a model, with a relative folder made relative to pipeline.yaml.
@@ -102,7 +164,7 @@ class Pipeline:
     def _located(self, location: str) -> str:
         if "://" in location or "::" in location:
             return location
-        return str((self.folder / Path(location).expanduser()).absolute())
+        return str((self.folder / _expanduser(location)).absolute())
 
     def _expanded(self, where: str, options: Mapping[str, str]) -> dict[str, str]:
         expanded = {}
@@ -138,21 +200,23 @@ def load_pipeline(path: str | Path | None = None, environment: Mapping[str, str]
             overrides `sources.docs.location`, and so on; values are read as YAML.
 
     Raises:
-        SettingsError: The file is missing, not YAML, or holds an unknown key or a bad value; the message names
-            every such field with its path and what is allowed.
+        SettingsError: The file is missing, not YAML, or holds a key twice, an unknown key or a bad value; the
+            message names every such field with its path and what is allowed. Or a source lies in a folder that
+            the pipeline writes to, the lake's path cannot be used, or two aliases are one model.
     """
     environment = os.environ if environment is None else environment
     config = find_config(path, environment)
     try:
-        data = yaml.safe_load(config.read_text("utf-8"))
+        text = config.read_text("utf-8")
     except FileNotFoundError as error:
         raise SettingsError(
             f"there is no {config}; name one with --config or the variable {CONFIG_VARIABLE}, or copy the smallest "
             f"form from the README",
             path=str(config),
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise SettingsError(f"{config} cannot be read as YAML: {error}", path=str(config)) from error
+    except (ValueError, OSError) as error:
+        raise SettingsError(f"{config} cannot be read as text: {error}", path=str(config)) from error
+    data = _read_yaml(text, str(config))
     if not isinstance(data, dict):
         raise SettingsError(f"{config} must hold a mapping with sources, embedding_models and serve", path=str(config))
     try:
@@ -160,7 +224,117 @@ def load_pipeline(path: str | Path | None = None, environment: Mapping[str, str]
     except ValidationError as error:
         problems = "; ".join(_problem(dict(detail)) for detail in error.errors())
         raise SettingsError(f"{config}: {problems}", path=str(config)) from error
-    return Pipeline(settings, config, dict(environment))
+    pipeline = Pipeline(settings, config, dict(environment))
+    check_lake_root(pipeline.lake_root)
+    _check_sources_apart(pipeline)
+    _check_models_differ(pipeline)
+    return pipeline
+
+
+def check_lake_root(root: str) -> None:
+    """Refuse a folder whose path the tables' library cannot use.
+
+    Raises:
+        SettingsError: It holds a bracket, a percent sign, a backslash, a control character or bytes that are no
+            UTF-8, in its name or in what its links lead to.
+    """
+    path = _local_path(root)
+    if path is None:
+        return
+    for shown in (path.absolute().as_posix(), _resolved(path).as_posix()):
+        unfit = _UNFIT_FOR_A_LAKE.search(shown)
+        if unfit:
+            raise SettingsError(
+                f"the lake's folder {shown!r} holds the character {unfit.group()!r}, with which its tables cannot be "
+                f"written or read. Choose another `lake`, or rename the folder; spaces and letters of any language "
+                f"are fine.",
+                path=shown,
+            )
+
+
+def _check_sources_apart(pipeline: Pipeline) -> None:
+    for name in pipeline.settings.sources:
+        for what, folder in pipeline.own_folders.items():
+            location = pipeline.location(name)
+            below = _below(folder, location)
+            # People keep Dagster's home beside their documents, where its folders are left out one by one.
+            if below is None or (below and what == DAGSTER_HOME):
+                continue
+            raise SettingsError(
+                f"sources.{name}.location {location} {'lies in' if below else 'is also'} the {what} {folder}, which "
+                f"the pipeline writes to: it would read its own files as documents. Move one of the two. A {what} "
+                f"below a source is fine: it is left out of the source.",
+                source=name,
+                location=location,
+                folder=folder,
+            )
+
+
+def _check_models_differ(pipeline: Pipeline) -> None:
+    known: dict[tuple[tuple[str, Any], ...], str] = {}
+    for alias in pipeline.settings.embedding_models:
+        values = asdict(pipeline.model_spec(alias)).items()
+        first = known.setdefault(tuple(item for item in values if item[0] not in _NO_PART_OF_A_SPACE), alias)
+        if first != alias:
+            raise SettingsError(
+                f"embedding_models.{first} and embedding_models.{alias} are the same model under two aliases: both "
+                f"would write one index table, and retiring either would remove it. Remove one.",
+                alias=alias,
+            )
+
+
+def _local_path(location: str) -> Path | None:
+    if location.startswith(("file://", "local://")):
+        return Path(unquote(urlsplit(location).path))
+    return None if "://" in location or "::" in location else _expanduser(location)
+
+
+def _below(outer: str, inner: str) -> tuple[str, ...] | None:
+    """The folders that lead from one place to another inside it; () if they are the same, None if it is outside."""
+    whole, part = _steps(outer), _steps(inner)
+    return part[len(whole) :] if part[: len(whole)] == whole else None
+
+
+def _steps(location: str) -> tuple[str, ...]:
+    path = _local_path(location)
+    if path is not None:
+        return ("file", *_resolved(path).parts)
+    wrapper, _, address = location.rpartition("::")
+    if "://" in wrapper or "://" not in address:
+        return (location,)
+    scheme, _, rest = address.partition("://")
+    return (_SCHEMES.get(scheme, scheme), *(step for step in rest.split("/") if step))
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise SettingsError(f"{path} cannot be followed: {error}", path=str(path)) from error
+
+
+def _expanduser(location: str) -> Path:
+    try:
+        return Path(location).expanduser()
+    except RuntimeError as error:
+        raise SettingsError(f"{location} names the home folder of nobody known here", path=location) from error
+
+
+def _read_yaml(text: str, where: str) -> Any:
+    try:
+        loader = _StrictLoader(text)
+        loader.name = where
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{where} cannot be read as YAML: {error}", path=where) from error
+    except RecursionError as error:
+        raise SettingsError(f"{where} cannot be read as YAML: it is nested too deeply", path=where) from error
+    except (ValueError, LookupError, AttributeError) as error:
+        # The library fails so at a date or number that is none, like 2024-13-45.
+        raise SettingsError(f"{where} holds a value that cannot be read: {error}", path=where) from error
 
 
 def _overridden(data: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
@@ -173,11 +347,9 @@ def _overridden(data: dict[str, Any], environment: Mapping[str, str]) -> dict[st
             nested = target.setdefault(key, {})
             if not isinstance(nested, dict):
                 raise SettingsError(f"{variable} names a field inside {key}, which is not a mapping", variable=variable)
-            target = nested
-        try:
-            target[keys[-1]] = yaml.safe_load(environment[variable])
-        except yaml.YAMLError as error:
-            raise SettingsError(f"{variable} is not a YAML value: {error}", variable=variable) from error
+            # An alias puts one mapping in two places, and only one of them is overridden.
+            target[key] = target = dict(nested)
+        target[keys[-1]] = _read_yaml(environment[variable], variable)
     return data
 
 
@@ -187,9 +359,11 @@ def _problem(detail: dict[str, Any]) -> str:
     if detail["type"] == "extra_forbidden":
         message = f"unknown key; allowed: {', '.join(_allowed_keys(detail['loc'][:-1]))}"
     elif detail["type"] == "string_pattern_mismatch":
-        message = f"{detail['input']!r} does not match {detail['ctx']['pattern']}"
+        message = f"{_SHOWN.repr(detail['input'])} does not match {detail['ctx']['pattern']}"
     else:
-        message = f"{message} (got {detail['input']!r})" if not isinstance(detail["input"], dict) else message
+        message = (
+            f"{message} (got {_SHOWN.repr(detail['input'])})" if not isinstance(detail["input"], dict) else message
+        )
     return f"{path}: {message}" if path else message
 
 

@@ -25,7 +25,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _DAYS_OF_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _CRON_ITEM = re.compile(r"(?:\*|(?P<first>[a-z0-9]+)(?:-(?P<last>[a-z0-9]+))?)(?:/(?P<step>[0-9]{1,4}))?")
-_EMAIL = re.compile(r"[^\s@]+@[^\s@.]+(\.[^\s@.]+)+")
+_EMAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 _TEAM = re.compile(r"team:\S(.*\S)?")
 
 
@@ -92,7 +92,7 @@ def _cron(value: str) -> str:
         raise ValueError('want five cron fields, like "0 * * * *" (minute hour day month weekday)')
     chosen = {field.name: field.values(text) for field, text in zip(_CRON_FIELDS, texts, strict=True)}
     if min(chosen["day"]) > max(_DAYS_OF_MONTHS[month - 1] for month in chosen["month"]):
-        raise ValueError(f"no month chosen has a day {min(chosen['day'])}, so this would never run")
+        raise ValueError(f"no month chosen has a day {min(chosen['day'])}")
     return " ".join(texts)
 
 
@@ -146,7 +146,7 @@ class SourceSettings(_Section):
     include: tuple[str, ...] = ("**/*",)
     """Globs of the objects to take; `**/*.md` also matches at the top."""
     exclude: tuple[str, ...] = ()
-    """Globs of the objects to leave, decided after `include`; the pipeline's own folders are always left."""
+    """Globs of the objects to leave, decided after `include`; this file and the lake are always left."""
     allowed_principals: tuple[Principal, ...] = ()
     """Who may read its documents unless something more specific says otherwise; empty is nobody."""
     permission_rules: tuple[PermissionRuleSettings, ...] = ()
@@ -174,7 +174,7 @@ class SourceSettings(_Section):
     max_deleted_share: float = Field(default=1 / 3, ge=0, le=1)
     """The run refuses when more than this share of the source vanishes at once."""
     max_deleted_floor: int = Field(default=20, ge=0)
-    """Sources with fewer documents than this are not held back."""
+    """Sources with fewer documents than this are held back only when all of at least three documents are gone."""
 
 
 class EmbeddingModelSettings(_Section):

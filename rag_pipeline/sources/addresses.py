@@ -56,4 +56,5 @@ def stamp_of(spec: SourceSpec, size_bytes: int | None, *facts: str) -> str:
     """
     reading = f"{METADATA_VERSION} {spec.use_sidecars:d} {spec.use_front_matter:d}"
     is_refused = size_bytes is not None and size_bytes > spec.max_document_bytes
-    return digest("stamp", reading, f"{is_refused:d}", str(size_bytes), *facts)[:32]
+    # What lies elsewhere is something else, even where name, size and time are the same.
+    return digest("stamp", reading, spec.location, f"{is_refused:d}", str(size_bytes), *facts)[:32]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,11 +17,13 @@ from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, Sour
 from rag_pipeline.errors import DocumentError, DocumentTooLarge, DocumentVanished, SourceUnavailable
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import address_of, name_of, stamp_of, uri_of
-from rag_pipeline.sources.selection import SIDECAR_SUFFIXES, Selection, sidecars_of
+from rag_pipeline.sources.selection import SIDECAR_SUFFIXES, Selection, Sidecars
 from rag_pipeline.transforms.metadata import MAX_SIDECAR_BYTES
 
 _GONE = (FileNotFoundError, NotADirectoryError)
 _RETRY_SECONDS = 0.05
+_SETTLED_NS = 2_000_000_000
+_MAX_LOOKED_INTO = 256
 # A link may have taken a file's place since it was listed, and a pipe would hold the reader for ever.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -41,6 +43,8 @@ class LocalFiles:
         self._spec = spec
         self._folder = folder
         self._selection = Selection(spec)
+        # Folders that `_sidecars_of` has looked into, each with the time of its last change.
+        self._looked_into: dict[tuple[str, int], Sidecars] = {}
 
     def list(self) -> Sequence[SourceObject]:
         """See `Source.list`."""
@@ -50,15 +54,16 @@ class LocalFiles:
         while folders:
             prefix = folders.pop()
             entries = self._entries(root, prefix)
-            beside = {name for name in entries if name.endswith(SIDECAR_SUFFIXES)} if self._spec.use_sidecars else set()
+            beside = self._sidecars_among(entries)
             for name, entry in entries.items():
                 address = address_of(prefix + name)
                 if entry.is_symlink():
-                    found.extend(self._linked(root, address, entry, beside))
+                    if name not in beside:
+                        found.extend(self._linked(root, address, entry, beside))
                 elif entry.is_dir(follow_symlinks=False):
                     if self._selection.enters(address):
                         folders.append(f"{prefix}{name}/")
-                elif self._selection.takes(address):
+                elif name not in beside and self._selection.takes(address):
                     found.extend(self._listed(root, address, entry, beside))
         found.sort(key=lambda item: item.address)
         return found
@@ -70,8 +75,10 @@ class LocalFiles:
         target = os.path.realpath(path)
         if not _is_inside(root, target):
             raise reading.leads_outside()
-        sidecar = self._read_sidecar(root, item.sidecar_address)
         raw = _read_settled(target, self._spec.max_document_bytes)
+        # Looked for again, and after reading: one that came since the listing may close what was read.
+        sidecars = {*self._sidecars_of(root, item.address), *filter(None, [item.sidecar_address])}
+        sidecar = self._read_sidecar(root, sidecars)
         declared = reading.declared_by(raw, sidecar, self._spec)
         if target != path:
             declared = self._bounded(root, raw, declared, address_of(target[len(root) + 1 :]))
@@ -103,7 +110,7 @@ class LocalFiles:
                 folder=where,
             ) from error
 
-    def _listed(self, root: str, address: str, entry: os.DirEntry[str], beside: set[str]) -> Iterator[SourceObject]:
+    def _listed(self, root: str, address: str, entry: os.DirEntry[str], beside: Sidecars) -> Iterator[SourceObject]:
         try:
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
@@ -113,7 +120,7 @@ class LocalFiles:
         else:
             yield self._problem(address, reading.unreadable("it is no regular file"), "special")
 
-    def _linked(self, root: str, address: str, entry: os.DirEntry[str], beside: set[str]) -> Iterator[SourceObject]:
+    def _linked(self, root: str, address: str, entry: os.DirEntry[str], beside: Sidecars) -> Iterator[SourceObject]:
         target = os.path.realpath(entry.path)
         is_outside = not _is_inside(root, target)
         try:
@@ -134,20 +141,16 @@ class LocalFiles:
         elif not stat.S_ISREG(status.st_mode):
             yield self._problem(address, reading.unreadable("it is a link to something that is no file"), target)
         else:
-            facts = [target_address, *self._facts_of_sidecars(root, self._sidecars_of_target(root, target_address))]
+            facts = [target_address, *self._facts_of_sidecars(root, self._sidecars_of(root, target_address))]
             yield self._object(root, address, entry.name, status, beside, *facts)
 
     def _object(
-        self, root: str, address: str, name: str, status: os.stat_result, beside: set[str], *facts: str
+        self, root: str, address: str, name: str, status: os.stat_result, beside: Sidecars, *facts: str
     ) -> SourceObject:
-        problem = None
-        sidecars: list[str] = []
-        if beside:
-            folder = address[: len(address) - len(address_of(name))]
-            sidecars = [folder + address_of(sidecar) for sidecar in sidecars_of(name, beside)]
-            facts += tuple(self._facts_of_sidecars(root, sidecars))
-            if len(sidecars) > 1:
-                problem = reading.several_sidecars(sidecars)
+        folder = address[: len(address) - len(address_of(name))]
+        sidecars = [folder + address_of(sidecar) for sidecar in beside.of(name)]
+        facts += tuple(self._facts_of_sidecars(root, sidecars))
+        problem = reading.several_sidecars(sidecars) if len(sidecars) > 1 else None
         return SourceObject(
             address=address,
             uri=uri_of(self._spec, address),
@@ -169,27 +172,52 @@ class LocalFiles:
             except OSError as error:
                 yield f"{address} {error.errno}"
 
-    def _sidecars_of_target(self, root: str, target_address: str) -> Sequence[str]:
+    def _sidecars_among(self, entries: Mapping[str, os.DirEntry[str]]) -> Sidecars:
+        names = entries if self._spec.use_sidecars else ()
+        return Sidecars(names, lambda name: not entries[name].is_dir(follow_symlinks=False))
+
+    def _sidecars_of(self, root: str, address: str) -> Sequence[str]:
+        """Addresses of a file's sidecars as they are now."""
         if not self._spec.use_sidecars:
             return []
-        names = [target_address + suffix for suffix in SIDECAR_SUFFIXES]
-        return [name for name in names if os.path.lexists(f"{root}/{name_of(name)}")]
+        folder, _, name = name_of(address).rpartition("/")
+        path = f"{root}/{folder}"
+        try:
+            changed_ns = os.stat(path).st_mtime_ns  # noqa: PTH116
+        except OSError:
+            return []
+        key = path, changed_ns
+        beside = self._looked_into.get(key)
+        if beside is None:
+            prefix = f"{folder}/" if folder else ""
+            try:
+                beside = self._sidecars_among(self._entries(root, prefix))
+            except SourceUnavailable:
+                # A link may lead into a folder that can be passed through and not be listed.
+                names = [address + suffix for suffix in SIDECAR_SUFFIXES]
+                return [each for each in names if os.path.lexists(f"{root}/{name_of(each)}")]
+            # A folder changed just now may change again within the same tick of its clock.
+            if time.time_ns() - changed_ns > _SETTLED_NS:
+                if len(self._looked_into) >= _MAX_LOOKED_INTO:
+                    self._looked_into.clear()
+                self._looked_into[key] = beside
+        return [address_of(f"{folder}/{sidecar}" if folder else sidecar) for sidecar in beside.of(name)]
 
     def _bounded(self, root: str, raw: bytes, declared: DeclaredMetadata, target: str) -> DeclaredMetadata:
-        sidecars = self._sidecars_of_target(root, target)
-        if len(sidecars) > 1:
-            raise reading.several_sidecars([*sidecars])
-        sidecar = self._read_sidecar(root, sidecars[0] if sidecars else None)
+        sidecar = self._read_sidecar(root, self._sidecars_of(root, target))
         return reading.bounded_by_target(declared, target, reading.declared_by(raw, sidecar, self._spec))
 
-    def _read_sidecar(self, root: str, address: str | None) -> tuple[str, bytes] | None:
-        if address is None:
+    def _read_sidecar(self, root: str, addresses: Collection[str]) -> tuple[str, bytes] | None:
+        if len(addresses) > 1:
+            raise reading.several_sidecars(sorted(addresses))
+        if not addresses:
             return None
+        (address,) = addresses
         target = os.path.realpath(f"{root}/{name_of(address)}")
         if not _is_inside(root, target):
             raise reading.sidecar_unreadable("it is a link that leads out of the source")
         try:
-            return address, _read_settled(target, MAX_SIDECAR_BYTES)
+            return address.lower(), _read_settled(target, MAX_SIDECAR_BYTES)
         except DocumentTooLarge as error:
             raise reading.sidecar_unreadable(f"it is larger than {MAX_SIDECAR_BYTES} bytes") from error
         except DocumentVanished as error:

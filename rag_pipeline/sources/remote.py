@@ -6,7 +6,7 @@ Does not belong here: local folders (`local.py`), names and patterns (`selection
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Lock
@@ -17,11 +17,13 @@ from rag_pipeline.contracts.sources import FetchedObject, SourceObject, SourceSp
 from rag_pipeline.errors import DocumentError, DocumentTooLarge, DocumentVanished, SourceUnavailable
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import address_of, name_of, stamp_of, uri_of
-from rag_pipeline.sources.selection import SIDECAR_SUFFIXES, Selection, sidecars_of
+from rag_pipeline.sources.selection import Selection, Sidecars
 from rag_pipeline.transforms.metadata import MAX_SIDECAR_BYTES
 
 _MODIFIED_KEYS = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
 _CONTENT_KEYS = ("ETag", "etag", "e_tag", "md5Hash", "md5", "content_md5", "checksum", "generation", "VersionId")
+
+_FactsOf = Callable[[Mapping[str, Any]], list[str]]
 
 
 class RemoteFiles:
@@ -40,6 +42,8 @@ class RemoteFiles:
         """See `Source.list`."""
         with self._available():
             filesystem, base = self._open()
+            if _is_archive(filesystem):
+                filesystem, base = self._open(is_again=True)
             filesystem.invalidate_cache()
             root = base.rstrip("/")
             entries: dict[str, dict[str, Any]]
@@ -54,11 +58,12 @@ class RemoteFiles:
             for path, info in entries.items()
             if not path.endswith("/") and info.get("type") != "directory"
         }
-        sidecars = {address for address in by_address if address.endswith(SIDECAR_SUFFIXES)}
+        sidecars = Sidecars(by_address if self._spec.use_sidecars else (), by_address.__contains__)
+        facts_of = _unknown if _is_archive(filesystem) else _facts
         return [
-            self._object(address, by_address, sidecars if self._spec.use_sidecars else set())
+            self._object(address, by_address, sidecars, facts_of)
             for address in sorted(by_address)
-            if self._selection.takes(address)
+            if address not in sidecars and self._selection.takes(address)
         ]
 
     def fetch(self, item: SourceObject) -> FetchedObject:
@@ -85,13 +90,20 @@ class RemoteFiles:
                 elif path != folder and self._selection.enters(address_of(path.removeprefix(base))):
                     folders.append(path)
 
-    def _open(self) -> tuple[Any, str]:
-        """The filesystem, and what every path of it that belongs to the source begins with."""
+    def _open(self, is_again: bool = False) -> tuple[Any, str]:
+        """The filesystem, and what every path of it that belongs to the source begins with.
+
+        Args:
+            is_again: Not one opened before, which for an archive would go on showing what was in it then.
+        """
         with self._opening:
-            if self._opened is None:
+            if self._opened is None or is_again:
                 from fsspec.core import url_to_fs
 
-                filesystem, root = url_to_fs(self._spec.location, **self._spec.storage_options)
+                options = dict(self._spec.storage_options)
+                if is_again:
+                    options["skip_instance_cache"] = True
+                filesystem, root = url_to_fs(self._spec.location, **options)
                 self._opened = filesystem, f"{root.rstrip('/')}/"
             return self._opened
 
@@ -111,16 +123,22 @@ class RemoteFiles:
                 source=self.name,
             ) from error
 
-    def _object(self, address: str, by_address: Mapping[str, Mapping[str, Any]], sidecars: set[str]) -> SourceObject:
+    def _object(
+        self,
+        address: str,
+        by_address: Mapping[str, Mapping[str, Any]],
+        sidecars: Sidecars,
+        facts_of: _FactsOf,
+    ) -> SourceObject:
         info = by_address[address]
         size_bytes = info.get("size")
-        own = sidecars_of(address, sidecars)
+        own = sidecars.of(address)
         problem: DocumentError | None = None
         if info.get("type", "file") != "file":
             problem = reading.unreadable("it is no regular file")
         elif len(own) > 1:
             problem = reading.several_sidecars(own)
-        facts = [fact for each in (address, *own) for fact in _facts(by_address[each])]
+        facts = [fact for each in (address, *own) for fact in facts_of(by_address[each])]
         return SourceObject(
             address=address,
             uri=uri_of(self._spec, address),
@@ -135,7 +153,7 @@ class RemoteFiles:
         if address is None:
             return None
         try:
-            return address, self._read(address, None, MAX_SIDECAR_BYTES)
+            return address.lower(), self._read(address, None, MAX_SIDECAR_BYTES)
         except DocumentTooLarge as error:
             raise reading.sidecar_unreadable(f"it is larger than {MAX_SIDECAR_BYTES} bytes") from error
         except DocumentVanished as error:
@@ -180,14 +198,27 @@ def _read_at_most(filesystem: Any, path: str, size_bytes: int | None, limit_byte
     return streamed
 
 
+def _is_archive(filesystem: Any) -> bool:
+    from fsspec.archive import AbstractArchiveFileSystem
+
+    return isinstance(_innermost(filesystem), AbstractArchiveFileSystem)
+
+
+def _innermost(filesystem: Any) -> Any:
+    """The filesystem below caches and sub-folders, which hand every question on."""
+    from fsspec import AbstractFileSystem
+
+    while isinstance(inner := getattr(filesystem, "fs", None), AbstractFileSystem):
+        filesystem = inner
+    return filesystem
+
+
 def _lists_at_once(filesystem: Any) -> bool:
     """Whether it has a listing of its own, as object stores do, instead of asking folder by folder."""
     from fsspec import AbstractFileSystem
     from fsspec.asyn import AsyncFileSystem
 
-    # Caches and sub-folders hand the question on.
-    while isinstance(inner := getattr(filesystem, "fs", None), AbstractFileSystem):
-        filesystem = inner
+    filesystem = _innermost(filesystem)
     if isinstance(filesystem, AsyncFileSystem):
         return type(filesystem)._find is not AsyncFileSystem._find
     return type(filesystem).find is not AbstractFileSystem.find
@@ -196,8 +227,13 @@ def _lists_at_once(filesystem: Any) -> bool:
 def _facts(info: Mapping[str, Any]) -> list[str]:
     """What tells a changed object from an unchanged one."""
     facts = [f"{key}={info[key]}" for key in (*_MODIFIED_KEYS, *_CONTENT_KEYS) if info.get(key) is not None]
-    # A place that tells neither time nor content has to be read every time: an edit may keep the size.
-    return [f"size={info.get('size')}", *facts] if facts else [f"unknown at {time_ns()}"]
+    return [f"size={info.get('size')}", *facts] if facts else _unknown(info)
+
+
+def _unknown(info: Mapping[str, Any]) -> list[str]:
+    # A place that tells neither time nor content has to be read every time: an edit may keep the size. An
+    # archive tells the time that its maker wrote for a member, which another archive may repeat.
+    return [f"size={info.get('size')}", f"unknown at {time_ns()}"]
 
 
 def _modified_at(info: Mapping[str, Any]) -> datetime | None:

@@ -7,7 +7,7 @@ Does not belong here: what a pattern means (`transforms/globs.py`), reading anyt
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 from rag_pipeline.contracts.sources import SourceSpec
@@ -29,15 +29,12 @@ class Selection:
         self._exclude = compile_globs(spec.exclude, match_hidden=True)
         whole_folders = [pattern for pattern in map(_folder_pattern, spec.exclude) if pattern]
         self._exclude_folder = compile_globs(whole_folders, match_hidden=True)
-        self._use_sidecars = spec.use_sidecars
         segments = [segments_of(pattern) for pattern in spec.include]
         self._roots = [_literal_folder(each) for each in segments]
         self._takes_hidden = any(segment.startswith(".") for each in segments for segment in each)
 
     def takes(self, address: str) -> bool:
-        """Whether the object at this address is a document of the source."""
-        if self._use_sidecars and address.endswith(SIDECAR_SUFFIXES):
-            return False
+        """Whether the object at this address is a document of the source, unless it is a sidecar."""
         if _LEFTOVER.fullmatch(address.rpartition("/")[2]):
             return False
         return self._include.fullmatch(address) is not None and not self.excludes(address)
@@ -62,9 +59,46 @@ class Selection:
         return any(inside.startswith(root) or root.startswith(inside) for root in self._roots)
 
 
-def sidecars_of(name: str, neighbours: Collection[str]) -> list[str]:
-    """The sidecars of a file among the names beside it; more than one is a contradiction."""
-    return [name + suffix for suffix in SIDECAR_SUFFIXES if name + suffix in neighbours]
+class Sidecars:
+    """Which of many names are sidecars, and of which file; the letter case of both does not matter.
+
+    What is named like a sidecar and has no file beside it is a file itself: it must not vanish silently.
+    """
+
+    def __init__(self, names: Iterable[str], is_file: Callable[[str], bool]) -> None:
+        """Args:
+        names: File names, or addresses, with those that could be sidecars.
+        is_file: Whether one of the names is a file that can have a sidecar.
+        """
+        names = list(names)
+        self._by_file: dict[str, list[str]] = {}
+        self._sidecars: set[str] = set()
+        known: set[str] | None = None
+        folded: dict[str, list[str]] = {}
+        for name in names:
+            if not name.lower().endswith(SIDECAR_SUFFIXES):
+                continue
+            if known is None:
+                known = set(names)
+                for each in names:
+                    folded.setdefault(_folded(each), []).append(each)
+            file = name[: name.lower().rindex(".meta.")]
+            exact = [file] if file in known and is_file(file) else []
+            for owner in exact or filter(is_file, folded.get(_folded(file), [])):
+                self._by_file.setdefault(owner, []).append(name)
+                self._sidecars.add(name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._sidecars
+
+    def of(self, name: str) -> list[str]:
+        """The sidecars of a file; more than one is a contradiction."""
+        return sorted(self._by_file.get(name, ()))
+
+
+def _folded(name: str) -> str:
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last.casefold()}"
 
 
 def _folder_pattern(pattern: str) -> str | None:

@@ -112,13 +112,35 @@ class VectorStore:
         return VectorTable(handle, name)
 
     def open_or_create(self, space: EmbeddingSpace) -> VectorTable:
-        """The newest version of a space's table, made empty if it is not there."""
+        """The newest version of a space's table, made empty if it is not there or is damaged.
+
+        Raises:
+            StoreError: It can neither be opened nor made.
+        """
         name = table_name(space.fingerprint)
+
+        def create() -> VectorTable:
+            schema = index_schema(space)
+            return VectorTable(
+                _stored(f"create {name}", lambda: self._connection.create_table(name, schema=schema)), name
+            )
+
         try:
             return self.open(name, space.fingerprint)
         except TableMissing:
-            handle = _stored(f"create {name}", lambda: self._connection.create_table(name, schema=index_schema(space)))
-            return VectorTable(handle, name)
+            try:
+                return create()
+            except StoreError as error:
+                refused = error
+        # Another writer may have made it since; and only a store that answers can say that a table is damaged.
+        if name not in _stored("list tables", self._listed):
+            raise refused
+        try:
+            return self.open(name, space.fingerprint)
+        except TableMissing:
+            log.warning("index table %s is damaged and is made anew: %s", name, refused)
+        self.drop(name)
+        return create()
 
     def tables(self) -> list[str]:
         """Names of the index tables that can be opened; a creation that was killed leaves one that cannot."""

@@ -32,6 +32,8 @@ _NAME_END = r"(\.[^/.]+|[^/.]+)$"
 TRANSIENT_CODES = frozenset({"parser_timeout", "parser_crashed"})
 FIRST_RETRY = timedelta(hours=1)
 LONGEST_RETRY = timedelta(days=7)
+# Stage of what the brake keeps from being refused: in quarantine with its reason, and shown as it last was.
+HELD = "held"
 METADATA_COLUMNS = (
     "uri",
     "title",
@@ -129,8 +131,25 @@ def plan_documents(
     hidden = broken["document_id"].to_list() + still_refused["document_id"].to_list()
     visible = origins if keep_last_good else origins.filter(~pl.col("document_id").is_in(hidden))
     gone = documents.join(visible, left_on="origin_id", right_on="document_id", how="anti")
-    kept = documents.join(to_parse.select(origin_id="document_id"), on="origin_id", how="anti").join(
-        visible.select(
+    kept = documents.join(to_parse.select(origin_id="document_id"), on="origin_id", how="anti")
+    quarantine_gone = quarantine.join(
+        pl.concat([broken.select("document_id"), still_refused.select("document_id")]),
+        on="document_id",
+        how="anti",
+    )
+    return DocumentPlan(
+        to_parse=to_parse,
+        to_refresh=with_new_metadata(kept, visible),
+        gone=gone["document_id"].to_list(),
+        quarantine_gone=quarantine_gone["document_id"].to_list(),
+        unreadable=broken,
+    )
+
+
+def with_new_metadata(documents: pl.DataFrame, origins: pl.DataFrame) -> pl.DataFrame:
+    """Rows of silver/documents whose origin's metadata differs, with the origin's columns suffixed `_new`."""
+    both = documents.join(
+        origins.select(
             origin_id="document_id",
             uri_new="uri",
             title_new="title",
@@ -142,18 +161,7 @@ def plan_documents(
         ),
         on="origin_id",
     )
-    quarantine_gone = quarantine.join(
-        pl.concat([broken.select("document_id"), still_refused.select("document_id")]),
-        on="document_id",
-        how="anti",
-    )
-    return DocumentPlan(
-        to_parse=to_parse,
-        to_refresh=kept.filter(pl.col("origin_metadata_hash") != pl.col("metadata_hash_new")),
-        gone=gone["document_id"].to_list(),
-        quarantine_gone=quarantine_gone["document_id"].to_list(),
-        unreadable=broken,
-    )
+    return both.filter(pl.col("origin_metadata_hash") != pl.col("metadata_hash_new"))
 
 
 def _with_expected(rows: pl.DataFrame, media_type_column: str, recipes: Mapping[str, ParseRecipe]) -> pl.DataFrame:
@@ -277,6 +285,11 @@ def quarantine_row(
         "next_attempt_at": now + wait if error.code in TRANSIENT_CODES else None,
         "allowed_principals": sorted(origin["allowed_principals"]),
     }
+
+
+def held_row(refused: Mapping[str, Any]) -> dict[str, Any]:
+    """The quarantine row of a refused document that stays as it last was; every run tries it again."""
+    return {**refused, "stage": HELD, "next_attempt_at": refused["last_seen_at"]}
 
 
 def exact_duplicates(documents: pl.DataFrame) -> pl.DataFrame:

@@ -63,17 +63,15 @@ def _declared(document: ParsedDocument) -> str | None:
 def _prose_sample(document: ParsedDocument) -> str:
     """Prose from the start of the document, as one line of at most SAMPLE_CHARS."""
     pieces: list[str] = []
-    size = 0
+    room = 4 * SAMPLE_CHARS
     for block in document.blocks:
-        if block.kind not in PROSE_KINDS:
-            continue
-        raw = document.text[block.start_char : min(block.end_char, block.start_char + 4 * SAMPLE_CHARS)]
-        piece = " ".join(_NOISE.sub(" ", raw).split())
-        pieces.append(piece)
-        size += len(piece) + 1
-        if size >= SAMPLE_CHARS:
-            break
-    return " ".join(pieces)[:SAMPLE_CHARS]
+        if block.kind in PROSE_KINDS:
+            pieces.append(document.text[block.start_char : min(block.end_char, block.start_char + room)])
+            room -= len(pieces[-1])
+            if room <= 0:
+                break
+    # Cleaned as one piece: a document of many small blocks would pay for each of them.
+    return " ".join(_NOISE.sub(" ", "\n".join(pieces)).split())[:SAMPLE_CHARS]
 
 
 @lru_cache(maxsize=1)

@@ -17,59 +17,70 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rag_pipeline.contracts.sources import DeclaredMetadata
-from rag_pipeline.errors import InvalidMetadata
+from rag_pipeline.errors import InvalidMetadata, UndecodableBytes
 from rag_pipeline.transforms.metadata_fields import (
     PERMISSION_KEY,
     declared_from_fields,
-    normal_key,
+    is_permission_key,
+    mentions_permissions,
     permission_keys,
 )
+from rag_pipeline.transforms.parse.decode import clean_text, decode
+from rag_pipeline.transforms.parse.front_matter import (
+    FENCES,
+    MAX_FRONT_MATTER_CHARS,
+    UnreadableBlock,
+    find_front_matter,
+    load_toml,
+    load_yaml,
+)
 
-METADATA_VERSION = "1"
+# Part of every stamp: bump whenever the same bytes declare something else, and every document is read again.
+METADATA_VERSION = "2"
 MAX_SIDECAR_BYTES = 2**20
 
-_HEAD_BYTES = 2**17
-_MAX_DEPTH = 32
-_FENCED = {
-    "---": re.compile(r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*\r?(?:\n|\Z)", re.S | re.M),
-    "+++": re.compile(r"\+\+\+[ \t]*\r?\n(.*?)^\+\+\+[ \t]*\r?(?:\n|\Z)", re.S | re.M),
-}
-_PERMISSION_LINE = re.compile(r"""^[ \t]*["']?allowed[_ -]principals["']?[ \t]*[:=]""", re.I | re.M)
-_PERMISSION_WORD = re.compile(r"allowed[_ -]principals", re.I)
+_PERMISSION_LINE = re.compile(r"""^[^\w\n]*allowed[^\S\n_-]*[_-]*[^\S\n_-]*principals["']?[^\S\n]*[:=]""", re.I | re.M)
+# Most documents have no front matter, and begin with one of these. A dash, a plus sign and a space are not
+# among them, nor what they are in EBCDIC; a NUL shows UTF-16 and UTF-32, where the first byte tells nothing.
+_BEGINS_WITHOUT = frozenset(range(0x21, 0x7F)) - frozenset(b"-+`N@")
+_MDX_COMMENT = "{/*"
 _ENCODINGS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-
-
-class _Malformed(ValueError):
-    """Not readable as what it should be; says nothing of the content."""
+# A loaded value, and how often the permissions are stated anywhere in it.
+_Loaded = tuple[Any, int]
 
 
 def read_front_matter(raw: bytes) -> DeclaredMetadata:
     """What YAML between `---` lines or TOML between `+++` lines at the head of a document declares.
 
+    The text is decoded, cleaned and searched as the parsers do, so that nothing they cut off is missed. In a
+    notebook it is the head of the first cell.
+
     Raises:
         InvalidMetadata: It is malformed and mentions `allowed_principals`, or states them in a wrong form.
     """
-    head = _head(raw)
-    fence = head[:3]
-    if fence not in _FENCED:
+    text = _opening(raw)
+    if not text.startswith(FENCES):
         return DeclaredMetadata()
-    match = _FENCED[fence].match(head)
-    if match is None:
-        if _PERMISSION_LINE.search(head):
-            raise _invalid("front matter", "it begins but does not end")
+    head = text[:MAX_FRONT_MATTER_CHARS]
+    block = find_front_matter(text)
+    # MDX comments are blanked before its front matter is looked for, so it may end elsewhere.
+    if _MDX_COMMENT in (head[: block.end_char] if block else head) and mentions_permissions(head):
+        raise _invalid("front matter", "it holds a comment of MDX")
+    if block is None:
+        if _PERMISSION_LINE.search(text):
+            raise _invalid("front matter", f"it begins but does not end within {MAX_FRONT_MATTER_CHARS} characters")
         return DeclaredMetadata()
-    block = match.group(1)
     try:
-        fields = _load(block, _load_toml if fence == "+++" else _load_yaml)
-    except _Malformed as error:
-        if _PERMISSION_WORD.search(block):
+        loaded = _load(block.body, _load_toml if block.fence == "+++" else _load_yaml)
+    except UnreadableBlock as error:
+        if mentions_permissions(block.body):
             raise _invalid("front matter", str(error)) from error
         return DeclaredMetadata()
-    return _declared(fields, block, "front matter")
+    return _declared(*loaded, "front matter")
 
 
 def read_sidecar(raw: bytes, *, is_json: bool) -> DeclaredMetadata:
@@ -80,10 +91,10 @@ def read_sidecar(raw: bytes, *, is_json: bool) -> DeclaredMetadata:
     """
     text = _decoded(raw)
     try:
-        fields = _load(text, _load_json if is_json else _load_yaml)
-    except _Malformed as error:
+        loaded = _load(text, _load_json if is_json else _load_yaml)
+    except UnreadableBlock as error:
         raise _invalid("sidecar", str(error)) from error
-    return _declared(fields, text, "sidecar")
+    return _declared(*loaded, "sidecar")
 
 
 def merge_declared(preferred: DeclaredMetadata, fallback: DeclaredMetadata) -> DeclaredMetadata:
@@ -104,11 +115,36 @@ def merge_declared(preferred: DeclaredMetadata, fallback: DeclaredMetadata) -> D
     )
 
 
-def _head(raw: bytes) -> str:
-    # Most documents have none, and this is asked of every document that is fetched.
-    if not raw[:64].lstrip(b" \t\r\n\xef\xbb\xbf\xff\xfe\x00").startswith((b"---", b"+++", b"-\x00", b"+\x00")):
+def _opening(raw: bytes) -> str:
+    """Clean text that begins where front matter would; "" if there can be none."""
+    if raw[:1] == b"{" and b'"cells"' in raw:
+        return _opening_of_notebook(raw)
+    if not raw or (raw[0] in _BEGINS_WITHOUT and b"\0" not in raw):
         return ""
-    return _decoded(raw[:_HEAD_BYTES]).lstrip(" \t\r\n\ufeff")
+    try:
+        return clean_text(decode(raw)).lstrip()
+    except UndecodableBytes as error:
+        text = clean_text(raw[: 2 * MAX_FRONT_MATTER_CHARS].decode("utf-8", "replace")).lstrip()
+        if text.startswith(FENCES) and mentions_permissions(text):
+            raise _invalid("front matter", "its characters cannot be read") from error
+        return ""
+
+
+def _opening_of_notebook(raw: bytes) -> str:
+    try:
+        notebook = json.loads(decode(raw))
+    except (UndecodableBytes, ValueError, RecursionError):
+        return ""
+    cells = notebook.get("cells") if isinstance(notebook, dict) else None
+    for cell in cells if isinstance(cells, list) else []:
+        source = cell.get("source") if isinstance(cell, dict) else None
+        if isinstance(source, list):
+            source = "".join(piece for piece in source if isinstance(piece, str))
+        text = clean_text(source).lstrip() if isinstance(source, str) else ""
+        # A cell that shows nothing does not end the head.
+        if text.startswith(FENCES) or any(character.isalnum() for character in text):
+            return text
+    return ""
 
 
 def _decoded(raw: bytes) -> str:
@@ -120,66 +156,47 @@ def _decoded(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _load(text: str, loader: Callable[[str], Any]) -> Mapping[Any, Any]:
+def _load(text: str, loader: Callable[[str], _Loaded]) -> _Loaded:
     try:
-        loaded = loader(text)
-    except _Malformed:
-        raise
+        loaded, stated = loader(text)
+        if not isinstance(loaded, Mapping):
+            raise UnreadableBlock("it is empty" if loaded is None else "it is not a mapping of names to values")
+        return loaded, max(stated, permission_keys(loaded)[1])
     except RecursionError as error:
-        raise _Malformed("it is nested too deeply") from error
-    # Timestamps out of range, keys that cannot be keys: YAML has many ways to fail besides its own error.
-    except (ValueError, TypeError, OverflowError, AttributeError, KeyError) as error:
-        raise _Malformed(f"it is not valid ({type(error).__name__})") from error
-    if not isinstance(loaded, Mapping):
-        raise _Malformed("it is empty" if loaded is None else "it is not a mapping of names to values")
-    return loaded
+        raise UnreadableBlock("it is nested too deeply") from error
 
 
-def _load_yaml(text: str) -> Any:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        depth = 0
-        # The C loader recurses without a limit and ends the process on a few kilobytes of "- - - -";
-        # an alias can stand for a billion values. Events are flat, so they are looked at first.
-        for event in yaml.parse(text, Loader=loader):
-            if isinstance(event, yaml.AliasEvent):
-                raise _Malformed("it uses a YAML alias, which is not supported")
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _MAX_DEPTH:
-                raise _Malformed("it is nested too deeply")
-        return yaml.load(text, Loader=loader)
-    except yaml.MarkedYAMLError as error:
-        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise _Malformed(f"it is not valid YAML{line}") from error
-    except yaml.YAMLError as error:
-        raise _Malformed("it is not valid YAML") from error
+def _load_yaml(text: str) -> _Loaded:
+    loaded, names = load_yaml(text)
+    # Of two equal keys YAML keeps the last without a word, so they are counted before it loads them.
+    return loaded, sum(map(is_permission_key, names))
 
 
-def _load_toml(text: str) -> Any:
-    import tomllib
+def _load_toml(text: str) -> _Loaded:
+    # TOML itself refuses equal keys.
+    return load_toml(text), 0
 
-    return tomllib.loads(text.replace("\r\n", "\n"))
 
+def _load_json(text: str) -> _Loaded:
+    stated = 0
 
-def _load_json(text: str) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if sum(normal_key(name) == PERMISSION_KEY for name, _ in pairs) > 1:
-            raise _Malformed(f"it states {PERMISSION_KEY} twice")
+    def counted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal stated
+        stated += sum(is_permission_key(name) for name, _ in pairs)
         return dict(pairs)
 
-    return json.loads(text, object_pairs_hook=unique)
+    try:
+        loaded = json.loads(text, object_pairs_hook=counted)
+    except ValueError as error:
+        raise UnreadableBlock(f"it is not valid ({type(error).__name__})") from error
+    return loaded, stated
 
 
-def _declared(fields: Mapping[Any, Any], text: str, what: str) -> DeclaredMetadata:
-    at_top, below = permission_keys(fields)
-    if below:
-        raise _invalid(what, f"{PERMISSION_KEY} stands below another field, not at the top")
-    # YAML keeps the last of two equal keys without a word.
-    stated = [line for line in _PERMISSION_LINE.findall(text) if not line[:1].isspace()]
-    if at_top > 1 or len(stated) > 1:
+def _declared(fields: Mapping[Any, Any], stated: int, what: str) -> DeclaredMetadata:
+    if stated > 1:
         raise _invalid(what, f"it states {PERMISSION_KEY} twice")
+    if stated > permission_keys(fields)[0]:
+        raise _invalid(what, f"{PERMISSION_KEY} stands below another field, not at the top")
     try:
         return declared_from_fields(fields)
     except ValueError as error:

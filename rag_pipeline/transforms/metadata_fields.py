@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -25,6 +26,9 @@ _MODIFIED = ("modified_at", "last_modified", "lastmod", "updated_at", "updated")
 _LANGUAGE = ("language", "lang")
 _MAX_VALUE_CHARS = 2_000
 _MAX_EXTRA_FIELDS = 200
+_BARE_PERMISSION_KEY = "allowedprincipals"
+_NO_LETTER = re.compile(r"[\W_]+")
+_ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|[\s\S])")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -33,10 +37,26 @@ def normal_key(key: object) -> str:
     return re.sub(r"[\s-]+", "_", key.strip()).casefold() if isinstance(key, str) else ""
 
 
-def permission_keys(fields: Mapping[Any, Any]) -> tuple[int, bool]:
-    """How often the permissions are stated at the top, and whether they are stated anywhere below."""
-    at_top = sum(normal_key(key) == PERMISSION_KEY for key in fields)
-    return at_top, any(_states_permissions(value) for value in fields.values())
+def is_permission_key(key: object) -> bool:
+    """Whether a field of this name states permissions: `allowedPrincipals` and `Allowed-Principals` do too."""
+    return isinstance(key, str) and _bare_letters(key) == _BARE_PERMISSION_KEY
+
+
+def mentions_permissions(text: str) -> bool:
+    """Whether `text` may hold the name of the permissions, however it is written, escaped or broken up."""
+    return _BARE_PERMISSION_KEY in _bare_letters(text) or _BARE_PERMISSION_KEY in _bare_letters(
+        _ESCAPE.sub(_unescaped, text)
+    )
+
+
+def _bare_letters(text: str) -> str:
+    """`text` in lower case, in compatible form, without anything but letters and digits."""
+    return _NO_LETTER.sub("", unicodedata.normalize("NFKC", text).casefold())
+
+
+def permission_keys(fields: Mapping[Any, Any]) -> tuple[int, int]:
+    """How often the permissions are stated at the top, and how often anywhere."""
+    return sum(map(is_permission_key, fields)), _count_permission_keys(fields)
 
 
 def declared_from_fields(fields: Mapping[Any, Any]) -> DeclaredMetadata:
@@ -46,7 +66,8 @@ def declared_from_fields(fields: Mapping[Any, Any]) -> DeclaredMetadata:
         ValueError: The permissions are stated in a wrong form; the message says how, without the value.
     """
     left = {normal_key(key): value for key, value in fields.items() if isinstance(key, str)}
-    principals = _principals(left.pop(PERMISSION_KEY)) if PERMISSION_KEY in left else None
+    stated = [key for key in left if is_permission_key(key)]
+    principals = _principals(left.pop(stated[0])) if stated else None
     title = _take(left, _TITLE, _text)
     author = _take(left, _AUTHOR, _names)
     modified_at = _take(left, _MODIFIED, _moment)
@@ -54,10 +75,16 @@ def declared_from_fields(fields: Mapping[Any, Any]) -> DeclaredMetadata:
     return DeclaredMetadata(title, author, principals, modified_at, language, _extra(left))
 
 
-def _states_permissions(value: Any) -> bool:
+def _count_permission_keys(value: Any) -> int:
     if isinstance(value, Mapping):
-        return any(normal_key(key) == PERMISSION_KEY for key in value) or any(map(_states_permissions, value.values()))
-    return isinstance(value, list | tuple) and any(map(_states_permissions, value))
+        return sum(map(is_permission_key, value)) + sum(map(_count_permission_keys, value.values()))
+    return sum(map(_count_permission_keys, value)) if isinstance(value, list | tuple | set) else 0
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    # The escapes of YAML, TOML and JSON; those that are no number stand for spaces and line ends.
+    code = int(next(filter(None, match.groups()), "20"), 16)
+    return chr(code) if code < 0x110000 else ""
 
 
 def _principals(value: Any) -> tuple[str, ...]:
@@ -141,6 +168,6 @@ def _extra(fields: dict[str, Any]) -> dict[str, str]:
 def _json(value: Any) -> str | None:
     try:
         text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     return text if value and len(text) <= _MAX_VALUE_CHARS and _is_readable(text) else None

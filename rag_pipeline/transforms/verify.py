@@ -11,6 +11,8 @@ from typing import Literal
 
 import polars as pl
 
+from rag_pipeline.transforms.documents import HELD
+
 SAMPLE = 5
 Kind = Literal["ghost", "missing", "mismatched"]
 
@@ -50,7 +52,7 @@ def documents_account_for_origins(
     Args:
         origins: Live objects of all sources: document_id, input_key, metadata_hash, allowed_principals.
         documents: silver/documents: document_id, origin_id, input_key, origin_metadata_hash, allowed_principals.
-        quarantine: silver/quarantine: document_id.
+        quarantine: silver/quarantine: document_id, stage.
     """
     accounted = pl.concat([documents.select(document_id="origin_id"), quarantine.select("document_id")])
     lost = origins.join(accounted, on="document_id", how="anti")["document_id"]
@@ -58,11 +60,14 @@ def documents_account_for_origins(
     both = documents.join(origins, left_on="origin_id", right_on="document_id", suffix="_now")
     if keep_last_good:
         both = both.join(quarantine, left_on="origin_id", right_on="document_id", how="anti")
-    stale = both.filter(
+    # What the brake holds is in quarantine and shown as it last was; its permissions are those of now all the same.
+    held = quarantine.filter(pl.col("stage") == HELD)
+    stale = both.join(held, left_on="origin_id", right_on="document_id", how="anti").filter(
         (pl.col("input_key") != pl.col("input_key_now")) | (pl.col("origin_metadata_hash") != pl.col("metadata_hash"))
     )["document_id"]
     permissions = pl.col("allowed_principals").list.sort() != pl.col("allowed_principals_now").list.sort()
-    twice = documents.join(quarantine, left_on="origin_id", right_on="document_id", how="semi")["document_id"]
+    refused = quarantine.filter(pl.col("stage") != HELD)
+    twice = documents.join(refused, left_on="origin_id", right_on="document_id", how="semi")["document_id"]
     released = quarantine.join(origins, on="document_id", how="anti")["document_id"]
     return [
         *finding("object_without_document", "missing", lost),

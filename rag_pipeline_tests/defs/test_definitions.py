@@ -15,6 +15,7 @@ from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.errors import CommitConflict, EmbeddingSpaceMismatch, RagPipelineError
+from rag_pipeline.refresh.generations import living_aliases
 from rag_pipeline.settings import load_pipeline
 from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.pipeline.project import Project
@@ -144,6 +145,26 @@ def test_a_broken_source_fails_alone_and_the_others_are_published(project: Proje
     texts = {row["embedded_text"] for row in project.published()}
     assert any("third lamp" in text for text in texts)
     assert any("second lamp" in text for text in texts)
+
+
+def test_an_operator_goes_back_and_retires_from_the_ui(project: Project) -> None:
+    project.settings["embedding_models"]["other"] = {"kind": "hashing", "model": "hashing", "dimension": 32}
+    launch_refresh(project.pipeline(), alias="other")
+    project.write("a.md", "# A\n\nThe fourth lamp.\n")
+    launch_refresh(project.pipeline())
+    definitions = build_definitions(project.pipeline())
+    back = definitions.resolve_job_def("models_rollback").execute_in_process(
+        run_config={"ops": {"roll_back": {"config": {"note": "the fourth lamp is wrong"}}}}
+    )
+    assert back.success
+    assert not any("fourth" in row["embedded_text"] for row in project.published())
+    retire = definitions.resolve_job_def("models_retire")
+    config = {"ops": {"retire_model": {"config": {"alias": "other"}}}}
+    assert retire.execute_in_process(run_config=config).success
+    with project.workspace() as workspace:
+        assert living_aliases(workspace) == ["small"]
+    refused = {"ops": {"retire_model": {"config": {"alias": "small"}}}}
+    assert not retire.execute_in_process(run_config=refused, raise_on_error=False).success
 
 
 def test_the_brake_is_released_for_one_run(project: Project) -> None:

@@ -118,7 +118,7 @@ class Project:
             served = alias or workspace.settings.serve
             for name in workspace.settings.sources:
                 refresh_source(workspace, name, allow_mass_deletion=allow_mass_deletion)
-            refresh_documents(workspace)
+            refresh_documents(workspace, allow_mass_deletion=list(workspace.settings.sources) * allow_mass_deletion)
             refresh_chunks(workspace)
             refresh_embeddings(workspace, served)
             index = refresh_index(workspace, served)

@@ -85,10 +85,9 @@ def results(report: EvaluationReport | None, mode: str = "hybrid") -> dict[str, 
 
 
 def spoil(project: Project, number: int) -> None:
-    """The page keeps its quote, but loses every word of its question to other pages."""
-    project.write(f"{number}.md", f"# Hall\n\nNothing. keeper{number} in the year.\n")
+    """The page keeps its text, which alone takes nothing from readers, but other pages come before it."""
     for other in range(LAMPS, LAMPS + 15):
-        text = f"# Visitor {other}\n\nA visitor saw lantern{number} and lantern{number} again, on day {other}.\n"
+        text = f"# Visitor {other}\n\nWho lit lantern{number}? It lit lantern{number}, day {other}.\n"
         project.write(f"other-{number}-{other}.md", text)
 
 

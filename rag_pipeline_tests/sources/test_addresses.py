@@ -61,8 +61,9 @@ def test_a_setting_that_changes_how_an_object_is_read_changes_its_stamp() -> Non
         stamp_of(replace(SPEC, use_sidecars=False), 10, "mtime"),
         stamp_of(replace(SPEC, use_front_matter=False), 10, "mtime"),
         stamp_of(replace(SPEC, max_document_bytes=5), 10, "mtime"),
+        stamp_of(replace(SPEC, location="other"), 10, "mtime"),
     }
-    assert len(stamps) == 6
+    assert len(stamps) == 7
 
 
 def test_a_limit_that_does_not_concern_an_object_leaves_its_stamp() -> None:

@@ -81,7 +81,6 @@ def test_hidden_names_sidecars_and_leftovers_are_no_documents(docs: Path) -> Non
     for name in (
         "a.md",
         "a.md.meta.yaml",
-        "b.md.meta.json",
         ".hidden.md",
         ".git/config",
         "x/.cache/a.md",
@@ -92,8 +91,53 @@ def test_hidden_names_sidecars_and_leftovers_are_no_documents(docs: Path) -> Non
     ):
         put(docs / name, "{}")
     assert list(listed(docs)) == ["a.md"]
-    assert "b.md.meta.json" in listed(docs, use_sidecars=False)
+    assert "a.md.meta.yaml" in listed(docs, use_sidecars=False)
     assert list(listed(docs, include=(".git/**",))) == [".git/config"]
+
+
+def test_what_is_named_like_a_sidecar_and_has_no_file_beside_it_is_a_document(docs: Path) -> None:
+    for name in ("package.meta.json", "x.meta.yaml", "x/a.md", "b.pdf", "b.pdf.meta.yml"):
+        put(docs / name, "{}")
+    assert list(listed(docs)) == ["b.pdf", "package.meta.json", "x.meta.yaml", "x/a.md"]
+    # A sidecar of a file that the source leaves out is none the less a sidecar.
+    assert "b.pdf.meta.yml" not in listed(docs, exclude=("b.pdf",))
+
+
+@pytest.mark.parametrize("name", ["a.md.META.YAML", "a.md.Meta.Yml", "a.md.meta.JSON", "A.MD.meta.yaml"])
+def test_the_letter_case_of_a_sidecar_does_not_matter(docs: Path, name: str) -> None:
+    put(docs / "a.md")
+    before = stamps(docs)
+    put(docs / name, '{"allowed_principals": ["hr"]}')
+    assert list(listed(docs)) == ["a.md"]
+    assert stamps(docs) != before
+    assert fetched(docs, "a.md").declared.allowed_principals == ("hr",)
+    (docs / "link.md").symlink_to("a.md")
+    assert fetched(docs, "link.md").declared.link_target_principals == ("hr",)
+
+
+def test_a_sidecar_belongs_to_the_file_of_its_very_name_if_there_is_one(docs: Path) -> None:
+    for name in ("a.md", "A.md"):
+        put(docs / name)
+    if len(listed(docs)) < 2:
+        pytest.skip("names that differ in case alone are one file here")
+    put(docs / "A.md.meta.yaml", "allowed_principals: [hr]")
+    assert [item.sidecar_address for item in listed(docs).values()] == ["A.md.meta.yaml", None]
+
+
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_a_sidecar_that_comes_between_listing_and_reading_counts(docs: Path, is_settled: bool) -> None:
+    put(docs / "a.md")
+    put(docs / "b.md")
+    if is_settled:
+        os.utime(docs, (1_700_000_000, 1_700_000_000))
+    source = open_source(spec_of(docs))
+    one, other = source.list()
+    assert source.fetch(one).declared.allowed_principals is None
+    put(docs / "b.md.meta.YAML", "allowed_principals: [hr]")
+    assert source.fetch(other).declared.allowed_principals == ("hr",)
+    put(docs / "b.md.meta.json", "{}")
+    with pytest.raises(InvalidMetadata):
+        source.fetch(other)
 
 
 def test_include_and_exclude_choose(docs: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -39,7 +42,7 @@ def put(bucket: MemoryFileSystem, address: str, content: bytes = b"text") -> Non
 
 
 def test_objects_are_listed_below_the_prefix(bucket: MemoryFileSystem) -> None:
-    for address in ("b.md", "x/a.md", ".hidden.md", "x/drafts/c.md", "a.md.meta.yaml"):
+    for address in ("b.md", "x/a.md", ".hidden.md", "x/drafts/c.md", "x/a.md.META.yaml"):
         put(bucket, address)
     bucket.pipe_file("/bucket/other.md", b"")
     items = source_of(exclude=("**/drafts/**",)).list()
@@ -213,3 +216,32 @@ def test_a_place_that_tells_neither_time_nor_content_is_read_every_time(bucket: 
     put(bucket, "a.md")
     source = open_source(SourceSpec("wiki", "forgetful://bucket/docs"))
     assert source.list()[0].stamp != source.list()[0].stamp
+
+
+def test_what_is_named_like_a_sidecar_and_has_no_object_beside_it_is_a_document(bucket: MemoryFileSystem) -> None:
+    for address in ("a.meta.json", "x/b.md", "x/B.md.META.JSON"):
+        put(bucket, address, b'{"allowed_principals": ["hr"]}')
+    source = source_of()
+    orphan, document = source.list()
+    assert (orphan.address, document.sidecar_address) == ("a.meta.json", "x/B.md.META.JSON")
+    assert source.fetch(document).declared.allowed_principals == ("hr",)
+
+
+def write_archive(path: Path, content: bytes) -> None:
+    with tarfile.open(path, "w") as archive:
+        member = tarfile.TarInfo("a.md")
+        member.size, member.mtime = len(content), 1_600_000_000
+        archive.addfile(member, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("prefix", ["", "simplecache::"])
+def test_another_archive_with_members_of_the_same_size_and_time_is_read_again(tmp_path: Path, prefix: str) -> None:
+    path = tmp_path / "docs.tar"
+    write_archive(path, b"one")
+    source = open_source(SourceSpec("wiki", f"{prefix}tar://::file://{path}"))
+    (before,) = source.list()
+    assert source.fetch(before).raw == b"one"
+    write_archive(path, b"two")
+    (after,) = source.list()
+    assert after.stamp != before.stamp
+    assert source.fetch(after).raw == b"two"

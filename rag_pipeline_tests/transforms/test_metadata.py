@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -9,10 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag_pipeline.contracts.sources import DeclaredMetadata
-from rag_pipeline.errors import InvalidMetadata
+from rag_pipeline.errors import InvalidMetadata, UndecodableBytes
 from rag_pipeline.transforms.metadata import merge_declared, read_front_matter, read_sidecar
+from rag_pipeline.transforms.parse import ParseLimits
+from rag_pipeline.transforms.parse.decode import read_text
+from rag_pipeline.transforms.parse.front_matter import (
+    FencedBlock,
+    UnreadableBlock,
+    find_front_matter,
+    load_toml,
+    load_yaml,
+)
+from rag_pipeline.transforms.parse.markdown import parse_markdown, parse_mdx
 
 NOTHING = DeclaredMetadata()
+FRONT = "---\nallowed_principals: [hr]\n---\n# Text\n"
 
 
 def front(block: str, fence: str = "---") -> DeclaredMetadata:
@@ -49,6 +62,18 @@ def test_toml_between_plus_signs_is_read() -> None:
         b"---\nAllowed-Principals: [hr]\n...\ntext",
         b"---\nallowed_principals: hr\n---",
         b"---\ntitle: caf\xe9\nallowed_principals: [hr]\n---\n",
+        *(FRONT.encode(encoding) for encoding in ("utf-16-le", "utf-16-be", "utf-16", "utf-32", "utf-32-be")),
+        FRONT.replace("\n", "\r").encode(),
+        f"\u200b{FRONT}".encode(),
+        f"\u206f{FRONT}".encode("utf-16-le"),
+        f"\ufeff\x1b[0m\u00ad{FRONT}".encode(),
+        ("\n" * 5_000 + FRONT).encode(),
+        f"{FRONT}Größere Übungen für alle, schön.\n".encode("cp1026"),
+        b"---\nallowedPrincipals: [hr]\n---\n",
+        b"---\nALLOWEDPRINCIPALS: [hr]\n---\n",
+        b"---\n{'allowed principals': [hr], b: 1}\n---\n",
+        b'---\n"allowed\\u005fprincipals": [hr]\n---\n',
+        json.dumps({"nbformat": 4, "cells": [{"source": ""}, {"cell_type": "raw", "source": [FRONT, "x"]}]}).encode(),
     ],
 )
 def test_permissions_are_found_in_every_dress(raw: bytes) -> None:
@@ -95,6 +120,13 @@ def test_front_matter_that_states_no_permissions_is_never_an_error(raw: bytes) -
         "allowed_principals: [hr]\nwhen: 2026-02-31",
         "allowed_principals: [hr]\ndeep: " + "[" * 50 + "]" * 50,
         "allowed_principals: [hr]\n\x00",
+        "{allowed_principals: [hr], allowed_principals: [public]}",
+        "{allowed_principals: [hr], allowedPrincipals: [public]}",
+        "a: {allowed_principals: [hr]}\na: 5",
+        '"allowed\\u005fprincipals": [hr]\nbad: : :',
+        '"allowed\\tprincipals": [hr]\nbad: : :',
+        '? "allowed_\\\n  principals"\n: [hr]\nbad: : :',
+        "allowed_principals: [hr]\ndeep: " + "- " * 30_000,
     ],
 )
 def test_permissions_that_cannot_be_understood_hold_the_document_back(block: str) -> None:
@@ -107,6 +139,92 @@ def test_permissions_that_cannot_be_understood_hold_the_document_back(block: str
 def test_front_matter_that_begins_with_permissions_and_never_ends_holds_the_document_back() -> None:
     with pytest.raises(InvalidMetadata, match="does not end"):
         read_front_matter(b"---\ntitle: a\nallowed_principals: [hr]\n\n# Text\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\nx: '" + "a" * 140_000 + "'\nallowed_principals: [hr]\n---\n",
+        "---\n{allowedPrincipals: [hr],\n# Text\n",
+        "---\n{/*\n---\n*/}\nallowed_principals: [hr]\n---\n",
+        "---{/**/}\n'allowed\\u005fprincipals': [hr]\n---\n",
+    ],
+)
+def test_front_matter_of_an_unclear_end_holds_the_document_back(text: str) -> None:
+    with pytest.raises(InvalidMetadata):
+        read_front_matter(text.encode())
+
+
+fragments = st.sampled_from(
+    ["{", "}", "[", "]", ",", "'", "a", "#", "---", "+++", "...", "<<", "&a", "*a", "!!set", "\\", "\\u005f"]
+) | st.sampled_from(
+    [
+        "\n",
+        "\r",
+        "\r\n",
+        " ",
+        '"',
+        "- ",
+        ": ",
+        " = ",
+        "? ",
+        "\u200b",
+        "\ufeff",
+        "\u00ad",
+        "\u0085",
+        "\u2028",
+        "title: x\n",
+    ]
+)
+names = st.sampled_from(
+    [
+        "allowed_principals",
+        "Allowed-Principals",
+        "allowedPrincipals",
+        "'allowed principals'",
+        '"allowed\\u005fprincipals"',
+    ]
+)
+encodings = st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "cp037"])
+noise = st.lists(fragments, max_size=6).map("".join)
+
+
+@given(noise, st.sampled_from(["---", "+++"]), noise, noise, names, st.sampled_from([": ", " = "]), noise, encodings)
+@settings(max_examples=600)
+def test_whatever_front_matter_is_cut_off_has_stated_its_permissions(
+    lead: str, fence: str, start: str, above: str, name: str, sign: str, below: str, encoding: str
+) -> None:
+    line = f"{name}{sign}['hr']"
+    raw = f"{lead}{fence}{start}\n{above}\n{line}\n{below}\n{fence}\nThe text.\n".encode(encoding, "replace")
+    try:
+        documents = [document for parser in (parse_markdown, parse_mdx) for document in parser(raw, "a", ParseLimits())]
+    except UndecodableBytes:
+        return
+    seen = [document.text.lower() for document in documents]
+    if "principals" not in read_text(raw).lower() or all("principals" in text for text in seen):
+        return
+    try:
+        declared = read_front_matter(raw)
+    except InvalidMetadata:
+        return
+    # In a comment, in quotes or in a value it states nothing.
+    block = find_front_matter(read_text(raw).lstrip())
+    assert declared.allowed_principals == ("hr",) or (block and not states(block))
+
+
+def states(block: FencedBlock) -> bool:
+    """Whether anything in the block could be taken for a field of permissions."""
+    try:
+        names = [*load_toml(block.body)] if block.fence == "+++" else load_yaml(block.body, allow_aliases=True)[1]
+    except UnreadableBlock:
+        return True
+    return any(re.sub(r"[\W_]", "", name).lower() == "allowedprincipals" for name in names)
+
+
+def test_the_parser_survives_front_matter_that_is_nested_without_end() -> None:
+    raw = b"---\ntitle: x\ndeep:\n  " + b"- " * 30_000 + b"\n---\ntext"
+    (document,) = parse_markdown(raw, "a.md", ParseLimits())
+    assert (document.text, document.title) == ("text", "x")
 
 
 def test_the_message_names_the_place_and_not_the_content() -> None:

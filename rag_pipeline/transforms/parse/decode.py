@@ -42,6 +42,11 @@ _C1_CONTROL = re.compile("[\x80-\x9f\xad]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _REPLACED = {"\x0b": " ", "\x0c": " ", "\x85": " ", "\u2028": " ", "\u2029": " "}
 # UTF-8 read as Latin-1 or Windows-1252 always shows one of these lead characters before a high one.
+_HIGH_RUN = re.compile(rb"[\x80-\xff]+")
+_FEW_LETTERS = 100
+_WESTERN = frozenset(
+    "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûüÿœŒ\u2018\u2019\u201c\u201d\u201e\u2013\u2014\u2026€§°«»£\xa0"
+)
 _MOJIBAKE = re.compile(
     "[\u00c2\u00c3\u00e2\u00d0\u00d1\u00c5\u00c4\u00e5\u00e6\u00e7\u00f0\u00ef\u00e3]"
     "[\x80-\xbf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013\u2014\u2018-\u201a\u201c-\u201e"
@@ -167,6 +172,9 @@ def _guess(raw: bytes) -> tuple[str, str]:
     non_ascii = len(text) - len(text.encode("ascii", "ignore"))
     if replaced <= _MAX_REPLACED_SHARE * non_ascii:
         return _checked(text, len(raw)), "utf-8"
+    western = _few_western_letters(raw)
+    if western is not None:
+        return _checked(western, len(raw)), "cp1252"
     from charset_normalizer import from_bytes
 
     with warnings.catch_warnings():
@@ -183,6 +191,22 @@ def _guess(raw: bytes) -> tuple[str, str]:
         "The bytes are not text in any encoding that could be established. Save the file as UTF-8.",
         size_bytes=len(raw),
     )
+
+
+def _few_western_letters(raw: bytes) -> str | None:
+    """The text as Windows-1252, where a handful of single letters with accents is all there is to go by.
+
+    So little tells a guesser nothing, and it takes a Turkish or Chinese table as gladly as the likely one.
+    """
+    runs = _HIGH_RUN.findall(raw)
+    if len(runs) > _FEW_LETTERS or any(len(run) > 2 for run in runs):
+        return None
+    if sum(len(run) == 2 for run in runs) > len(runs) // 4:
+        return None
+    text = _strict(raw, "cp1252")
+    if text is None or not all(char in _WESTERN for char in text if not char.isascii()):
+        return None
+    return text
 
 
 def _sample(raw: bytes) -> bytes:

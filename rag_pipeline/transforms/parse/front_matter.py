@@ -1,21 +1,46 @@
 """Metadata block at the head of a Markdown-like text: YAML between `---` lines or TOML between `+++` lines.
 
-Belongs here: finding it, reading its scalar fields, and cutting it off.
-Does not belong here: what the fields mean for permissions; sources decide that before parsing.
+Belongs here: finding it, loading it safely, reading its scalar fields, and cutting it off.
+Does not belong here: what the fields mean for permissions (`transforms/metadata.py`). Sources decide that before
+parsing, by the same `find_front_matter` and `load_yaml`: whatever is cut off here has been read there.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_YAML = re.compile(r"---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S | re.M)
-_TOML = re.compile(r"\+\+\+[ \t]*\n(.*?)^\+\+\+[ \t]*(?:\n|\Z)", re.S | re.M)
+MAX_FRONT_MATTER_CHARS = 100_000
+FENCES = ("---", "+++")
+
+_PATTERNS = {
+    "---": re.compile(r"---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S | re.M),
+    "+++": re.compile(r"\+\+\+[ \t]*\n(.*?)^\+\+\+[ \t]*(?:\n|\Z)", re.S | re.M),
+}
 _FIELD = re.compile(r"([A-Za-z_][\w .-]{0,60}?)[ \t]*[:=][ \t]*(\S.*)?$")
-_MAX_CHARS = 100_000
 _MAX_VALUE_CHARS = 2_000
+_MAX_DEPTH = 32
+
+
+class UnreadableBlock(ValueError):
+    """A block is not readable as what it should be; the message says nothing of the content."""
+
+
+@dataclass(frozen=True, slots=True)
+class FencedBlock:
+    """What stands between two fences at the head of a text.
+
+    Attributes:
+        fence: One of `FENCES`.
+        body: The lines between them.
+        end_char: Where the text after the closing fence starts.
+    """
+
+    fence: str
+    body: str
+    end_char: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +67,35 @@ class FrontMatter:
         return found
 
 
+def find_front_matter(text: str) -> FencedBlock | None:
+    """The fenced block that clean `text` begins with, if it ends within `MAX_FRONT_MATTER_CHARS`."""
+    pattern = _PATTERNS.get(text[:3])
+    match = pattern.match(text[:MAX_FRONT_MATTER_CHARS]) if pattern else None
+    return FencedBlock(text[:3], match.group(1), match.end()) if match else None
+
+
 def split_front_matter(text: str) -> FrontMatter:
     """The front matter that clean `text` begins with.
 
     Front matter that is no valid YAML or TOML is still cut off; its fields are then read line by line, and
     the field "front_matter_error" says so.
     """
-    for pattern, load in ((_YAML, _load_yaml), (_TOML, _load_toml)):
-        match = pattern.match(text[:_MAX_CHARS]) if text.startswith(("---", "+++")) else None
-        if match is None:
-            continue
-        body = match.group(1)
-        loaded = load(body)
-        if loaded is None:
-            fields = _fields_by_line(body)
-            if not fields and body.strip():
-                return FrontMatter()
-            fields["front_matter_error"] = "not valid; read line by line"
-        elif isinstance(loaded, Mapping):
-            fields = scalar_fields(loaded)
-        elif body.strip():
+    block = find_front_matter(text)
+    if block is None:
+        return FrontMatter()
+    try:
+        loaded = load_toml(block.body) if block.fence == "+++" else load_yaml(block.body, allow_aliases=True)[0] or {}
+    except UnreadableBlock:
+        fields = _fields_by_line(block.body)
+        if not fields and block.body.strip():
+            return FrontMatter()
+        fields["front_matter_error"] = "not valid; read line by line"
+    else:
+        if not isinstance(loaded, Mapping):
             # Text between two thematic breaks.
             return FrontMatter()
-        else:
-            fields = {}
-        return FrontMatter(match.end(), text.count("\n", 0, match.end()), fields)
-    return FrontMatter()
+        fields = scalar_fields(loaded)
+    return FrontMatter(block.end_char, text.count("\n", 0, block.end_char), fields)
 
 
 def scalar_fields(mapping: Mapping[Any, Any]) -> dict[str, str]:
@@ -96,22 +124,65 @@ def scalar_text(value: Any) -> str | None:
     return str(value)
 
 
-def _load_yaml(body: str) -> Any | None:
+def load_yaml(text: str, *, allow_aliases: bool = False) -> tuple[Any, list[str]]:
+    """The value of YAML `text`, and the names of all fields in it, at any depth and repeated as they are.
+
+    Raises:
+        UnreadableBlock: It is not valid, nested more than 32 deep, or uses an alias where none is allowed.
+    """
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return yaml.load(body, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
-    except (yaml.YAMLError, ValueError, OverflowError, TypeError, RecursionError, AttributeError):
-        return None
+        # The C loader recurses without a limit and ends the process on a few kilobytes of "- - - -". Events
+        # are flat, so they are looked at first.
+        names = _field_names(yaml.parse(text, Loader=loader), allow_aliases)
+        return yaml.load(text, Loader=loader), names
+    except UnreadableBlock:
+        raise
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UnreadableBlock(f"it is not valid YAML{line}") from error
+    except RecursionError as error:
+        raise UnreadableBlock("it is nested too deeply") from error
+    # Timestamps out of range, keys that cannot be keys: YAML has many ways to fail besides its own error.
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, AttributeError, KeyError) as error:
+        raise UnreadableBlock(f"it is not valid YAML ({type(error).__name__})") from error
 
 
-def _load_toml(body: str) -> Any | None:
+def load_toml(text: str) -> dict[str, Any]:
+    """The table of TOML `text`. Raises UnreadableBlock."""
     import tomllib
 
     try:
-        return tomllib.loads(body)
-    except (tomllib.TOMLDecodeError, ValueError, RecursionError):
-        return None
+        return tomllib.loads(text)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise UnreadableBlock(f"it is not valid TOML ({type(error).__name__})") from error
+
+
+def _field_names(events: Iterable[Any], allow_aliases: bool) -> list[str]:
+    from yaml import AliasEvent, CollectionEndEvent, CollectionStartEvent, MappingStartEvent, NodeEvent, ScalarEvent
+
+    names: list[str] = []
+    # One entry for each open collection: whether a key comes next; None in a list, which has no keys.
+    open_collections: list[bool | None] = []
+    for event in events:
+        if isinstance(event, CollectionEndEvent):
+            open_collections.pop()
+        if not isinstance(event, NodeEvent):
+            continue
+        if isinstance(event, AliasEvent) and not allow_aliases:
+            # An alias can stand for a billion values.
+            raise UnreadableBlock("it uses a YAML alias, which is not supported")
+        if open_collections and (is_key := open_collections[-1]) is not None:
+            open_collections[-1] = not is_key
+            if is_key and isinstance(event, ScalarEvent):
+                names.append(event.value)
+        if isinstance(event, CollectionStartEvent):
+            open_collections.append(True if isinstance(event, MappingStartEvent) else None)
+            if len(open_collections) > _MAX_DEPTH:
+                raise UnreadableBlock("it is nested too deeply")
+    return names
 
 
 def _fields_by_line(body: str) -> dict[str, str]:

@@ -95,3 +95,23 @@ def test_clean_text_stays_as_it_is_when_cleaned_again(text: str) -> None:
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     with contextlib.suppress(UndecodableBytes):
         read_text(raw).encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Notiz: Die Tür klemmt, bitte ölen.",
+        "Le café est fermé jusqu'à noël.",
+        "café résumé naïve",
+        "Él señala que mañana no habrá reunión.",
+    ],
+)
+def test_a_short_western_text_in_windows_1252_is_read_as_such(text: str) -> None:
+    assert decode_named(text.encode("cp1252"))[0] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"), [("Привет, мир, как дела сегодня?", "cp1251"), ("你好世界今天天气很好", "gb18030")]
+)
+def test_other_scripts_are_not_taken_for_western_ones(text: str, encoding: str) -> None:
+    assert decode_named(text.encode(encoding))[1] != "cp1252"

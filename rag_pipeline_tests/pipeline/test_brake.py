@@ -1,0 +1,283 @@
+"""P6 without a price in P4 or P1: a broken source takes nothing away, and nothing stays open because of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag_pipeline.contracts.tables import QUARANTINE
+from rag_pipeline.defs.launch import RunSummary, launch_refresh
+from rag_pipeline.errors import MassDeletion
+from rag_pipeline.refresh.documents import refresh_documents, update_documents
+from rag_pipeline.refresh.status import read_status
+from rag_pipeline.stores.lake import QUARANTINE_PATH
+from rag_pipeline_tests.pipeline.project import Project
+
+COUNT = 24
+
+
+def filled(folder: Path, count: int = COUNT) -> Project:
+    project = Project.create(folder)
+    for number in range(count):
+        project.write(address(number), f"# Document {number}\n\nLantern number {number} hangs in hall {number}.\n")
+    return project
+
+
+def address(number: int) -> str:
+    return f"doc{number:02}.md"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    project = filled(tmp_path / "project")
+    project.refresh()
+    return project
+
+
+def path_of(project: Project, number: int) -> Path:
+    return project.folder / "docs" / address(number)
+
+
+def seen_by(project: Project, principal: str) -> set[str]:
+    """Addresses that are open to a principal by name."""
+    rows = [row for row in project.published() if principal in row["allowed_principals"]]
+    uris = {hit.uri for hit in project.search("lantern", principal, mode="text", k=100)}
+    assert uris >= {row["uri"] for row in rows}
+    return {row["uri"].removeprefix("docs/") for row in rows}
+
+
+def codes(summary: RunSummary) -> list[str]:
+    return [error["code"] for error in summary.errors]
+
+
+def withdraw_from_public(project: Project, *numbers: int) -> None:
+    project.settings["sources"]["docs"]["permission_rules"] = [
+        {"pattern": address(number), "allowed_principals": ["staff"]} for number in numbers
+    ]
+
+
+# Vanished: the brake in bronze -----------------------------------------------------------------------------------
+
+
+def test_everything_but_the_deletions_reaches_readers_while_the_brake_holds(project: Project) -> None:
+    for number in range(10):
+        path_of(project, number).unlink()
+    withdraw_from_public(project, 3, 20)
+    project.write("doc21.md.meta.yaml", "allowed_principals: [staff]\n")
+    project.write("doc22.md.meta.yaml", "allowed_principals: [staff\n")
+    project.write("doc23.md", "# Document 23\n\nLantern number 23 was repaired.\n")
+    (project.folder / "docs" / "moved").mkdir()
+    path_of(project, 19).rename(project.folder / "docs" / "moved" / address(19))
+    summary = launch_refresh(project.pipeline())
+    assert codes(summary) == ["mass_deletion"]
+    assert summary.published is not None
+    assert summary.published["moved"]
+    kept = {address(number) for number in range(19)} | {f"moved/{address(19)}", address(23)}
+    assert seen_by(project, "public") == kept - {address(3)}
+    assert seen_by(project, "staff") == {address(number) for number in (3, 20, 21)}
+    assert any("repaired" in row["embedded_text"] for row in project.published())
+    assert project.verify().findings == []
+    assert launch_refresh(project.pipeline()).commits == 0
+    assert launch_refresh(project.pipeline(), allow_mass_deletion=["docs"]).success
+    assert len(project.published()) == 13
+    assert project.published() == project.rebuilt()
+
+
+def test_a_source_that_comes_back_is_as_it_was(project: Project) -> None:
+    before = project.published()
+    (project.folder / "docs").rename(project.folder / "away")
+    (project.folder / "docs").mkdir()
+    withdraw_from_public(project, 3)
+    assert codes(launch_refresh(project.pipeline())) == ["mass_deletion"]
+    assert address(3) not in seen_by(project, "public")
+    (project.folder / "docs").rmdir()
+    (project.folder / "away").rename(project.folder / "docs")
+    del project.settings["sources"]["docs"]["permission_rules"]
+    project.refresh(allow_mass_deletion=False)
+    assert project.published() == before
+    assert project.verify().findings == []
+    assert project.refresh() == 0
+
+
+def test_unknown_permissions_shut_out_everybody_and_are_no_loss_to_brake(project: Project) -> None:
+    for number in range(COUNT):
+        project.write(f"{address(number)}.meta.yaml", "allowed_principals: [staff\n")
+    project.refresh(allow_mass_deletion=False)
+    assert project.published() == []
+    assert project.verify().findings == []
+
+
+def test_documents_that_cannot_be_read_any_more_are_held_with_the_permissions_of_now(project: Project) -> None:
+    project.settings["sources"]["docs"]["max_document_bytes"] = 1
+    withdraw_from_public(project, 3)
+    with pytest.raises(MassDeletion, match="became unreadable"):
+        project.refresh(allow_mass_deletion=False)
+    assert codes(launch_refresh(project.pipeline())) == ["mass_deletion"]
+    assert seen_by(project, "public") == {address(number) for number in range(COUNT) if number != 3}
+    assert seen_by(project, "staff") == {address(3)}
+    project.refresh()
+    assert project.published() == []
+
+
+@pytest.mark.parametrize(("count", "is_braked"), [(1, False), (2, False), (3, True), (19, True)])
+def test_an_emptied_source_is_held_whatever_its_size_unless_one_person_may_have_done_it(
+    tmp_path: Path, count: int, is_braked: bool
+) -> None:
+    small = filled(tmp_path, count)
+    small.refresh()
+    for number in range(count):
+        path_of(small, number).unlink()
+    if is_braked:
+        with pytest.raises(MassDeletion, match="nothing else is left"):
+            small.refresh(allow_mass_deletion=False)
+        assert len(small.published()) == count
+    small.refresh(allow_mass_deletion=is_braked)
+    assert small.published() == []
+
+
+def test_a_small_source_may_be_replaced_as_a_whole(tmp_path: Path) -> None:
+    small = filled(tmp_path, 5)
+    small.refresh()
+    for number in range(5):
+        path_of(small, number).unlink()
+    small.write("new.md", "# New\n\nOne lantern for all halls.\n")
+    small.refresh(allow_mass_deletion=False)
+    assert seen_by(small, "public") == {"new.md"}
+
+
+def test_objects_that_nobody_could_read_do_not_hide_a_loss(tmp_path: Path) -> None:
+    project = filled(tmp_path)
+    for number in range(60):
+        project.write(f"blob{number}.bin", bytes([0, 1, 2, number]))
+        (project.folder / "docs" / f"link{number}").symlink_to("/outside")
+    project.refresh()
+    for number in range(COUNT):
+        path_of(project, number).unlink()
+    with pytest.raises(MassDeletion, match="24 of 24"):
+        project.refresh(allow_mass_deletion=False)
+    assert len(project.published()) == COUNT
+
+
+def test_objects_that_nobody_could_read_may_all_go(tmp_path: Path) -> None:
+    project = filled(tmp_path)
+    for number in range(60):
+        project.write(f"blob{number}.bin", bytes([0, 1, 2, number]))
+    project.refresh()
+    for path in (project.folder / "docs").glob("*.bin"):
+        path.unlink()
+    project.refresh(allow_mass_deletion=False)
+    assert project.verify().findings == []
+
+
+def test_a_third_may_go_every_night(tmp_path: Path) -> None:
+    project = filled(tmp_path, 27)
+    project.refresh()
+    for first, last in ((0, 9), (9, 15)):
+        for number in range(first, last):
+            path_of(project, number).unlink()
+        project.refresh(allow_mass_deletion=False)
+    assert len(project.published()) == 12
+
+
+def test_a_source_that_was_taken_out_of_the_settings_goes_at_once(tmp_path: Path) -> None:
+    project = filled(tmp_path)
+    project.settings["sources"]["wiki"] = {"location": "wiki", "allowed_principals": ["public"]}
+    project.write("a.md", "# A\n\nA lantern apart.\n", source="wiki")
+    project.refresh()
+    del project.settings["sources"]["docs"]
+    project.refresh(allow_mass_deletion=False)
+    assert len(project.published()) == 1
+
+
+# Refused: the brake in silver ------------------------------------------------------------------------------------
+
+
+def test_documents_that_are_refused_at_once_stay_as_they_were_with_the_permissions_of_now(project: Project) -> None:
+    for number in range(12):
+        path_of(project, number).write_bytes(b"")
+    withdraw_from_public(project, 3)
+    project.write("doc04.md.meta.yaml", "allowed_principals: [staff]\n")
+    project.write("doc23.md", "# Document 23\n\nLantern number 23 was repaired.\n")
+    path_of(project, 22).unlink()
+    summary = launch_refresh(project.pipeline())
+    assert not summary.success
+    assert summary.errors == []
+    failed = [check for check in summary.checks_failed if check["severity"] == "ERROR"]
+    assert [check["check"] for check in failed] == ["no_source_is_refused_at_once"]
+    assert "12 of 23 documents of source docs were refused at once (12 empty)" in failed[0]["description"]
+    shown = {address(number) for number in range(COUNT) if number != 22}
+    assert seen_by(project, "public") == shown - {address(3), address(4)}
+    assert seen_by(project, "staff") == {address(3), address(4)}
+    assert any("repaired" in row["embedded_text"] for row in project.published())
+    assert project.verify().findings == []
+    with project.workspace() as workspace:
+        assert not read_status(workspace).is_behind
+        held = workspace.lake.read(QUARANTINE_PATH, QUARANTINE)
+    assert held["stage"].to_list() == ["held"] * 12
+
+
+def test_the_brake_holds_every_night_until_it_is_allowed(project: Project) -> None:
+    before = [row["embedded_text"] for row in project.published()]
+    for number in range(12):
+        path_of(project, number).write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(MassDeletion, match=r"12 empty.*--allow-mass-deletion docs"):
+            project.refresh(allow_mass_deletion=False)
+        assert not launch_refresh(project.pipeline()).success
+        assert [row["embedded_text"] for row in project.published()] == before
+    assert launch_refresh(project.pipeline(), allow_mass_deletion=["docs"]).success
+    assert project.published() == project.rebuilt()
+    assert len(project.published()) == 12
+    assert project.verify().findings == []
+    assert project.refresh(allow_mass_deletion=False) == 0
+
+
+def test_documents_that_are_mended_are_held_no_longer(project: Project) -> None:
+    before = project.published()
+    texts = {number: path_of(project, number).read_bytes() for number in range(12)}
+    for number in texts:
+        path_of(project, number).write_bytes(b"")
+    assert not launch_refresh(project.pipeline()).success
+    for number, text in texts.items():
+        path_of(project, number).write_bytes(text)
+    project.refresh(allow_mass_deletion=False)
+    assert [row["embedded_text"] for row in project.published()] == [row["embedded_text"] for row in before]
+    assert project.verify().findings == []
+    assert project.refresh() == 0
+
+
+def test_a_few_refusals_and_those_of_small_sources_hide_documents_at_once(project: Project, tmp_path: Path) -> None:
+    small = filled(tmp_path / "small", 5)
+    small.refresh()
+    for number in range(5):
+        path_of(small, number).write_bytes(b"")
+        path_of(project, number).write_bytes(b"")
+    small.refresh(allow_mass_deletion=False)
+    project.refresh(allow_mass_deletion=False)
+    assert small.published() == []
+    assert len(project.published()) == COUNT - 5
+
+
+def test_only_the_source_that_is_named_is_released(project: Project) -> None:
+    for number in range(12):
+        path_of(project, number).write_bytes(b"")
+    project.settings["sources"]["wiki"] = {"location": "wiki", "allowed_principals": ["public"]}
+    project.write("a.md", "# A\n\nA lantern apart.\n", source="wiki")
+    assert not launch_refresh(project.pipeline(), allow_mass_deletion=["wiki"]).success
+    assert len(project.published()) == COUNT + 1
+    with project.workspace() as workspace:
+        assert update_documents(workspace).held == 12
+        assert refresh_documents(workspace, allow_mass_deletion=["docs"]).held == 0
+
+
+def test_a_refused_revision_takes_a_withdrawn_permission_along_where_the_last_good_one_stays(tmp_path: Path) -> None:
+    project = filled(tmp_path, 3)
+    project.settings["quarantined_documents"] = "keep_last_good"
+    project.refresh()
+    path_of(project, 0).write_bytes(b"")
+    withdraw_from_public(project, 0)
+    project.refresh(allow_mass_deletion=False)
+    assert seen_by(project, "public") == {address(1), address(2)}
+    assert seen_by(project, "staff") == {address(0)}
