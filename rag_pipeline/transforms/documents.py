@@ -200,6 +200,7 @@ def _document_row(
         }
         for b in parsed.blocks
     ]
+    shape = json.dumps([list(block.values()) for block in blocks])
     facts = dict(parsed.metadata)
     if parsed.author:
         facts["author"] = parsed.author
@@ -219,7 +220,7 @@ def _document_row(
         "metadata": json.dumps(facts, sort_keys=True, ensure_ascii=False),
         "quality": json.dumps(parsed.quality, sort_keys=True),
         "quality_score": total_score(parsed.quality),
-        "content_hash": digest("content", parsed.text, parsed.title or "", parsed.language or "", repr(parsed.blocks)),
+        "content_hash": digest("content", parsed.text, parsed.title or "", parsed.language or "", shape),
         "input_key": origin["input_key"],
         "recipe_fingerprint": recipe.fingerprint(media_type),
     }

@@ -62,7 +62,8 @@ _ODD = re.compile(r"(?<![a-z])(?:[b-df-hj-np-tv-xz]{3,}|[a-z]*[b-df-hj-np-tv-xz]
 # A digit or a speck inside a word of small letters, as in "br0wn" and "har^our": misread by OCR.
 _BROKEN = re.compile(r"(?<![A-Za-z0-9/._{<$-])[A-Za-z]*[a-z][0-9~^;\u00b0\u00ac`][a-z]+")
 # Longer than a hash in hexadecimal; not a path or a part of an address.
-_ENCODED = re.compile(r"(?<![/\w.:-])[A-Za-z0-9+/=]{70,}")
+ENCODED_CHARS = 70
+_ENCODED = re.compile(rf"(?<![/\w.:-])[A-Za-z0-9+/=]{{{ENCODED_CHARS},}}")
 _LINK = re.compile(r"\b(?:https?|ftp)://[^\s)>\]]+")
 _PUNCTUATION = frozenset(".,;:!?'\"()-\u2013\u2014\u2018\u2019\u201a\u201c\u201d\u201e\u2026\u00ab\u00bb")
 
@@ -82,7 +83,7 @@ def measure(
     words = whole.split()
     parts = {
         "decoded": _decoded(characters),
-        "unencoded": 1 - _slope(_encoded_share(whole), 0.35, 0.8),
+        "unencoded": 1 - _slope(_encoded_share(whole, words), 0.35, 0.8),
         "length": 0.4 + 0.6 * _slope(sum(map(len, words)), 20, 200),
         "title": 1.0 if document.title else 0.7,
         "extraction": _extraction(document),
@@ -91,7 +92,8 @@ def measure(
     if kind == "prose":
         parts["letters"] = _slope(characters.letters / max(1, characters.visible), 0.25, 0.6)
         parts["symbols"] = 1 - _slope(characters.symbols / max(1, characters.visible), 0.15, 0.5)
-        parts["links"] = 1 - 0.8 * _slope(sum(map(len, _LINK.findall(prose))) / max(1, len(prose)), 0.4, 0.9)
+        links = sum(map(len, _LINK.findall(prose))) if "://" in prose else 0
+        parts["links"] = 1 - 0.8 * _slope(links / max(1, len(prose)), 0.4, 0.9)
         parts["words"] = _words(prose)
         if language_confidence is not None:
             parts["language"] = _slope(language_confidence, 0.1, 0.4)
@@ -174,8 +176,10 @@ def _decoded(characters: _Characters) -> float:
     return 1 - max(lost, wall * min(1.0, characters.letters / MIN_WALL_LETTERS))
 
 
-def _encoded_share(text: str) -> float:
+def _encoded_share(text: str, words: list[str]) -> float:
     """Share of the visible text in long unbroken runs: base64, hexadecimal, minified code without spaces."""
+    if max(map(len, words), default=0) < ENCODED_CHARS:
+        return 0.0
     runs = sum(len(run) for run in _ENCODED.findall(text) if len(set(run)) > 4)
     return runs / max(1, len(text) - text.count(" ") - text.count("\n"))
 
