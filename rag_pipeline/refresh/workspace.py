@@ -120,9 +120,11 @@ class Workspace:
 
     @cached_property
     def _parse_recipes(self) -> dict[str, ParseRecipe]:
-        limits = ParseLimits()
         return {
-            name: ParseRecipe(limits, EnrichOptions(source.min_quality, source.sensitive))
+            name: ParseRecipe(
+                ParseLimits(max_document_bytes=source.max_document_bytes, max_text_bytes=source.max_text_bytes),
+                EnrichOptions(source.min_quality, source.sensitive),
+            )
             for name, source in self.settings.sources.items()
         }
 

@@ -157,6 +157,8 @@ class SourceSettings(_Section):
     """Read title, author and permissions from front matter."""
     max_document_bytes: int = Field(default=100 * 2**20, gt=0)
     """Larger objects are quarantined unread, bytes."""
+    max_text_bytes: int = Field(default=20 * 2**20, gt=0)
+    """Larger files that are text themselves (Markdown, code, CSV, plain text) are quarantined, bytes."""
     min_quality: float = Field(default=0, ge=0, le=1)
     """Objects whose quality score is lower are quarantined; 0: none are, and garbage scores below 0.3."""
     sensitive: Literal["off", "flag", "redact", "quarantine"] = "off"
