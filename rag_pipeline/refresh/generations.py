@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rag_pipeline.contracts.tables import AUDITS, CHUNKS, PUBLICATIONS
+from rag_pipeline.contracts.tables import AUDITS, PUBLICATIONS
 from rag_pipeline.errors import UsageError
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
@@ -107,10 +107,3 @@ def retire(workspace: Workspace, alias: str) -> RetireReport:
         name = table_name(space.fingerprint)
         workspace.vectors.drop(name)
     return RetireReport(alias, space.fingerprint, name)
-
-
-def missing_texts(workspace: Workspace, alias: str) -> int:
-    """Texts of silver/chunks that have no vector of this model yet: what a backfill has left to do."""
-    texts = workspace.lake.read(CHUNKS_PATH, CHUNKS, ["text_hash"]).unique()
-    known = workspace.lake.embedded_hashes(workspace.space(alias).fingerprint)
-    return texts.join(known, on="text_hash", how="anti").height
