@@ -228,6 +228,14 @@ class ModelUnavailable(EmbeddingError):
     code = "model_unavailable"
 
 
+class EndpointUnavailable(EmbeddingError):
+    """The endpoint did not answer, or asked to be left alone, also after several tries."""
+
+    code = "endpoint_unavailable"
+    retryable = True
+    exit_code = 4
+
+
 class VectorInvalid(EmbeddingError):
     """The model gave a vector of the wrong width, not finite or of zero length."""
 

@@ -17,21 +17,13 @@ import numpy.typing as npt
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec, EmbeddingSpace
 from rag_pipeline.embedding.batching import Rows
 from rag_pipeline.embedding.tokens import TokenCounter
-from rag_pipeline.errors import EmbeddingError, ModelUnavailable, SettingsError
+from rag_pipeline.errors import EmbeddingError, EndpointUnavailable, ModelUnavailable, SettingsError
 
 if TYPE_CHECKING:
     import openai
 
 MAX_RETRIES = 6
 TIMEOUT_SECONDS = 120.0
-
-
-class EndpointUnavailable(EmbeddingError):
-    """The endpoint did not answer, or asked to be left alone, also after several tries."""
-
-    code = "endpoint_unavailable"
-    retryable = True
-    exit_code = 4
 
 
 class EndpointBackend:
