@@ -13,6 +13,9 @@ BlockKind = Literal[
     "heading", "paragraph", "list", "table", "code", "definition", "quote", "html", "cue", "record", "field"
 ]
 
+# Kinds whose wording can be boilerplate; in tables, code and records equal values are data.
+REPEATABLE_KINDS: frozenset[BlockKind] = frozenset({"paragraph", "quote", "html", "list"})
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 # Another layout of the rows is another table, never a mixture of two.
-INDEX_VERSION = "1"
+INDEX_VERSION = "2"
 STATE_COLUMNS = ("chunk_id", "chunk_hash", "metadata_hash", "text_hash")
 ROW_COLUMNS: Mapping[str, pa.DataType] = {
     "chunk_id": pa.string(),
@@ -32,6 +32,7 @@ ROW_COLUMNS: Mapping[str, pa.DataType] = {
     "kind": pa.string(),
     "allowed_principals": pa.list_(pa.string()),
     "source_modified_at": pa.timestamp("us", "UTC"),
+    "rank_weight": pa.float64(),
     "content_hash": pa.string(),
     "text_hash": pa.string(),
     "chunk_hash": pa.string(),

@@ -15,12 +15,14 @@ import polars as pl
 
 from rag_pipeline.contracts.documents import Chunk, ParsedDocument
 from rag_pipeline.contracts.ids import fingerprint
-from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.contracts.tables import BOILERPLATE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.errors import ContractViolation, DocumentError
+from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.duplicates import refresh_duplicates
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
+from rag_pipeline.stores.lake import BOILERPLATE_PATH, CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
+from rag_pipeline.transforms.boilerplate import left_out
 from rag_pipeline.transforms.chunk import chunk_document
 from rag_pipeline.transforms.chunk.params import ChunkParams
 from rag_pipeline.transforms.chunk.tokens import TokenCounter
@@ -28,10 +30,10 @@ from rag_pipeline.transforms.chunks import ChunkPlan, blocks_of, chunk_rows, pla
 from rag_pipeline.transforms.documents import quarantine_row
 
 COMMIT_CHUNKS = 20_000
-NARROW = [name for name in DOCUMENTS.columns if name not in ("text", "blocks")]
+NARROW = [name for name in DOCUMENTS.columns if name not in ("text", "blocks", "block_hashes")]
 
-# Text, title, language, blocks as stored, and how to cut: what a worker process needs of a document.
-DocumentToCut = tuple[str, str | None, str | None, list[dict[str, Any]], ChunkParams]
+# Text, title, language, blocks as stored, how to cut, and hashes of blocks to leave out: what a worker process needs.
+DocumentToCut = tuple[str, str | None, str | None, list[dict[str, Any]], ChunkParams, list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +50,29 @@ class ChunksReport:
 
 
 def chunker_fingerprint(workspace: Workspace, source: str, media_type: str) -> str:
-    """Everything that decides where a source's documents of a media type are cut."""
+    """Everything that decides where a source's documents of a media type are cut, but for what is left out of one."""
     params = workspace.chunk_params(source, media_type)
     return fingerprint("chunk", params.fingerprint, workspace.token_counter.fingerprint)
 
 
 def _with_recipe(workspace: Workspace, documents: pl.DataFrame) -> pl.DataFrame:
-    """Add chunker_fingerprint: everything that decides where a document is cut, as configured now."""
+    """Add left_out, and chunker_fingerprint: everything that decides where a document is cut, as configured now."""
     pairs = documents.select("source", "media_type").unique()
     recipes = [chunker_fingerprint(workspace, *pair) for pair in pairs.iter_rows()]
     known = pairs.with_columns(chunker_fingerprint=pl.Series(recipes, dtype=pl.String))
-    return documents.join(known, on=["source", "media_type"])
+    less = left_out(documents, workspace.lake.read(BOILERPLATE_PATH, BOILERPLATE))
+    named = documents.drop("block_hashes").join(known, on=["source", "media_type"])
+    named = named.join(less, on="document_id", how="left", maintain_order="left")
+
+    @cache
+    def recipe_without(recipe: str, hashes: tuple[int, ...]) -> str:
+        return fingerprint("left out", recipe, *map(str, hashes))
+
+    own = [
+        recipe if hashes is None else recipe_without(recipe, tuple(hashes))
+        for recipe, hashes in named.select("chunker_fingerprint", "left_out").iter_rows()
+    ]
+    return named.with_columns(chunker_fingerprint=pl.Series(own, dtype=pl.String))
 
 
 def refresh_chunks(workspace: Workspace) -> ChunksReport:
@@ -87,17 +101,21 @@ def refresh_chunks(workspace: Workspace) -> ChunksReport:
 def _cut_once(workspace: Workspace) -> tuple[ChunkPlan, bool]:
     """Bring chunks up to date with the documents there are; say whether any of them was refused."""
     lake = workspace.lake
-    columns = ["document_id", "content_hash", "source", "media_type"]
+    columns = ["document_id", "content_hash", "source", "media_type", "block_hashes"]
     documents = _with_recipe(workspace, lake.read(DOCUMENTS_PATH, DOCUMENTS, columns))
     duplicates = lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id"])
     chunks = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "content_hash", "chunker_fingerprint"])
     plan = plan_chunks(documents, duplicates, chunks)
-    recipes = dict(documents.select("document_id", "chunker_fingerprint").iter_rows())
     lake.merge(CHUNKS_PATH, CHUNKS, CHUNKS.empty(), plan.gone, delete_column="document_id")
-    return plan, _cut_all(workspace, plan.to_cut, set(chunks["document_id"]), recipes)
+    wanted = documents.join(
+        pl.DataFrame({"document_id": plan.to_cut}, schema={"document_id": pl.String}), on="document_id"
+    )
+    return plan, _cut_all(workspace, wanted, set(chunks["document_id"]))
 
 
-def _cut_all(workspace: Workspace, wanted: list[str], known: set[str], recipes: dict[str, str]) -> bool:
+def _cut_all(workspace: Workspace, wanted: pl.DataFrame, known: set[str]) -> bool:
+    """Cut documents, given with their left_out and chunker_fingerprint, and say whether any was refused."""
+    recipes = dict(wanted.select("document_id", "chunker_fingerprint").iter_rows())
     rows: list[dict[str, Any]] = []
     replaced: set[str] = set()
     refused: dict[str, DocumentError] = {}
@@ -142,6 +160,7 @@ def _refuse(workspace: Workspace, refused: dict[str, DocumentError]) -> None:
     parts = lake.read(CHUNKS_PATH, CHUNKS, ["document_id"]).unique().join(left, on="document_id", how="anti")
     lake.merge(CHUNKS_PATH, CHUNKS, CHUNKS.empty(), parts["document_id"].to_list(), delete_column="document_id")
     refresh_duplicates(workspace, left)
+    refresh_boilerplate(workspace)
 
 
 def _commit(workspace: Workspace, rows: list[dict[str, Any]], replaced: set[str]) -> None:
@@ -152,19 +171,20 @@ def _commit(workspace: Workspace, rows: list[dict[str, Any]], replaced: set[str]
         workspace.lake.append(CHUNKS_PATH, CHUNKS, frame)
 
 
-def _cut(workspace: Workspace, wanted: list[str]) -> Iterator[tuple[str, str, str, list[Chunk] | DocumentError]]:
+def _cut(workspace: Workspace, wanted: pl.DataFrame) -> Iterator[tuple[str, str, str, list[Chunk] | DocumentError]]:
     columns = ["document_id", "content_hash", "source", "media_type", "text", "content_title", "language", "blocks"]
     chunk_params = cache(workspace.chunk_params)
+    less = dict(wanted.drop_nulls("left_out").select("document_id", "left_out").iter_rows())
     waiting: list[tuple[str, str, str] | None] = []
 
     def items() -> Iterator[DocumentToCut]:
-        for frame in workspace.lake.stream_where(DOCUMENTS_PATH, columns, "document_id", wanted):
+        for frame in workspace.lake.stream_where(DOCUMENTS_PATH, columns, "document_id", wanted["document_id"]):
             for document, content_hash, source, media_type, text, title, language, blocks in frame.iter_rows():
                 waiting.append((document, content_hash, text))
-                yield text, title, language, blocks, chunk_params(source, media_type)
+                yield text, title, language, blocks, chunk_params(source, media_type), less.get(document, [])
 
     task = partial(cut_document, counter=workspace.token_counter)
-    with progress("chunk", len(wanted)) as bar:
+    with progress("chunk", wanted.height) as bar:
         for index, result in workspace.pool.map(task, items(), weight=lambda item: len(item[0])):
             found = waiting[index]
             assert found is not None
@@ -181,6 +201,6 @@ def _cut(workspace: Workspace, wanted: list[str]) -> Iterator[tuple[str, str, st
 
 def cut_document(item: DocumentToCut, counter: TokenCounter) -> list[Chunk]:
     """Cut one document; runs in a worker process."""
-    text, title, language, blocks, params = item
+    text, title, language, blocks, params, hashes = item
     parsed = ParsedDocument(text=text, blocks=blocks_of(blocks), title=title, language=language)
-    return chunk_document(parsed, params, counter)
+    return chunk_document(parsed, params, counter, hashes)

@@ -1,8 +1,8 @@
-"""Bring silver/documents and silver/quarantine up to date with bronze, and silver/duplicates with them.
+"""Bring silver/documents and silver/quarantine up to date with bronze, and duplicates and boilerplate with them.
 
 Belongs here: reading what is needed, parsing in worker processes, committing batch by batch.
 Does not belong here: which documents need it (`transforms/documents.py`), how they are parsed (`transforms/parse`),
-duplicates (`duplicates.py`).
+duplicates (`duplicates.py`), boilerplate (`boilerplate.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import polars as pl
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.contracts.tables import DOCUMENTS, QUARANTINE
 from rag_pipeline.errors import DocumentError, EmptyDocument, MassDeletion
+from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.chunks import chunker_fingerprint
 from rag_pipeline.refresh.duplicates import refresh_duplicates
 from rag_pipeline.refresh.progress import progress
@@ -43,7 +44,7 @@ from rag_pipeline.transforms.parse import media_type_of, parse
 COMMIT_CHARS = 16 * 2**20
 COMMIT_DOCUMENTS = 4_000
 
-NARROW = [name for name in DOCUMENTS.columns if name not in ("text", "blocks")]
+NARROW = [name for name in DOCUMENTS.columns if name not in ("text", "blocks", "block_hashes")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class DocumentsReport:
     """What one refresh of the document layer did; counts are documents unless named otherwise.
 
     Attributes:
+        boilerplate: Blocks of text that are left out of the index because they repeat across their source.
         held: Documents that were refused, but are kept as they last were since too many were at once.
         held_because: What to say about them, and how to let them go.
     """
@@ -62,6 +64,7 @@ class DocumentsReport:
     removed: int
     quarantined: int
     duplicates: int
+    boilerplate: int
     commits: int
     by_media_type: dict[str, int]
     by_source: dict[str, int]
@@ -119,6 +122,7 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
         lake.merge(QUARANTINE_PATH, QUARANTINE, QUARANTINE.frame(refused), plan.quarantine_gone)
         documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, NARROW)
         duplicates = refresh_duplicates(workspace, documents).duplicates
+        boilerplate = refresh_boilerplate(workspace)
         quarantined = lake.read(QUARANTINE_PATH, QUARANTINE, ["reason_code"])
     return DocumentsReport(
         origins=origins.height,
@@ -128,6 +132,7 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
         removed=len(plan.gone),
         quarantined=quarantined.height,
         duplicates=duplicates,
+        boilerplate=boilerplate,
         commits=lake.commits - first_commit,
         by_media_type=_counts(documents["media_type"]),
         by_source=_counts(documents["source"]),

@@ -49,6 +49,7 @@ DOCUMENT_COLUMNS = [
     "language",
     "allowed_principals",
     "source_modified_at",
+    "rank_weight",
     "metadata_hash",
 ]
 # Enough queries that losing one true neighbour in twenty is seen, few enough to take well under a second.

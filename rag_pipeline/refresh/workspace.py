@@ -123,7 +123,11 @@ class Workspace:
         return {
             name: ParseRecipe(
                 ParseLimits(max_document_bytes=source.max_document_bytes, max_text_bytes=source.max_text_bytes),
-                EnrichOptions(source.min_quality, source.sensitive),
+                EnrichOptions(
+                    source.min_quality,
+                    source.sensitive,
+                    source.low_quality_weight if source.low_quality == "rank_down" else None,
+                ),
             )
             for name, source in self.settings.sources.items()
         }

@@ -53,6 +53,7 @@ class Hit:
         vector_rank, text_rank: Place in each leg, from 1; None if that leg did not find it.
         vector_distance: Cosine distance, 0 is the same direction.
         text_score: BM25.
+        rank_weight: What `score` was multiplied by: below 1 for documents that are ranked down for their quality.
         start_char, end_char: Span in the document's text, code points.
         published_at: When the index this was found in was published.
     """
@@ -78,6 +79,7 @@ class Hit:
     vector_distance: float | None
     text_rank: int | None
     text_score: float | None
+    rank_weight: float
     published_at: datetime
 
     @property
@@ -336,23 +338,28 @@ def ranked_hits(legs: Legs, mode: Mode, k: int, published_at: datetime) -> list[
     """One ranking from the legs, best first, each text once."""
     rows: dict[str, dict[str, Any]] = {}
     rankings: list[list[str]] = []
-    for leg, score in (("vector", "_distance"), ("text", "_score")):
+    for leg, column in (("vector", "_distance"), ("text", "_score")):
         sign = 1 if leg == "vector" else -1
         # The store orders equal scores by chance; ours is by id, so equal searches give equal answers.
-        ordered = sorted(legs[leg], key=lambda row: (sign * row[score], row["chunk_id"]))
+        ordered = sorted(legs[leg], key=lambda row: (sign * row[column], row["chunk_id"]))
         rankings.append([row["chunk_id"] for row in ordered])
         for rank, row in enumerate(ordered, start=1):
             known = rows.setdefault(row["chunk_id"], row)
-            known[f"{leg}_rank"], known[f"{leg}_value"] = rank, row[score]
-    hits: list[Hit] = []
-    seen: set[str] = set()
+            known[f"{leg}_rank"], known[f"{leg}_value"] = rank, row[column]
+    scored: list[tuple[float, dict[str, Any]]] = []
     for chunk_id, fused in reciprocal_rank_fusion(rankings):
         row = rows[chunk_id]
+        score = {"hybrid": fused, "vector": 1 - row.get("vector_value", 0), "text": row.get("text_value", 0)}[mode]
+        # A cosine below zero would rise.
+        scored.append((min(score, score * row["rank_weight"]), row))
+    scored.sort(key=lambda pair: -pair[0])
+    hits: list[Hit] = []
+    seen: set[str] = set()
+    for score, row in scored:
         # The same text under other permissions is a row of its own; one reader needs it once.
         if row["text_hash"] in seen:
             continue
         seen.add(row["text_hash"])
-        score = {"hybrid": fused, "vector": 1 - row.get("vector_value", 0), "text": row.get("text_value", 0)}[mode]
         hits.append(_hit(row, len(hits) + 1, score, published_at))
         if len(hits) == k:
             break
@@ -375,5 +382,6 @@ def _hit(row: Mapping[str, Any], rank: int, score: float, published_at: datetime
         vector_distance=row.get("vector_value"),
         text_rank=row.get("text_rank"),
         text_score=row.get("text_value"),
+        rank_weight=row["rank_weight"],
         published_at=published_at,
     )

@@ -160,7 +160,11 @@ class SourceSettings(_Section):
     max_text_bytes: int = Field(default=20 * 2**20, gt=0)
     """Larger files that are text themselves (Markdown, code, CSV, plain text) are quarantined, bytes."""
     min_quality: float = Field(default=0, ge=0, le=1)
-    """Objects whose quality score is lower are quarantined; 0: none are, and garbage scores below 0.3."""
+    """What scores lower counts as of low quality; 0: nothing does. Garbage scores below 0.3."""
+    low_quality: Literal["quarantine", "rank_down"] = "quarantine"
+    """What is of low quality is refused as a whole object, or indexed and found after equally good hits."""
+    low_quality_weight: float = Field(default=0.5, ge=0, le=1)
+    """What the scores of documents that are ranked down are multiplied by."""
     sensitive: Literal["off", "flag", "redact", "quarantine"] = "off"
     """Secrets and personal data: not looked for, counted on the document, replaced in its text, or refused."""
     storage_options: dict[str, str] = Field(default_factory=dict)
@@ -230,6 +234,38 @@ class DeduplicationSettings(_Section):
     """Documents with fewer words are left out only if another is equal."""
 
 
+class BoilerplateSettings(_Section):
+    """Which paragraphs are left out of the index because they stand in many documents of their source."""
+
+    leave_out: bool = True
+    """Leave them out of all documents but the first that each audience may read."""
+    min_documents: int = Field(default=5, ge=2)
+    """A paragraph in fewer documents than this is no boilerplate."""
+    min_share: float = Field(default=0.2, ge=0, le=1)
+    """Nor is one in this share of the source's documents or less."""
+
+
+class ThresholdSettings(_Section):
+    """When the checks on silver turn yellow; shares are of the documents or chunks of one source."""
+
+    max_quarantined_share: float = Field(default=0.2, ge=0, le=1)
+    """Objects that were refused."""
+    max_low_quality_share: float = Field(default=0.1, ge=0, le=1)
+    """Documents that score below `low_quality_score`."""
+    low_quality_score: float = Field(default=0.5, ge=0, le=1)
+    """Quality score below which a document counts as low for that check."""
+    max_duplicate_share: float = Field(default=0.5, ge=0, le=1)
+    """Documents left out because another says the same."""
+    max_hard_split_share: float = Field(default=0.02, ge=0, le=1)
+    """Chunks that end inside a sentence, since it alone was over the limit."""
+    max_short_chunk_share: float = Field(default=0.5, ge=0, le=1)
+    """Chunks of fewer than `short_chunk_tokens`."""
+    short_chunk_tokens: int = Field(default=16, ge=0)
+    """Tokens, header included, below which a chunk counts as short."""
+    max_parse_seconds: float = Field(default=20, gt=0)
+    """Parsing the slowest document of a run."""
+
+
 class ChunkSizeSettings(_Section):
     """How large chunks are."""
 
@@ -284,10 +320,14 @@ class Settings(_Section):
     """Alias of the model whose index scheduled runs publish."""
     deduplication: DeduplicationSettings = DeduplicationSettings()
     """Which documents are left out of the index because another says the same to the same readers."""
+    boilerplate: BoilerplateSettings = BoilerplateSettings()
+    """Which paragraphs are left out of the index because they stand in many documents of their source."""
     chunking: ChunkingSettings = ChunkingSettings()
     """How documents are cut."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """How every version of an index is evaluated before it may be published."""
+    thresholds: ThresholdSettings = ThresholdSettings()
+    """When the checks on silver turn yellow."""
     quarantined_documents: Literal["hide", "keep_last_good"] = "hide"
     """Whether the last good version of a document stays visible while its newest cannot be read."""
     embeddings_retention: Duration = timedelta(days=90)
@@ -321,9 +361,11 @@ SECTIONS: dict[str, type[_Section]] = {
     "sources": SourceSettings,
     "embedding_models": EmbeddingModelSettings,
     "deduplication": DeduplicationSettings,
+    "boilerplate": BoilerplateSettings,
     "chunking": ChunkingSettings,
     "media_types": ChunkSizeSettings,
     "evaluation": EvaluationSettings,
+    "thresholds": ThresholdSettings,
     "permission_rules": PermissionRuleSettings,
 }
 """The class of what stands under a key, for messages that name the keys allowed there."""

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
 from rag_pipeline.contracts.tables import (
     AUDITS,
+    BOILERPLATE,
     BRONZE,
     CANARIES,
     CHUNKS,
@@ -36,6 +37,7 @@ QUARANTINE_PATH = "silver/quarantine"
 DUPLICATES_PATH = "silver/duplicates"
 SIGNATURES_PATH = "silver/signatures"
 SIMILAR_PAIRS_PATH = "silver/similar_pairs"
+BOILERPLATE_PATH = "silver/boilerplate"
 CHUNKS_PATH = "silver/chunks"
 AUDITS_PATH = "gold/audits"
 EVALUATIONS_PATH = "gold/evaluations"
@@ -53,6 +55,7 @@ FIXED_TABLES = {
     DUPLICATES_PATH: DUPLICATES,
     SIGNATURES_PATH: SIGNATURES,
     SIMILAR_PAIRS_PATH: SIMILAR_PAIRS,
+    BOILERPLATE_PATH: BOILERPLATE,
     CHUNKS_PATH: CHUNKS,
     AUDITS_PATH: AUDITS,
     EVALUATIONS_PATH: EVALUATIONS,

@@ -22,6 +22,7 @@ from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import (
     AUDITS,
+    BOILERPLATE,
     BRONZE,
     CHUNKS,
     DOCUMENTS,
@@ -33,6 +34,7 @@ from rag_pipeline.contracts.tables import (
 from rag_pipeline.errors import StoreError, UsageError
 from rag_pipeline.stores.lake import (
     AUDITS_PATH,
+    BOILERPLATE_PATH,
     CHUNKS_PATH,
     DOCUMENTS_PATH,
     DUPLICATES_PATH,
@@ -126,6 +128,7 @@ class LakeSql:
             f"FROM {chunks} c LEFT JOIN {documents} d USING (document_id)",
         )
         self._view("silver.duplicates", f"FROM {duplicates}")
+        self._view("silver.boilerplate", f"FROM {self._relation(BOILERPLATE_PATH, BOILERPLATE)}")
         self._view("silver.quarantine", f"FROM {self._relation(QUARANTINE_PATH, QUARANTINE)}")
         self._view("gold.publications", f"FROM {self._relation(PUBLICATIONS_PATH, PUBLICATIONS)}")
         self._view("gold.evaluations", f"FROM {self._relation(EVALUATIONS_PATH, EVALUATIONS)}")

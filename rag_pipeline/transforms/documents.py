@@ -20,6 +20,7 @@ from rag_pipeline.contracts.ids import digest, fingerprint, principals_key
 from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.contracts.tables import DUPLICATES
 from rag_pipeline.errors import DocumentError
+from rag_pipeline.transforms.block_hashes import repeatable_hashes
 from rag_pipeline.transforms.enrich import EnrichOptions
 from rag_pipeline.transforms.parse import recipe_version
 from rag_pipeline.transforms.parse.limits import ParseLimits
@@ -205,6 +206,7 @@ def _document_row(
     if parsed.author:
         facts["author"] = parsed.author
     origin_id = origin["document_id"]
+    score = total_score(parsed.quality)
     row: dict[str, Any] = {
         "document_id": digest("part", origin_id, parsed.part)[:32] if parsed.part else origin_id,
         "origin_id": origin_id,
@@ -219,7 +221,9 @@ def _document_row(
         "text_chars": len(parsed.text),
         "metadata": json.dumps(facts, sort_keys=True, ensure_ascii=False),
         "quality": json.dumps(parsed.quality, sort_keys=True),
-        "quality_score": total_score(parsed.quality),
+        "quality_score": score,
+        "rank_weight": recipe.options.rank_weight(score),
+        "block_hashes": repeatable_hashes(parsed.text, parsed.blocks),
         "content_hash": digest("content", parsed.text, parsed.title or "", parsed.language or "", shape),
         "input_key": origin["input_key"],
         "recipe_fingerprint": recipe.fingerprint(media_type),
@@ -232,7 +236,7 @@ def metadata_columns(origin: Mapping[str, Any], row: Mapping[str, Any], options:
 
     Args:
         origin: Row of `origins_of`.
-        row: The document's row; `part`, `content_title`, `metadata` and `language` are read.
+        row: The document's row; `part`, `content_title`, `metadata`, `language` and `rank_weight` are read.
     """
     declared = DeclaredMetadata.from_json(origin["declared"])
     if options.sensitive == "redact":
@@ -242,6 +246,7 @@ def metadata_columns(origin: Mapping[str, Any], row: Mapping[str, Any], options:
     title = declared.title or row["content_title"]
     author = declared.author or facts.get("author")
     shown = [origin["metadata_hash"], uri, title or "", author or "", row["metadata"], row["language"] or ""]
+    shown.append(repr(float(row["rank_weight"])))
     return {
         "uri": uri,
         "title": title,

@@ -23,18 +23,27 @@ class EnrichOptions:
     """What a source wants of its documents.
 
     Attributes:
-        min_quality: Objects that score lower are refused, 0 to 1; 0 refuses none.
+        min_quality: What scores lower is of low quality, 0 to 1; 0: nothing is.
+        low_quality_weight: What the scores in search of documents of low quality are multiplied by; None: objects of
+            low quality are refused instead.
         sensitive: What is done about secrets and personal data.
     """
 
     min_quality: float = 0.0
     sensitive: Sensitive = "off"
+    low_quality_weight: float | None = None
+
+    def rank_weight(self, quality_score: float) -> float:
+        """What the scores in search of a document of this quality are multiplied by."""
+        is_low = self.low_quality_weight is not None and quality_score < self.min_quality
+        return self.low_quality_weight if is_low and self.low_quality_weight is not None else 1.0
 
     @property
     def recipe(self) -> str:
         """Everything here that decides what comes out; what looks for secrets counts only where it is asked to."""
         looks = "off" if self.sensitive == "off" else f"{self.sensitive}/{sensitive.VERSION}"
-        return f"language/{language.VERSION} quality/{quality.VERSION} min/{self.min_quality!r} sensitive/{looks}"
+        low = f"{self.min_quality!r}/{'refused' if self.low_quality_weight is None else self.low_quality_weight!r}"
+        return f"language/{language.VERSION} quality/{quality.VERSION} low/{low} sensitive/{looks}"
 
 
 def enrich(document: ParsedDocument, media_type: str, options: EnrichOptions) -> ParsedDocument:
@@ -59,7 +68,7 @@ def check_quality(documents: Sequence[ParsedDocument], address: str, options: En
     Raises:
         LowQuality: With the score and its lowest parts.
     """
-    if options.min_quality <= 0 or not documents:
+    if options.min_quality <= 0 or options.low_quality_weight is not None or not documents:
         return
     total = sum(len(document.text) for document in documents)
     score = sum(quality.total_score(d.quality) * len(d.text) for d in documents) / max(1, total)
@@ -70,7 +79,7 @@ def check_quality(documents: Sequence[ParsedDocument], address: str, options: En
     named = ", ".join(f"{name} {value:.2f}" for value, name in lowest)
     raise LowQuality(
         f"{address}: the quality score {score:.2f} is below the source's min_quality {options.min_quality:g}; lowest "
-        f"parts: {named}. Mend the document, exclude it, or lower min_quality.",
+        f"parts: {named}. Mend the document, exclude it, lower min_quality, or set low_quality to rank_down.",
         address=address,
         score=round(score, 3),
         min_quality=options.min_quality,

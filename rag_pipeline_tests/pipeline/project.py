@@ -41,6 +41,7 @@ VISIBLE = [
     "allowed_principals",
     "source_modified_at",
     "media_type",
+    "rank_weight",
 ]
 
 

@@ -110,3 +110,26 @@ def test_sensitive_documents_are_refused_without_telling_what_they_hold(project:
     code, detail = reasons(project)["docs/guide.md"]
     assert (code, "aws_key 1" in detail, KEY in detail) == ("sensitive_content", True, False)
     assert not any(KEY in row["embedded_text"] for row in project.published())
+
+
+def test_low_quality_can_be_ranked_down_instead(project: Project) -> None:
+    garbage = (project.folder / "docs" / "mash.txt").read_text().split()[:4]
+    question = " ".join([*garbage, "pump"])
+
+    def found() -> dict[str, tuple[int, float, float]]:
+        hits = project.search(question, "public", mode="text", k=5)
+        return {hit.uri: (hit.rank, hit.score, hit.rank_weight) for hit in reversed(hits)}
+
+    before = found()
+    assert before["docs/mash.txt"][0] < before["docs/guide.md"][0]
+    known = len(project.embedded)
+    project.settings["sources"]["docs"] |= {"min_quality": 0.4, "low_quality": "rank_down", "low_quality_weight": 0.1}
+    project.refresh()
+    after = found()
+    assert len(project.embedded) == known
+    assert reasons(project) == {}
+    assert after["docs/mash.txt"][0] > after["docs/guide.md"][0]
+    assert after["docs/mash.txt"][1] == pytest.approx(before["docs/mash.txt"][1] * 0.1)
+    assert (after["docs/guide.md"][1:], after["docs/mash.txt"][2]) == (before["docs/guide.md"][1:], 0.1)
+    assert project.published() == project.rebuilt()
+    assert parsed_again(project) == 0

@@ -155,6 +155,16 @@ class Nights(RuleBasedStateMachine):
         self.project.settings["chunking"] = {"max_tokens": size, "header_max_tokens": header, "min_tokens": 0}
         self.refreshed = False
 
+    @rule(leave_out=st.booleans(), min_documents=st.sampled_from([2, 3]))
+    def change_boilerplate(self, leave_out: bool, min_documents: int) -> None:
+        self.project.settings["boilerplate"] = {"leave_out": leave_out, "min_documents": min_documents}
+        self.refreshed = False
+
+    @rule(quality=st.sampled_from([0, 0.9]))
+    def change_quality(self, quality: float) -> None:
+        self.project.settings["sources"]["docs"] |= {"min_quality": quality, "low_quality": "rank_down"}
+        self.refreshed = False
+
     @rule(again=st.integers(1, 2))
     def refresh(self, again: int) -> None:
         for _ in range(again):

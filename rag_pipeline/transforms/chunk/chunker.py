@@ -6,7 +6,7 @@ Does not belong here: the steps themselves, each of which has its module in this
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
@@ -15,6 +15,7 @@ from rag_pipeline.contracts.documents import Block, BlockKind, Chunk, ParsedDocu
 from rag_pipeline.errors import ContractViolation
 from rag_pipeline.transforms.chunk import splitters
 from rag_pipeline.transforms.chunk.headers import NO_HEADER, Header, Headers
+from rag_pipeline.transforms.chunk.omission import without_blocks
 from rag_pipeline.transforms.chunk.pack import Packer
 from rag_pipeline.transforms.chunk.params import ChunkParams
 from rag_pipeline.transforms.chunk.sections import Section, sections_of
@@ -58,18 +59,27 @@ class _Draft:
         return self.units[-1].end_char
 
 
-def chunk_document(document: ParsedDocument, params: ChunkParams, counter: TokenCounter) -> list[Chunk]:
+def chunk_document(
+    document: ParsedDocument, params: ChunkParams, counter: TokenCounter, left_out: Collection[int] = ()
+) -> list[Chunk]:
     """Cut a document into chunks that tile its sections.
 
     A chunk's span begins and ends with a character that is not white space; between the spans of one section
-    lies only white space. The same document, parameters and tokenizer give the same chunks anywhere.
+    lies only white space, or what is left out. The same document, parameters, tokenizer and hashes to leave out
+    give the same chunks anywhere.
+
+    Args:
+        left_out: Hashes of blocks that get into no chunk, see `omission.py`.
 
     Raises:
         ContractViolation: The document's blocks overlap or leave its text.
     """
     headers = Headers(document.title, params, counter)
     chunks: list[Chunk] = []
-    for sections in _batches(sections_of(document)):
+    sections_wanted = sections_of(document)
+    if left_out:
+        sections_wanted = without_blocks(document.text, sections_wanted, left_out)
+    for sections in _batches(sections_wanted):
         whole, others = _whole_sections(document.text, sections, headers, params, counter)
         spans = [(block.start_char, block.end_char) for section in others for block in section.blocks]
         tokens = TokenMap(document.text, spans, counter)

@@ -1,0 +1,79 @@
+"""Text that repeats across the documents of a source, and where it is left out of the index.
+
+Belongs here: when a block is boilerplate, and in which document it stays.
+Does not belong here: hashes of blocks (`block_hashes.py`), reading tables (`refresh/boilerplate.py`), cutting around
+what is left out (`chunk/omission.py`).
+
+A licence paragraph or a row of links under every page is found once for every page and says nothing about any. It is
+left out of all documents but the first of each audience, so everyone who may read the text still finds it once. What
+is boilerplate follows from the documents there are now and from nothing that was before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from rag_pipeline.contracts.tables import BOILERPLATE
+
+
+@dataclass(frozen=True, slots=True)
+class BoilerplateRule:
+    """When a block counts as boilerplate: in at least so many documents of its source, and in more than this share."""
+
+    min_documents: int
+    min_share: float
+
+
+def find_boilerplate(documents: pl.DataFrame, rule: BoilerplateRule) -> pl.DataFrame:
+    """Blocks that repeat across a source.
+
+    Args:
+        documents: document_id, source, uri, principals_key, block_hashes of the documents that are indexed, so that
+            copies of one document do not make boilerplate of its text.
+
+    Returns:
+        source, block_hash, documents, of_documents, kept_in: the documents that keep the block, the first by address
+        for each set of principals.
+    """
+    sizes = documents.group_by("source").agg(of_documents=pl.len().cast(pl.Int64))
+    blocks = (
+        documents.filter(pl.col("block_hashes").list.len() > 0)
+        .explode("block_hashes")
+        .rename({"block_hashes": "block_hash"})
+    )
+    counted = blocks.group_by("source", "block_hash").agg(documents=pl.len().cast(pl.Int64))
+    repeated = counted.join(sizes, on="source").filter(
+        (pl.col("documents") >= rule.min_documents) & (pl.col("documents") > rule.min_share * pl.col("of_documents"))
+    )
+    if repeated.is_empty():
+        return BOILERPLATE.empty().drop("text")
+    first = (
+        blocks.join(repeated, on=["source", "block_hash"], how="semi")
+        .sort("source", "uri", "document_id")
+        .group_by("source", "block_hash", "principals_key", maintain_order=True)
+        .agg(pl.col("document_id").first())
+        .group_by("source", "block_hash")
+        .agg(kept_in=pl.col("document_id").sort())
+    )
+    found = repeated.join(first, on=["source", "block_hash"]).sort("source", "block_hash")
+    return found.select([name for name in BOILERPLATE.columns if name != "text"])
+
+
+def left_out(documents: pl.DataFrame, boilerplate: pl.DataFrame) -> pl.DataFrame:
+    """document_id and left_out, the ascending hashes of its boilerplate, of documents that lose some.
+
+    Args:
+        documents: document_id, source, block_hashes.
+        boilerplate: silver/boilerplate.
+    """
+    wanted = boilerplate.select("source", "block_hash", "kept_in")
+    found = (
+        documents.select("document_id", "source", block_hash="block_hashes")
+        .filter(pl.col("source").is_in(wanted["source"].unique().implode()))
+        .explode("block_hash")
+        .join(wanted, on=["source", "block_hash"])
+        .filter(~pl.col("kept_in").list.contains(pl.col("document_id")))
+    )
+    return found.group_by("document_id").agg(left_out=pl.col("block_hash").sort())
