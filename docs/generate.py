@@ -193,7 +193,9 @@ def _dtype(name: str) -> str:
         return simple[name]
     if name.startswith("Datetime"):
         return "time"
-    return {"List(String)": "list of text", "List(Float32)": "list of float"}.get(name, "list of structs")
+    return {"List(String)": "list of text", "List(Int64)": "list of int", "List(Float32)": "list of float"}.get(
+        name, "list of structs"
+    )
 
 
 # -- errors -------------------------------------------------------------------------------------------------

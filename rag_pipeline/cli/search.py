@@ -93,7 +93,8 @@ def _parts(hit: Hit) -> str:
         parts.append(f"vector #{hit.vector_rank} (cosine {1 - hit.vector_distance:.3f})")
     if hit.text_rank is not None and hit.text_score is not None:
         parts.append(f"text #{hit.text_rank} (BM25 {hit.text_score:.2f})")
-    return " + ".join(parts)
+    down = f", times {hit.rank_weight:g} for low quality" if hit.rank_weight < 1 else ""
+    return " + ".join(parts) + down
 
 
 def _modified(hit: Hit) -> str:

@@ -28,7 +28,7 @@ def sql(query: str, limit: int, as_json: bool) -> None:
 
     \b
     bronze.<source>                           every revision of every object
-    silver.documents, chunks, quarantine, duplicates
+    silver.documents, chunks, quarantine, duplicates, boilerplate
     gold.publications, audits, embeddings_<model>
 
     You see every document, whoever may read it: this is a tool for those who run the lake. Nothing can be written.

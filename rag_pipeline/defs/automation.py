@@ -9,15 +9,20 @@ from typing import Any
 
 import dagster as dg
 
-from rag_pipeline.defs.assets import (
+from rag_pipeline.defs.resources import PipelineResource
+from rag_pipeline.defs.specs import (
+    BOILERPLATE_KEY,
+    CHUNKS_KEY,
     DOCUMENTS_KEY,
+    DUPLICATES_KEY,
+    EMBEDDINGS_KEY,
     EVALUATION_KEY,
     INDEX_KEY,
     MAINTENANCE_KEY,
     PUBLICATION_KEY,
+    QUARANTINE_KEY,
     bronze_key,
 )
-from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.settings import Pipeline
 
 # The type that define_asset_job returns has no public name.
@@ -142,5 +147,5 @@ def _request(context: dg.SensorEvaluationContext, job: str, alias: str, state: s
 def published_selection(failed_sources: Sequence[str], pipeline: Pipeline) -> list[dg.AssetKey]:
     """Assets of the refresh job, less the sources that could not be read."""
     sources = [bronze_key(name) for name in pipeline.settings.sources if name not in failed_sources]
-    rest = [["silver", "quarantine"], ["silver", "duplicates"], ["silver", "chunks"], ["gold", "embeddings"]]
-    return [*sources, DOCUMENTS_KEY, *(dg.AssetKey(path) for path in rest), INDEX_KEY, EVALUATION_KEY, PUBLICATION_KEY]
+    silver = [DOCUMENTS_KEY, QUARANTINE_KEY, DUPLICATES_KEY, BOILERPLATE_KEY, CHUNKS_KEY]
+    return [*sources, *silver, EMBEDDINGS_KEY, INDEX_KEY, EVALUATION_KEY, PUBLICATION_KEY]

@@ -1,7 +1,7 @@
 """Asset checks: one true sentence each, held against the stored tables.
 
-Belongs here: wrapping comparisons of `refresh/verify.py` as checks, thresholds, what blocks.
-Does not belong here: the comparisons.
+Belongs here: wrapping comparisons of `refresh/verify.py` as checks, what blocks.
+Does not belong here: the comparisons, or figures with a configured threshold (`threshold_checks.py`).
 
 A check blocks only if a reader would get wrong answers; it then stops the rest of its own run. What readers see is
 guarded again by publication, which reads the audit itself.
@@ -14,8 +14,11 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from rag_pipeline.contracts.tables import CANARIES, DOCUMENTS, DUPLICATES, QUARANTINE
-from rag_pipeline.defs.assets import (
+from rag_pipeline.contracts.tables import CANARIES, DOCUMENTS, DUPLICATES
+from rag_pipeline.defs.describe_evaluation import comparison_metadata
+from rag_pipeline.defs.resources import PipelineResource
+from rag_pipeline.defs.specs import (
+    BOILERPLATE_KEY,
     CHUNKS_KEY,
     DOCUMENTS_KEY,
     DUPLICATES_KEY,
@@ -24,18 +27,15 @@ from rag_pipeline.defs.assets import (
     INDEX_KEY,
     MAINTENANCE_KEY,
     PUBLICATION_KEY,
-    QUARANTINE_KEY,
     bronze_key,
     model_partitions,
 )
-from rag_pipeline.defs.describe_evaluation import comparison_metadata
-from rag_pipeline.defs.resources import PipelineResource
+from rag_pipeline.defs.threshold_checks import build_threshold_checks
 from rag_pipeline.settings import Pipeline
 
 WARN = dg.AssetCheckSeverity.WARN
 ERROR = dg.AssetCheckSeverity.ERROR
 LARGEST_PROBLEM_SHARE = 0.1
-LARGEST_QUARANTINE_SHARE = 0.2
 
 
 def build_checks(pipeline: Pipeline) -> list[dg.AssetChecksDefinition]:
@@ -46,8 +46,8 @@ def build_checks(pipeline: Pipeline) -> list[dg.AssetChecksDefinition]:
     return [
         *checks,
         _objects_are_accounted_for(),
-        _quarantine_is_small(),
         _duplicates_have_a_document(),
+        _boilerplate_is_current(),
         _documents_are_cut(),
         _chunks_have_vectors(pipeline),
         _audit_passed(pipeline),
@@ -55,6 +55,7 @@ def build_checks(pipeline: Pipeline) -> list[dg.AssetChecksDefinition]:
         _pointer_resolves(),
         _published_version_is_kept(),
         _models_have_not_drifted(),
+        *build_threshold_checks(),
     ]
 
 
@@ -154,33 +155,6 @@ def _objects_are_accounted_for() -> dg.AssetChecksDefinition:
     return check
 
 
-def _quarantine_is_small() -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=QUARANTINE_KEY,
-        name="quarantine_is_small",
-        description=f"At most {LARGEST_QUARANTINE_SHARE:.0%} of all documents were refused.",
-    )
-    def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
-        from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH
-
-        lake = pipeline.workspace.lake
-        refused = lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id"]).height
-        taken = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id"]).height
-        share = refused / max(1, refused + taken)
-        return dg.AssetCheckResult(
-            passed=share <= LARGEST_QUARANTINE_SHARE,
-            severity=WARN,
-            description=f"{refused} of {refused + taken} documents are in quarantine" if refused else None,
-            metadata={
-                "rag/quarantined_count": refused,
-                "rag/quarantined_share": share,
-                "rag/next_step": "rag-pipeline quarantine list",
-            },
-        )
-
-    return check
-
-
 def _duplicates_have_a_document() -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=DUPLICATES_KEY,
@@ -203,6 +177,22 @@ def _duplicates_have_a_document() -> dg.AssetChecksDefinition:
         )
         lost = duplicates.join(standing, on="document_id", how="anti")["document_id"]
         return _result(finding("duplicate_of_nothing", "missing", lost))
+
+    return check
+
+
+def _boilerplate_is_current() -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=BOILERPLATE_KEY,
+        name="boilerplate_follows_from_documents",
+        blocking=True,
+        description="What is left out as boilerplate follows from the documents there are now, and the documents that "
+        "keep it are there.",
+    )
+    def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
+        from rag_pipeline.refresh.verify import boilerplate_findings
+
+        return _result(boilerplate_findings(pipeline.workspace))
 
     return check
 

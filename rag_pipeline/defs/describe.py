@@ -6,12 +6,14 @@ Does not belong here: figures of a run; assets add those.
 
 import base64
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS
+from rag_pipeline.refresh.timings import Timings
 
 # The UI draws Markdown shorter than this where it stands, and hides longer text behind a click.
 INLINE_CHARS = 1_000
@@ -28,6 +30,8 @@ DERIVED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "metadata": ("raw",),
         "language": ("raw",),
         "quality_score": ("raw",),
+        "rank_weight": ("raw",),
+        "block_hashes": ("raw",),
         "origin_metadata_hash": ("metadata_hash",),
     },
     "silver/quarantine": {"reason_code": ("problem_code", "raw"), "detail": ("problem_detail", "raw")},
@@ -125,6 +129,45 @@ def counts_table(label: str, counts: Mapping[str, int]) -> dg.MetadataValue:
     records = [dg.TableRecord({label: name, "count": count}) for name, count in counts.items()]
     schema = dg.TableSchema(columns=[dg.TableColumn(label, "string"), dg.TableColumn("count", "int")])
     return dg.MetadataValue.table(records=records, schema=schema)
+
+
+def rows_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> dg.MetadataValue:
+    """A table of rows for the UI, all columns of the first row or those named; fractions to three places."""
+    names = list(columns or (rows[0] if rows else ()))
+    types = {int: "int", float: "float"}
+    shown = [{name: _cell(row[name]) for name in names} for row in rows]
+    first = shown[0] if shown else {}
+    schema = [dg.TableColumn(name.replace("_", " "), types.get(type(first.get(name)), "string")) for name in names]
+    records = [dg.TableRecord({name.replace("_", " "): value for name, value in row.items()}) for row in shown]
+    return dg.MetadataValue.table(records=records, schema=dg.TableSchema(columns=schema))
+
+
+def _cell(value: Any) -> str | int | float:
+    if value is None:
+        return ""
+    return round(value, 3) if isinstance(value, float) else value if isinstance(value, int) else str(value)
+
+
+def timing_tables(timings: Timings, *, size_unit: str) -> dict[str, dg.MetadataValue]:
+    """What documents took in workers, by media type and for the slowest; nothing if none was worked on."""
+    if not timings.by_media_type:
+        return {}
+    ordered = sorted(timings.by_media_type.items(), key=lambda item: -item[1].seconds)
+    speed = [
+        {
+            "media_type": media_type,
+            "documents": found.documents,
+            f"million {size_unit}": found.size / 1e6,
+            "core seconds": found.seconds,
+            "documents per second": found.documents / max(found.seconds, 1e-9),
+        }
+        for media_type, found in ordered
+    ]
+    slowest = [
+        {"document": each.uri, "media_type": each.media_type, size_unit: each.size, "seconds": each.seconds}
+        for each in timings.slowest
+    ]
+    return {"rag/speed_by_media_type": rows_table(speed), "rag/slowest_documents": rows_table(slowest)}
 
 
 def histogram(title: str, values: Sequence[int], *, bins: int = 16, unit: str = "") -> dg.MetadataValue:

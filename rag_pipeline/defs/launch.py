@@ -15,7 +15,8 @@ from typing import Any
 import dagster as dg
 
 from rag_pipeline.defs import build_definitions
-from rag_pipeline.defs.assets import (
+from rag_pipeline.defs.automation import KEEP_IN_STEP_JOB, REFRESH_JOB, published_selection
+from rag_pipeline.defs.specs import (
     CHUNKS_KEY,
     DOCUMENTS_KEY,
     DUPLICATES_KEY,
@@ -23,7 +24,6 @@ from rag_pipeline.defs.assets import (
     QUARANTINE_KEY,
     bronze_key,
 )
-from rag_pipeline.defs.automation import KEEP_IN_STEP_JOB, REFRESH_JOB, published_selection
 from rag_pipeline.errors import MassDeletion
 from rag_pipeline.refresh.generations import aliases_behind, served_alias
 from rag_pipeline.refresh.progress import CURRENT, Progress

@@ -8,8 +8,8 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from rag_pipeline.defs.assets import PUBLICATION_KEY, WRITER_POOL
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
+from rag_pipeline.defs.specs import PUBLICATION_KEY, WRITER_POOL
 
 
 class RollbackConfig(dg.Config):

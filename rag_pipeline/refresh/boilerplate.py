@@ -6,6 +6,8 @@ Does not belong here: what counts as boilerplate (`transforms/boilerplate.py`).
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 from rag_pipeline.contracts.tables import BOILERPLATE, DOCUMENTS, DUPLICATES
@@ -16,6 +18,7 @@ from rag_pipeline.transforms.boilerplate import BoilerplateRule, find_boilerplat
 from rag_pipeline.transforms.chunks import blocks_of
 
 SHOWN_CHARS = 500
+SHOWN_EXCERPT = 120
 COLUMNS = ["document_id", "source", "uri", "principals_key", "block_hashes"]
 
 
@@ -45,6 +48,13 @@ def refresh_boilerplate(workspace: Workspace) -> int:
     rows = changed.join(found, on=BOILERPLATE.key).select(list(BOILERPLATE.columns))
     lake.replace_where(BOILERPLATE_PATH, BOILERPLATE, rows, gone)
     return desired.height
+
+
+def most_repeated(workspace: Workspace, limit: int = 20) -> list[dict[str, Any]]:
+    """The blocks that stand in the most documents, for people: source, documents, of_documents, text."""
+    rows = workspace.lake.read(BOILERPLATE_PATH, BOILERPLATE)
+    first = rows.sort(["documents", "source", "block_hash"], descending=[True, False, False]).head(limit)
+    return first.select("source", "documents", "of_documents", pl.col("text").str.slice(0, SHOWN_EXCERPT)).to_dicts()
 
 
 def _wording(workspace: Workspace, new: pl.DataFrame) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -20,6 +20,7 @@ from rag_pipeline.errors import ContractViolation, DocumentError
 from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.duplicates import refresh_duplicates
 from rag_pipeline.refresh.progress import progress
+from rag_pipeline.refresh.timings import Timed, Timings
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import BOILERPLATE_PATH, CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
 from rag_pipeline.transforms.boilerplate import left_out
@@ -28,6 +29,7 @@ from rag_pipeline.transforms.chunk.params import ChunkParams
 from rag_pipeline.transforms.chunk.tokens import TokenCounter
 from rag_pipeline.transforms.chunks import ChunkPlan, blocks_of, chunk_rows, plan_chunks
 from rag_pipeline.transforms.documents import quarantine_row
+from rag_pipeline.transforms.overview import chunk_overview
 
 COMMIT_CHUNKS = 20_000
 NARROW = [name for name in DOCUMENTS.columns if name not in ("text", "blocks", "block_hashes")]
@@ -36,9 +38,24 @@ NARROW = [name for name in DOCUMENTS.columns if name not in ("text", "blocks", "
 DocumentToCut = tuple[str, str | None, str | None, list[dict[str, Any]], ChunkParams, list[int]]
 
 
+class _Waiting(NamedTuple):
+    """A document that is being cut."""
+
+    document_id: str
+    content_hash: str
+    text: str
+    uri: str
+    media_type: str
+
+
 @dataclass(frozen=True, slots=True)
 class ChunksReport:
-    """What one refresh of the chunk layer did."""
+    """What one refresh of the chunk layer did.
+
+    Attributes:
+        by_source: Rows of `chunk_overview`.
+        timings: What cutting took, sizes in characters; what was not cut by this run is not in it.
+    """
 
     documents: int
     chunks: int
@@ -47,6 +64,8 @@ class ChunksReport:
     hard_splits: int
     commits: int
     token_counts: list[int]
+    by_source: list[dict[str, Any]]
+    timings: Timings
 
 
 def chunker_fingerprint(workspace: Workspace, source: str, media_type: str) -> str:
@@ -81,12 +100,14 @@ def refresh_chunks(workspace: Workspace) -> ChunksReport:
     with lake.writing():
         first_commit = lake.commits
         cut = removed = 0
+        timings = Timings()
         refused = True
         # What is refused may have stood for duplicates; another of them then stands, and has to be cut as well.
         while refused:
-            plan, refused = _cut_once(workspace)
+            plan, refused = _cut_once(workspace, timings)
             cut, removed = cut + len(plan.to_cut), removed + len(plan.gone)
         after = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "token_count", "is_hard_split"])
+        sources = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "source"])
     return ChunksReport(
         documents=after["document_id"].n_unique(),
         chunks=after.height,
@@ -95,10 +116,14 @@ def refresh_chunks(workspace: Workspace) -> ChunksReport:
         hard_splits=int(after["is_hard_split"].sum()),
         commits=lake.commits - first_commit,
         token_counts=after["token_count"].to_list(),
+        by_source=chunk_overview(
+            after.join(sources, on="document_id"), short_tokens=workspace.settings.thresholds.short_chunk_tokens
+        ).to_dicts(),
+        timings=timings,
     )
 
 
-def _cut_once(workspace: Workspace) -> tuple[ChunkPlan, bool]:
+def _cut_once(workspace: Workspace, timings: Timings) -> tuple[ChunkPlan, bool]:
     """Bring chunks up to date with the documents there are; say whether any of them was refused."""
     lake = workspace.lake
     columns = ["document_id", "content_hash", "source", "media_type", "block_hashes"]
@@ -110,16 +135,16 @@ def _cut_once(workspace: Workspace) -> tuple[ChunkPlan, bool]:
     wanted = documents.join(
         pl.DataFrame({"document_id": plan.to_cut}, schema={"document_id": pl.String}), on="document_id"
     )
-    return plan, _cut_all(workspace, wanted, set(chunks["document_id"]))
+    return plan, _cut_all(workspace, wanted, set(chunks["document_id"]), timings)
 
 
-def _cut_all(workspace: Workspace, wanted: pl.DataFrame, known: set[str]) -> bool:
+def _cut_all(workspace: Workspace, wanted: pl.DataFrame, known: set[str], timings: Timings) -> bool:
     """Cut documents, given with their left_out and chunker_fingerprint, and say whether any was refused."""
     recipes = dict(wanted.select("document_id", "chunker_fingerprint").iter_rows())
     rows: list[dict[str, Any]] = []
     replaced: set[str] = set()
     refused: dict[str, DocumentError] = {}
-    for document, content_hash, text, cut in _cut(workspace, wanted):
+    for document, content_hash, text, cut in _cut(workspace, wanted, timings):
         if isinstance(cut, DocumentError):
             refused[document] = cut
             continue
@@ -171,32 +196,37 @@ def _commit(workspace: Workspace, rows: list[dict[str, Any]], replaced: set[str]
         workspace.lake.append(CHUNKS_PATH, CHUNKS, frame)
 
 
-def _cut(workspace: Workspace, wanted: pl.DataFrame) -> Iterator[tuple[str, str, str, list[Chunk] | DocumentError]]:
-    columns = ["document_id", "content_hash", "source", "media_type", "text", "content_title", "language", "blocks"]
+def _cut(
+    workspace: Workspace, wanted: pl.DataFrame, timings: Timings
+) -> Iterator[tuple[str, str, str, list[Chunk] | DocumentError]]:
+    columns = ["document_id", "content_hash", "uri", "source", "media_type", "text"]
+    columns += ["content_title", "language", "blocks"]
     chunk_params = cache(workspace.chunk_params)
     less = dict(wanted.drop_nulls("left_out").select("document_id", "left_out").iter_rows())
-    waiting: list[tuple[str, str, str] | None] = []
+    waiting: list[_Waiting | None] = []
 
     def items() -> Iterator[DocumentToCut]:
         for frame in workspace.lake.stream_where(DOCUMENTS_PATH, columns, "document_id", wanted["document_id"]):
-            for document, content_hash, source, media_type, text, title, language, blocks in frame.iter_rows():
-                waiting.append((document, content_hash, text))
-                yield text, title, language, blocks, chunk_params(source, media_type), less.get(document, [])
+            for document, content_hash, uri, source, media_type, text, *rest in frame.select(columns).iter_rows():
+                waiting.append(_Waiting(document, content_hash, text, uri, media_type))
+                yield text, *rest, chunk_params(source, media_type), less.get(document, [])
 
-    task = partial(cut_document, counter=workspace.token_counter)
+    task = Timed(partial(cut_document, counter=workspace.token_counter))
     with progress("chunk", wanted.height) as bar:
-        for index, result in workspace.pool.map(task, items(), weight=lambda item: len(item[0])):
+        for index, answer in workspace.pool.map(task, items(), weight=lambda item: len(item[0])):
             found = waiting[index]
             assert found is not None
             waiting[index] = None
             bar.advance(1)
+            result, seconds = (answer, 0.0) if isinstance(answer, DocumentError) else answer
+            timings.add(found.uri, found.media_type, len(found.text), seconds)
             if not isinstance(result, DocumentError) and not result:
                 raise ContractViolation(
-                    f"document {found[0]} has text but gave no chunk; nothing of this batch was written. This is a "
-                    f"fault of the chunker; please report it with the document.",
-                    document_id=found[0],
+                    f"document {found.document_id} has text but gave no chunk; nothing of this batch was written. This "
+                    f"is a fault of the chunker; please report it with the document.",
+                    document_id=found.document_id,
                 )
-            yield *found, result
+            yield found.document_id, found.content_hash, found.text, result
 
 
 def cut_document(item: DocumentToCut, counter: TokenCounter) -> list[Chunk]:

@@ -1,34 +1,32 @@
 """Bring silver/documents and silver/quarantine up to date with bronze, and duplicates and boilerplate with them.
 
-Belongs here: reading what is needed, parsing in worker processes, committing batch by batch.
-Does not belong here: which documents need it (`transforms/documents.py`), how they are parsed (`transforms/parse`),
-duplicates (`duplicates.py`), boilerplate (`boilerplate.py`).
+Belongs here: reading what is needed, committing batch by batch, what the brake holds.
+Does not belong here: which documents need it (`transforms/documents.py`), parsing them (`parsing.py`), duplicates
+(`duplicates.py`), boilerplate (`boilerplate.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import polars as pl
 
-from rag_pipeline.contracts.documents import ParsedDocument
-from rag_pipeline.contracts.tables import DOCUMENTS, QUARANTINE
-from rag_pipeline.errors import DocumentError, EmptyDocument, MassDeletion
+from rag_pipeline.contracts.tables import DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.errors import DocumentError, MassDeletion
 from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.chunks import chunker_fingerprint
 from rag_pipeline.refresh.duplicates import refresh_duplicates
-from rag_pipeline.refresh.progress import progress
+from rag_pipeline.refresh.parsing import parsed_objects
+from rag_pipeline.refresh.timings import Timings
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH
+from rag_pipeline.stores.lake import DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
 from rag_pipeline.transforms.brake import Brake
 from rag_pipeline.transforms.documents import (
     HELD,
     METADATA_COLUMNS,
     DocumentPlan,
-    ParseRecipe,
     document_rows,
     held_row,
     metadata_columns,
@@ -37,8 +35,7 @@ from rag_pipeline.transforms.documents import (
     quarantine_row,
     with_new_metadata,
 )
-from rag_pipeline.transforms.enrich import check_quality, enrich
-from rag_pipeline.transforms.parse import media_type_of, parse
+from rag_pipeline.transforms.overview import media_type_overview, source_overview
 
 # One commit holds about this much text: small enough to hold in memory and to lose, large enough to be rare.
 COMMIT_CHARS = 16 * 2**20
@@ -53,6 +50,8 @@ class DocumentsReport:
 
     Attributes:
         boilerplate: Blocks of text that are left out of the index because they repeat across their source.
+        by_media_type, by_source: Rows of `media_type_overview` and `source_overview`.
+        timings: What parsing took, sizes in bytes; what was not parsed by this run is not in it.
         held: Documents that were refused, but are kept as they last were since too many were at once.
         held_because: What to say about them, and how to let them go.
     """
@@ -66,11 +65,12 @@ class DocumentsReport:
     duplicates: int
     boilerplate: int
     commits: int
-    by_media_type: dict[str, int]
-    by_source: dict[str, int]
+    by_media_type: list[dict[str, Any]]
+    by_source: list[dict[str, Any]]
     by_language: dict[str, int]
     by_reason: dict[str, int]
     quality_percents: list[int]
+    timings: Timings
     held: int = 0
     held_because: str = ""
 
@@ -121,9 +121,10 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
         refused += outcome.refused
         lake.merge(QUARANTINE_PATH, QUARANTINE, QUARANTINE.frame(refused), plan.quarantine_gone)
         documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, NARROW)
-        duplicates = refresh_duplicates(workspace, documents).duplicates
+        refresh_duplicates(workspace, documents)
         boilerplate = refresh_boilerplate(workspace)
-        quarantined = lake.read(QUARANTINE_PATH, QUARANTINE, ["reason_code"])
+        quarantined = lake.read(QUARANTINE_PATH, QUARANTINE, ["source", "media_type", "reason_code"])
+        left_out = lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id"])
     return DocumentsReport(
         origins=origins.height,
         documents=documents.height,
@@ -131,14 +132,17 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
         metadata_changed=plan.to_refresh.height,
         removed=len(plan.gone),
         quarantined=quarantined.height,
-        duplicates=duplicates,
+        duplicates=left_out.height,
         boilerplate=boilerplate,
         commits=lake.commits - first_commit,
-        by_media_type=_counts(documents["media_type"]),
-        by_source=_counts(documents["source"]),
+        by_media_type=media_type_overview(documents, quarantined).to_dicts(),
+        by_source=source_overview(
+            documents, quarantined, left_out, low_score=workspace.settings.thresholds.low_quality_score
+        ).to_dicts(),
         by_language=_counts(documents["language"].fill_null("unknown")),
         by_reason=_counts(quarantined["reason_code"]),
         quality_percents=(documents["quality_score"] * 100).cast(pl.Int64).to_list(),
+        timings=outcome.timings,
         held=sum(row["stage"] == HELD for row in outcome.refused),
         held_because=" ".join(outcome.held_because),
     )
@@ -201,13 +205,6 @@ def _unreadable_rows(workspace: Workspace, plan: DocumentPlan, quarantine: pl.Da
     return rows
 
 
-@dataclass(frozen=True, slots=True)
-class _Parsed:
-    origin: Mapping[str, Any]
-    media_type: str
-    result: list[ParsedDocument] | DocumentError
-
-
 @dataclass(slots=True)
 class _Outcome:
     """What parsing gave: how many were taken, quarantine rows of the others, and what the brake has to say."""
@@ -215,6 +212,7 @@ class _Outcome:
     taken: int = 0
     refused: list[dict[str, Any]] = field(default_factory=list)
     held_because: list[str] = field(default_factory=list)
+    timings: Timings = field(default_factory=Timings)
 
 
 def _parse_all(
@@ -228,8 +226,9 @@ def _parse_all(
     rows: list[dict[str, Any]] = []
     replaced: set[str] = set()
     size = 0
-    for parsed in _parsed(workspace, plan.to_parse):
+    for parsed in parsed_objects(workspace, plan.to_parse):
         origin_id = parsed.origin["document_id"]
+        outcome.timings.add(parsed.origin["uri"], parsed.media_type, parsed.size_bytes, parsed.seconds)
         recipe = workspace.parse_recipe(parsed.origin["source"])
         if isinstance(parsed.result, DocumentError):
             outcome.refused.append(
@@ -288,55 +287,3 @@ def _commit(workspace: Workspace, rows: list[dict[str, Any]], replaced: set[str]
         workspace.lake.merge(DOCUMENTS_PATH, DOCUMENTS, frame, replaced, delete_column="origin_id")
     elif rows:
         workspace.lake.append(DOCUMENTS_PATH, DOCUMENTS, frame)
-
-
-def _parsed(workspace: Workspace, origins: pl.DataFrame) -> Iterator[_Parsed]:
-    """Parse objects in worker processes, in the order in which bronze gives their bytes."""
-    for source, group in origins.sort("source", "bytes_batch", "address").group_by("source", maintain_order=True):
-        by_hash: dict[str, list[dict[str, Any]]] = {}
-        for row in group.iter_rows(named=True):
-            by_hash.setdefault(row["bytes_hash"], []).append(row)
-        wanted = {row["bytes_hash"]: row["bytes_batch"] for row in group.iter_rows(named=True)}
-        # The pool works ahead of us, so what belongs to a result is kept until the result is there.
-        waiting: list[tuple[dict[str, Any], str]] = []
-
-        def items(
-            wanted: dict[str, int] = wanted,
-            by_hash: dict[str, list[dict[str, Any]]] = by_hash,
-            source: str = str(source[0]),
-            waiting: list[tuple[dict[str, Any], str]] = waiting,
-        ) -> Iterator[tuple[bytes, str, str]]:
-            for bytes_hash, raw in workspace.lake.stream_bytes(source, wanted):
-                for origin in by_hash[bytes_hash]:
-                    media_type = media_type_of(origin["address"], raw)
-                    waiting.append((origin, media_type))
-                    yield raw, media_type, origin["address"]
-
-        yield from _parsed_items(workspace, items(), waiting, group.height, str(source[0]))
-
-
-def _parsed_items(
-    workspace: Workspace,
-    items: Iterable[tuple[bytes, str, str]],
-    waiting: list[tuple[dict[str, Any], str]],
-    total: int,
-    source: str,
-) -> Iterator[_Parsed]:
-    task = partial(parse_object, recipe=workspace.parse_recipe(source))
-    with progress(f"parse {source}", total) as bar:
-        for index, result in workspace.pool.map(task, items, weight=lambda item: len(item[0])):
-            origin, media_type = waiting[index]
-            waiting[index] = ({}, "")
-            bar.advance(1)
-            if isinstance(result, list) and not any(document.text.strip() for document in result):
-                result = EmptyDocument("the document holds no text, so there is nothing to search")
-            yield _Parsed(origin, media_type, result)
-
-
-def parse_object(item: tuple[bytes, str, str], recipe: ParseRecipe) -> list[ParsedDocument]:
-    """Parse one object and enrich what it gives; runs in a worker process."""
-    raw, media_type, address = item
-    parsed = parse(raw, media_type, address, recipe.limits)
-    documents = [enrich(document, media_type, recipe.options) for document in parsed if document.text.strip()]
-    check_quality(documents, address, recipe.options)
-    return documents

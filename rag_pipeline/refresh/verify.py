@@ -12,14 +12,16 @@ from typing import Any
 
 import polars as pl
 
-from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.contracts.tables import BOILERPLATE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.refresh.boilerplate import desired_boilerplate
 from rag_pipeline.refresh.documents import read_origins
 from rag_pipeline.refresh.generations import is_held
 from rag_pipeline.refresh.index import audit_table
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
+from rag_pipeline.stores.lake import BOILERPLATE_PATH, CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
 from rag_pipeline.transforms.verify import (
     Finding,
+    boilerplate_is_current,
     chunks_cover_documents,
     documents_account_for_origins,
     finding,
@@ -42,7 +44,8 @@ class VerifyReport:
 
 def verify(workspace: Workspace) -> VerifyReport:
     """Compare every layer with the one before it, and what readers see with silver."""
-    findings = [*document_findings(workspace), *chunk_findings(workspace), *span_findings(workspace)]
+    findings = [*document_findings(workspace), *boilerplate_findings(workspace)]
+    findings += [*chunk_findings(workspace), *span_findings(workspace)]
     served, rows = published_findings(workspace)
     findings += served
     documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id"]).height
@@ -68,6 +71,12 @@ def document_findings(workspace: Workspace) -> list[Finding]:
         workspace.lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id", "stage"]),
         keep_last_good=workspace.settings.quarantined_documents == "keep_last_good",
     )
+
+
+def boilerplate_findings(workspace: Workspace) -> list[Finding]:
+    """silver/documents against silver/boilerplate."""
+    actual = workspace.lake.read(BOILERPLATE_PATH, BOILERPLATE)
+    return boilerplate_is_current(desired_boilerplate(workspace), actual)
 
 
 def chunk_findings(workspace: Workspace) -> list[Finding]:

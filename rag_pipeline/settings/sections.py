@@ -260,7 +260,7 @@ class ThresholdSettings(_Section):
     """Chunks that end inside a sentence, since it alone was over the limit."""
     max_short_chunk_share: float = Field(default=0.5, ge=0, le=1)
     """Chunks of fewer than `short_chunk_tokens`."""
-    short_chunk_tokens: int = Field(default=16, ge=0)
+    short_chunk_tokens: int = Field(default=8, ge=0)
     """Tokens, header included, below which a chunk counts as short."""
     max_parse_seconds: float = Field(default=20, gt=0)
     """Parsing the slowest document of a run."""

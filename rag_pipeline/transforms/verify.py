@@ -102,6 +102,22 @@ def chunks_cover_documents(documents: pl.DataFrame, duplicates: pl.DataFrame, ch
     ]
 
 
+def boilerplate_is_current(desired: pl.DataFrame, actual: pl.DataFrame) -> list[Finding]:
+    """What is named boilerplate follows from the documents there are.
+
+    Args:
+        desired: From `find_boilerplate`.
+        actual: silver/boilerplate.
+    """
+    columns = desired.columns
+    differing = [
+        desired.join(actual, on=columns, how="anti").select("source", "block_hash"),
+        actual.join(desired, on=columns, how="anti").select("source", "block_hash"),
+    ]
+    names = pl.concat(differing).select(pl.concat_str("source", "block_hash", separator=":")).to_series()
+    return finding("boilerplate_differs", "mismatched", names)
+
+
 def wrong_spans(texts: pl.DataFrame, chunks: pl.DataFrame) -> pl.Series:
     """chunk_ids whose text is not the document's text at their span.
 

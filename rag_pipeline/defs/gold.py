@@ -1,0 +1,206 @@
+"""The assets of the gold layer.
+
+Belongs here: what each depends on, how it is shown, and the one call that refreshes it.
+Does not belong here: how it is refreshed (`refresh/`) or what must be true of it (`checks.py`).
+"""
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from rag_pipeline.contracts.evaluation import EVALUATIONS
+from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
+from rag_pipeline.contracts.tables import EMBEDDINGS, PUBLICATIONS
+from rag_pipeline.defs.describe import arrow_schema
+from rag_pipeline.defs.describe_evaluation import evaluation_metadata
+from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
+from rag_pipeline.defs.specs import (
+    CHUNKS_KEY,
+    DOCUMENTS_KEY,
+    EMBEDDINGS_KEY,
+    EVALUATION_KEY,
+    INDEX_KEY,
+    MAINTENANCE_KEY,
+    OWNERS,
+    PUBLICATION_KEY,
+    RETRY,
+    WRITER_POOL,
+    model_partitions,
+    spec,
+)
+from rag_pipeline.settings import Pipeline
+
+
+class PublicationConfig(dg.Config):
+    """Which model's index to publish by hand; empty: the one that is served.
+
+    `override_gate` publishes although the evaluation says no; `note` has to say why.
+    """
+
+    alias: str = ""
+    note: str = ""
+    override_gate: bool = False
+
+
+def embeddings_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """One vector per text and embedding model."""
+    declared = spec(
+        pipeline,
+        EMBEDDINGS_KEY,
+        EMBEDDINGS,
+        deps=[CHUNKS_KEY],
+        kinds={"deltalake", "huggingface"},
+        description=f"{EMBEDDINGS.doc} One partition per embedding model.",
+        partitions_def=model_partitions(pipeline),
+    )
+
+    @dg.multi_asset(name="gold_embeddings", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
+    def embeddings(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
+        from rag_pipeline.refresh.embeddings import refresh_embeddings
+        from rag_pipeline.refresh.publication import withdrawals_reach_readers
+
+        with as_dagster_failure() as work, withdrawals_reach_readers(pipeline.workspace):
+            report = refresh_embeddings(pipeline.workspace, context.partition_key)
+        rate = report.computed / report.seconds if report.computed else 0.0
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/partition_row_count": report.texts,
+                **work,
+                "rag/embeddings_computed": report.computed,
+                "rag/embeddings_kept": report.kept,
+                "rag/commits": report.commits,
+                "rag/texts_per_second": rate,
+                "rag/space_fingerprint": report.space_fingerprint,
+                **({} if report.estimated_price is None else {"rag/estimated_price": report.estimated_price}),
+            }
+        )
+
+    return embeddings
+
+
+def index_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """The table that readers search, one per embedding model, audited."""
+    declared = spec(
+        pipeline,
+        INDEX_KEY,
+        None,
+        deps=[CHUNKS_KEY, DOCUMENTS_KEY, EMBEDDINGS_KEY],
+        kinds={"lancedb"},
+        description="One row per chunk with its metadata, permissions and vector, with full-text, vector and scalar "
+        "indexes. One partition per embedding model; every version is audited before it may be published.",
+        partitions_def=model_partitions(pipeline),
+        metadata={"dagster/column_schema": arrow_schema(ROW_COLUMNS, set(NULLABLE))},
+    )
+
+    @dg.multi_asset(name="gold_index", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
+    def index(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
+        from rag_pipeline.refresh.index import refresh_index
+
+        with as_dagster_failure() as work:
+            report = refresh_index(pipeline.workspace, context.partition_key)
+        facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
+        audit: dict[str, Any] = {
+            f"rag/audit_{key}": report.audit[key] for key in ("ghosts", "missing", "mismatched", "passed")
+        }
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/partition_row_count": report.rows,
+                **work,
+                "dagster/table_name": report.table_name,
+                **facts,
+                **audit,
+            }
+        )
+
+    return index
+
+
+def evaluation_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """Search quality of the newest version on the configured questions."""
+    declared = spec(
+        pipeline,
+        EVALUATION_KEY,
+        EVALUATIONS,
+        deps=[INDEX_KEY],
+        kinds={"deltalake", "python"},
+        description=f"{EVALUATIONS.doc} Search quality of the newest version on the questions that pipeline.yaml "
+        "names, question by question in gold/question_results. One partition per embedding model.",
+        partitions_def=model_partitions(pipeline),
+    )
+
+    @dg.multi_asset(name="gold_evaluation", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
+    def evaluation(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
+        from rag_pipeline.refresh.evaluation import evaluation_history, refresh_evaluation
+        from rag_pipeline.refresh.publication import withdrawals_reach_readers
+
+        workspace = pipeline.workspace
+        with as_dagster_failure() as work, withdrawals_reach_readers(workspace):
+            report = refresh_evaluation(workspace, context.partition_key)
+            history = evaluation_history(workspace, context.partition_key)
+        figures = evaluation_metadata(report, history, workspace.settings.evaluation.mode)
+        return dg.MaterializeResult(metadata=figures | work)
+
+    return evaluation
+
+
+def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """The log whose last row is what readers see."""
+    declared = spec(
+        pipeline,
+        PUBLICATION_KEY,
+        PUBLICATIONS,
+        deps=[INDEX_KEY, EVALUATION_KEY],
+        kinds={"deltalake"},
+        description=f"{PUBLICATIONS.doc} It moves only to a version whose audit passed, and whose evaluation is not "
+        "below that of what readers see.",
+    )
+
+    @dg.multi_asset(name="gold_publication", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
+    def publication(config: PublicationConfig, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
+        from rag_pipeline.refresh.publication import publish
+
+        workspace = pipeline.workspace
+        with as_dagster_failure() as work:
+            report = publish(
+                workspace,
+                config.alias or None,
+                note=config.note,
+                by_hand=bool(config.alias),
+                override_gate=config.override_gate,
+            )
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": report.sequence + 1,
+                **work,
+                **{f"rag/{key}": value for key, value in asdict(report).items()},
+                "rag/commits": int(report.moved),
+            }
+        )
+
+    return publication
+
+
+def maintenance_asset() -> dg.AssetsDefinition:
+    """Compacting and removing of files that nothing needs."""
+    declared = dg.AssetSpec(
+        MAINTENANCE_KEY,
+        deps=[PUBLICATION_KEY],
+        group_name="gold",
+        kinds={"gold", "deltalake", "lancedb"},
+        owners=OWNERS,
+        description="Small files compacted, and files removed that no version within retention needs. Never touches "
+        "what is published.",
+        freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=3)),
+    )
+
+    @dg.multi_asset(name="gold_maintenance", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
+    def maintenance(pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
+        from rag_pipeline.refresh.maintenance import maintain
+
+        with as_dagster_failure() as work:
+            report = maintain(pipeline.workspace)
+        return dg.MaterializeResult(metadata={f"rag/{k}": v for k, v in asdict(report).items()} | work)
+
+    return maintenance

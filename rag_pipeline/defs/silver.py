@@ -1,0 +1,172 @@
+"""The assets of the silver layer.
+
+Belongs here: what each depends on, how it is shown, and the one call that refreshes it.
+Does not belong here: how it is refreshed (`refresh/`) or what must be true of it (`checks.py`, `threshold_checks.py`).
+"""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from rag_pipeline.contracts.tables import BOILERPLATE, BRONZE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.defs.describe import column_lineage, counts_table, histogram, rows_table, timing_tables
+from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
+from rag_pipeline.defs.specs import (
+    BOILERPLATE_KEY,
+    CHUNKS_KEY,
+    DOCUMENTS_KEY,
+    DUPLICATES_KEY,
+    QUARANTINE_KEY,
+    RETRY,
+    WRITER_POOL,
+    bronze_key,
+    spec,
+)
+from rag_pipeline.settings import Pipeline
+
+if TYPE_CHECKING:
+    from rag_pipeline.refresh.documents import DocumentsReport
+
+HELD_CHECK = "no_source_is_refused_at_once"
+SLOW_CHECK = "no_document_is_slow"
+
+
+class DocumentsConfig(dg.Config):
+    """What an operator may allow for one run: sources of which many documents may be refused at once."""
+
+    allow_mass_deletion: list[str] = []  # noqa: RUF012 - Dagster reads the default as pydantic does
+
+
+def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """Parsed documents, and with them quarantine, duplicates and boilerplate."""
+    deps = [bronze_key(name) for name in pipeline.settings.sources]
+    tables = {
+        DOCUMENTS_KEY: DOCUMENTS,
+        QUARANTINE_KEY: QUARANTINE,
+        DUPLICATES_KEY: DUPLICATES,
+        BOILERPLATE_KEY: BOILERPLATE,
+    }
+    specs = [
+        spec(pipeline, key, contract, deps=deps, kinds={"deltalake", "python"}, description=contract.doc)
+        for key, contract in tables.items()
+    ]
+    checks = [
+        dg.AssetCheckSpec(
+            HELD_CHECK,
+            asset=DOCUMENTS_KEY,
+            description="No source lost more documents to refusals in one run than its brake allows. It does not "
+            "block: what is held back stays as it was, and changed permissions go on to readers.",
+        ),
+        dg.AssetCheckSpec(
+            SLOW_CHECK,
+            asset=DOCUMENTS_KEY,
+            description="No document that this run parsed took longer than thresholds.max_parse_seconds.",
+        ),
+    ]
+
+    @dg.multi_asset(name="silver_documents", specs=specs, check_specs=checks, pool=WRITER_POOL, retry_policy=RETRY)
+    def documents(config: DocumentsConfig, pipeline: PipelineResource):  # type: ignore[no-untyped-def]
+        from rag_pipeline.refresh.boilerplate import most_repeated
+        from rag_pipeline.refresh.documents import update_documents
+
+        with as_dagster_failure() as work:
+            report = update_documents(pipeline.workspace, allow_mass_deletion=config.allow_mass_deletion)
+            repeated = most_repeated(pipeline.workspace)
+        lineage = column_lineage("silver/documents", DOCUMENTS, [BRONZE] * len(deps), deps)
+        yield dg.MaterializeResult(asset_key=DOCUMENTS_KEY, metadata=documents_metadata(report) | work | lineage)
+        yield dg.MaterializeResult(
+            asset_key=QUARANTINE_KEY,
+            metadata={
+                "dagster/row_count": report.quarantined,
+                "rag/by_reason": counts_table("reason", report.by_reason),
+                "rag/by_source": rows_table(report.by_source, ("source", "documents", "quarantined")),
+                "rag/by_media_type": rows_table(report.by_media_type, ("media_type", "documents", "quarantined")),
+            },
+        )
+        yield dg.MaterializeResult(
+            asset_key=DUPLICATES_KEY,
+            metadata={
+                "dagster/row_count": report.duplicates,
+                "rag/by_source": rows_table(report.by_source, ("source", "documents", "duplicates")),
+            },
+        )
+        yield dg.MaterializeResult(
+            asset_key=BOILERPLATE_KEY,
+            metadata={"dagster/row_count": report.boilerplate, "rag/most_repeated": rows_table(repeated)},
+        )
+        yield _held_result(report)
+        yield _slow_result(report, pipeline.workspace.settings.thresholds.max_parse_seconds)
+
+    return documents
+
+
+def documents_metadata(report: "DocumentsReport") -> dict[str, Any]:
+    """What the UI shows of a refresh of silver/documents."""
+    facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
+    return {
+        "dagster/row_count": report.documents,
+        "rag/by_media_type": rows_table(report.by_media_type),
+        "rag/by_source": rows_table(report.by_source),
+        "rag/by_language": counts_table("language", report.by_language),
+        "rag/quality": histogram("Quality", report.quality_percents, unit="quality score, percent"),
+        **timing_tables(report.timings, size_unit="bytes"),
+        **facts,
+    }
+
+
+def _held_result(report: "DocumentsReport") -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=DOCUMENTS_KEY,
+        check_name=HELD_CHECK,
+        passed=not report.held,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=report.held_because or None,
+        metadata={"rag/held_count": report.held, "rag/next_step": "rag-pipeline quarantine list"},
+    )
+
+
+def _slow_result(report: "DocumentsReport", limit_seconds: float) -> dg.AssetCheckResult:
+    slow = [document for document in report.timings.slowest if document.seconds > limit_seconds]
+    return dg.AssetCheckResult(
+        asset_key=DOCUMENTS_KEY,
+        check_name=SLOW_CHECK,
+        passed=not slow,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{slow[0].uri} took {slow[0].seconds:.0f} s to parse" if slow else None,
+        metadata={"rag/slow_count": len(slow), "rag/limit_seconds": limit_seconds},
+    )
+
+
+def chunks_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """Documents cut into chunks."""
+    declared = spec(
+        pipeline,
+        CHUNKS_KEY,
+        CHUNKS,
+        deps=[DOCUMENTS_KEY, DUPLICATES_KEY, BOILERPLATE_KEY],
+        kinds={"deltalake", "python"},
+        description=CHUNKS.doc,
+    )
+
+    @dg.multi_asset(name="silver_chunks", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
+    def chunks(pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
+        from rag_pipeline.refresh.chunks import refresh_chunks
+
+        with as_dagster_failure() as work:
+            report = refresh_chunks(pipeline.workspace)
+        facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
+        lineage = column_lineage("silver/chunks", CHUNKS, [DOCUMENTS], [DOCUMENTS_KEY])
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": report.chunks,
+                "rag/chunk_length": histogram("Chunk length", report.token_counts, unit="tokens, header included"),
+                "rag/by_source": rows_table(report.by_source),
+                **timing_tables(report.timings, size_unit="characters"),
+                **work,
+                **facts,
+                **lineage,
+            }
+        )
+
+    return chunks

@@ -1,0 +1,75 @@
+"""Keys of all assets, and what every asset's specification has in common.
+
+Belongs here: keys, partitions, freshness, the pool and the retry policy.
+Does not belong here: any one asset (`bronze.py`, `silver.py`, `gold.py`).
+"""
+
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from rag_pipeline.contracts.table import TableContract
+from rag_pipeline.defs.describe import column_schema, storage
+from rag_pipeline.settings import Pipeline
+from rag_pipeline.stores.lake import EVALUATIONS_PATH, PUBLICATIONS_PATH
+
+DOCUMENTS_KEY = dg.AssetKey(["silver", "documents"])
+QUARANTINE_KEY = dg.AssetKey(["silver", "quarantine"])
+DUPLICATES_KEY = dg.AssetKey(["silver", "duplicates"])
+BOILERPLATE_KEY = dg.AssetKey(["silver", "boilerplate"])
+CHUNKS_KEY = dg.AssetKey(["silver", "chunks"])
+EMBEDDINGS_KEY = dg.AssetKey(["gold", "embeddings"])
+INDEX_KEY = dg.AssetKey(["gold", "index"])
+EVALUATION_KEY = dg.AssetKey(["gold", "evaluation"])
+PUBLICATION_KEY = dg.AssetKey(["gold", "publication"])
+MAINTENANCE_KEY = dg.AssetKey(["gold", "maintenance"])
+OWNERS = ["team:data-platform"]
+# One writer at a time; runs of one instance queue for it instead of waiting on the lake's lock.
+WRITER_POOL = "rag_lake_writer"
+# Only what a retry can cure is retried: errors that are not retryable turn retries off.
+RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
+
+
+def bronze_key(source: str) -> dg.AssetKey:
+    return dg.AssetKey(["bronze", source])
+
+
+def model_partitions(pipeline: Pipeline) -> dg.StaticPartitionsDefinition:
+    """One partition per embedding model, named by its alias in pipeline.yaml."""
+    return dg.StaticPartitionsDefinition(list(pipeline.settings.embedding_models))
+
+
+def stale_policy(pipeline: Pipeline) -> dg.FreshnessPolicy:
+    """Derived layers are as fresh as the most demanding source asks."""
+    window = min(source.stale_after for source in pipeline.settings.sources.values())
+    return dg.FreshnessPolicy.time_window(fail_window=max(window, timedelta(minutes=1)))
+
+
+def spec(
+    pipeline: Pipeline,
+    key: dg.AssetKey,
+    contract: TableContract | None,
+    *,
+    deps: list[dg.AssetKey],
+    kinds: set[str],
+    description: str,
+    metadata: dict[str, Any] | None = None,
+    **more: Any,
+) -> dg.AssetSpec:
+    """The specification of one asset; `contract` is None for what LanceDB stores."""
+    # Assets are named for what they are, some tables for the rows they hold.
+    path = {PUBLICATION_KEY: PUBLICATIONS_PATH, EVALUATION_KEY: EVALUATIONS_PATH}.get(key, "/".join(key.path))
+    uri = f"{pipeline.lake_root}/{path}"
+    shown: dict[str, Any] = dict(storage(uri, "deltalake" if contract is not None else "lancedb"))
+    if contract is not None:
+        shown["dagster/column_schema"] = column_schema(contract)
+    return dg.AssetSpec(
+        key,
+        deps=deps,
+        description=description,
+        group_name=key.path[0],
+        kinds={key.path[0], *kinds},
+        metadata=shown | (metadata or {}),
+        **{"owners": OWNERS, "freshness_policy": stale_policy(pipeline), **more},
+    )
