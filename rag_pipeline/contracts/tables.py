@@ -130,6 +130,9 @@ DOCUMENTS = TableContract(
     ),
 )
 
+# Everything about a document but what it says: small enough to be read for all of them.
+DOCUMENT_FACTS = [name for name in DOCUMENTS.columns if name not in ("text", "blocks", "block_hashes")]
+
 QUARANTINE = TableContract(
     layer="silver",
     name="quarantine",

@@ -15,7 +15,7 @@ import polars as pl
 
 from rag_pipeline.contracts.documents import Chunk, ParsedDocument
 from rag_pipeline.contracts.ids import fingerprint
-from rag_pipeline.contracts.tables import BOILERPLATE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.contracts.tables import BOILERPLATE, CHUNKS, DOCUMENT_FACTS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.errors import ContractViolation, DocumentError
 from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.duplicates import refresh_duplicates
@@ -32,7 +32,6 @@ from rag_pipeline.transforms.documents import quarantine_row
 from rag_pipeline.transforms.overview import chunk_overview
 
 COMMIT_CHUNKS = 20_000
-NARROW = [name for name in DOCUMENTS.columns if name not in ("text", "blocks", "block_hashes")]
 
 # Text, title, language, blocks as stored, how to cut, and hashes of blocks to leave out: what a worker process needs.
 DocumentToCut = tuple[str, str | None, str | None, list[dict[str, Any]], ChunkParams, list[int]]
@@ -181,7 +180,7 @@ def _refuse(workspace: Workspace, refused: dict[str, DocumentError]) -> None:
         ) | {"chunker_fingerprint": chunker_fingerprint(workspace, row["source"], row["origin_media_type"])}
     lake.merge(QUARANTINE_PATH, QUARANTINE, QUARANTINE.frame(list(rows.values())))
     lake.merge(DOCUMENTS_PATH, DOCUMENTS, DOCUMENTS.empty(), rows, delete_column="origin_id")
-    left = lake.read(DOCUMENTS_PATH, DOCUMENTS, NARROW)
+    left = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_FACTS)
     parts = lake.read(CHUNKS_PATH, CHUNKS, ["document_id"]).unique().join(left, on="document_id", how="anti")
     lake.merge(CHUNKS_PATH, CHUNKS, CHUNKS.empty(), parts["document_id"].to_list(), delete_column="document_id")
     refresh_duplicates(workspace, left)

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from rag_pipeline.contracts.tables import DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.contracts.tables import DOCUMENT_FACTS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.errors import DocumentError, MassDeletion
 from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.chunks import chunker_fingerprint
@@ -40,8 +40,6 @@ from rag_pipeline.transforms.overview import media_type_overview, source_overvie
 # One commit holds about this much text: small enough to hold in memory and to lose, large enough to be rare.
 COMMIT_CHARS = 16 * 2**20
 COMMIT_DOCUMENTS = 4_000
-
-NARROW = [name for name in DOCUMENTS.columns if name not in ("text", "blocks", "block_hashes")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
         quarantine = _with_present_chunker(workspace, lake.read(QUARANTINE_PATH, QUARANTINE))
         plan = plan_documents(
             origins,
-            lake.read(DOCUMENTS_PATH, DOCUMENTS, NARROW),
+            lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_FACTS),
             quarantine,
             recipes={name: workspace.parse_recipe(name) for name in workspace.settings.sources},
             now=workspace.now(),
@@ -120,7 +118,7 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
         outcome = _parse_all(workspace, plan, quarantine, allow_mass_deletion)
         refused += outcome.refused
         lake.merge(QUARANTINE_PATH, QUARANTINE, QUARANTINE.frame(refused), plan.quarantine_gone)
-        documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, NARROW)
+        documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_FACTS)
         refresh_duplicates(workspace, documents)
         boilerplate = refresh_boilerplate(workspace)
         quarantined = lake.read(QUARANTINE_PATH, QUARANTINE, ["source", "media_type", "reason_code"])
@@ -254,7 +252,7 @@ def _parse_all(
     kept = _keep_refused(workspace, shown, outcome, allowed)
     _commit(workspace, rows, replaced | {row["document_id"] for row in outcome.refused} & known - kept)
     if kept:
-        documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, NARROW)
+        documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_FACTS)
         origins = plan.to_parse.filter(pl.col("document_id").is_in(kept))
         _update_metadata(workspace, with_new_metadata(documents, origins))
     return outcome

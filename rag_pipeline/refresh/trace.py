@@ -15,7 +15,7 @@ import polars as pl
 from rag_pipeline.contracts.documents import embedded_text
 from rag_pipeline.contracts.ids import bytes_hash, text_hash
 from rag_pipeline.contracts.index import ROW_COLUMNS
-from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS, DUPLICATES, EMBEDDINGS, QUARANTINE
+from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENT_FACTS, DOCUMENTS, DUPLICATES, EMBEDDINGS, QUARANTINE
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import (
     CHUNKS_PATH,
@@ -86,7 +86,7 @@ def trace_chunk(workspace: Workspace, chunk_id: str) -> Trace | None:
         index=index,
         chunk=chunk,
         embedding=embedding,
-        document=None if document is None else {k: v for k, v in document.items() if k not in ("text", "blocks")},
+        document=None if document is None else {name: document[name] for name in DOCUMENT_FACTS},
         duplicates=_duplicates(workspace, known["document_id"]),
         revisions=revisions,
         content=None if raw is None else _content(*raw),
