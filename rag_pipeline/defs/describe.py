@@ -164,30 +164,37 @@ def timing_tables(timings: Timings, *, size_unit: str) -> dict[str, dg.MetadataV
         for media_type, found in ordered
     ]
     slowest = [
-        {"document": each.uri, "media_type": each.media_type, size_unit: each.size, "seconds": each.seconds}
+        {"seconds": each.seconds, size_unit: each.size, "media_type": each.media_type, "document": each.uri}
         for each in timings.slowest
     ]
     return {"rag/speed_by_media_type": rows_table(speed), "rag/slowest_documents": rows_table(slowest)}
 
 
-def histogram(title: str, values: Sequence[int], *, bins: int = 16, unit: str = "") -> dg.MetadataValue:
-    """A bar chart of a distribution that the UI draws in place; the highest bar carries its count."""
-    drawn = base64.b64encode(_svg(values, bins, unit).encode()).decode()
+def histogram(
+    title: str, values: Sequence[int], *, bins: int = 16, limit: int | None = None, unit: str = ""
+) -> dg.MetadataValue:
+    """A bar chart of a distribution that the UI draws in place; the highest bar carries its count.
+
+    Args:
+        limit: The greatest value there can be, counted with the last bin; none: the greatest there is.
+    """
+    width = max(1, -(-(max(values, default=0) + 1) // bins)) if limit is None else max(1, limit // bins)
+    counts = [0] * bins
+    for value in values:
+        counts[min(value // width, bins - 1)] += 1
+    drawn = base64.b64encode(_svg(counts, width, unit).encode()).decode()
     return dg.MetadataValue.md(f"![{title}](data:image/svg+xml;base64,{drawn})")
 
 
-def _svg(values: Sequence[int], bins: int, unit: str) -> str:
+def _svg(counts: Sequence[int], width: int, unit: str) -> str:
     """The chart in as few characters as can be: see `INLINE_CHARS`."""
-    width = max(1, -(-(max(values, default=0) + 1) // bins))
-    counts = [0] * bins
-    for value in values:
-        counts[value // width] += 1
-    most = max(max(counts), 1)
+    step = 576 // len(counts)
+    most = max(*counts, 1)
     heights = [-(-120 * count // most) for count in counts]
-    bars = "".join(f"M{36 * i} 140v-{height}h33v{height}z" for i, height in enumerate(heights) if height)
+    bars = "".join(f"M{step * i} 140v-{height}h{step - 3}v{height}z" for i, height in enumerate(heights) if height)
     top = counts.index(most) if most in counts else 0
-    words = [(36 * top + 8, 15, most), *((36 * i, 155, width * i) for i in range(0, bins, 4)), (430, 175, unit)]
-    texts = "".join(f'<text x="{x}" y="{y}">{word}</text>' for x, y, word in words)
+    words = [(step * top + 8, 15, most), *((step * i, 155, width * i) for i in range(0, len(counts), 4))]
+    texts = "".join(f'<text x="{x}" y="{y}">{word}</text>' for x, y, word in [*words, (430, 175, unit)])
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" width="600" height="180" font-family="sans-serif" font-size="12" '
         'fill="#555">'

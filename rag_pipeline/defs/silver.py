@@ -40,16 +40,16 @@ class DocumentsConfig(dg.Config):
 
 def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Parsed documents, and with them quarantine, duplicates and boilerplate."""
-    deps = [bronze_key(name) for name in pipeline.settings.sources]
-    tables = {
-        DOCUMENTS_KEY: DOCUMENTS,
-        QUARANTINE_KEY: QUARANTINE,
-        DUPLICATES_KEY: DUPLICATES,
-        BOILERPLATE_KEY: BOILERPLATE,
-    }
+    sources = [bronze_key(name) for name in pipeline.settings.sources]
+    tables = (
+        (DOCUMENTS_KEY, DOCUMENTS, sources),
+        (QUARANTINE_KEY, QUARANTINE, sources),
+        (DUPLICATES_KEY, DUPLICATES, [DOCUMENTS_KEY]),
+        (BOILERPLATE_KEY, BOILERPLATE, [DOCUMENTS_KEY, DUPLICATES_KEY]),
+    )
     specs = [
         spec(pipeline, key, contract, deps=deps, kinds={"deltalake", "python"}, description=contract.doc)
-        for key, contract in tables.items()
+        for key, contract, deps in tables
     ]
     checks = [
         dg.AssetCheckSpec(
@@ -73,7 +73,7 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         with as_dagster_failure() as work:
             report = update_documents(pipeline.workspace, allow_mass_deletion=config.allow_mass_deletion)
             repeated = most_repeated(pipeline.workspace)
-        lineage = column_lineage("silver/documents", DOCUMENTS, [BRONZE] * len(deps), deps)
+        lineage = column_lineage("silver/documents", DOCUMENTS, [BRONZE] * len(sources), sources)
         yield dg.MaterializeResult(asset_key=DOCUMENTS_KEY, metadata=documents_metadata(report) | work | lineage)
         yield dg.MaterializeResult(
             asset_key=QUARANTINE_KEY,
@@ -109,7 +109,7 @@ def documents_metadata(report: "DocumentsReport") -> dict[str, Any]:
         "rag/by_media_type": rows_table(report.by_media_type),
         "rag/by_source": rows_table(report.by_source),
         "rag/by_language": counts_table("language", report.by_language),
-        "rag/quality": histogram("Quality", report.quality_percents, unit="quality score, percent"),
+        "rag/quality": histogram("Quality", report.quality_percents, bins=20, limit=100, unit="quality score, percent"),
         **timing_tables(report.timings, size_unit="bytes"),
         **facts,
     }
