@@ -45,8 +45,23 @@ MODES = ("hybrid", "vector", "text")
     help="vector finds by meaning, text by words, hybrid by both.",
 )
 @click.option("--source", "sources", multiple=True, metavar="NAME", help="Only this source; give it again for more.")
+@click.option(
+    "--window",
+    "window_tokens",
+    metavar="TOKENS",
+    type=click.IntRange(min=1),
+    help="Show the text around each hit in its section, up to so many tokens, instead of an excerpt.",
+)
 @common_options
-def search(query: str, principals: tuple[str, ...], k: int, mode: str, sources: tuple[str, ...], as_json: bool) -> None:
+def search(
+    query: str,
+    principals: tuple[str, ...],
+    k: int,
+    mode: str,
+    sources: tuple[str, ...],
+    window_tokens: int | None,
+    as_json: bool,
+) -> None:
     """Find what a caller may read, best first, in the index that is published now.
 
     Example: rag-pipeline search "how do I roll back a release?" --as public
@@ -60,12 +75,16 @@ def search(query: str, principals: tuple[str, ...], k: int, mode: str, sources: 
 
     searcher = Searcher.open(pipeline)
     hits = searcher.search(query, principals=principals, k=k, mode=mode, sources=sources or None)  # type: ignore[arg-type]
-    if as_json:
-        for hit in hits:
-            emit(hit.record())
-        return
     for hit in hits:
-        show(*_drawn(hit, query))
+        around = None
+        if window_tokens is not None:
+            around = searcher.window(hit, principals=principals, max_tokens=window_tokens)
+        if as_json:
+            emit(hit.record() | ({} if around is None else {"window": around}))
+        else:
+            show(*_drawn(hit, query, around))
+    if as_json:
+        return
     published = searcher.published()
     talk(
         f"{counted(len(hits), 'hit')} for {', '.join(principals)} in mode {mode}; index of {published['alias']} with "
@@ -73,7 +92,7 @@ def search(query: str, principals: tuple[str, ...], k: int, mode: str, sources: 
     )
 
 
-def _drawn(hit: Hit, query: str) -> list[Text | Padding | str]:
+def _drawn(hit: Hit, query: str, around: str | None) -> list[Text | Padding | str]:
     head = Text.assemble((f"{hit.rank}. ", "bold"), (clean(hit.title or hit.uri), "bold"))
     place = Text(clean(hit.citation), style="cyan")
     facts = Text(
@@ -81,7 +100,7 @@ def _drawn(hit: Hit, query: str) -> list[Text | Padding | str]:
         f"modified {_modified(hit)}",
         style="dim",
     )
-    snippet = Text(snippet_of(hit.text, query))
+    snippet = Text(snippet_of(hit.text, query) if around is None else clean(around))
     snippet.highlight_regex(_words(query), "bold yellow")
     below = [place, snippet, facts, Text(f"chunk {hit.chunk_id}", style="dim")]
     return [head, *(Padding(line, (0, 0, 0, 3), expand=False) for line in below), ""]

@@ -66,6 +66,23 @@ def test_a_source_narrows_the_search_and_must_be_known(ask: Ask) -> None:
     assert "docs, people" in unknown.err
 
 
+def test_a_window_shows_the_section_around_a_hit(tmp_path: Path) -> None:
+    project = Project.create(tmp_path, chunking={"max_tokens": 24, "header_max_tokens": 8, "min_tokens": 0})
+    steps = " ".join(f"Step {number} is to turn the wheel number {number} to the left." for number in range(9))
+    project.write("guide.md", f"# Guide\n\nNot this part.\n\n## Start\n\n{steps}\n")
+    project.refresh()
+    question = ("search", "wheel number 4", "--as", "public", "--k", "1", "--mode", "text")
+    (bare,) = ask_in(tmp_path, *question, "--json").records
+    assert "window" not in bare
+    (small,) = ask_in(tmp_path, *question, "--json", "--window", "40").records
+    assert bare["text"] in small["window"]
+    assert len(bare["text"]) < len(small["window"]) < len(steps)
+    (large,) = ask_in(tmp_path, *question, "--json", "--window", "1000").records
+    assert " ".join(large["window"].split()).endswith(steps)
+    assert "Not this part" not in large["window"]
+    assert "wheel number 8" in " ".join(ask_in(tmp_path, *question, "--window", "1000").out.split())
+
+
 def test_an_empty_query_is_refused(ask: Ask) -> None:
     assert ask("search", " ", "--as", "public").code == 2
 
