@@ -33,6 +33,7 @@ from benchmarks.chunking import (
     MODEL,
     Piece,
     Question,
+    Span,
     Vectors,
     documents_of,
     fixed_windows,
@@ -65,8 +66,7 @@ class Places:
 
     def __init__(self, texts: dict[str, str], workspace: Workspace) -> None:
         self._texts = texts
-        # Windows are stitched with other white space than stood between their chunks.
-        self._letters = {name: [0, *accumulate(not mark.isspace() for mark in text)] for name, text in texts.items()}
+        self._letters = {name: letters_before(text) for name, text in texts.items()}
         self._of_text: dict[str, list[Piece]] = {}
         last = workspace.lake.last_publication()
         assert last is not None
@@ -87,19 +87,33 @@ class Places:
         return Answer(read, [place for hit in hits for place in self._of_text[hit.text]])
 
     def _window(self, hit: Hit, window: str) -> Piece:
-        """The span of the text around a hit, found by counting what is not white space."""
         corpus = Path(hit.uri).stem
-        letters, text = self._letters[corpus], self._texts[corpus]
-        wanted = "".join(window.split())
-        at = window.find(hit.text)
-        while at >= 0:
-            before = sum(not mark.isspace() for mark in window[:at])
-            first = letters[hit.start_char] - before
-            start, end = bisect_left(letters, first + 1) - 1, bisect_left(letters, first + len(wanted))
-            if "".join(text[start:end].split()) == wanted:
-                return Piece(corpus, (start, end), (), window)
-            at = window.find(hit.text, at + 1)
-        raise AssertionError(f"the window around {hit.chunk_id} is no part of {corpus}")
+        span = window_span(self._texts[corpus], self._letters[corpus], hit.start_char, hit.text, window)
+        return Piece(corpus, span, (), window)
+
+
+def letters_before(text: str) -> list[int]:
+    """How many characters before each position are not white space; one more than the text has characters."""
+    return [0, *accumulate(not mark.isspace() for mark in text)]
+
+
+def window_span(text: str, letters: Sequence[int], start: int, body: str, window: str) -> Span:
+    """Where a window lies in its text, whatever white space its chunks were stitched with.
+
+    Args:
+        letters: `letters_before(text)`.
+        start: Where the chunk begins that the window was read around.
+        body: That chunk's text, which may stand in the window more than once.
+    """
+    wanted = "".join(window.split())
+    at = window.find(body)
+    while at >= 0:
+        first = letters[start] - sum(not mark.isspace() for mark in window[:at])
+        begin, end = bisect_left(letters, first + 1) - 1, bisect_left(letters, first + len(wanted))
+        if "".join(text[begin:end].split()) == wanted:
+            return begin, end
+        at = window.find(body, at + 1)
+    raise ValueError(f"the window is no part of the text: {window[:80]!r}")
 
 
 def pipeline_of(name: str, texts: dict[str, str], cache: Path) -> Pipeline:
@@ -140,10 +154,11 @@ def own_answers(
         refresh(workspace, ALIAS)
         places = Places(texts, workspace)
     searcher = Searcher.open(pipeline)
+    wider = [tokens for tokens in options.windows if tokens > int(name.split("-")[0])]
     for mode in MODES:
         hits = [searcher.search(q.text, principals=[PUBLIC], k=options.top, mode=mode) for q in questions]
         yield f"{name} {mode}", places.chunks, [places.answer(found) for found in hits]
-        for tokens in options.windows if mode == "hybrid" else ():
+        for tokens in wider if mode == "hybrid" else ():
             windows = [
                 [searcher.window(hit, principals=[PUBLIC], max_tokens=tokens) for hit in found] for found in hits
             ]
@@ -177,7 +192,7 @@ def main() -> None:
     parser.add_argument("--top", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "rag-pipeline-benchmarks")
     parser.add_argument("--chunkings", nargs="+", default=["254", "160", "144", "128", "96"])
-    parser.add_argument("--windows", nargs="*", type=int, default=[], help="tokens to read around every hit")
+    parser.add_argument("--windows", nargs="*", type=int, default=[], help="tokens to read around every hit, if more")
     options = parser.parse_args()
     options.cache = options.cache.absolute()
     folder = options.shared / "eval" / "chunking"

@@ -56,6 +56,7 @@ class ParsedDocument:
         language: ISO 639-1 code, where it could be told.
         metadata: Further facts the content gives, as strings.
         quality: Named parts of the quality score, each in [0, 1], higher is better.
+        block_hashes: Hashes of the blocks that could be boilerplate, ascending.
     """
 
     text: str
@@ -66,6 +67,7 @@ class ParsedDocument:
     metadata: dict[str, str] = field(default_factory=dict)
     quality: dict[str, float] = field(default_factory=dict)
     part: str = ""
+    block_hashes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

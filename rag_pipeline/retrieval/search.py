@@ -340,8 +340,9 @@ def ranked_hits(legs: Legs, mode: Mode, k: int, published_at: datetime) -> list[
     rankings: list[list[str]] = []
     for leg, column in (("vector", "_distance"), ("text", "_score")):
         sign = 1 if leg == "vector" else -1
-        # The store orders equal scores by chance; ours is by id, so equal searches give equal answers.
-        ordered = sorted(legs[leg], key=lambda row: (sign * row[column], row["chunk_id"]))
+        # The store orders equal scores by chance. By place, a text that stands twice is cited where it stands first,
+        # and equal searches give equal answers, also after a rebuild, which may give other ids.
+        ordered = sorted(legs[leg], key=lambda row: (sign * row[column], *_place(row)))
         rankings.append([row["chunk_id"] for row in ordered])
         for rank, row in enumerate(ordered, start=1):
             known = rows.setdefault(row["chunk_id"], row)
@@ -352,7 +353,7 @@ def ranked_hits(legs: Legs, mode: Mode, k: int, published_at: datetime) -> list[
         score = {"hybrid": fused, "vector": 1 - row.get("vector_value", 0), "text": row.get("text_value", 0)}[mode]
         # A cosine below zero would rise.
         scored.append((min(score, score * row["rank_weight"]), row))
-    scored.sort(key=lambda pair: -pair[0])
+    scored.sort(key=lambda pair: (-pair[0], *_place(pair[1])))
     hits: list[Hit] = []
     seen: set[str] = set()
     for score, row in scored:
@@ -364,6 +365,10 @@ def ranked_hits(legs: Legs, mode: Mode, k: int, published_at: datetime) -> list[
         if len(hits) == k:
             break
     return hits
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, int, str]:
+    return row["uri"], row["start_char"], row["chunk_id"]
 
 
 def _hit(row: Mapping[str, Any], rank: int, score: float, published_at: datetime) -> Hit:

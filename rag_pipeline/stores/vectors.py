@@ -28,7 +28,7 @@ from lancedb.query import MatchQuery
 
 from rag_pipeline.contracts.embedding import EmbeddingSpace
 from rag_pipeline.contracts.index import INDEX_VERSION, NULLABLE, ROW_COLUMNS
-from rag_pipeline.errors import EmbeddingSpaceMismatch, StoreError, TableMissing
+from rag_pipeline.errors import EmbeddingSpaceMismatch, StoreError, TableMissing, TableOutdated
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ class VectorStore:
         Raises:
             TableMissing: There is no such table or version.
             EmbeddingSpaceMismatch: Its vectors are not from the space asked for.
+            TableOutdated: Another version of this program wrote it, with other columns.
         """
         try:
             handle = self._connection.open_table(name)
@@ -108,6 +109,13 @@ class VectorStore:
                 table=name,
                 found=found,
                 wanted=space_fingerprint,
+            )
+        missing = [column for column in ROW_COLUMNS if column not in handle.schema.names]
+        if missing:
+            raise TableOutdated(
+                f"index table {name} in {self.root} was written by another version of this program and has no "
+                f"{', '.join(missing)}. Nothing was read. Use that version, or run: rag-pipeline run",
+                table=name,
             )
         return VectorTable(handle, name)
 

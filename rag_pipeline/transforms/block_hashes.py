@@ -24,10 +24,10 @@ def block_hash(text: str) -> int | None:
     return int.from_bytes(hashlib.blake2b(normal, digest_size=8).digest(), "big", signed=True)
 
 
-def repeatable_hashes(text: str, blocks: Iterable[Block]) -> list[int]:
+def repeatable_hashes(text: str, blocks: Iterable[Block]) -> tuple[int, ...]:
     """Distinct hashes of the blocks of a document that may be boilerplate, in ascending order.
 
     Tables, code, records and their fields are not among them: there, equal values are data.
     """
     found = (block_hash(text[b.start_char : b.end_char]) for b in blocks if b.kind in REPEATABLE_KINDS)
-    return sorted({each for each in found if each is not None})
+    return tuple(sorted({each for each in found if each is not None}))

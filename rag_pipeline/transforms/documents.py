@@ -20,7 +20,6 @@ from rag_pipeline.contracts.ids import digest, fingerprint, principals_key
 from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.contracts.tables import DUPLICATES
 from rag_pipeline.errors import DocumentError
-from rag_pipeline.transforms.block_hashes import repeatable_hashes
 from rag_pipeline.transforms.enrich import EnrichOptions
 from rag_pipeline.transforms.parse import recipe_version
 from rag_pipeline.transforms.parse.limits import ParseLimits
@@ -223,7 +222,7 @@ def _document_row(
         "quality": json.dumps(parsed.quality, sort_keys=True),
         "quality_score": score,
         "rank_weight": recipe.options.rank_weight(score),
-        "block_hashes": repeatable_hashes(parsed.text, parsed.blocks),
+        "block_hashes": list(parsed.block_hashes),
         "content_hash": digest("content", parsed.text, parsed.title or "", parsed.language or "", shape),
         "input_key": origin["input_key"],
         "recipe_fingerprint": recipe.fingerprint(media_type),

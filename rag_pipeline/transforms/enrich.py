@@ -1,4 +1,4 @@
-"""What is done to every parsed document before it is stored: language, quality, sensitive content.
+"""What is done to every parsed document before it is stored: language, quality, sensitive content, block hashes.
 
 Belongs here: the order of these steps, the options of a source that change what comes out, and the refusals.
 Does not belong here: how each is found (`language.py`, `quality.py`, `sensitive.py`). Runs in worker processes.
@@ -13,6 +13,7 @@ from typing import Literal
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.errors import LowQuality, SensitiveContent
 from rag_pipeline.transforms import language, quality, sensitive
+from rag_pipeline.transforms.block_hashes import repeatable_hashes
 from rag_pipeline.transforms.parse.code_languages import LANGUAGES
 
 Sensitive = Literal["off", "flag", "redact", "quarantine"]
@@ -47,7 +48,7 @@ class EnrichOptions:
 
 
 def enrich(document: ParsedDocument, media_type: str, options: EnrichOptions) -> ParsedDocument:
-    """The document with its language, the parts of its quality and, where wanted, what is sensitive in it.
+    """The document with its language, quality, block hashes and, where wanted, what is sensitive in it.
 
     Args:
         media_type: Of the object it came from; a part may name its own in its metadata.
@@ -59,7 +60,9 @@ def enrich(document: ParsedDocument, media_type: str, options: EnrichOptions) ->
     code, confidence = language.identify(document, is_code=is_code)
     parts = quality.measure(document, language_confidence=confidence, is_code=is_code)
     document = replace(document, language=code, quality=dict(document.quality) | parts)
-    return document if options.sensitive == "off" else _sensitive(document, options.sensitive)
+    if options.sensitive != "off":
+        document = _sensitive(document, options.sensitive)
+    return replace(document, block_hashes=repeatable_hashes(document.text, document.blocks))
 
 
 def check_quality(documents: Sequence[ParsedDocument], address: str, options: EnrichOptions) -> None:
