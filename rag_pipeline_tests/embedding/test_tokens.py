@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
@@ -79,3 +79,13 @@ def test_the_packaged_models_tokens_are_counted_past_every_limit(model_cache: Pa
     assert len(spans) > 600
     assert text[spans[-1][0] : spans[-1][1]] == "."
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
+
+
+@pytest.mark.model
+@settings(deadline=None)
+@given(texts=st.lists(st.text(max_size=80), max_size=4))
+def test_counts_are_the_number_of_spans(model_cache: Path, texts: list[str]) -> None:
+    counter = token_counter(MINILM, model_cache)
+    assert counter.token_counts(texts) == [len(spans) for spans in counter.token_spans_batch(texts)]
+    words = WordTokenCounter("hash", 100)
+    assert words.token_counts(texts) == [len(spans) for spans in words.token_spans_batch(texts)]

@@ -107,16 +107,14 @@ def _whole_sections(
             others.append(section)
         else:
             likely.append((section, headers.of(section.path, without_own=section.is_opened)))
-    encoded = counter.token_spans_batch(
-        [embedded_text(header.text, _text_of(text, section)) for section, header in likely]
-    )
+    counts = counter.token_counts([embedded_text(header.text, _text_of(text, section)) for section, header in likely])
     chunks: list[Chunk] = []
-    for (section, header), spans in zip(likely, encoded, strict=True):
-        if len(spans) > params.pack_tokens:
+    for (section, header), token_count in zip(likely, counts, strict=True):
+        if token_count > params.pack_tokens:
             others.append(section)
             continue
         units = tuple(Unit(block.start_char, block.end_char, block, block.kind) for block in section.blocks)
-        chunks.append(_chunk(_Draft(section.path, header, units), len(spans)))
+        chunks.append(_chunk(_Draft(section.path, header, units), token_count))
     return chunks, sorted(others, key=lambda section: section.blocks[0].start_char)
 
 
@@ -206,12 +204,12 @@ def _units(run: _Run, cutter: UnitCutter) -> list[Unit]:
 
 def _counted(text: str, drafts: Sequence[_Draft], params: ChunkParams, counter: TokenCounter) -> Iterator[Chunk]:
     """Count header and text of every draft by direct encoding; cut again the rare one that is over."""
-    encoded = counter.token_spans_batch(
+    counts = counter.token_counts(
         [embedded_text(draft.header.text, text[draft.start_char : draft.end_char]) for draft in drafts]
     )
-    for draft, spans in zip(drafts, encoded, strict=True):
-        if len(spans) <= params.max_tokens:
-            yield _chunk(draft, len(spans))
+    for draft, token_count in zip(drafts, counts, strict=True):
+        if token_count <= params.max_tokens:
+            yield _chunk(draft, token_count)
         else:
             yield from _counted(text, _halves(text, draft), params, counter)
 

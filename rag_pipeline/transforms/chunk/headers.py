@@ -73,8 +73,8 @@ class Headers:
         variants = {(path, without_own) for path in paths for without_own in (False, True)}
         texts = {PART_SEPARATOR.join(self._parts(*variant)) for variant in variants}
         unknown = sorted(text for text in texts if text and text not in self._known)
-        encoded = self._counter.token_spans_batch([text + HEADER_SEPARATOR for text in unknown])
-        self._known.update(zip(unknown, map(len, encoded), strict=True))
+        counts = self._counter.token_counts([text + HEADER_SEPARATOR for text in unknown])
+        self._known.update(zip(unknown, counts, strict=True))
 
     def _parts(self, path: tuple[str, ...], without_own: bool) -> list[str]:
         is_titled = not self._title or (path and path[0].casefold() == self._title.casefold())
@@ -83,7 +83,7 @@ class Headers:
 
     def _count(self, text: str) -> int:
         if text not in self._known:
-            self._known[text] = len(self._counter.token_spans(text + HEADER_SEPARATOR))
+            self._known[text] = self._counter.token_counts([text + HEADER_SEPARATOR])[0]
         return self._known[text]
 
     def _shortened(self, part: str) -> list[str]:

@@ -36,6 +36,10 @@ class TokenCounter(Protocol):
         """`token_spans` of each text."""
         ...
 
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has: cheaper than their spans."""
+        ...
+
 
 class TokenMap:
     """Where the tokens of some spans of one text lie.

@@ -29,6 +29,9 @@ class WordCounter:
     def token_spans_batch(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         return [self.token_spans(text) for text in texts]
 
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        return [len(self.token_spans(text)) for text in texts]
+
 
 class ModelCounter:
     """Counts as all-MiniLM-L6-v2 does."""
@@ -47,6 +50,9 @@ class ModelCounter:
 
     def token_spans_batch(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         return [self.token_spans(text) for text in texts]
+
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        return [len(self.token_spans(text)) for text in texts]
 
 
 class MergingCounter(WordCounter):
