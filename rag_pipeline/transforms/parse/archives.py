@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import io
 import posixpath
+import re
 import zipfile
 import zlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rag_pipeline.errors import EncryptedDocument, LimitExceeded, UnparsableDocument
+from rag_pipeline.errors import EncryptedDocument, LimitExceeded, NeedsOcr, UnparsableDocument
 from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 STEP_BYTES = 1024 * 1024
 # Small members of plain XML pack better than any ratio limit; only large ones can hurt.
 RATIO_FLOOR_BYTES = 16 * 1024 * 1024
+_PICTURE = re.compile(r"\.(?:png|jpe?g|gif|tiff?|bmp|webp|emf|wmf)$", re.I)
 
 
 class Archive:
@@ -32,6 +35,10 @@ class Archive:
         address: Used in messages.
         limits: Bounds on entries, sizes and ratio.
 
+    Attributes:
+        names: The members.
+        unread: Members asked for by `spare_xml` that are damaged.
+
     Raises:
         UnparsableDocument: Not a ZIP container.
         LimitExceeded: Too many entries.
@@ -41,6 +48,7 @@ class Archive:
         self.address = address
         self._limits = limits
         self._unpacked_bytes = 0
+        self.unread: list[str] = []
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(raw))
         except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError):
@@ -95,6 +103,22 @@ class Archive:
         """Like `xml`, but None for a member that the container does not list."""
         return self.xml(name) if name in self.names else None
 
+    def spare_xml(self, name: str) -> _Element | None:
+        """Like `xml_if_there`, but a damaged member is noted in `unread` and counts as not there.
+
+        For parts that a document can do without: its text is worth more than a refusal over a style sheet.
+        """
+        try:
+            return self.xml_if_there(name)
+        except UnparsableDocument:
+            self.unread.append(name[:200])
+            return None
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the container holds pictures other than its own thumbnail."""
+        return any(_PICTURE.search(name) and "thumbnail" not in name.lower() for name in self.names)
+
     def check_all(self) -> None:
         """Unpacks every member once, keeping nothing: for libraries that unpack without limits themselves."""
         for name in sorted(self.names):
@@ -114,6 +138,32 @@ class Archive:
                 unpacked_bytes=size,
                 packed_bytes=packed,
             )
+
+
+def refuse_protected(archive: Archive) -> None:
+    """Raises EncryptedDocument for an OpenDocument container whose members are encrypted."""
+    if b"encryption-data" in (archive.read_if_there("META-INF/manifest.xml") or b""):
+        raise EncryptedDocument(
+            f"{archive.address}: the document is protected by a password. Remove it or exclude the file.",
+            address=archive.address,
+        )
+
+
+def refuse_pictures_only(archive: Archive, has_text: bool, parts: Sequence[str] = ()) -> None:
+    """Raises NeedsOcr for a document without text that shows pictures.
+
+    Args:
+        parts: Members of an Office container that show what they relate to, such as its slides; the logo of
+            a template does not count. Empty for containers in which any picture is shown.
+    """
+    if has_text:
+        return
+    shows = any(related(archive, part, "image") for part in parts) if parts else archive.has_pictures
+    if shows:
+        raise NeedsOcr(
+            f"{archive.address}: the document holds pictures but no text. Run it through OCR and add the result.",
+            address=archive.address,
+        )
 
 
 def xml_root(data: bytes, where: str) -> _Element:
@@ -182,7 +232,7 @@ def resolved(base: str, target: str) -> str:
 def relations(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
     """Office relations of a part: id to (last word of the type, member name); external targets left out."""
     folder, name = posixpath.split(part)
-    root = archive.xml_if_there(posixpath.join(folder, "_rels", f"{name}.rels"))
+    root = archive.spare_xml(posixpath.join(folder, "_rels", f"{name}.rels"))
     if root is None:
         return {}
     found: dict[str, tuple[str, str]] = {}
@@ -200,7 +250,7 @@ def related(archive: Archive, part: str, kind: str) -> list[str]:
 
 def core_properties(archive: Archive) -> dict[str, str]:
     """Title, creator, language, subject, created … that an office file states about itself."""
-    root = archive.xml_if_there("docProps/core.xml")
+    root = archive.spare_xml("docProps/core.xml")
     if root is None:
         return {}
     return {local_name(item): " ".join((item.text or "").split())[:1000] for item in root if (item.text or "").strip()}

@@ -1,67 +1,70 @@
-"""Word documents (DOCX): paragraphs, headings, lists, tables, notes and text boxes, in reading order.
+"""Word documents (DOCX): paragraphs, headings, lists, tables, charts, notes, text boxes, in reading order.
 
-Belongs here: walking the document part. Does not belong here: styles and numbering (`docx_styles`),
-containers (`archives`).
+Belongs here: walking the document part. Does not belong here: styles and numbering (`docx_styles`), notes,
+comments and running lines (`docx_stories`), charts (`drawings`), containers (`archives`).
 
 Elements are known by local name, because strict and transitional files use different namespaces.
-Left out: deleted and moved-away text, field codes, headers and footers, comments.
+Left out: deleted and moved-away text, hidden text, field codes, readings of ruby text. Headers and footers
+come once, last: first they would open every document of a template with the same words.
 """
 
 from __future__ import annotations
 
+from email import message_from_bytes
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import ParsedDocument
-from rag_pipeline.errors import UnparsableDocument
+from rag_pipeline.errors import UndecodableBytes, UnparsableDocument
 from rag_pipeline.transforms.parse.archives import (
     Archive,
     child,
     core_properties,
     local_attribute,
     local_name,
+    refuse_pictures_only,
     related,
+    relations,
 )
 from rag_pipeline.transforms.parse.builder import TextBuilder
-from rag_pipeline.transforms.parse.decode import clean_text
+from rag_pipeline.transforms.parse.decode import clean_text, decode
+from rag_pipeline.transforms.parse.docx_stories import SIGNS, SKIPPED, is_aside, is_hidden, running_lines, side_notes
 from rag_pipeline.transforms.parse.docx_styles import Numbering, Styles
+from rag_pipeline.transforms.parse.drawings import add_drawing
+from rag_pipeline.transforms.parse.html import add_units, html_units
+from rag_pipeline.transforms.parse.html_tree import declared_encoding
 from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
 from rag_pipeline.transforms.parse.tabular import table_lines
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "1"
+VERSION = "2"
 
 MAX_SPAN = 50
-_SKIPPED = frozenset((
-    "del", "moveFrom", "instrText", "delText", "delInstrText", "Fallback", "pPr", "rPr", "tblPr", "tblGrid",
-    "trPr", "tcPr", "sectPr", "fldData", "binData", "proofErr", "commentRangeStart", "commentRangeEnd",
-    "annotationRef",
-))  # fmt: skip
+MAX_EMBEDDED_DEPTH = 2
 _TRANSPARENT = frozenset(
     ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag", "AlternateContent", "Choice", "body")
 )
-_SIGNS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
+_REFERENCES = {"footnoteReference": "footnotes", "endnoteReference": "endnotes", "commentReference": "comments"}
+_GRAPHICS = frozenset({"chart", "relIds"})
 
 
 def parse_docx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
-    """The document's main story, notes beside the paragraph that refers to them.
+    """The document's main story, notes and comments beside the paragraph that refers to them.
 
     Raises:
         EncryptedDocument, LimitExceeded, UnparsableDocument: From the container.
+        NeedsOcr: Pictures and no text.
     """
     archive = Archive(raw, address, limits)
-    mains = related(archive, "", "officeDocument") or [n for n in ("word/document.xml",) if n in archive.names]
-    if not mains:
-        raise UnparsableDocument(f"{address}: the container holds no Word document.", address=address)
-    walker = _Walker(archive, mains[0])
-    walker.walk(archive.xml(mains[0]))
-    walker.flush()
-    check_count(walker.builder.length_chars, limits.max_text_chars, "characters of text", address)
+    walker = _walked(archive, TextBuilder(), limits, 0)
+    refuse_pictures_only(archive, not walker.builder.is_empty, [walker.part])
     facts = core_properties(archive)
     metadata: dict[str, str] = {
         name: facts[name] for name in ("subject", "keywords", "created", "modified") if name in facts
     }
+    if archive.unread:
+        metadata["unread_parts"] = ", ".join(archive.unread)[:1000]
     return [
         walker.builder.build(
             title=clean_text(facts.get("title", "")) or walker.title,
@@ -71,15 +74,35 @@ def parse_docx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
     ]
 
 
+def _walked(archive: Archive, builder: TextBuilder, limits: ParseLimits, depth: int) -> _Walker:
+    address = archive.address
+    mains = related(archive, "", "officeDocument") or [n for n in ("word/document.xml",) if n in archive.names]
+    if not mains:
+        raise UnparsableDocument(f"{address}: the container holds no Word document.", address=address)
+    walker = _Walker(archive, mains[0], builder, limits, depth)
+    root = archive.xml(mains[0])
+    walker.walk(root)
+    walker.flush()
+    check_count(builder.length_chars, limits.max_text_chars, "characters of text", address)
+    for line in running_lines(archive, mains[0], root, set(builder.build().text.split("\n"))):
+        builder.add("paragraph", line)
+    return walker
+
+
 class _Walker:
     """Adds the blocks below an element to `builder`; runs of list items and code lines become one block."""
 
-    def __init__(self, archive: Archive, part: str) -> None:
-        self.builder = TextBuilder()
+    def __init__(self, archive: Archive, part: str, builder: TextBuilder, limits: ParseLimits, depth: int) -> None:
+        self.builder = builder
         self.title: str | None = None
+        self.part = part
+        self._archive = archive
+        self._limits = limits
+        self._depth = depth
         self._styles = Styles(archive, part)
         self._numbering = Numbering(archive, part, self._styles)
-        self._notes = _notes(archive, part, "footnotes") | _notes(archive, part, "endnotes")
+        self._notes = side_notes(archive, part)
+        self._relations = relations(archive, part)
         self._run_kind = ""
         self._run_lines: list[str] = []
 
@@ -90,6 +113,8 @@ class _Walker:
                 self._paragraph(item)
             elif name == "tbl":
                 self._table(item)
+            elif name == "altChunk":
+                self._chunk(item)
             elif name in _TRANSPARENT:
                 self.walk(item)
 
@@ -108,14 +133,42 @@ class _Walker:
         text = clean_text("".join(parts))
         if text.strip():
             self._add(element, text)
+        self._beside(boxes, notes)
+
+    def _beside(self, boxes: list[_Element], notes: list[str]) -> None:
+        """What hangs on the text just added: text boxes, charts, notes and comments."""
         for box in boxes:
             self.flush()
-            self.walk(box)
+            if local_name(box) in _GRAPHICS:
+                for value in box.attrib.values():
+                    kind, name = self._relations.get(str(value), ("", ""))
+                    if name in self._archive.names:
+                        add_drawing(self.builder, self._archive, kind, name)
+            else:
+                self.walk(box)
             self.flush()
         for note in notes:
             if self._notes.get(note):
                 self.flush()
                 self.builder.add("paragraph", self._notes[note])
+
+    def _chunk(self, element: _Element) -> None:
+        """A whole document of another format that stands for a part of this one."""
+        kind, name = self._relations.get(local_attribute(element, "id") or "", ("", ""))
+        if kind != "aFChunk" or name not in self._archive.names:
+            return
+        self.flush()
+        data = self._archive.read(name)
+        try:
+            if data.startswith(b"PK"):
+                if self._depth < MAX_EMBEDDED_DEPTH:
+                    inner = Archive(data, f"{self._archive.address} ({name[:200]})", self._limits)
+                    _walked(inner, self.builder, self._limits, self._depth + 1)
+            else:
+                add_units(self.builder, html_units(_page(data)))
+        except (UndecodableBytes, UnparsableDocument):
+            self._archive.unread.append(name[:200])
+        check_count(self.builder.length_chars, self._limits.max_text_chars, "characters of text", self._archive.address)
 
     def _add(self, element: _Element, text: str) -> None:
         style = self._styles.of(element)
@@ -149,7 +202,9 @@ class _Walker:
 
     def _table(self, element: _Element) -> None:
         self.flush()
-        rows = _rows(element)
+        boxes: list[_Element] = []
+        notes: list[str] = []
+        rows = _rows(element, boxes, notes)
         if max(map(len, rows), default=0) < 2 or any("\0" in cell for row in rows for cell in row):
             # One column or tables within cells: a frame for text, not data.
             for row in element.iter("{*}tr"):
@@ -160,27 +215,39 @@ class _Walker:
                             self.flush()
             return
         self.builder.add("table", clean_text("\n".join(table_lines(rows))))
+        self._beside(boxes, notes)
+
+
+def _page(data: bytes) -> str:
+    """The HTML of a chunk, which may come as a mail-like archive with its pictures."""
+    message = message_from_bytes(data)
+    if message.is_multipart() or message.get("MIME-Version"):
+        for part in message.walk():
+            payload = part.get_payload(decode=True)
+            if part.get_content_type() == "text/html" and isinstance(payload, bytes):
+                return decode(payload, part.get_content_charset())
+    return decode(data, declared_encoding(data))
 
 
 def _gather(element: _Element, parts: list[str], boxes: list[_Element], notes: list[str]) -> None:
-    """Text of a paragraph in order; text boxes and ids of notes apart."""
+    """Text of a paragraph in order; text boxes, charts and ids of notes apart."""
     for item in element:
         name = local_name(item)
         if name == "t":
             parts.append(item.text or "")
-        elif name in _SIGNS:
+        elif name in SIGNS:
             if name != "br" or local_attribute(item, "type") not in ("page", "column"):
-                parts.append(_SIGNS[name])
-        elif name == "txbxContent":
+                parts.append(SIGNS[name])
+        elif name == "txbxContent" or name in _GRAPHICS:
             boxes.append(item)
-        elif name in ("footnoteReference", "endnoteReference"):
-            notes.append(f"{name[:-9]}s:{local_attribute(item, 'id')}")
+        elif name in _REFERENCES:
+            notes.append(f"{_REFERENCES[name]}:{local_attribute(item, 'id')}")
         elif name == "AlternateContent":
             # The fallback says the same for older programs; it is read only where nothing else is.
             choice = child(item, "Choice")
             fallback = child(item, "Fallback")
             _gather(choice if choice is not None else fallback if fallback is not None else item, parts, boxes, notes)
-        elif name and name not in _SKIPPED:
+        elif name and name not in SKIPPED and name != "Fallback" and not (name == "r" and is_hidden(item)):
             _gather(item, parts, boxes, notes)
 
 
@@ -191,8 +258,11 @@ def _row_of(element: _Element) -> _Element | None:
     return parent
 
 
-def _rows(table: _Element) -> list[list[str]]:
-    """Cells as text; spanning cells padded, vertically merged ones repeated; a NUL marks a nested table."""
+def _rows(table: _Element, boxes: list[_Element], notes: list[str]) -> list[list[str]]:
+    """Cells as text, what stands beside it in `boxes` and `notes`.
+
+    Spanning cells are padded, vertically merged ones repeated; a NUL marks a nested table.
+    """
     rows: list[list[str]] = []
     for row in table.iter("{*}tr"):
         owner = row.getparent()
@@ -203,12 +273,12 @@ def _rows(table: _Element) -> list[list[str]]:
         cells: list[str] = []
         for cell in row.iter("{*}tc"):
             if _row_of(cell) is row:
-                _add_cell(cells, cell, rows[-1] if rows else [])
+                _add_cell(cells, cell, rows[-1] if rows else [], boxes, notes)
         rows.append(cells)
     return rows
 
 
-def _add_cell(cells: list[str], cell: _Element, above: list[str]) -> None:
+def _add_cell(cells: list[str], cell: _Element, above: list[str], boxes: list[_Element], notes: list[str]) -> None:
     properties = child(cell, "tcPr")
     merge = child(properties, "vMerge") if properties is not None else None
     span = child(properties, "gridSpan") if properties is not None else None
@@ -216,35 +286,18 @@ def _add_cell(cells: list[str], cell: _Element, above: list[str]) -> None:
     if merge is not None and local_attribute(merge, "val") != "restart":
         text = above[len(cells)] if len(cells) < len(above) else ""
     else:
-        text = _cell_text(cell)
+        text = _cell_text(cell, boxes, notes)
     cells.append(text)
     cells.extend([""] * (min(int(value), MAX_SPAN) - 1 if value.isdecimal() else 0))
 
 
-def _cell_text(cell: _Element) -> str:
+def _cell_text(cell: _Element, boxes: list[_Element], notes: list[str]) -> str:
     if next(cell.iter("{*}tbl"), None) is not None:
         return "\0"
     texts: list[str] = []
     for paragraph in cell.iter("{*}p"):
-        if any(local_name(ancestor) == "Fallback" for ancestor in paragraph.iterancestors()):
-            continue
-        parts: list[str] = []
-        boxes: list[_Element] = []
-        _gather(paragraph, parts, boxes, [])
-        texts.append("".join(parts))
-    return " ".join(texts)
-
-
-def _notes(archive: Archive, part: str, kind: str) -> dict[str, str]:
-    """Text of foot- or endnotes by "kind:id"."""
-    found: dict[str, str] = {}
-    for name in related(archive, part, kind):
-        for note in archive.xml(name):
-            if local_attribute(note, "type") in ("separator", "continuationSeparator", "continuationNotice"):
-                continue
+        if not is_aside(paragraph, cell):
             parts: list[str] = []
-            for paragraph in note.iter("{*}p"):
-                _gather(paragraph, parts, [], [])
-                parts.append(" ")
-            found[f"{kind}:{local_attribute(note, 'id')}"] = clean_text(" ".join("".join(parts).split()))
-    return found
+            _gather(paragraph, parts, boxes, notes)
+            texts.append("".join(parts))
+    return " ".join(texts)

@@ -7,6 +7,7 @@ Does not belong here: text (`docx`).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 MAX_HEADING_LEVEL = 6
 MAX_LIST_LEVEL = 8
 _HEADING_NAME = re.compile(r"heading (\d)$", re.I)
+_HEADING_ID = re.compile(r"(?:heading ?([1-9])|title)$", re.I)
 _CODE_NAME = re.compile(
     r"\b(?:code|source|preformatted|verbatim|listing)\b|^plain text$|(?:code|source)(?:block|text)", re.I
 )
@@ -50,7 +52,7 @@ class Styles:
         self._known: dict[str, Style] = {}
         self._default = ""
         for name in related(archive, part, "styles")[:1]:
-            for element in archive.xml(name):
+            for element in _children(archive, name):
                 if local_name(element) == "style" and local_attribute(element, "type") in ("paragraph", None):
                     style_id = local_attribute(element, "styleId") or ""
                     self._elements[style_id] = element
@@ -73,6 +75,10 @@ class Styles:
         return self._known[style_id]
 
     def _resolved(self, style_id: str) -> Style:
+        if style_id not in self._elements:
+            # Programs that write no style table still name the built-in styles.
+            match = _HEADING_ID.match(style_id)
+            return Style(min(int(match.group(1) or 1), MAX_HEADING_LEVEL) if match else 0)
         level, number_id, number_level = 0, None, 0
         is_code = is_quote = is_list = False
         seen: set[str] = set()
@@ -106,7 +112,7 @@ class Numbering:
         self._counters: dict[str, dict[int, int]] = {}
         self._abstract_of: dict[str, str] = {}
         for name in related(archive, part, "numbering")[:1]:
-            self._read(archive.xml(name))
+            self._read(_children(archive, name))
 
     def marker(self, paragraph: _Element, style: Style) -> tuple[int, str] | None:
         """(depth from 0, "-" or "3.") of a list item; None for what is no list item."""
@@ -129,7 +135,7 @@ class Numbering:
             del counters[deeper]
         return level, "-" if kind == "bullet" else f"{_numeral(counters[level], kind)}."
 
-    def _read(self, root: _Element) -> None:
+    def _read(self, root: Iterable[_Element]) -> None:
         for element in root:
             if local_name(element) == "abstractNum":
                 levels: dict[int, tuple[str, int]] = {}
@@ -149,6 +155,11 @@ def number_of(numbering: _Element) -> tuple[str | None, int]:
     number_id, level = child(numbering, "numId"), child(numbering, "ilvl")
     depth = _number(local_attribute(level, "val")) if level is not None else 0
     return (local_attribute(number_id, "val") if number_id is not None else None), min(depth, MAX_LIST_LEVEL)
+
+
+def _children(archive: Archive, name: str) -> Iterable[_Element]:
+    root = archive.spare_xml(name)
+    return root if root is not None else ()
 
 
 def _level_format(level: _Element) -> tuple[str, int]:

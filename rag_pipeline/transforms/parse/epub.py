@@ -5,18 +5,22 @@ Belongs here: package and spine. Does not belong here: chapter markup (`html`), 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.errors import EncryptedDocument, UndecodableBytes, UnparsableDocument
-from rag_pipeline.transforms.parse.archives import Archive, local_name, resolved
+from rag_pipeline.transforms.parse.archives import Archive, local_name, refuse_pictures_only, resolved
 from rag_pipeline.transforms.parse.builder import TextBuilder
 from rag_pipeline.transforms.parse.decode import clean_text, decode
 from rag_pipeline.transforms.parse.html import add_units, html_units
 from rag_pipeline.transforms.parse.html_tree import declared_encoding
 from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
 
-VERSION = "1"
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+VERSION = "2"
 
 _CHAPTER_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
 # These only obfuscate fonts; any other algorithm is copy protection of the text itself.
@@ -34,27 +38,25 @@ def parse_epub(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
     _refuse_protected(archive, address)
     package = _package_name(archive, address)
     root = archive.xml(package)
-    items = {item.get("id"): item for element in root for item in element if local_name(element) == "manifest"}
     facts: dict[str, str] = {}
     for element in root.iter("{*}title", "{*}creator", "{*}language", "{*}publisher", "{*}date"):
         facts.setdefault(local_name(element), clean_text(" ".join((element.text or "").split())))
     builder = TextBuilder()
     unread: list[str] = []
-    for reference in root.iter("{*}itemref"):
-        item = items.get(reference.get("idref"))
-        if (
-            item is None
-            or item.get("media-type") not in _CHAPTER_TYPES
-            or "nav" in (item.get("properties") or "").split()
-        ):
-            continue
-        name = resolved(package, unquote(item.get("href") or ""))
+    # A spine that names a chapter again and again would make a large book of a small file.
+    names = dict.fromkeys(resolved(package, unquote(item.get("href") or "")) for item in _chapters(root))
+    for name in names:
         try:
             data = archive.read(name)
             add_units(builder, html_units(decode(data, declared_encoding(data))))
         except (UnparsableDocument, UndecodableBytes):
             unread.append(name)
         check_count(builder.length_chars, limits.max_text_chars, "characters of text", address)
+    if builder.is_empty and unread:
+        raise UnparsableDocument(
+            f"{address}: no chapter of the e-book could be read. Export the book again.", address=address
+        )
+    refuse_pictures_only(archive, not builder.is_empty)
     metadata = {name: facts[name] for name in ("publisher", "date") if facts.get(name)}
     if unread:
         metadata["unread_chapters"] = ", ".join(unread)[:1000]
@@ -67,6 +69,16 @@ def parse_epub(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
             metadata=metadata,
         )
     ]
+
+
+def _chapters(root: _Element) -> list[_Element]:
+    """Manifest items in reading order, the table of contents left out; in the manifest's for want of a spine."""
+    manifest = [item for element in root if local_name(element) == "manifest" for item in element]
+    items = {item.get("id"): item for item in manifest}
+    spine = [items.get(reference.get("idref")) for reference in root.iter("{*}itemref")]
+    found = [item for item in spine if item is not None and item.get("media-type") in _CHAPTER_TYPES]
+    found = found or [item for item in manifest if item.get("media-type") in _CHAPTER_TYPES]
+    return [item for item in found if "nav" not in (item.get("properties") or "").split()]
 
 
 def _package_name(archive: Archive, address: str) -> str:

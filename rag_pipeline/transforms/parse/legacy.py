@@ -20,7 +20,7 @@ from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
 from rag_pipeline.transforms.parse.ole import OleFile
 from rag_pipeline.transforms.parse.tabular import table_lines
 
-VERSION = "1"
+VERSION = "2"
 
 _FIELD_CODE = re.compile(r"\x13[^\x13\x14\x15]*(?:\x14|(?=\x15))")
 _MARKS = re.compile(r"[\x01-\x06\x08\x14\x15\x1f\xad]|\x13")
@@ -71,18 +71,19 @@ def _word(container: OleFile, address: str) -> ParsedDocument:
             f"{address}: a Word file from before 1997. Save it in a current format.", address=address
         )
     table = container.read("1Table" if flags & 0x0200 else "0Table")
-    text, offsets = _pieces(main, table)
+    whole, offsets = _pieces(main, table)
+    text, asides = _stories(whole, main)
     styles = _ParagraphStyles(main, table)
     builder = TextBuilder()
     title: str | None = None
     row: list[str] = []
     rows: list[list[str]] = []
     for paragraph, position in _paragraphs(text):
-        body = clean_text(_MARKS.sub("", _FIELD_CODE.sub("", paragraph))).strip()
+        body = _body(paragraph)
         if paragraph.endswith("\x07"):
             # A cell ends with this mark; an empty one right after the last cell ends the row.
             if len(paragraph) > 1 or not row:
-                row.append(body.rstrip("\x07").strip())
+                row.append(body)
             else:
                 rows.append(row)
                 row = []
@@ -98,7 +99,22 @@ def _word(container: OleFile, address: str) -> ParsedDocument:
             builder.add("paragraph", body)
     rows += [row] if row else []
     builder.add("table", "\n".join(table_lines(rows)))
+    for paragraph, _ in _paragraphs(asides):
+        builder.add("paragraph", _body(paragraph))
     return builder.build(title=title)
+
+
+def _body(paragraph: str) -> str:
+    return clean_text(_MARKS.sub("", _FIELD_CODE.sub("", paragraph))).strip().rstrip("\x07").strip()
+
+
+def _stories(whole: str, main: bytes) -> tuple[str, str]:
+    """The main story; and footnotes, comments, endnotes and text boxes, which follow it in the file."""
+    lengths = struct.unpack_from("<8I", main, 0x4C)
+    starts = [sum(lengths[:index]) for index in range(len(lengths) + 1)]
+    # 2 and 7 are headers and footers with their text boxes, 3 holds macros of old.
+    asides = "\r".join(whole[starts[index] : starts[index + 1]] for index in (1, 4, 5, 6))
+    return whole[: starts[1]], asides
 
 
 def _paragraphs(text: str) -> Iterator[tuple[str, int]]:
@@ -133,12 +149,12 @@ def _pieces(main: bytes, table: bytes) -> tuple[str, _Offsets]:
     pieces = clx[position + 5 :]
     count = (len(pieces) - 4) // 12
     bounds = struct.unpack_from(f"<{count + 1}I", pieces)
-    main_chars = struct.unpack_from("<I", main, 0x4C)[0]
+    all_chars = sum(struct.unpack_from("<8I", main, 0x4C))
     parts: list[str] = []
     offsets = _Offsets()
     length = 0
     for index in range(count):
-        chars = min(bounds[index + 1], main_chars) - bounds[index]
+        chars = min(bounds[index + 1], all_chars) - bounds[index]
         if chars <= 0:
             continue
         packed = struct.unpack_from("<I", pieces, 4 * (count + 1) + 8 * index + 2)[0]

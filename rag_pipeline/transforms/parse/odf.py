@@ -5,11 +5,19 @@ Belongs here: walking `content.xml`. Does not belong here: spreadsheets (`xlsx`)
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import ParsedDocument
-from rag_pipeline.errors import EncryptedDocument
-from rag_pipeline.transforms.parse.archives import Archive, child, local_attribute, local_name, xml_root
+from rag_pipeline.transforms.parse.archives import (
+    Archive,
+    child,
+    local_attribute,
+    local_name,
+    refuse_pictures_only,
+    refuse_protected,
+    xml_root,
+)
 from rag_pipeline.transforms.parse.builder import TextBuilder
 from rag_pipeline.transforms.parse.decode import clean_text
 from rag_pipeline.transforms.parse.limits import ParseLimits
@@ -18,11 +26,15 @@ from rag_pipeline.transforms.parse.tabular import table_lines
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "1"
+VERSION = "2"
 
 MAX_REPEATED = 50
-_SKIPPED = frozenset({"tracked-changes", "annotation", "annotation-end", "sequence-decls", "forms", "note-citation"})
+_SKIPPED = frozenset({
+    "tracked-changes", "annotation-end", "sequence-decls", "forms", "note-citation", "ruby-text", "hidden-text",
+})  # fmt: skip
+MAX_SPACES = 200
 _TITLE_STYLES = frozenset({"Title", "title"})
+_CODE_STYLE = re.compile(r"preformatted|source[_ ]|\bcode|verbatim|listing", re.I)
 
 
 def parse_odf(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
@@ -31,22 +43,20 @@ def parse_odf(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
     Raises:
         EncryptedDocument, LimitExceeded, UnparsableDocument: From the container.
     """
+    archive: Archive | None = None
     if raw.startswith(b"PK"):
         archive = Archive(raw, address, limits)
-        manifest = archive.read_if_there("META-INF/manifest.xml") or b""
-        if b"encryption-data" in manifest:
-            raise EncryptedDocument(
-                f"{address}: the document is protected by a password. Remove it or exclude the file.",
-                address=address,
-            )
+        refuse_protected(archive)
         content = archive.xml("content.xml")
-        meta = archive.xml_if_there("meta.xml")
+        meta = archive.spare_xml("meta.xml")
     else:
         content = meta = xml_root(raw, address)
-    walker = _Walker()
+    walker = _Walker(_parent_styles(content), archive)
     for body in content.iter("{*}body"):
         walker.walk(body)
-        walker.end_list()
+        walker.end_run()
+    if archive is not None:
+        refuse_pictures_only(archive, not walker.builder.is_empty)
     facts: dict[str, str] = {}
     if meta is not None:
         for element in meta.iter("{*}title", "{*}creator", "{*}initial-creator", "{*}language", "{*}subject"):
@@ -65,33 +75,49 @@ def parse_odf(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
 class _Walker:
     """Adds blocks to `builder` in document order."""
 
-    def __init__(self) -> None:
+    def __init__(self, parent_styles: dict[str, str], archive: Archive | None) -> None:
         self.builder = TextBuilder()
         self.title: str | None = None
+        self._parent_styles = parent_styles
+        self._archive = archive
         self._page: int | None = None
         self._lines: list[str] = []
+        self._code: list[str] = []
 
     def walk(self, element: _Element) -> None:
         for item in element:
             name = local_name(item)
             if name in _SKIPPED:
                 continue
-            if name == "h":
-                self._heading(item)
-            elif name == "p":
+            if name == "p":
                 self._paragraph(item)
-            elif name == "list":
+                continue
+            self.end_run()
+            if name == "list":
                 self._list(item, 0)
-                self.end_list()
-            elif name == "table":
-                self._table(item)
+                self.end_run()
+            elif name in ("h", "table", "object", "annotation"):
+                self._block(item, name)
             else:
                 if name == "page":
                     self._page = (self._page or 0) + 1
                 self.walk(item)
 
-    def end_list(self) -> None:
-        """Adds the list gathered so far as one block."""
+    def _block(self, element: _Element, name: str) -> None:
+        if name == "h":
+            self._heading(element)
+        elif name == "table":
+            self._table(element)
+        elif name == "object":
+            self._formula(element)
+        else:
+            self.builder.add("paragraph", _comment(element), page=self._page)
+
+    def end_run(self) -> None:
+        """Adds the list items or code lines gathered so far as one block."""
+        if self._code:
+            self.builder.add("code", "\n".join(self._code), page=self._page)
+            self._code = []
         if self._lines:
             self.builder.add("list", "\n".join(self._lines), page=self._page)
             self._lines = []
@@ -107,7 +133,13 @@ class _Walker:
 
     def _paragraph(self, element: _Element) -> None:
         text, frames = _text(element)
-        if local_attribute(element, "style-name") in _TITLE_STYLES and self.title is None:
+        own = local_attribute(element, "style-name") or ""
+        style = self._parent_styles.get(own, own)
+        if _CODE_STYLE.search(style) and not frames:
+            self._code.append(_code_text(element))
+            return
+        self.end_run()
+        if style in _TITLE_STYLES and self.title is None:
             self.title = text
             self.builder.add("heading", text, level=1, page=self._page)
         else:
@@ -116,7 +148,20 @@ class _Walker:
 
     def _frames(self, frames: list[_Element]) -> None:
         for frame in frames:
-            self.walk(frame)
+            if local_name(frame) == "annotation":
+                self._block(frame, "annotation")
+            else:
+                self.walk(frame)
+
+    def _formula(self, element: _Element) -> None:
+        """The signs of a formula, which is a part of its own; other embedded objects say nothing."""
+        name = (local_attribute(element, "href") or "").removeprefix("./").rstrip("/") + "/content.xml"
+        root = self._archive.spare_xml(name) if self._archive is not None else None
+        if root is not None and local_name(root) == "math":
+            signs = (
+                sign for item in root.iter() if local_name(item) != "annotation" for sign in (item.text or "").split()
+            )
+            self.builder.add("paragraph", clean_text(" ".join(signs)), page=self._page)
 
     def _list(self, element: _Element, depth: int) -> None:
         for item in element:
@@ -135,7 +180,7 @@ class _Walker:
                         self._lines.append(f"{indent}{'- ' if is_first else '  '}{body}")
                         is_first = False
                     if frames:
-                        self.end_list()
+                        self.end_run()
                         self._frames(frames)
 
     def _table(self, element: _Element) -> None:
@@ -151,6 +196,38 @@ class _Walker:
                 cells.extend([text] * count)
             rows.append(cells)
         self.builder.add("table", "\n".join(table_lines(rows)), page=self._page)
+
+
+def _parent_styles(content: _Element) -> dict[str, str]:
+    """Named style behind each automatic one, through which a program records what was done by hand."""
+    parents: dict[str, str] = {}
+    for style in content.iter("{*}style"):
+        parent = local_attribute(style, "parent-style-name")
+        if parent:
+            parents[local_attribute(style, "name") or ""] = parent
+    return parents
+
+
+def _code_text(element: _Element) -> str:
+    """A line, or several, of code with its spaces as they stand."""
+    parts = [element.text or ""]
+    for item in element:
+        name = local_name(item)
+        if name == "s":
+            count = local_attribute(item, "c") or "1"
+            parts.append(" " * (min(int(count), MAX_SPACES) if count.isdecimal() and len(count) < 9 else 1))
+        elif name in ("line-break", "tab"):
+            parts.append("\n" if name == "line-break" else "\t")
+        elif name and name not in _SKIPPED:
+            parts.append(_code_text(item))
+        parts.append(item.tail or "")
+    return clean_text("".join(parts)).rstrip()
+
+
+def _comment(annotation: _Element) -> str:
+    said = " ".join(_text(paragraph)[0] for paragraph in annotation.iter("{*}p", "{*}h"))
+    author = next((" ".join((item.text or "").split())[:100] for item in annotation.iterchildren("{*}creator")), "")
+    return f"Comment by {author}: {said}" if said and author else f"Comment: {said}" if said else ""
 
 
 def _text(element: _Element) -> tuple[str, list[_Element]]:
@@ -174,7 +251,7 @@ def _gather(element: _Element, parts: list[str], frames: list[_Element]) -> None
             body = child(item, "note-body")
             if body is not None:
                 frames.append(body)
-        elif name in ("frame", "text-box", "custom-shape", "g"):
+        elif name in ("frame", "text-box", "custom-shape", "g", "annotation"):
             frames.append(item)
         elif name and name not in _SKIPPED:
             _gather(item, parts, frames)

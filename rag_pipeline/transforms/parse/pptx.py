@@ -1,4 +1,4 @@
-"""PowerPoint files (PPTX): one section a slide with its title, texts, tables, charts and notes.
+"""PowerPoint files (PPTX): one section a slide with its title, texts, tables, charts, notes and comments.
 
 Belongs here: walking slides. Does not belong here: containers and relations (`archives`).
 The XML is walked directly, shape by shape, so that a kind of shape nobody knows costs only itself.
@@ -14,20 +14,21 @@ from rag_pipeline.transforms.parse.archives import (
     Archive,
     child,
     core_properties,
-    local_attribute,
     local_name,
+    refuse_pictures_only,
     related,
     relations,
 )
 from rag_pipeline.transforms.parse.builder import TextBuilder
 from rag_pipeline.transforms.parse.decode import clean_text
+from rag_pipeline.transforms.parse.drawings import add_drawing, drawn_paragraphs
 from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
 from rag_pipeline.transforms.parse.tabular import table_lines
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "1"
+VERSION = "2"
 
 _TITLES = frozenset({"title", "ctrTitle"})
 _FURNITURE = frozenset({"dt", "ftr", "sldNum", "hdr", "sldImg"})
@@ -37,8 +38,11 @@ _MADE_UP_TITLES = frozenset({"powerpoint presentation", "presentation", "slide 1
 def parse_pptx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
     """The presentation; every block carries its slide's number, from 1, as page.
 
+    Notes and reviewers' comments follow the slide they belong to. A damaged slide is left out and named.
+
     Raises:
-        EncryptedDocument, LimitExceeded, UnparsableDocument: From the container.
+        EncryptedDocument, LimitExceeded, UnparsableDocument: From the container, or for more text than allowed.
+        NeedsOcr: Pictures and no text.
     """
     archive = Archive(raw, address, limits)
     mains = related(archive, "", "officeDocument") or [n for n in ("ppt/presentation.xml",) if n in archive.names]
@@ -52,13 +56,23 @@ def parse_pptx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
         slide = _Slide(archive, name, builder, number)
         slide.add()
         title = title or slide.title
+        check_count(builder.length_chars, limits.max_text_chars, "characters of text", address)
+    if builder.is_empty and archive.unread:
+        raise UnparsableDocument(
+            f"{address}: no slide could be read. Open the file in its application and save it again.", address=address
+        )
+    if slides:
+        refuse_pictures_only(archive, not builder.is_empty, slides)
+    metadata = {"slides": str(len(slides))}
+    if archive.unread:
+        metadata["unread_parts"] = ", ".join(archive.unread)[:1000]
     facts = core_properties(archive)
     declared = clean_text(facts.get("title", ""))
     return [
         builder.build(
             title=declared if declared and declared.lower() not in _MADE_UP_TITLES else title,
             author=clean_text(facts.get("creator", "")) or None,
-            metadata={"slides": str(len(slides))},
+            metadata=metadata,
         )
     ]
 
@@ -87,22 +101,24 @@ class _Slide:
         self._relations = relations(archive, name)
 
     def add(self) -> None:
-        root = self._archive.xml(self._name)
+        root = self._archive.spare_xml(self._name)
+        if root is None:
+            return
         titles = [shape for shape in root.iter("{*}sp") if _placeholder(shape) in _TITLES]
         for shape in titles[:1]:
-            self.title = " ".join(text for _, text in _paragraphs(shape)).replace("\n", " ").strip() or None
+            self.title = " ".join(text for _, text in drawn_paragraphs(shape)).replace("\n", " ").strip() or None
         if self.title:
             self._builder.add("heading", self.title, level=1, page=self._number)
         tree = child(root, "cSld", "spTree")
         if tree is not None:
             self._shapes(tree, titles[0] if self.title else None)
-        self._notes()
+        self._remarks()
 
     def _shapes(self, parent: _Element, title: _Element | None) -> None:
         for shape in parent:
             name = local_name(shape)
             if name in ("sp", "cxnSp") and shape is not title and _placeholder(shape) not in _FURNITURE:
-                self._texts(_paragraphs(shape))
+                self._texts(drawn_paragraphs(shape))
             elif name == "graphicFrame":
                 self._frame(shape)
             elif name == "AlternateContent":
@@ -124,7 +140,7 @@ class _Slide:
     def _frame(self, frame: _Element) -> None:
         for table in frame.iter("{*}tbl"):
             rows = [
-                [" ".join(text for _, text in _paragraphs(cell)) for cell in row.iterchildren("{*}tc")]
+                [" ".join(text for _, text in drawn_paragraphs(cell)) for cell in row.iterchildren("{*}tc")]
                 for row in table.iterchildren("{*}tr")
             ]
             self._builder.add("table", "\n".join(table_lines(rows)), page=self._number)
@@ -132,36 +148,24 @@ class _Slide:
             for key, value in element.attrib.items():
                 kind, name = self._relations.get(str(value), ("", ""))
                 if str(key).endswith(("}id", "}dm")) and name in self._archive.names:
-                    self._graphic(kind, name)
+                    add_drawing(self._builder, self._archive, kind, name, page=self._number)
 
-    def _graphic(self, kind: str, name: str) -> None:
-        if kind == "chart":
-            self._chart(self._archive.xml(name))
-        elif kind == "diagramData":
-            lines: list[str] = []
-            for point in self._archive.xml(name).iter("{*}pt"):
-                lines.extend(f"- {text}" for _, text in _paragraphs(point))
-            self._builder.add("list", "\n".join(lines), page=self._number)
-
-    def _chart(self, chart: _Element) -> None:
-        title = child(chart, "chart", "title")
-        if title is not None:
-            self._texts(_paragraphs(title))
-        series = list(chart.iter("{*}ser"))
-        names = [_points(item, "tx") for item in series]
-        categories = next((points for item in series if (points := _points(item, "cat", "xVal"))), {})
-        values = [_points(item, "val", "yVal") for item in series]
-        rows = [["", *(" ".join(name.values()) for name in names)]]
-        for index in sorted(set(categories).union(*values)):
-            rows.append([categories.get(index, ""), *(value.get(index, "") for value in values)])
-        self._builder.add("table", "\n".join(table_lines(rows)), page=self._number)
-
-    def _notes(self) -> None:
+    def _remarks(self) -> None:
+        """Speaker's notes, then comments."""
         for name in related(self._archive, self._name, "notesSlide")[:1]:
-            for shape in self._archive.xml(name).iter("{*}sp"):
+            notes = self._archive.spare_xml(name)
+            for shape in notes.iter("{*}sp") if notes is not None else ():
                 if _placeholder(shape) not in _FURNITURE:
-                    for _, text in _paragraphs(shape):
+                    for _, text in drawn_paragraphs(shape):
                         self._builder.add("paragraph", text, page=self._number)
+        for name in related(self._archive, self._name, "comments"):
+            comments = self._archive.spare_xml(name)
+            for comment in comments.iter("{*}cm", "{*}reply") if comments is not None else ():
+                texts = [clean_text(item.text or "") for item in comment.iterchildren("{*}text")]
+                texts += [text for body in comment.iterchildren("{*}txBody") for _, text in drawn_paragraphs(body)]
+                said = " ".join(" ".join(texts).split())
+                if said:
+                    self._builder.add("paragraph", f"Comment: {said}", page=self._number)
 
 
 def _placeholder(shape: _Element) -> str:
@@ -173,37 +177,6 @@ def _placeholder(shape: _Element) -> str:
     return ""
 
 
-def _paragraphs(shape: _Element) -> list[tuple[int, str]]:
-    """(depth, text) of the paragraphs in a shape, blank ones left out."""
-    found: list[tuple[int, str]] = []
-    for paragraph in shape.iter("{*}p"):
-        parts: list[str] = []
-        for element in paragraph.iter("{*}t", "{*}br", "{*}tab"):
-            name = local_name(element)
-            parts.append((element.text or "") if name == "t" else "\n" if name == "br" else " ")
-        lines = [" ".join(line.split()) for line in clean_text("".join(parts)).split("\n")]
-        text = "\n".join(line for line in lines if line)
-        properties = child(paragraph, "pPr")
-        level = local_attribute(properties, "lvl") if properties is not None else None
-        if text:
-            found.append((int(level) if level and level.isdecimal() and len(level) == 1 else 0, text))
-    return found
-
-
 def _is_terse(paragraphs: list[tuple[int, str]]) -> bool:
     """Bullet points rather than prose: mostly short and without a full stop."""
     return sum(len(text) < 100 and not text.endswith(".") for _, text in paragraphs) * 2 > len(paragraphs)
-
-
-def _points(series: _Element, *names: str) -> dict[int, str]:
-    """Cached values of a chart's series part, by index."""
-    for element in series:
-        if local_name(element) in names:
-            points: dict[int, str] = {}
-            for point in element.iter("{*}pt"):
-                index = point.get("idx") or ""
-                value = child(point, "v")
-                if index.isdecimal() and len(index) < 7 and value is not None and value.text:
-                    points[int(index)] = clean_text(value.text)
-            return points
-    return {}

@@ -1,12 +1,13 @@
 """Rich Text Format: paragraphs, headings, lists and tables out of control words.
 
 Belongs here: the token stream of RTF 1.9 as far as text and structure go. Pictures, objects, headers,
-footers and every destination marked as optional are left out.
+footers, hidden and deleted text and every destination marked as optional are left out, comments excepted.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from rag_pipeline.contracts.documents import ParsedDocument
@@ -16,7 +17,7 @@ from rag_pipeline.transforms.parse.decode import clean_text
 from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
 from rag_pipeline.transforms.parse.tabular import table_lines
 
-VERSION = "1"
+VERSION = "2"
 
 MAX_DEPTH = 2_000
 _TOKEN = re.compile(
@@ -25,8 +26,8 @@ _TOKEN = re.compile(
 _SKIPPED = frozenset(
     b"fonttbl colortbl stylesheet listtable listoverridetable rsidtbl generator info pict object header footer "
     b"headerl headerr headerf footerl footerr footerf xmlnstbl themedata colorschememapping datastore "
-    b"latentstyles fldinst nonshppict bkmkstart bkmkend pgdsctbl filetbl revtbl mmathPr annotation atnid "
-    b"atnauthor ftnsep ftnsepc aftnsep aftnsepc pntxta pntxtb".split()
+    b"latentstyles fldinst nonshppict bkmkstart bkmkend pgdsctbl filetbl revtbl mmathPr atnid sp xe tc "
+    b"atnauthor ftnsep ftnsepc aftnsep aftnsepc pntxta pntxtb htmltag mhtmltag".split()
 )
 _SIGNS = {
     b"tab": "\t",
@@ -46,6 +47,8 @@ _CHARSETS = {
     0: "cp1252", 128: "cp932", 129: "cp949", 134: "gb2312", 136: "big5", 161: "cp1253", 162: "cp1254",
     163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250",
 }  # fmt: skip
+_READ_THOUGH_OPTIONAL = frozenset({b"shppict", b"shptxt", b"shpinst", b"annotation"})
+_MACHINES = {b"mac": "mac_roman", b"pc": "cp437", b"pca": "cp850"}
 _STYLE = re.compile(rb"\{\\s(\d{1,5})\b([^{};]*(?:\{[^{}]*\}[^{};]*)*);\}")
 _STYLE_OUTLINE = re.compile(rb"\\outlinelevel(\d)")
 _STYLE_HEADING = re.compile(rb"heading (\d)\s*$", re.I)
@@ -62,6 +65,23 @@ class _State:
     fallback_chars: int = 1
     encoding: str = "cp1252"
     is_hidden: bool = False
+
+
+# (word, number, code, symbol, brace, text): one is set, a number only beside its word.
+Token = tuple[bytes, ...]
+
+
+def tokens(raw: bytes) -> Iterator[Token]:
+    """The tokens of RTF; line ends, which mean nothing, and binary data left out."""
+    position = 0
+    while match := _TOKEN.search(raw, position):
+        position = match.end()
+        if match.lastindex is None:
+            continue
+        if match.group(1) == b"bin":
+            position += max(0, int(match.group(2) or 0))
+            continue
+        yield match.groups(b"")
 
 
 def parse_rtf(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
@@ -106,14 +126,14 @@ class _Reader:
         self._row: list[str] = []
         self._rows: list[list[str]] = []
         self._items: list[str] = []
+        # Depth of the note or comment being read, and the text it interrupts.
+        self._note_depth = 0
+        self._interrupted: list[str] = []
+        self._notes: list[str] = []
 
     def run(self) -> None:
         is_first = is_optional = False
-        for match in _TOKEN.finditer(self._raw):
-            word, number, code, symbol, brace, text = match.groups()
-            if match.lastindex is None:
-                # Line ends of the file mean nothing.
-                continue
+        for word, number, code, symbol, brace, text in tokens(self._raw):
             if brace:
                 self._brace(brace)
                 is_first, is_optional = brace == b"{", False
@@ -122,9 +142,11 @@ class _Reader:
                 is_optional = True
                 continue
             if word:
-                if is_first and (is_optional or word in _SKIPPED) and word not in (b"shppict", b"shptxt", b"shpinst"):
+                if is_first and (is_optional or word in _SKIPPED) and word not in _READ_THOUGH_OPTIONAL:
                     self._flush_bytes()
                     self._state = replace(self._state, is_skipped=True)
+                elif is_first and word in (b"footnote", b"annotation"):
+                    self._begin_note(b"Comment: " if word == b"annotation" else b"")
                 self._word(word, int(number) if number else None)
             elif code:
                 self._byte(int(code, 16))
@@ -133,9 +155,22 @@ class _Reader:
             elif text:
                 self._plain(text)
             is_first = is_optional = False
+        self._end_note()
+        self._in_table = False
         self._end_paragraph()
         self._end_table()
         self._end_list()
+
+    def _begin_note(self, opening: bytes) -> None:
+        if not self._note_depth and not self._state.is_skipped:
+            self._flush_bytes()
+            self._note_depth, self._interrupted, self._text = len(self._stack), self._text, []
+            self._bytes += opening
+
+    def _end_note(self) -> None:
+        if self._note_depth:
+            self._notes.append(self._taken().replace("\n", " "))
+            self._text, self._note_depth = self._interrupted, 0
 
     def _brace(self, brace: bytes) -> None:
         self._flush_bytes()
@@ -144,6 +179,8 @@ class _Reader:
                 raise UnparsableDocument(f"{self._address}: groups nested too deeply.", address=self._address)
             self._stack.append(self._state)
         elif self._stack:
+            if len(self._stack) == self._note_depth:
+                self._end_note()
             self._state = self._stack.pop()
         self._to_skip = 0
 
@@ -161,11 +198,15 @@ class _Reader:
         elif word == b"f":
             self._flush_bytes()
             self._state = replace(self._state, encoding=self._fonts.get(number or 0) or self._default_encoding)
-        elif word == b"v":
+        elif word in (b"v", b"deleted"):
             self._flush_bytes()
             self._state = replace(self._state, is_hidden=number != 0)
-        elif word == b"bin":
-            self._to_skip = 0
+        elif word == b"plain":
+            self._flush_bytes()
+            self._state = replace(self._state, is_hidden=False, encoding=self._default_encoding)
+        elif word in _MACHINES:
+            self._default_encoding = _MACHINES[word]
+            self._state = replace(self._state, encoding=self._default_encoding)
         elif not self._state.is_skipped:
             self._flush_bytes()
             self._structure(word, number)
@@ -173,6 +214,9 @@ class _Reader:
     def _structure(self, word: bytes, number: int | None) -> None:
         if word in _SIGNS:
             self._append(_SIGNS[word])
+        elif self._note_depth:
+            if word == b"par":
+                self._append(" ")
         elif word in (b"par", b"sect", b"page"):
             self._end_paragraph()
         elif word in (b"cell", b"nestcell"):
@@ -218,7 +262,7 @@ class _Reader:
             self._plain(b" ")
         elif symbol == b"_":
             self._plain(b"-")
-        elif symbol in b"\r\n" and not self._state.is_skipped:
+        elif symbol in b"\r\n" and not self._state.is_skipped and not self._note_depth:
             self._flush_bytes()
             self._end_paragraph()
 
@@ -245,8 +289,15 @@ class _Reader:
             return
         text = self._taken()
         self._end_table()
-        if not text:
-            return
+        if text:
+            self._add(text)
+        if self._notes:
+            self._end_list()
+            for note in self._notes:
+                self.builder.add("paragraph", note)
+            self._notes = []
+
+    def _add(self, text: str) -> None:
         if self._level:
             self._end_list()
             self.title = self.title or (text.replace("\n", " ") if self._level == 1 else None)

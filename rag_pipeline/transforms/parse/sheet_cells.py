@@ -1,34 +1,52 @@
 """Cells straight from the XML of spreadsheets: for ODS, and for XLSX that no library could hold.
 
-Belongs here: worksheet parts, their bounding box, and sparse reading row by row.
+Belongs here: worksheet parts, their bounding box, sparse reading row by row, and remarks beside the cells.
 Does not belong here: what rows become (`xlsx`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from rag_pipeline.errors import LimitExceeded
-from rag_pipeline.transforms.parse.archives import Archive, child, local_attribute, local_name, related, relations
+from rag_pipeline.transforms.parse.archives import (
+    Archive,
+    child,
+    local_attribute,
+    local_name,
+    related,
+    relations,
+    xml_root,
+)
+from rag_pipeline.transforms.parse.decode import clean_text
+from rag_pipeline.transforms.parse.drawings import drawn_paragraphs
+from rag_pipeline.transforms.parse.limits import check_count
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 MAX_COLUMNS = 16_384
+MAX_POSITION = 10_000_000
+# Below this bound strings need no counting.
+SHARED_CHARS_UNSEEN = 200_000_000
 MAX_REPEATED_ROWS = 1_000
 # Trailing styled but empty cells are repeated to the sheet's edge; real repetitions are short.
 MAX_REPEATED_COLUMNS = 256
 
-_CELL = re.compile(rb"""<(?:\w+:)?c\s[^>]{0,200}?\br=["']([A-Za-z]{1,3})(\d{1,7})["']""")
+_CELL = re.compile(rb"""<(?:\w+:)?c\s[^<>]*?\br=["']([A-Za-z]{1,3})(\d{1,7})["']""")
+_ANY_CELL = re.compile(rb"<(?:\w+:)?c[\s/>]")
+_REFERENCE = re.compile(r"([A-Za-z]{1,3})(\d{1,7})$")
+_STRING_CELL = re.compile(rb"""<(?:\w+:)?c\s[^<>]*?\bt=["']s["'][^<>]*>\s*<(?:\w+:)?v>\s*(\d{1,9})""")
 
 
 def sheet_parts(archive: Archive) -> list[tuple[str, str]]:
     """(name, member) of the worksheets, in the workbook's order."""
     mains = related(archive, "", "officeDocument") or [n for n in ("xl/workbook.xml",) if n in archive.names]
-    if not mains:
+    if not mains or mains[0].endswith(".bin"):
         return []
     by_id = relations(archive, mains[0])
     parts: list[tuple[str, str]] = []
@@ -40,17 +58,51 @@ def sheet_parts(archive: Archive) -> list[tuple[str, str]]:
     return parts
 
 
-def area_cells(sheet: bytes) -> int:
+def area_cells(sheet: bytes, address: str) -> int:
     """Cells of the rectangle that spans all cells of a worksheet's XML."""
-    columns: set[bytes] = set()
-    first_row = last_row = 0
-    for column, row in _CELL.findall(sheet):
-        columns.add(column)
-        number = int(row)
-        first_row = min(first_row or number, number)
-        last_row = max(last_row, number)
-    numbers = [_column_number(column.decode("ascii")) for column in columns]
-    return (last_row - first_row + 1) * (max(numbers) - min(numbers) + 1) if numbers else 0
+    found = _CELL.findall(sheet)
+    if not found or len(found) != len(_ANY_CELL.findall(sheet)):
+        # Cells without a reference or in an unusual spelling: slower, but it sees what any reader sees.
+        return _area_of(_positions(xml_root(sheet, address)))
+    return _area_of((int(row), _column_number(column.decode("ascii"))) for column, row in set(found))
+
+
+def _area_of(positions: Iterable[tuple[int, int]]) -> int:
+    first_row = first_column = MAX_POSITION
+    last_row = last_column = 0
+    for row, column in positions:
+        first_row, last_row = min(first_row, row), max(last_row, row)
+        first_column, last_column = min(first_column, column), max(last_column, column)
+    return (last_row - first_row + 1) * (last_column - first_column + 1) if last_row else 0
+
+
+def _positions(sheet: _Element) -> Iterator[tuple[int, int]]:
+    """(row, column), from 1, of each cell; one without a reference follows the one before it."""
+    row = 0
+    for element in sheet.iter("{*}row"):
+        number = element.get("r") or ""
+        row = int(number) if number.isdecimal() and len(number) < 8 else row + 1
+        column = 0
+        for cell in element.iterchildren("{*}c"):
+            match = _REFERENCE.match(cell.get("r") or "")
+            at, column = (int(match.group(2)), _column_number(match.group(1))) if match else (row, column + 1)
+            yield at, column
+
+
+def shared_chars(archive: Archive, sheets: list[bytes]) -> int:
+    """Characters, at least, that the cells of worksheets draw from the table of shared strings.
+
+    A long string that many cells share costs a file nothing, and a reader its memory.
+    """
+    lengths: list[int] = []
+    for member in archive.names:
+        if member.lower().endswith("sharedstrings.xml"):
+            lengths = [len(item) for item in archive.read(member).split(b"</si>")]
+    cells = sum(sheet.count(b'"s"') + sheet.count(b"'s'") for sheet in sheets)
+    if max(lengths, default=0) * cells < SHARED_CHARS_UNSEEN:
+        return 0
+    counts = Counter(int(number) for sheet in sheets for number in _STRING_CELL.findall(sheet))
+    return sum(lengths[index] * count for index, count in counts.items() if index < len(lengths))
 
 
 def sparse_sheets(archive: Archive, parts: list[tuple[str, str]]) -> Iterator[tuple[str, list[list[str]]]]:
@@ -58,7 +110,7 @@ def sparse_sheets(archive: Archive, parts: list[tuple[str, str]]) -> Iterator[tu
     strings: list[str] = []
     for member in archive.names:
         if member.lower().endswith("sharedstrings.xml"):
-            strings = ["".join(text.text or "" for text in item.iter("{*}t")) for item in archive.xml(member)]
+            strings = [_string(item) for item in archive.xml(member)]
     for name, member in parts:
         rows: list[list[str]] = []
         for row in archive.xml(member).iter("{*}row"):
@@ -66,14 +118,52 @@ def sparse_sheets(archive: Archive, parts: list[tuple[str, str]]) -> Iterator[tu
         yield name, rows
 
 
+def sheet_remarks(archive: Archive) -> dict[str, list[str]]:
+    """Comments and texts of drawn shapes, by name of the sheet they belong to."""
+    found: dict[str, list[str]] = {}
+    for sheet, member in sheet_parts(archive):
+        lines: dict[str, None] = {}
+        for kind, name in relations(archive, member).values():
+            root = archive.spare_xml(name) if kind in ("comments", "threadedComment", "drawing") else None
+            if root is None:
+                continue
+            if kind == "drawing":
+                lines |= dict.fromkeys(_drawn(archive, name, root))
+                continue
+            for comment in root.iter("{*}comment", "{*}threadedComment"):
+                said = " ".join("".join(item.text or "" for item in comment.iter("{*}t", "{*}text")).split())
+                # Excel writes what a thread says a second time, after a notice for older programs.
+                if said and not said.startswith("[Threaded comment]"):
+                    lines[f"Comment on {comment.get('ref') or 'a cell'}: {clean_text(said)}"] = None
+        if lines:
+            found[sheet] = list(lines)
+    return found
+
+
+def _drawn(archive: Archive, name: str, drawing: _Element) -> Iterator[str]:
+    """Texts of shapes and titles of charts; the numbers of charts stand in cells already."""
+    texts = list(drawing.iter("{*}txBody"))
+    for chart in related(archive, name, "chart"):
+        root = archive.spare_xml(chart)
+        texts += root.iter("{*}title") if root is not None else ()
+    for body in texts:
+        for _, text in drawn_paragraphs(body):
+            yield text
+
+
 def _cell_value(cell: _Element, strings: list[str]) -> str:
     if cell.get("t") == "inlineStr":
-        return "".join(text.text or "" for text in cell.iter("{*}t"))
+        return _string(cell)
     value = child(cell, "v")
     text = (value.text or "") if value is not None else ""
     if cell.get("t") == "s":
         return strings[int(text)] if text.isdecimal() and int(text) < len(strings) else ""
     return text
+
+
+def _string(item: _Element) -> str:
+    """Text of a string of several runs, without the readings that Japanese has beside it."""
+    return "".join(text.text or "" for text in item.iter("{*}t") if local_name(text.getparent()) != "rPh")
 
 
 def _column_number(letters: str) -> int:
@@ -83,13 +173,13 @@ def _column_number(letters: str) -> int:
     return number
 
 
-def ods_sheets(archive: Archive, max_cells: int) -> Iterator[tuple[str, list[list[str]]]]:
+def ods_sheets(archive: Archive, max_cells: int, max_chars: int) -> Iterator[tuple[str, list[list[str]]]]:
     """The sheets of an OpenDocument spreadsheet.
 
     Raises:
-        LimitExceeded: More cells than `max_cells`.
+        LimitExceeded: More cells than `max_cells`, or more characters in them than `max_chars`.
     """
-    budget = max_cells
+    budget, chars = max_cells, 0
     for table in archive.xml("content.xml").iter("{*}table"):
         rows: list[list[str]] = []
         for row in table.iter("{*}table-row"):
@@ -98,6 +188,8 @@ def ods_sheets(archive: Archive, max_cells: int) -> Iterator[tuple[str, list[lis
                 cells.pop()
             repeated = _count(row, "number-rows-repeated", MAX_REPEATED_ROWS) if cells else 1
             budget -= repeated * max(1, len(cells))
+            chars += repeated * sum(map(len, cells))
+            check_count(chars, max_chars, "characters of text", archive.address)
             if budget < 0:
                 raise LimitExceeded(
                     f"{archive.address}: the sheets hold more than {max_cells:,} cells. Split the workbook.",

@@ -1,4 +1,6 @@
-"""Spreadsheets (XLSX, XLS, ODS): one section a sheet, its tables as rows of tab-parted cells.
+"""Spreadsheets (XLSX, XLSB, XLS, ODS): one section a sheet, its tables as rows of tab-parted cells.
+
+Comments and text boxes follow the cells of their sheet.
 
 Belongs here: turning rows into blocks, and choosing a reader. Does not belong here: reading the XML of
 cells (`sheet_cells`), containers (`archives`).
@@ -13,15 +15,22 @@ from typing import Any
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.errors import EncryptedDocument, UnparsableDocument
-from rag_pipeline.transforms.parse.archives import Archive, core_properties
+from rag_pipeline.transforms.parse.archives import Archive, core_properties, refuse_pictures_only, refuse_protected
 from rag_pipeline.transforms.parse.builder import TextBuilder
 from rag_pipeline.transforms.parse.decode import clean_text
 from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
-from rag_pipeline.transforms.parse.ole import OleFile
-from rag_pipeline.transforms.parse.sheet_cells import area_cells, ods_sheets, sheet_parts, sparse_sheets
+from rag_pipeline.transforms.parse.sheet_cells import (
+    area_cells,
+    ods_sheets,
+    shared_chars,
+    sheet_parts,
+    sheet_remarks,
+    sparse_sheets,
+)
 from rag_pipeline.transforms.parse.tabular import table_lines
+from rag_pipeline.transforms.parse.xls_stream import sound_xls
 
-VERSION = "1"
+VERSION = "2"
 
 Row = list[str]
 
@@ -33,22 +42,26 @@ def parse_xlsx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
         EncryptedDocument, LimitExceeded, UnparsableDocument: From the container or its reader.
     """
     facts: dict[str, str] = {}
+    archive: Archive | None = None
     if raw.startswith(b"PK"):
         archive = Archive(raw, address, limits)
         if "content.xml" in archive.names:
-            sheets: Iterable[tuple[str, Iterable[Row]]] = ods_sheets(archive, limits.max_cells)
+            refuse_protected(archive)
+            sheets: Iterable[tuple[str, Iterable[Row]]] = ods_sheets(archive, limits.max_cells, limits.max_text_chars)
         else:
             sheets = _xlsx_sheets(raw, archive, address, limits)
             facts = core_properties(archive)
     else:
-        OleFile(raw, address)
-        sheets = _calamine_sheets(raw, address)
+        sheets = _calamine_sheets(sound_xls(raw, address, limits.max_cells), address)
+    remarks = sheet_remarks(archive) if archive is not None else {}
     builder = TextBuilder()
     count = 0
     for count, (name, rows) in enumerate(sheets, 1):
         check_count(count, limits.max_pages, "sheets", address)
-        _add_sheet(builder, name, rows, count)
+        _add_sheet(builder, name, rows, count, remarks.get(name, []))
         check_count(builder.length_chars, limits.max_text_chars, "characters of text", address)
+    if archive is not None:
+        refuse_pictures_only(archive, not builder.is_empty)
     return [
         builder.build(
             title=clean_text(facts.get("title", "")) or None,
@@ -62,11 +75,15 @@ def _xlsx_sheets(
     raw: bytes, archive: Archive, address: str, limits: ParseLimits
 ) -> Iterable[tuple[str, Iterable[Row]]]:
     archive.check_all()
+    if "xl/workbook.bin" in archive.names:
+        return list(_calamine_sheets(raw, address))
     parts = sheet_parts(archive)
     if not parts:
         raise UnparsableDocument(f"{address}: the container holds no worksheet.", address=address)
     # calamine allocates the whole rectangle between the first and last cell, however few cells there are.
-    if max(area_cells(archive.read(part)) for _, part in parts) > limits.max_cells:
+    members = [archive.read(part) for _, part in parts]
+    check_count(shared_chars(archive, members), limits.max_text_chars, "characters of text", address)
+    if max(area_cells(member, address) for member in members) > limits.max_cells:
         return sparse_sheets(archive, parts)
     try:
         return list(_calamine_sheets(raw, address))
@@ -112,8 +129,8 @@ def _written(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _add_sheet(builder: TextBuilder, name: str, rows: Iterable[Row], page: int) -> None:
-    """Blank rows part tables; a row with a single cell before a table is text about it."""
+def _add_sheet(builder: TextBuilder, name: str, rows: Iterable[Row], page: int, remarks: list[str]) -> None:
+    """Blank rows part tables; a row with a single cell before a table is text about it; remarks come last."""
     heading = clean_text(name).strip() or str(page)
     has_heading = False
     for group in _groups(rows):
@@ -127,6 +144,10 @@ def _add_sheet(builder: TextBuilder, name: str, rows: Iterable[Row], page: int) 
             builder.add("paragraph", clean_text(next(filter(None, group[first]))), page=page)
             first += 1
         builder.add("table", clean_text("\n".join(table_lines(group[first:]))), page=page)
+    if remarks and not has_heading:
+        builder.add("heading", heading, level=1, page=page)
+    for remark in remarks:
+        builder.add("paragraph", remark, page=page)
 
 
 def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:

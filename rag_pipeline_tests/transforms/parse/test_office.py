@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import io
+import re
+import struct
+import zipfile
 
 import openpyxl
 import pytest
 
 from rag_pipeline.contracts.documents import ParsedDocument
-from rag_pipeline.errors import DocumentError, EncryptedDocument, LimitExceeded, UnparsableDocument
+from rag_pipeline.errors import (
+    DocumentError,
+    EmptyDocument,
+    EncryptedDocument,
+    LimitExceeded,
+    NeedsOcr,
+    UnparsableDocument,
+)
 from rag_pipeline.transforms.parse import ParseLimits, media_type_of, parse
 from rag_pipeline.transforms.parse.media_type import DOC, EPUB, ODS, ODT, PPTX, XLS, XLSX
+from rag_pipeline_tests.transforms.parse.compound_files import compound
 from rag_pipeline_tests.transforms.parse.office_files import OFFICE, container, relations
 from rag_pipeline_tests.transforms.parse.rendering import check_invariants
 
@@ -32,6 +43,11 @@ def refusal(raw: bytes, media_type: str) -> DocumentError:
     with pytest.raises(DocumentError) as caught:
         parse(raw, media_type, "a", ParseLimits())
     return caught.value
+
+
+def unpacked(raw: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(raw)) as file:
+        return {name: file.read(name) for name in file.namelist()}
 
 
 def shape(text: str, kind: str = "") -> str:
@@ -210,3 +226,83 @@ def test_broken_rtf_is_unparsable(raw: bytes) -> None:
 def test_damaged_old_files_are_unparsable(media_type: str, fill: bytes) -> None:
     raw = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + fill * 5_000
     assert isinstance(refusal(raw, media_type), UnparsableDocument)
+
+
+def test_comments_follow_their_slide_and_a_damaged_slide_costs_only_itself() -> None:
+    raw = slides(shape("Tides", "title"), shape("High", "title"))
+    members = unpacked(raw)
+    comments = '<p:cmLst xmlns:p="urn:p"><p:cm><p:text>Says who?</p:text></p:cm></p:cmLst>'
+    members["ppt/slides/_rels/s0.xml.rels"] = relations(("c", "comments", "../comments/c.xml")).encode()
+    members["ppt/comments/c.xml"] = comments.encode()
+    members["ppt/slides/s1.xml"] = b"\0"
+    document = parsed(container(dict(members)), PPTX)
+    assert blocks(document) == [("heading", 1, "Tides"), ("paragraph", 1, "Comment: Says who?")]
+    assert document.metadata["unread_parts"] == "ppt/slides/s1.xml"
+
+
+def test_slides_of_pictures_only_need_ocr() -> None:
+    members = unpacked(slides("<p:pic/>"))
+    members["ppt/media/image1.png"] = b"\x89PNG"
+    # A logo of the template is no content.
+    assert isinstance(refusal(container(dict(members)), PPTX), EmptyDocument)
+    members["ppt/slides/_rels/s0.xml.rels"] = relations(("i", "image", "../media/image1.png")).encode()
+    assert isinstance(refusal(container(dict(members)), PPTX), NeedsOcr)
+
+
+def test_a_book_whose_spine_names_a_chapter_again_and_again_holds_it_once() -> None:
+    members = unpacked(book({"a": "<p>Once upon a time.</p>"}))
+    package = next(name for name in members if name.endswith(".opf"))
+    reference = re.search(rb"<itemref[^>]*>", members[package])
+    assert reference is not None
+    members[package] = members[package].replace(reference.group(), reference.group() * 50)
+    assert parsed(container(dict(members)), EPUB).text == "Once upon a time."
+
+
+def test_comments_in_open_documents_follow_their_paragraph() -> None:
+    note = "<o:annotation><d:creator xmlns:d='urn:d'>Ada</d:creator><x:p>Says who?</x:p></o:annotation>"
+    raw = office_text(f"<x:p>Low{note} at noon.</x:p>".replace("x:", "text:").replace("o:", "office:"))
+    assert [text for _, _, text in blocks(parsed(raw, ODT))] == ["Low at noon.", "Comment by Ada: Says who?"]
+
+
+def test_code_in_open_documents_keeps_its_lines_and_spaces() -> None:
+    names = 'xmlns:s="urn:s" xmlns:text="urn:t"'
+    style = f'<s:style {names} s:name="P1" s:parent-style-name="Preformatted_20_Text"/>'
+    lines = ("def moor():", '<text:s text:c="4"/>pass')
+    code = "".join(f'<text:p text:style-name="P1">{line}</text:p>' for line in lines)
+    raw = office_text(f"{style}<text:p>Before.</text:p>{code}<text:p>After.</text:p>")
+    assert [(kind, text) for kind, _, text in blocks(parsed(raw, ODT))] == [
+        ("paragraph", "Before."),
+        ("code", "def moor():\n    pass"),
+        ("paragraph", "After."),
+    ]
+
+
+def test_a_formula_in_an_open_document_stands_where_it_is_shown() -> None:
+    shown = '<text:p>Sum:<text:frame><text:object text:href="./Formula"/></text:frame></text:p>'
+    members = unpacked(office_text(shown))
+    members["Formula/content.xml"] = b"<math><mi>a</mi><mo>+</mo><mi>b</mi><annotation>a + b</annotation></math>"
+    assert parsed(container(dict(members)), ODT).text == "Sum:\n\na + b"
+
+
+def word_97(stories: list[str]) -> bytes:
+    """A Word file of 1997 without styles: main text, footnotes, headers, macros, comments, endnotes, text boxes."""
+    text = "".join(stories)
+    main = bytearray(0x200)
+    struct.pack_into("<H", main, 2, 0xC1)
+    struct.pack_into("<8I", main, 0x4C, *map(len, stories), *[0] * (8 - len(stories)))
+    pieces = struct.pack("<II", 0, len(text)) + struct.pack("<HIH", 0, len(main), 0)
+    table = b"\2" + struct.pack("<I", len(pieces)) + pieces
+    struct.pack_into("<II", main, 0x1A2, 0, len(table))
+    return compound({"WordDocument": bytes(main) + text.encode("utf-16-le"), "0Table": table})
+
+
+def test_notes_of_old_word_files_follow_the_text_and_running_heads_are_left_out() -> None:
+    raw = word_97(
+        ["Low at noon.\x02\r", "\x02 By the chart.\r", "Draft of May\r", "", "\x05Who says?\r", "", "In a box\r"]
+    )
+    assert [text for _, _, text in blocks(parsed(raw, DOC))] == [
+        "Low at noon.",
+        "By the chart.",
+        "Who says?",
+        "In a box",
+    ]
