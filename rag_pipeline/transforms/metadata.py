@@ -39,7 +39,9 @@ from rag_pipeline.transforms.parse.front_matter import (
 METADATA_VERSION = "2"
 MAX_SIDECAR_BYTES = 2**20
 
-_PERMISSION_LINE = re.compile(r"""^[^\w\n]*allowed[^\S\n_-]*[_-]*[^\S\n_-]*principals["']?[^\S\n]*[:=]""", re.I | re.M)
+_PERMISSION_LINE = re.compile(
+    r"""^[^\w\n]*+allowed[^\S\n_-]*+[_-]*+[^\S\n_-]*+principals["']?[^\S\n]*+[:=]""", re.I | re.M
+)
 # Most documents have no front matter, and begin with one of these. A dash, a plus sign and a space are not
 # among them, nor what they are in EBCDIC; a NUL shows UTF-16 and UTF-32, where the first byte tells nothing.
 _BEGINS_WITHOUT = frozenset(range(0x21, 0x7F)) - frozenset(b"-+`N@")

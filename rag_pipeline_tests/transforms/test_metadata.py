@@ -136,6 +136,11 @@ def test_permissions_that_cannot_be_understood_hold_the_document_back(block: str
         read_sidecar(block.encode(), is_json=False)
 
 
+@pytest.mark.parametrize("line", ["allowed" + " " * 200_000, " " * 200_000 + "allowed principals", "-_" * 100_000])
+def test_a_line_made_to_keep_the_reader_busy_states_no_permissions(line: str) -> None:
+    assert read_front_matter(f"---\n{line}\n".encode()) == NOTHING
+
+
 def test_front_matter_that_begins_with_permissions_and_never_ends_holds_the_document_back() -> None:
     with pytest.raises(InvalidMetadata, match="does not end"):
         read_front_matter(b"---\ntitle: a\nallowed_principals: [hr]\n\n# Text\n")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 ENCODE_CHARS = 8_000
@@ -53,13 +53,13 @@ class TokenMap:
 
     def __init__(self, text: str, spans: Iterable[tuple[int, int]], counter: TokenCounter) -> None:
         """Encode the `spans` (ordered, not overlapping, bounded by white space) of `text`."""
-        slices = [part for span in _joined(spans) for part in _sliced(text, *span)]
         self._starts = array("I")
         self._ends = array("I")
-        encoded = counter.token_spans_batch([text[start:end] for start, end in slices])
-        for (offset, _), tokens in zip(slices, encoded, strict=True):
-            self._starts.extend([offset + start for start, _ in tokens])
-            self._ends.extend([offset + end for _, end in tokens])
+        for slices in _batched(part for span in _joined(spans) for part in _sliced(text, *span)):
+            encoded = counter.token_spans_batch([text[start:end] for start, end in slices])
+            for (offset, _), tokens in zip(slices, encoded, strict=True):
+                self._starts.extend([offset + start for start, _ in tokens])
+                self._ends.extend([offset + end for _, end in tokens])
 
     def count(self, start: int, end: int) -> int:
         """Tokens that overlap `[start, end)`."""
@@ -85,6 +85,20 @@ def _joined(spans: Iterable[tuple[int, int]]) -> Iterable[tuple[int, int]]:
             current = (start, end)
     if current is not None:
         yield current
+
+
+def _batched(slices: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Slices that are encoded together: what comes back takes many times the memory of the text."""
+    batch: list[tuple[int, int]] = []
+    chars = 0
+    for start, end in slices:
+        if batch and chars + end - start > MAX_ENCODE_CHARS:
+            yield batch
+            batch, chars = [], 0
+        batch.append((start, end))
+        chars += end - start
+    if batch:
+        yield batch
 
 
 def _sliced(text: str, start: int, end: int) -> Iterable[tuple[int, int]]:

@@ -33,6 +33,8 @@ _LADDERS: dict[BlockKind, tuple[Splitter, ...]] = {
 _WITHOUT_SENTENCES: frozenset[BlockKind] = frozenset({"code", "definition"})
 _NESTED: frozenset[Splitter] = frozenset({splitters.list_item_cuts, splitters.statement_cuts})
 _MAX_NESTING = 24
+# A letter has a few marks; a run of thousands is no letter, and walking it for every piece takes forever.
+MAX_MARKS = 32
 _CLAUSE_ENDS = ";:,)\u2014\u2013"
 
 
@@ -157,6 +159,7 @@ def hard_cut(text: str, start: int, furthest: int) -> int:
 
 def _letter_boundary(text: str, start: int, furthest: int) -> int:
     position = max(furthest, start + 1)
-    while position > start + 1 and position < len(text) and unicodedata.combining(text[position]):
+    least = max(start + 1, position - MAX_MARKS)
+    while least < position < len(text) and unicodedata.combining(text[position]):
         position -= 1
     return position

@@ -12,9 +12,9 @@ from rag_pipeline.transforms.parse.builder import LineTable, one_line
 from rag_pipeline.transforms.parse.decode import read_text
 from rag_pipeline.transforms.parse.limits import ParseLimits
 
-VERSION = "1"
+VERSION = "2"
 
-_SECTION = re.compile(r"(={1,6}|#{1,6})[ \t]+(\S.*?)(?:[ \t]+\1)?[ \t]*$")
+_SECTION = re.compile(r"(={1,6}|#{1,6})[ \t]++(\S.*)$")
 _FENCE = re.compile(r"(-{4,}|\.{4,}|={4,}|\*{4,}|_{4,}|\+{4,}|/{4,}|[|,:!]={3,}|--|```+\w*)[ \t]*$")
 _ATTRIBUTE = re.compile(r":!?([\w-]+)!?:(?:[ \t]+(.*))?$")
 _BLOCK_ATTRIBUTE = re.compile(r"\[[^\]]*\][ \t]*$|\.[^\s.].*$")
@@ -57,7 +57,8 @@ def _blocks(table: LineTable) -> list[Block]:
         kind: BlockKind
         if section:
             end, kind = number + 1, "heading"
-            block = table.block(kind, number, end, len(section.group(1)), _plain(section.group(2)))
+            marks, title = section.groups()
+            block = table.block(kind, number, end, len(marks), _plain(_without_closing(title.rstrip(), marks)))
             lead = table.block("paragraph", first, number) if lines[first][0] == "." else None
             blocks += [found for found in (lead, block) if found]
         else:
@@ -142,6 +143,11 @@ def _attributes(lines: list[str]) -> dict[str, str]:
         elif not line.strip() and fields:
             break
     return fields
+
+
+def _without_closing(title: str, marks: str) -> str:
+    head = title.removesuffix(marks)
+    return head.rstrip() if head and head[-1] in " \t" else title
 
 
 def _plain(title: str) -> str:

@@ -24,16 +24,20 @@ from rag_pipeline.transforms.parse.media_type import media_type_of
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-VERSION = "1"
+VERSION = "2"
 
 _MAX_DEPTH = 24
 # A function longer than this with functions inside it is cut like a class.
 _LONG_FUNCTION_BYTES = 4_000
-_CPLUSPLUS = re.compile(rb"^\s*(?:class\s+\w+|namespace\s+\w*|template\s*<|public:|private:)", re.M)
-_LINE_TAIL = re.compile(r"[ \t]*[;,)\]}]*[ \t]*(?://[^\n]*|#[^\n]*|--[^\n]*|/\*[^\n]*\*/[ \t]*)?(?=\n|\Z)")
+_CPLUSPLUS = re.compile(rb"^[ \t]*+(?:class\s+\w+|namespace\s+\w*|template\s*<|public:|private:)", re.M)
+_LINE_TAIL = re.compile(r"[ \t]*+[;,)\]}]*+[ \t]*+(?://[^\n]*|#[^\n]*|--[^\n]*|/\*[^\n]*\*/[ \t]*)?(?=\n|\Z)")
 _WORD = re.compile(r"\w")
-_DOCSTRING = re.compile(r"(?:\s*#[^\n]*\n|\s)*[rRuU]{0,2}(\"\"\"|''')\\?\s*(\S[^\n]*?)\s*(?:\1|\n)")
+_DOCSTRING = re.compile(r"(?:#[^\n]*+\n|\s)*+[rRuU]{0,2}(\"\"\"|''')\\?\s*+(\S[^\n]*)")
 _MAX_TITLE_CHARS = 120
+_NOT_ASCII = re.compile(rb"[\x80-\xff]+")
+_BEYOND_BASIC_PLANE = re.compile(rb"(?:[\xf0-\xf4][\x80-\xbf]{3})+")
+# Grammars that cannot tell `a < b` from `a<b>` keep every reading of an open bracket: memory by the square.
+_OPEN_BRACKETS = re.compile(r"(?:[\w.$:]{0,60}+[ \t\n]{0,4}+[<(\[{]){2000}")
 
 
 @dataclass(slots=True)
@@ -72,8 +76,10 @@ class _Cutter:
         self._is_ascii = text.isascii()
 
     def blocks(self) -> list[Block]:
-        tree = parser_for(self.language).parse(self._encoded)
-        found = self._collect(tree.root_node, 0)
+        found: list[_Definition] = []
+        if not _OPEN_BRACKETS.search(self.text):
+            tree = parser_for(self.language).parse(_harmless(self._encoded, self.language))
+            found = self._collect(tree.root_node, 0)
         blocks: list[Block] = []
         position = self._emit(found, 0, len(self.text), "", 1, blocks)
         self._add(blocks, "code", position, len(self.text), 0, None)
@@ -187,9 +193,19 @@ class _Cutter:
         return line_start + len(self._encoded[offset - column : offset].decode("utf-8", "replace"))
 
 
+def _harmless(encoded: bytes, language: Language) -> bytes:
+    """The source for the grammar's scanner, of the same length in bytes.
+
+    Scanners written in C look characters up in tables of 256 and end the process for high ones: the shell's does
+    so for any, others may beyond the basic plane. A letter in their place changes no structure.
+    """
+    pattern = _NOT_ASCII if language.name == "shell" else _BEYOND_BASIC_PLANE
+    return pattern.sub(lambda match: b"x" * len(match.group()), encoded)
+
+
 def _docstring_title(text: str) -> str | None:
     match = _DOCSTRING.match(text[:20_000])
     if match is None:
         return None
-    title = one_line(match.group(2))
+    title = one_line(match.group(2).partition(match.group(1))[0])
     return title if 0 < len(title) <= _MAX_TITLE_CHARS else None

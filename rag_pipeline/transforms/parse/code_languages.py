@@ -44,7 +44,7 @@ def _declarator(node: Node) -> str:
 def _go_name(node: Node) -> str:
     if node.type == "type_declaration":
         return ", ".join(_by_field(child) for child in node.named_children if child.type.startswith("type_"))
-    receiver = re.search(r"([A-Za-z_]\w*)\s*(?:\[[^\]]*\])?\s*\)$", _text(node.child_by_field_name("receiver")))
+    receiver = re.search(r"([A-Za-z_]\w*)\s*(?:\[[^\]]*\])?\s*\)$", _text(node.child_by_field_name("receiver"))[-300:])
     name = _by_field(node)
     return f"{receiver.group(1)}.{name}" if receiver else name
 

@@ -14,12 +14,12 @@ from rag_pipeline.transforms.parse.builder import LineTable, one_line
 from rag_pipeline.transforms.parse.decode import read_text
 from rag_pipeline.transforms.parse.limits import ParseLimits
 
-VERSION = "1"
+VERSION = "2"
 
-_YAML_KEY = re.compile(r"(?:\"([^\"]+)\"|'([^']+)'|([^\s#\-?:,\[\]{}&*!|>'\"%@`][^#\n]*?))\s*:(?:\s|$)")
+_YAML_KEY = re.compile(r"(?:\"([^\"]+)\"|'([^']+)'|([^\s#\-?:,\[\]{}&*!|>'\"%@`](?:[^#\n:]|:(?!\s|$))*+))\s*+:(?:\s|$)")
 _YAML_ITEM = re.compile(r"-(?:\s|$)")
 _DOCUMENT_MARK = re.compile(r"(?:---|\.\.\.)(?:\s|$)")
-_SECTION = re.compile(r"[ \t]*\[{1,2}\s*([^\[\]\n]+?)\s*\]{1,2}[ \t]*(?:[#;].*)?$")
+_SECTION = re.compile(r"[ \t]*+\[{1,2}([^\[\]\n]++)\]{1,2}[ \t]*+(?:[#;].*)?$")
 
 
 def parse_yaml(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
@@ -73,4 +73,4 @@ def _yaml_label(line: str) -> str | None:
 
 def _section_label(line: str) -> str | None:
     match = _SECTION.match(line)
-    return one_line(match.group(1)) if match else None
+    return one_line(match.group(1)) or None if match else None

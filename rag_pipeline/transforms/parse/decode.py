@@ -17,7 +17,7 @@ import warnings
 from rag_pipeline.errors import UndecodableBytes
 
 # Part of every parser's recipe: bump whenever `decode` or `clean_text` changes what comes out.
-VERSION = "1"
+VERSION = "2"
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -27,6 +27,8 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _MULTI_BYTE = ("utf", "gb", "big5", "shift", "euc", "iso2022", "cp932", "cp936", "cp949", "cp950", "hz", "johab")
+# UTF-16 and UTF-32 hold NUL bytes, so they are known without being declared; UTF-7 smuggles markup past scanners.
+_NEVER_DECLARED = ("utf-16", "utf-32", "utf-7")
 _GUESS_SAMPLE_BYTES = 64 * 1024
 _MAX_REPLACED_SHARE = 0.05
 _MAX_CONTROL_SHARE = 0.02
@@ -38,12 +40,18 @@ _UNWANTED = re.compile(
 )
 _ANSI_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 # Apart (with the soft hyphen), because in mojibake they are bytes of a letter.
+# Unicode's stream-safe format ends a letter after 30 marks; no script needs more.
+_MARKS_RANGE = (
+    "\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u064b-\u065f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+)
+_HEAPED_MARKS = re.compile(f"([{_MARKS_RANGE}]{{30}})[{_MARKS_RANGE}]+")
 _C1_CONTROL = re.compile("[\x80-\x9f\xad]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _REPLACED = {"\x0b": " ", "\x0c": " ", "\x85": " ", "\u2028": " ", "\u2029": " "}
 # UTF-8 read as Latin-1 or Windows-1252 always shows one of these lead characters before a high one.
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 _FEW_LETTERS = 100
+_MAX_REPAIRED_CHARS = 200_000
 _WESTERN = frozenset(
     "ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûüÿœŒ\u2018\u2019\u201c\u201d\u201e\u2013\u2014\u2026€§°«»£\xa0"
 )
@@ -92,8 +100,9 @@ def clean_text(text: str) -> str:
     """`text` with line ends `\\n`, in Unicode normal form C, without characters that no reader sees.
 
     Removed: control characters but tab and line feed, terminal escapes, zero-width and bidirectional
-    marks, soft hyphens, tag characters, lone surrogates. Mojibake is repaired line by line where it is
-    certain. The number of lines stays the same, so line numbers go on counting the original's.
+    marks, soft hyphens, tag characters, lone surrogates, and accents past 30 on one letter. Mojibake is
+    repaired line by line where it is certain. The number of lines stays the same, so line numbers go on
+    counting the original's.
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -105,6 +114,8 @@ def clean_text(text: str) -> str:
         return text
     # After the removal, which can bring a letter and its accent together.
     text = _normal(text)
+    if _HEAPED_MARKS.search(text):
+        text = _HEAPED_MARKS.sub(r"\1", text)
     if _MOJIBAKE.search(text):
         text = _normal(_repair(text))
     if _C1_CONTROL.search(text):
@@ -231,7 +242,7 @@ def _codec_name(declared: str | None) -> str | None:
         info = codecs.lookup(declared.strip().strip("\"'"))
     except (LookupError, ValueError):
         return None
-    if not info._is_text_encoding:
+    if not info._is_text_encoding or info.name.startswith(_NEVER_DECLARED):
         return None
     # Web practice: what calls itself Latin-1 is Windows-1252.
     return "cp1252" if info.name in ("iso8859-1", "ascii") else info.name
@@ -267,6 +278,6 @@ def _repair(text: str) -> str:
     )
     lines = text.split("\n")
     for number, line in enumerate(lines):
-        if not line.isascii() and _MOJIBAKE.search(line):
+        if len(line) <= _MAX_REPAIRED_CHARS and not line.isascii() and _MOJIBAKE.search(line):
             lines[number] = _UNWANTED.sub(_replacement, ftfy.fix_encoding(line, config).replace("\n", " "))
     return "\n".join(lines)

@@ -8,7 +8,7 @@ parsing, by the same `find_front_matter` and `load_yaml`: whatever is cut off he
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,8 @@ _PATTERNS = {
     "---": re.compile(r"---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S | re.M),
     "+++": re.compile(r"\+\+\+[ \t]*\n(.*?)^\+\+\+[ \t]*(?:\n|\Z)", re.S | re.M),
 }
+# A dotted TOML key costs memory by the square of its parts.
+_LONG_KEY = re.compile(r"(?<![\w-])(?:(?:[\w-]++|\"[^\"\n]*+\"|'[^'\n]*+')[ \t]*+\.[ \t]*+){33}")
 _FIELD = re.compile(r"([A-Za-z_][\w .-]{0,60}?)[ \t]*[:=][ \t]*(\S.*)?$")
 _MAX_VALUE_CHARS = 2_000
 _MAX_DEPTH = 32
@@ -154,6 +156,8 @@ def load_toml(text: str) -> dict[str, Any]:
     """The table of TOML `text`. Raises UnreadableBlock."""
     import tomllib
 
+    if _LONG_KEY.search(text):
+        raise UnreadableBlock("a key is nested too deeply")
     try:
         return tomllib.loads(text)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -164,6 +168,7 @@ def _field_names(events: Iterable[Any], allow_aliases: bool) -> list[str]:
     from yaml import AliasEvent, CollectionEndEvent, CollectionStartEvent, MappingStartEvent, NodeEvent, ScalarEvent
 
     names: list[str] = []
+    has_alias = False
     # One entry for each open collection: whether a key comes next; None in a list, which has no keys.
     open_collections: list[bool | None] = []
     for event in events:
@@ -171,7 +176,8 @@ def _field_names(events: Iterable[Any], allow_aliases: bool) -> list[str]:
             open_collections.pop()
         if not isinstance(event, NodeEvent):
             continue
-        if isinstance(event, AliasEvent) and not allow_aliases:
+        has_alias = has_alias or isinstance(event, AliasEvent)
+        if has_alias and not allow_aliases:
             # An alias can stand for a billion values.
             raise UnreadableBlock("it uses a YAML alias, which is not supported")
         if open_collections and (is_key := open_collections[-1]) is not None:
@@ -182,7 +188,14 @@ def _field_names(events: Iterable[Any], allow_aliases: bool) -> list[str]:
             open_collections.append(True if isinstance(event, MappingStartEvent) else None)
             if len(open_collections) > _MAX_DEPTH:
                 raise UnreadableBlock("it is nested too deeply")
+    _refuse_merges(names, has_alias)
     return names
+
+
+def _refuse_merges(names: Sequence[str], has_alias: bool) -> None:
+    """Merging copies, so a few lines of merged aliases fill the memory."""
+    if has_alias and "<<" in names:
+        raise UnreadableBlock("it merges YAML aliases, which is not supported")
 
 
 def _fields_by_line(body: str) -> dict[str, str]:

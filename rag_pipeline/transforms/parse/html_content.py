@@ -48,6 +48,14 @@ _DOCUMENTATION_GENERATOR = re.compile(
 )
 _LEGAL_LINE = re.compile(r"\W*(?:copyright|all rights reserved|©|ⓒ)", re.I)
 SCOPE_SHARE = 0.9
+MISSED_SHARE = 0.1
+FURNITURE_SHARE = 0.2
+# Trafilatura looks for anything at all when its first finds are shorter than about this.
+DOUBTFUL_CHARS = 600
+# Documentation writes footnotes and notes as `aside`, which elsewhere holds what only stands beside the text.
+_NOTE_NAME = re.compile(
+    r"(?:^|[\s_-])(?:footnote|citation|admonition|callout|note|warning|caution|tip|important)", re.I
+)
 
 
 def content_units(
@@ -67,8 +75,9 @@ def content_units(
         return units
     oracle = oracle_text(root)
     marks = marked(units, oracle)
-    if not any(marks):
-        return [unit for unit in units if not in_furniture(unit.element) and not is_link_dense(unit)] or units
+    clean = _without_furniture(units)
+    if _has_missed(units, marks, clean):
+        return clean or units
     scope = marked_scope(root, units, marks)
     inside = [_is_below(unit.element, scope) for unit in units]
     whole = explicit_scope(scope)
@@ -82,6 +91,30 @@ def content_units(
         chosen = _with_structure(units, _trusted(units, marks, inside), inside)
     # A page of nothing but links is still what its author wrote.
     return [unit for unit, keep in zip(units, chosen, strict=True) if keep] or units
+
+
+def _has_missed(units: Sequence[Unit], marks: Sequence[bool], clean: Sequence[Unit]) -> bool:
+    """Whether the oracle is not to be trusted, as on short pages and on pages of many short texts.
+
+    Then it found next to nothing of what cannot be furniture, or took a good part of the furniture too.
+    """
+    found = [unit for unit, mark in zip(units, marks, strict=True) if mark]
+    solid = sum(len(unit.text) for unit in found if len(unit.text) > SHORT_CHARS)
+    if not found or solid < MISSED_SHARE * sum(len(unit.text) for unit in clean):
+        return True
+    total = sum(len(unit.text) for unit in found)
+    furniture = sum(len(unit.text) for unit in found if in_furniture(unit.element))
+    return total < DOUBTFUL_CHARS and furniture > FURNITURE_SHARE * total
+
+
+def _without_furniture(units: Sequence[Unit]) -> list[Unit]:
+    """All units but furniture and lists of links; a heading that is a link stays with the text it leads."""
+    kept: list[Unit] = []
+    for unit in reversed(units):
+        leads = unit.kind == "heading" and bool(kept) and kept[-1].kind != "heading"
+        if not in_furniture(unit.element) and (leads or not is_link_dense(unit)):
+            kept.append(unit)
+    return kept[::-1]
 
 
 def is_plain_page(root: HtmlElement, units: Sequence[Unit]) -> bool:
@@ -179,11 +212,13 @@ def is_link_dense(unit: Unit) -> bool:
 
 def is_furniture(element: HtmlElement) -> bool:
     """True if the element's own tag, role, class or id says navigation, advertising or the like."""
+    names = f"{element.get('class') or ''} {element.get('id') or ''}"
+    if element.tag == "aside" and _NOTE_NAME.search(names):
+        return False
     if element.tag in ("nav", "aside", "footer", "form", "menu"):
         return True
     if element.get("role") in _FURNITURE_ROLES:
         return True
-    names = f"{element.get('class') or ''} {element.get('id') or ''}"
     return len(names) > 1 and _FURNITURE_NAME.search(names) is not None
 
 

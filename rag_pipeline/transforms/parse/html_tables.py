@@ -63,7 +63,7 @@ BLOCK_TAGS = frozenset(
     )
 )
 MAX_SPAN = 50
-MAX_TABLE_CELLS = 200_000
+MAX_REPEATED_CELLS = 200_000
 
 
 def is_layout_table(element: HtmlElement) -> bool:
@@ -81,24 +81,27 @@ def is_layout_table(element: HtmlElement) -> bool:
 
 
 def table_rows(element: HtmlElement) -> list[list[str]]:
-    """The table's cells as text; a spanning cell is repeated downwards and padded sideways."""
+    """The table's cells as text; a spanning cell is repeated downwards and padded sideways.
+
+    Past MAX_REPEATED_CELLS cells that stand for others, spans count for nothing; no text is left out.
+    """
     rows: list[list[str]] = []
     hanging: dict[int, tuple[int, str]] = {}
-    cells = 0
+    repeated = 0
     for row in element.iter("tr"):
         values: list[str] = []
         for cell in row.iterchildren("td", "th"):
             _take_hanging(values, hanging)
             text = " ".join(_cell_text(cell).split())
             width, height = _span(cell, "colspan"), _span(cell, "rowspan")
+            repeated += width * height - 1
+            if repeated > MAX_REPEATED_CELLS:
+                width = height = 1
             for offset in range(width):
                 if height > 1:
                     hanging[len(values)] = (height - 1, text if offset == 0 else "")
                 values.append(text if offset == 0 else "")
         _take_hanging(values, hanging)
-        cells += len(values)
-        if cells > MAX_TABLE_CELLS:
-            break
         if any(values):
             rows.append(values)
     return rows

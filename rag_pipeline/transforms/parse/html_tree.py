@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 MAX_TAG_CHARS = 20_000
 MAX_ATTRIBUTES = 1_000
 MAX_LINE_CHARS = 100_000
-_LONG_TAG = re.compile(rf"<([a-zA-Z][\w:-]*)[^<>]{{{MAX_TAG_CHARS},}}>")
+# Possessive throughout: one pass, whatever stands between the quotes and however many are never closed.
+_TAG = re.compile(r"<([a-zA-Z][\w:-]*+)[^<>\"']*+(?:(?:\"[^\"]*+\"|'[^']*+')[^<>\"']*+)*+>?")
 _NESTING_TAGS = re.compile(r"</?(?:div|span|font|b|i|u|em|strong|center|section|big|small|a)\b[^<>]*>", re.I)
 _ANY_TAG = re.compile(r"<[^<>]*>")
 _UNSEEN = re.compile(r"<(/?)(script|style|template|noscript|svg)\b[^<>]*>", re.I)
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _DECLARED = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([\w.:-]{2,40})""", re.I)
 _XML_DECLARED = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:-]{2,40})""", re.I)
@@ -98,8 +100,10 @@ def _web_default(raw: bytes) -> str | None:
 
 def tree_of_text(text: str) -> HtmlElement | None:
     """Like `parse_tree`, for text already decoded."""
+    # lxml gives such characters out of a page, but takes them nowhere: trafilatura fails on them.
+    text = _NOT_XML.sub("", text)
     # One tag with hundreds of thousands of attributes takes libxml2 minutes (quadratic duplicate check).
-    text = _LONG_TAG.sub(_shortened_tag, text)
+    text = _with_short_tags(text)
     root, is_complete = _parsed(text)
     if not is_complete:
         # libxml2 stops at 256 levels and silently drops the rest, so flatten what only nests.
@@ -135,10 +139,20 @@ def _short_lines(text: str) -> Iterator[str]:
                 yield line[start : start + MAX_LINE_CHARS]
 
 
-def _shortened_tag(match: re.Match[str]) -> str:
-    # A long data URI is one attribute and harmless.
-    tag = match.group(0)
-    return tag if len(_QUOTED.sub("", tag).split()) < MAX_ATTRIBUTES else f"<{match.group(1)}>"
+def _with_short_tags(text: str) -> str:
+    kept: list[str] = []
+    position = 0
+    for match in _TAG.finditer(text) if len(text) > MAX_TAG_CHARS else ():
+        start, end = match.span()
+        if end - start > MAX_TAG_CHARS and _is_monstrous(match.group()):
+            kept += (text[position:start], f"<{match.group(1)}>")
+            position = end
+    return "".join([*kept, text[position:]])
+
+
+def _is_monstrous(tag: str) -> bool:
+    # A long data URI is one attribute and harmless; what closes elements is a script's `a<b` and much of the page.
+    return "</" not in tag and len(_QUOTED.sub(" ", tag).split()) >= MAX_ATTRIBUTES
 
 
 def _parsed(text: str) -> tuple[HtmlElement | None, bool]:

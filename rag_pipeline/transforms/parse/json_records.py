@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import groupby, islice
 from typing import Any
 
 from rag_pipeline.contracts.documents import ParsedDocument
@@ -15,8 +16,9 @@ from rag_pipeline.contracts.ids import digest
 from rag_pipeline.errors import UnparsableDocument
 from rag_pipeline.transforms.parse.builder import TextBuilder, one_line
 from rag_pipeline.transforms.parse.decode import clean_text, decode
-from rag_pipeline.transforms.parse.front_matter import scalar_fields
+from rag_pipeline.transforms.parse.front_matter import scalar_fields, scalar_text
 from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
+from rag_pipeline.transforms.parse.plain import plain_document
 from rag_pipeline.transforms.parse.records import (
     are_documents,
     chat_document,
@@ -28,17 +30,22 @@ from rag_pipeline.transforms.parse.records import (
     records_document,
 )
 
-VERSION = "1"
+VERSION = "2"
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
-_JSONC = re.compile(r'"(?:[^"\\\n]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?=\s*[}\]])', re.S)
+# What is never closed runs to the end, so that no character is looked at twice.
+_JSONC = re.compile(r'"(?:[^"\\\n]|\\.)*+"?|//[^\n]*|/\*.*?(?:\*/|\Z)|,(?=\s*[}\]])', re.S)
+_SEPARATORS = re.compile(r"[\s,\x1e]*")
+_STRICT_ENDINGS = (".json", ".jsonld", ".geojson")
 _MAX_BAD_LINES = 100
+_SCALARS_A_BLOCK = 1_000
+_MAX_INTEGER_DIGITS = 4_000
 
 
 def parse_json(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
     """One ticket or configuration is one document; an array of records is one document each, or one for all.
 
-    Newline-delimited JSON and notebooks under a .json name are recognised.
+    Newline-delimited JSON, values one after another, comments, and notebooks under a .json name are recognised.
 
     Raises:
         UnparsableDocument: Neither JSON nor newline-delimited JSON, or nested too deeply.
@@ -51,8 +58,11 @@ def parse_json(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
         if "\n" in text.strip() and _is_json_line(text.lstrip().split("\n", 1)[0]):
             return parse_ndjson(raw, address, limits)
         try:
-            value = load_json(_JSONC.sub(_without_comment, text))
-        except json.JSONDecodeError:
+            value = _leniently(text)
+        except ValueError:
+            if not address.casefold().endswith(_STRICT_ENDINGS):
+                # JSON5, or text that only begins like JSON.
+                return [plain_document(clean_text(text))]
             raise UnparsableDocument(
                 f"{address}: not valid JSON at line {error.lineno}, column {error.colno}. Correct the file there.",
                 address=address,
@@ -82,7 +92,8 @@ def parse_ndjson(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDo
         if not line.strip():
             continue
         try:
-            records.append(load_json(line))
+            # A text sequence (RFC 7464) puts a record separator before each value; it strips like a space.
+            records.append(load_json(line.strip()))
         except (ValueError, RecursionError):
             bad.append((number, line))
     if not records:
@@ -134,8 +145,8 @@ def _wrapped_records(value: Mapping[str, Any]) -> tuple[str, list[Any]] | None:
 def _config_document(value: Any) -> ParsedDocument:
     builder = TextBuilder()
     if not isinstance(value, Mapping):
-        for item in value if isinstance(value, list) else [value]:
-            builder.add("field", "\n".join(readable_lines([item] if isinstance(value, list) else item)))
+        for lines in _listed(value) if isinstance(value, list) else [readable_lines(value)]:
+            builder.add("field", "\n".join(lines))
         return builder.build()
     scalars: dict[str, Any] = {}
     for name, item in value.items():
@@ -147,6 +158,17 @@ def _config_document(value: Any) -> ParsedDocument:
             scalars[name] = item
     builder.add("field", "\n".join(readable_lines(scalars)))
     return builder.build()
+
+
+def _listed(items: list[Any]) -> Iterator[list[str]]:
+    """The lines of each container among the items, and of scalars in runs: a block or a line a number is dear."""
+    for is_scalar, run in groupby(items, key=lambda item: not isinstance(item, Mapping | list)):
+        step = _SCALARS_A_BLOCK if is_scalar else 1
+        while batch := list(islice(run, step)):
+            if all(isinstance(item, int | float) for item in batch):
+                yield [", ".join(scalar_text(item) or "" for item in batch)]
+            else:
+                yield readable_lines(batch)
 
 
 def _bad_line_documents(bad: list[tuple[int, str]]) -> list[ParsedDocument]:
@@ -178,11 +200,47 @@ def _is_json_line(line: str) -> bool:
 
 def load_json(text: str) -> Any:
     """The value of JSON `text`, lone surrogates as "?". Raises ValueError, RecursionError."""
-    value = json.loads(text)
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # Python reads no integer of more than 4300 digits.
+        value = json.loads(text, parse_int=_integer)
     if _SURROGATE_ESCAPE.search(text):
         # A lone surrogate is valid JSON but no character: it could not be stored as UTF-8.
         value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     return value
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else digits
+
+
+def _leniently(text: str) -> Any:
+    """The value of JSON with comments and trailing commas, or the list of values that follow one another.
+
+    Raises ValueError, RecursionError.
+    """
+    try:
+        return load_json(_JSONC.sub(_without_comment, text))
+    except json.JSONDecodeError:
+        decoder = json.JSONDecoder(parse_int=_integer)
+        values: list[Any] = []
+        position = _after_separators(text, 0)
+        while position < len(text):
+            value, position = decoder.raw_decode(text, position)
+            values.append(value)
+            position = _after_separators(text, position)
+        if not all(isinstance(value, Mapping | list) for value in values):
+            raise
+        # A second time through the one place that mends lone surrogates.
+        return load_json(json.dumps(values))
+
+
+def _after_separators(text: str, position: int) -> int:
+    found = _SEPARATORS.match(text, position)
+    return found.end() if found else position
 
 
 def _without_comment(match: re.Match[str]) -> str:

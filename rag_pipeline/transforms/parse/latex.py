@@ -16,7 +16,7 @@ from rag_pipeline.transforms.parse.latex_inline import argument, readable
 from rag_pipeline.transforms.parse.limits import ParseLimits
 from rag_pipeline.transforms.parse.tabular import table_lines
 
-VERSION = "1"
+VERSION = "2"
 
 _LEVELS = {
     "part": 1,
@@ -37,19 +37,22 @@ _TABLE = frozenset({"tabular", "tabularx", "longtable", "array", "tabulary", "ta
 _DROPPED = frozenset({"tikzpicture", "pgfpicture", "picture", "filecontents", "comment"})
 _WHOLE = _CODE | _FORMULA | _LIST | _QUOTE | _TABLE | _DROPPED
 
+# Optional arguments end where another opens, and white space is never given back: text without the closing
+# bracket is looked at once.
+_OPTION = r"\s*+(?:\[[^\[\]]*+\]\s*+)?"
 _MARK = re.compile(
-    r"\\(?P<section>part|chapter|section|subsection|subsubsection|paragraph|subparagraph)\*?\s*(?:\[[^\]]*\])?(?=\s*\{)"
+    rf"\\(?P<section>part|chapter|section|subsection|subsubsection|paragraph|subparagraph)\*?{_OPTION}(?=\{{)"
     r"|\\begin\s*\{(?P<begin>[A-Za-z]+\*?)\}"
     r"|\\end\s*\{[A-Za-z]+\*?\}"
     r"|(?P<display>\\\[|\$\$)"
-    r"|(?P<caption>\\caption\*?\s*(?:\[[^\]]*\])?(?=\s*\{))"
+    rf"|(?P<caption>\\caption\*?{_OPTION}(?=\{{))"
     r"|(?P<gap>\n[ \t]*\n\s*)"
 )
 _COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%[^\n]*")
 _VERBATIM = re.compile(r"\\begin\s*\{(verbatim|Verbatim|lstlisting|minted|alltt)\*?\}")
-_ITEM = re.compile(r"\\(?:item|bibitem)\b\s*(?:\[([^\]]*)\])?\s*(?:\{[^{}]*\})?")
-_RULES = re.compile(r"\\(?:hline|toprule|midrule|bottomrule|cline\{[^}]*\}|cmidrule(?:\([^)]*\))?\{[^}]*\})")
-_ROW_END = re.compile(r"\\\\(?:\[[^\]]*\])?|\\tabularnewline")
+_ITEM = re.compile(r"\\(?:item|bibitem)\b\s*+(?:\[([^\]]{0,500})\])?\s*+(?:\{[^{}]*+\})?")
+_RULES = re.compile(r"\\(?:hline|toprule|midrule|bottomrule|cline\{[^{}]*+\}|cmidrule(?:\([^()]*+\))?\{[^{}]*+\})")
+_ROW_END = re.compile(r"\\\\(?:\[[^\[\]]*+\])?|\\tabularnewline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ def _environment(name: str, source: str, begin: int, start: int, stop: int) -> _
     if name in _CODE:
         return _Piece("code", re.sub(r"\A[ \t]*(?:\[[^\]\n]*\])?(?:\{[^}\n]*\})?[ \t]*\n", "", body), begin)
     if name in _FORMULA:
-        return _Piece("code", re.sub(r"\\label\{[^}]*\}", "", body), begin)
+        return _Piece("code", re.sub(r"\\label\{[^{}]*+\}", "", body), begin)
     if name in _TABLE:
         return _Piece("table", _table(body), begin)
     if name in _QUOTE:
@@ -138,7 +141,7 @@ def _environment(name: str, source: str, begin: int, start: int, stop: int) -> _
 
 
 def _list(body: str) -> str:
-    body = re.sub(r"\\(?:begin|end)\s*\{(?:itemize|enumerate|description)\}(?:\[[^\]]*\])?", "", body)
+    body = re.sub(r"\\(?:begin|end)\s*\{(?:itemize|enumerate|description)\}(?:\[[^\[\]]*+\])?", "", body)
     lines: list[str] = []
     marks = list(_ITEM.finditer(body))
     lead = readable(body[: marks[0].start()] if marks else body)
@@ -183,7 +186,7 @@ def _after(source: str, closing: str, start: int, end: int) -> int:
 
 
 def _command(source: str, name: str) -> str | None:
-    match = re.search(rf"\\{name}\b\s*(?:\[[^\]]*\])?(?=\s*\{{)", source)
+    match = re.search(rf"\\{name}\b{_OPTION}(?=\{{)", source)
     if not match:
         return None
     source = re.sub(r"\\thanks\s*\{[^{}]*\}", "", argument(source, match.end())[0])

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
 
-VERSION = "1"
+VERSION = "2"
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",
@@ -40,11 +40,11 @@ _MAX_NESTING = 20
 # Badges and a logo may stand before the title; a heading further down names its section, not the document.
 _TITLE_WITHIN_BLOCKS = 5
 _MAX_INLINE_CHARS = 1_000
-_DELIMITER_ROW = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
+_DELIMITER_ROW = re.compile(r"\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+$")
 _CELL_BREAK = re.compile(r"(?<!\\)\|")
 _MARKUP = re.compile(r"[\\`*_\[\]<>&!~{]")
 _HTML_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
-_HEADING_ANCHOR = re.compile(r"\s*\{#[\w:.-]+[^{}]*\}\s*$")
+_HEADING_ANCHOR = re.compile(r"(?<!\s)\s*+\{#[\w:.-]++[^{}]*+\}\s*+$")
 _NOT_LINE_END = re.compile(r"[^\n]")
 _MDX_MODULE = re.compile(r"(?:import|export)\b.*(?:\bfrom\b|[={(])|import\s*['\"]")
 
@@ -95,7 +95,8 @@ def markdown_blocks(text: str, line_offset: int = 0, is_mdx: bool = False) -> tu
         first, end = token.map
         if token.type == "heading_open":
             label = _label(tokens[position + 1].content)
-            block = table.block("heading", first, end, int(token.tag[1:]), label, line_offset)
+            # `##` alone is a heading to CommonMark, but names nothing.
+            block = table.block("heading", first, end, int(token.tag[1:]), label, line_offset) if label else None
         else:
             kind = _KINDS.get(token.type)
             if kind is None:

@@ -39,7 +39,7 @@ _ENDINGS: dict[str, str] = {
         "text/asciidoc": ".adoc .asciidoc .asc",
         "text/x-org": ".org",
         "text/x-tex": ".tex .latex .ltx",
-        "text/html": ".html .htm .xhtml .xht .mhtml",
+        "text/html": ".html .htm .xhtml .xht",
         "application/json": ".json .jsonld .geojson .json5",
         "application/x-ndjson": ".ndjson .jsonl .jsonlines",
         "application/x-ipynb+json": ".ipynb",
@@ -75,7 +75,7 @@ _ENDINGS: dict[str, str] = {
         XLS: ".xls .xlt",
         MSG: ".msg",
         "application/rtf": ".rtf",
-        "message/rfc822": ".eml .mht",
+        "message/rfc822": ".eml .mht .mhtml .mbox",
         "image/png": ".png",
         "image/jpeg": ".jpg .jpeg",
         "image/gif": ".gif",
@@ -125,13 +125,16 @@ _ZIP_TYPES = frozenset({DOCX, PPTX, XLSX, ODT, ODP, ODS, EPUB})
 _OLE_TYPES = frozenset({DOC, PPT, XLS, MSG})
 _TEXT_ENDINGS_THAT_LIE = frozenset({PLAIN, "text/csv", "application/json", "application/xml"})
 
-_HTML = re.compile(rb"\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype\s+html|html[\s>])", re.I | re.S)
+# Possessive: a comment that may end at any later `-->` can be cut in more ways than there is time for.
+_HTML = re.compile(rb"\s*+(?:<\?xml[^>]*+>\s*+|<!--(?:(?!-->).)*+-->\s*+)*+<(?:!doctype\s+html|html[\s>])", re.I | re.S)
 _HTML_FRAGMENT = re.compile(rb"\s*<(?:head|body|div|table|p|h1|article|section|main)[\s>]", re.I)
 _MAIL_FIELD = re.compile(
     rb"^(?:From|To|Cc|Date|Subject|Message-ID|MIME-Version|Received|Return-Path|Delivered-To|"
     rb"Content-Type|Content-Transfer-Encoding|X-[\w-]+|In-Reply-To|References|Reply-To):",
     re.I | re.M,
 )
+# Neither `{-`, which opens Haskell's comments, nor the `{{` of templates.
+_JSON = re.compile(rb"\{\s*[\"}]|\[\s*(?:[\"{\[\]]|-?\d)")
 _SHEBANG = re.compile(rb"#!\s*\S*?(?:/env\s+(?:-S\s+)?)?(python|bash|zsh|ksh|dash|sh|node|deno)[\d.]*\b")
 _SHEBANG_TYPES = {b"python": "text/x-python", b"node": "text/javascript", b"deno": "text/x-typescript"}
 
@@ -153,7 +156,9 @@ def media_type_of(address: str, head: bytes) -> str:
     # The same bytes for every caller, however much of the file it shows.
     sample = head[:_SAMPLE_BYTES]
     if _is_binary(sample):
-        return OCTET_STREAM
+        # Mail may carry binary parts as they are.
+        is_mail = named == "message/rfc822" and _is_mail(sample, least=2)
+        return "message/rfc822" if is_mail else OCTET_STREAM
     text_head = sample.removeprefix(b"\xef\xbb\xbf")
     if named is None:
         return _by_text(text_head)
@@ -259,13 +264,13 @@ def _by_text(head: bytes) -> str:
         return _SHEBANG_TYPES.get(shebang.group(1), "text/x-shellscript")
     if _HTML.match(head) or _HTML_FRAGMENT.match(head):
         return "text/html"
-    if start.startswith(b"<?xml") or re.match(rb"<!DOCTYPE\s|<[A-Za-z][\w.-]*:?[\w.-]*\s+xmlns[:=]", start):
+    if start.startswith(b"<?xml") or re.match(rb"<!DOCTYPE\s|<[A-Za-z][\w.-]*+(?::[\w.-]*+)?\s++xmlns[:=]", start):
         return "application/xml"
     if start.startswith(b"WEBVTT"):
         return "text/vtt"
     if _is_mail(head, least=2):
         return "message/rfc822"
-    if re.match(rb"[{\[]\s*[\"{\[\]}\d-]", start) and not re.match(rb"\[[\w-]+\]\s*\n", start):
+    if _JSON.match(start) and not re.match(rb"\[[\w-]+\]\s*\n", start):
         return "application/json"
     return PLAIN
 

@@ -19,10 +19,11 @@ from rag_pipeline.transforms.parse.json_records import load_json
 from rag_pipeline.transforms.parse.limits import ParseLimits
 from rag_pipeline.transforms.parse.markdown import markdown_blocks
 
-VERSION = "1"
+VERSION = "2"
 
 _MAX_OUTPUT_CHARS = 1_000
-_EMBEDDED = re.compile(r"\(data:[^)]*\)|(?<=[\"'])data:[^\"']*")
+# No parenthesis inside: what is never closed is then looked at once.
+_EMBEDDED = re.compile(r"\(data:[^()]*\)|(?<=[\"'])data:[^\"']*")
 
 
 def parse_notebook(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
@@ -51,7 +52,8 @@ def notebook_document(notebook: Mapping[str, Any]) -> ParsedDocument:
             builder.add("code", source)
             builder.add("code", _outputs(cell.get("outputs")))
         elif kind == "heading":
-            builder.add("heading", source, level=cell["level"] if isinstance(cell.get("level"), int) else 1)
+            level = cell.get("level")
+            builder.add("heading", source, level=min(max(level, 1), 6) if isinstance(level, int) else 1)
         elif kind == "markdown":
             _add_markdown(builder, _EMBEDDED.sub("(embedded)", source))
         else:
@@ -68,12 +70,13 @@ def _cells(notebook: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if cells is None:
         # nbformat 3 had worksheets.
         sheets = notebook.get("worksheets")
-        cells = (
-            [cell for sheet in sheets if isinstance(sheet, Mapping) for cell in sheet.get("cells", [])]
-            if isinstance(sheets, list)
-            else []
-        )
-    return [cell for cell in cells if isinstance(cell, Mapping)] if isinstance(cells, list) else []
+        found = [sheet.get("cells") for sheet in _mappings(sheets)]
+        cells = [cell for sheet in found if isinstance(sheet, list) for cell in sheet]
+    return _mappings(cells)
+
+
+def _mappings(items: Any) -> list[Mapping[str, Any]]:
+    return [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
 
 
 def _joined(source: Any) -> str:

@@ -13,11 +13,10 @@ from rag_pipeline.transforms.parse.builder import LineTable, one_line
 from rag_pipeline.transforms.parse.decode import read_text
 from rag_pipeline.transforms.parse.limits import ParseLimits
 
-VERSION = "1"
+VERSION = "2"
 
-_HEADLINE = re.compile(
-    r"(\*+)[ \t]+(?:(?:TODO|DONE|NEXT|WAITING)[ \t]+)?(?:\[#\w\][ \t]+)?(\S.*?)(?:[ \t]+:[\w@:]+:)?[ \t]*$"
-)
+_HEADLINE = re.compile(r"(\*+)[ \t]++(?:(?:TODO|DONE|NEXT|WAITING)[ \t]++)?(?:\[#\w\][ \t]++)?(\S.*)$")
+_TAGS = re.compile(r":[\w@:]+:$")
 _BEGIN = re.compile(r"[ \t]*#\+begin_(\w+)", re.I)
 _END = re.compile(r"[ \t]*#\+end_(\w+)", re.I)
 _KEYWORD = re.compile(r"#\+(\w+):[ \t]*(.*)$")
@@ -53,7 +52,7 @@ def _block(lines: list[str], number: int, closings: dict[str, int]) -> tuple[int
     line = lines[number]
     headline = _HEADLINE.match(line)
     if headline:
-        return number + 1, "heading", len(headline.group(1)), _plain(headline.group(2))
+        return number + 1, "heading", len(headline.group(1)), _plain(_without_tags(headline.group(2).rstrip()))
     begin = _BEGIN.match(line)
     if begin:
         end = _closing(lines, number, f"#+end_{begin.group(1)}".lower(), closings)
@@ -113,6 +112,11 @@ def _keywords(lines: list[str]) -> dict[str, str]:
         elif _HEADLINE.match(line):
             break
     return fields
+
+
+def _without_tags(title: str) -> str:
+    words = title.rsplit(maxsplit=1)
+    return words[0] if len(words) == 2 and _TAGS.match(words[1]) else title
 
 
 def _plain(title: str) -> str:

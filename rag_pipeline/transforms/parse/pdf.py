@@ -15,6 +15,7 @@ from rag_pipeline.errors import EmptyDocument, EncryptedDocument, NeedsOcr, Unpa
 from rag_pipeline.transforms.parse.builder import TextBuilder
 from rag_pipeline.transforms.parse.decode import clean_text
 from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
+from rag_pipeline.transforms.parse.pdf_forms import form_pieces
 from rag_pipeline.transforms.parse.pdf_guard import check_streams
 from rag_pipeline.transforms.parse.pdf_layout import Piece, page_pieces, without_running_heads
 from rag_pipeline.transforms.parse.pdf_outline import overlay, read_outline
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from liteparse.types import PageComplexityStats, ParseResult
     from pypdfium2 import PdfDocument
 
-VERSION = "1"
+VERSION = "2"
 
 MIN_TEXT_CHARS = 3
 MAX_PAGES_NAMED = 50
@@ -103,6 +104,8 @@ def _pages(raw: bytes, document: PdfDocument) -> tuple[list[list[Piece]], list[i
         if not has_most_words(pieces, text):
             # Rotated, vertical and right-to-left text is where liteparse loses words.
             pieces = plain_pieces(text, index + 1, pieces)
+        if page is not None:
+            pieces += form_pieces(page, text)
         if not pieces and page is not None and page.complexity is not None and _is_pictured(page.complexity):
             pictured.append(index + 1)
         pages.append(pieces)
@@ -123,6 +126,8 @@ def _layout(raw: bytes) -> ParseResult | None:
         extract_blocks=True,
         image_mode="off",
         extract_links=False,
+        extract_annotations=True,
+        extract_form_fields=True,
         include_complexity=True,
         # Its own removal also takes the first lines of short letters; ours asks for three pages.
         keep_headers_footers=True,

@@ -18,6 +18,8 @@ DICTIONARY_BYTES = 600
 # Deflate packs 1000:1 at best, so a smaller stream under one filter cannot grow dangerous alone.
 SMALL_STREAM_BYTES = 16 * 1024
 STEP_BYTES = 8 * 1024 * 1024
+# Streams do not overlap; a file that says so again and again only wants to be unpacked again and again.
+MAX_LOOKS_AT_A_BYTE = 8
 
 
 def check_streams(raw: bytes, address: str, limits: ParseLimits) -> None:
@@ -27,6 +29,8 @@ def check_streams(raw: bytes, address: str, limits: ParseLimits) -> None:
     are not decoded here.
     """
     total = 0
+    looked_at = 0
+    last_end = raw.rfind(b"endstream")
     for match in _STREAM.finditer(raw):
         dictionary = raw[max(0, match.start() - DICTIONARY_BYTES) : match.start()]
         dictionary = dictionary[dictionary.rfind(b"obj") + 1 :]
@@ -34,8 +38,13 @@ def check_streams(raw: bytes, address: str, limits: ParseLimits) -> None:
         if not filters:
             continue
         start = match.end()
-        end = raw.find(b"endstream", start)
-        end = len(raw) if end < 0 else end
+        end = raw.find(b"endstream", start) if start <= last_end else len(raw)
+        looked_at += end - start
+        if looked_at > MAX_LOOKS_AT_A_BYTE * len(raw):
+            raise LimitExceeded(
+                f"{address}: the compressed streams overlap. The file is damaged or hostile; exclude it.",
+                address=address,
+            )
         if filters == 1 and end - start < SMALL_STREAM_BYTES:
             total += (end - start) * 8
             continue

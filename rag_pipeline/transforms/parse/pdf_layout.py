@@ -26,8 +26,8 @@ RUNNING_PAGE_SHARE = 0.3
 MAX_HEADING_CHARS = 200
 MAX_PARAGRAPH_GAP = 16.0
 
-_BOLD = re.compile(r"(?<!\\)(\*{1,3})(?=\S)(.+?)(?<=[^\s\\])\1", re.S)
-_UNDERSCORES = re.compile(r"(?<![\w\\])(_{1,2})(?=\S)(.+?)(?<=[^\s\\_])\1(?!\w)", re.S)
+_BOLD = re.compile(r"(?<!\\)(\*{1,3})(?=\S)(.{1,500}?)(?<=[^\s\\])\1", re.S)
+_UNDERSCORES = re.compile(r"(?<![\w\\])(_{1,2})(?=\S)(.{1,500}?)(?<=[^\s\\_])\1(?!\w)", re.S)
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!|<>~$&-])")
 _LINK = re.compile(r"(?<!\\)\[([^\]\n]{1,500})\]\((?:https?|mailto|file|ftp)[^)\s]{1,2000}\)")
 _DIGITS = re.compile(r"\d+")

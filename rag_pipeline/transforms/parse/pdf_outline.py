@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rag_pipeline.transforms.parse.builder import one_line
 from rag_pipeline.transforms.parse.pdf_layout import Piece
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _bookmarks(document: PdfDocument) -> Iterator[Bookmark]:
     for count, item in enumerate(document.get_toc(max_depth=MAX_DEPTH)):
         if count >= MAX_BOOKMARKS:
             return
-        title = " ".join((item.get_title() or "").split())
+        title = one_line(item.get_title() or "")
         target = item.get_dest()
         index = target.get_index() if target is not None else None
         if title and index is not None:

@@ -21,7 +21,7 @@ _NUMBERED = re.compile(
 )
 _NAMED = re.compile(r"(?:chapter|section|part|book|appendix)\s+(?:\d{1,3}|[ivxlc]{1,7}|[a-z])\b[.:]?", re.I)
 _BULLET = re.compile(r"\s*(?:[-*\u2022\u2023\u25e6\u00b7\u2013]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
-_TURN = re.compile(r"[\[(]?\d{1,2}:\d{2}(?::\d{2})?(?:\.\d+)?[\])]?\s*[-\u2013]?\s*([^\W\d_][^:\n]{0,40}):\s")
+_TURN = re.compile(r"[\[(]?\d{1,2}:\d{2}(?::\d{2})?(?:\.\d+)?[\])]?\s*+[-\u2013]?\s*+([^\W\d_][^:\n]{0,40}):\s")
 _MIN_TURNS = 4
 _MAX_HEADING_CHARS = 80
 _UNWRAPPED_LINE_CHARS = 300

@@ -49,7 +49,7 @@ _LONG_CHARS = 40
 _SHOWN_CHARS = 200
 _METADATA_CHARS = 2_000
 _MAX_DEPTH = 100
-_URL_LINE = re.compile(r"\s*(?:- )?[^:]+:\s+https?://\S+$")
+_URL_LINE = re.compile(r"\s*+(?:- )?[^:]++:\s++https?://\S+$")
 _URL = re.compile(r"https?://\S+$")
 
 

@@ -18,10 +18,11 @@ from rag_pipeline.transforms.parse.builder import TextBuilder, one_line
 from rag_pipeline.transforms.parse.decode import clean_text, read_text
 from rag_pipeline.transforms.parse.limits import ParseLimits
 
-VERSION = "1"
+VERSION = "2"
 
-_TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
-_TIMING = re.compile(rf"\s*{_TIME}\s*-+>\s*{_TIME}")
+# Many programs leave out leading zeros, or the milliseconds.
+_TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
+_TIMING = re.compile(rf"[ \t]{{0,20}}{_TIME}[ \t]{{0,20}}-{{1,9}}>[ \t]{{0,20}}{_TIME}")
 _VOICE = re.compile(r"<v(?:\.[\w.-]+)?\s+([^<>]{1,200})>")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
 _NAME = re.compile(

@@ -13,16 +13,16 @@ import re
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import ParsedDocument
-from rag_pipeline.errors import LimitExceeded, UnparsableDocument
+from rag_pipeline.errors import LimitExceeded, UndecodableBytes, UnparsableDocument
 from rag_pipeline.transforms.parse.builder import TextBuilder
-from rag_pipeline.transforms.parse.decode import clean_text
+from rag_pipeline.transforms.parse.decode import clean_text, decode
 from rag_pipeline.transforms.parse.limits import ParseLimits
 from rag_pipeline.transforms.parse.tabular import table_lines
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "1"
+VERSION = "2"
 
 
 def _set(names: str) -> frozenset[str]:
@@ -41,10 +41,12 @@ _SKIPPED = _set("script style tex-math graphic inline-graphic media colspec")
 _MAX_FIELD_CHARS = 200
 # Attributes are checked against each other: a tag with 100,000 of them takes half a minute.
 _MAX_TAG_BYTES = 100_000
+_DECLARATION = re.compile(rb"""<\?xml[^>]{0,200}?encoding\s*=\s*["']([\w.:-]{2,40})""")
+_DECLARATION_TEXT = re.compile(r"\s*<\?xml[^>]{0,300}\?>")
 _LONG_TAG = re.compile(rb"<[A-Za-z_:][^<>]{%d}" % _MAX_TAG_BYTES)
 _MIN_PROSE_ELEMENTS = 5
-_BLOCK_TAG = re.compile(r"</?(?:p|div|br|li|ul|ol|h[1-6]|tr|table|blockquote|pre)\b[^>]*>", re.I)
-_ANY_TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--.*?-->", re.S)
+_BLOCK_TAG = re.compile(r"</?(?:p|div|br|li|ul|ol|h[1-6]|tr|table|blockquote|pre)\b[^<>]*>", re.I)
+_ANY_TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--(?:(?!<!--).)*?-->", re.S)
 
 
 def parse_xml(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
@@ -72,6 +74,7 @@ def _root(raw: bytes, address: str) -> tuple[_Element, str | None]:
     problem: str | None = None
     if _LONG_TAG.search(raw):
         raise LimitExceeded(f"{address}: an XML tag is longer than {_MAX_TAG_BYTES:,} bytes.", address=address)
+    source = raw.lstrip()
     for recover in (False, True):
         parser = etree.XMLParser(
             resolve_entities=False,
@@ -82,13 +85,25 @@ def _root(raw: bytes, address: str) -> tuple[_Element, str | None]:
             remove_comments=True,
         )
         try:
-            root = etree.fromstring(raw.lstrip(), parser)
+            root = etree.fromstring(source, parser)
         except etree.XMLSyntaxError as error:
             problem = f"line {error.lineno}: not well-formed"
+            source = _in_utf_8(source)
             continue
         if root is not None:
             return root, problem
     raise _unreadable(address, problem)
+
+
+def _in_utf_8(raw: bytes) -> bytes:
+    """The same document, decoded with our own eyes: what it declares may be wrong, or unknown to libxml2."""
+    declared = _DECLARATION.match(raw)
+    try:
+        text = decode(raw, declared.group(1).decode("ascii") if declared else None)
+    except UndecodableBytes:
+        return raw
+    head = _DECLARATION_TEXT.match(text)
+    return text[head.end() if head else 0 :].encode("utf-8", "replace")
 
 
 def _unreadable(address: str, problem: str | None) -> UnparsableDocument:

@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 
@@ -13,6 +14,7 @@ from rag_pipeline.contracts.documents import Block, Chunk, ParsedDocument
 from rag_pipeline.errors import ContractViolation, SettingsError
 from rag_pipeline.transforms.chunk import ChunkParams, chunk_document
 from rag_pipeline.transforms.chunk.chunker import BATCH_CHARS
+from rag_pipeline.transforms.chunk.tokens import MAX_ENCODE_CHARS
 from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.transforms.chunk.counters import WordCounter, document_of, heading, words
 
@@ -216,3 +218,26 @@ def test_chunks_are_the_same_in_another_process_with_another_hash_seed() -> None
         for seed in ("0", "1")
     }
     assert len(printed) == 1
+
+
+def test_a_run_of_marks_without_end_is_cut_like_any_other_text() -> None:
+    text = "a" + "\u0301" * 3_000
+    document = ParsedDocument(text, (Block("paragraph", 0, len(text)),))
+    assert "".join(texts(document)) == text
+    assert all(chunk.is_hard_split for chunk, _ in chunks_of(document)[:-1])
+
+
+def test_a_section_larger_than_one_encoding_is_encoded_piece_by_piece() -> None:
+    asked: list[int] = []
+
+    class Watched(WordCounter):
+        def token_spans_batch(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+            asked.append(sum(map(len, texts)))
+            return super().token_spans_batch(texts)
+
+    text = "one word after another. " * 40_000
+    document = ParsedDocument(text, (Block("paragraph", 0, len(text.rstrip())),))
+    chunks = chunk_document(document, SMALL, Watched())
+    assert len(asked) > 4
+    assert max(asked) <= MAX_ENCODE_CHARS
+    assert chunks == chunk_document(document, SMALL, WordCounter())

@@ -161,3 +161,58 @@ def test_main_content_of_real_pages_beats_the_published_extractors() -> None:
         recalls.append(hits / wanted.total())
     precision, recall = sum(precisions) / len(precisions), sum(recalls) / len(recalls)
     assert 2 * precision * recall / (precision + recall) >= TARGET_F1
+
+
+def test_a_comparison_in_a_script_does_not_swallow_the_page() -> None:
+    script = "<script>if (a<b && c == '\"') { " + "call(x); " * 4_000 + "}</script>"
+    page = f'<html><body>{script}<p>The first words.</p><p class="x">' + "More words. " * 2_000 + "</p></body></html>"
+    text = parsed(page).text
+    assert text.startswith("The first words.")
+    assert text.endswith("More words.")
+
+
+MENU = '<nav><ul><li><a href="/">Home</a></li></ul></nav><div class="sidebar"><h3>Popular</h3><ul><li><a href="/1">'
+MENU += "How to mend a pump</a></li></ul></div>"
+SHORT_PAGES = {
+    "recipe": (
+        "<div><h1>Pancakes</h1><ul><li>2 eggs</li><li>125 g flour</li></ul><ol><li>Fold in the flour.</li></ol></div>",
+        ("2 eggs", "125 g flour", "Fold in the flour."),
+    ),
+    "terms": (
+        "<div><h1>Terms</h1><ol><li>You may use it.<ol><li>Not for resale.</li></ol></li></ol></div>",
+        ("You may use it.", "Not for resale."),
+    ),
+    "staff": (
+        "<h1>Our team</h1>"
+        + "".join(
+            f'<div><h3>{name}</h3><p>{role}</p><p class="mail"><a href="mailto:a@b">E-Mail</a></p></div>'
+            for name, role in (("Mary Adams", "Chief engineer"), ("Li Wei", "Surveyor"), ("Tom Roe", "Clerk"))
+        ),
+        ("Mary Adams", "Chief engineer", "Li Wei", "Clerk"),
+    ),
+    "product": (
+        '<div><h1>Drill</h1><p>A compact drill for wood.</p><table class="specs">'
+        "<tr><th>Weight</th><td>1.4 kg</td></tr><tr><th>Chuck</th><td>13 mm</td></tr></table></div>",
+        ("A compact drill for wood.", "1.4 kg", "13 mm"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHORT_PAGES)
+def test_a_short_page_keeps_its_words_and_loses_its_menus(name: str) -> None:
+    body, phrases = SHORT_PAGES[name]
+    text = parsed(f"<html><body>{MENU}{body}<footer><p>Copyright 2026</p></footer></body></html>").text
+    assert [phrase for phrase in phrases if phrase not in text] == []
+    assert "pump" not in text
+    assert "Copyright" not in text
+
+
+def test_footnotes_and_notes_of_documentation_are_content() -> None:
+    page = DOCUMENTATION.replace(
+        "<h2>Units</h2>",
+        '<aside class="footnote brackets"><p>A footnote says more.</p></aside><aside><p>Sponsored.</p></aside>'
+        "<h2>Units</h2>",
+    )
+    text = parsed(page).text
+    assert "A footnote says more." in text
+    assert "Sponsored." not in text

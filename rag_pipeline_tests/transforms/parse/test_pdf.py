@@ -134,3 +134,37 @@ def test_evidence_of_real_filings_stands_on_blocks_of_its_page() -> None:
             found += (words & on_page).total() >= 0.9 * words.total()
             total += 1
     assert found >= 0.95 * total
+
+
+def form_page(*annotations: bytes) -> bytes:
+    """A page of one line with these annotations, the first of which is the only form field."""
+    kids = b" ".join(b"%d 0 R" % (6 + number) for number in range(len(annotations)))
+    return pdf(
+        [
+            b"<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[6 0 R]/DA(/F 9 Tf 0 g)>>>>",
+            CATALOG[1],
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Resources<</Font<</F 5 0 R>>>>/Contents 4 0 R"
+            b"/Annots[%b]>>" % kids,
+            stream(b"BT /F 12 Tf 72 700 Td (Order form) Tj ET"),
+            b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+            *annotations,
+        ]
+    )
+
+
+def test_filled_in_fields_and_remarks_are_part_of_the_text() -> None:
+    box = b"/Type/Annot/Rect[72 600 300 620]/P 3 0 R/F 4"
+    field = b"<<%b/Subtype/Widget/FT/Tx/T(a1)/TU(Name of the buyer)/V(Grace Hopper)>>" % box
+    remark = b"<<%b/Subtype/Text/Contents(Please deliver before noon.)>>" % box
+    repeated = b"<<%b/Subtype/FreeText/DA(/F 9 Tf)/Contents(Order form)>>" % box
+    popup = b"<<%b/Subtype/Popup/Contents(never shown)>>" % box
+    document = parsed(form_page(field, remark, repeated, popup))
+    assert document.text == "Order form\n\nName of the buyer: Grace Hopper\n\nPlease deliver before noon."
+    assert {block.page for block in document.blocks} == {1}
+    assert [block.kind for block in document.blocks[1:]] == ["field", "paragraph"]
+
+
+def test_streams_that_overlap_again_and_again_are_refused() -> None:
+    raw = b"%PDF-1.7\n" + b"1 0 obj <</Filter/FlateDecode/Length 9>>\nstream\n" * 2_000 + b"x" * 20_000 + b"\nendstream"
+    assert isinstance(refusal(raw), LimitExceeded)
+    assert isinstance(refusal(raw.removesuffix(b"endstream")), LimitExceeded)
