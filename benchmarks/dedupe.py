@@ -23,12 +23,11 @@ import polars as pl
 
 from benchmarks.common import make_pipeline
 from rag_pipeline.contracts.ids import digest, principals_key
-from rag_pipeline.contracts.tables import DOCUMENTS, DUPLICATES
+from rag_pipeline.contracts.tables import DOCUMENT_FACTS, DOCUMENTS, DUPLICATES
 from rag_pipeline.refresh.duplicates import DuplicatesReport, refresh_duplicates
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import DOCUMENTS_PATH, DUPLICATES_PATH
 
-NARROW = [name for name in DOCUMENTS.columns if name not in ("text", "blocks")]
 READERS = ["public"]
 
 
@@ -93,7 +92,7 @@ def write(workspace: Workspace, texts: dict[str, str]) -> None:
 
 def timed(workspace: Workspace) -> tuple[float, DuplicatesReport, int]:
     started, commits = time.perf_counter(), workspace.lake.commits
-    report = refresh_duplicates(workspace, workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, NARROW))
+    report = refresh_duplicates(workspace, workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_FACTS))
     return time.perf_counter() - started, report, workspace.lake.commits - commits
 
 

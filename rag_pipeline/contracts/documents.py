@@ -56,7 +56,7 @@ class ParsedDocument:
         language: ISO 639-1 code, where it could be told.
         metadata: Further facts the content gives, as strings.
         quality: Named parts of the quality score, each in [0, 1], higher is better.
-        block_hashes: Hashes of the blocks that could be boilerplate, ascending.
+        block_hashes: Hashes of the blocks and sections that could be boilerplate, ascending.
     """
 
     text: str

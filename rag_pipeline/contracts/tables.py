@@ -109,7 +109,9 @@ DOCUMENTS = TableContract(
         "quality": _text("Named parts of the quality score, as JSON."),
         "quality_score": Column(pl.Float64(), "How good the text is, 0 to 1; only extremes are low."),
         "rank_weight": Column(pl.Float64(), "What its scores in search are multiplied by; below 1 it is ranked down."),
-        "block_hashes": Column(pl.List(pl.Int64()), "Hashes of its blocks that could be boilerplate, ascending."),
+        "block_hashes": Column(
+            pl.List(pl.Int64()), "Hashes of its blocks and sections that could be boilerplate, ascending."
+        ),
         "content_hash": _text("Digest of text, structure and content title: what the chunker sees."),
         "allowed_principals": Column(PRINCIPALS, "Who may read it."),
         "principals_key": _text("Digest of the principals as a set."),
@@ -202,15 +204,15 @@ SIMILAR_PAIRS = TableContract(
 BOILERPLATE = TableContract(
     layer="silver",
     name="boilerplate",
-    doc="One row per block of text that repeats across a source and is left out of the index but for one document.",
+    doc="One row per block or section that repeats across a source and is left out of the index but for one document.",
     key=("source", "block_hash"),
     columns={
         "source": _text("Source across which it repeats."),
         "block_hash": _count("Hash of its wording, as in block_hashes of silver/documents."),
-        "text": _text("The wording, cut after 500 characters."),
+        "text": _text("The wording in lower case, cut after 500 characters."),
         "documents": _count("Indexed documents of the source that hold it."),
         "of_documents": _count("Indexed documents of the source."),
-        "kept_in": Column(pl.List(pl.String()), "Documents that keep it: the first by address of each audience."),
+        "kept_in": Column(pl.List(pl.String()), "Documents that keep it, one for each audience."),
     },
 )
 
@@ -236,9 +238,8 @@ CHUNKS = TableContract(
         "text_hash": _text("SHA-256 of header and text: what is embedded."),
         "chunk_hash": _text("Digest of everything on the row that is shown but not embedded."),
         "content_hash": _text("content_hash of the document it was cut from."),
-        "chunker_fingerprint": _text(
-            "Chunker version, parameters and tokenizer, and the boilerplate that was left out."
-        ),
+        "chunker_fingerprint": _text("Chunker version, parameters and tokenizer."),
+        "left_out_hash": _text("Digest of the boilerplate that was left out of the document; empty if none was."),
     },
     rules=(
         RowRule(

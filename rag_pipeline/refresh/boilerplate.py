@@ -11,15 +11,17 @@ from typing import Any
 import polars as pl
 
 from rag_pipeline.contracts.tables import BOILERPLATE, DOCUMENTS, DUPLICATES
+from rag_pipeline.errors import ContractViolation
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import BOILERPLATE_PATH, DOCUMENTS_PATH, DUPLICATES_PATH
-from rag_pipeline.transforms.block_hashes import block_hash
+from rag_pipeline.transforms.block_hashes import repeatable_wordings, wording_hash
 from rag_pipeline.transforms.boilerplate import BoilerplateRule, find_boilerplate
 from rag_pipeline.transforms.chunks import blocks_of
 
-SHOWN_CHARS = 500
-SHOWN_EXCERPT = 120
-COLUMNS = ["document_id", "source", "uri", "principals_key", "block_hashes"]
+STORED_CHARS = 500
+SHOWN_CHARS = 120
+PUBLIC = "public"
+COLUMNS = ["document_id", "source", "uri", "principals_key", "rank_weight", "block_hashes"]
 
 
 def desired_boilerplate(workspace: Workspace) -> pl.DataFrame:
@@ -37,11 +39,11 @@ def refresh_boilerplate(workspace: Workspace) -> int:
     lake = workspace.lake
     desired = desired_boilerplate(workspace)
     known = lake.read(BOILERPLATE_PATH, BOILERPLATE)
-    columns = desired.columns
-    changed = desired.join(known, on=columns, how="anti")
+    changed = desired.join(known, on=desired.columns, how="anti")
     gone = known.join(desired, on=BOILERPLATE.key, how="anti")
     if changed.is_empty() and gone.is_empty():
         return desired.height
+    # A hash stands for its normal wording, so what is stored never says more than a document that is there.
     wording = known.select(*BOILERPLATE.key, "text")
     new = changed.join(wording, on=BOILERPLATE.key, how="anti")
     found = pl.concat([wording, _wording(workspace, new)])
@@ -51,10 +53,27 @@ def refresh_boilerplate(workspace: Workspace) -> int:
 
 
 def most_repeated(workspace: Workspace, limit: int = 20) -> list[dict[str, Any]]:
-    """The blocks that stand in the most documents, for people: source, documents, of_documents, text."""
+    """What stands in the most documents, for the records of a run: source, documents, of_documents, text.
+
+    Records of runs are kept for long and read by many, so wording is shown only where everybody may read it.
+    """
     rows = workspace.lake.read(BOILERPLATE_PATH, BOILERPLATE)
     first = rows.sort(["documents", "source", "block_hash"], descending=[True, False, False]).head(limit)
-    return first.select("source", "documents", "of_documents", pl.col("text").str.slice(0, SHOWN_EXCERPT)).to_dicts()
+    wanted = first["kept_in"].explode().unique()
+    columns = ["document_id", "allowed_principals"]
+    keepers = workspace.lake.read(
+        DOCUMENTS_PATH, DOCUMENTS, columns, where=pl.col("document_id").is_in(wanted.implode())
+    )
+    public = set(keepers.filter(pl.col("allowed_principals").list.contains(PUBLIC))["document_id"])
+    return [
+        {
+            "source": row["source"],
+            "documents": row["documents"],
+            "of_documents": row["of_documents"],
+            "text": row["text"][:SHOWN_CHARS] if public & set(row["kept_in"]) else "not public; see silver.boilerplate",
+        }
+        for row in first.iter_rows(named=True)
+    ]
 
 
 def _wording(workspace: Workspace, new: pl.DataFrame) -> pl.DataFrame:
@@ -65,9 +84,15 @@ def _wording(workspace: Workspace, new: pl.DataFrame) -> pl.DataFrame:
     rows = []
     columns = ["document_id", "text", "blocks"]
     for frame in workspace.lake.stream_where(DOCUMENTS_PATH, columns, "document_id", wanted):
-        for document, text, blocks in frame.iter_rows():
-            spans = (text[block.start_char : block.end_char] for block in blocks_of(blocks))
-            by_hash = {block_hash(span): span for span in spans}
-            rows += [(source, hashed, by_hash[hashed][:SHOWN_CHARS]) for source, hashed in wanted[document]]
+        for document, text, blocks in frame.select(columns).iter_rows():
+            said = {wording_hash(wording): wording for wording in repeatable_wordings(text, blocks_of(blocks))}
+            for source, hashed in wanted[document]:
+                if hashed not in said:
+                    raise ContractViolation(
+                        f"document {document} does not say what its block_hashes name; nothing was written to "
+                        f"silver/boilerplate. This is a fault of the program; please report it.",
+                        document_id=document,
+                    )
+                rows.append((source, hashed, said[hashed][:STORED_CHARS]))
     schema = {name: BOILERPLATE.schema[name] for name in (*BOILERPLATE.key, "text")}
     return pl.DataFrame(rows, schema=schema, orient="row")

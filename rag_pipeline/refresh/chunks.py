@@ -23,7 +23,7 @@ from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.timings import Timed, Timings
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import BOILERPLATE_PATH, CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
-from rag_pipeline.transforms.boilerplate import left_out
+from rag_pipeline.transforms.boilerplate import with_left_out
 from rag_pipeline.transforms.chunk import chunk_document
 from rag_pipeline.transforms.chunk.params import ChunkParams
 from rag_pipeline.transforms.chunk.tokens import TokenCounter
@@ -68,29 +68,19 @@ class ChunksReport:
 
 
 def chunker_fingerprint(workspace: Workspace, source: str, media_type: str) -> str:
-    """Everything that decides where a source's documents of a media type are cut, but for what is left out of one."""
+    """What of a recipe decides where a source's documents of a media type are cut."""
     params = workspace.chunk_params(source, media_type)
     return fingerprint("chunk", params.fingerprint, workspace.token_counter.fingerprint)
 
 
 def _with_recipe(workspace: Workspace, documents: pl.DataFrame) -> pl.DataFrame:
-    """Add left_out, and chunker_fingerprint: everything that decides where a document is cut, as configured now."""
+    """Add chunker_fingerprint, left_out and left_out_hash: everything that decides where a document is cut now."""
     pairs = documents.select("source", "media_type").unique()
     recipes = [chunker_fingerprint(workspace, *pair) for pair in pairs.iter_rows()]
     known = pairs.with_columns(chunker_fingerprint=pl.Series(recipes, dtype=pl.String))
-    less = left_out(documents, workspace.lake.read(BOILERPLATE_PATH, BOILERPLATE))
-    named = documents.drop("block_hashes").join(known, on=["source", "media_type"])
-    named = named.join(less, on="document_id", how="left", maintain_order="left")
-
-    @cache
-    def recipe_without(recipe: str, hashes: tuple[int, ...]) -> str:
-        return fingerprint("left out", recipe, *map(str, hashes))
-
-    own = [
-        recipe if hashes is None else recipe_without(recipe, tuple(hashes))
-        for recipe, hashes in named.select("chunker_fingerprint", "left_out").iter_rows()
-    ]
-    return named.with_columns(chunker_fingerprint=pl.Series(own, dtype=pl.String))
+    return with_left_out(documents, workspace.lake.read(BOILERPLATE_PATH, BOILERPLATE)).join(
+        known, on=["source", "media_type"]
+    )
 
 
 def refresh_chunks(workspace: Workspace) -> ChunksReport:
@@ -128,7 +118,7 @@ def _cut_once(workspace: Workspace, timings: Timings) -> tuple[ChunkPlan, bool]:
     columns = ["document_id", "content_hash", "source", "media_type", "block_hashes"]
     documents = _with_recipe(workspace, lake.read(DOCUMENTS_PATH, DOCUMENTS, columns))
     duplicates = lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id"])
-    chunks = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "content_hash", "chunker_fingerprint"])
+    chunks = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "content_hash", "chunker_fingerprint", "left_out_hash"])
     plan = plan_chunks(documents, duplicates, chunks)
     lake.merge(CHUNKS_PATH, CHUNKS, CHUNKS.empty(), plan.gone, delete_column="document_id")
     wanted = documents.join(
@@ -138,8 +128,10 @@ def _cut_once(workspace: Workspace, timings: Timings) -> tuple[ChunkPlan, bool]:
 
 
 def _cut_all(workspace: Workspace, wanted: pl.DataFrame, known: set[str], timings: Timings) -> bool:
-    """Cut documents, given with their left_out and chunker_fingerprint, and say whether any was refused."""
-    recipes = dict(wanted.select("document_id", "chunker_fingerprint").iter_rows())
+    """Cut documents, given as by `_with_recipe`, and say whether any was refused."""
+    recipes = {
+        row[0]: row[1:] for row in wanted.select("document_id", "chunker_fingerprint", "left_out_hash").iter_rows()
+    }
     rows: list[dict[str, Any]] = []
     replaced: set[str] = set()
     refused: dict[str, DocumentError] = {}
@@ -147,7 +139,7 @@ def _cut_all(workspace: Workspace, wanted: pl.DataFrame, known: set[str], timing
         if isinstance(cut, DocumentError):
             refused[document] = cut
             continue
-        rows += chunk_rows(document, content_hash, text, cut, recipes[document])
+        rows += chunk_rows(document, content_hash, text, cut, *recipes[document])
         if document in known:
             replaced.add(document)
         if len(rows) >= COMMIT_CHUNKS:

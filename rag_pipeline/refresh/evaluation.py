@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +19,21 @@ import polars as pl
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS, Metrics, Question, QuestionResult
 from rag_pipeline.contracts.ids import digest
-from rag_pipeline.contracts.tables import DOCUMENTS, DUPLICATES
+from rag_pipeline.contracts.tables import BOILERPLATE, DOCUMENTS, DUPLICATES
 from rag_pipeline.errors import AuditFailed, EmbeddingError, EmbeddingSpaceMismatch, SettingsError, StoreError
 from rag_pipeline.refresh.generations import served_alias
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import metrics_of
-from rag_pipeline.retrieval.evaluate import KnownDocument, evaluate, evaluator_fingerprint, latency_of
+from rag_pipeline.retrieval.evaluate import Keepers, KnownDocument, evaluate, evaluator_fingerprint, latency_of
 from rag_pipeline.retrieval.questions import questions_hash, read_questions
 from rag_pipeline.retrieval.search import MODES
-from rag_pipeline.stores.lake import DOCUMENTS_PATH, DUPLICATES_PATH, EVALUATIONS_PATH, QUESTION_RESULTS_PATH
+from rag_pipeline.stores.lake import (
+    BOILERPLATE_PATH,
+    DOCUMENTS_PATH,
+    DUPLICATES_PATH,
+    EVALUATIONS_PATH,
+    QUESTION_RESULTS_PATH,
+)
 
 if TYPE_CHECKING:
     from rag_pipeline.embedding.vectors import Vectors
@@ -203,7 +209,9 @@ def _evaluated(workspace: Workspace, target: _Target, questions: Sequence[Questi
         return stored, 0
     table = workspace.vectors.open(target.table_name, target.space_fingerprint, version=target.table_version)
     k = workspace.settings.evaluation.k
-    answers = evaluate(table, _embedder(workspace, target), questions, _known_documents(workspace), k=k)
+    answers = evaluate(
+        table, _embedder(workspace, target), questions, _known_documents(workspace), _keepers(workspace), k=k
+    )
     hybrid = [result for result in answers.results if result.mode == "hybrid"]
     row = {
         "evaluation_id": name,
@@ -258,6 +266,20 @@ def _embedder(workspace: Workspace, target: _Target) -> Callable[[str], Vectors]
             published=target.space_fingerprint,
         )
     return model.embed_query
+
+
+def _keepers(workspace: Workspace) -> Keepers:
+    """Documents that keep the boilerplate of others."""
+
+    def keepers(documents: Iterable[str]) -> list[str]:
+        ids = pl.Series(sorted(documents), dtype=pl.String)
+        columns = ["document_id", "source", "block_hashes"]
+        rows = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, columns, where=pl.col("document_id").is_in(ids.implode()))
+        blocks = rows.explode("block_hashes").rename({"block_hashes": "block_hash"})
+        found = workspace.lake.read(BOILERPLATE_PATH, BOILERPLATE).join(blocks, on=BOILERPLATE.key, how="semi")
+        return found["kept_in"].explode().drop_nulls().unique().to_list()
+
+    return keepers
 
 
 def _known_documents(workspace: Workspace) -> list[KnownDocument]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from rag_pipeline.contracts.evaluation import EVALUATIONS
-from rag_pipeline.errors import SettingsError
+from rag_pipeline.errors import SettingsError, StoreError, TableOutdated
 from rag_pipeline.refresh.evaluation import Evaluation, published_audit, read_evaluation, stored_evaluation
 from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
@@ -55,8 +55,11 @@ def judge(workspace: Workspace, alias: str, audit: Mapping[str, object], last: M
         audit: Audit of the version.
         last: What readers see now; None: nothing yet.
 
-    Files of questions that are not valid count as an evaluation that says no.
+    Files of questions that are not valid count as an evaluation that says no. An index that another version of this
+    program wrote cannot be searched by readers of this one, so nothing is held back for it.
     """
+    if last is not None and _is_outdated(workspace, last):
+        last = None
     verdict = _judge(workspace, alias, audit, last)
     if verdict.passed or verdict.is_leak or last is None or last["space_fingerprint"] != audit["space_fingerprint"]:
         return verdict
@@ -67,6 +70,17 @@ def judge(workspace: Workspace, alias: str, audit: Mapping[str, object], last: M
     return replace(
         verdict, passed=True, reason=why, figures=verdict.figures | {"published_below_baseline": why}, is_below=True
     )
+
+
+def _is_outdated(workspace: Workspace, last: Mapping[str, object]) -> bool:
+    version = int(str(last["table_version"]))
+    try:
+        workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]), version=version)
+    except TableOutdated:
+        return True
+    except StoreError:
+        return False
+    return False
 
 
 def leak_of(workspace: Workspace, alias: str, audit: Mapping[str, object]) -> Verdict | None:
@@ -109,7 +123,9 @@ def _judge(workspace: Workspace, alias: str, audit: Mapping[str, object], last: 
     if evaluation.row["leaks"]:
         return _leak(workspace, alias, evaluation)
     if last is None:
-        return Verdict(True, "nothing was published before, so there is nothing to compare with", figures)
+        return Verdict(
+            True, "nothing that can be read was published before, so there is nothing to compare with", figures
+        )
     if (last["table_name"], last["table_version"]) == (audit["table_name"], audit["table_version"]):
         return Verdict(True, "this is the version that readers see", figures)
     before = stored_evaluation(workspace, published_audit(last), questions)

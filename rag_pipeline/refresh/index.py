@@ -20,7 +20,7 @@ from rag_pipeline.contracts.documents import HEADER_SEPARATOR
 from rag_pipeline.contracts.ids import digest, text_hash
 from rag_pipeline.contracts.index import ROW_COLUMNS, STATE_COLUMNS
 from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS, PUBLICATIONS
-from rag_pipeline.errors import ContractViolation
+from rag_pipeline.errors import ContractViolation, TableOutdated
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.withdrawals import withdrawn_chunks
 from rag_pipeline.refresh.workspace import Workspace
@@ -126,7 +126,11 @@ def withdraw(workspace: Workspace) -> IndexReport | None:
         versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
         chunks = lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "text_hash", "chunk_hash"])
         documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_COLUMNS)
-        table = workspace.vectors.open(str(last["table_name"]), space_fingerprint)
+        try:
+            table = workspace.vectors.open(str(last["table_name"]), space_fingerprint)
+        except TableOutdated:
+            # No reader of this version of the program can open it.
+            return None
         state = table.read([*STATE_COLUMNS, "document_id"])
         plan = plan_index(desired_state(chunks, documents), state)
         recut = set(plan.gone) - set(plan.new)

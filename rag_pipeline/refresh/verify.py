@@ -19,6 +19,7 @@ from rag_pipeline.refresh.generations import is_held
 from rag_pipeline.refresh.index import audit_table
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import BOILERPLATE_PATH, CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
+from rag_pipeline.transforms.boilerplate import with_left_out
 from rag_pipeline.transforms.verify import (
     Finding,
     boilerplate_is_current,
@@ -80,11 +81,13 @@ def boilerplate_findings(workspace: Workspace) -> list[Finding]:
 
 
 def chunk_findings(workspace: Workspace) -> list[Finding]:
-    """silver/documents against silver/chunks."""
+    """silver/documents and silver/boilerplate against silver/chunks."""
+    columns = ["document_id", "source", "content_hash", "block_hashes"]
+    documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, columns)
     return chunks_cover_documents(
-        workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "content_hash"]),
+        with_left_out(documents, workspace.lake.read(BOILERPLATE_PATH, BOILERPLATE)),
         workspace.lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id", "duplicate_of"]),
-        workspace.lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "content_hash"]),
+        workspace.lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "content_hash", "left_out_hash"]),
     )
 
 

@@ -17,6 +17,8 @@ from rag_pipeline.contracts.tables import CHUNKS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH
 from rag_pipeline.stores.vectors import VectorTable
+from rag_pipeline.transforms.chunk.sections import section_label
+from rag_pipeline.transforms.chunks import blocks_of
 
 WORDING_COLUMNS = ["chunk_id", "document_id", "title", "section_path", "embedded_text", "header_chars"]
 
@@ -83,9 +85,11 @@ def _wordings(workspace: Workspace, documents: list[str]) -> dict[str, str]:
     """Everything that documents say now: text, title, and headings as they stand on chunks."""
     lake = workspace.lake
     said: dict[str, list[str]] = {}
-    for frame in lake.stream_where(DOCUMENTS_PATH, ["document_id", "title", "text"], "document_id", documents):
-        for document, title, text in frame.iter_rows():
-            said[document] = [text, title or ""]
+    columns = ["document_id", "title", "text", "blocks"]
+    for frame in lake.stream_where(DOCUMENTS_PATH, columns, "document_id", documents):
+        for document, title, text, blocks in frame.select(columns).iter_rows():
+            # Headings of what is left out as boilerplate stand on no chunk now, and the document still says them.
+            said[document] = [text, title or "", *(section_label(block) for block in blocks_of(blocks))]
     paths = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "section_path"])
     for document, path in paths.filter(
         pl.col("document_id").is_in(pl.Series(list(said), dtype=pl.String).implode())

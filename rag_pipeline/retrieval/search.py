@@ -40,6 +40,8 @@ PUBLIC = "public"
 LEAST_DEPTH = 100
 DEPTH_PER_HIT = 5
 POINTER_SECONDS = 1.0
+# White space between two chunks is hardly ever wider, and a block that is left out never narrower.
+WIDEST_GAP_CHARS = 10
 HIT_COLUMNS = [name for name in ROW_COLUMNS if name not in ("chunk_hash", "metadata_hash")]
 
 
@@ -295,11 +297,12 @@ def _body(row: Mapping[str, Any]) -> str:
 
 
 def _stitched(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Neighbouring chunks as one text; only white space can be missing between two of them."""
+    """Neighbouring chunks as one text; what is missing between two is white space, or boilerplate and shown as such."""
     parts = [_body(rows[0])]
     for before, row in pairwise(rows):
         gap = row["start_char"] - before["end_char"]
-        parts += ["" if gap == 0 else " " if gap == 1 else "\n\n", _body(row)]
+        joint = "\n\n" if gap <= WIDEST_GAP_CHARS else "\n\n[…]\n\n"
+        parts += ["" if gap == 0 else " " if gap == 1 else joint, _body(row)]
     return "".join(parts)
 
 
@@ -367,8 +370,8 @@ def ranked_hits(legs: Legs, mode: Mode, k: int, published_at: datetime) -> list[
     return hits
 
 
-def _place(row: Mapping[str, Any]) -> tuple[str, int, str]:
-    return row["uri"], row["start_char"], row["chunk_id"]
+def _place(row: Mapping[str, Any]) -> tuple[str, str, int, str]:
+    return row["uri"], row["source"], row["start_char"], row["chunk_id"]
 
 
 def _hit(row: Mapping[str, Any], rank: int, score: float, published_at: datetime) -> Hit:

@@ -94,8 +94,8 @@ class DeltaStore:
         if missing:
             raise TableOutdated(
                 f"{self.uri(path)} was written by another version of this program and has no {', '.join(missing)}. "
-                f"Nothing was read or written. Use that version, or move the folders silver and gold of the lake away "
-                f"and run again: bronze holds everything they are made from.",
+                f"Nothing was read or written. Use that version, or move {self.uri(_movable(path))} "
+                f"away and run again: what it held is made anew from what is below it.",
                 table=path,
             )
         if where is not None:
@@ -318,6 +318,11 @@ class DeltaStore:
                 "rag_pipeline.contract": str(contract.version),
             }
         )
+
+
+def _movable(path: str) -> str:
+    """What to move away with an outdated table: the tables of silver are made of each other."""
+    return "silver" if path.startswith("silver/") else path
 
 
 def _quoted(name: str) -> str:

@@ -1,33 +1,75 @@
-"""Hashes by which a block of text is known again in other documents.
+"""Hashes by which a block of text, or a whole section, is known again in other documents.
 
-Belongs here: which blocks are hashed, and how. Only the standard library: worker processes import it.
-Does not belong here: what is made of blocks that stand in many documents (`boilerplate.py`).
+Belongs here: what is hashed, and how. Only the standard library: worker processes import it.
+Does not belong here: what is made of text that stands in many documents (`boilerplate.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 
 from rag_pipeline.contracts.documents import REPEATABLE_KINDS, Block
+
+# Part of every document's recipe: bump whenever other blocks or other hashes may come out.
+VERSION = "1"
 
 MIN_WORDS = 4
 """Shorter blocks repeat by nature: "Display help", "See also:"."""
 
+MIN_UNSPACED_LETTERS = 12
+"""What counts as much in scripts that put no spaces between words."""
 
-def block_hash(text: str) -> int | None:
-    """64 bits of a block's wording, case and white space aside; None if it is too short to count."""
-    words = text.split()
-    if len(words) < MIN_WORDS:
+# Thai and Lao, Burmese, Khmer, kana, and the characters of Chinese.
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+
+
+def normal_wording(text: str) -> str:
+    """What of a text is hashed: case and white space are layout."""
+    return " ".join(text.split()).casefold()
+
+
+def block_wording(text: str, block: Block) -> str | None:
+    """Normal wording of a block that may be boilerplate; None if it is too short, or data such as a table's."""
+    if block.kind not in REPEATABLE_KINDS:
         return None
-    normal = " ".join(words).casefold().encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(normal, digest_size=8).digest(), "big", signed=True)
+    wording = normal_wording(text[block.start_char : block.end_char])
+    if wording.count(" ") >= MIN_WORDS - 1 or len(_UNSPACED.findall(wording)) >= MIN_UNSPACED_LETTERS:
+        return wording
+    return None
 
 
-def repeatable_hashes(text: str, blocks: Iterable[Block]) -> tuple[int, ...]:
-    """Distinct hashes of the blocks of a document that may be boilerplate, in ascending order.
+def section_wordings(text: str, blocks: Sequence[Block]) -> Iterator[tuple[int, str]]:
+    """(start of the heading, normal wording) of sections of which every block may be boilerplate.
 
-    Tables, code, records and their fields are not among them: there, equal values are data.
+    Headings that stand right above the section's own count with it: left out below them, nothing would name them.
     """
-    found = (block_hash(text[b.start_char : b.end_char]) for b in blocks if b.kind in REPEATABLE_KINDS)
-    return tuple(sorted({each for each in found if each is not None}))
+    at = 0
+    while at < len(blocks):
+        headings = list(takewhile(lambda block: block.kind == "heading", blocks[at:]))
+        at += len(headings)
+        body = list(takewhile(lambda block: block.kind != "heading", blocks[at:]))
+        at += len(body)
+        wordings = [block_wording(text, block) for block in body]
+        if headings and body and None not in wordings:
+            lines = [normal_wording(text[block.start_char : block.end_char]) for block in headings]
+            yield headings[-1].start_char, "\n".join([*lines, *filter(None, wordings)])
+
+
+def wording_hash(wording: str) -> int:
+    """64 bits of a normal wording."""
+    digest = hashlib.blake2b(wording.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def repeatable_wordings(text: str, blocks: Sequence[Block]) -> Iterable[str]:
+    """Normal wordings of everything in a document that may be boilerplate: blocks, and sections made of such."""
+    yield from filter(None, (block_wording(text, block) for block in blocks))
+    yield from (wording for _, wording in section_wordings(text, blocks))
+
+
+def repeatable_hashes(text: str, blocks: Sequence[Block]) -> tuple[int, ...]:
+    """Distinct hashes of everything in a document that may be boilerplate, in ascending order."""
+    return tuple(sorted({wording_hash(wording) for wording in repeatable_wordings(text, blocks)}))

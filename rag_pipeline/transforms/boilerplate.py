@@ -5,17 +5,21 @@ Does not belong here: hashes of blocks (`block_hashes.py`), reading tables (`ref
 what is left out (`chunk/omission.py`).
 
 A licence paragraph or a row of links under every page is found once for every page and says nothing about any. It is
-left out of all documents but the first of each audience, so everyone who may read the text still finds it once. What
-is boilerplate follows from the documents there are now and from nothing that was before.
+left out of all documents but one of each audience, so everyone who may read the text still finds it once. What is
+boilerplate follows from the documents there are now and from nothing that was before. A block here is a block of a
+document, or a whole section of such blocks with its heading.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import polars as pl
 
+from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.tables import BOILERPLATE
+from rag_pipeline.transforms.chunk import omission
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,12 @@ def find_boilerplate(documents: pl.DataFrame, rule: BoilerplateRule) -> pl.DataF
     """Blocks that repeat across a source.
 
     Args:
-        documents: document_id, source, uri, principals_key, block_hashes of the documents that are indexed, so that
-            copies of one document do not make boilerplate of its text.
+        documents: document_id, source, uri, principals_key, rank_weight, block_hashes of the documents that are
+            indexed, so that copies of one document do not make boilerplate of its text.
 
     Returns:
-        source, block_hash, documents, of_documents, kept_in: the documents that keep the block, the first by address
-        for each set of principals.
+        source, block_hash, documents, of_documents, kept_in: the documents that keep the block, for each set of
+        principals the first by address among those that are not ranked down.
     """
     sizes = documents.group_by("source").agg(of_documents=pl.len().cast(pl.Int64))
     blocks = (
@@ -51,7 +55,7 @@ def find_boilerplate(documents: pl.DataFrame, rule: BoilerplateRule) -> pl.DataF
         return BOILERPLATE.empty().drop("text")
     first = (
         blocks.join(repeated, on=["source", "block_hash"], how="semi")
-        .sort("source", "uri", "document_id")
+        .sort(["rank_weight", "uri", "document_id"], descending=[True, False, False])
         .group_by("source", "block_hash", "principals_key", maintain_order=True)
         .agg(pl.col("document_id").first())
         .group_by("source", "block_hash")
@@ -68,12 +72,24 @@ def left_out(documents: pl.DataFrame, boilerplate: pl.DataFrame) -> pl.DataFrame
         documents: document_id, source, block_hashes.
         boilerplate: silver/boilerplate.
     """
-    wanted = boilerplate.select("source", "block_hash", "kept_in")
+    kept = boilerplate.select("source", "block_hash", document_id="kept_in").explode("document_id")
     found = (
         documents.select("document_id", "source", block_hash="block_hashes")
-        .filter(pl.col("source").is_in(wanted["source"].unique().implode()))
+        .filter(pl.col("source").is_in(boilerplate["source"].unique().implode()))
         .explode("block_hash")
-        .join(wanted, on=["source", "block_hash"])
-        .filter(~pl.col("kept_in").list.contains(pl.col("document_id")))
+        .join(boilerplate.select("source", "block_hash"), on=["source", "block_hash"], how="semi")
+        .join(kept, on=["source", "block_hash", "document_id"], how="anti")
     )
     return found.group_by("document_id").agg(left_out=pl.col("block_hash").sort())
+
+
+def with_left_out(documents: pl.DataFrame, boilerplate: pl.DataFrame) -> pl.DataFrame:
+    """Documents with left_out (see there; null: nothing) and left_out_hash, its digest, in place of block_hashes."""
+    both = documents.drop("block_hashes").join(left_out(documents, boilerplate), on="document_id", how="left")
+
+    @cache
+    def digest_of(hashes: tuple[int, ...]) -> str:
+        return digest("left out", omission.VERSION, *map(str, hashes))[:32]
+
+    digests = ["" if hashes is None else digest_of(tuple(hashes)) for hashes in both["left_out"].to_list()]
+    return both.with_columns(left_out_hash=pl.Series(digests, dtype=pl.String))

@@ -29,13 +29,15 @@ def plan_chunks(documents: pl.DataFrame, duplicates: pl.DataFrame, chunks: pl.Da
     """Compare the documents to index with what was cut.
 
     Args:
-        documents: document_id, content_hash of silver/documents, and chunker_fingerprint as configured now.
+        documents: document_id, content_hash of silver/documents, and chunker_fingerprint and left_out_hash as they
+            should be now.
         duplicates: document_id of silver/duplicates: documents that are left out.
-        chunks: document_id, content_hash, chunker_fingerprint of silver/chunks.
+        chunks: document_id, content_hash, chunker_fingerprint, left_out_hash of silver/chunks.
     """
     wanted = documents.join(duplicates, on="document_id", how="anti")
-    cut = chunks.unique(["document_id", "content_hash", "chunker_fingerprint"])
-    to_cut = wanted.join(cut, on=["document_id", "content_hash", "chunker_fingerprint"], how="anti")
+    recipe = ["document_id", "content_hash", "chunker_fingerprint", "left_out_hash"]
+    cut = chunks.unique(recipe)
+    to_cut = wanted.join(cut, on=recipe, how="anti")
     gone = cut.unique("document_id").join(wanted, on="document_id", how="anti")
     return ChunkPlan(to_cut["document_id"].to_list(), gone["document_id"].to_list())
 
@@ -46,7 +48,7 @@ def blocks_of(rows: Sequence[dict[str, Any]]) -> tuple[Block, ...]:
 
 
 def chunk_rows(
-    document: str, content_hash: str, text: str, chunks: Sequence[Chunk], fingerprint: str
+    document: str, content_hash: str, text: str, chunks: Sequence[Chunk], fingerprint: str, left_out_hash: str
 ) -> list[dict[str, Any]]:
     """Rows of silver/chunks for the chunks of one document."""
     seen: Counter[str] = Counter()
@@ -78,6 +80,7 @@ def chunk_rows(
                 "chunk_hash": digest("chunk row", content_hash, *shown),
                 "content_hash": content_hash,
                 "chunker_fingerprint": fingerprint,
+                "left_out_hash": left_out_hash,
             }
         )
         seen[hashed] += 1

@@ -12,8 +12,7 @@ from typing import Literal
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.errors import LowQuality, SensitiveContent
-from rag_pipeline.transforms import language, quality, sensitive
-from rag_pipeline.transforms.block_hashes import repeatable_hashes
+from rag_pipeline.transforms import block_hashes, language, quality, sensitive
 from rag_pipeline.transforms.parse.code_languages import LANGUAGES
 
 Sensitive = Literal["off", "flag", "redact", "quarantine"]
@@ -44,7 +43,8 @@ class EnrichOptions:
         """Everything here that decides what comes out; what looks for secrets counts only where it is asked to."""
         looks = "off" if self.sensitive == "off" else f"{self.sensitive}/{sensitive.VERSION}"
         low = f"{self.min_quality!r}/{'refused' if self.low_quality_weight is None else self.low_quality_weight!r}"
-        return f"language/{language.VERSION} quality/{quality.VERSION} low/{low} sensitive/{looks}"
+        versions = f"language/{language.VERSION} quality/{quality.VERSION} blocks/{block_hashes.VERSION}"
+        return f"{versions} low/{low} sensitive/{looks}"
 
 
 def enrich(document: ParsedDocument, media_type: str, options: EnrichOptions) -> ParsedDocument:
@@ -62,7 +62,7 @@ def enrich(document: ParsedDocument, media_type: str, options: EnrichOptions) ->
     document = replace(document, language=code, quality=dict(document.quality) | parts)
     if options.sensitive != "off":
         document = _sensitive(document, options.sensitive)
-    return replace(document, block_hashes=repeatable_hashes(document.text, document.blocks))
+    return replace(document, block_hashes=block_hashes.repeatable_hashes(document.text, document.blocks))
 
 
 def check_quality(documents: Sequence[ParsedDocument], address: str, options: EnrichOptions) -> None:

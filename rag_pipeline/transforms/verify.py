@@ -80,18 +80,19 @@ def documents_account_for_origins(
 
 
 def chunks_cover_documents(documents: pl.DataFrame, duplicates: pl.DataFrame, chunks: pl.DataFrame) -> list[Finding]:
-    """Every document that is no duplicate has chunks of its present text, and nothing else has.
+    """Every document that is no duplicate has chunks of its present text, less what is left out, and nothing else has.
 
     Args:
-        documents: document_id, content_hash.
+        documents: document_id, content_hash, left_out_hash.
         duplicates: document_id, duplicate_of.
-        chunks: chunk_id, document_id, content_hash.
+        chunks: chunk_id, document_id, content_hash, left_out_hash.
     """
     indexed = documents.join(duplicates, on="document_id", how="anti")
     uncut = indexed.join(chunks, on="document_id", how="anti")["document_id"]
     ghosts = chunks.join(indexed, on="document_id", how="anti")["chunk_id"]
     stale = chunks.join(indexed, on="document_id", suffix="_now").filter(
-        pl.col("content_hash") != pl.col("content_hash_now")
+        (pl.col("content_hash") != pl.col("content_hash_now"))
+        | (pl.col("left_out_hash") != pl.col("left_out_hash_now"))
     )["chunk_id"]
     unnamed = duplicates.join(indexed, left_on="duplicate_of", right_on="document_id", how="anti")["document_id"]
     return [

@@ -107,7 +107,7 @@ def test_the_ui_shows_what_repeats(project: Project) -> None:
         text = f"# Lamp {number}\n\nThe lamp of berth {number} burns from dusk.\n\nAsk the harbour master first.\n"
         project.write(f"{number}.md", text)
     (row,) = records(metadata_of(project, "silver/boilerplate")["rag/most_repeated"])
-    assert row == {"source": "docs", "documents": 6, "of documents": 6, "text": "Ask the harbour master first."}
+    assert row == {"source": "docs", "documents": 6, "of documents": 6, "text": "ask the harbour master first."}
 
 
 def test_an_empty_table_is_a_table() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,13 @@ import polars as pl
 import pytest
 
 from rag_pipeline.contracts.tables import BOILERPLATE
+from rag_pipeline.refresh.boilerplate import most_repeated
+from rag_pipeline.refresh.bronze import refresh_source
+from rag_pipeline.refresh.chunks import refresh_chunks
+from rag_pipeline.refresh.documents import refresh_documents
+from rag_pipeline.refresh.evaluation import refresh_evaluation
+from rag_pipeline.refresh.index import withdraw
+from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline_tests.pipeline.project import Project
 
 NOTICE = "This page belongs to the handbook of the works at the harbour."
@@ -51,9 +59,9 @@ def commits_and_texts(project: Project) -> tuple[int, int]:
 
 def test_only_the_first_document_keeps_it(project: Project) -> None:
     assert holding(project) == ["buoy.md"]
-    (row,) = table(project)
-    assert (row["text"], row["documents"], row["of_documents"], len(row["kept_in"])) == (NOTICE, 8, 8, 1)
-    # The heading above it says nothing alone, so it went too.
+    found = {row["text"]: (row["documents"], row["of_documents"], len(row["kept_in"])) for row in table(project)}
+    assert found == {NOTICE.casefold(): (8, 8, 1), f"## notice\n{NOTICE.casefold()}": (8, 8, 1)}
+    # The heading above it stands in all of them too, so it went with it.
     assert [row["section_path"] for row in project.published() if row["uri"] == "docs/pump.md"] == [["About the pump"]]
     assert project.published() == project.rebuilt()
 
@@ -131,3 +139,88 @@ def test_forms_made_mostly_of_shared_text_are_kept_whole(tmp_path: Path) -> None
     assert len(table(project)) == 1
     assert len(holding(project)) == len(TOPICS)
     assert project.published() == project.rebuilt()
+
+
+def test_headings_that_only_one_document_has_stay_findable(tmp_path: Path) -> None:
+    project = Project.create(tmp_path, deduplication={"near": False})
+    for number, topic in enumerate(TOPICS):
+        text = f"# About the {topic}\n\nThe {topic} is looked after by its crew, day and night.\n\n"
+        project.write(f"{topic}.md", f"{text}## Emergency number {number}00\n\n### Scope {topic}\n\n{NOTICE}\n")
+    project.refresh()
+    for number, topic in enumerate(TOPICS):
+        for words in (f"Emergency number {number}00", f"Scope {topic}"):
+            hits = project.search(words, "public", mode="text", k=1)
+            assert [hit.uri for hit in hits] == [f"docs/{topic}.md"], words
+    assert project.published() == project.rebuilt()
+
+
+def test_what_is_stored_of_it_says_no_more_than_a_document_that_is_there(project: Project) -> None:
+    project.write("aaa.md", page("anchor", notice=NOTICE.upper()))
+    project.refresh()
+    (project.folder / "docs" / "aaa.md").unlink()
+    project.refresh()
+    assert {row["text"] for row in table(project)} == {NOTICE.casefold(), f"## notice\n{NOTICE.casefold()}"}
+
+
+def test_verify_sees_chunks_that_are_behind(project: Project) -> None:
+    assert project.verify().findings == []
+    project.write("buoy.md.meta.yaml", "allowed_principals: [crew]\n")
+    with project.workspace() as workspace:
+        refresh_source(workspace, "docs")
+        refresh_documents(workspace)
+    codes = {finding["code"] for finding in project.verify().findings}
+    assert "chunk_is_stale" in codes
+    project.refresh()
+    assert project.verify().findings == []
+
+
+def test_nothing_leaves_readers_because_its_heading_is_left_out(project: Project) -> None:
+    for topic in TOPICS:
+        project.write(f"{topic}.md", page(topic).replace("## Notice", "## The **works** notice"))
+    project.settings["boilerplate"] = {"leave_out": False}
+    project.refresh()
+    before = project.published()
+    del project.settings["boilerplate"]
+    with project.workspace() as workspace:
+        refresh_documents(workspace)
+        refresh_chunks(workspace)
+        # As when the model is down: what is withdrawn goes, and this is only left out.
+        withdraw(workspace)
+    project.settings["boilerplate"] = {"leave_out": False}
+    assert project.published() == before
+
+
+def test_a_quote_is_looked_for_where_it_is_kept(project: Project) -> None:
+    question = {"id": "q", "question": "which handbook is this page of", "principals": ["public"]}
+    question["expected"] = [{"uri_suffix": "tide.md", "quote": NOTICE}]  # type: ignore[assignment]
+    (project.folder / "q.jsonl").write_text(json.dumps(question) + "\n")
+    project.settings["evaluation"] = {"questions": ["q.jsonl"]}
+    with project.workspace() as workspace:
+        evaluation = refresh_evaluation(workspace).evaluation
+    assert evaluation is not None
+    for result in evaluation.results:
+        assert (result.status, result.reason) == ("scored", None)
+        assert result.span_ndcg is not None
+    text = next(result for result in evaluation.results if result.mode == "text")
+    assert text.span_rank == 1
+
+
+def test_wording_that_not_everybody_may_read_is_not_written_into_records_of_runs(project: Project) -> None:
+    with project.workspace() as workspace:
+        assert NOTICE.casefold() in {row["text"] for row in most_repeated(workspace)}
+    project.settings["sources"]["docs"]["allowed_principals"] = ["crew"]
+    project.refresh()
+    with project.workspace() as workspace:
+        assert {row["text"] for row in most_repeated(workspace)} == {"not public; see silver.boilerplate"}
+
+
+def test_a_window_shows_where_something_was_left_out(tmp_path: Path) -> None:
+    project = Project.create(tmp_path, deduplication={"near": False})
+    for topic in TOPICS:
+        first, last = f"The {topic} opens at six in the morning.", f"The {topic} closes at ten in the evening."
+        project.write(f"{topic}.md", f"# About the {topic}\n\n{first}\n\n{NOTICE}\n\n{last}\n")
+    project.refresh()
+    searcher = Searcher.open(project.pipeline())
+    (hit,) = searcher.search("tide closes ten evening", principals={"public"}, mode="text", k=1)
+    window = searcher.window(hit, principals={"public"})
+    assert "in the morning.\n\n[…]\n\nThe tide closes" in window

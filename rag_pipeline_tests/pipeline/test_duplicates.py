@@ -77,7 +77,7 @@ def refresh_duplicates(workspace: Workspace) -> Any:
     from rag_pipeline.refresh import documents, duplicates
     from rag_pipeline.stores.lake import DOCUMENTS_PATH
 
-    rows = workspace.lake.read(DOCUMENTS_PATH, documents.DOCUMENTS, documents.NARROW)
+    rows = workspace.lake.read(DOCUMENTS_PATH, documents.DOCUMENTS, documents.DOCUMENT_FACTS)
     return duplicates.refresh_duplicates(workspace, rows)
 
 

@@ -78,7 +78,7 @@ def chunk_document(
     chunks: list[Chunk] = []
     sections_wanted = sections_of(document)
     if left_out:
-        sections_wanted = without_blocks(document.text, sections_wanted, left_out)
+        sections_wanted = without_blocks(document, sections_wanted, left_out, with_header=params.with_header)
     for sections in _batches(sections_wanted):
         whole, others = _whole_sections(document.text, sections, headers, params, counter)
         spans = [(block.start_char, block.end_char) for section in others for block in section.blocks]

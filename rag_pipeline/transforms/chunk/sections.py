@@ -118,7 +118,8 @@ def _holds_definitions(blocks: Sequence[Block], index: int) -> bool:
     )
 
 
-def _label(block: Block) -> str:
+def section_label(block: Block) -> str:
+    """What a heading or definition contributes to the paths below it."""
     return " ".join((block.label or "").split())[:MAX_LABEL_CHARS].rstrip()
 
 
@@ -136,7 +137,7 @@ class _Walk:
             self._headings.pop()
         self._headings.append(block)
         self._definitions.clear()
-        self.sections.append(Section(self._path(()), is_opened=bool(_label(block)) and not is_bare))
+        self.sections.append(Section(self._path(()), is_opened=bool(section_label(block)) and not is_bare))
         if not is_bare:
             self.add(block, None)
 
@@ -171,7 +172,7 @@ class _Walk:
         return block.start_char - self._text.rfind("\n", 0, block.start_char)
 
     def _path(self, definitions: Sequence[Block]) -> tuple[str, ...]:
-        labels = [_label(heading) for heading in self._headings]
+        labels = [section_label(heading) for heading in self._headings]
         # One more than a path can show: the outermost of them is needed to shorten the name of the next.
         nearest = definitions[-MAX_PATH_PARTS - 1 :]
         labels += [
@@ -186,8 +187,8 @@ class _Walk:
 
 def _relative_name(block: Block, outer: Block | None) -> str:
     """The qualified name without the part that the enclosing definition already says."""
-    name = _label(block)
-    prefix = _label(outer) if outer else ""
+    name = section_label(block)
+    prefix = section_label(outer) if outer else ""
     if prefix and name.startswith(prefix):
         return _QUALIFIER.sub("", name[len(prefix) :]) or name
     return name
