@@ -208,12 +208,8 @@ def _retention(workspace: Workspace, name: str) -> timedelta:
     last = lake.last_publication()
     if last is None or last["table_name"] != name:
         return RETENTION
-    published = lake.read(
-        PUBLICATIONS_PATH,
-        PUBLICATIONS,
-        ["published_at"],
-        where=(pl.col("table_name") == name) & (pl.col("table_version") == last["table_version"]),
-    )["published_at"].min()
+    chosen = (pl.col("table_name") == name) & (pl.col("table_version") == last["table_version"])
+    published = lake.read(PUBLICATIONS_PATH, PUBLICATIONS, ["published_at"], where=chosen)["published_at"].min()
     assert isinstance(published, datetime)
     return max(RETENTION, workspace.now() - published + RETENTION)
 
