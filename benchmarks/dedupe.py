@@ -84,7 +84,12 @@ def write(workspace: Workspace, texts: dict[str, str]) -> None:
             row |= {"document_id": name, "origin_id": name, "source": "docs", "uri": f"docs/{name}.txt"}
             row |= {"media_type": "text/plain", "origin_media_type": "text/plain", "language": "en"}
             row |= {"text": texts[name], "text_chars": len(texts[name]), "content_hash": digest(texts[name])}
-            row |= {"blocks": [], "block_hashes": [], "allowed_principals": READERS, "principals_key": principals_key(READERS)}
+            row |= {
+                "blocks": [],
+                "block_hashes": [],
+                "allowed_principals": READERS,
+                "principals_key": principals_key(READERS),
+            }
             row |= {"source_modified_at": now}
             rows.append(row)
         workspace.lake.append(DOCUMENTS_PATH, DOCUMENTS, DOCUMENTS.frame(rows))

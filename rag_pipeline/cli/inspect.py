@@ -38,7 +38,7 @@ def status(as_json: bool) -> None:
         emit(found)
         return
     show(_lake(found), "")
-    columns = ["Source", ("Documents", "right"), ("Waiting", "right"), ("Quarantined", "right"), "Newest", "Changed"]
+    columns = ["Source", ("Objects", "right"), ("Waiting", "right"), ("Quarantined", "right"), "Newest", "Changed"]
     show(
         table(
             "Sources",
@@ -150,8 +150,8 @@ def trace(chunk_id: str, as_json: bool) -> None:
         found = trace_chunk(workspace, chunk_id)
     if found is None:
         talk(
-            f"No chunk {chunk_id} in the published index or in silver. It may be of an earlier state; search again "
-            f"for current ids."
+            f"No chunk {chunk_id} in the published index or in silver, or more than one that begins so. It may be of "
+            f"an earlier state; search again for current ids."
         )
         click.get_current_context().exit(FOUND)
     if as_json:

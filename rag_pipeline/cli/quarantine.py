@@ -37,12 +37,18 @@ def list_rows(source: str | None, reason: str | None, as_json: bool) -> None:
     Example: rag-pipeline quarantine list
     """
     with open_workspace() as workspace:
-        rows = [
-            row for row in _rows(workspace) if source in (None, row["source"]) and reason in (None, row["reason_code"])
-        ]
+        if source is not None and source not in workspace.settings.sources:
+            allowed = ", ".join(sorted(workspace.settings.sources))
+            raise UsageError(f"there is no source {source!r}; allowed: {allowed}", source=source)
+        everything = _rows(workspace)
+    rows = [row for row in everything if source in (None, row["source"]) and reason in (None, row["reason_code"])]
     if as_json:
         for row in rows:
             emit(row)
+        return
+    if not rows and everything:
+        there = ", ".join(sorted({row["reason_code"] for row in everything}))
+        talk(f"{counted(len(everything), 'document')} in quarantine, but none like that; reasons: {there}.")
         return
     if not rows:
         talk("Nothing is in quarantine.")

@@ -34,7 +34,7 @@ SEVEREST_FIRST = (STOPPED, 3, 2, 1, 4)
 UNEXPECTED = "unexpected"
 WARNING = "WARN"
 EVENTS = {
-    "live": "Documents",
+    "live": "Objects",
     "added": "Added",
     "modified": "Modified",
     "moved": "Moved",

@@ -100,7 +100,7 @@ def _drawn(hit: Hit, query: str, around: str | None) -> list[Text | Padding | st
         f"modified {_modified(hit)}",
         style="dim",
     )
-    snippet = Text(snippet_of(hit.text, query) if around is None else clean(around))
+    snippet = Text(snippet_of(hit.text, query) if around is None else clean(around).expandtabs(4))
     snippet.highlight_regex(_words(query), "bold yellow")
     below = [place, snippet, facts, Text(f"chunk {hit.chunk_id}", style="dim")]
     return [head, *(Padding(line, (0, 0, 0, 3), expand=False) for line in below), ""]

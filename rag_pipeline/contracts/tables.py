@@ -152,7 +152,7 @@ QUARANTINE = TableContract(
         "recipe_fingerprint": _text("How it was tried."),
         "chunker_fingerprint": _text("How it was to be cut, for what the chunker refused.", nullable=True),
         "attempts": _count("How often the same input was tried with the same recipe."),
-        "first_seen_at": _time("When it was first refused."),
+        "first_seen_at": _time("When this input was first refused by this recipe."),
         "last_seen_at": _time("When it was last refused."),
         "next_attempt_at": _time("When it is tried again without a change; null: never.", nullable=True),
         "allowed_principals": Column(PRINCIPALS, "Who may read the document."),

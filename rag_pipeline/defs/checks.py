@@ -42,7 +42,8 @@ def build_checks(pipeline: Pipeline) -> list[dg.AssetChecksDefinition]:
     """All checks of a pipeline."""
     checks: list[dg.AssetChecksDefinition] = []
     for name in pipeline.settings.sources:
-        checks += [_source_has_documents(name), _objects_are_readable(name), _content_is_young(pipeline, name)]
+        checks += [_source_has_documents(name), _somebody_may_read(name)]
+        checks += [_objects_are_readable(name), _content_is_young(pipeline, name)]
     return [
         *checks,
         _objects_are_accounted_for(),
@@ -86,6 +87,27 @@ def _source_has_documents(name: str) -> dg.AssetChecksDefinition:
             severity=WARN,
             description=None if live else "the source lists no document; check its location, include and exclude",
             metadata={"rag/live_count": live},
+        )
+
+    return check
+
+
+def _somebody_may_read(name: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=bronze_key(name),
+        name="somebody_may_read_it",
+        description="At least one document of the source may be read by somebody; nothing said is nobody.",
+    )
+    def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
+        live = pipeline.workspace.lake.bronze_state(name).filter(pl.col("change") != "deleted")
+        closed = live.filter(pl.col("allowed_principals").list.len() == 0).height
+        return dg.AssetCheckResult(
+            passed=closed < live.height or live.is_empty(),
+            severity=WARN,
+            description=f"nobody may read {closed:,} of {live.height:,} objects; set allowed_principals"
+            if closed
+            else None,
+            metadata={"rag/closed_count": closed},
         )
 
     return check

@@ -28,6 +28,8 @@ from rag_pipeline.stores.lake import (
 )
 
 FIRST_LINE_CHARS = 120
+# As many as lists of ids show.
+LEAST_ID_CHARS = 8
 
 Row = dict[str, Any]
 
@@ -65,7 +67,12 @@ class Trace:
 
 
 def trace_chunk(workspace: Workspace, chunk_id: str) -> Trace | None:
-    """Follow a chunk of the published index or of silver to its source; None if neither knows it."""
+    """Follow a chunk of the published index or of silver to its source; None if neither knows it.
+
+    Args:
+        chunk_id: The id, or a beginning of it that only one chunk has.
+    """
+    chunk_id = _whole_id(workspace, chunk_id)
     index = _index_row(workspace, chunk_id)
     chunk = _row(workspace, CHUNKS_PATH, CHUNKS, "chunk_id", chunk_id)
     known = chunk or index
@@ -93,6 +100,15 @@ def trace_chunk(workspace: Workspace, chunk_id: str) -> Trace | None:
         quarantine=_row(workspace, QUARANTINE_PATH, QUARANTINE, "document_id", origin),
         checks=checks,
     )
+
+
+def _whole_id(workspace: Workspace, beginning: str) -> str:
+    """The one id of silver that begins so; what was given if there is none or more than one."""
+    if len(beginning) < LEAST_ID_CHARS:
+        return beginning
+    begins_so = pl.col("chunk_id").str.starts_with(beginning)
+    found = workspace.lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id"], where=begins_so)["chunk_id"]
+    return str(found[0]) if len(found) == 1 else beginning
 
 
 def _row(workspace: Workspace, path: str, contract: Any, column: str, value: str) -> Row | None:

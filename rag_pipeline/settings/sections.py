@@ -160,7 +160,8 @@ class SourceSettings(_Section):
     max_text_bytes: int = Field(default=20 * 2**20, gt=0)
     """Larger files that are text themselves (Markdown, code, CSV, plain text) are quarantined, bytes."""
     min_quality: float = Field(default=0, ge=0, le=1)
-    """What scores lower counts as of low quality; 0: nothing does. Garbage scores below 0.3."""
+    """What scores lower counts as of low quality; 0: nothing does. Garbage scores below 0.3. A change parses the source
+    again and embeds nothing."""
     low_quality: Literal["quarantine", "rank_down"] = "quarantine"
     """What is of low quality is refused as a whole object, or indexed and found after equally good hits."""
     low_quality_weight: float = Field(default=0.5, ge=0, le=1)
@@ -238,7 +239,7 @@ class BoilerplateSettings(_Section):
     """Which paragraphs are left out of the index because they stand in many documents of their source."""
 
     leave_out: bool = True
-    """Leave them out of all documents but the first that each audience may read."""
+    """Leave them out of all documents but one for each set of principals."""
     min_documents: int = Field(default=5, ge=2)
     """A paragraph in fewer documents than this is no boilerplate."""
     min_share: float = Field(default=0.2, ge=0, le=1)

@@ -24,7 +24,10 @@ def test_the_list_is_narrowed_by_source_and_reason(ask: Ask) -> None:
     assert ask("quarantine", "list", "--source", "people", "--json").records == []
     answer = ask("quarantine", "list", "--reason", "encrypted")
     assert (answer.code, answer.out) == (0, "")
-    assert "Nothing is in quarantine" in answer.err
+    assert "1 document in quarantine, but none like that; reasons: empty." in answer.err
+    unknown = ask("quarantine", "list", "--source", "peple")
+    assert unknown.code == 2
+    assert "docs, people" in unknown.err
 
 
 def test_one_document_is_shown_by_the_beginning_of_its_id(ask: Ask) -> None:

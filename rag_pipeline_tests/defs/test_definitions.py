@@ -133,6 +133,14 @@ def test_a_run_refreshes_everything_and_a_second_one_does_nothing(project: Proje
     assert project.verify().findings == []
 
 
+def test_a_source_that_nobody_may_read_is_told(project: Project) -> None:
+    del project.settings["sources"]["docs"]["allowed_principals"]
+    summary = launch_refresh(project.pipeline())
+    assert summary.success
+    found = {(check["asset"], check["check"]): check["description"] for check in summary.checks_failed}
+    assert found == {("bronze/docs", "somebody_may_read_it"): "nobody may read 1 of 1 objects; set allowed_principals"}
+
+
 def test_a_broken_source_fails_alone_and_the_others_are_published(project: Project) -> None:
     launch_refresh(project.pipeline())
     (project.folder / "wiki").rename(project.folder / "gone")

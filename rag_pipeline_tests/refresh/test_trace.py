@@ -93,6 +93,15 @@ def test_a_document_in_quarantine_shows_why(project: Project) -> None:
     assert trace.quarantine["reason_code"] == "empty"
 
 
+def test_the_beginning_of_an_id_is_enough(project: Project) -> None:
+    with project.workspace() as workspace:
+        name = workspace.lake.read("silver/chunks", CHUNKS, ["chunk_id"])["chunk_id"][0]
+        found = trace_chunk(workspace, name[:8])
+        assert found is not None
+        assert found.chunk_id == name
+        assert trace_chunk(workspace, name[:7]) is None
+
+
 def test_a_chunk_that_nobody_knows_has_no_trace(project: Project) -> None:
     with project.workspace() as workspace:
         assert trace_chunk(workspace, "0" * 32) is None
