@@ -113,6 +113,8 @@ def _say(report: PublicationReport, as_json: bool) -> None:
 
 
 def _model_row(workspace: Workspace, space: SpaceStatus) -> dict[str, Any]:
+    from rag_pipeline.refresh.generations import is_held
+
     settings = workspace.settings.embedding_models.get(space.alias)
     configured: str | None = None
     problem = "" if settings is not None else "no longer in pipeline.yaml"
@@ -132,12 +134,14 @@ def _model_row(workspace: Workspace, space: SpaceStatus) -> dict[str, Any]:
         "kind": None if settings is None else settings.kind,
         "configured_fingerprint": configured,
         "is_served": space.alias == workspace.settings.serve,
+        "is_held": space.is_published and is_held(workspace),
         "problem": problem,
     }
 
 
 def _cells(row: dict[str, Any]) -> list[Any]:
-    roles = [name for name, holds in (("published", row["is_published"]), ("served", row["is_served"])) if holds]
+    published = "published (an older version, held by a rollback)" if row["is_held"] else "published"
+    roles = [name for name, holds in ((published, row["is_published"]), ("served", row["is_served"])) if holds]
     index: Text | str = "none yet"
     if row["audit_passed"] is False:
         index = verdict(False, no="audit failed")

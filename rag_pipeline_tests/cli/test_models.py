@@ -7,7 +7,7 @@ from rag_pipeline_tests.pipeline.project import Project
 
 KEYS = {
     "alias", "space_fingerprint", "texts", "rows", "audited_at", "audit_passed", "is_current", "is_published", "model",
-    "kind", "configured_fingerprint", "is_served", "problem",
+    "kind", "configured_fingerprint", "is_served", "is_held", "problem",
 }  # fmt: skip
 
 
@@ -64,6 +64,16 @@ def test_readers_are_switched_to_another_model_and_back(own: Project) -> None:
         ("rollback", "small", "worse"),
         ("publish", "wide-2", ""),
     ]
+
+
+def test_the_list_says_that_readers_are_held_on_an_older_version(own: Project) -> None:
+    own.write("more.md", "# More\n\nThe second version has one page more.\n")
+    own.refresh()
+    assert not any(record["is_held"] for record in ask_in(own.folder, "models", "list", "--json").records)
+    ask_in(own.folder, "models", "rollback", "--note", "worse")
+    held = {record["alias"]: record["is_held"] for record in ask_in(own.folder, "models", "list", "--json").records}
+    assert held == {"small": True, "wide-2": False}
+    assert "held by a rollback" in " ".join(ask_in(own.folder, "models", "list", columns=200).out.split())
 
 
 def test_a_model_that_is_no_longer_what_it_was_is_pointed_out(own: Project) -> None:
