@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import takewhile
+from collections.abc import Iterator, Sequence
 
 from rag_pipeline.contracts.documents import REPEATABLE_KINDS, Block
 
@@ -36,9 +35,10 @@ def block_wording(text: str, block: Block) -> str | None:
     if block.kind not in REPEATABLE_KINDS:
         return None
     wording = normal_wording(text[block.start_char : block.end_char])
-    if wording.count(" ") >= MIN_WORDS - 1 or len(_UNSPACED.findall(wording)) >= MIN_UNSPACED_LETTERS:
+    if wording.count(" ") >= MIN_WORDS - 1:
         return wording
-    return None
+    is_long = not wording.isascii() and len(_UNSPACED.findall(wording)) >= MIN_UNSPACED_LETTERS
+    return wording if is_long else None
 
 
 def section_wordings(text: str, blocks: Sequence[Block]) -> Iterator[tuple[int, str]]:
@@ -46,16 +46,22 @@ def section_wordings(text: str, blocks: Sequence[Block]) -> Iterator[tuple[int, 
 
     Headings that stand right above the section's own count with it: left out below them, nothing would name them.
     """
+    return _sections(text, blocks, [block_wording(text, block) for block in blocks])
+
+
+def _sections(text: str, blocks: Sequence[Block], wordings: Sequence[str | None]) -> Iterator[tuple[int, str]]:
     at = 0
     while at < len(blocks):
-        headings = list(takewhile(lambda block: block.kind == "heading", blocks[at:]))
-        at += len(headings)
-        body = list(takewhile(lambda block: block.kind != "heading", blocks[at:]))
-        at += len(body)
-        wordings = [block_wording(text, block) for block in body]
-        if headings and body and None not in wordings:
-            lines = [normal_wording(text[block.start_char : block.end_char]) for block in headings]
-            yield headings[-1].start_char, "\n".join([*lines, *filter(None, wordings)])
+        body = at
+        while body < len(blocks) and blocks[body].kind == "heading":
+            body += 1
+        end = body
+        while end < len(blocks) and blocks[end].kind != "heading":
+            end += 1
+        if at < body < end and None not in wordings[body:end]:
+            lines = [normal_wording(text[block.start_char : block.end_char]) for block in blocks[at:body]]
+            yield blocks[body - 1].start_char, "\n".join([*lines, *filter(None, wordings[body:end])])
+        at = end
 
 
 def wording_hash(wording: str) -> int:
@@ -64,10 +70,11 @@ def wording_hash(wording: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def repeatable_wordings(text: str, blocks: Sequence[Block]) -> Iterable[str]:
+def repeatable_wordings(text: str, blocks: Sequence[Block]) -> Iterator[str]:
     """Normal wordings of everything in a document that may be boilerplate: blocks, and sections made of such."""
-    yield from filter(None, (block_wording(text, block) for block in blocks))
-    yield from (wording for _, wording in section_wordings(text, blocks))
+    wordings = [block_wording(text, block) for block in blocks]
+    yield from filter(None, wordings)
+    yield from (wording for _, wording in _sections(text, blocks, wordings))
 
 
 def repeatable_hashes(text: str, blocks: Sequence[Block]) -> tuple[int, ...]:
