@@ -71,7 +71,8 @@ class LineProgress:
             return
         work = self._open[-1]
         work.done += count
-        if time.monotonic() - work.told_at >= self._seconds:
+        # The end is told when the work is closed.
+        if work.done < work.total and time.monotonic() - work.told_at >= self._seconds:
             work.tell()
 
     def finish(self) -> None:
