@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import polars as pl
 
 from rag_pipeline.contracts.ids import digest
@@ -41,20 +42,12 @@ def find_boilerplate(documents: pl.DataFrame, rule: BoilerplateRule) -> pl.DataF
         source, block_hash, documents, of_documents, kept_in: the documents that keep the block, for each set of
         principals the first by address among those that are not ranked down.
     """
-    sizes = documents.group_by("source").agg(of_documents=pl.len().cast(pl.Int64))
-    blocks = (
-        documents.filter(pl.col("block_hashes").list.len() > 0)
-        .explode("block_hashes")
-        .rename({"block_hashes": "block_hash"})
-    )
-    counted = blocks.group_by("source", "block_hash").agg(documents=pl.len().cast(pl.Int64))
-    repeated = counted.join(sizes, on="source").filter(
-        (pl.col("documents") >= rule.min_documents) & (pl.col("documents") > rule.min_share * pl.col("of_documents"))
-    )
+    counted = [_repeated(source, part["block_hashes"], rule) for (source,), part in documents.group_by("source")]
+    repeated = pl.concat([BOILERPLATE.empty().select("source", "block_hash", "documents", "of_documents"), *counted])
     if repeated.is_empty():
         return BOILERPLATE.empty().drop("text")
     first = (
-        blocks.join(repeated, on=["source", "block_hash"], how="semi")
+        _holding(documents, repeated)
         .sort(["rank_weight", "uri", "document_id"], descending=[True, False, False])
         .group_by("source", "block_hash", "principals_key", maintain_order=True)
         .agg(pl.col("document_id").first())
@@ -65,6 +58,33 @@ def find_boilerplate(documents: pl.DataFrame, rule: BoilerplateRule) -> pl.DataF
     return found.select([name for name in BOILERPLATE.columns if name != "text"])
 
 
+def _repeated(source: object, block_hashes: pl.Series, rule: BoilerplateRule) -> pl.DataFrame:
+    """source, block_hash, documents and of_documents of what repeats in one source.
+
+    Counted on the bare numbers: with what else is known of every block of a lake it would take gigabytes.
+    """
+    hashes = block_hashes.explode().drop_nulls().to_numpy()
+    found, counts = np.unique(hashes, return_counts=True)
+    repeats = (counts >= rule.min_documents) & (counts > rule.min_share * len(block_hashes))
+    frame = pl.DataFrame({"block_hash": found[repeats], "documents": counts[repeats]})
+    return frame.select(
+        pl.lit(source, pl.String).alias("source"),
+        pl.col("block_hash").cast(pl.Int64),
+        pl.col("documents").cast(pl.Int64),
+        of_documents=pl.lit(len(block_hashes), pl.Int64),
+    )
+
+
+def _holding(documents: pl.DataFrame, boilerplate: pl.DataFrame) -> pl.DataFrame:
+    """Documents with one row for each of their blocks that `boilerplate` names, block_hash in place of block_hashes."""
+    numbered = documents.with_row_index("row")
+    wanted = boilerplate["block_hash"].unique().implode()
+    blocks = numbered.select("row", block_hash="block_hashes").explode("block_hash")
+    blocks = blocks.filter(pl.col("block_hash").is_in(wanted))
+    both = blocks.join(numbered.drop("block_hashes"), on="row").drop("row")
+    return both.join(boilerplate.select("source", "block_hash"), on=["source", "block_hash"], how="semi")
+
+
 def left_out(documents: pl.DataFrame, boilerplate: pl.DataFrame) -> pl.DataFrame:
     """document_id and left_out, the ascending hashes of its boilerplate, of documents that lose some.
 
@@ -73,13 +93,7 @@ def left_out(documents: pl.DataFrame, boilerplate: pl.DataFrame) -> pl.DataFrame
         boilerplate: silver/boilerplate.
     """
     kept = boilerplate.select("source", "block_hash", document_id="kept_in").explode("document_id")
-    found = (
-        documents.select("document_id", "source", block_hash="block_hashes")
-        .filter(pl.col("source").is_in(boilerplate["source"].unique().implode()))
-        .explode("block_hash")
-        .join(boilerplate.select("source", "block_hash"), on=["source", "block_hash"], how="semi")
-        .join(kept, on=["source", "block_hash", "document_id"], how="anti")
-    )
+    found = _holding(documents, boilerplate).join(kept, on=["source", "block_hash", "document_id"], how="anti")
     return found.group_by("document_id").agg(left_out=pl.col("block_hash").sort())
 
 
