@@ -19,8 +19,7 @@ from rag_pipeline.transforms.parse.html_blocks import Unit
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-# Above these sizes trafilatura takes longer than a page is worth.
-MAX_ORACLE_CHARS = 3_000_000
+# Above this size trafilatura takes longer than a page is worth.
 MAX_ORACLE_ELEMENTS = 60_000
 
 FURNITURE_TAGS = ("nav", "aside", "footer", "form", "menu", "header")
