@@ -42,9 +42,10 @@ from benchmarks.chunking import (
     score,
 )
 from benchmarks.common import make_pipeline, refresh
+from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.embedding.open import open_model, token_counter
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.retrieval.search import MODES, PUBLIC, Hit, Searcher
+from rag_pipeline.retrieval.search import MODES, Hit, Searcher
 from rag_pipeline.settings import Pipeline
 
 ALIAS = "minilm"

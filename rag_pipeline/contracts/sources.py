@@ -14,6 +14,9 @@ from typing import Any, Protocol
 
 from rag_pipeline.errors import DocumentError
 
+# The principal that everybody has.
+PUBLIC = "public"
+
 
 @dataclass(frozen=True, slots=True)
 class SourceObject:

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.tables import BOILERPLATE, DOCUMENTS, DUPLICATES
 from rag_pipeline.errors import ContractViolation
 from rag_pipeline.refresh.workspace import Workspace
@@ -20,7 +21,6 @@ from rag_pipeline.transforms.chunks import blocks_of
 
 STORED_CHARS = 500
 SHOWN_CHARS = 120
-PUBLIC = "public"
 COLUMNS = ["document_id", "source", "uri", "principals_key", "rank_weight", "block_hashes"]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 
 from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, EMBEDDINGS, QUARANTINE
 from rag_pipeline.refresh.generations import is_complete, is_held
 from rag_pipeline.refresh.workspace import Workspace
@@ -285,11 +286,11 @@ def example_search(workspace: Workspace) -> tuple[str, str] | None:
     columns = ["uri", "title", "allowed_principals"]
     titled = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, columns, where=pl.col("title").is_not_null())
     readable = titled.filter(pl.col("allowed_principals").list.len() > 0).with_columns(
-        is_public=pl.col("allowed_principals").list.contains("public"),
+        is_public=pl.col("allowed_principals").list.contains(PUBLIC),
         is_phrase=pl.col("title").str.contains(r"^\w+( \w+){1,5}$"),
     )
     best = readable.sort("is_public", "is_phrase", "uri", descending=[True, True, False])
     if best.is_empty():
         return None
     row = best.row(0, named=True)
-    return str(row["title"]), "public" if row["is_public"] else str(row["allowed_principals"][0])
+    return str(row["title"]), PUBLIC if row["is_public"] else str(row["allowed_principals"][0])

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.evaluation import ExpectedDocument, Question, QuestionResult
 from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.retrieval.fusion import RRF_K
-from rag_pipeline.retrieval.search import MODES, PUBLIC, Hit, Legs, Mode, ranked_hits, read_legs, search_depth
+from rag_pipeline.retrieval.search import MODES, Hit, Legs, Mode, ranked_hits, read_legs, search_depth
 from rag_pipeline.stores.vectors import VectorTable, permission_filter, sql_string
 from rag_pipeline.transforms.metrics import ndcg_at, recall_at, reciprocal_rank_at
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.index import ROW_COLUMNS
+from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch, NothingPublished, StoreError
 from rag_pipeline.retrieval.fusion import reciprocal_rank_fusion
 from rag_pipeline.settings import Pipeline, load_pipeline, user_cache_folder
@@ -35,7 +36,6 @@ Legs = Mapping[str, list[dict[str, Any]]]
 MAX_HITS = 10_000
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 MODES: tuple[Mode, ...] = ("hybrid", "vector", "text")
-PUBLIC = "public"
 # Each leg must look deeper than k, or a chunk that is good in both but first in none is never fused.
 LEAST_DEPTH = 100
 DEPTH_PER_HIT = 5
