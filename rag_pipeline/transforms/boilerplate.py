@@ -77,7 +77,8 @@ def _repeated(source: object, block_hashes: pl.Series, rule: BoilerplateRule) ->
 
 def _holding(documents: pl.DataFrame, boilerplate: pl.DataFrame) -> pl.DataFrame:
     """Documents with one row for each of their blocks that `boilerplate` names, block_hash in place of block_hashes."""
-    numbered = documents.with_row_index("row")
+    sources = boilerplate["source"].unique().implode()
+    numbered = documents.filter(pl.col("source").is_in(sources)).with_row_index("row")
     wanted = boilerplate["block_hash"].unique().implode()
     blocks = numbered.select("row", block_hash="block_hashes").explode("block_hash")
     blocks = blocks.filter(pl.col("block_hash").is_in(wanted))
