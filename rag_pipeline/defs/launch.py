@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import yaml
+from dagster._core.instance.ref import InstanceRef
 
 from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.automation import KEEP_IN_STEP_JOB, REFRESH_JOB, published_selection
@@ -45,6 +47,11 @@ retention:
   schedule: {purge_after_days: 30}
   sensor: {purge_after_days: {skipped: 3, failure: 30, success: -1}}
 """
+
+NO_COMPUTE_LOGS = {
+    "module": "dagster._core.storage.noop_compute_log_manager",
+    "class": "NoOpComputeLogManager",
+}
 
 
 @dataclass(frozen=True)
@@ -104,12 +111,22 @@ def launch_refresh(
     started = time.monotonic()
     token = CURRENT.set(progress) if progress is not None else None
     try:
-        with dg.DagsterInstance.from_config(str(dagster_home(pipeline))) as instance:
+        with _instance(dagster_home(pipeline)) as instance:
             runs = _runs(pipeline, instance, list(allow_mass_deletion), alias)
     finally:
         if token is not None:
             CURRENT.reset(token)
     return _summary(pipeline, runs, time.monotonic() - started)
+
+
+def _instance(home: Path) -> dg.DagsterInstance:
+    """The instance of a Dagster home, without logs of standard output, unless its dagster.yaml wants them.
+
+    Our steps print nothing, and catching that nothing starts two processes a run.
+    """
+    configured = yaml.safe_load((home / "dagster.yaml").read_text("utf-8")) or {}
+    overrides = {} if "compute_logs" in configured else {"compute_logs": NO_COMPUTE_LOGS}
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
 
 
 def _runs(

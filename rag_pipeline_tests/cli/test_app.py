@@ -124,13 +124,12 @@ def test_it_starts_as_a_module(published: Project) -> None:
 
 def test_a_search_imports_neither_orchestrator_nor_torch(published: Project) -> None:
     program = (
-        "import sys\n"
+        "import atexit, sys\n"
         "sys.argv = ['rag-pipeline', 'search', 'pump', '--as', 'public', '--json']\n"
         "from rag_pipeline.cli import main\n"
-        "try:\n"
-        "    main()\n"
-        "finally:\n"
-        "    print(sorted({'dagster', 'torch', 'duckdb'} & set(sys.modules)), file=sys.stderr)\n"
+        "heavy = {'dagster', 'torch', 'duckdb'}\n"
+        "atexit.register(lambda: print(sorted(heavy & set(sys.modules)), file=sys.stderr, flush=True))\n"
+        "main()\n"
     )
     ended = started("-c", program, folder=published.folder)
     assert ended.returncode == 0, ended.stderr
