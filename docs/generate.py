@@ -221,7 +221,8 @@ def errors() -> str:
         "",
         "## Errors that end a command or a step",
         "",
-        "Exit codes: 0 fine, 1 a finding, 2 usage or settings, 3 permanent, 4 try again, 130 stopped by the user.",
+        "Exit codes: 0 fine, 1 a finding, 2 usage or settings, 3 permanent, 4 try again, 130 or 143 stopped",
+        "by a person or the system (SIGINT, SIGTERM).",
         "Dagster retries a step only for errors that a retry can cure.",
         "",
         *table(

@@ -176,6 +176,14 @@ class ParserCrashed(DocumentError):
     code = "parser_crashed"
 
 
+class WorkersUnavailable(RagPipelineError):
+    """Worker processes were ended from outside as they started, or the machine had no room for them."""
+
+    code = "workers_unavailable"
+    retryable = True
+    exit_code = 4
+
+
 class ContractViolation(RagPipelineError):
     """Our own frame broke a table's promise: a bug or drift. Nothing was written."""
 

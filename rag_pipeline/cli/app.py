@@ -3,7 +3,8 @@
 Belongs here: the list of commands, and what happens to any error that leaves a command.
 Does not belong here: the commands, one module per group beside this one.
 
-Exit codes: 0 fine, 1 a finding, 2 usage or settings, 3 permanent, 4 try again, 130 stopped by the user.
+Exit codes: 0 fine, 1 a finding, 2 usage or settings, 3 permanent, 4 try again, 130 or 143 stopped by a person or the
+system (SIGINT, SIGTERM).
 """
 
 from __future__ import annotations

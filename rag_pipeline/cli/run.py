@@ -10,8 +10,9 @@ import os
 import shlex
 import shutil
 import sys
+import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.text import Text
@@ -19,6 +20,7 @@ from rich.text import Text
 from rag_pipeline.cli.options import common_options, config_path, is_debugging, open_pipeline
 from rag_pipeline.cli.progress import showing_progress
 from rag_pipeline.cli.rendering import counted, emit, facts, show, table, talk, verdict
+from rag_pipeline.cli.stopping import Stopped, in_a_thread, leave, stoppable
 from rag_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 FOUND = 1
 STOPPED = 130
 PERMANENT = 3
+# Twice this, and the start of a process, stay below the five seconds within which a stopped run must be gone.
+STOPPING_SECONDS = 1.5
 # Of several errors the one that asks for most of a person decides: being stopped, a permanent fault, then settings,
 # then a finding to judge; "try again" only where nothing else is the matter.
 SEVEREST_FIRST = (STOPPED, 3, 2, 1, 4)
@@ -63,11 +67,12 @@ def run(allowed: tuple[str, ...], alias: str | None, as_json: bool) -> None:
     _check_names(pipeline, allowed, alias)
     if not as_json:
         talk(f"Refreshing {counted(len(pipeline.settings.sources), 'source')} into {pipeline.lake_root}")
-    # The only command that needs the orchestrator, which takes longer to import than most runs take.
-    from rag_pipeline.defs.launch import launch_refresh
-
-    with showing_progress() as progress:
-        summary = launch_refresh(pipeline, allow_mass_deletion=list(allowed), alias=alias, progress=progress)
+    launch_id = uuid.uuid4().hex
+    with stoppable():
+        try:
+            summary = _launched(pipeline, allowed, alias, launch_id)
+        except Stopped as stopped:
+            _end_stopped(pipeline, stopped, launch_id)
     if as_json:
         emit(summary)
     else:
@@ -75,6 +80,54 @@ def run(allowed: tuple[str, ...], alias: str | None, as_json: bool) -> None:
         if summary.published is not None:
             _show_next_steps(pipeline, summary)
     click.get_current_context().exit(exit_code_of(summary))
+
+
+def _launched(pipeline: Pipeline, allowed: tuple[str, ...], alias: str | None, launch_id: str) -> RunSummary:
+    # The only command that needs the orchestrator, which takes longer to import than most runs take.
+    from rag_pipeline.defs.launch import launch_refresh
+
+    with showing_progress() as progress:
+        return in_a_thread(
+            lambda: launch_refresh(
+                pipeline, allow_mass_deletion=list(allowed), alias=alias, progress=progress, launch_id=launch_id
+            )
+        )
+
+
+def _end_stopped(pipeline: Pipeline, stopped: Stopped, launch_id: str) -> NoReturn:
+    """Set free what the run holds, say what stands, and end the process, whatever its threads are doing."""
+    talk(f"Stopped by {stopped.name}.", style="yellow")
+    # Nothing was launched while the orchestrator was still being imported.
+    if "rag_pipeline.defs.launch" in sys.modules:
+        from rag_pipeline.defs.launch import cancel_launch
+
+        try:
+            in_a_thread(lambda: cancel_launch(pipeline, launch_id), seconds=STOPPING_SECONDS)
+        except Exception as error:
+            talk(f"(The next run ends this one in Dagster's records, which did not answer: {type(error).__name__}.)")
+    stands = "What readers see was not changed by stopping"
+    try:
+        stands = in_a_thread(lambda: _what_stands(pipeline), seconds=STOPPING_SECONDS)
+    except Exception as error:
+        talk(f"(What is published could not be looked up in time: {type(error).__name__}.)")
+    talk(
+        f"{stands}. What was committed so far is kept, nothing of it is done twice, and all locks are free: "
+        f"`{program_name()} run` goes on from there.",
+    )
+    from rag_pipeline.parallel.process import end_all_workers
+
+    end_all_workers()
+    leave(stopped.exit_code)
+
+
+def _what_stands(pipeline: Pipeline) -> str:
+    from rag_pipeline.refresh.workspace import Workspace
+
+    with Workspace(pipeline, run_id="") as workspace:
+        last = workspace.lake.last_publication()
+    if last is None:
+        return "Nothing has been published yet"
+    return f"Readers see {last['alias']} version {last['table_version']}, {counted(int(str(last['rows'])), 'chunk')}"
 
 
 def _check_names(pipeline: Pipeline, allowed: tuple[str, ...], alias: str | None) -> None:

@@ -32,6 +32,7 @@ from rag_pipeline.refresh.progress import CURRENT, Progress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
 
+LAUNCH_TAG = "rag/launch"
 DAGSTER_YAML = """\
 telemetry: {enabled: false}
 nux: {enabled: false}
@@ -98,6 +99,7 @@ def launch_refresh(
     allow_mass_deletion: Sequence[str] = (),
     alias: str | None = None,
     progress: Progress | None = None,
+    launch_id: str = "",
 ) -> RunSummary:
     """Refresh everything and publish, in one Dagster run in this process.
 
@@ -107,12 +109,13 @@ def launch_refresh(
     Args:
         allow_mass_deletion: Sources whose brake is released for this run.
         alias: Embedding model whose index is built beside the served one; readers are not pointed to it.
+        launch_id: Tells its runs from others, for `cancel_launch`.
     """
     started = time.monotonic()
     token = CURRENT.set(progress) if progress is not None else None
     try:
         with _instance(dagster_home(pipeline)) as instance:
-            runs = _runs(pipeline, instance, list(allow_mass_deletion), alias)
+            runs = _runs(pipeline, instance, list(allow_mass_deletion), alias, launch_id)
     finally:
         if token is not None:
             CURRENT.reset(token)
@@ -129,8 +132,17 @@ def _instance(home: Path) -> dg.DagsterInstance:
     return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
 
 
+def cancel_launch(pipeline: Pipeline, launch_id: str) -> None:
+    """Mark the runs of a launch that is being stopped as cancelled, and give back the pools that they hold."""
+    with _instance(dagster_home(pipeline)) as instance:
+        for run in instance.get_runs(filters=dg.RunsFilter(tags={LAUNCH_TAG: launch_id})):
+            if not run.is_finished:
+                instance.report_run_canceled(run, "The command was stopped.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
 def _runs(
-    pipeline: Pipeline, instance: dg.DagsterInstance, allowed: list[str], wanted: str | None
+    pipeline: Pipeline, instance: dg.DagsterInstance, allowed: list[str], wanted: str | None, launch_id: str
 ) -> list[dg.ExecuteInProcessResult]:
     definitions = build_definitions(pipeline)
     # Events are kept in the instance; on the terminal the caller shows progress and the summary instead.
@@ -145,7 +157,7 @@ def _runs(
             run_config={"ops": ops or {}, "loggers": loggers},
             asset_selection=selection,
             raise_on_error=False,
-            tags={"rag/launched_by": "rag-pipeline run"},
+            tags={"rag/launched_by": "rag-pipeline run", LAUNCH_TAG: launch_id},
         )
 
     with Workspace(pipeline, run_id="launch") as workspace:

@@ -4,6 +4,7 @@ Belongs here: turning Dagster's run into a `Workspace`, and our errors into Dags
 Does not belong here: what a workspace does.
 """
 
+import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,12 @@ from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.refresh.progress import CURRENT, LogProgress, NoProgress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import load_pipeline
+
+INTERRUPTED = 130
+
+
+# Set when a step was interrupted, until another run begins in this process: what is left of the run is not begun.
+_interrupted = threading.Event()
 
 
 class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -30,6 +37,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["PipelineResource", None, None]:
+        _interrupted.clear()
         if context.run is None or context.instance is None:
             with self._opened("direct", context.log):
                 yield self
@@ -65,10 +73,15 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 def as_dagster_failure() -> Iterator[dict[str, float]]:
     """Turn our errors into Dagster failures that are retried only when trying again can help.
 
+    Dagster would retry a step that a person or the system interrupted, and go on with the next one: that is a failure
+    too, of this step and of all that follow it in the run.
+
     Yields metadata that holds, after the block, how long the block took: our own work, without Dagster's.
     """
     work: dict[str, float] = {}
     started = time.perf_counter()
+    if _interrupted.is_set():
+        raise _interruption()
     try:
         yield work
         work["rag/work_seconds"] = time.perf_counter() - started
@@ -79,3 +92,14 @@ def as_dagster_failure() -> Iterator[dict[str, float]]:
             metadata={"rag/error_code": error.code, "rag/exit_code": error.exit_code, **facts},
             allow_retries=error.retryable,
         ) from error
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError) as error:
+        _interrupted.set()
+        raise _interruption() from error
+
+
+def _interruption() -> dg.Failure:
+    return dg.Failure(
+        description="the run was interrupted; what it had committed is kept, and the next run goes on from there",
+        metadata={"rag/error_code": "interrupted", "rag/exit_code": INTERRUPTED},
+        allow_retries=False,
+    )

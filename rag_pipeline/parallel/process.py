@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -57,6 +58,20 @@ _SET_VARIABLES = {
 }
 
 
+_LIVING: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
+
+
+def end_all_workers() -> None:
+    """End every worker of this process and remove their folders: the last thing before the process itself ends.
+
+    Not earlier: whoever waits for a worker takes its death for the document's fault.
+    """
+    for worker in list(_LIVING):
+        worker.kill()
+    for worker in list(_LIVING):
+        worker.remove_folder()
+
+
 class WorkerDied(Exception):
     """The process ended, or was stopped for being silent too long."""
 
@@ -69,24 +84,22 @@ class WorkerProcess:
     """A started worker. Not thread-safe, except `kill`, which any thread may call."""
 
     def __init__(self, limits: WorkerLimits, initializer: str | None) -> None:
+        """Start it.
+
+        Raises:
+            OSError: The machine has no room for another process or its folder.
+        """
         self.limits = limits
         self.served_items = 0
         self.resident_bytes = 0
         self.function_id: int | None = None
         self._folder = Path(tempfile.mkdtemp(prefix="rag-pipeline-worker-"))
-        search_path = json.dumps([str(Path(entry).absolute()) for entry in sys.path])
-        with (self._folder / "startup.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-W", "ignore", "-c", BOOTSTRAP, search_path],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                bufsize=0,
-                pipesize=_PIPE_BYTES,
-                cwd=self._folder,
-                env=_environment(self._folder),
-                start_new_session=True,
-            )
+        try:
+            self._process = _started_in(self._folder)
+        except OSError:
+            self.remove_folder()
+            raise
+        _LIVING.add(self)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._tasks = self._process.stdin.fileno()
@@ -165,6 +178,11 @@ class WorkerProcess:
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
+        self.remove_folder()
+        _LIVING.discard(self)
+
+    def remove_folder(self) -> None:
+        """Remove the folder it works in."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _request(self, kind: bytes, payload: bytes, what: str) -> None:
@@ -232,6 +250,22 @@ class WorkerProcess:
             time.sleep(0.001)
         self.kill()
         return WorkerDied(death_of(self._process.wait()))
+
+
+def _started_in(folder: Path) -> subprocess.Popen[bytes]:
+    search_path = json.dumps([str(Path(entry).absolute()) for entry in sys.path])
+    with (folder / "startup.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-W", "ignore", "-c", BOOTSTRAP, search_path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            bufsize=0,
+            pipesize=_PIPE_BYTES,
+            cwd=folder,
+            env=_environment(folder),
+            start_new_session=True,
+        )
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -7,18 +7,23 @@ Does not belong here: pipes (`process.py`), order and look-ahead (`pool.py`).
 from __future__ import annotations
 
 import pickle
+import signal
+import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rag_pipeline.errors import ContractViolation, DocumentError
+from rag_pipeline.errors import ContractViolation, DocumentError, WorkersUnavailable
 from rag_pipeline.parallel.frames import Outcome
 from rag_pipeline.parallel.limits import WorkerLimits
 from rag_pipeline.parallel.process import WorkerDied, WorkerProcess
 from rag_pipeline.parallel.verdicts import Death, unexpected, verdict
 
-_START_ATTEMPTS = 3
+# Pauses before a worker is started again: a machine that is short of memory needs a moment to have some.
+_START_PAUSES_SECONDS = (0.0, 0.5, 2.0)
+# What ends a process from outside: the system short of memory, or a person. A worker's own faults are other signals.
+_ENDED_FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
 
 IndexedItem = tuple[int, Any]
 Deliver = Callable[[list[tuple[int, Any | DocumentError]]], None]
@@ -48,13 +53,14 @@ class Supervisor:
         self._limits = limits
         self._initializer = initializer
         self._worker: WorkerProcess | None = None
-        self._is_closing = False
+        self._closing = threading.Event()
 
     def run(self, function: PickledFunction, items: list[IndexedItem], deliver: Deliver) -> None:
         """Give every item an outcome.
 
         Raises:
             ContractViolation: Workers cannot start, or the function cannot be loaded in one.
+            WorkersUnavailable: Workers are ended from outside as they start, or the machine has no room for one.
             Closing: `kill` was called.
         """
         failures: Counter[int] = Counter()
@@ -76,7 +82,7 @@ class Supervisor:
 
     def kill(self) -> None:
         """Stop the worker under way, and start no other."""
-        self._is_closing = True
+        self._closing.set()
         worker = self._worker
         if worker is not None:
             worker.kill()
@@ -102,7 +108,7 @@ class Supervisor:
             worker.run([item for _, item in group], hand_on)
         except WorkerDied as error:
             self.close()
-            if self._is_closing:
+            if self._closing.is_set():
                 raise Closing from None
             unanswered = [item for position, item in enumerate(group) if position not in answered]
             # A worker may die after its last answer; then there is nobody to blame.
@@ -112,28 +118,54 @@ class Supervisor:
         return [], None, was_fresh
 
     def _ready_worker(self, function: PickledFunction) -> WorkerProcess:
-        for _ in range(_START_ATTEMPTS):
+        failure: WorkerDied | OSError | None = None
+        log = ""
+        for pause_seconds in _START_PAUSES_SECONDS:
+            if self._closing.wait(pause_seconds):
+                raise Closing
             try:
-                if self._worker is None:
-                    self._worker = WorkerProcess(self._limits, self._initializer)
-                    # `kill` may have looked just before there was a worker to see.
-                    if self._is_closing:
-                        raise Closing
-                    self._worker.settle()
-                if self._worker.function_id != function.id:
-                    self._worker.load(function.id, function.pickled)
-                return self._worker
-            except WorkerDied as error:
+                return self._started_worker(function)
+            except (WorkerDied, OSError) as error:
+                failure = error
                 log = self._worker.startup_log() if self._worker is not None else ""
-                death = error.death
                 self.close()
-                if self._is_closing:
+                if self._closing.is_set():
                     raise Closing from None
-        raise ContractViolation(
-            f"A worker process could not be started {_START_ATTEMPTS} times ({death.kind}, exit code "
-            f"{death.exit_code}). Its memory limit may be too low. {log}".strip(),
+        assert failure is not None
+        raise _cannot_start(failure, log)
+
+    def _started_worker(self, function: PickledFunction) -> WorkerProcess:
+        if self._worker is None:
+            self._worker = WorkerProcess(self._limits, self._initializer)
+            # `kill` may have looked just before there was a worker to see.
+            if self._closing.is_set():
+                raise Closing
+            self._worker.settle()
+        if self._worker.function_id != function.id:
+            self._worker.load(function.id, function.pickled)
+        return self._worker
+
+
+def _cannot_start(failure: WorkerDied | OSError, log: str) -> ContractViolation | WorkersUnavailable:
+    tries = len(_START_PAUSES_SECONDS)
+    if isinstance(failure, OSError):
+        return WorkersUnavailable(
+            f"A worker process could not be started {tries} times: {failure}. The machine is short of processes, "
+            "memory or room for temporary files (TMPDIR). Free some, or lower `worker_processes`, and run again.",
+        )
+    death = failure.death
+    if death.exit_code in _ENDED_FROM_OUTSIDE or death.kind == "timeout":
+        how = f"was ended by {signal.Signals(-death.exit_code).name}" if death.exit_code else "did not answer"
+        return WorkersUnavailable(
+            f"A worker process {how} as it started, {tries} times. The machine is probably short of memory or very "
+            "busy. Nothing was taken away. Free memory, or lower `worker_processes`, and run again.",
             exit_code=death.exit_code,
         )
+    return ContractViolation(
+        f"A worker process could not be started {tries} times ({death.kind}, exit code {death.exit_code}). Its "
+        f"memory limit may be too low. {log}".strip(),
+        exit_code=death.exit_code,
+    )
 
 
 def _value(status: str, raw: bytes) -> Any | DocumentError:

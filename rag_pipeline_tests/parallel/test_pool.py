@@ -25,9 +25,12 @@ from rag_pipeline.errors import (
     ParserCrashed,
     ParserTimeout,
     UnparsableDocument,
+    WorkersUnavailable,
 )
+from rag_pipeline.parallel import supervisor
 from rag_pipeline.parallel.limits import WorkerLimits
 from rag_pipeline.parallel.pool import IsolatedPool
+from rag_pipeline.parallel.process import WorkerProcess
 from rag_pipeline_tests.parallel import jobs
 from rag_pipeline_tests.paths import REPOSITORY
 
@@ -261,6 +264,43 @@ def test_a_function_that_cannot_be_loaded_is_our_error_and_not_the_documents(poo
 def test_an_initializer_that_fails_is_our_error(name: str) -> None:
     initializer = f"{jobs.__name__}:{name}"
     with IsolatedPool(1, initializer=initializer) as pool, pytest.raises(ContractViolation, match="worker"):
+        list(pool.map(jobs.double, [1]))
+
+
+@pytest.mark.parametrize("attempts", [2, 1000])
+def test_workers_killed_as_they_start_are_tried_again_and_then_a_passing_fault(
+    attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by the system when memory is short: SIGKILL at the first `attempts` starts."""
+    monkeypatch.setattr(supervisor, "_START_PAUSES_SECONDS", (0, 0.05, 0.05))
+    settle = WorkerProcess.settle
+    started = []
+
+    def killed(worker: WorkerProcess) -> None:
+        started.append(worker)
+        if len(started) <= attempts:
+            worker.kill()
+        settle(worker)
+
+    monkeypatch.setattr(WorkerProcess, "settle", killed)
+    with IsolatedPool(1) as pool:
+        if attempts == 2:
+            assert list(pool.map(jobs.double, [1])) == [(0, 2)]
+        else:
+            with pytest.raises(WorkersUnavailable, match=r"SIGKILL .* `worker_processes`") as caught:
+                list(pool.map(jobs.double, [1]))
+            assert (caught.value.retryable, caught.value.exit_code) == (True, 4)
+    assert len(started) == 3
+
+
+def test_a_machine_without_room_for_a_worker_is_a_passing_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_START_PAUSES_SECONDS", (0, 0.01, 0.01))
+
+    def full(**_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    with IsolatedPool(1) as pool, pytest.raises(WorkersUnavailable, match="No space left on device"):
         list(pool.map(jobs.double, [1]))
 
 
