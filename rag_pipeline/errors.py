@@ -212,6 +212,20 @@ class LakeBusy(StoreError):
     exit_code = 4
 
 
+class StoreUnavailable(StoreError):
+    """The disk, network or object store that holds the lake did not answer."""
+
+    code = "store_unavailable"
+    retryable = True
+    exit_code = 4
+
+
+class LakeDamaged(StoreError):
+    """Files of a table are gone, cut short or changed, so that it cannot be read."""
+
+    code = "lake_damaged"
+
+
 class TableMissing(StoreError):
     """A table that should be there is not."""
 

@@ -7,17 +7,19 @@ Does not belong here: what is written; callers bring frames that a contract acce
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
 
 from rag_pipeline.contracts.table import TableContract
-from rag_pipeline.errors import CommitConflict, StoreError, TableMissing, TableOutdated
+from rag_pipeline.errors import CommitConflict, TableMissing, TableOutdated
+from rag_pipeline.stores.failures import NOTHING_WRITTEN, failed, is_failure, reading
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +57,10 @@ class DeltaStore:
             return DeltaTable(self.uri(path), version=version, storage_options=self._options)
         except TableNotFoundError:
             return None
-        except (DeltaError, OSError) as error:
-            raise _store_error("open", self.uri(path), error) from error
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            raise failed("open", self.uri(path), path, error) from error
 
     def exists(self, path: str) -> bool:
         return self._open(path) is not None
@@ -89,8 +93,9 @@ class DeltaStore:
         table = self._open(path, version)
         if table is None:
             return pl.DataFrame(schema=schema)
-        frame = self._scan(table)
-        missing = [name for name in schema if name not in frame.collect_schema()]
+        with self._reading(path):
+            frame = self._scan(table)
+            missing = [name for name in schema if name not in frame.collect_schema()]
         if missing:
             raise TableOutdated(
                 f"{self.uri(path)} was written by another version of this program and has no {', '.join(missing)}. "
@@ -100,20 +105,24 @@ class DeltaStore:
             )
         if where is not None:
             frame = frame.filter(where)
-        try:
+        with self._reading(path):
             return frame.select(list(schema)).collect()
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise _store_error("read", self.uri(path), error) from error
 
     def stream(self, path: str, columns: Sequence[str], *, version: int | None = None) -> Iterator[pl.DataFrame]:
         """The table's rows a few hundred at a time, so that memory holds a batch and not the table."""
         table = self._open(path, version)
         if table is None:
             return
-        batches = table.to_pyarrow_dataset().to_batches(columns=list(columns), batch_size=STREAM_ROWS)
-        for batch in batches:
-            if batch.num_rows:
-                yield pl.DataFrame(pl.from_arrow(batch))
+        yield from self._batches(path, table, columns=list(columns), batch_size=STREAM_ROWS)
+
+    def _batches(self, path: str, table: DeltaTable, **options: Any) -> Iterator[pl.DataFrame]:
+        with self._reading(path):
+            for batch in table.to_pyarrow_dataset().to_batches(**options):
+                if batch.num_rows:
+                    yield pl.DataFrame(pl.from_arrow(batch))
+
+    def _reading(self, path: str) -> AbstractContextManager[None]:
+        return reading("read", self.uri(path), path)
 
     def stream_where(
         self,
@@ -141,7 +150,7 @@ class DeltaStore:
             StoreError: The commit failed.
         """
         contract.check(frame)
-        try:
+        with self._writing("append to", path):
             write_deltalake(
                 self.uri(path),
                 frame,
@@ -152,8 +161,6 @@ class DeltaStore:
                 storage_options=self._options,
                 commit_properties=self._properties(contract),
             )
-        except (DeltaError, OSError) as error:
-            raise _store_error("append to", self.uri(path), error) from error
         self.commits += 1
         version = self.version(path)
         log.info("appended table=%s version=%d rows=%d", path, version, frame.height)
@@ -214,7 +221,7 @@ class DeltaStore:
             how="diagonal",
         )
         columns = {name: f"s.{_quoted(name)}" for name in contract.columns}
-        try:
+        with self._writing("merge into", path):
             (
                 table.merge(
                     source,
@@ -228,8 +235,6 @@ class DeltaStore:
                 .when_not_matched_insert(columns, predicate="NOT s._delete")
                 .execute()
             )
-        except (DeltaError, OSError) as error:
-            raise _store_error("merge into", self.uri(path), error) from error
         self.commits += 1
         log.info("merged table=%s upserts=%d deletes=%d", path, upserts.height, doomed.height)
 
@@ -251,10 +256,11 @@ class DeltaStore:
             raise TableMissing(f"there is no table at {self.uri(path)}; run: rag-pipeline run", table=path)
         columns = {name: f"s.{_quoted(name)}" for name in rows.columns if name not in contract.key}
         predicate = " AND ".join(f"t.{_quoted(k)} = s.{_quoted(k)}" for k in contract.key)
-        merge = table.merge(
-            rows, predicate, source_alias="s", target_alias="t", commit_properties=self._properties(contract)
-        )
-        self._guarded("update", path, merge.when_matched_update(columns).execute)
+        with self._writing("update", path):
+            merge = table.merge(
+                rows, predicate, source_alias="s", target_alias="t", commit_properties=self._properties(contract)
+            )
+            merge.when_matched_update(columns).execute()
         self.commits += 1
         log.info("updated table=%s rows=%d columns=%d", path, rows.height, len(columns))
         return True
@@ -266,22 +272,36 @@ class DeltaStore:
             return False
         changed = False
         if len(table.file_uris()) > COMPACT_ABOVE_FILES:
-            self._guarded("compact", path, table.optimize.compact)
+            with self._writing("compact", path):
+                table.optimize.compact()
             self.commits += 1
             changed = True
-        self._guarded("vacuum", path, lambda: table.vacuum(retention_hours=retention_hours, dry_run=False, full=True))
+        with self._writing("vacuum", path):
+            table.vacuum(retention_hours=retention_hours, dry_run=False, full=True)
         return changed
 
-    def _guarded(self, verb: str, path: str, action: Callable[[], Any]) -> None:
+    @contextmanager
+    def _writing(self, verb: str, path: str) -> Iterator[None]:
         try:
-            action()
-        except (DeltaError, OSError) as error:
-            raise _store_error(verb, self.uri(path), error) from error
+            yield
+        except CommitFailedError as error:
+            raise CommitConflict(
+                f"could not {verb} {self.uri(path)}: another writer changed it at the same time; nothing of this "
+                f"commit was written. Run again.",
+                table=path,
+            ) from error
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            raise failed(verb, self.uri(path), path, error, note=NOTHING_WRITTEN) from error
 
     def scan(self, path: str) -> pl.LazyFrame | None:
         """The newest version of a table to query lazily, or None if there is no table yet."""
         table = self._open(path)
-        return None if table is None else self._scan(table)
+        if table is None:
+            return None
+        with self._reading(path):
+            return self._scan(table)
 
     def _scan(self, table: DeltaTable) -> pl.LazyFrame:
         uris = table.file_uris()
@@ -304,12 +324,16 @@ class DeltaStore:
         table = self._open(path)
         if table is None:
             raise TableMissing(f"there is no table at {self.uri(path)}; run: rag-pipeline run", table=path)
-        return sorted(table.file_uris())
+        with self._reading(path):
+            return sorted(table.file_uris())
 
     def history(self, path: str, limit: int = 20) -> list[dict[str, Any]]:
         """The last commits, newest first, with version, time, operation and run id."""
         table = self._open(path)
-        return [] if table is None else table.history(limit)
+        if table is None:
+            return []
+        with self._reading(path):
+            return table.history(limit)
 
     def _properties(self, contract: TableContract) -> CommitProperties:
         return CommitProperties(
@@ -327,15 +351,3 @@ def _movable(path: str) -> str:
 
 def _quoted(name: str) -> str:
     return f"`{name}`"
-
-
-def _store_error(verb: str, uri: str, error: Exception) -> StoreError:
-    if isinstance(error, CommitFailedError):
-        return CommitConflict(
-            f"could not {verb} {uri}: another writer changed it at the same time; nothing of this commit was "
-            f"written. Run again.",
-            table=uri,
-        )
-    # Some libraries append their whole query plan to the message.
-    reason = str(error).partition("\n")[0].rstrip(". ")
-    return StoreError(f"could not {verb} {uri}: {reason}. Nothing of this commit was written.", table=uri)

@@ -147,11 +147,8 @@ class Lake(DeltaStore):
         chosen &= ds.field("raw").is_valid()
         if len(batches) <= 1000:
             chosen &= ds.field("batch").isin(batches)
-        dataset = table.to_pyarrow_dataset()
         columns = ["bytes_hash", "batch", "raw"]
-        for batch in dataset.to_batches(columns=columns, filter=chosen, batch_size=64, batch_readahead=2):
-            if batch.num_rows:
-                yield pl.DataFrame(pl.from_arrow(batch))
+        yield from self._batches(path, table, columns=columns, filter=chosen, batch_size=64, batch_readahead=2)
 
     def embedded_hashes(self, space_fingerprint: str) -> pl.DataFrame:
         """(text_hash, batch) of every text embedded in a space, each once."""

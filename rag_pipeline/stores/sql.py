@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import unquote
 
@@ -31,7 +32,8 @@ from rag_pipeline.contracts.tables import (
     PUBLICATIONS,
     QUARANTINE,
 )
-from rag_pipeline.errors import StoreError, UsageError
+from rag_pipeline.errors import LakeDamaged, StoreError, UsageError
+from rag_pipeline.stores.failures import cure, failed, reason_of
 from rag_pipeline.stores.lake import (
     AUDITS_PATH,
     BOILERPLATE_PATH,
@@ -48,6 +50,8 @@ from rag_pipeline.stores.lake import (
 )
 
 BATCH_ROWS = 1_000
+# Stands in a view's query for a table that cannot be read.
+UNREAD = "a table that cannot be read"
 _EXPLAIN = re.compile(r"^\s*EXPLAIN\s+(ANALYZE\s+)?", re.IGNORECASE)
 _OPENING = {
     "autoinstall_known_extensions": "false",
@@ -73,12 +77,15 @@ class LakeSql:
         spaces: Embedding space fingerprint by model alias; each is `gold.embeddings_<alias>`. None where nothing was
             embedded yet; then the view is empty.
 
-    A table that does not exist yet is an empty table with the right columns. Use it as a context manager.
+    A table that does not exist yet is an empty table with the right columns; one that is damaged has no view. Use it as
+    a context manager.
     """
 
     def __init__(self, lake: Lake, sources: Iterable[str], spaces: Mapping[str, str | None]) -> None:
         self._lake = lake
         self._files: list[str] = []
+        self._tables: dict[str, list[str]] = {}
+        self._unread: dict[str, LakeDamaged] = {}
         self._sources = list(sources)
         self._spaces = dict(spaces)
         try:
@@ -86,7 +93,7 @@ class LakeSql:
             self._create_views()
             self._lock_down()
         except duckdb.Error as error:
-            raise StoreError(f"the tables of the lake {lake.root} cannot be opened for SQL: {error}") from error
+            raise failed("open for SQL the tables of", lake.root, "", error) from error
 
     def __enter__(self) -> LakeSql:
         return self
@@ -99,6 +106,7 @@ class LakeSql:
 
         Raises:
             UsageError: It is not one SELECT, or DuckDB does not understand it.
+            LakeDamaged: It may ask for a table that cannot be read; the others can be queried.
             StoreError: The tables could not be read.
         """
         _check_reads(sql)
@@ -106,8 +114,30 @@ class LakeSql:
             relation = self._connection.sql(sql)
             reader = relation.to_arrow_reader(BATCH_ROWS)
         except duckdb.Error as error:
-            raise _sql_error(error) from error
-        return SqlResult(list(reader.schema.names), _rows(reader))
+            raise self._error(error) from error
+        return SqlResult(list(reader.schema.names), self._rows(reader))
+
+    def _rows(self, reader: Any) -> Iterator[tuple[Any, ...]]:
+        try:
+            for batch in reader:
+                yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        except (duckdb.Error, OSError) as error:
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> UsageError | StoreError:
+        damaged = self._unread or self._damaged_named_by(str(error))
+        if damaged:
+            return LakeDamaged("\n".join(found.message for found in damaged.values()), tables=", ".join(damaged))
+        return _sql_error(error)
+
+    def _damaged_named_by(self, message: str) -> dict[str, LakeDamaged]:
+        """The table whose data file DuckDB could not read: its message holds the file's name."""
+        found = {}
+        for path, files in self._tables.items():
+            if any(PurePath(file).name in message for file in files):
+                place = self._lake.uri(path)
+                found[path] = LakeDamaged(f"could not read {place}: {message}. {cure(path, place)}", table=path)
+        return found
 
     def _create_views(self) -> None:
         self._run("SET TimeZone = 'UTC'")
@@ -139,10 +169,26 @@ class LakeSql:
             self._view(f'gold."embeddings_{alias}"', f"FROM {vectors}")
 
     def _view(self, name: str, query: str) -> None:
-        self._run(f"CREATE VIEW {name} AS {query}")
+        if UNREAD not in query:
+            self._run(f"CREATE VIEW {name} AS {query}")
 
     def _relation(self, path: str, contract: TableContract) -> str:
-        """A Delta table as something to select from."""
+        """A Delta table as something to select from, or `UNREAD`, which no view is made of."""
+        try:
+            relation = self._opened(path, contract)
+            # A data file that is damaged shows now, while its table is known.
+            self._connection.execute(f"DESCRIBE FROM {relation}").fetchall()
+            return relation
+        except LakeDamaged as error:
+            self._unread[path] = error
+        except duckdb.Error as error:
+            place = self._lake.uri(path)
+            self._unread[path] = LakeDamaged(
+                f"could not read {place}: {reason_of(error)}. {cure(path, place)}", table=path
+            )
+        return UNREAD
+
+    def _opened(self, path: str, contract: TableContract) -> str:
         name = f"stored_{re.sub(r'[^a-z0-9]', '_', path or contract.name)}"
         scan = self._lake.scan(path) if path else None
         files = self._lake.file_uris(path) if scan is not None and self._lake.is_local else []
@@ -150,6 +196,7 @@ class LakeSql:
         files = [unquote(file) for file in files]
         if files:
             self._files += files
+            self._tables[path] = files
             return f"read_parquet({_list(files)}, union_by_name = true)"
         if scan is None or self._lake.is_local:
             self._connection.register("empty_rows", contract.empty().to_arrow())
@@ -182,14 +229,6 @@ def _check_reads(sql: str) -> None:
             "SQL here only reads: give one SELECT (or FROM, WITH, DESCRIBE, SHOW, SUMMARIZE, or EXPLAIN of one). "
             "To see the tables: SHOW ALL TABLES"
         )
-
-
-def _rows(reader: Any) -> Iterator[tuple[Any, ...]]:
-    try:
-        for batch in reader:
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-    except (duckdb.Error, OSError) as error:
-        raise _sql_error(error) from error
 
 
 def _sql_error(error: Exception) -> UsageError | StoreError:

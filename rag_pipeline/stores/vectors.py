@@ -28,11 +28,14 @@ from lancedb.query import MatchQuery
 
 from rag_pipeline.contracts.embedding import EmbeddingSpace
 from rag_pipeline.contracts.index import INDEX_VERSION, NULLABLE, ROW_COLUMNS
-from rag_pipeline.errors import EmbeddingSpaceMismatch, StoreError, TableMissing, TableOutdated
+from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, StoreError, TableMissing, TableOutdated
+from rag_pipeline.stores.failures import NOTHING_WRITTEN, failed, is_failure, reading, reason_of
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+INDEX = "gold/index"
 
 SPACE_KEY = b"rag_pipeline.space"
 FINGERPRINT_KEY = b"rag_pipeline.space_fingerprint"
@@ -80,27 +83,34 @@ class VectorStore:
 
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
         self.root = root
-        self._connection = lancedb.connect(root, storage_options=dict(storage_options or {}) or None)
+        with reading("open", root, INDEX):
+            self._connection = lancedb.connect(root, storage_options=dict(storage_options or {}) or None)
 
     def open(self, name: str, space_fingerprint: str, *, version: int | None = None) -> VectorTable:
         """Open an index table, at a version or at its newest.
 
         Raises:
             TableMissing: There is no such table or version.
+            LakeDamaged: It is there and cannot be opened.
             EmbeddingSpaceMismatch: Its vectors are not from the space asked for.
             TableOutdated: Another version of this program wrote it, with other columns.
         """
         try:
-            handle = self._connection.open_table(name)
-            if version is not None:
-                handle.checkout(version)
-        except (ValueError, RuntimeError, OSError) as error:
+            with reading("open", self.place(name), INDEX):
+                handle = self._connection.open_table(name)
+                if version is not None:
+                    handle.checkout(version)
+                metadata, columns = handle.schema.metadata or {}, handle.schema.names
+        except LakeDamaged as error:
+            # Lance says so with the class that it has for arguments, and with no other fault.
+            if not isinstance(error.__cause__, ValueError):
+                raise
             raise TableMissing(
-                f"index table {name} (version {version}) cannot be opened in {self.root}: {error}. "
+                f"there is no index table {name} (version {version}) in {self.root}: {reason_of(error.__cause__)}. "
                 f"Run: rag-pipeline run",
                 table=name,
             ) from error
-        found = (handle.schema.metadata or {}).get(FINGERPRINT_KEY, b"").decode()
+        found = metadata.get(FINGERPRINT_KEY, b"").decode()
         if found != space_fingerprint:
             raise EmbeddingSpaceMismatch(
                 f"index table {name} holds vectors of embedding space {found or 'unknown'}, but {space_fingerprint} "
@@ -110,14 +120,18 @@ class VectorStore:
                 found=found,
                 wanted=space_fingerprint,
             )
-        missing = [column for column in ROW_COLUMNS if column not in handle.schema.names]
+        missing = [column for column in ROW_COLUMNS if column not in columns]
         if missing:
             raise TableOutdated(
                 f"index table {name} in {self.root} was written by another version of this program and has no "
                 f"{', '.join(missing)}. Nothing was read. Use that version, or run: rag-pipeline run",
                 table=name,
             )
-        return VectorTable(handle, name)
+        return VectorTable(handle, name, self.place(name))
+
+    def place(self, name: str) -> str:
+        """Folder or address of a table."""
+        return f"{self.root}/{name}.lance"
 
     def open_or_create(self, space: EmbeddingSpace) -> VectorTable:
         """The newest version of a space's table, made empty if it is not there or is damaged.
@@ -129,23 +143,24 @@ class VectorStore:
 
         def create() -> VectorTable:
             schema = index_schema(space)
+            place = self.place(name)
             return VectorTable(
-                _stored(f"create {name}", lambda: self._connection.create_table(name, schema=schema)), name
+                _stored("create", place, lambda: self._connection.create_table(name, schema=schema)), name, place
             )
 
         try:
             return self.open(name, space.fingerprint)
-        except TableMissing:
+        except (TableMissing, LakeDamaged):
             try:
                 return create()
             except StoreError as error:
                 refused = error
         # Another writer may have made it since; and only a store that answers can say that a table is damaged.
-        if name not in _stored("list tables", self._listed):
+        if name not in self._listed():
             raise refused
         try:
             return self.open(name, space.fingerprint)
-        except TableMissing:
+        except (TableMissing, LakeDamaged):
             log.warning("index table %s is damaged and is made anew: %s", name, refused)
         self.drop(name)
         return create()
@@ -153,47 +168,54 @@ class VectorStore:
     def tables(self) -> list[str]:
         """Names of the index tables that can be opened; a creation that was killed leaves one that cannot."""
         found = []
-        for name in _stored("list tables", self._listed):
+        for name in self._listed():
             try:
-                self._connection.open_table(name)
-            except (ValueError, RuntimeError, OSError):
+                with reading("open", self.place(name), INDEX):
+                    self._connection.open_table(name)
+            except LakeDamaged:
                 continue
             found.append(name)
         return found
 
     def _listed(self) -> list[str]:
         names: list[str] = []
-        page = self._connection.list_tables()
-        names += page.tables
-        while page.page_token:
-            page = self._connection.list_tables(page_token=page.page_token)
+        with reading("list", self.root, INDEX):
+            page = self._connection.list_tables()
             names += page.tables
+            while page.page_token:
+                page = self._connection.list_tables(page_token=page.page_token)
+                names += page.tables
         return names
 
     def drop(self, name: str) -> None:
         """Remove an index table; nothing happens if it is not there."""
         drop: Callable[..., None] = self._connection.drop_table
-        _stored(f"drop {name}", lambda: drop(name, ignore_missing=True))
+        _stored("drop", self.place(name), lambda: drop(name, ignore_missing=True))
 
 
 class VectorTable:
     """One index table, as of the version it was opened at."""
 
-    def __init__(self, handle: Any, name: str) -> None:
+    def __init__(self, handle: Any, name: str, place: str) -> None:
         self._table = handle
         self.name = name
+        self.place = place
         self._indexed_vectors: bool | None = None
 
     @property
     def version(self) -> int:
-        return int(self._table.version)
+        return int(self._read("open", lambda: self._table.version))
 
     @property
     def space(self) -> EmbeddingSpace:
-        return EmbeddingSpace(**json.loads(self._table.schema.metadata[SPACE_KEY]))
+        return EmbeddingSpace(**json.loads(self._schema.metadata[SPACE_KEY]))
+
+    @property
+    def _schema(self) -> pa.Schema:
+        return self._read("open", lambda: self._table.schema)
 
     def count(self, where: str | None = None) -> int:
-        return int(self._read("count", lambda: self._table.count_rows(where)))
+        return int(self._read("count the rows of", lambda: self._table.count_rows(where)))
 
     def read(self, columns: Sequence[str], where: str | None = None, limit: int | None = None) -> pl.DataFrame:
         """Rows as a frame, in no particular order."""
@@ -206,8 +228,8 @@ class VectorTable:
 
     def stream(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """All rows, batch by batch."""
-        query = self._table.search().select(list(columns)).limit(None)
-        yield from self._read("scan", query.to_batches)
+        with reading("scan", self.place, INDEX):
+            yield from self._table.search().select(list(columns)).limit(None).to_batches()
 
     # -- writing ------------------------------------------------------------------------------------------
 
@@ -217,12 +239,13 @@ class VectorTable:
         Args:
             all_new: No chunk_id is in the table yet, so a plain append does.
         """
-        rows = rows.cast(self._table.schema)
+        rows = rows.cast(self._schema)
         if all_new:
-            _stored(f"add to {self.name}", lambda: self._table.add(rows))
+            _stored("add to", self.place, lambda: self._table.add(rows))
             return
         _stored(
-            f"merge into {self.name}",
+            "merge into",
+            self.place,
             lambda: (
                 self._table.merge_insert("chunk_id")
                 .when_matched_update_all()
@@ -234,10 +257,11 @@ class VectorTable:
 
     def update_columns(self, rows: pa.Table) -> None:
         """Replace the given columns of rows that are there, by chunk_id, in one commit."""
-        fields = [self._table.schema.field(name) for name in rows.schema.names]
+        fields = [self._schema.field(name) for name in rows.schema.names]
         rows = rows.cast(pa.schema(fields))
         _stored(
-            f"merge into {self.name}",
+            "merge into",
+            self.place,
             lambda: self._table.merge_insert("chunk_id").when_matched_update_all().use_index(False).execute(rows),
         )
 
@@ -245,7 +269,7 @@ class VectorTable:
         """Remove rows by chunk_id."""
         for start in range(0, len(chunk_ids), DELETE_BATCH):
             names = ", ".join(sql_string(name) for name in chunk_ids[start : start + DELETE_BATCH])
-            _stored(f"delete from {self.name}", partial(self._table.delete, f"chunk_id IN ({names})"))
+            _stored("delete from", self.place, partial(self._table.delete, f"chunk_id IN ({names})"))
 
     def index_and_compact(self, retention: timedelta = RETENTION) -> None:
         """Bring all indexes up to date with the rows and compact; call once after a change.
@@ -253,21 +277,21 @@ class VectorTable:
         Args:
             retention: Versions younger than this are kept, for readers that have them open.
         """
-        existing = {index.name for index in self._table.list_indices()}
+        existing = {index.name for index in self._indexes()}
         for column, configuration in _SCALAR_INDEXES.items():
             if f"{column}_idx" not in existing:
                 self._create_index(column, configuration())
         self._index_vectors(existing)
-        _stored(f"optimize {self.name}", lambda: self._table.optimize(cleanup_older_than=retention))
+        _stored("optimize", self.place, lambda: self._table.optimize(cleanup_older_than=retention))
 
     def _index_vectors(self, existing: set[str]) -> None:
         rows = self.count()
         if rows < APPROXIMATE_ABOVE_ROWS:
             if "vector_idx" in existing:
-                _stored(f"drop index of {self.name}", lambda: self._table.drop_index("vector_idx"))
+                _stored("drop index of", self.place, lambda: self._table.drop_index("vector_idx"))
             return
         if "vector_idx" in existing:
-            stats = self._table.index_stats("vector_idx")
+            stats = self._statistics("vector_idx")
             doubled = stats.num_unindexed_rows > stats.num_indexed_rows
             if stats.num_indices < MAX_INDEX_PARTS and not doubled:
                 return
@@ -275,7 +299,8 @@ class VectorTable:
 
     def _create_index(self, column: str, configuration: Any) -> None:
         _stored(
-            f"index {column} of {self.name}",
+            f"index {column} of",
+            self.place,
             lambda: self._table.create_index(column, config=configuration, replace=True),
         )
 
@@ -296,7 +321,7 @@ class VectorTable:
                 return query.bypass_vector_index().to_arrow()
             return query.nprobes(ALL_PARTITIONS).refine_factor(REFINE_FACTOR).to_arrow()
 
-        return pl.DataFrame(pl.from_arrow(self._read("vector search", search)))
+        return pl.DataFrame(pl.from_arrow(self._read("search by vector in", search)))
 
     def nearest_exact(self, vector: np.ndarray, where: str, limit: int) -> list[str]:
         """chunk_ids of the exact nearest rows; the oracle the approximate index is audited against."""
@@ -306,7 +331,7 @@ class VectorTable:
             query = query.where(where, prefilter=True).select(["chunk_id", "_distance"]).limit(limit)
             return query.bypass_vector_index().to_arrow()
 
-        return [str(name) for name in self._read("vector search", search)["chunk_id"].to_pylist()]
+        return [str(name) for name in self._read("search by vector in", search)["chunk_id"].to_pylist()]
 
     def matching(self, text: str, where: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:
         """Rows that pass `where` and share words with `text`, best BM25 first in `_score`."""
@@ -320,24 +345,28 @@ class VectorTable:
                 .to_arrow()
             )
 
-        return pl.DataFrame(pl.from_arrow(self._read("text search", search)))
+        return pl.DataFrame(pl.from_arrow(self._read("search by words in", search)))
 
     @property
     def has_vector_index(self) -> bool:
         """Whether vector search uses the approximate index."""
         if self._indexed_vectors is None:
-            self._indexed_vectors = any(index.name == "vector_idx" for index in self._table.list_indices())
+            self._indexed_vectors = any(index.name == "vector_idx" for index in self._indexes())
         return self._indexed_vectors
 
     def unindexed_rows(self) -> dict[str, int]:
         """Rows not yet in each index, by index name."""
-        return {
-            index.name: int(self._table.index_stats(index.name).num_unindexed_rows)
-            for index in self._table.list_indices()
-        }
+        return {index.name: int(self._statistics(index.name).num_unindexed_rows) for index in self._indexes()}
+
+    def _indexes(self) -> list[Any]:
+        return list(self._read("list the indexes of", self._table.list_indices))
+
+    def _statistics(self, index: str) -> Any:
+        return self._read(f"read the statistics of {index} of", lambda: self._table.index_stats(index))
 
     def _read(self, verb: str, action: Callable[[], T]) -> T:
-        return _stored(f"{verb} {self.name}", action)
+        with reading(verb, self.place, INDEX):
+            return action()
 
 
 _SCALAR_INDEXES: Mapping[str, Callable[[], Any]] = {
@@ -351,9 +380,11 @@ _SCALAR_INDEXES: Mapping[str, Callable[[], Any]] = {
 }
 
 
-def _stored(verb: str, action: Callable[[], T]) -> T:
-    """Run a LanceDB call; its errors are plain ValueError, RuntimeError and OSError."""
+def _stored(verb: str, place: str, action: Callable[[], T]) -> T:
+    """Run a LanceDB call that writes."""
     try:
         return action()
-    except (ValueError, RuntimeError, OSError) as error:
-        raise StoreError(f"could not {verb}: {error}. Nothing of this commit was written.", action=verb) from error
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        raise failed(verb, place, INDEX, error, note=NOTHING_WRITTEN) from error

@@ -1,0 +1,101 @@
+"""What storage raises, as errors of ours.
+
+Belongs here: telling damage, a store that does not answer and a missing right apart, and what to type after each.
+Does not belong here: touching storage (`delta.py`, `vectors.py`, `sql.py`).
+
+The libraries raise what they like: OSError, ValueError, RuntimeError, a bare Exception, and Rust panics that are no
+Exception at all. So everything but our own errors and a stop by the user is taken for a failure of the store.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rag_pipeline.errors import LakeDamaged, RagPipelineError, StoreError, StoreUnavailable
+
+REASON_CHARS = 400
+NOTHING_WRITTEN = "Nothing of this commit was written. "
+# What HTTP clients of the object stores say, and the file systems of networks.
+_UNAVAILABLE = re.compile(
+    r"error sending request|timed? ?out|connection|dns error|failed to lookup|unreachable|broken pipe|"
+    r"service ?unavailable|slow ?down|too many requests|internal ?server ?error|temporarily|after \d+ retries|"
+    r"stale file handle|\b50[0234]\b|\b429\b",
+    re.IGNORECASE,
+)
+_FORBIDDEN = re.compile(r"permission ?denied|access ?denied|forbidden|unauthorized|invalidaccesskeyid|\b40[13]\b", re.I)
+_EXHAUSTED = re.compile(r"no space left|disk quota|too many open files|cannot allocate memory|out of memory", re.I)
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether an exception tells of the store; panics of Rust libraries are named alike and have no common class."""
+    if isinstance(error, (RagPipelineError, MemoryError)):
+        return False
+    return isinstance(error, Exception) or type(error).__name__ in ("PanicException", "RustPanic")
+
+
+@contextmanager
+def reading(what: str, place: str, table: str) -> Iterator[None]:
+    """Turn every failure of the block into one of our errors.
+
+    Args:
+        what: What was tried, like `read` or `search`.
+        place: The table's folder or address.
+        table: Its path in the lake, like `silver/chunks`.
+
+    Raises:
+        StoreUnavailable: The store did not answer; trying again may help.
+        LakeDamaged: The table cannot be read as it lies there.
+        StoreError: Something that the machine's owner has to change first.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        raise failed(what, place, table, error) from error
+
+
+def failed(what: str, place: str, table: str, error: BaseException, *, note: str = "") -> StoreError:
+    """The error of ours for a failure.
+
+    Args:
+        note: What is true of the lake after it, for writes.
+    """
+    reason = reason_of(error)
+    said = f"could not {what} {place}: {reason}. {note}"
+    if _EXHAUSTED.search(reason):
+        return StoreError(f"{said}Make room, then run: rag-pipeline run", table=table)
+    if isinstance(error, PermissionError) or _FORBIDDEN.search(reason):
+        return StoreError(f"{said}Give this user the right to {what} {place}, then run: rag-pipeline run", table=table)
+    if _is_unavailable(error, reason, place):
+        return StoreUnavailable(
+            f"{said}The store did not answer; nothing is known to be damaged. Run the command again when it does.",
+            table=table,
+        )
+    return LakeDamaged(f"{said}{cure(table, place)}", table=table, place=place)
+
+
+def _is_unavailable(error: BaseException, reason: str, place: str) -> bool:
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return True
+    # On a disk, words like these can only come out of the content.
+    return ("://" in place and not place.startswith("file:")) and _UNAVAILABLE.search(reason) is not None
+
+
+def reason_of(error: BaseException) -> str:
+    """What a library said, in one line: some append their whole query plan, Lance the line of its own source."""
+    first = str(error).strip().partition("\n")[0]
+    first = re.sub(r",? ?/[^ ,]*/\.cargo/registry/\S+", "", first)
+    return (first[:REASON_CHARS] or type(error).__name__).rstrip(". ,")
+
+
+def cure(table: str, place: str) -> str:
+    """What to do about a damaged table."""
+    if table.startswith("bronze/"):
+        return (
+            f"Bronze cannot be made again: restore the folder {place} from a backup, then run: rag-pipeline run. "
+            f"Without a backup, move it away; the next run then reads the source again, and its history is lost."
+        )
+    return f"What it held can be made again: move {place} away, then run: rag-pipeline run"

@@ -1,0 +1,169 @@
+"""What storage raises becomes an error of ours that names the table and what to type."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS
+from rag_pipeline.errors import LakeDamaged, StoreError, StoreUnavailable, UsageError
+from rag_pipeline.stores.failures import failed, is_failure, reading
+from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, Lake, bronze_path
+from rag_pipeline.stores.sql import LakeSql
+from rag_pipeline.stores.vectors import VectorTable
+from rag_pipeline_tests.pipeline.project import Project
+
+TEXT = "# Running the pump\n\nHow to start the pump.\n\n## Stopping it\n\nPull the red lever twice.\n"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("built"))
+    project.write("guide.md", TEXT)
+    project.write("other.md", "# Other\n\nA valve.\n")
+    project.refresh()
+    return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    shutil.copytree(built.folder, tmp_path, dirs_exist_ok=True)
+    return Project(tmp_path, built.settings)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def zeroed(path: Path) -> None:
+    """Of the size that it should have."""
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+DAMAGES = {"cut": cut, "emptied": emptied, "zeroed": zeroed, "gone": Path.unlink}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("path", [bronze_path("docs"), DOCUMENTS_PATH])
+def test_a_damaged_data_file_is_named_by_every_way_of_reading(
+    project: Project, damage: Callable[[Path], None], path: str
+) -> None:
+    lake = Lake(str(project.folder / "lake"))
+    for file in (project.folder / "lake" / path).glob("*.parquet"):
+        damage(file)
+    contract = BRONZE if path.startswith("bronze") else DOCUMENTS
+    ways: list[Callable[[], object]] = [
+        lambda: lake.read(path, contract),
+        lambda: list(lake.stream(path, list(contract.columns))),
+        lambda: list(lake.stream_bytes("docs", {"0" * 64: 0})) if contract is BRONZE else lake.read(path, contract),
+    ]
+    for read in ways:
+        with pytest.raises(LakeDamaged) as caught:
+            read()
+        said = caught.value.message
+        assert str(project.folder / "lake" / path) in said
+        assert "rag-pipeline run" in said
+        assert "written" not in said
+        assert ("backup" in said) == path.startswith("bronze")
+        assert (caught.value.retryable, caught.value.exit_code) == (False, 3)
+
+
+@pytest.mark.parametrize("damage", [cut, zeroed])
+def test_a_damaged_log_is_named(project: Project, damage: Callable[[Path], None]) -> None:
+    folder = project.folder / "lake" / CHUNKS_PATH
+    for file in (folder / "_delta_log").glob("*.json"):
+        damage(file)
+    with pytest.raises(LakeDamaged, match=f"could not open {folder}"):
+        Lake(str(project.folder / "lake")).read(CHUNKS_PATH, CHUNKS)
+
+
+@pytest.mark.parametrize("damage", [cut, emptied, Path.unlink])
+def test_a_write_that_meets_damage_says_that_nothing_was_written(
+    project: Project, damage: Callable[[Path], None]
+) -> None:
+    lake = Lake(str(project.folder / "lake"))
+    rows = lake.read(CHUNKS_PATH, CHUNKS)
+    for file in (project.folder / "lake" / CHUNKS_PATH).glob("*.parquet"):
+        damage(file)
+    with pytest.raises(LakeDamaged, match="Nothing of this commit was written"):
+        lake.replace_where(CHUNKS_PATH, CHUNKS, rows, rows.select("chunk_id").clear())
+
+
+def index_table(project: Project) -> VectorTable:
+    with project.workspace() as workspace:
+        last = workspace.lake.last_publication()
+        assert last is not None
+        fingerprint, version = str(last["space_fingerprint"]), int(str(last["table_version"]))
+        return workspace.vectors.open(str(last["table_name"]), fingerprint, version=version)
+
+
+@pytest.mark.parametrize("damage", [cut, emptied, Path.unlink])
+def test_damaged_data_of_the_index_is_named(project: Project, damage: Callable[[Path], None]) -> None:
+    for file in (project.folder / "lake" / "gold" / "index").glob("*.lance/data/*"):
+        damage(file)
+    table = index_table(project)
+    for read in (lambda: table.read(["chunk_id", "embedded_text"]), lambda: list(table.stream(["vector"]))):
+        with pytest.raises(LakeDamaged, match=r"lake/gold/index/chunks_.*rag-pipeline run") as caught:
+            read()
+        assert "written" not in caught.value.message
+
+
+def test_a_damaged_manifest_is_damage_and_not_a_missing_table(project: Project) -> None:
+    for file in (project.folder / "lake" / "gold" / "index").glob("*.lance/_versions/*.manifest"):
+        emptied(file)
+    with pytest.raises(LakeDamaged, match="could not open"):
+        index_table(project)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_sql_names_a_damaged_table_and_answers_from_the_others(
+    project: Project, damage: Callable[[Path], None]
+) -> None:
+    for file in (project.folder / "lake" / CHUNKS_PATH).glob("*.parquet"):
+        damage(file)
+    with LakeSql(Lake(str(project.folder / "lake")), ["docs"], {"small": None}) as database:
+        with pytest.raises(LakeDamaged, match="lake/silver/chunks"):
+            list(database.query("SELECT * FROM silver.chunks").rows)
+        assert list(database.query("SELECT count(*) FROM silver.documents").rows) == [(2,)]
+
+
+def test_sql_over_a_sound_lake_still_blames_the_query(project: Project) -> None:
+    with (
+        LakeSql(Lake(str(project.folder / "lake")), ["docs"], {"small": None}) as database,
+        pytest.raises(UsageError),
+    ):
+        database.query("SELECT * FROM silver.nothing")
+
+
+@pytest.mark.parametrize(
+    ("error", "place", "kind"),
+    [
+        (OSError("Generic S3 error: Error performing GET after 10 retries"), "s3://b/lake/x", StoreUnavailable),
+        (RuntimeError("lance error: error sending request for url"), "s3://b/lake/x", StoreUnavailable),
+        (ConnectionResetError("reset"), "/lake/x", StoreUnavailable),
+        (OSError("Object at location x not found: 404 Not Found"), "s3://b/lake/x", LakeDamaged),
+        (ValueError("connection"), "/lake/x", LakeDamaged),
+        (PermissionError(13, "Permission denied"), "/lake/x", StoreError),
+        (OSError(28, "No space left on device"), "/lake/x", StoreError),
+        (pl.exceptions.PanicException("index out of bounds"), "/lake/x", LakeDamaged),
+    ],
+)
+def test_only_what_time_can_cure_is_tried_again(error: BaseException, place: str, kind: type[StoreError]) -> None:
+    found = failed("read", place, "silver/chunks", error)
+    assert type(found) is kind
+    assert found.retryable == (kind is StoreUnavailable)
+    assert place in found.message
+
+
+def test_a_stop_by_the_user_passes() -> None:
+    assert not is_failure(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt), reading("read", "/lake", "silver/chunks"):
+        raise KeyboardInterrupt
