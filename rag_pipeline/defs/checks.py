@@ -16,6 +16,7 @@ import polars as pl
 
 from rag_pipeline.contracts.tables import CANARIES, DOCUMENTS, DUPLICATES
 from rag_pipeline.defs.describe_evaluation import comparison_metadata
+from rag_pipeline.defs.quality_checks import build_quality_checks
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.defs.specs import (
     BOILERPLATE_KEY,
@@ -57,6 +58,7 @@ def build_checks(pipeline: Pipeline) -> list[dg.AssetChecksDefinition]:
         _published_version_is_kept(),
         _models_have_not_drifted(),
         *build_threshold_checks(),
+        *build_quality_checks(pipeline),
     ]
 
 

@@ -34,6 +34,7 @@ from rag_pipeline.stores.lake import (
     EVALUATIONS_PATH,
     QUESTION_RESULTS_PATH,
 )
+from rag_pipeline.stores.legs import refine_factor_of
 
 if TYPE_CHECKING:
     from rag_pipeline.embedding.vectors import Vectors
@@ -80,6 +81,7 @@ class _Target:
     table_name: str
     table_version: int
     audit_id: str
+    refine_factor: int
     model_spec: str | None = None
 
 
@@ -173,8 +175,14 @@ def _newest_audited(workspace: Workspace, alias: str) -> _Target:
             f"rag-pipeline run --model {alias}",
             alias=alias,
         )
-    version = int(str(audit["table_version"]))
-    return _Target(alias, space.fingerprint, str(audit["table_name"]), version, str(audit["audit_id"]))
+    return _Target(
+        alias=alias,
+        space_fingerprint=space.fingerprint,
+        table_name=str(audit["table_name"]),
+        table_version=int(str(audit["table_version"])),
+        audit_id=str(audit["audit_id"]),
+        refine_factor=refine_factor_of(str(audit["findings"])),
+    )
 
 
 def _published(workspace: Workspace) -> _Target | None:
@@ -187,6 +195,7 @@ def _published(workspace: Workspace) -> _Target | None:
         table_name=str(last["table_name"]),
         table_version=int(str(last["table_version"])),
         audit_id=published_audit(last),
+        refine_factor=refine_factor_of(str(last["figures"])),
         model_spec=str(last["model_spec"]),
     )
 
@@ -207,7 +216,12 @@ def _evaluated(workspace: Workspace, target: _Target, questions: Sequence[Questi
     stored = read_evaluation(workspace, name)
     if stored is not None:
         return stored, 0
-    table = workspace.vectors.open(target.table_name, target.space_fingerprint, version=target.table_version)
+    table = workspace.vectors.open(
+        target.table_name,
+        target.space_fingerprint,
+        version=target.table_version,
+        refine_factor=target.refine_factor,
+    )
     k = workspace.settings.evaluation.k
     answers = evaluate(
         table, _embedder(workspace, target), questions, _known_documents(workspace), _keepers(workspace), k=k

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -22,6 +21,7 @@ from rag_pipeline.contracts.index import ROW_COLUMNS, STATE_COLUMNS
 from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS, PUBLICATIONS
 from rag_pipeline.errors import ContractViolation, TableOutdated
 from rag_pipeline.refresh.progress import progress
+from rag_pipeline.refresh.recall import depth_of_search, is_measured
 from rag_pipeline.refresh.withdrawals import withdrawn_chunks
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
@@ -52,10 +52,6 @@ DOCUMENT_COLUMNS = [
     "rank_weight",
     "metadata_hash",
 ]
-# Enough queries that losing one true neighbour in twenty is seen, few enough to take well under a second.
-RECALL_QUERIES = 32
-RECALL_AT = 10
-LEAST_RECALL = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +266,7 @@ def _audit(
     last = workspace.lake.last_audit(table.space.fingerprint)
     seen = ("alias", "table_name", "table_version", "chunks_version", "documents_version", "passed", "withheld")
     now = (alias, table.name, table.version, *versions, True, 0)
-    if last is not None and tuple(last[name] for name in seen) == now:
+    if last is not None and tuple(last[name] for name in seen) == now and is_measured(last, table):
         return last
     findings = audit_table(workspace, table, versions)
     repaired = len(findings.at_fault)
@@ -313,7 +309,7 @@ def _recorded(
         "missing": findings.missing,
         "mismatched": findings.mismatched,
         "withheld": withheld,
-        "findings": json.dumps(findings.details, sort_keys=True),
+        "findings": json.dumps(findings.details | depth_of_search(table), sort_keys=True),
         "passed": passed,
         "audited_at": audited_at,
         "run_id": workspace.run_id,
@@ -354,7 +350,8 @@ def audit_table(
     unsound = _unsound_rows(table)
     if unsound:
         details["content"] = {"count": len(unsound), "sample": sorted(unsound)[:SAMPLE]}
-    details |= _reach_findings(table)
+    unindexed = {name: count for name, count in table.unindexed_rows().items() if count}
+    details |= {"unindexed": unindexed} if unindexed else {}
     mismatched = findings.mismatched + len(unsound)
     return Findings(findings.ghosts, findings.missing, mismatched, details, findings.at_fault | set(unsound))
 
@@ -370,29 +367,3 @@ def _unsound_rows(table: VectorTable) -> list[str]:
         hashes, texts = batch.column("text_hash").to_pylist(), batch.column("embedded_text").to_pylist()
         bad += [name for name, h, text in zip(names, hashes, texts, strict=True) if text_hash(text) != h]
     return bad
-
-
-def _reach_findings(table: VectorTable) -> dict[str, object]:
-    """Rows that an index does not reach, and recall of approximate against exact vector search."""
-    found: dict[str, object] = {name: count for name, count in table.unindexed_rows().items() if count}
-    details: dict[str, object] = {"unindexed": found} if found else {}
-    if table.has_vector_index:
-        recall = recall_of_index(table)
-        if recall < LEAST_RECALL:
-            details["recall"] = {"recall_at_10": recall, "least": LEAST_RECALL}
-    return details
-
-
-def recall_of_index(table: VectorTable) -> float:
-    """Share of the true ten nearest rows that the approximate index finds, over evenly spread rows as queries."""
-    names = table.read(["chunk_id"])["chunk_id"].sort()
-    step = max(1, len(names) // RECALL_QUERIES)
-    chosen = names.gather_every(step).head(RECALL_QUERIES).to_list()
-    quoted = ", ".join(f"'{name}'" for name in chosen)
-    found = 0
-    rows = table.read(["chunk_id", "vector"], where=f"chunk_id IN ({quoted})")
-    for vector in rows["vector"]:
-        query = np.asarray(vector, dtype=np.float32)
-        exact = set(table.nearest_exact(query, "true", RECALL_AT))
-        found += len(exact & set(table.nearest(query, "true", RECALL_AT, ["chunk_id"])["chunk_id"]))
-    return found / (RECALL_AT * max(1, rows.height))

@@ -33,6 +33,7 @@ from rag_pipeline.refresh.index import withdraw
 from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
+from rag_pipeline.stores.legs import refine_factor_of
 
 log = logging.getLogger(__name__)
 
@@ -118,17 +119,12 @@ def _publish(
         if not by_hand and is_held(workspace):
             assert last is not None
             return _report(last, moved=False, is_held=True)
-        pointer = (space.fingerprint, audit["table_name"], audit["table_version"])
-        if (
-            last is not None
-            and not is_held(workspace)
-            and (last["space_fingerprint"], last["table_name"], last["table_version"]) == pointer
-        ):
+        if last is not None and not is_held(workspace) and _is_where_readers_are(last, audit):
             return _report(last, moved=False)
         verdict = judge(workspace, alias, audit, last)
         _check_evaluation(verdict, alias, override_gate=override_gate)
         figures = verdict.figures | ({} if verdict.passed else {"gate_overridden": verdict.reason})
-        figures |= {name: audit[name] for name in AUDIT_FIGURES}
+        figures |= _audit_figures(audit)
         row: dict[str, object] = {
             "sequence": 0 if last is None else int(str(last["sequence"])) + 1,
             "action": "publish",
@@ -148,6 +144,19 @@ def _publish(
         }
         lake.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([row]))
     return _report(row, moved=True)
+
+
+def _is_where_readers_are(last: Mapping[str, object], audit: Mapping[str, object]) -> bool:
+    """Whether a publication shows the audited version, searched as deep as the audit says."""
+    names = ("space_fingerprint", "table_name", "table_version")
+    same_depth = refine_factor_of(str(last["figures"])) == refine_factor_of(str(audit["findings"]))
+    return same_depth and [last[name] for name in names] == [audit[name] for name in names]
+
+
+def _audit_figures(audit: Mapping[str, object]) -> dict[str, object]:
+    """What a publication keeps of its audit; `search` says how deep readers have to look."""
+    search = json.loads(str(audit["findings"])).get("search")
+    return {name: audit[name] for name in AUDIT_FIGURES} | ({} if search is None else {"search": search})
 
 
 def _check_evaluation(verdict: Verdict, alias: str, *, override_gate: bool) -> None:
@@ -230,7 +239,7 @@ def _at_audit(
         **row,
         "sequence": int(str(current["sequence"])) + 1,
         **{name: audit[name] for name in ("table_name", "table_version", "rows", "documents")},
-        "figures": json.dumps({name: audit[name] for name in AUDIT_FIGURES}, sort_keys=True),
+        "figures": json.dumps(_audit_figures(audit), sort_keys=True),
         "published_at": workspace.now(),
         "run_id": workspace.run_id,
     }

@@ -17,8 +17,11 @@ from rag_pipeline.refresh.boilerplate import desired_boilerplate
 from rag_pipeline.refresh.documents import read_origins
 from rag_pipeline.refresh.generations import is_held
 from rag_pipeline.refresh.index import audit_table
+from rag_pipeline.refresh.recall import LEAST_RECALL, recall_of_index
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import BOILERPLATE_PATH, CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
+from rag_pipeline.stores.legs import EXACT, refine_factor_of
+from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.boilerplate import with_left_out
 from rag_pipeline.transforms.verify import (
     Finding,
@@ -108,6 +111,15 @@ def span_findings(workspace: Workspace) -> list[Finding]:
     return finding("span_is_not_text", "mismatched", pl.concat(wrong))
 
 
+def recall_findings(table: VectorTable) -> list[Finding]:
+    """What readers would miss in the approximate index, searched as deep as they do; versions of old audits, mostly."""
+    if table.refine_factor == EXACT or not table.has_vector_index:
+        return []
+    recall = recall_of_index(table, table.refine_factor)
+    said = json.dumps({"recall": round(recall, 4), "least": LEAST_RECALL})
+    return [Finding("published_recall", "mismatched", 1, (said,))] if recall < LEAST_RECALL else []
+
+
 def published_findings(workspace: Workspace) -> tuple[list[Finding], int]:
     """What readers see against silver as it is now, and how many rows they see."""
     lake = workspace.lake
@@ -120,9 +132,10 @@ def published_findings(workspace: Workspace) -> tuple[list[Finding], int]:
         str(publication["table_name"]),
         str(publication["space_fingerprint"]),
         version=int(str(publication["table_version"])),
+        refine_factor=refine_factor_of(str(publication["figures"])),
     )
     found = audit_table(workspace, table, versions)
-    findings: list[Finding] = []
+    findings: list[Finding] = recall_findings(table)
     alias = publication["alias"]
     cure = f"rag-pipeline models publish {alias}" if is_held(workspace) else "rag-pipeline run"
     kinds = {"ghosts": "ghost", "missing": "missing"}

@@ -25,6 +25,7 @@ from rag_pipeline.retrieval.fusion import reciprocal_rank_fusion
 from rag_pipeline.settings import Pipeline, load_pipeline, user_cache_folder
 from rag_pipeline.settings.load import check_lake_root
 from rag_pipeline.stores.lake import INDEX_PATH, PUBLICATIONS_PATH, Lake
+from rag_pipeline.stores.legs import refine_factor_of
 from rag_pipeline.stores.vectors import VectorStore, VectorTable, permission_filter, sql_string
 
 if TYPE_CHECKING:
@@ -238,7 +239,9 @@ class Searcher:
                 )
             fingerprint = str(publication["space_fingerprint"])
             at = int(str(publication["table_version"]))
-            table = self._vectors.open(str(publication["table_name"]), fingerprint, version=at)
+            depth = refine_factor_of(str(publication["figures"]))
+            name = str(publication["table_name"])
+            table = self._vectors.open(name, fingerprint, version=at, refine_factor=depth)
             self._served, self._log_version = _Served(publication, table), version
         self._looked_at = now
         return self._served

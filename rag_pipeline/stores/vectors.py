@@ -1,6 +1,6 @@
 """Index tables in LanceDB: one per embedding space, written by reconciliation, read at a pinned version.
 
-Belongs here: everything that touches `lancedb`: schema, writes, indexes, the two search legs, the filter.
+Belongs here: everything that touches `lancedb`: schema, writes, indexes, the filter; the two legs are in `legs.py`.
 Does not belong here: what should be in the table (`refresh/index.py`), fusing the legs (`retrieval/`).
 """
 
@@ -24,12 +24,12 @@ os.environ.setdefault("LANCEDB_LOG", "error")
 
 import lancedb
 from lancedb.index import FTS, Bitmap, BTree, IvfRq, LabelList
-from lancedb.query import MatchQuery
 
 from rag_pipeline.contracts.embedding import EmbeddingSpace
 from rag_pipeline.contracts.index import INDEX_VERSION, NULLABLE, ROW_COLUMNS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, StoreError, TableMissing, TableOutdated
 from rag_pipeline.stores.failures import NOTHING_WRITTEN, failed, is_failure, reading, reason_of
+from rag_pipeline.stores.legs import EXACT, EXACT_BELOW_MATCHES, REFINE_FACTOR, by_vector, by_words
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +41,8 @@ SPACE_KEY = b"rag_pipeline.space"
 FINGERPRINT_KEY = b"rag_pipeline.space_fingerprint"
 # Below this many rows exact search takes under 10 ms and is exact; above, the approximate index pays.
 APPROXIMATE_ABOVE_ROWS = 10_000
-# One-bit codes need their best candidates compared again in full precision: recall@10 0.65 -> 0.997.
-REFINE_FACTOR = 10
-# A filter that leaves fewer rows than this is searched exactly: faster, and no partition can hide a row.
-EXACT_BELOW_MATCHES = 1_000
-# More partitions than any table here has: the codes are cheap to scan, and skipping some loses filtered rows.
-ALL_PARTITIONS = 100_000
+# One-bit codes are whole bytes; vectors of any other width are searched exactly.
+CODE_DIMENSIONS = 8
 # Each optimize after new rows adds one part to the approximate index; searching many of them is slow.
 MAX_INDEX_PARTS = 8
 # Old versions stay this long for readers that have them open.
@@ -86,8 +82,14 @@ class VectorStore:
         with reading("open", root, INDEX):
             self._connection = lancedb.connect(root, storage_options=dict(storage_options or {}) or None)
 
-    def open(self, name: str, space_fingerprint: str, *, version: int | None = None) -> VectorTable:
+    def open(
+        self, name: str, space_fingerprint: str, *, version: int | None = None, refine_factor: int = REFINE_FACTOR
+    ) -> VectorTable:
         """Open an index table, at a version or at its newest.
+
+        Args:
+            refine_factor: Candidates of the approximate index for each row asked for, as the version was published
+                with; or EXACT.
 
         Raises:
             TableMissing: There is no such table or version.
@@ -127,7 +129,7 @@ class VectorStore:
                 f"{', '.join(missing)}. Nothing was read. Use that version, or run: rag-pipeline run",
                 table=name,
             )
-        return VectorTable(handle, name, self.place(name))
+        return VectorTable(handle, name, self.place(name), refine_factor)
 
     def place(self, name: str) -> str:
         """Folder or address of a table."""
@@ -194,12 +196,18 @@ class VectorStore:
 
 
 class VectorTable:
-    """One index table, as of the version it was opened at."""
+    """One index table, as of the version it was opened at.
 
-    def __init__(self, handle: Any, name: str, place: str) -> None:
+    Attributes:
+        refine_factor: How the nearest rows are found where there is an approximate index: candidates compared in full
+            precision for each row asked for, or EXACT.
+    """
+
+    def __init__(self, handle: Any, name: str, place: str, refine_factor: int = REFINE_FACTOR) -> None:
         self._table = handle
         self.name = name
         self.place = place
+        self.refine_factor = refine_factor
         self._indexed_vectors: bool | None = None
 
     @property
@@ -285,8 +293,7 @@ class VectorTable:
         _stored("optimize", self.place, lambda: self._table.optimize(cleanup_older_than=retention))
 
     def _index_vectors(self, existing: set[str]) -> None:
-        rows = self.count()
-        if rows < APPROXIMATE_ABOVE_ROWS:
+        if self.count() < APPROXIMATE_ABOVE_ROWS or self.space.dimension % CODE_DIMENSIONS:
             if "vector_idx" in existing:
                 _stored("drop index of", self.place, lambda: self._table.drop_index("vector_idx"))
             return
@@ -309,43 +316,24 @@ class VectorTable:
     def nearest(self, vector: np.ndarray, where: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:
         """Rows that pass `where`, nearest first by cosine distance in `_distance` (0 is the same direction)."""
 
-        def search() -> pa.Table:
-            query = (
-                self._table.search(vector, vector_column_name="vector")
-                .distance_type("cosine")
-                .where(where, prefilter=True)
-                .select([*columns, "_distance"])
-                .limit(limit)
-            )
-            if not self.has_vector_index or self._table.count_rows(where) <= EXACT_BELOW_MATCHES:
-                return query.bypass_vector_index().to_arrow()
-            return query.nprobes(ALL_PARTITIONS).refine_factor(REFINE_FACTOR).to_arrow()
+        def search() -> pl.DataFrame:
+            factor = self.refine_factor if self.has_vector_index else EXACT
+            if factor != EXACT and self._table.count_rows(where) <= EXACT_BELOW_MATCHES:
+                factor = EXACT
+            return by_vector(self._table, vector, where, limit, columns, factor)
 
-        return pl.DataFrame(pl.from_arrow(self._read("search by vector in", search)))
+        return self._read("search by vector in", search)
 
-    def nearest_exact(self, vector: np.ndarray, where: str, limit: int) -> list[str]:
-        """chunk_ids of the exact nearest rows; the oracle the approximate index is audited against."""
-
-        def search() -> pa.Table:
-            query = self._table.search(vector, vector_column_name="vector").distance_type("cosine")
-            query = query.where(where, prefilter=True).select(["chunk_id", "_distance"]).limit(limit)
-            return query.bypass_vector_index().to_arrow()
-
-        return [str(name) for name in self._read("search by vector in", search)["chunk_id"].to_pylist()]
+    def distances(self, vector: np.ndarray, limit: int, refine_factor: int) -> np.ndarray:
+        """Cosine distances of the nearest rows of all, ascending, as found by a refine factor or by EXACT."""
+        rows = self._read(
+            "search by vector in", lambda: by_vector(self._table, vector, "true", limit, ["chunk_id"], refine_factor)
+        )
+        return rows["_distance"].sort().to_numpy()
 
     def matching(self, text: str, where: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:
         """Rows that pass `where` and share words with `text`, best BM25 first in `_score`."""
-
-        def search() -> pa.Table:
-            return (
-                self._table.search(MatchQuery(text, "embedded_text"), query_type="fts")  # type: ignore[call-arg]
-                .where(where, prefilter=True)
-                .select([*columns, "_score"])
-                .limit(limit)
-                .to_arrow()
-            )
-
-        return pl.DataFrame(pl.from_arrow(self._read("search by words in", search)))
+        return self._read("search by words in", lambda: by_words(self._table, text, where, limit, columns))
 
     @property
     def has_vector_index(self) -> bool:
