@@ -33,6 +33,7 @@ from rag_pipeline.defs.specs import (
 )
 from rag_pipeline.defs.threshold_checks import build_threshold_checks
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.transforms.freshness import content_age
 
 WARN = dg.AssetCheckSeverity.WARN
 ERROR = dg.AssetCheckSeverity.ERROR
@@ -146,18 +147,27 @@ def _content_is_young(pipeline: Pipeline, name: str) -> dg.AssetChecksDefinition
     @dg.asset_check(
         asset=bronze_key(name),
         name="content_is_fresh",
-        description="The newest content of the source is not older than its content_stale_after; how long ago it was "
-        "polled is the freshness policy's business.",
+        description="The newest content of the source is not older than its content_stale_after; times in the future "
+        "do not count. How long ago it was polled is the freshness policy's business.",
     )
     def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
         live = pipeline.workspace.lake.bronze_state(name).filter(pl.col("change") != "deleted")
-        newest = live["source_modified_at"].max()
-        age = datetime.now(UTC) - newest if isinstance(newest, datetime) else timedelta(0)
+        now = datetime.now(UTC)
+        found = content_age(live["source_modified_at"], now)
+        age = None if found.newest is None else max(now - found.newest, timedelta(0))
+        said = "no time of its content can be believed" if age is None else f"the newest content is {age.days} days old"
+        if found.in_future:
+            said += (
+                f"; {found.in_future:,} with a modification time in the future do not count: correct it at the source"
+            )
         return dg.AssetCheckResult(
-            passed=limit is None or age <= limit,
+            passed=limit is None or (not found.in_future if age is None else age <= limit),
             severity=WARN,
-            description=f"the newest content is {age.days} days old",
-            metadata={"rag/content_age_hours": age.total_seconds() / 3600},
+            description=said if age is not None or found.in_future else "the source tells no times",
+            metadata={
+                "rag/in_future_count": found.in_future,
+                **({} if age is None else {"rag/content_age_hours": age.total_seconds() / 3600}),
+            },
         )
 
     return check

@@ -23,6 +23,7 @@ from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
 from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH, bronze_path
 from rag_pipeline.transforms.brake import Brake
+from rag_pipeline.transforms.freshness import content_age
 from rag_pipeline.transforms.listing import (
     KnownObject,
     ListingPlan,
@@ -142,7 +143,7 @@ class _Refresh:
     def _report(self, vanished: int) -> BronzeReport:
         count = self.counts.get
         known_problems = sum(1 for before, _ in self.plan.unchanged if before.problem_code)
-        modified = [item.modified_at for item in self.listed if item.modified_at is not None]
+        newest = content_age((item.modified_at for item in self.listed), self.observed_at).newest
         return BronzeReport(
             source=self.name,
             listed=len(self.listed),
@@ -155,7 +156,7 @@ class _Refresh:
             problems=count("problem", 0) + known_problems,
             commits=self.workspace.lake.commits - self.first_commit,
             bytes_read=self.bytes_read,
-            newest_modified_at=max(modified, default=None),
+            newest_modified_at=newest,
         )
 
     def _find_moves(self) -> dict[str, KnownObject]:

@@ -29,6 +29,7 @@ from rag_pipeline.stores.lake import (
     embeddings_path,
 )
 from rag_pipeline.transforms.documents import origins_of
+from rag_pipeline.transforms.freshness import content_age
 
 LAST_RUNS = 5
 COMMITS_LOOKED_AT = 50
@@ -42,7 +43,7 @@ class SourceStatus:
     Attributes:
         live: Listed by the source when it was last read.
         waiting: Their newest revision, which may be that they are gone, is not reflected in silver or quarantine yet.
-        newest_modified_at: Last modification among live documents, as the source says.
+        newest_modified_at: Last modification among live documents, as the source says; none in the future.
         last_change_at: When a change was last observed; reading a source that has not changed leaves no row.
     """
 
@@ -274,7 +275,7 @@ def _source_statuses(workspace: Workspace) -> list[SourceStatus]:
                 live=live.height,
                 waiting=waiting.filter(mine).height,
                 quarantined=quarantined.filter(mine).height,
-                newest_modified_at=live["source_modified_at"].max(),  # type: ignore[arg-type]
+                newest_modified_at=content_age(live["source_modified_at"], workspace.now()).newest,
                 last_change_at=state["observed_at"].max(),  # type: ignore[arg-type]
             )
         )

@@ -17,6 +17,7 @@ from typing import Any
 
 from rag_pipeline.contracts.evaluation import ExpectedDocument, Question
 from rag_pipeline.contracts.ids import digest
+from rag_pipeline.contracts.names import principal
 from rag_pipeline.errors import SettingsError
 
 _ADDRESSES = ("uri_suffix", "uri", "document_id")
@@ -62,8 +63,12 @@ def _question(line: str, place: str) -> Question:
     if unknown:
         raise _error(place, f"{unknown[0]}: unknown key; allowed: {', '.join(sorted(_FIELDS))}")
     principals = record.get("principals")
-    if not isinstance(principals, list) or not principals or not all(_is_text(name) for name in principals):
+    if not isinstance(principals, list) or not principals:
         raise _error(place, 'principals: want a list with at least one name, like ["public"]')
+    try:
+        names = tuple(principal(name) for name in principals)
+    except ValueError as error:
+        raise _error(place, f"principals must be non-empty strings; {error}") from error
     expected = record.get("expected")
     if not isinstance(expected, list):
         raise _error(place, "expected: want a list of documents; an empty one if nothing answers the question")
@@ -71,7 +76,7 @@ def _question(line: str, place: str) -> Question:
         id=_text(record, "id", place),
         question=_text(record, "question", place),
         expected=tuple(_expected(item, place, number) for number, item in enumerate(expected)),
-        principals=tuple(principals),
+        principals=names,
         kind=_text(record, "kind", place) if "kind" in record else "",
     )
 

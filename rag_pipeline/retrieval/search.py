@@ -7,7 +7,6 @@ Does not belong here: LanceDB calls (`stores/vectors.py`), fusing (`fusion.py`),
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.index import ROW_COLUMNS
-from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch, NothingPublished, StoreError
+from rag_pipeline.retrieval.arguments import checked_names, checked_principals, is_text
 from rag_pipeline.retrieval.fusion import reciprocal_rank_fusion
 from rag_pipeline.settings import Pipeline, load_pipeline, user_cache_folder
 from rag_pipeline.settings.load import check_lake_root
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 Mode = Literal["hybrid", "vector", "text"]
 Legs = Mapping[str, list[dict[str, Any]]]
 MAX_HITS = 10_000
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 MODES: tuple[Mode, ...] = ("hybrid", "vector", "text")
 # Each leg must look deeper than k, or a chunk that is good in both but first in none is never fused.
 LEAST_DEPTH = 100
@@ -167,8 +165,8 @@ class Searcher:
             NothingPublished: There is no index yet.
             EmbeddingSpaceMismatch: The published space's model is not the one that can be opened here.
         """
-        names = _checked_principals(principals)
-        if not _is_text(query) or not query.strip():
+        names = checked_principals(principals)
+        if not is_text(query) or not query.strip():
             raise BadQuery("the query is empty or no text; ask something")
         if mode not in MODES:
             raise BadQuery(f"there is no search mode {mode!r}; allowed: {', '.join(MODES)}", mode=mode)
@@ -176,7 +174,7 @@ class Searcher:
             raise BadQuery(f"k is {k!r}, want a whole number from 1 to {MAX_HITS:,}", k=k)
         where = permission_filter(names)
         if sources is not None:
-            chosen = _checked_names("sources", sources)
+            chosen = checked_names("sources", sources)
             where += f" AND source IN ({', '.join(sql_string(name) for name in sorted(chosen)) or 'NULL'})"
         try:
             return self._search(query, where, k, mode)
@@ -192,9 +190,9 @@ class Searcher:
         Raises:
             BadQuery: Nobody asks, or the id is no text.
         """
-        if not _is_text(chunk_id):
+        if not is_text(chunk_id):
             raise BadQuery(f"the chunk id {chunk_id!r} is no text")
-        where = f"chunk_id = {sql_string(chunk_id)} AND {permission_filter(_checked_principals(principals))}"
+        where = f"chunk_id = {sql_string(chunk_id)} AND {permission_filter(checked_principals(principals))}"
         rows = self._current().table.read(list(ROW_COLUMNS), where, limit=1)
         return rows.row(0, named=True) if rows.height else None
 
@@ -203,7 +201,7 @@ class Searcher:
 
         Small chunks are found well and large ones read well; this gives the large one without storing it twice.
         """
-        permitted = permission_filter(_checked_principals(principals))
+        permitted = permission_filter(checked_principals(principals))
         where = f"document_id = {sql_string(hit.document_id)} AND {permitted}"
         rows = self._current().table.read(HIT_COLUMNS, where).sort("start_char").to_dicts()
         here = next((i for i, row in enumerate(rows) if row["chunk_id"] == hit.chunk_id), None)
@@ -273,26 +271,6 @@ class Searcher:
                 )
             self._models[fingerprint] = model
         return self._models[fingerprint]
-
-
-def _checked_principals(principals: Iterable[str]) -> set[str]:
-    names = _checked_names("principals", principals)
-    if not names or "" in names:
-        raise BadQuery("say who asks: principals must hold at least one name, like public")
-    return names | {PUBLIC}
-
-
-def _checked_names(what: str, names: Iterable[str]) -> set[str]:
-    given = [names] if isinstance(names, str) else list(names) if isinstance(names, Iterable) else [names]
-    for name in given:
-        if not _is_text(name):
-            raise BadQuery(f"{what} holds {name!r}, which is no text that a name can be")
-    return set(given)
-
-
-def _is_text(value: object) -> bool:
-    """Whether it can be stored as UTF-8, which half a surrogate pair cannot."""
-    return isinstance(value, str) and _LONE_SURROGATE.search(value) is None
 
 
 def _body(row: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from rag_pipeline.contracts import names
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 
 _DURATION = re.compile(r"^([0-9]{1,12})\s*(s|min|h|d)$")
@@ -120,7 +121,12 @@ Place = Annotated[str, AfterValidator(_place), Field(json_schema_extra={"minLeng
 Owner = Annotated[str, AfterValidator(_owner)]
 SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,62}$")]
 ModelAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-Principal = Annotated[str, Field(min_length=1, max_length=256)]
+Principal = Annotated[
+    str,
+    AfterValidator(names.principal),
+    Field(json_schema_extra={"minLength": 1, "maxLength": names.MAX_PRINCIPAL_CHARS}),
+]
+Pattern = Annotated[str, AfterValidator(names.pattern), Field(json_schema_extra={"minLength": 1})]
 
 
 class _Section(BaseModel):
@@ -130,7 +136,7 @@ class _Section(BaseModel):
 class PermissionRuleSettings(_Section):
     """Who may read the documents whose address matches a pattern."""
 
-    pattern: str = Field(min_length=1)
+    pattern: Pattern
     """Glob on the address below the location, like `hr/**`."""
     allowed_principals: tuple[Principal, ...]
     """Who may read them; an empty list is nobody."""
@@ -143,9 +149,9 @@ class SourceSettings(_Section):
     """Kind of source: any folder or bucket that fsspec can open."""
     location: Place
     """Folder or address, like `docs` or `s3://bucket/prefix`; a relative folder is relative to this file."""
-    include: tuple[str, ...] = ("**/*",)
+    include: tuple[Pattern, ...] = ("**/*",)
     """Globs of the objects to take; `**/*.md` also matches at the top."""
-    exclude: tuple[str, ...] = ()
+    exclude: tuple[Pattern, ...] = ()
     """Globs of the objects to leave, decided after `include`; this file and the lake are always left."""
     allowed_principals: tuple[Principal, ...] = ()
     """Who may read its documents unless something more specific says otherwise; empty is nobody."""

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
+from rag_pipeline.contracts.names import comparable
 from rag_pipeline.contracts.sources import SourceSpec
 from rag_pipeline.transforms.globs import compile_globs, segments_of
 
@@ -37,32 +38,37 @@ class Selection:
         """Whether the object at this address is a document of the source, unless it is a sidecar."""
         if _LEFTOVER.fullmatch(address.rpartition("/")[2]):
             return False
-        return self._include.fullmatch(address) is not None and not self.excludes(address)
+        return self._include.match(address) and not self.excludes(address)
 
     def excludes(self, address: str) -> bool:
         """Whether the settings leave this address out by name."""
-        return self._exclude.fullmatch(address) is not None
+        return self._exclude.match(address)
 
     def may_be_linked(self, address: str) -> bool:
         """Whether a link may lead to the file at this address: a link opens nothing the source leaves out."""
         # Kubernetes mounts files as links into folders that begin with two dots.
-        is_hidden = any(segment.startswith(".") and not segment.startswith("..") for segment in address.split("/"))
+        segments = comparable(address).split("/")
+        is_hidden = any(segment.startswith(".") and not segment.startswith("..") for segment in segments)
         return not self.excludes(address) and (self._takes_hidden or not is_hidden)
 
     def enters(self, folder: str) -> bool:
         """Whether anything below this folder could be a document; errs on the side of looking."""
+        folder = comparable(folder)
         if folder.rpartition("/")[2].startswith(".") and not self._takes_hidden:
             return False
-        if self._exclude_folder.fullmatch(folder):
+        if self._exclude_folder.match(folder):
             return False
         inside = folder + "/"
         return any(inside.startswith(root) or root.startswith(inside) for root in self._roots)
 
 
 class Sidecars:
-    """Which of many names are sidecars, and of which file; the letter case of both does not matter.
+    """Which of many names are sidecars, and of which file; neither letter case nor how letters are composed matters.
 
-    What is named like a sidecar and has no file beside it is a file itself: it must not vanish silently.
+    What is named like a sidecar is one, also when its file is gone: its text was never meant to be found.
+
+    Attributes:
+        orphans: Sidecars that have no file beside them.
     """
 
     def __init__(self, names: Iterable[str], is_file: Callable[[str], bool]) -> None:
@@ -73,20 +79,21 @@ class Sidecars:
         names = list(names)
         self._by_file: dict[str, list[str]] = {}
         self._sidecars: set[str] = set()
-        known: set[str] | None = None
-        folded: dict[str, list[str]] = {}
+        self.orphans: list[str] = []
+        forms: dict[str, list[str]] | None = None
         for name in names:
-            if not name.lower().endswith(SIDECAR_SUFFIXES):
+            named = comparable(name)
+            if not named.lower().endswith(SIDECAR_SUFFIXES):
                 continue
-            if known is None:
-                known = set(names)
-                for each in names:
-                    folded.setdefault(_folded(each), []).append(each)
-            file = name[: name.lower().rindex(".meta.")]
-            exact = [file] if file in known and is_file(file) else []
-            for owner in exact or filter(is_file, folded.get(_folded(file), [])):
+            if forms is None:
+                forms = _by_form(names)
+            file = named[: named.lower().rindex(".meta.")]
+            owners = list(filter(is_file, forms.get(file, ()))) or list(filter(is_file, forms.get(_folded(file), ())))
+            for owner in owners:
                 self._by_file.setdefault(owner, []).append(name)
-                self._sidecars.add(name)
+            if not owners and is_file(name):
+                self.orphans.append(name)
+            self._sidecars.add(name)
 
     def __contains__(self, name: str) -> bool:
         return name in self._sidecars
@@ -94,6 +101,16 @@ class Sidecars:
     def of(self, name: str) -> list[str]:
         """The sidecars of a file; more than one is a contradiction."""
         return sorted(self._by_file.get(name, ()))
+
+
+def _by_form(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names by the form in which they are compared, and by that without letter case."""
+    forms: dict[str, list[str]] = {}
+    for name in names:
+        form = comparable(name)
+        for each in {form, _folded(form)}:
+            forms.setdefault(each, []).append(name)
+    return forms
 
 
 def _folded(name: str) -> str:

@@ -5,27 +5,43 @@ Does not belong here: which patterns a source uses (`sources/selection.py`).
 
 A pattern must match the whole address. `**` as a whole segment is any number of folders, none included,
 so `**/*.md` also matches `a.md`; `*` and `?` stay within a segment; `[a-z]` and `[!a-z]` are classes.
-A trailing slash means everything below the folder. A leading `/` or `./` is ignored. Case counts.
+A trailing slash means everything below the folder. A leading `/` or `./` is ignored. Case counts. How a letter is
+composed, and what nobody sees, does not: patterns and addresses are compared in one form (`contracts/names.py`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rag_pipeline.contracts.names import comparable
 
 
-def compile_globs(patterns: Iterable[str], *, match_hidden: bool) -> re.Pattern[str]:
-    """One expression whose `fullmatch` says whether any pattern matches an address.
+@dataclass(frozen=True, slots=True)
+class Globs:
+    """Some patterns, compiled."""
+
+    expression: re.Pattern[str]
+
+    def match(self, address: str) -> bool:
+        """Whether any of the patterns matches the whole address."""
+        return self.expression.fullmatch(comparable(address)) is not None
+
+
+def compile_globs(patterns: Iterable[str], *, match_hidden: bool, ignore_case: bool = False) -> Globs:
+    """The patterns as one expression.
 
     Args:
         match_hidden: Whether wildcards match a leading dot. If not, a pattern must spell the dot out.
     """
-    return re.compile("|".join(f"(?:{_translated(pattern, match_hidden)})" for pattern in patterns) or r"(?!)")
+    translated = "|".join(f"(?:{_translated(pattern, match_hidden)})" for pattern in patterns)
+    return Globs(re.compile(translated or r"(?!)", re.IGNORECASE if ignore_case else 0))
 
 
 def segments_of(pattern: str) -> list[str]:
-    """The pattern's segments, with its leading `/` or `./` dropped and a trailing slash spelt out."""
-    pattern = pattern.removeprefix("./").lstrip("/")
+    """The pattern's segments as they are compared, without a leading `/` or `./`, a trailing slash spelt out."""
+    pattern = comparable(pattern).removeprefix("./").lstrip("/")
     return (pattern + "**" if pattern.endswith("/") else pattern).split("/")
 
 

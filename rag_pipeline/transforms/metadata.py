@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rag_pipeline.contracts.names import marked
 from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.errors import InvalidMetadata, UndecodableBytes
 from rag_pipeline.transforms.metadata_fields import (
@@ -36,7 +37,7 @@ from rag_pipeline.transforms.parse.front_matter import (
 )
 
 # Part of every stamp: bump whenever the same bytes declare something else, and every document is read again.
-METADATA_VERSION = "2"
+METADATA_VERSION = "3"
 MAX_SIDECAR_BYTES = 2**20
 
 _PERMISSION_LINE = re.compile(
@@ -64,7 +65,8 @@ def read_front_matter(raw: bytes) -> DeclaredMetadata:
     Raises:
         InvalidMetadata: It is malformed and mentions `allowed_principals`, or states them in a wrong form.
     """
-    text = _opening(raw)
+    original = _opening(raw)
+    text = clean_text(original).lstrip()
     if not text.startswith(FENCES):
         return DeclaredMetadata()
     head = text[:MAX_FRONT_MATTER_CHARS]
@@ -82,7 +84,10 @@ def read_front_matter(raw: bytes) -> DeclaredMetadata:
         if mentions_permissions(block.body):
             raise _invalid("front matter", str(error)) from error
         return DeclaredMetadata()
-    return _declared(*loaded, "front matter")
+    declared = _declared(*loaded, "front matter")
+    if declared.allowed_principals and original != text:
+        _check_cleaning(original, declared.allowed_principals)
+    return declared
 
 
 def read_sidecar(raw: bytes, *, is_json: bool) -> DeclaredMetadata:
@@ -117,14 +122,32 @@ def merge_declared(preferred: DeclaredMetadata, fallback: DeclaredMetadata) -> D
     )
 
 
+def _check_cleaning(original: str, principals: tuple[str, ...]) -> None:
+    """Refuse names that stand in the text as it came otherwise than in the clean text: they look like others."""
+    text = marked(original.replace("\r\n", "\n").replace("\r", "\n"))
+    # What stands before the fence is no name; the fence itself is there, or the names are not known.
+    begins = min((at for at in map(text.find, FENCES) if at >= 0), default=0)
+    block = find_front_matter(text[begins:])
+    try:
+        if block is None:
+            raise ValueError("the line that begins or ends it holds characters that nobody sees")
+        fields, _ = _load(block.body, _load_toml if block.fence == "+++" else _load_yaml)
+        if declared_from_fields(fields).allowed_principals != principals:
+            raise ValueError(f"{PERMISSION_KEY} holds characters that are taken out of text")
+    except ValueError as error:
+        names = ", ".join(principals)
+        reason = f"{error}. Type the names anew: {names}" if len(names) <= 200 else f"{error}. Type the names anew"
+        raise _invalid("front matter", reason) from error
+
+
 def _opening(raw: bytes) -> str:
-    """Clean text that begins where front matter would; "" if there can be none."""
+    """Text, not cleaned yet, that begins where front matter would; "" if there can be none."""
     if raw[:1] == b"{" and b'"cells"' in raw:
         return _opening_of_notebook(raw)
     if not raw or (raw[0] in _BEGINS_WITHOUT and b"\0" not in raw):
         return ""
     try:
-        return clean_text(decode(raw)).lstrip()
+        return decode(raw).lstrip()
     except UndecodableBytes as error:
         text = clean_text(raw[: 2 * MAX_FRONT_MATTER_CHARS].decode("utf-8", "replace")).lstrip()
         if text.startswith(FENCES) and mentions_permissions(text):
@@ -145,7 +168,7 @@ def _opening_of_notebook(raw: bytes) -> str:
         text = clean_text(source).lstrip() if isinstance(source, str) else ""
         # A cell that shows nothing does not end the head.
         if text.startswith(FENCES) or any(character.isalnum() for character in text):
-            return text
+            return str(source)
     return ""
 
 

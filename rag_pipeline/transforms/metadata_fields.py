@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
+from rag_pipeline.contracts.names import principal
 from rag_pipeline.contracts.sources import DeclaredMetadata
 
 PERMISSION_KEY = "allowed_principals"
-MAX_PRINCIPAL_CHARS = 256
 
 _TITLE = ("title",)
 _AUTHOR = ("author", "authors")
@@ -63,7 +63,7 @@ def declared_from_fields(fields: Mapping[Any, Any]) -> DeclaredMetadata:
     """DeclaredMetadata of a loaded mapping.
 
     Raises:
-        ValueError: The permissions are stated in a wrong form; the message says how, without the value.
+        ValueError: The permissions are stated in a wrong form; the message says how.
     """
     left = {normal_key(key): value for key, value in fields.items() if isinstance(key, str)}
     stated = [key for key in left if is_permission_key(key)]
@@ -97,10 +97,10 @@ def _principals(value: Any) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str):
             raise ValueError(f"{PERMISSION_KEY} holds {type(name).__name__} where a name should be; quote it")
-        name = name.strip()
-        if not name or len(name) > MAX_PRINCIPAL_CHARS or _text(name) != name:
-            raise ValueError(f"{PERMISSION_KEY} holds a name that is empty, too long or not readable text")
-        principals.add(name)
+        try:
+            principals.add(principal(name))
+        except ValueError as error:
+            raise ValueError(f"{PERMISSION_KEY} must hold non-empty strings; {error}") from error
     return tuple(sorted(principals))
 
 

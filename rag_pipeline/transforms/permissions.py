@@ -8,11 +8,12 @@ Nothing listed is nobody. Everybody is the explicit principal `public`.
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
 from functools import lru_cache
 
+from rag_pipeline.contracts.names import principal
 from rag_pipeline.contracts.sources import DeclaredMetadata, PermissionRule, SourceSpec
-from rag_pipeline.transforms.globs import compile_globs
+from rag_pipeline.transforms.globs import Globs, compile_globs
 
 
 def allowed_principals(address: str, declared: DeclaredMetadata, spec: SourceSpec) -> tuple[str, ...]:
@@ -30,20 +31,25 @@ def allowed_principals(address: str, declared: DeclaredMetadata, spec: SourceSpe
 
 def _principals(address: str, declared: tuple[str, ...] | None, spec: SourceSpec) -> tuple[str, ...]:
     if declared is not None:
-        return tuple(sorted(set(declared)))
+        return _sorted(declared)
     if spec.permission_rules:
         for pattern, principals in _compiled(spec.permission_rules):
-            if pattern.fullmatch(address):
+            if pattern.match(address):
                 return principals
     return _sorted(spec.allowed_principals)
 
 
 @lru_cache(maxsize=64)
-def _compiled(rules: tuple[PermissionRule, ...]) -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
+def _compiled(rules: tuple[PermissionRule, ...]) -> tuple[tuple[Globs, tuple[str, ...]], ...]:
     # A rule that closes a folder must close what is hidden in it too.
     return tuple((compile_globs([rule.pattern], match_hidden=True), _sorted(rule.allowed_principals)) for rule in rules)
 
 
 @lru_cache(maxsize=256)
 def _sorted(principals: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(set(principals)))
+    # Settings and metadata refuse what is no name; whatever comes here all the same opens nothing.
+    names = set()
+    for name in principals:
+        with suppress(ValueError):
+            names.add(principal(name))
+    return tuple(sorted(names))

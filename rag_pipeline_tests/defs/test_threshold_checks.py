@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,18 @@ def test_sound_documents_pass_every_threshold(project: Project) -> None:
     summary = launch_refresh(project.pipeline())
     assert summary.success
     assert warnings(summary) == {}
+
+
+def test_one_time_in_the_future_does_not_hide_that_content_is_old(project: Project) -> None:
+    project.settings["sources"]["docs"]["content_stale_after"] = "30d"
+    for number in range(6):
+        moment = datetime(2090 if number == 3 else 2018, 5, 1, tzinfo=UTC).timestamp()
+        os.utime(project.folder / f"docs/{number}.md", (moment, moment))
+    summary = launch_refresh(project.pipeline())
+    assert summary.success
+    said = warnings(summary)["content_is_fresh"]
+    assert said.startswith("the newest content is ")
+    assert "1 with a modification time in the future" in said
 
 
 def test_garbage_copies_refusals_and_fragments_warn_by_source_and_stop_nothing(project: Project) -> None:

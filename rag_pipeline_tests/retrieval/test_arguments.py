@@ -35,12 +35,20 @@ def test_a_number_of_hits_in_range_is_answered(searcher: Searcher, k: int) -> No
     assert len(searcher.search("lever", principals=["public"], k=k)) == 1
 
 
-@pytest.mark.parametrize("names", [[HALF_A_PAIR], "x" + HALF_A_PAIR, [None], [b"hr"], None, 5, [["hr"]], [], [""], ""])
+@pytest.mark.parametrize(
+    "names", [[HALF_A_PAIR], "x" + HALF_A_PAIR, [None], [b"hr"], None, 5, [["hr"]], [], [""], "", [" "], ["\u200b"]]
+)
 def test_who_asks_must_have_a_name(searcher: Searcher, names: Any) -> None:
     with pytest.raises(BadQuery):
         searcher.search("lever", principals=names)
     with pytest.raises(BadQuery):
         searcher.chunk("0", principals=names)
+
+
+@pytest.mark.parametrize("name", ["fin\u200bance", " finance", "finance\n", "\ufefffinance"])
+def test_a_name_that_looks_like_another_is_refused_with_what_to_type(searcher: Searcher, name: str) -> None:
+    with pytest.raises(BadQuery, match=r"principals must be non-empty strings.*type 'finance'"):
+        searcher.search("lever", principals=[name])
 
 
 @pytest.mark.parametrize("names", [[HALF_A_PAIR], [None], [b"docs"], 5, [["docs"]]])

@@ -197,3 +197,21 @@ def test_models_that_give_other_vectors_are_taken(tmp_path: Path) -> None:
     assert (
         Project.create(tmp_path, embedding_models=models).pipeline().settings.embedding_models.keys() == models.keys()
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('allowed_principals: ["fin\\u200bance"]', "type 'finance'"),
+        ("allowed_principals: [' ']", "blank"),
+        ("include: [' docs/**']", "type 'docs/**'"),
+        ("exclude: ['']", "blank"),
+        ('permission_rules: [{pattern: "hr/**", allowed_principals: ["hr\\u00ad"]}]', "type 'hr'"),
+    ],
+)
+def test_a_name_or_pattern_that_cannot_be_meant_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    text = f"sources:\n  docs:\n    location: docs\n    {line}\n"
+    text += "embedding_models: {h: {kind: hashing, model: hashing, dimension: 8}}\nserve: h\n"
+    message = refusal(tmp_path, text)
+    assert said in message
+    assert "sources.docs." in message

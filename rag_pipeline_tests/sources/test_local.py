@@ -95,12 +95,21 @@ def test_hidden_names_sidecars_and_leftovers_are_no_documents(docs: Path) -> Non
     assert list(listed(docs, include=(".git/**",))) == [".git/config"]
 
 
-def test_what_is_named_like_a_sidecar_and_has_no_file_beside_it_is_a_document(docs: Path) -> None:
+def test_a_sidecar_whose_file_is_gone_is_no_document(docs: Path) -> None:
     for name in ("package.meta.json", "x.meta.yaml", "x/a.md", "b.pdf", "b.pdf.meta.yml"):
         put(docs / name, "{}")
-    assert list(listed(docs)) == ["b.pdf", "package.meta.json", "x.meta.yaml", "x/a.md"]
+    assert list(listed(docs)) == ["b.pdf", "x/a.md"]
+    assert "x.meta.yaml" in listed(docs, use_sidecars=False)
     # A sidecar of a file that the source leaves out is none the less a sidecar.
     assert "b.pdf.meta.yml" not in listed(docs, exclude=("b.pdf",))
+
+
+def test_a_sidecar_belongs_to_its_file_however_their_letters_are_composed(docs: Path) -> None:
+    put(docs / "ko\u0308rper.md", "x")
+    put(docs / "k\u00f6rper.md.meta.yaml", '{"allowed_principals": ["hr"]}')
+    source = open_source(SourceSpec("x", str(docs)))
+    (item,) = source.list()
+    assert source.fetch(item).declared.allowed_principals == ("hr",)
 
 
 @pytest.mark.parametrize("name", ["a.md.META.YAML", "a.md.Meta.Yml", "a.md.meta.JSON", "A.MD.meta.yaml"])

@@ -218,12 +218,12 @@ def test_a_place_that_tells_neither_time_nor_content_is_read_every_time(bucket: 
     assert source.list()[0].stamp != source.list()[0].stamp
 
 
-def test_what_is_named_like_a_sidecar_and_has_no_object_beside_it_is_a_document(bucket: MemoryFileSystem) -> None:
+def test_a_sidecar_whose_object_is_gone_is_no_document(bucket: MemoryFileSystem) -> None:
     for address in ("a.meta.json", "x/b.md", "x/B.md.META.JSON"):
         put(bucket, address, b'{"allowed_principals": ["hr"]}')
     source = source_of()
-    orphan, document = source.list()
-    assert (orphan.address, document.sidecar_address) == ("a.meta.json", "x/B.md.META.JSON")
+    (document,) = source.list()
+    assert document.sidecar_address == "x/B.md.META.JSON"
     assert source.fetch(document).declared.allowed_principals == ("hr",)
 
 

@@ -331,3 +331,27 @@ def test_no_bytes_make_it_fail_in_another_way(raw: bytes) -> None:
             except InvalidMetadata:
                 continue
             declared.to_json().encode()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "---\nallowed_principals: [fin\u200bance]\n---\n",
+        "---\nallowed_principals: ['finance\u00ad']\n---\n",
+        "---\nallowed_principals: [' finance']\n---\n",
+        '---\nallowed_principals: ["fin\\u2060ance"]\n---\n',
+        "---\nallowed_principals: [fin\x1b[0mance]\n---\n",
+        '+++\nallowed_principals = ["fin\ufeffance"]\n+++\n',
+        "---\nallowed_principals: ['']\n---\n",
+    ],
+)
+def test_a_name_that_cleaning_would_change_is_nobodys(raw: str) -> None:
+    with pytest.raises(InvalidMetadata):
+        read_front_matter(raw.encode())
+    with pytest.raises(InvalidMetadata):
+        read_sidecar(raw.strip("-+\n").replace(" = ", ": ").encode(), is_json=False)
+
+
+def test_what_cleaning_takes_from_a_title_changes_no_permission() -> None:
+    raw = "---\ntitle: soft\u00adware\nallowed_principals: [fu\u0308hrung]\n---\n\u200btext"
+    assert read_front_matter(raw.encode()).allowed_principals == ("führung",)

@@ -6,6 +6,7 @@ from rag_pipeline.contracts.sources import DeclaredMetadata, PermissionRule, Sou
 from rag_pipeline.transforms.permissions import allowed_principals
 
 NOTHING = DeclaredMetadata()
+DECOMPOSED = "Gescha\u0308fte"
 SPEC = SourceSpec(
     "handbook",
     "docs",
@@ -58,3 +59,16 @@ def test_a_declaration_beside_a_link_does_not_lift_the_targets() -> None:
         allowed_principals=("public", "staff"), link_target="b.md", link_target_principals=("staff", "hr")
     )
     assert allowed_principals("a.md", declared, SPEC) == ("staff",)
+
+
+def test_a_rule_closes_a_folder_however_its_letters_are_composed() -> None:
+    for written, found in ((DECOMPOSED, "Geschäfte"), ("Geschäfte", DECOMPOSED), ("hr", "h\u200br")):
+        spec = SourceSpec(
+            "x", "docs", allowed_principals=("public",), permission_rules=(PermissionRule(f"{written}/**", ("board",)),)
+        )
+        assert allowed_principals(f"{found}/a.md", NOTHING, spec) == ("board",)
+
+
+def test_a_principal_that_is_none_opens_nothing() -> None:
+    spec = SourceSpec("x", "docs", allowed_principals=(" ", "fin\u200bance", DECOMPOSED))
+    assert allowed_principals("a.md", NOTHING, spec) == ("Geschäfte",)
