@@ -21,6 +21,7 @@ from rag_pipeline.defs.specs import (
     MAINTENANCE_KEY,
     PUBLICATION_KEY,
     QUARANTINE_KEY,
+    WITHDRAWALS_KEY,
     bronze_key,
 )
 from rag_pipeline.settings import Pipeline
@@ -147,5 +148,5 @@ def _request(context: dg.SensorEvaluationContext, job: str, alias: str, state: s
 def published_selection(failed_sources: Sequence[str], pipeline: Pipeline) -> list[dg.AssetKey]:
     """Assets of the refresh job, less the sources that could not be read."""
     sources = [bronze_key(name) for name in pipeline.settings.sources if name not in failed_sources]
-    silver = [DOCUMENTS_KEY, QUARANTINE_KEY, DUPLICATES_KEY, BOILERPLATE_KEY, CHUNKS_KEY]
+    silver = [WITHDRAWALS_KEY, DOCUMENTS_KEY, QUARANTINE_KEY, DUPLICATES_KEY, BOILERPLATE_KEY, CHUNKS_KEY]
     return [*sources, *silver, EMBEDDINGS_KEY, INDEX_KEY, EVALUATION_KEY, PUBLICATION_KEY]

@@ -29,6 +29,7 @@ from rag_pipeline.defs.specs import (
 from rag_pipeline.errors import MassDeletion
 from rag_pipeline.refresh.generations import aliases_behind, served_alias
 from rag_pipeline.refresh.progress import CURRENT, Progress
+from rag_pipeline.refresh.withdraw import FAULTS, finish_withdrawals
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
 
@@ -116,6 +117,11 @@ def launch_refresh(
     try:
         with _instance(dagster_home(pipeline)) as instance:
             runs = _runs(pipeline, instance, list(allow_mass_deletion), alias, launch_id)
+    except FAULTS:
+        # A run takes away by itself; this is for what breaks around it.
+        with Workspace(pipeline, run_id="launch") as workspace:
+            finish_withdrawals(workspace)
+        raise
     finally:
         if token is not None:
             CURRENT.reset(token)

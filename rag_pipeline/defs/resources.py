@@ -4,6 +4,7 @@ Belongs here: turning Dagster's run into a `Workspace`, and our errors into Dags
 Does not belong here: what a workspace does.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -17,6 +18,8 @@ from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.refresh.progress import CURRENT, LogProgress, NoProgress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import load_pipeline
+
+log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 
@@ -45,7 +48,11 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         with alive(context.instance, context.run.run_id), self._opened(context.run.run_id, context.log):
             # Steps wait for the pool that a killed run may still hold; nothing else would ever free it.
             end_killed_runs(context.instance)
-            yield self
+            try:
+                yield self
+            finally:
+                if not _interrupted.is_set() and _stopped_early(context.instance, context.run.run_id):
+                    self._withdraw()
 
     @contextmanager
     def _opened(self, run_id: str, log: dg.DagsterLogManager | None) -> Iterator[None]:
@@ -62,11 +69,27 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._workspace.close()
             self._workspace = None
 
+    def _withdraw(self) -> None:
+        """What was withdrawn leaves readers, whichever step did not get to it and why."""
+        from rag_pipeline.refresh.withdraw import finish_withdrawals
+
+        finish_withdrawals(self.workspace)
+
     @property
     def workspace(self) -> Workspace:
         if self._workspace is None:
             self._workspace = Workspace(load_pipeline(self.config_path), run_id="direct")
         return self._workspace
+
+
+def _stopped_early(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether a step of the run failed or was skipped; so it is assumed where the log of events cannot tell."""
+    ended = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.STEP_SKIPPED}
+    try:
+        return bool(instance.get_records_for_run(run_id, of_type=ended, limit=1).records)
+    except Exception:
+        log.exception("the events of run %s cannot be read", run_id)
+        return True
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from rag_pipeline.defs.describe import column_schema, storage
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.stores.lake import EVALUATIONS_PATH, PUBLICATIONS_PATH
 
+WITHDRAWALS_KEY = dg.AssetKey(["silver", "withdrawals"])
 DOCUMENTS_KEY = dg.AssetKey(["silver", "documents"])
 QUARANTINE_KEY = dg.AssetKey(["silver", "quarantine"])
 DUPLICATES_KEY = dg.AssetKey(["silver", "duplicates"])

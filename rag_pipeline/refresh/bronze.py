@@ -36,6 +36,7 @@ from rag_pipeline.transforms.listing import (
     plan_listing,
     row_of,
     tombstone_of,
+    unlisted_settings,
 )
 from rag_pipeline.transforms.parse import media_type_of
 
@@ -68,14 +69,20 @@ def refresh_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool
     """Record every change of a source since the last refresh in its bronze table.
 
     Raises:
-        SourceUnavailable: The source cannot be listed; nothing was written.
+        SourceUnavailable: The source cannot be listed; nothing was written but who may read what is known of it
+            under the settings of now.
         MassDeletion: More was lost at once than the source's brake allows. Nothing was deleted; what else changed
             was committed before, permissions above all.
     """
     source = workspace.source(name)
     with workspace.lake.writing():
         # Listed while holding the lock: a listing made before another run's would undo what that run recorded.
-        listed = source.list()
+        try:
+            listed = source.list()
+        except Exception:
+            # Closing a source in pipeline.yaml does not wait until the source answers.
+            _Refresh(workspace, name, source, (), allow_loss=False).record_settings()
+            raise
         return _Refresh(workspace, name, source, listed, allow_mass_deletion).run()
 
 
@@ -102,6 +109,10 @@ class _Refresh:
         self.bytes_read = 0
         self.read_count = 0
         self.first_commit = workspace.lake.commits
+
+    def record_settings(self) -> None:
+        """Record who may read what is known of the source, under the settings of now."""
+        self._commit(unlisted_settings((item for item in self.known if item.is_live), self.spec))
 
     def run(self) -> BronzeReport:
         moves = self._find_moves()

@@ -279,6 +279,10 @@ class VectorTable:
             names = ", ".join(sql_string(name) for name in chunk_ids[start : start + DELETE_BATCH])
             _stored("delete from", self.place, partial(self._table.delete, f"chunk_id IN ({names})"))
 
+    def restore(self, version: int) -> None:
+        """Make an older version the newest again, as one more commit."""
+        _stored(f"restore {self.name}", lambda: self._table.restore(version))
+
     def index_and_compact(self, retention: timedelta = RETENTION) -> None:
         """Bring all indexes up to date with the rows and compact; call once after a change.
 

@@ -214,3 +214,12 @@ def held_permissions(held: Iterable[KnownObject], spec: SourceSpec) -> list[dict
         if metadata["metadata_hash"] != before.metadata_hash:
             rows.append(row_of(last, before, document=before.document_id, change="metadata_changed", metadata=metadata))
     return rows
+
+
+def unlisted_settings(known: Iterable[KnownObject], spec: SourceSpec) -> list[dict[str, Any]]:
+    """Rows for objects of a source that cannot be listed, whose permissions differ under the settings of now."""
+    rows = []
+    for before in known:
+        last = SourceObject(before.address, before.uri, before.size_bytes, before.source_modified_at, before.stamp)
+        rows += changed_settings([(before, last)], spec)
+    return rows

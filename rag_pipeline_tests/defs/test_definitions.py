@@ -25,7 +25,7 @@ TICK = datetime(2026, 3, 29, 2, 30, tzinfo=UTC)
 BIN = Path(sys.executable).parent
 EXPECTED = {
     *(f"bronze/{name}" for name in ("handbook", "website", "tickets", "code", "reports", "meetings", "notes")),
-    *(f"silver/{name}" for name in ("documents", "quarantine", "duplicates", "boilerplate", "chunks")),
+    *(f"silver/{name}" for name in ("withdrawals", "documents", "quarantine", "duplicates", "boilerplate", "chunks")),
     *(f"gold/{name}" for name in ("embeddings", "index", "evaluation", "publication", "maintenance")),
 }
 

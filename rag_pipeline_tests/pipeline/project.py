@@ -21,6 +21,7 @@ from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.index import refresh_index
 from rag_pipeline.refresh.publication import publish
 from rag_pipeline.refresh.verify import VerifyReport, verify
+from rag_pipeline.refresh.withdraw import withdraw_now
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.settings import Pipeline, load_pipeline
@@ -119,6 +120,7 @@ class Project:
             served = alias or workspace.settings.serve
             for name in workspace.settings.sources:
                 refresh_source(workspace, name, allow_mass_deletion=allow_mass_deletion)
+            withdraw_now(workspace)
             refresh_documents(workspace, allow_mass_deletion=list(workspace.settings.sources) * allow_mass_deletion)
             refresh_chunks(workspace)
             refresh_embeddings(workspace, served)

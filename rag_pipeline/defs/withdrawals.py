@@ -1,0 +1,66 @@
+"""The asset that takes away, before anything is parsed.
+
+Belongs here: what it depends on, how it is shown, and the one call that does it.
+Does not belong here: what has to go (`transforms/withdraw.py`), doing it (`refresh/withdraw.py`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+
+from rag_pipeline.contracts.index import ROW_COLUMNS
+from rag_pipeline.defs.describe import arrow_schema
+from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
+from rag_pipeline.defs.specs import RETRY, WITHDRAWALS_KEY, WRITER_POOL, bronze_key, spec
+from rag_pipeline.settings import Pipeline
+from rag_pipeline.transforms.withdraw import SHOWN_COLUMNS
+
+LOOKED_AT_CHECK = "everything_withdrawn_has_left"
+
+
+def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """Deleted documents and narrowed permissions, taken from readers before parsing begins."""
+    declared = spec(
+        pipeline,
+        WITHDRAWALS_KEY,
+        None,
+        deps=[bronze_key(name) for name in pipeline.settings.sources],
+        kinds={"lancedb"},
+        metadata={"dagster/column_schema": arrow_schema({name: ROW_COLUMNS[name] for name in SHOWN_COLUMNS}, set())},
+        description="Documents that were deleted and permissions that became narrower leave the published index here, "
+        "before anything is parsed, cut or embedded, and whatever happens to the rest of the run. It only ever takes "
+        "away; everything else waits for the checks.",
+    )
+    check = dg.AssetCheckSpec(
+        LOOKED_AT_CHECK,
+        asset=WITHDRAWALS_KEY,
+        description="Bronze of every source and each living index could be read, so that nothing withdrawn was left. "
+        "It does not block: the rest of the run may mend what is damaged, and its end looks again.",
+    )
+
+    @dg.multi_asset(
+        name="silver_withdrawals", specs=[declared], check_specs=[check], pool=WRITER_POOL, retry_policy=RETRY
+    )
+    def withdrawals(pipeline: PipelineResource) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        from rag_pipeline.refresh.withdraw import FAULTS, WithdrawReport, withdraw_now
+
+        with as_dagster_failure() as work:
+            try:
+                report = withdraw_now(pipeline.workspace)
+            except FAULTS as error:
+                report = WithdrawReport(faults=[f"nothing was withdrawn: {error}"])
+        facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
+        commits = 2 * int(report.table_version is not None)
+        yield dg.MaterializeResult(metadata={"rag/commits": commits, **work, **facts})
+        yield dg.AssetCheckResult(
+            asset_key=WITHDRAWALS_KEY,
+            check_name=LOOKED_AT_CHECK,
+            passed=not report.faults,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description="; ".join(report.faults) or None,
+            metadata={"rag/next_step": "rag-pipeline verify"},
+        )
+
+    return withdrawals

@@ -1,0 +1,251 @@
+"""Take from readers what they may no longer read, before anything is parsed, and at the end of every run.
+
+Belongs here: reading bronze and the index, writing the version that shows less, pointing readers to it.
+Does not belong here: what has to go (`transforms/withdraw.py`); withdrawn wording of texts that were parsed anew
+(`refresh/index.py`, `refresh/publication.py`).
+
+It needs bronze, the settings, the published version of the index and the log of publications, and nothing else: no
+source, parser, model or table of silver. A fault in one thing it could do without is said and gone around.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from rag_pipeline.contracts.ids import digest
+from rag_pipeline.contracts.tables import AUDITS, BRONZE, PUBLICATIONS
+from rag_pipeline.refresh.generations import is_held
+from rag_pipeline.refresh.publication import publish_withdrawals
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.lake import AUDITS_PATH, PUBLICATIONS_PATH, bronze_path
+from rag_pipeline.stores.vectors import VectorTable
+from rag_pipeline.transforms.withdraw import (
+    SHOWN_COLUMNS,
+    Readers,
+    WithdrawalPlan,
+    closed_rows,
+    plan_withdrawal,
+    readers_now,
+)
+
+log = logging.getLogger(__name__)
+
+# A library's panic is no Exception; an interrupt passes.
+FAULTS = (Exception, pl.exceptions.PanicException)
+# An audit of a version that was compared with bronze alone: no version of silver has this number.
+NO_SILVER = -1
+
+
+@dataclass(slots=True)
+class WithdrawReport:
+    """What one withdrawal took from readers.
+
+    Attributes:
+        documents: That are gone, or that fewer may read.
+        removed, narrowed: Rows of the index.
+        table_version: Version that readers are pointed to now; None: nothing had to be taken away.
+        faults: What could not be looked at, for a person.
+    """
+
+    documents: int = 0
+    removed: int = 0
+    narrowed: int = 0
+    table_version: int | None = None
+    faults: list[str] = field(default_factory=list)
+
+
+def withdraw_now(workspace: Workspace) -> WithdrawReport:
+    """Take deleted documents and narrowed permissions from readers; nothing happens if there are none.
+
+    Indexes that are kept beside the served one lose the same, so that pointing readers to one shows no more.
+
+    Raises:
+        RagPipelineError: The published index or the log of publications cannot be read or written.
+    """
+    report = WithdrawReport()
+    with workspace.lake.writing():
+        last = workspace.lake.last_publication()
+        if last is None or is_held(workspace):
+            # A person who went back to an older version has chosen what readers see.
+            return report
+        readers, unknown = read_readers(workspace, report)
+
+        def planned(rows: pl.DataFrame) -> WithdrawalPlan:
+            return plan_withdrawal(rows, readers, unknown)
+
+        take_from_published(workspace, last, planned, report)
+        _take_from_others(workspace, last, planned, report)
+    return report
+
+
+def read_readers(workspace: Workspace, report: WithdrawReport) -> tuple[dict[str, Readers], set[str]]:
+    """Who may read the objects of each configured source, and the sources of which bronze says nothing."""
+    readers: dict[str, Readers] = {}
+    unknown: set[str] = set()
+    for name in workspace.settings.sources:
+        try:
+            if not workspace.lake.exists(bronze_path(name)):
+                unknown.add(name)
+                continue
+            readers[name] = _readers_of(workspace, name)
+        except FAULTS as error:
+            unknown.add(name)
+            report.faults.append(f"bronze of source {name} cannot be read: {error}")
+            log.error("bronze of source %s cannot be read, so nothing of it was withdrawn: %s", name, error)
+    return readers, unknown
+
+
+def _readers_of(workspace: Workspace, name: str) -> Readers:
+    state = workspace.lake.bronze_state(name)
+    ids: dict[str, tuple[str, ...]] = {}
+    for document, uri in workspace.lake.read(bronze_path(name), BRONZE, ["document_id", "uri"]).unique().iter_rows():
+        ids[uri] = (*ids.get(uri, ()), document)
+    return Readers(readers_now(state, workspace.pipeline.source_spec(name)), ids)
+
+
+def take_from_published(
+    workspace: Workspace,
+    last: Mapping[str, Any],
+    planned: Callable[[pl.DataFrame], WithdrawalPlan],
+    report: WithdrawReport,
+) -> None:
+    """Write a version of the published index that shows less, and point readers to it.
+
+    It begins from what readers see, whatever newer version a run left that was refused or not finished.
+    """
+    version = int(last["table_version"])
+    shown = workspace.vectors.open(last["table_name"], last["space_fingerprint"], version=version)
+    plan = planned(shown.read(SHOWN_COLUMNS))
+    if plan.is_empty:
+        return
+    table = workspace.vectors.open(last["table_name"], last["space_fingerprint"])
+    if table.version != version:
+        table.restore(version)
+    _take(table, plan)
+    state = table.read(["document_id"])
+    audit = _audit_row(workspace, last, table, state)
+    note = f"{plan.documents} documents withdrawn: {len(plan.gone)} rows removed, {plan.narrowed.height} narrowed"
+    row = {
+        **last,
+        "sequence": int(last["sequence"]) + 1,
+        "action": "publish",
+        "table_version": table.version,
+        "rows": audit["rows"],
+        "documents": audit["documents"],
+        "figures": json.dumps({"audit_id": audit["audit_id"], "withdrawn": plan.documents}, sort_keys=True),
+        "published_at": workspace.now(),
+        "run_id": workspace.run_id,
+        "note": note,
+    }
+    # The pointer first: readers must not wait for a record.
+    workspace.lake.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([row]))
+    _record(workspace, audit, report)
+    log.warning("published a withdrawal: %s", note)
+    report.documents += plan.documents
+    report.removed += len(plan.gone)
+    report.narrowed += plan.narrowed.height
+    report.table_version = table.version
+
+
+def _take_from_others(
+    workspace: Workspace,
+    last: Mapping[str, Any],
+    planned: Callable[[pl.DataFrame], WithdrawalPlan],
+    report: WithdrawReport,
+) -> None:
+    """The same for the indexes beside the served one: no reader is on them, but any may be published next."""
+    try:
+        rows = workspace.lake.read(AUDITS_PATH, AUDITS).sort("sequence")
+        audits = rows.unique("space_fingerprint", keep="last").filter(
+            pl.col("space_fingerprint") != last["space_fingerprint"]
+        )
+        tables = set(workspace.vectors.tables())
+        for audit in audits.iter_rows(named=True):
+            if audit["table_name"] not in tables:
+                continue
+            table = workspace.vectors.open(audit["table_name"], audit["space_fingerprint"])
+            plan = planned(table.read(SHOWN_COLUMNS))
+            if not plan.is_empty:
+                _take(table, plan)
+                _record(workspace, _audit_row(workspace, audit, table, table.read(["document_id"])), report)
+    except FAULTS as error:
+        report.faults.append(f"an index beside the served one kept what was withdrawn: {error}")
+        log.error("an index beside the served one kept what was withdrawn: %s", error)
+
+
+def _take(table: VectorTable, plan: WithdrawalPlan) -> None:
+    """Remove and narrow rows; each commit is one that no reader is pointed to yet.
+
+    To find rows an index is read, to rewrite them a temporary folder is written: where one is broken the other way is
+    taken. A row that is removed instead of narrowed comes back with the next refresh of the index.
+    """
+    if plan.gone:
+        try:
+            table.delete(list(plan.gone))
+        except FAULTS as error:
+            log.error("rows are closed instead of removed: %s", error)
+            empty = pl.lit([], dtype=pl.List(pl.String()))
+            gone = pl.DataFrame({"chunk_id": list(plan.gone)}).with_columns(allowed_principals=empty)
+            table.update_columns(closed_rows(gone).to_arrow())
+    if plan.narrowed.height:
+        try:
+            table.update_columns(plan.narrowed.to_arrow())
+        except FAULTS as error:
+            log.error("rows are removed instead of narrowed: %s", error)
+            table.delete(plan.narrowed["chunk_id"].to_list())
+
+
+def _audit_row(
+    workspace: Workspace, of: Mapping[str, Any], table: VectorTable, state: pl.DataFrame
+) -> dict[str, object]:
+    """The record of a version that shows no more than the one before it; it was compared with no version of silver.
+
+    So it never counts as complete: the next refresh of the index audits it against silver.
+    """
+    sequence = 0
+    with suppress(*FAULTS):
+        before = workspace.lake.read(AUDITS_PATH, AUDITS, ["sequence"])["sequence"].max()
+        sequence = 0 if before is None else int(str(before)) + 1
+    at = workspace.now()
+    named = (table.name, str(table.version), str(sequence), at.isoformat(), workspace.run_id)
+    return {
+        "audit_id": digest("audit", *named)[:32],
+        "sequence": sequence,
+        "alias": of["alias"],
+        "space_fingerprint": of["space_fingerprint"],
+        "table_name": table.name,
+        "table_version": table.version,
+        "chunks_version": NO_SILVER,
+        "documents_version": NO_SILVER,
+        "rows": state.height,
+        "documents": state["document_id"].n_unique(),
+        **dict.fromkeys(("repaired", "ghosts", "missing", "mismatched", "withheld"), 0),
+        "findings": "{}",
+        "passed": True,
+        "audited_at": at,
+        "run_id": workspace.run_id,
+    }
+
+
+def _record(workspace: Workspace, audit: Mapping[str, object], report: WithdrawReport) -> None:
+    try:
+        workspace.lake.append(AUDITS_PATH, AUDITS, AUDITS.frame([dict(audit)]))
+    except FAULTS as error:
+        report.faults.append(f"the audit of the withdrawn version was not recorded: {error}")
+        log.error("the audit of the withdrawn version was not recorded: %s", error)
+
+
+def finish_withdrawals(workspace: Workspace) -> None:
+    """After a run that did not end well, take from readers what it did not get to; its own faults are only said."""
+    for step in (withdraw_now, publish_withdrawals):
+        try:
+            step(workspace)
+        except FAULTS as error:
+            log.error("what was withdrawn could not all be taken from readers: %s", error)

@@ -1,0 +1,164 @@
+"""What readers have to lose now, from what bronze and the settings say: pure decisions.
+
+Belongs here: who may read an object now, and which rows of an index show more than that.
+Does not belong here: reading and writing tables, moving the pointer (`refresh/withdraw.py`); what a newer version of
+an index takes away (`refresh/withdrawals.py`).
+
+Nothing here needs a parser, a tokenizer, a model, a vector or a table of silver: a row of the index names its
+document, and bronze names who may read that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from rag_pipeline.contracts.ids import digest
+from rag_pipeline.contracts.sources import DeclaredMetadata, SourceSpec
+from rag_pipeline.transforms.permissions import allowed_principals
+
+# Columns of an index that decide what has to go.
+SHOWN_COLUMNS = ("chunk_id", "document_id", "source", "uri", "allowed_principals")
+# Columns of bronze that say who may read an object now.
+READER_COLUMNS = ("document_id", "change", "address", "declared", "allowed_principals", "problem_code")
+# No document has this metadata_hash, so the next refresh of the index takes such a row from silver again.
+TAKEN_AWAY = "taken away"
+
+
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Who may read the objects of one source now.
+
+    Attributes:
+        live: Principals by document_id in bronze, of the objects that are not deleted.
+        ids_by_uri: document_ids of the objects that had that location at any time; only needed for parts.
+    """
+
+    live: Mapping[str, frozenset[str]]
+    ids_by_uri: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawalPlan:
+    """What one index has to lose.
+
+    Attributes:
+        gone: chunk_ids of rows whose document is gone.
+        narrowed: chunk_id, allowed_principals and metadata_hash of rows that fewer may read than they say.
+        documents: How many documents the two concern.
+    """
+
+    gone: tuple[str, ...]
+    narrowed: pl.DataFrame
+    documents: int
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.gone and self.narrowed.is_empty()
+
+
+def readers_now(state: pl.DataFrame, spec: SourceSpec) -> dict[str, frozenset[str]]:
+    """Principals by document_id of a source's live objects: what bronze says, and no more than the settings say now.
+
+    A source that could not be listed has what it last declared, under the settings of today.
+
+    Args:
+        state: Last row of every document, READER_COLUMNS.
+    """
+    found: dict[str, frozenset[str]] = {}
+    live = state.filter(pl.col("change") != "deleted").select(READER_COLUMNS)
+    for document, _, address, declared, principals, problem in live.iter_rows():
+        if problem is not None:
+            # What could not be read may have held permissions: what bronze says of it stands.
+            found[document] = frozenset(principals)
+            continue
+        now = allowed_principals(address, DeclaredMetadata.from_json(declared), spec)
+        found[document] = frozenset(now).intersection(principals)
+    return found
+
+
+def plan_withdrawal(
+    rows: pl.DataFrame, readers: Mapping[str, Readers], unknown: Collection[str] = ()
+) -> WithdrawalPlan:
+    """Compare what an index shows with who may read it now. It only takes away: nobody reads more afterwards.
+
+    Args:
+        rows: SHOWN_COLUMNS of the index.
+        readers: By source; documents of a source that is in neither argument are gone.
+        unknown: Sources of which nothing is known now; their rows stay as they are.
+    """
+    known = rows.filter(~pl.col("source").is_in(list(unknown)))
+    limits: dict[str, list[str]] = {}
+    gone: set[str] = set()
+    for document, source, uri in known.select("document_id", "source", "uri").unique().iter_rows():
+        limit = _readers_of(document, uri, readers.get(source))
+        if limit is None:
+            gone.add(document)
+        else:
+            limits[document] = sorted(limit)
+    frame = pl.DataFrame(
+        {"document_id": list(limits), "limit": list(limits.values())},
+        schema={"document_id": pl.String(), "limit": pl.List(pl.String())},
+    )
+    both = known.join(frame, on="document_id").with_columns(
+        kept=pl.col("allowed_principals").list.set_intersection("limit").list.sort()
+    )
+    narrowed = both.filter(pl.col("kept").list.len() < pl.col("allowed_principals").list.n_unique())
+    leaving = known.filter(pl.col("document_id").is_in(pl.Series(sorted(gone), dtype=pl.String).implode()))
+    return WithdrawalPlan(
+        gone=tuple(leaving["chunk_id"].unique().sort()),
+        narrowed=closed_rows(narrowed.select("chunk_id", allowed_principals="kept")),
+        documents=len(gone) + narrowed["document_id"].n_unique(),
+    )
+
+
+def plan_closing(rows: pl.DataFrame, origins: Collection[str], readers: Mapping[str, Readers]) -> WithdrawalPlan:
+    """Rows of some objects, which nobody may read until they have been taken from silver again.
+
+    Args:
+        rows: SHOWN_COLUMNS of the index.
+        origins: document_ids in bronze.
+    """
+    shown = rows.filter(pl.col("allowed_principals").list.len() > 0)
+    closing = {
+        document
+        for document, source, uri in shown.select("document_id", "source", "uri").unique().iter_rows()
+        if document in origins or origin_of(document, uri, readers.get(source)) in origins
+    }
+    chosen = shown.filter(pl.col("document_id").is_in(pl.Series(sorted(closing), dtype=pl.String).implode()))
+    empty = pl.lit([], dtype=pl.List(pl.String()))
+    return WithdrawalPlan((), closed_rows(chosen.select("chunk_id", allowed_principals=empty)), len(closing))
+
+
+def closed_rows(rows: pl.DataFrame) -> pl.DataFrame:
+    """chunk_id and allowed_principals, marked so that the next refresh of the index takes them from silver again."""
+    return rows.with_columns(metadata_hash=pl.lit(TAKEN_AWAY))
+
+
+def _readers_of(document: str, uri: str, readers: Readers | None) -> frozenset[str] | None:
+    if readers is None:
+        return None
+    limit = readers.live.get(document)
+    if limit is not None:
+        return limit
+    origin = origin_of(document, uri, readers)
+    return readers.live.get(origin) if origin is not None else None
+
+
+def origin_of(document: str, uri: str, readers: Readers | None) -> str | None:
+    """The object in bronze that a part of a larger object came from; None: it is no part of an object known here."""
+    for prefix, part in _divisions(uri):
+        for origin in readers.ids_by_uri.get(prefix, ()) if readers is not None else ():
+            if digest("part", origin, part)[:32] == document:
+                return origin
+    return None
+
+
+def _divisions(uri: str) -> Iterable[tuple[str, str]]:
+    """Every way to take a location apart into that of the object and the name of the part."""
+    at = uri.find("#")
+    while at >= 0:
+        yield uri[:at], uri[at + 1 :]
+        at = uri.find("#", at + 1)
