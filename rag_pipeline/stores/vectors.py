@@ -281,7 +281,7 @@ class VectorTable:
 
     def restore(self, version: int) -> None:
         """Make an older version the newest again, as one more commit."""
-        _stored(f"restore {self.name}", lambda: self._table.restore(version))
+        _stored("restore", self.place, lambda: self._table.restore(version))
 
     def index_and_compact(self, retention: timedelta = RETENTION) -> None:
         """Bring all indexes up to date with the rows and compact; call once after a change.

@@ -29,6 +29,7 @@ from rag_pipeline.refresh import (
 )
 from rag_pipeline.refresh.withdraw import FAULTS, finish_withdrawals, withdraw_now
 from rag_pipeline.retrieval.search import Searcher
+from rag_pipeline.transforms.index import Findings
 from rag_pipeline_tests.pipeline.project import Project
 
 Fault = Callable[[Project, pytest.MonkeyPatch], None]
@@ -163,7 +164,7 @@ def questions_broken(project: Project, _: pytest.MonkeyPatch) -> None:
 
 @fault
 def audit_says_no(_: Project, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(index, "_reach_findings", lambda _: {"recall": {"recall_at_10": 0.1}})
+    patch.setattr(index, "audit_table", lambda *_, **__: Findings(0, 0, 0, {"broken": {"count": 1, "sample": []}}))
 
 
 # sources ----------------------------------------------------------------------------------------------------------
