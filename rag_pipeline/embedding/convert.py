@@ -1,4 +1,4 @@
-"""Convert a sentence-transformers model to an OpenVINO graph, pooling and normalisation included.
+"""Convert a model that `bert_graph.py` does not cover to an OpenVINO graph, pooling and normalisation included.
 
 Belongs here: what has to run with torch loaded, in a process of its own that gives the memory back.
 Does not belong here: when to convert and where to keep the graph (`openvino_graph.py`).
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rag_pipeline.embedding.openvino_graph import GRAPH_FILE, import_openvino
+from rag_pipeline.embedding.offline import import_openvino
+from rag_pipeline.embedding.openvino_graph import GRAPH_FILE
 from rag_pipeline.embedding.torch_backend import load_reference
 
 if TYPE_CHECKING:

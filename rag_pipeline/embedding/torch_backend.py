@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from rag_pipeline.contracts.embedding import EmbeddingSpace
 from rag_pipeline.embedding.batching import BatchLimits, Rows, plan
+from rag_pipeline.embedding.extra import require_torch
 from rag_pipeline.embedding.layout import ModelLayout
 from rag_pipeline.embedding.offline import set_offline_flags
 from rag_pipeline.errors import SettingsError
@@ -29,7 +30,12 @@ _CUDA_LIMITS = BatchLimits(tokens=262_144, texts=512, slack=1.0)
 def load_reference(
     folder: Path, device: Literal["cpu", "cuda"], precision: str, max_tokens: int | None = None
 ) -> SentenceTransformer:
-    """The model exactly as sentence-transformers loads it, in the precision asked for."""
+    """The model exactly as sentence-transformers loads it, in the precision asked for.
+
+    Raises:
+        ModelUnavailable: sentence-transformers is not installed.
+    """
+    require_torch(f"the embedding model in {folder}", "`backend: torch`, a GPU, or an architecture that only it knows")
     set_offline_flags()
     import torch
     from sentence_transformers import SentenceTransformer

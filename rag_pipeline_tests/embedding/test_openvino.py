@@ -16,12 +16,13 @@ import pytest
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.embedding import openvino_graph
 from rag_pipeline.embedding.canary import CANARY_TEXTS, TOLERANCE, canary_vectors, drift
+from rag_pipeline.embedding.layout import ModelLayout, read_layout
 from rag_pipeline.embedding.open import EmbeddingModel, open_model, resolve_space
 from rag_pipeline.embedding.openvino_graph import GRAPH_FILE, graph_folder
 from rag_pipeline.errors import EmbeddingError
 
 from ..paths import REPOSITORY
-from .conftest import MINILM
+from .conftest import MINILM, word_tokenizer
 
 MAX_DIFFERENCE = 5e-6
 """Largest difference of one value of a unit vector between OpenVINO and torch; measured: below 1e-6."""
@@ -157,7 +158,14 @@ def test_canary_vectors_show_no_drift_on_the_same_model_and_some_on_another(
     assert drift(before, before[:, :10]) == 2.0
 
 
-def test_the_first_of_two_converters_wins_and_leaves_nothing_behind(
+def bare_layout(folder: Path) -> ModelLayout:
+    """A folder with a transformer of an unknown kind."""
+    (folder / "config.json").write_text('{"model_type": "unknown", "hidden_size": 8}')
+    word_tokenizer().save(str(folder / "tokenizer.json"))
+    return read_layout(EmbeddingModelSpec(alias="bare", model="bare"), folder)
+
+
+def test_the_first_of_two_makers_wins_and_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def convert(_: Path, target: Path) -> str:
@@ -167,20 +175,21 @@ def test_the_first_of_two_converters_wins_and_leaves_nothing_behind(
         (other / GRAPH_FILE).write_text("theirs")
         return ""
 
+    layout = bare_layout(tmp_path)
     monkeypatch.setattr(openvino_graph, "_run_converter", lambda *_: "")
-    final = graph_folder(tmp_path, "weights", tmp_path)
+    final = graph_folder(layout, "weights", tmp_path)
     assert final is not None
     shutil.rmtree(final)
     monkeypatch.setattr(openvino_graph, "_run_converter", convert)
-    assert graph_folder(tmp_path, "weights", tmp_path) == final
+    assert graph_folder(layout, "weights", tmp_path) == final
     assert (final / GRAPH_FILE).read_text() == "theirs"
     assert [path.name for path in final.parent.iterdir()] == [final.name]
 
 
 def test_a_model_that_cannot_be_converted_is_tried_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "config.json").write_text("{}")
+    layout = bare_layout(tmp_path)
     for _ in range(2):
-        assert graph_folder(tmp_path, "weights", tmp_path / "cache") is None
+        assert graph_folder(layout, "weights", tmp_path / "cache") is None
     assert "runs on torch" in caplog.text
     assert caplog.text.count("converting the embedding model") <= 1
 
@@ -189,7 +198,7 @@ def test_a_killed_converter_is_not_remembered(tmp_path: Path, monkeypatch: pytes
     killed = subprocess.CompletedProcess([], -9, stderr="")
     monkeypatch.setattr(openvino_graph.subprocess, "run", lambda *_, **__: killed)
     with pytest.raises(EmbeddingError, match="signal 9"):
-        graph_folder(tmp_path, "weights", tmp_path / "cache")
+        graph_folder(bare_layout(tmp_path), "weights", tmp_path / "cache")
     assert list((tmp_path / "cache" / "graphs").iterdir()) == []
 
 
