@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import yaml
 from pydantic import ValidationError
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.sources import PermissionRule, SourceSpec
 from rag_pipeline.errors import SettingsError
+from rag_pipeline.settings.bounded_yaml import read_text, read_yaml
 from rag_pipeline.settings.sections import SECTIONS, Settings
 
 CONFIG_VARIABLE = "RAG_PIPELINE_CONFIG"
@@ -45,26 +45,6 @@ _NO_PART_OF_A_SPACE = {
 # Aliases can make a few lines of YAML a value whose text would fill the memory.
 _SHOWN = reprlib.Repr()
 _SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother = 3, 200, 200
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key stands once: of two, readers elsewhere take the last without a word."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen: dict[str, yaml.Mark] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            if key.value in seen:
-                first, again = seen[key.value], key.start_mark
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value!r} stands twice in one mapping, at line {first.line + 1}, column "
-                    f"{first.column + 1} and at line {again.line + 1}, column {again.column + 1}; keep one",
-                    problem_mark=again,
-                )
-            seen[key.value] = key.start_mark
-        return node
 
 
 @dataclass(frozen=True)
@@ -200,14 +180,14 @@ def load_pipeline(path: str | Path | None = None, environment: Mapping[str, str]
             overrides `sources.docs.location`, and so on; values are read as YAML.
 
     Raises:
-        SettingsError: The file is missing, not YAML, or holds a key twice, an unknown key or a bad value; the
+        SettingsError: The file is missing, too large, not YAML, holds a key twice, an unknown key or a bad value; the
             message names every such field with its path and what is allowed. Or a source lies in a folder that
             the pipeline writes to, the lake's path cannot be used, or two aliases are one model.
     """
     environment = os.environ if environment is None else environment
     config = find_config(path, environment)
     try:
-        text = config.read_text("utf-8")
+        text = read_text(config)
     except FileNotFoundError as error:
         raise SettingsError(
             f"there is no {config}; name one with --config or the variable {CONFIG_VARIABLE}, or copy the smallest "
@@ -216,7 +196,7 @@ def load_pipeline(path: str | Path | None = None, environment: Mapping[str, str]
         ) from error
     except (ValueError, OSError) as error:
         raise SettingsError(f"{config} cannot be read as text: {error}", path=str(config)) from error
-    data = _read_yaml(text, str(config))
+    data = read_yaml(text, str(config))
     if not isinstance(data, dict):
         raise SettingsError(f"{config} must hold a mapping with sources, embedding_models and serve", path=str(config))
     try:
@@ -320,23 +300,6 @@ def _expanduser(location: str) -> Path:
         raise SettingsError(f"{location} names the home folder of nobody known here", path=location) from error
 
 
-def _read_yaml(text: str, where: str) -> Any:
-    try:
-        loader = _StrictLoader(text)
-        loader.name = where
-        try:
-            return loader.get_single_data()
-        finally:
-            loader.dispose()
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{where} cannot be read as YAML: {error}", path=where) from error
-    except RecursionError as error:
-        raise SettingsError(f"{where} cannot be read as YAML: it is nested too deeply", path=where) from error
-    except (ValueError, LookupError, AttributeError) as error:
-        # The library fails so at a date or number that is none, like 2024-13-45.
-        raise SettingsError(f"{where} holds a value that cannot be read: {error}", path=where) from error
-
-
 def _overridden(data: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
     for variable in sorted(environment):
         if not variable.startswith(OVERRIDE_PREFIX):
@@ -349,7 +312,7 @@ def _overridden(data: dict[str, Any], environment: Mapping[str, str]) -> dict[st
                 raise SettingsError(f"{variable} names a field inside {key}, which is not a mapping", variable=variable)
             # An alias puts one mapping in two places, and only one of them is overridden.
             target[key] = target = dict(nested)
-        target[keys[-1]] = _read_yaml(environment[variable], variable)
+        target[keys[-1]] = read_yaml(environment[variable], variable)
     return data
 
 

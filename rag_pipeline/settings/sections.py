@@ -116,9 +116,11 @@ Duration = Annotated[
     BeforeValidator(_duration),
     Field(json_schema_extra={"type": "string", "pattern": _DURATION.pattern, "format": None}),
 ]
-Cron = Annotated[str, AfterValidator(_cron)]
-Place = Annotated[str, AfterValidator(_place), Field(json_schema_extra={"minLength": 1})]
-Owner = Annotated[str, AfterValidator(_owner)]
+Cron = Annotated[str, Field(max_length=1_024), AfterValidator(_cron)]
+Place = Annotated[str, Field(max_length=4_096), AfterValidator(_place), Field(json_schema_extra={"minLength": 1})]
+Owner = Annotated[str, Field(max_length=256), AfterValidator(_owner)]
+Pattern = Annotated[str, Field(min_length=1, max_length=1_024)]
+Text = Annotated[str, Field(max_length=4_096)]
 SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,62}$")]
 ModelAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 Principal = Annotated[
@@ -130,7 +132,7 @@ Pattern = Annotated[str, AfterValidator(names.pattern), Field(json_schema_extra=
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class PermissionRuleSettings(_Section):
@@ -161,9 +163,9 @@ class SourceSettings(_Section):
     """Read `<name>.meta.yaml` beside a file for its title, author and permissions."""
     use_front_matter: bool = True
     """Read title, author and permissions from front matter."""
-    max_document_bytes: int = Field(default=100 * 2**20, gt=0)
+    max_document_bytes: int = Field(default=100 * 2**20, gt=0, le=2**31)
     """Larger objects are quarantined unread, bytes."""
-    max_text_bytes: int = Field(default=20 * 2**20, gt=0)
+    max_text_bytes: int = Field(default=20 * 2**20, gt=0, le=2**31)
     """Larger files that are text themselves (Markdown, code, CSV, plain text) are quarantined, bytes."""
     min_quality: float = Field(default=0, ge=0, le=1)
     """What scores lower counts as of low quality; 0: nothing does. Garbage scores below 0.3. A change parses the source
@@ -186,44 +188,44 @@ class SourceSettings(_Section):
     """Dagster owners of the asset, like `team:docs` or an e-mail address."""
     max_deleted_share: float = Field(default=1 / 3, ge=0, le=1)
     """The run refuses when more than this share of the source vanishes at once."""
-    max_deleted_floor: int = Field(default=20, ge=0)
+    max_deleted_floor: int = Field(default=20, ge=0, le=1_000_000_000)
     """Sources with fewer documents than this are held back only when all of at least three documents are gone."""
 
 
 class EmbeddingModelSettings(_Section):
     """One embedding model; becomes a partition of gold/embeddings and gold/index."""
 
-    model: str = Field(min_length=1)
+    model: str = Field(min_length=1, max_length=4_096)
     """Name like `sentence-transformers/all-MiniLM-L6-v2`, or a folder."""
     kind: Literal["sentence-transformers", "static", "endpoint", "hashing"] = "sentence-transformers"
     """How it runs; `hashing` needs no weights and is for tests and dry runs."""
-    folder: str | None = None
+    folder: Place | None = None
     """Folder of the weights, looked at before the installed packages and the model hub."""
-    revision: str | None = None
+    revision: Text | None = None
     """Revision on the model hub."""
-    document_prompt: str | None = None
+    document_prompt: Text | None = None
     """Put before every text that is embedded; none: what the model declares, if anything."""
-    query_prompt: str | None = None
+    query_prompt: Text | None = None
     """Put before every query; none: what the model declares, if anything."""
-    dimension: int | None = Field(default=None, gt=0)
+    dimension: int | None = Field(default=None, gt=0, le=65_536)
     """Cut vectors to this width and normalise again; for `hashing` the width."""
     precision: Literal["fp32", "bf16", "int8"] = "fp32"
     """Arithmetic; another precision is another embedding space."""
-    max_tokens: int | None = Field(default=None, gt=7)
+    max_tokens: int | None = Field(default=None, gt=7, le=1_000_000)
     """Texts are cut after this many tokens; none: the model's own limit."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it runs."""
     backend: Literal["auto", "openvino", "torch"] = "auto"
     """What runs it; both give the same vectors within rounding."""
-    base_url: str | None = None
+    base_url: Text | None = None
     """Address of an OpenAI-compatible endpoint, for kind `endpoint`."""
-    api_key_variable: str | None = None
+    api_key_variable: Text | None = None
     """Environment variable that holds the endpoint's key."""
-    requests_per_minute: int | None = Field(default=None, gt=0)
+    requests_per_minute: int | None = Field(default=None, gt=0, le=1_000_000)
     """Rate limit of the endpoint."""
-    price_per_million_tokens: float | None = Field(default=None, ge=0)
+    price_per_million_tokens: float | None = Field(default=None, ge=0, le=1_000_000)
     """For the cost estimate."""
-    batch_texts: int = Field(default=64, gt=0)
+    batch_texts: int = Field(default=64, gt=0, le=10_000)
     """Texts per request to the endpoint."""
 
     def spec(self, alias: str) -> EmbeddingModelSpec:
@@ -237,7 +239,7 @@ class DeduplicationSettings(_Section):
     """Leave out documents of nearly the same wording too; equal ones always are."""
     similarity: float = Field(default=0.9, ge=0.6, le=1)
     """From this share of common five-word sequences on, two documents count as the same."""
-    min_words: int = Field(default=50, ge=5)
+    min_words: int = Field(default=50, ge=5, le=1_000_000)
     """Documents with fewer words are left out only if another is equal."""
 
 
@@ -246,7 +248,7 @@ class BoilerplateSettings(_Section):
 
     leave_out: bool = True
     """Leave them out of all documents but one for each set of principals."""
-    min_documents: int = Field(default=5, ge=2)
+    min_documents: int = Field(default=5, ge=2, le=1_000_000_000)
     """A paragraph in fewer documents than this is no boilerplate."""
     min_share: float = Field(default=0.2, ge=0, le=1)
     """Nor is one in this share of the source's documents or less."""
@@ -267,22 +269,22 @@ class ThresholdSettings(_Section):
     """Chunks that end inside a sentence, since it alone was over the limit."""
     max_short_chunk_share: float = Field(default=0.5, ge=0, le=1)
     """Chunks of fewer than `short_chunk_tokens`."""
-    short_chunk_tokens: int = Field(default=8, ge=0)
+    short_chunk_tokens: int = Field(default=8, ge=0, le=1_000_000)
     """Tokens, header included, below which a chunk counts as short."""
-    max_parse_seconds: float = Field(default=20, gt=0)
+    max_parse_seconds: float = Field(default=20, gt=0, le=86_400)
     """Parsing the slowest document of a run."""
 
 
 class ChunkSizeSettings(_Section):
     """How large chunks are."""
 
-    max_tokens: int | None = Field(default=None, gt=7)
+    max_tokens: int | None = Field(default=None, gt=7, le=1_000_000)
     """Limit of a chunk with its header, in tokens; none: the model's limit."""
-    target_tokens: int | None = Field(default=None, gt=7)
+    target_tokens: int | None = Field(default=None, gt=7, le=1_000_000)
     """Fill chunks up to this many tokens; none: the chunker's default."""
-    min_tokens: int | None = Field(default=None, ge=0)
+    min_tokens: int | None = Field(default=None, ge=0, le=1_000_000)
     """Avoid chunks below this many tokens; none: the chunker's default."""
-    header_max_tokens: int | None = Field(default=None, ge=0)
+    header_max_tokens: int | None = Field(default=None, ge=0, le=1_000_000)
     """Longest context header, in tokens; none: the chunker's default."""
     with_header: bool | None = None
     """Put title and section path before the text that is embedded; none: the chunker's default, which is to."""

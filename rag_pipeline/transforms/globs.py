@@ -46,36 +46,66 @@ def segments_of(pattern: str) -> list[str]:
 
 
 def _translated(pattern: str, match_hidden: bool) -> str:
+    """The pattern as an expression that takes time in proportion to the address.
+
+    A wildcard takes as little as lets what follows it match, up to the next wildcard, and never tries again: another
+    choice would leave less for the rest. So nothing is gone through twice, however many wildcards there are.
+    """
     guard = "" if match_hidden else r"(?!\.)"
-    segments = segments_of(pattern)
+    folders = f"(?:{guard}[^/]+/)*"
+    runs = _runs_of_segments(segments_of(pattern))
     parts = []
-    for position, segment in enumerate(segments):
-        is_last = position == len(segments) - 1
-        if segment == "**":
-            folders = f"(?:{guard}[^/]+/)*"
-            parts.append(f"{folders}{guard}[^/]+" if is_last else folders)
+    for position, run in enumerate(runs):
+        translated = [_translated_segment(segment, guard) for segment in run]
+        if position == len(runs) - 1:
+            text = "/".join(translated) if run else f"{guard}[^/]+"
+            parts.append(folders + text if position else text)
+        elif position == 0:
+            parts.append("".join(f"{segment}/" for segment in translated))
         else:
-            parts.append(_translated_segment(segment, guard) + ("" if is_last else "/"))
+            parts.append(f"(?>{folders}?{''.join(f'{segment}/' for segment in translated)})")
     return "".join(parts)
+
+
+def _runs_of_segments(segments: list[str]) -> list[list[str]]:
+    """The segments between the segments `**`; an empty run first or last stands for a `**` there."""
+    runs: list[list[str]] = [[]]
+    for segment in segments:
+        if segment != "**":
+            runs[-1].append(segment)
+        elif runs[-1] or len(runs) == 1:
+            runs.append([])
+    return runs
 
 
 def _translated_segment(segment: str, guard: str) -> str:
     result = guard if segment[:1] in ("*", "?", "[") else ""
+    # What stands before the first star, between two, and after the last: each matches so many characters exactly.
+    first, *between = _fixed_parts(segment)
+    if not between:
+        return result + first
+    middle = "".join(f"(?>[^/]*?{part})" for part in between[:-1])
+    return f"{result}{first}{middle}[^/]*{between[-1]}"
+
+
+def _fixed_parts(segment: str) -> list[str]:
+    parts = [""]
     position = 0
     while position < len(segment):
         character = segment[position]
         position += 1
         if character == "*":
-            # A run of stars inside a segment is one: two of them would backtrack for nothing.
-            result += "" if result.endswith("[^/]*") else "[^/]*"
+            # A run of stars inside a segment is one.
+            if parts[-1] or len(parts) == 1:
+                parts.append("")
         elif character == "?":
-            result += "[^/]"
+            parts[-1] += "[^/]"
         elif character == "[" and (end := _end_of_class(segment, position)) is not None:
-            result += _character_class(segment[position:end])
+            parts[-1] += _character_class(segment[position:end])
             position = end + 1
         else:
-            result += re.escape(character)
-    return result
+            parts[-1] += re.escape(character)
+    return parts
 
 
 def _end_of_class(segment: str, start: int) -> int | None:
