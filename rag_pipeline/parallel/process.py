@@ -22,22 +22,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rag_pipeline.errors import ContractViolation
+from rag_pipeline.errors import ContractViolation, DocumentError
+from rag_pipeline.parallel import wire
 from rag_pipeline.parallel.frames import (
     FUNCTION,
     GROUP,
     HEADER,
+    OUTCOMES,
     READY,
     REFUSED,
     SETUP,
-    Outcome,
-    OutcomeBatch,
+    unpack_batch,
 )
 from rag_pipeline.parallel.limits import WorkerLimits
-from rag_pipeline.parallel.verdicts import Death, death_of
+from rag_pipeline.parallel.verdicts import Death, death_of, unexpected
 from rag_pipeline.parallel.worker import BOOTSTRAP
 
 _PIPE_BYTES = 2**18
+# Of an exception's class, in bytes; it stands in messages.
+_LONGEST_NAME = 200
 # A short limit per item must not make a busy machine unable to start workers at all.
 _START_SECONDS = 30.0
 _KEPT_VARIABLES = ("PATH", "TZ", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -128,22 +131,35 @@ class WorkerProcess:
         self._request(FUNCTION, pickled_function, "the function")
         self.function_id = function_id
 
-    def run(self, items: list[Any], deliver: Callable[[list[Outcome]], None]) -> None:
-        """Run one group; `deliver` gets outcomes in order, in batches, as they arrive.
+    def run(self, items: list[Any], deliver: Callable[[list[tuple[int, Any | DocumentError]]], None]) -> None:
+        """Run one group; `deliver` gets positions and what became of each, in order, in batches, as they arrive.
 
         Raises:
-            WorkerDied: Before the whole group was answered.
+            WorkerDied: Before the whole group was answered, or what it answered makes no sense.
         """
         self._patience_seconds = self.limits.wall_seconds
         self._send(GROUP, pickle.dumps(items, protocol=5))
+        answered = 0
         is_finished = False
         while not is_finished:
-            _, payload = self._receive()
-            batch: OutcomeBatch = pickle.loads(payload)
-            outcomes, resident_bytes, is_finished = batch
-            self.resident_bytes = resident_bytes
-            self.served_items += len(outcomes)
-            deliver(outcomes)
+            kind, payload = self._receive()
+            try:
+                outcomes, self.resident_bytes, is_finished = unpack_batch(payload)
+                values = [(position, _value(status, raw)) for position, status, raw in outcomes]
+            except ValueError:
+                raise self._mistrusted() from None
+            expected = list(range(answered, answered + len(values)))
+            answered += len(values)
+            is_short = is_finished and answered != len(items)
+            if (
+                kind != OUTCOMES
+                or [position for position, _ in values] != expected
+                or answered > len(items)
+                or is_short
+            ):
+                raise self._mistrusted()
+            self.served_items += len(values)
+            deliver(values)
 
     @property
     def is_fresh(self) -> bool:
@@ -216,6 +232,8 @@ class WorkerProcess:
 
     def _receive(self) -> tuple[bytes, bytearray]:
         kind, length = HEADER.unpack(self._read_exactly(HEADER.size))
+        if length > self.limits.memory_bytes:
+            raise self._mistrusted()
         return kind, self._read_exactly(length)
 
     def _read_exactly(self, length: int) -> bytearray:
@@ -243,6 +261,12 @@ class WorkerProcess:
         self._process.wait()
         raise WorkerDied(Death("timeout"))
 
+    def _mistrusted(self) -> WorkerDied:
+        # What sends anything else than outcomes is broken, or no longer does what it was made for.
+        self.kill()
+        self._process.wait()
+        return WorkerDied(Death("crash"))
+
     def _ended(self) -> WorkerDied:
         # The pipe closes a moment before the process is gone, and its exit code tells what happened.
         deadline = time.monotonic() + 2
@@ -250,6 +274,10 @@ class WorkerProcess:
             time.sleep(0.001)
         self.kill()
         return WorkerDied(death_of(self._process.wait()))
+
+
+def _value(status: str, raw: bytes) -> Any | DocumentError:
+    return wire.load(raw) if status == "value" else unexpected(raw[:_LONGEST_NAME].decode(errors="replace"))
 
 
 def _started_in(folder: Path) -> subprocess.Popen[bytes]:

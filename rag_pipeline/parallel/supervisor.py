@@ -6,7 +6,6 @@ Does not belong here: pipes (`process.py`), order and look-ahead (`pool.py`).
 
 from __future__ import annotations
 
-import pickle
 import signal
 import threading
 from collections import Counter, deque
@@ -15,10 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rag_pipeline.errors import ContractViolation, DocumentError, WorkersUnavailable
-from rag_pipeline.parallel.frames import Outcome
 from rag_pipeline.parallel.limits import WorkerLimits
 from rag_pipeline.parallel.process import WorkerDied, WorkerProcess
-from rag_pipeline.parallel.verdicts import Death, unexpected, verdict
+from rag_pipeline.parallel.verdicts import Death, verdict
 
 # Pauses before a worker is started again: a machine that is short of memory needs a moment to have some.
 _START_PAUSES_SECONDS = (0.0, 0.5, 2.0)
@@ -100,9 +98,9 @@ class Supervisor:
         was_fresh = worker.is_fresh
         answered: set[int] = set()
 
-        def hand_on(outcomes: list[Outcome]) -> None:
-            answered.update(position for position, _, _ in outcomes)
-            deliver([(group[position][0], _value(status, raw)) for position, status, raw in outcomes])
+        def hand_on(outcomes: list[tuple[int, Any | DocumentError]]) -> None:
+            answered.update(position for position, _ in outcomes)
+            deliver([(group[position][0], value) for position, value in outcomes])
 
         try:
             worker.run([item for _, item in group], hand_on)
@@ -166,7 +164,3 @@ def _cannot_start(failure: WorkerDied | OSError, log: str) -> ContractViolation 
         f"memory limit may be too low. {log}".strip(),
         exit_code=death.exit_code,
     )
-
-
-def _value(status: str, raw: bytes) -> Any | DocumentError:
-    return pickle.loads(raw) if status == "value" else unexpected(raw.decode())

@@ -5,7 +5,7 @@ arrives, so that a replacement starts in a few hundredths of a second.
 Does not belong here: retries and verdicts (`supervisor.py`).
 
 The pool starts it as `python -c <BOOTSTRAP> <sys.path as JSON>`. It contains accidents, not attackers:
-a parser that is taken over by its input runs as the same user.
+a parser that is taken over by its input runs as the same user. But what it sends back is only data to the pool.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from rag_pipeline.parallel.frames import (
     OutcomeBatch,
     Status,
     frame,
+    pack_batch,
 )
 from rag_pipeline.parallel.limits import WorkerLimits, allow_cpu, apply_limits
 
@@ -162,13 +163,14 @@ def _run_group(function: Callable[[Any], Any], items: list[Any], limits: WorkerL
 
 def _run_item(function: Callable[[Any], Any], item: Any) -> tuple[Status, bytes]:
     from rag_pipeline.errors import DocumentError
+    from rag_pipeline.parallel import wire
 
     try:
         try:
             value = function(item)
         except DocumentError as error:
             value = error
-        return "value", pickle.dumps(value, protocol=5)
+        return "value", wire.dump(value)
     except MemoryError:
         raise
     # This is the worker's edge, and a panic of a Rust library is no Exception.
@@ -177,7 +179,7 @@ def _run_item(function: Callable[[Any], Any], item: Any) -> tuple[Status, bytes]
 
 
 def _send(replies: BinaryIO, batch: OutcomeBatch) -> None:
-    payload = pickle.dumps(batch, protocol=5)
+    payload = pack_batch(batch)
     replies.write(HEADER.pack(OUTCOMES, len(payload)))
     replies.write(payload)
     replies.flush()

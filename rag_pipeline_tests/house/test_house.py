@@ -87,6 +87,22 @@ def test_modules_are_small_and_say_what_they_are(path: Path) -> None:
         assert ast.get_docstring(ast.parse(text)), "a module begins with what it is and what belongs there"
 
 
+# The one place that unpickles reads what the pool sends to its worker; what comes back is read by `parallel/wire.py`.
+UNPICKLES = {"parallel/worker.py"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_that_others_wrote_is_unpickled(path: Path) -> None:
+    """Reading a pickle runs whatever its writer wants."""
+    assert not imported_modules(path) & {"marshal", "shelve", "dill", "cloudpickle", "joblib"}, name_of(path)
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module in ("pickle", "_pickle"):
+            raise AssertionError(f"{name_of(path)}: import pickle as a whole, so that its uses are seen")
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pickle":
+            is_reading = node.attr not in ("dumps", "PicklingError")
+            assert not is_reading or name_of(path) in UNPICKLES, f"{name_of(path)}: pickle.{node.attr}"
+
+
 def test_functions_are_short() -> None:
     sizes = []
     for path in MODULES:

@@ -6,9 +6,11 @@ import ctypes
 import os
 import re
 import signal
+import stat
 import sys
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +105,20 @@ _ACTIONS = {
 
 def unpicklable(_item: Any) -> Any:
     return lambda: None
+
+
+@dataclass(frozen=True)
+class Forger:
+    """Stands for a parser that its input took over: sends the pool bytes of its own making."""
+
+    payload: bytes
+
+    def __call__(self, _item: Any) -> None:
+        for descriptor in range(3, 64):
+            with suppress(OSError):
+                if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+                    os.write(descriptor, self.payload)
+        time.sleep(30)
 
 
 def inflate(size_bytes: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -28,13 +29,14 @@ from rag_pipeline.errors import (
     WorkersUnavailable,
 )
 from rag_pipeline.parallel import supervisor
+from rag_pipeline.parallel.frames import HEADER, OUTCOMES, READY, frame, pack_batch
 from rag_pipeline.parallel.limits import WorkerLimits
 from rag_pipeline.parallel.pool import IsolatedPool
 from rag_pipeline.parallel.process import WorkerProcess
 from rag_pipeline_tests.parallel import jobs
 from rag_pipeline_tests.paths import REPOSITORY
 
-IMPATIENT = WorkerLimits(wall_seconds=0.7, memory_bytes=2**29)
+IMPATIENT = WorkerLimits(wall_seconds=1.5, memory_bytes=2**29)
 
 
 def outcomes(function: Any, items: list[Any], limits: WorkerLimits = IMPATIENT, workers: int = 2) -> list[Any]:
@@ -302,6 +304,50 @@ def test_a_machine_without_room_for_a_worker_is_a_passing_fault(monkeypatch: pyt
     monkeypatch.setattr("tempfile.mkdtemp", full)
     with IsolatedPool(1) as pool, pytest.raises(WorkersUnavailable, match="No space left on device"):
         list(pool.map(jobs.double, [1]))
+
+
+class Payload:
+    """Unpickling it would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("kind", [OUTCOMES, READY, b"?"])
+def test_what_a_worker_forges_is_never_unpickled(kind: bytes, tmp_path: Path) -> None:
+    trap = tmp_path / "made"
+    forged = frame(kind, pickle.dumps(([(0, "value", pickle.dumps(Payload(trap)))], 0, True)))
+    (result,) = outcomes(jobs.Forger(forged), ["item"])
+    assert isinstance(result, ParserCrashed)
+    forged = frame(kind, pack_batch(([(0, "value", pickle.dumps(Payload(trap)))], 0, True)))
+    (result,) = outcomes(jobs.Forger(forged), ["item"])
+    assert isinstance(result, ParserCrashed)
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        ([(7, "value", b"1")], 0, True),
+        ([(0, "value", b"1"), (0, "value", b"2")], 0, True),
+        ([], 0, True),
+        ([(0, "value", b'["nothing we know", 1]')], 0, True),
+        ([(0, "value", b'["document", "text"]')], 0, True),
+        ([(0, "value", b'["error", "no_such_code", "", ["dict"]]')], 0, True),
+        ([(0, "value", b"[" * 100_000)], 0, True),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_the_documents_fault(batch: Any) -> None:
+    (result,) = outcomes(jobs.Forger(frame(OUTCOMES, pack_batch(batch))), ["item"])
+    assert isinstance(result, ParserCrashed)
+
+
+def test_an_answer_said_to_be_larger_than_a_workers_memory_is_not_waited_for() -> None:
+    (result,) = outcomes(jobs.Forger(HEADER.pack(OUTCOMES, 2**60)), ["item"])
+    assert isinstance(result, ParserCrashed)
 
 
 def test_an_initializer_runs_in_every_worker() -> None:
