@@ -119,7 +119,6 @@ Duration = Annotated[
 Cron = Annotated[str, Field(max_length=1_024), AfterValidator(_cron)]
 Place = Annotated[str, Field(max_length=4_096), AfterValidator(_place), Field(json_schema_extra={"minLength": 1})]
 Owner = Annotated[str, Field(max_length=256), AfterValidator(_owner)]
-Pattern = Annotated[str, Field(min_length=1, max_length=1_024)]
 Text = Annotated[str, Field(max_length=4_096)]
 SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,62}$")]
 ModelAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -128,7 +127,9 @@ Principal = Annotated[
     AfterValidator(names.principal),
     Field(json_schema_extra={"minLength": 1, "maxLength": names.MAX_PRINCIPAL_CHARS}),
 ]
-Pattern = Annotated[str, AfterValidator(names.pattern), Field(json_schema_extra={"minLength": 1})]
+Pattern = Annotated[
+    str, Field(max_length=1_024), AfterValidator(names.pattern), Field(json_schema_extra={"minLength": 1})
+]
 
 
 class _Section(BaseModel):

@@ -75,6 +75,8 @@ def test_any_pattern_compiles_and_answers(pattern: str, address: str) -> None:
 def test_a_pattern_without_wildcards_matches_itself_only(name: str) -> None:
     pattern = compile_globs([name], match_hidden=False)
     expected = name.removeprefix("./").lstrip("/")
+    assert pattern.match(expected)
+    assert not pattern.match(expected + "x")
 
 
 def matches_by_trying(pattern: list[str], address: list[str], *, hidden: bool) -> bool:
