@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from rag_pipeline import settings
-from rag_pipeline.contracts import evaluation, tables
+from rag_pipeline.contracts import evaluation, holds, tables
 from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.defs.describe import index_column_docs
@@ -151,7 +151,7 @@ def _default(value: Any) -> str:
 
 def table_reference() -> str:
     """Every table of the lake with its columns, from the contracts."""
-    later = (evaluation.EVALUATIONS, evaluation.QUESTION_RESULTS)
+    later = (holds.DELETION_HOLDS, evaluation.EVALUATIONS, evaluation.QUESTION_RESULTS)
     contracts = (*tables.ALL, *(contract for contract in later if contract not in tables.ALL))
     lines = [
         "Every table is declared once, in `rag_pipeline/contracts/`, and a frame is checked against its contract",

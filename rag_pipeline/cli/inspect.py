@@ -38,6 +38,8 @@ def status(as_json: bool) -> None:
         emit(found)
         return
     show(_lake(found), "")
+    if found.held_because:
+        talk(found.held_because, style="red")
     columns = ["Source", ("Objects", "right"), ("Waiting", "right"), ("Quarantined", "right"), "Newest", "Changed"]
     show(
         table(

@@ -54,7 +54,7 @@ EVENTS = {
     "allowed",
     multiple=True,
     metavar="SOURCE",
-    help="Let this source lose more documents than its brake allows, this once.",
+    help="Let this source lose more documents than its deletion guard allows, this once.",
 )
 @click.option("--model", "alias", metavar="ALIAS", help="Embedding model; else the one pipeline.yaml serves.")
 @common_options
@@ -185,6 +185,8 @@ def show_summary(summary: RunSummary) -> None:
         text = f"{'Warning' if warns else 'Check failed'}: {check['asset']} {check['check']}"
         detail = f": {check['description']}" if check["description"] else ""
         talk(text + detail, style="yellow" if warns else "red")
+    if len(summary.held) > 1:
+        talk(summary.held_because, style="red")
     for error in summary.errors:
         talk(f"Error ({error['code']}) in {error['step']}: {_message(error)}", style="red")
 

@@ -144,7 +144,7 @@ QUARANTINE = TableContract(
         "document_id": _text("document_id in bronze."),
         "source": _text("Source of the object."),
         "uri": _text("Location for people."),
-        "stage": _text("Where it was refused: fetch, parse or chunk; held: refused, but kept in sight by the brake."),
+        "stage": _text("Where it was refused: fetch, parse or chunk; held: refused, but the deletion guard keeps it."),
         "reason_code": _text("Stable code of the reason."),
         "detail": _text("The reason for a person, with what to do."),
         "media_type": _text("Media type by content, where it was read.", nullable=True),

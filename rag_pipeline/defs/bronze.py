@@ -7,7 +7,7 @@ Does not belong here: how it is refreshed (`refresh/bronze.py`) or what must be 
 import json
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -15,6 +15,11 @@ from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import OWNERS, RETRY, WRITER_POOL, bronze_key, spec
 from rag_pipeline.settings import Pipeline
+
+if TYPE_CHECKING:
+    from rag_pipeline.refresh.bronze import BronzeReport
+
+GUARD_CHECK = "deletion_guard_holds_nothing"
 
 
 class BronzeConfig(dg.Config):
@@ -41,18 +46,42 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
         else dg.FreshnessPolicy.time_window(fail_window=max(source.stale_after, timedelta(minutes=1))),
     )
 
-    @dg.multi_asset(name=f"bronze_{name}", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
-    def bronze(config: BronzeConfig, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
-        from rag_pipeline.refresh.bronze import refresh_source
+    guard = dg.AssetCheckSpec(
+        GUARD_CHECK,
+        asset=bronze_key(name),
+        description="The source did not lose so many documents at once that the deletion guard holds them. It does not "
+        "block: readers keep what is held, and everything else goes on to them.",
+    )
+
+    @dg.multi_asset(name=f"bronze_{name}", specs=[declared], check_specs=[guard], pool=WRITER_POOL, retry_policy=RETRY)
+    def bronze(config: BronzeConfig, pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        from rag_pipeline.refresh.bronze import update_source
 
         with as_dagster_failure() as work:
-            report = refresh_source(pipeline.workspace, name, allow_mass_deletion=config.allow_mass_deletion)
+            report = update_source(pipeline.workspace, name, allow_mass_deletion=config.allow_mass_deletion)
         facts: dict[str, Any] = {f"rag/{k}": v for k, v in asdict(report).items() if isinstance(v, int)}
         newest = report.newest_modified_at
         if newest is not None:
             facts["rag/newest_modified_at"] = dg.MetadataValue.timestamp(newest)
             facts["rag/content_age_hours"] = (datetime.now(UTC) - newest).total_seconds() / 3600
         facts["rag/report"] = dg.MetadataValue.json(json.loads(json.dumps(asdict(report), default=str)))
-        return dg.MaterializeResult(metadata={"dagster/row_count": report.live, **work, **facts})
+        return dg.MaterializeResult(
+            metadata={"dagster/row_count": report.live, **work, **facts}, check_results=[_guard_result(report)]
+        )
 
     return bronze
+
+
+def _guard_result(report: "BronzeReport") -> dg.AssetCheckResult:
+    from rag_pipeline.transforms.deletion_guard import release_command
+
+    metadata: dict[str, Any] = {"rag/held_count": report.held, "rag/held_of_count": report.held_of}
+    if report.held:
+        metadata["rag/next_step"] = release_command([report.source])
+    return dg.AssetCheckResult(
+        check_name=GUARD_CHECK,
+        passed=not report.held,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=report.held_because or None,
+        metadata=metadata,
+    )

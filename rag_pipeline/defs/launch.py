@@ -26,12 +26,13 @@ from rag_pipeline.defs.specs import (
     QUARANTINE_KEY,
     bronze_key,
 )
-from rag_pipeline.errors import MassDeletion
 from rag_pipeline.refresh.generations import aliases_behind, served_alias
+from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.progress import CURRENT, Progress
 from rag_pipeline.refresh.withdraw import FAULTS, finish_withdrawals
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.transforms.deletion_guard import describe_holds
 
 LAUNCH_TAG = "rag/launch"
 DAGSTER_YAML = """\
@@ -63,6 +64,8 @@ class RunSummary:
     Attributes:
         seconds: From start to end, Dagster's own time included.
         work_seconds: What the pipeline's own steps took of it.
+        held: What the deletion guard holds after it, a row for each source and kind.
+        held_because: The same in one sentence, with the one command that lets all of it go; empty if nothing is held.
     """
 
     success: bool
@@ -80,6 +83,8 @@ class RunSummary:
     errors: list[dict[str, Any]] = field(default_factory=list)
     run_ids: list[str] = field(default_factory=list)
     work_seconds: float = 0.0
+    held: list[dict[str, Any]] = field(default_factory=list)
+    held_because: str = ""
 
 
 def dagster_home(pipeline: Pipeline) -> Path:
@@ -104,11 +109,11 @@ def launch_refresh(
 ) -> RunSummary:
     """Refresh everything and publish, in one Dagster run in this process.
 
-    A source that cannot be read, or that loses too much at once, fails its own asset. The rest is then refreshed in a
-    second run without it, so that one broken source holds up neither the others nor anybody's permissions.
+    A source that cannot be read fails its own asset. The rest is then refreshed in a second run without it, so that one
+    broken source holds up neither the others nor anybody's permissions. What the deletion guard holds stops nothing.
 
     Args:
-        allow_mass_deletion: Sources whose brake is released for this run.
+        allow_mass_deletion: Sources whose deletion guard lets everything go in this run.
         alias: Embedding model whose index is built beside the served one; readers are not pointed to it.
         launch_id: Tells its runs from others, for `cancel_launch`.
     """
@@ -173,9 +178,7 @@ def _runs(
         released["silver_documents"] = {"config": {"allow_mass_deletion": allowed}}
     runs = [execute(REFRESH_JOB, served, ops=released)]
     failed = [name for name in pipeline.settings.sources if _failed(runs[0], f"bronze_{name}")]
-    # A braked source has committed what else changed in it; permissions that were withdrawn must reach readers.
-    braked = any(error["code"] == MassDeletion.code for error in _errors(runs[0]))
-    if failed and (braked or len(failed) < len(pipeline.settings.sources)):
+    if failed and len(failed) < len(pipeline.settings.sources):
         kept = {op: config for op, config in released.items() if op.removeprefix("bronze_") not in failed}
         runs.append(execute(REFRESH_JOB, served, published_selection(failed, pipeline), kept))
     with Workspace(pipeline, run_id="launch") as workspace:
@@ -186,11 +189,6 @@ def _runs(
         # The model that pipeline.yaml names was refused; readers of the one before it get what is new all the same.
         runs.append(execute(REFRESH_JOB, served, [PUBLICATION_KEY]))
     return runs
-
-
-def _errors(run: dg.ExecuteInProcessResult) -> list[dict[str, Any]]:
-    errors = [_error(event) for event in run.all_events if event.is_step_failure]
-    return [error for error in errors if error is not None]
 
 
 def _failed(run: dg.ExecuteInProcessResult, step: str) -> bool:
@@ -221,6 +219,8 @@ def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds:
                 if error is not None:
                     errors[error["step"]] = error
     failed = [c for c in checks.values() if not c.passed]
+    with Workspace(pipeline, run_id="launch") as workspace:
+        holds = read_holds(workspace)
 
     def fact(key: dg.AssetKey, name: str) -> Any:
         return facts.get(key.to_user_string(), {}).get(name)
@@ -242,6 +242,8 @@ def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds:
         checks_failed=[_check(c) for c in failed],
         errors=list(errors.values()),
         run_ids=[run.run_id for run in runs],
+        held=[hold.summary() for hold in holds],
+        held_because=describe_holds(holds),
     )
 
 

@@ -57,8 +57,8 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         dg.AssetCheckSpec(
             HELD_CHECK,
             asset=DOCUMENTS_KEY,
-            description="No source lost more documents to refusals in one run than its brake allows. It does not "
-            "block: what is held back stays as it was, and changed permissions go on to readers.",
+            description="No source lost more documents to refusals in one run than its deletion guard allows. It does "
+            "not block: what is held back stays as it was, and changed permissions go on to readers.",
         ),
         dg.AssetCheckSpec(
             SLOW_CHECK,

@@ -1,6 +1,6 @@
 """Bring the bronze table of one source up to date with the source.
 
-Belongs here: the order of listing, fetching, braking and committing.
+Belongs here: the order of listing, fetching, asking the deletion guard and committing.
 Does not belong here: what a difference means (`transforms/listing.py`) or how a source is read (`sources/`).
 """
 
@@ -14,15 +14,18 @@ from typing import Any
 
 import polars as pl
 
+from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.ids import bytes_hash, digest
 from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, SourceObject, SourceSpec
-from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS, QUARANTINE
+from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.errors import DocumentError, DocumentVanished, InvalidMetadata, MassDeletion
+from rag_pipeline.refresh.holds import end_hold
 from rag_pipeline.refresh.progress import progress
+from rag_pipeline.refresh.source_guard import SourceGuard
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
-from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH, bronze_path
-from rag_pipeline.transforms.brake import Brake
+from rag_pipeline.stores.lake import bronze_path
+from rag_pipeline.transforms.deletion_guard import describe_hold
 from rag_pipeline.transforms.freshness import content_age
 from rag_pipeline.transforms.listing import (
     KnownObject,
@@ -49,7 +52,13 @@ FETCH_GROUP_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class BronzeReport:
-    """What one refresh of a source found; counts are documents."""
+    """What one refresh of a source found; counts are documents.
+
+    Attributes:
+        held: Documents that the source lost but the deletion guard keeps.
+        held_of: Documents that they are measured against.
+        held_because: What to say about them, and how to let them go.
+    """
 
     source: str
     listed: int
@@ -63,6 +72,9 @@ class BronzeReport:
     commits: int
     bytes_read: int
     newest_modified_at: datetime | None
+    held: int = 0
+    held_of: int = 0
+    held_because: str = ""
 
 
 def refresh_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool = False) -> BronzeReport:
@@ -71,8 +83,21 @@ def refresh_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool
     Raises:
         SourceUnavailable: The source cannot be listed; nothing was written but who may read what is known of it
             under the settings of now.
-        MassDeletion: More was lost at once than the source's brake allows. Nothing was deleted; what else changed
-            was committed before, permissions above all.
+        MassDeletion: More was lost at once than the source's deletion guard allows. What is held was not deleted;
+            what else changed was committed before, permissions above all.
+    """
+    report = update_source(workspace, name, allow_mass_deletion=allow_mass_deletion)
+    if report.held:
+        raise MassDeletion(report.held_because, source=name, lost=report.held, live=report.held_of)
+    return report
+
+
+def update_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool = False) -> BronzeReport:
+    """Like `refresh_source`, but what the deletion guard holds is reported and not raised, so that a run can go on.
+
+    Raises:
+        SourceUnavailable: The source cannot be listed; nothing was written but who may read what is known of it
+            under the settings of now.
     """
     source = workspace.source(name)
     with workspace.lake.writing():
@@ -96,12 +121,13 @@ class _Refresh:
         self.name = name
         self.spec: SourceSpec = workspace.pipeline.source_spec(name)
         self.source = source
-        self.allow_loss = allow_loss
         self.known = _known_objects(workspace.lake.bronze_state(name))
         self.plan: ListingPlan = plan_listing(self.known, listed)
         self.listed = listed
+        self.guard = SourceGuard(workspace, name, self.known, allow_loss=allow_loss)
         self.dead = {item.document_id: item for item in self.known if not item.is_live}
         self.taken = {item.document_id for item in self.known if item.is_live}
+        self.added: set[str] = set()
         batches = workspace.lake.read(bronze_path(name), BRONZE, ["batch"])["batch"]
         self.batch = 0 if batches.is_empty() else int(batches.max()) + 1  # type: ignore[arg-type]
         self.observed_at = workspace.now()
@@ -118,40 +144,28 @@ class _Refresh:
         moves = self._find_moves()
         moved_ids = {item.document_id for item in moves.values()}
         vanished = [item for item in self.plan.vanished if item.document_id not in moved_ids]
+        self.guard.close_early(vanished, sum(item.problem is None for item in self.listed))
         rows = changed_settings(self.plan.unchanged, self.spec)
         pending = [(before, item) for before, item in self.plan.to_fetch if item.address not in moves]
         rows += self._moved_rows(moves)
         self._commit(rows)
         unreadable = self._fetch_and_commit(pending)
-        if not self.allow_loss:
-            left = sum(known.problem_code is None for known, _ in self.plan.unchanged) + len(moves) + self.read_count
-            self._brake(vanished, [before for before, _ in unreadable], left)
-        gone = digest("metadata", "deleted")
-        self._commit([row for _, row in unreadable] + [tombstone_of(item, gone) for item in vanished])
-        return self._report(len(vanished))
+        left = sum(known.problem_code is None for known, _ in self.plan.unchanged) + len(moves) + self.read_count
+        lost = [*vanished, *(before for before, _ in unreadable)]
+        held, hold = self.guard.held(vanished, lost, left, self.added)
+        # Whoever may no longer read what is kept is shut out all the same.
+        self._commit(held_permissions(held, self.spec))
+        kept = {item.document_id for item in held}
+        gone = [item for item in vanished if item.document_id not in kept]
+        deleted = digest("metadata", "deleted")
+        rows = [row for before, row in unreadable if before.document_id not in kept]
+        self._commit(rows + [tombstone_of(item, deleted) for item in gone])
+        if hold is None:
+            # Last, so that a run which is killed while it deletes what is allowed leaves the rest held.
+            end_hold(self.workspace, "vanished", self.name)
+        return self._report(len(gone), hold)
 
-    def _brake(self, vanished: list[KnownObject], unreadable: list[KnownObject], left_count: int) -> None:
-        """Raise MassDeletion if too much is lost; whoever may no longer read what is then kept is shut out first."""
-        fine = {item.document_id for item in self.known if item.is_live and item.problem_code is None} - self._hidden()
-        lost = [item.address for item in [*vanished, *unreadable] if item.document_id in fine]
-        settings = self.workspace.settings.sources[self.name]
-        brake = Brake(self.name, settings.max_deleted_share, settings.max_deleted_floor)
-        why = "vanished or became unreadable" if unreadable else "vanished"
-        try:
-            brake.check_lost(lost, len(fine), left_count, why=why)
-        except MassDeletion:
-            self._commit(held_permissions([*vanished, *unreadable], self.spec))
-            raise
-
-    def _hidden(self) -> set[str]:
-        """Documents whose bytes were taken but that no reader sees, as silver refused them."""
-        lake = self.workspace.lake
-        of_source = pl.col("source") == self.name
-        refused = lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id", "source"], where=of_source)
-        shown = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["origin_id", "source"], where=of_source)
-        return set(refused["document_id"]) - set(shown["origin_id"])
-
-    def _report(self, vanished: int) -> BronzeReport:
+    def _report(self, deleted: int, hold: Hold | None) -> BronzeReport:
         count = self.counts.get
         known_problems = sum(1 for before, _ in self.plan.unchanged if before.problem_code)
         newest = content_age((item.modified_at for item in self.listed), self.observed_at).newest
@@ -163,11 +177,14 @@ class _Refresh:
             modified=count("modified", 0),
             moved=count("moved", 0),
             metadata_changed=count("metadata_changed", 0),
-            deleted=vanished,
+            deleted=deleted,
             problems=count("problem", 0) + known_problems,
             commits=self.workspace.lake.commits - self.first_commit,
             bytes_read=self.bytes_read,
             newest_modified_at=newest,
+            held=len(hold.held) if hold else 0,
+            held_of=len(hold.measured) if hold else 0,
+            held_because=describe_hold(hold) if hold else "",
         )
 
     def _find_moves(self) -> dict[str, KnownObject]:
@@ -228,7 +245,7 @@ class _Refresh:
                     row = self._refused_row(item, before, fetched)
                     if row is None:
                         continue
-                    # Unknown permissions are no loss to brake: whoever might have to be shut out is.
+                    # Unknown permissions are no loss to hold: whoever might have to be shut out is.
                     if before is None or before.problem_code is not None or isinstance(fetched, InvalidMetadata):
                         rows.append(row)
                     else:
@@ -251,6 +268,7 @@ class _Refresh:
             return before.document_id, before
         document = free_document_id(self.name, item.address, self.taken)
         self.taken.add(document)
+        self.added.add(document)
         return document, self.dead.get(document)
 
     def _taken_row(

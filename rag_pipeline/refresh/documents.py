@@ -1,6 +1,6 @@
 """Bring silver/documents and silver/quarantine up to date with bronze, and duplicates and boilerplate with them.
 
-Belongs here: reading what is needed, committing batch by batch, what the brake holds.
+Belongs here: reading what is needed, committing batch by batch, what the deletion guard holds.
 Does not belong here: which documents need it (`transforms/documents.py`), parsing them (`parsing.py`), duplicates
 (`duplicates.py`), boilerplate (`boilerplate.py`).
 """
@@ -18,11 +18,12 @@ from rag_pipeline.errors import DocumentError, MassDeletion
 from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.chunks import chunker_fingerprint
 from rag_pipeline.refresh.duplicates import refresh_duplicates
+from rag_pipeline.refresh.holds import deletion_guard, end_hold, read_holds, record_hold
 from rag_pipeline.refresh.parsing import parsed_objects
 from rag_pipeline.refresh.timings import Timings
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
-from rag_pipeline.transforms.brake import Brake
+from rag_pipeline.transforms.deletion_guard import describe_hold
 from rag_pipeline.transforms.documents import (
     HELD,
     METADATA_COLUMNS,
@@ -82,11 +83,11 @@ def refresh_documents(workspace: Workspace, *, allow_mass_deletion: Collection[s
     """Parse what is new or changed, update metadata, remove what is gone, and name the duplicates.
 
     Args:
-        allow_mass_deletion: Sources whose brake is released.
+        allow_mass_deletion: Sources whose deletion guard lets everything go.
 
     Raises:
-        MassDeletion: More of a source was refused at once than its brake allows. Everything else is committed, and
-            what was refused stays as it last was, with the permissions of now.
+        MassDeletion: More of a source was refused at once than its deletion guard allows. Everything else is committed,
+            and what was refused stays as it last was, with the permissions of now.
     """
     report = update_documents(workspace, allow_mass_deletion=allow_mass_deletion)
     if report.held:
@@ -95,7 +96,7 @@ def refresh_documents(workspace: Workspace, *, allow_mass_deletion: Collection[s
 
 
 def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[str] = ()) -> DocumentsReport:
-    """Like `refresh_documents`, but what the brake holds is reported and not raised, so that a run can go on.
+    """Like `refresh_documents`, but what the deletion guard holds is reported and not raised, so that a run can go on.
 
     It has to: permissions that were withdrawn reach readers only through the layers above.
     """
@@ -116,8 +117,10 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
         lake.merge(DOCUMENTS_PATH, DOCUMENTS, DOCUMENTS.empty(), plan.gone)
         refused = _unreadable_rows(workspace, plan, quarantine)
         outcome = _parse_all(workspace, plan, quarantine, allow_mass_deletion)
-        refused += outcome.refused
+        refused += outcome.new_rows(quarantine)
         lake.merge(QUARANTINE_PATH, QUARANTINE, QUARANTINE.frame(refused), plan.quarantine_gone)
+        for source in outcome.let_go:
+            end_hold(workspace, "refused", source)
         documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_FACTS)
         refresh_duplicates(workspace, documents)
         boilerplate = refresh_boilerplate(workspace)
@@ -205,18 +208,28 @@ def _unreadable_rows(workspace: Workspace, plan: DocumentPlan, quarantine: pl.Da
 
 @dataclass(slots=True)
 class _Outcome:
-    """What parsing gave: how many were taken, quarantine rows of the others, and what the brake has to say."""
+    """What parsing gave: how many were taken, quarantine rows of the others, and what the deletion guard has to say.
+
+    Attributes:
+        let_go: Sources of which nothing is held any longer.
+    """
 
     taken: int = 0
     refused: list[dict[str, Any]] = field(default_factory=list)
     held_because: list[str] = field(default_factory=list)
+    let_go: list[str] = field(default_factory=list)
     timings: Timings = field(default_factory=Timings)
+
+    def new_rows(self, quarantine: pl.DataFrame) -> list[dict[str, Any]]:
+        """Rows of `refused` that are not in quarantine as they are: what is held and not tried again stays."""
+        before = {row["document_id"]: row for row in quarantine.iter_rows(named=True)}
+        return [row for row in self.refused if row != before.get(row["document_id"])]
 
 
 def _parse_all(
     workspace: Workspace, plan: DocumentPlan, quarantine: pl.DataFrame, allowed: Collection[str]
 ) -> _Outcome:
-    """Parse and commit batch by batch; what is refused leaves last, unless the brake holds it."""
+    """Parse and commit batch by batch; what is refused leaves last, unless the deletion guard holds it."""
     shown = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["origin_id", "source"]).unique()
     known = set(shown["origin_id"])
     before = {row["document_id"]: row for row in quarantine.iter_rows(named=True)}
@@ -249,6 +262,7 @@ def _parse_all(
         if size >= COMMIT_CHARS or len(rows) >= COMMIT_DOCUMENTS:
             _commit(workspace, rows, replaced)
             rows, replaced, size = [], set(), 0
+    outcome.refused += [{**row, "stage": "parse"} for row in plan.held.iter_rows(named=True)]
     kept = _keep_refused(workspace, shown, outcome, allowed)
     _commit(workspace, rows, replaced | {row["document_id"] for row in outcome.refused} & known - kept)
     if kept:
@@ -259,22 +273,29 @@ def _parse_all(
 
 
 def _keep_refused(workspace: Workspace, shown: pl.DataFrame, outcome: _Outcome, allowed: Collection[str]) -> set[str]:
-    """Objects that were refused but stay shown as they last were; what the brake holds is marked in `outcome`."""
+    """Objects that were refused but stay shown as they last were; what the guard holds is marked in `outcome`."""
     known = set(shown["origin_id"])
+    holds = {hold.source: hold for hold in read_holds(workspace) if hold.kind == "refused"}
     if workspace.settings.quarantined_documents == "keep_last_good":
+        outcome.let_go = list(holds)
         return known & {row["document_id"] for row in outcome.refused}
     leaving: dict[str, dict[str, str]] = {}
     for row in outcome.refused:
         if row["document_id"] in known:
             leaving.setdefault(row["source"], {})[row["document_id"]] = row["reason_code"]
-    counts = _counts(shown["source"])
     held: set[str] = set()
     for source, reasons in sorted(leaving.items()):
-        settings = workspace.settings.sources[source]
-        brake = Brake(source, settings.max_deleted_share, settings.max_deleted_floor)
-        if source not in allowed and brake.is_pulled(len(reasons), counts[source]):
-            held |= set(reasons)
-            outcome.held_because.append(brake.describe_refused(reasons.values(), counts[source]))
+        guard, lost = deletion_guard(workspace, source), frozenset(reasons)
+        fine = set(shown.filter(pl.col("source") == source)["origin_id"])
+        measured = guard.measure(lost, fine, is_emptied=False, before=holds.get(source))
+        if source in allowed or measured is None:
+            continue
+        held |= lost
+        reason = guard.describe_refused(reasons.values(), len(measured))
+        hold = record_hold(workspace, "refused", source, held=lost, measured=measured, reason=reason)
+        outcome.held_because.append(describe_hold(hold))
+        holds.pop(source, None)
+    outcome.let_go = list(holds)
     outcome.refused = [held_row(row) if row["document_id"] in held else row for row in outcome.refused]
     return held
 

@@ -92,7 +92,7 @@ def _refresh_signatures(lake: Lake, documents: pl.DataFrame) -> tuple[pl.DataFra
     new = [SIGNATURES.empty()]
     if missing.height:
         with progress("signatures", missing.height) as bar:
-            for texts in _texts(lake, missing):
+            for texts in texts_of(lake, missing):
                 new.append(sign(texts["content_hash"].to_list(), texts["text"]))
                 bar.advance(texts.height)
     computed = pl.concat(new)
@@ -145,7 +145,7 @@ def _compare(lake: Lake, documents: pl.DataFrame, pairs: list[Pair]) -> dict[Pai
             wanted = {content_hash for pair in batch for content_hash in pair}
             chosen = documents.filter(pl.col("content_hash").is_in(wanted)).unique("content_hash")
             sets: dict[str, Hashes] = {}
-            for texts in _texts(lake, chosen):
+            for texts in texts_of(lake, chosen):
                 sets |= dict(zip(texts["content_hash"].to_list(), shingles(texts["text"]).sets(), strict=True))
             found |= {pair: jaccard(sets[pair[0]], sets[pair[1]]) for pair in batch}
             bar.advance(len(batch))
@@ -177,7 +177,7 @@ def _batches(pairs: list[Pair], chars: dict[str, int]) -> Iterator[list[Pair]]:
         yield batch
 
 
-def _texts(lake: Lake, documents: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def texts_of(lake: Lake, documents: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """content_hash and text of some documents, a few megabytes at a time."""
     columns = ["document_id", "content_hash", "text"]
     ids = documents["document_id"]

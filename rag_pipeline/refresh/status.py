@@ -17,6 +17,7 @@ from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, EMBEDDINGS, QUARANTINE
 from rag_pipeline.refresh.generations import is_complete, is_held
+from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import (
     AUDITS_PATH,
@@ -28,6 +29,7 @@ from rag_pipeline.stores.lake import (
     bronze_path,
     embeddings_path,
 )
+from rag_pipeline.transforms.deletion_guard import describe_holds
 from rag_pipeline.transforms.documents import origins_of
 from rag_pipeline.transforms.freshness import content_age
 
@@ -102,6 +104,8 @@ class Status:
 
     Attributes:
         is_behind: Bronze or silver hold something that readers do not see yet.
+        held: What the deletion guard holds: source, kind, counts of documents, reason, since when.
+        held_because: The same in one sentence, with the command that lets it go; empty if nothing is held.
         is_held: A person went back to an older version, and runs leave readers there.
     """
 
@@ -115,6 +119,8 @@ class Status:
     is_held: bool
     quarantine: dict[str, int]
     last_runs: list[RunStatus]
+    held: list[dict[str, Any]]
+    held_because: str
 
 
 def read_status(workspace: Workspace) -> Status:
@@ -123,6 +129,7 @@ def read_status(workspace: Workspace) -> Status:
     spaces = space_statuses(workspace)
     paths = _paths(workspace, spaces)
     histories = {path: _history(lake, path) for path in paths}
+    holds = read_holds(workspace)
     reasons = lake.read(QUARANTINE_PATH, QUARANTINE, ["reason_code"])["reason_code"].value_counts(sort=True)
     return Status(
         lake=lake.root,
@@ -135,6 +142,8 @@ def read_status(workspace: Workspace) -> Status:
         is_held=is_held(workspace),
         quarantine=dict(reasons.iter_rows()),
         last_runs=_last_runs(histories),
+        held=[hold.summary() for hold in holds],
+        held_because=describe_holds(holds),
     )
 
 

@@ -16,6 +16,7 @@ from rag_pipeline.contracts.tables import BOILERPLATE, CHUNKS, DOCUMENTS, DUPLIC
 from rag_pipeline.refresh.boilerplate import desired_boilerplate
 from rag_pipeline.refresh.documents import read_origins
 from rag_pipeline.refresh.generations import is_held
+from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.index import audit_table
 from rag_pipeline.refresh.recall import LEAST_RECALL, recall_of_index
 from rag_pipeline.refresh.workspace import Workspace
@@ -23,7 +24,9 @@ from rag_pipeline.stores.lake import BOILERPLATE_PATH, CHUNKS_PATH, DOCUMENTS_PA
 from rag_pipeline.stores.legs import EXACT, refine_factor_of
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.boilerplate import with_left_out
+from rag_pipeline.transforms.deletion_guard import release_command
 from rag_pipeline.transforms.verify import (
+    SAMPLE,
     Finding,
     boilerplate_is_current,
     chunks_cover_documents,
@@ -51,7 +54,7 @@ def verify(workspace: Workspace) -> VerifyReport:
     findings = [*document_findings(workspace), *boilerplate_findings(workspace)]
     findings += [*chunk_findings(workspace), *span_findings(workspace)]
     served, rows = published_findings(workspace)
-    findings += served
+    findings += [*served, *hold_findings(workspace)]
     documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id"]).height
     chunks = workspace.lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id"]).height
     return VerifyReport(
@@ -92,6 +95,21 @@ def chunk_findings(workspace: Workspace) -> list[Finding]:
         workspace.lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id", "duplicate_of"]),
         workspace.lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "content_hash", "left_out_hash"]),
     )
+
+
+def hold_findings(workspace: Workspace) -> list[Finding]:
+    """What readers see only because the deletion guard holds it: no fault of a table, but a person has to decide."""
+    return [
+        Finding(
+            f"held_because_{hold.kind}",
+            "held",
+            len(hold.held),
+            tuple(sorted(hold.held)[:SAMPLE]),
+            f"{release_command([hold.source])}  # {len(hold.held)} of {len(hold.measured)} documents of {hold.source}, "
+            f"held since {hold.since_at:%Y-%m-%d %H:%M} UTC",
+        )
+        for hold in read_holds(workspace)
+    ]
 
 
 def vector_findings(workspace: Workspace, alias: str) -> list[Finding]:

@@ -14,6 +14,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
+from rag_pipeline.contracts.holds import DELETION_HOLDS
 from rag_pipeline.contracts.tables import (
     AUDITS,
     BOILERPLATE,
@@ -34,6 +35,7 @@ from rag_pipeline.stores.delta import DeltaStore
 
 DOCUMENTS_PATH = "silver/documents"
 QUARANTINE_PATH = "silver/quarantine"
+DELETION_HOLDS_PATH = "silver/deletion_holds"
 DUPLICATES_PATH = "silver/duplicates"
 SIGNATURES_PATH = "silver/signatures"
 SIMILAR_PAIRS_PATH = "silver/similar_pairs"
@@ -52,6 +54,7 @@ STATE_COLUMNS = [name for name in BRONZE.columns if name not in ("raw",)]
 FIXED_TABLES = {
     DOCUMENTS_PATH: DOCUMENTS,
     QUARANTINE_PATH: QUARANTINE,
+    DELETION_HOLDS_PATH: DELETION_HOLDS,
     DUPLICATES_PATH: DUPLICATES,
     SIGNATURES_PATH: SIGNATURES,
     SIMILAR_PAIRS_PATH: SIMILAR_PAIRS,

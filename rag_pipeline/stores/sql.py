@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import duckdb
 
 from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
+from rag_pipeline.contracts.holds import DELETION_HOLDS
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import (
     AUDITS,
@@ -38,6 +39,7 @@ from rag_pipeline.stores.lake import (
     AUDITS_PATH,
     BOILERPLATE_PATH,
     CHUNKS_PATH,
+    DELETION_HOLDS_PATH,
     DOCUMENTS_PATH,
     DUPLICATES_PATH,
     EVALUATIONS_PATH,
@@ -160,6 +162,7 @@ class LakeSql:
         self._view("silver.duplicates", f"FROM {duplicates}")
         self._view("silver.boilerplate", f"FROM {self._relation(BOILERPLATE_PATH, BOILERPLATE)}")
         self._view("silver.quarantine", f"FROM {self._relation(QUARANTINE_PATH, QUARANTINE)}")
+        self._view("silver.deletion_holds", f"FROM {self._relation(DELETION_HOLDS_PATH, DELETION_HOLDS)}")
         self._view("gold.publications", f"FROM {self._relation(PUBLICATIONS_PATH, PUBLICATIONS)}")
         self._view("gold.evaluations", f"FROM {self._relation(EVALUATIONS_PATH, EVALUATIONS)}")
         self._view("gold.question_results", f"FROM {self._relation(QUESTION_RESULTS_PATH, QUESTION_RESULTS)}")

@@ -32,7 +32,7 @@ _NAME_END = r"(\.[^/.]+|[^/.]+)$"
 TRANSIENT_CODES = frozenset({"parser_timeout", "parser_crashed"})
 FIRST_RETRY = timedelta(hours=1)
 LONGEST_RETRY = timedelta(days=7)
-# Stage of what the brake keeps from being refused: in quarantine with its reason, and shown as it last was.
+# Stage of what the deletion guard keeps from being refused: in quarantine with its reason, and shown as it last was.
 HELD = "held"
 METADATA_COLUMNS = (
     "uri",
@@ -90,6 +90,7 @@ class DocumentPlan:
         gone: document_ids of rows whose origin is gone or may not be shown.
         quarantine_gone: document_ids to take out of quarantine.
         unreadable: Origins that bronze could not read, to put in quarantine.
+        held: Rows of quarantine that the deletion guard keeps in sight, and that need no new attempt.
     """
 
     to_parse: pl.DataFrame
@@ -97,6 +98,7 @@ class DocumentPlan:
     gone: list[str]
     quarantine_gone: list[str]
     unreadable: pl.DataFrame
+    held: pl.DataFrame
 
 
 def plan_documents(
@@ -128,7 +130,8 @@ def plan_documents(
     to_parse = readable.join(known, on=["document_id", "input_key"], how="anti")
     still_refused = waiting.filter("is_current_recipe").join(readable, on=["document_id", "input_key"], how="semi")
 
-    hidden = broken["document_id"].to_list() + still_refused["document_id"].to_list()
+    is_held = pl.col("stage") == HELD
+    hidden = broken["document_id"].to_list() + still_refused.filter(~is_held)["document_id"].to_list()
     visible = origins if keep_last_good else origins.filter(~pl.col("document_id").is_in(hidden))
     gone = documents.join(visible, left_on="origin_id", right_on="document_id", how="anti")
     kept = documents.join(to_parse.select(origin_id="document_id"), on="origin_id", how="anti")
@@ -143,6 +146,7 @@ def plan_documents(
         gone=gone["document_id"].to_list(),
         quarantine_gone=quarantine_gone["document_id"].to_list(),
         unreadable=broken,
+        held=still_refused.filter(is_held).select(quarantine.columns),
     )
 
 
@@ -293,8 +297,8 @@ def quarantine_row(
 
 
 def held_row(refused: Mapping[str, Any]) -> dict[str, Any]:
-    """The quarantine row of a refused document that stays as it last was; every run tries it again."""
-    return {**refused, "stage": HELD, "next_attempt_at": refused["last_seen_at"]}
+    """The quarantine row of a refused document that stays as it last was."""
+    return {**refused, "stage": HELD}
 
 
 def exact_duplicates(documents: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 Belongs here: comparing listings with known state, moves, document ids, bronze rows.
 Does not belong here: listing, fetching or writing (`sources/`, `refresh/bronze.py`), what is too much to lose at once
-(`brake.py`).
+(`deletion_guard.py`).
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def changed_settings(unchanged: Iterable[tuple[KnownObject, SourceObject]], spec
 
 
 def held_permissions(held: Iterable[KnownObject], spec: SourceSpec) -> list[dict[str, Any]]:
-    """Rows for documents that the brake keeps although the source no longer gives them.
+    """Rows for documents that the deletion guard keeps although the source no longer gives them.
 
     Their own metadata is what was last read; who may read them is what the settings say now, so that nothing stays
     open for as long as a source is held back.

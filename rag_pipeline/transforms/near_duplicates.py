@@ -169,7 +169,7 @@ def choose(documents: pl.DataFrame, known: Mapping[Pair, float], similarity: flo
     ordered = documents.sort("source", "uri", "document_id")
     if ordered.height < 2:
         return Choice([], [])
-    matrix = _matrix(ordered["minhash"])
+    matrix = matrix_of(ordered["minhash"])
     ids, uris, hashes = (ordered[name].to_list() for name in ("document_id", "uri", "content_hash"))
     sizes = ordered["shingles"].to_numpy()
     standing: dict[int, list[int]] = {}
@@ -208,7 +208,8 @@ def _promising(
     return [(int(others[n]), float(estimates[n])) for n in best if estimates[n] >= least]
 
 
-def _matrix(minhashes: pl.Series) -> NDArray[np.uint32]:
+def matrix_of(minhashes: pl.Series) -> NDArray[np.uint32]:
+    """Signatures as numbers, one row each; the share of equal ones estimates the similarity of two texts."""
     raw = np.frombuffer(b"".join(minhashes.to_list()), dtype="<u4")
     return raw.reshape(len(minhashes), PERMUTATIONS)
 

@@ -14,7 +14,7 @@ import polars as pl
 from rag_pipeline.transforms.documents import HELD
 
 SAMPLE = 5
-Kind = Literal["ghost", "missing", "mismatched"]
+Kind = Literal["ghost", "missing", "mismatched", "held"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Finding:
 
     Attributes:
         code: Stable name of the promise that is broken.
-        kind: Something that should not be there, is not there, or differs.
+        kind: Something that should not be there, is not there, differs, or stays until a person decides.
         count: Exact number.
         sample: At most five ids.
         next_step: A command that helps.
@@ -60,7 +60,7 @@ def documents_account_for_origins(
     both = documents.join(origins, left_on="origin_id", right_on="document_id", suffix="_now")
     if keep_last_good:
         both = both.join(quarantine, left_on="origin_id", right_on="document_id", how="anti")
-    # What the brake holds is in quarantine and shown as it last was; its permissions are those of now all the same.
+    # What the deletion guard holds is in quarantine and shown as it last was, with the permissions of now all the same.
     held = quarantine.filter(pl.col("stage") == HELD)
     stale = both.join(held, left_on="origin_id", right_on="document_id", how="anti").filter(
         (pl.col("input_key") != pl.col("input_key_now")) | (pl.col("origin_metadata_hash") != pl.col("metadata_hash"))

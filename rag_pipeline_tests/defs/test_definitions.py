@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from rag_pipeline.defs import build_definitions
+from rag_pipeline.defs.bronze import GUARD_CHECK
 from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.errors import CommitConflict, EmbeddingSpaceMismatch, RagPipelineError
@@ -175,14 +176,15 @@ def test_an_operator_goes_back_and_retires_from_the_ui(project: Project) -> None
     assert not retire.execute_in_process(run_config=refused, raise_on_error=False).success
 
 
-def test_the_brake_is_released_for_one_run(project: Project) -> None:
+def test_the_deletion_guard_is_released_for_one_run(project: Project) -> None:
     for number in range(30):
         project.write(f"{number}.md", f"# Page {number}\n\nPage number {number}.\n")
     launch_refresh(project.pipeline())
     for number in range(30):
         (project.folder / "docs" / f"{number}.md").unlink()
     held = launch_refresh(project.pipeline())
-    assert [error["code"] for error in held.errors] == ["mass_deletion"]
+    assert [check["check"] for check in held.checks_failed if check["severity"] == "ERROR"] == [GUARD_CHECK]
+    assert [(hold["source"], hold["held_documents"], hold["of_documents"]) for hold in held.held] == [("docs", 30, 31)]
     assert len(project.published()) == 32
     assert launch_refresh(project.pipeline(), allow_mass_deletion=["docs"]).success
     assert len(project.published()) == 2

@@ -1,4 +1,4 @@
-"""P3 to P6: what readers see while a run is under way, who may see what, that nothing is lost, and the brake."""
+"""P3 to P6: what readers see while a run is under way, who may see what, that nothing is lost, and the guard."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_an_unreadable_file_is_quarantined_and_comes_back(project: Project) -> N
 # P6: a source that goes quiet cannot empty the index -------------------------------------------------------------
 
 
-def test_the_brake_holds_when_much_of_a_source_vanishes(project: Project) -> None:
+def test_the_deletion_guard_holds_when_much_of_a_source_vanishes(project: Project) -> None:
     before = project.published()
     for number in range(11):
         (project.folder / "docs" / f"doc{number}.md").unlink()
@@ -253,7 +253,7 @@ def test_the_brake_holds_when_much_of_a_source_vanishes(project: Project) -> Non
     assert project.verify().findings == []
 
 
-def test_the_brake_lets_a_third_go_and_small_sources_alone(project: Project, tmp_path: Path) -> None:
+def test_the_deletion_guard_lets_a_third_go_and_small_sources_alone(project: Project, tmp_path: Path) -> None:
     for number in range(10):
         (project.folder / "docs" / f"doc{number}.md").unlink()
     project.refresh(allow_mass_deletion=False)
