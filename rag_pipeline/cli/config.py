@@ -1,17 +1,24 @@
 """`rag-pipeline config`: is pipeline.yaml valid, and what may it hold.
 
-Belongs here: checking settings without opening anything, and the schema for editors.
+Belongs here: checking settings and what they name without a network, and the schema for editors.
 Does not belong here: reading settings (`settings.py`).
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from rag_pipeline.cli.options import common_options, open_pipeline
-from rag_pipeline.cli.rendering import counted, emit, facts, show
+from rag_pipeline.cli.rendering import counted, emit, facts, show, talk
+
+if TYPE_CHECKING:
+    from rag_pipeline.settings import Pipeline
+
+FOUND = 1
 
 
 @click.group()
@@ -22,7 +29,9 @@ def config() -> None:
 @config.command()
 @common_options
 def check(as_json: bool) -> None:
-    """Validate pipeline.yaml and its environment; opens no source and no lake.
+    """Validate pipeline.yaml, its environment, and that the folders and files it names are there; no network.
+
+    Exit code 1 if one is not there.
 
     Example: rag-pipeline config check
     """
@@ -32,6 +41,9 @@ def check(as_json: bool) -> None:
     _ = pipeline.lake_options
     for name in settings.sources:
         pipeline.source_spec(name)
+    from rag_pipeline.cli.places import missing_places
+
+    missing = missing_places(pipeline)
     summary = {
         "valid": True,
         "path": str(pipeline.path),
@@ -39,10 +51,19 @@ def check(as_json: bool) -> None:
         "sources": list(settings.sources),
         "embedding_models": list(settings.embedding_models),
         "serve": settings.serve,
+        "missing": [asdict(place) for place in missing],
     }
     if as_json:
         emit(summary)
-        return
+    else:
+        _show(pipeline)
+        for place in missing:
+            talk(f"{place.field}: {place.problem}", style="red")
+    click.get_current_context().exit(FOUND if missing else 0)
+
+
+def _show(pipeline: Pipeline) -> None:
+    settings = pipeline.settings
     show(
         facts(
             [

@@ -54,7 +54,7 @@ def model_folder(spec: EmbeddingModelSpec, cache_folder: Path) -> Path:
         if place is None:
             continue
         folder = Path(place).expanduser()
-        if _holds_model(folder):
+        if holds_model(folder):
             return folder
         if name == "folder" or folder.is_dir():
             tried.append(f"{name} {place} ({'no model files in it' if folder.is_dir() else 'no such folder'})")
@@ -68,7 +68,8 @@ def model_folder(spec: EmbeddingModelSpec, cache_folder: Path) -> Path:
     return _from_hub(spec, tried)
 
 
-def _holds_model(folder: Path) -> bool:
+def holds_model(folder: Path) -> bool:
+    """Whether a folder looks like that of a model."""
     return (folder / "modules.json").is_file() or (folder / "config.json").is_file()
 
 

@@ -218,7 +218,7 @@ def check_lake_root(root: str) -> None:
         SettingsError: It holds a bracket, a percent sign, a backslash, a control character or bytes that are no
             UTF-8, in its name or in what its links lead to.
     """
-    path = _local_path(root)
+    path = local_path(root)
     if path is None:
         return
     for shown in (path.absolute().as_posix(), _resolved(path).as_posix()):
@@ -263,7 +263,8 @@ def _check_models_differ(pipeline: Pipeline) -> None:
             )
 
 
-def _local_path(location: str) -> Path | None:
+def local_path(location: str) -> Path | None:
+    """The path of a folder on this machine; None for an address elsewhere."""
     if location.startswith(("file://", "local://")):
         return Path(unquote(urlsplit(location).path))
     return None if "://" in location or "::" in location else _expanduser(location)
@@ -276,7 +277,7 @@ def _below(outer: str, inner: str) -> tuple[str, ...] | None:
 
 
 def _steps(location: str) -> tuple[str, ...]:
-    path = _local_path(location)
+    path = local_path(location)
     if path is not None:
         return ("file", *_resolved(path).parts)
     wrapper, _, address = location.rpartition("::")

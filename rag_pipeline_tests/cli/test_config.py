@@ -36,6 +36,49 @@ def test_an_environment_variable_that_is_missing_is_named(tmp_path: Path) -> Non
     assert "NOT_SET_ANYWHERE" in answer.err
 
 
+def test_places_that_are_not_there_are_named_with_their_fields(tmp_path: Path) -> None:
+    project = Project.create(tmp_path, sources=("docs", "gone", "file"))
+    (tmp_path / "gone").rmdir()
+    (tmp_path / "file").rmdir()
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "empty").mkdir()
+    project.settings["sources"]["bucket"] = {"location": "s3://nobody/there"}
+    project.settings["embedding_models"] |= {
+        "away": {"model": "some/model", "folder": "weights/nowhere"},
+        "empty": {"model": "some/model", "folder": "empty"},
+        "path": {"model": "./neither", "kind": "static"},
+    }
+    project.settings["evaluation"] = {"questions": ["questions.jsonl"]}
+    (tmp_path / "pipeline.yaml").write_text(json.dumps(project.settings), "utf-8")
+    answer = ask_in(tmp_path, "config", "check", "--json")
+    assert answer.code == 1
+    [record] = answer.records
+    assert [missing["field"] for missing in record["missing"]] == [
+        "sources.gone.location",
+        "sources.file.location",
+        "embedding_models.away.folder",
+        "embedding_models.empty.folder",
+        "embedding_models.path.model",
+        "evaluation.questions.0",
+    ]
+    shown = ask_in(tmp_path, "config", "check")
+    assert shown.code == 1
+    for missing in record["missing"]:
+        assert f"{missing['field']}: " in shown.err
+    assert str(tmp_path / "gone") in shown.err
+
+
+def test_places_that_are_there_are_no_finding(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "config.json").write_text("{}")
+    project.settings["embedding_models"]["there"] = {"model": "some/model", "folder": "weights"}
+    (tmp_path / "pipeline.yaml").write_text(json.dumps(project.settings), "utf-8")
+    answer = ask_in(tmp_path, "config", "check", "--json")
+    assert answer.code == 0
+    assert answer.records[0]["missing"] == []
+
+
 def test_the_schema_is_json_and_needs_no_pipeline(tmp_path: Path) -> None:
     schema = json.loads(ask_in(tmp_path, "config", "schema").out)
     assert {"lake", "sources", "embedding_models", "serve"} <= set(schema["properties"])

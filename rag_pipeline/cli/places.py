@@ -1,0 +1,82 @@
+"""The places on this machine that pipeline.yaml names and that are not there.
+
+Belongs here: looking at folders and files of the settings, without the network, a lake or a model library.
+Does not belong here: whether the settings are valid (`settings/`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rag_pipeline.embedding.locate import holds_model
+from rag_pipeline.settings.load import local_path
+
+if TYPE_CHECKING:
+    from rag_pipeline.settings import Pipeline
+
+WITHOUT_WEIGHTS = ("hashing", "endpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class MissingPlace:
+    """A place that is not there.
+
+    Attributes:
+        field: Path of the setting, like `sources.docs.location`.
+        problem: What is wrong and what to do.
+    """
+
+    field: str
+    problem: str
+
+
+def missing_places(pipeline: Pipeline) -> list[MissingPlace]:
+    """Every folder and file named in the settings that a run would not find."""
+    return [*_sources(pipeline), *_models(pipeline), *_questions(pipeline)]
+
+
+def _sources(pipeline: Pipeline) -> Iterator[MissingPlace]:
+    for name in pipeline.settings.sources:
+        folder = local_path(pipeline.location(name))
+        if folder is None:
+            continue
+        problem = _folder_problem(folder)
+        if problem:
+            advice = "Correct the location, or mount what should be there; until then nothing of it is taken away."
+            yield MissingPlace(f"sources.{name}.location", f"{problem}. {advice}")
+
+
+def _models(pipeline: Pipeline) -> Iterator[MissingPlace]:
+    for alias, model in pipeline.settings.embedding_models.items():
+        if model.kind in WITHOUT_WEIGHTS:
+            continue
+        advice = "Name the folder that holds the model's config.json or modules.json."
+        spec = pipeline.model_spec(alias)
+        if spec.folder is not None:
+            folder = Path(spec.folder).expanduser()
+            problem = _folder_problem(folder)
+            if problem or not holds_model(folder):
+                what = problem or f"there are no model files in {folder}"
+                yield MissingPlace(f"embedding_models.{alias}.folder", f"{what}. {advice}")
+        elif model.model.startswith(("/", "./", "../", "~")) and not holds_model(Path(model.model).expanduser()):
+            yield MissingPlace(f"embedding_models.{alias}.model", f"there is no model in {model.model}. {advice}")
+
+
+def _questions(pipeline: Pipeline) -> Iterator[MissingPlace]:
+    for position, path in enumerate(pipeline.question_files):
+        if not path.is_file():
+            yield MissingPlace(
+                f"evaluation.questions.{position}", f"there is no file {path}. Correct the name, or remove it."
+            )
+
+
+def _folder_problem(folder: Path) -> str | None:
+    if not folder.exists():
+        return f"there is no folder {folder}"
+    if not folder.is_dir():
+        return f"{folder} is not a folder"
+    return None if os.access(folder, os.R_OK | os.X_OK) else f"{folder} may not be read by this user"
