@@ -160,7 +160,7 @@ def _cannot_start(failure: WorkerDied | OSError, log: str) -> ContractViolation 
             exit_code=death.exit_code,
         )
     return ContractViolation(
-        f"A worker process could not be started {tries} times ({death.kind}, exit code {death.exit_code}). Its "
-        f"memory limit may be too low. {log}".strip(),
+        f"A worker process could not be started {tries} times ({death.kind}, exit code {death.exit_code}). If "
+        f"memory did not suffice, raise `limits.memory_bytes`. {log}".strip(),
         exit_code=death.exit_code,
     )

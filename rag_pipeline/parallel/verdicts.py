@@ -47,13 +47,15 @@ def verdict(death: Death, limits: WorkerLimits) -> DocumentError:
     if death.kind == "timeout":
         return ParserTimeout(
             f"Parsing took longer than {limits.wall_seconds:g} s each time it was tried, and its worker "
-            "was stopped. Shorten the document, exclude it, or raise the time limit.",
+            "was stopped. Shorten the document, exclude it, or raise "
+            "`limits.parse_timeout_seconds`.",
             wall_seconds=limits.wall_seconds,
         )
     if death.kind == "cpu":
         return ParserTimeout(
             f"Parsing used more than {limits.cpu_seconds} s of processor time each time it was tried, and "
-            "its worker was stopped. Shorten the document, exclude it, or raise the time limit.",
+            "its worker was stopped. Shorten the document, exclude it, or raise "
+            "`limits.parse_timeout_seconds`.",
             cpu_seconds=limits.cpu_seconds,
         )
     if death.kind == "memory":
@@ -72,7 +74,7 @@ def out_of_memory(memory_bytes: int | None) -> LimitExceeded:
     limit = f"{memory_bytes / 2**30:.1f} GiB" if memory_bytes is not None else "available"
     return LimitExceeded(
         f"Parsing needs more than the {limit} of memory that a worker may use. "
-        "Split the document, exclude it, or raise the memory limit.",
+        "Split the document, exclude it, or raise `limits.memory_bytes`.",
         memory_bytes=memory_bytes,
     )
 

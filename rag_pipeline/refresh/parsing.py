@@ -89,7 +89,7 @@ def _parsed_items(
 
 def _lost(workspace: Workspace, error: DocumentError) -> tuple[DocumentError, float]:
     """What a lost worker leaves: nothing but the reason tells how long it took."""
-    return error, workspace.settings.parse_timeout_seconds if isinstance(error, ParserTimeout) else 0.0
+    return error, workspace.settings.limits.parse_timeout_seconds if isinstance(error, ParserTimeout) else 0.0
 
 
 def parse_object(item: tuple[bytes, str, str], recipe: ParseRecipe) -> list[ParsedDocument]:

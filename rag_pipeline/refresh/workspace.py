@@ -122,7 +122,11 @@ class Workspace:
     def _parse_recipes(self) -> dict[str, ParseRecipe]:
         return {
             name: ParseRecipe(
-                ParseLimits(max_document_bytes=source.max_document_bytes, max_text_bytes=source.max_text_bytes),
+                ParseLimits(
+                    max_document_bytes=source.max_document_bytes,
+                    max_text_bytes=source.max_text_bytes,
+                    **self.settings.limits.parsing,
+                ),
                 EnrichOptions(
                     source.min_quality,
                     source.sensitive,
@@ -142,6 +146,11 @@ class Workspace:
         if self._pool is None:
             from rag_pipeline.parallel.pool import IsolatedPool, WorkerLimits
 
-            limits = WorkerLimits(wall_seconds=self.settings.parse_timeout_seconds)
+            allowed = self.settings.limits
+            limits = WorkerLimits(
+                memory_bytes=allowed.memory_bytes,
+                cpu_seconds=allowed.cpu_seconds,
+                wall_seconds=allowed.parse_timeout_seconds,
+            )
             self._pool = IsolatedPool(self.settings.worker_processes, limits)
         return self._pool

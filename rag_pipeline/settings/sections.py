@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rag_pipeline.contracts import names
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
+from rag_pipeline.settings.limits import LimitsSettings, Section
 
+OLD_TIMEOUT = "parse_timeout_seconds"
 _DURATION = re.compile(r"^([0-9]{1,12})\s*(s|min|h|d)$")
 _DURATION_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
 # A hundred years: a longer one would reach back behind the first day that a clock can tell.
@@ -132,11 +134,7 @@ Pattern = Annotated[
 ]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-
-
-class PermissionRuleSettings(_Section):
+class PermissionRuleSettings(Section):
     """Who may read the documents whose address matches a pattern."""
 
     pattern: Pattern
@@ -145,7 +143,7 @@ class PermissionRuleSettings(_Section):
     """Who may read them; an empty list is nobody."""
 
 
-class SourceSettings(_Section):
+class SourceSettings(Section):
     """Where documents come from; becomes the asset bronze/<name>."""
 
     kind: Literal["files"] = "files"
@@ -193,7 +191,7 @@ class SourceSettings(_Section):
     """Sources with fewer documents than this are held back only when all of at least three documents are gone."""
 
 
-class EmbeddingModelSettings(_Section):
+class EmbeddingModelSettings(Section):
     """One embedding model; becomes a partition of gold/embeddings and gold/index."""
 
     model: str = Field(min_length=1, max_length=4_096)
@@ -233,7 +231,7 @@ class EmbeddingModelSettings(_Section):
         return EmbeddingModelSpec(alias=alias, **self.model_dump())
 
 
-class DeduplicationSettings(_Section):
+class DeduplicationSettings(Section):
     """Which documents are left out of the index because another says the same to the same readers."""
 
     near: bool = True
@@ -244,7 +242,7 @@ class DeduplicationSettings(_Section):
     """Documents with fewer words are left out only if another is equal."""
 
 
-class BoilerplateSettings(_Section):
+class BoilerplateSettings(Section):
     """Which paragraphs are left out of the index because they stand in many documents of their source."""
 
     leave_out: bool = True
@@ -255,7 +253,7 @@ class BoilerplateSettings(_Section):
     """Nor is one in this share of the source's documents or less."""
 
 
-class ThresholdSettings(_Section):
+class ThresholdSettings(Section):
     """When the checks on silver turn yellow; shares are of the documents or chunks of one source."""
 
     max_quarantined_share: float = Field(default=0.2, ge=0, le=1)
@@ -276,7 +274,7 @@ class ThresholdSettings(_Section):
     """Parsing the slowest document of a run."""
 
 
-class ChunkSizeSettings(_Section):
+class ChunkSizeSettings(Section):
     """How large chunks are."""
 
     max_tokens: int | None = Field(default=None, gt=7, le=1_000_000)
@@ -302,7 +300,7 @@ class ChunkingSettings(ChunkSizeSettings):
     """Other sizes for some sources; they decide before the media type does."""
 
 
-class EvaluationSettings(_Section):
+class EvaluationSettings(Section):
     """How every version of an index is evaluated before it may be published."""
 
     questions: tuple[Place, ...] = ()
@@ -315,7 +313,7 @@ class EvaluationSettings(_Section):
     """Search mode whose figures decide; the others are measured beside it."""
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything pipeline.yaml may hold."""
 
     lake: Place = "data/lake"
@@ -348,10 +346,24 @@ class Settings(_Section):
     """When everything is refreshed, verified and maintained."""
     worker_processes: int | None = Field(default=None, ge=0, le=1_024)
     """Processes that parse and chunk; none: one per core."""
-    parse_timeout_seconds: float = Field(default=60, gt=0, le=86_400)
-    """A document that takes longer is quarantined."""
+    limits: LimitsSettings = LimitsSettings()
+    """What one document may cost before it is quarantined."""
     cache: Place | None = None
     """Folder for converted models, safe to delete; none: `rag_pipeline` in the user's cache folder."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _timeout_is_a_limit(cls, data: object) -> object:
+        # It stood here before there were other limits.
+        if not isinstance(data, dict) or OLD_TIMEOUT not in data:
+            return data
+        others = {key: value for key, value in data.items() if key != OLD_TIMEOUT}
+        limits = others.get("limits") or {}
+        if not isinstance(limits, dict):
+            return others
+        if "parse_timeout_seconds" in limits:
+            raise ValueError(f"{OLD_TIMEOUT} is the old name of limits.{OLD_TIMEOUT}; keep that one")
+        return others | {"limits": {**limits, OLD_TIMEOUT: data[OLD_TIMEOUT]}}
 
     @model_validator(mode="after")
     def _aliases_exist(self) -> Settings:
@@ -367,7 +379,7 @@ class Settings(_Section):
         return self
 
 
-SECTIONS: dict[str, type[_Section]] = {
+SECTIONS: dict[str, type[Section]] = {
     "sources": SourceSettings,
     "embedding_models": EmbeddingModelSettings,
     "deduplication": DeduplicationSettings,
@@ -375,6 +387,7 @@ SECTIONS: dict[str, type[_Section]] = {
     "chunking": ChunkingSettings,
     "media_types": ChunkSizeSettings,
     "evaluation": EvaluationSettings,
+    "limits": LimitsSettings,
     "thresholds": ThresholdSettings,
     "permission_rules": PermissionRuleSettings,
 }

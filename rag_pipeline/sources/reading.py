@@ -44,7 +44,7 @@ def too_large(size_bytes: int | None, limit_bytes: int) -> DocumentTooLarge:
     shown = "larger" if size_bytes is None else f"{size_bytes} bytes, more"
     return DocumentTooLarge(
         f"The document is {shown} than the limit of {limit_bytes} bytes, and was not read. Split or exclude it, "
-        "or raise max_document_bytes of its source.",
+        "or raise `sources.NAME.max_document_bytes`.",
         size_bytes=size_bytes,
         limit_bytes=limit_bytes,
     )

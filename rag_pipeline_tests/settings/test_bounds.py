@@ -10,7 +10,8 @@ import annotated_types
 import pytest
 
 from rag_pipeline.errors import SettingsError
-from rag_pipeline.settings import load_pipeline, sections
+from rag_pipeline.settings import load_pipeline
+from rag_pipeline.settings.limits import Section
 from rag_pipeline.settings.sections import SECTIONS, Settings
 from rag_pipeline_tests.settings.test_values import SMALLEST, refusal
 
@@ -96,7 +97,7 @@ def test_an_absurd_value_is_refused_with_its_path(tmp_path: Path, path: str, val
 
 
 @pytest.mark.parametrize("section", sorted({Settings, *SECTIONS.values()}, key=lambda section: section.__name__))
-def test_every_number_has_a_range_and_every_text_a_length(section: type[sections._Section]) -> None:
+def test_every_number_has_a_range_and_every_text_a_length(section: type[Section]) -> None:
     """A new setting cannot be forgotten."""
     for name, field in section.model_fields.items():
         shown = str(field.annotation)

@@ -226,7 +226,7 @@ def _halves(text: str, draft: _Draft) -> list[_Draft]:
     if unit.end_char - unit.start_char < 2:
         if not draft.header.text:
             raise ContractViolation(
-                "The tokenizer makes more tokens of one character than a chunk may hold. Raise max_tokens.",
+                "The tokenizer makes more tokens of one character than a chunk may hold. Raise `chunking.max_tokens`.",
                 start_char=unit.start_char,
             )
         return [_Draft(draft.path, NO_HEADER, draft.units)]

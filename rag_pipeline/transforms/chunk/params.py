@@ -45,7 +45,7 @@ class ChunkParams:
         if self.max_tokens - header_tokens < MIN_TEXT_TOKENS:
             raise SettingsError(
                 f"Chunks of {self.max_tokens} tokens with a header of up to {header_tokens} leave no room for "
-                f"text. Raise max_tokens or lower header_max_tokens.",
+                f"text. Raise `chunking.max_tokens`, or lower `chunking.header_max_tokens`.",
                 max_tokens=self.max_tokens,
                 header_max_tokens=self.header_max_tokens,
             )

@@ -132,7 +132,8 @@ class Archive:
         if size > limits.max_member_bytes or total > limits.max_archive_bytes or too_dense:
             raise LimitExceeded(
                 f"{self.address}: the part {name[:200]} unpacks to more than {size:,} bytes from {packed:,} "
-                f"({total:,} in all). The file is hostile or far too large; exclude it or raise the limits.",
+                f"({total:,} in all). The file is hostile or far too large; exclude it, or raise "
+                "`limits.max_member_bytes`, `limits.max_archive_bytes` or `limits.max_archive_ratio`.",
                 address=self.address,
                 part=name[:200],
                 unpacked_bytes=size,

@@ -45,7 +45,7 @@ def parse_html(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
         EmptyDocument: The page has no text.
         UndecodableBytes: The bytes are not text.
     """
-    check_bytes(len(raw), limits.max_html_bytes, address)
+    check_bytes(len(raw), limits.max_html_bytes, address, "limits.max_html_bytes")
     root = parse_tree(raw, address, limits)
     if root is None:
         raise EmptyDocument(f"{address}: the page holds no element with text.", address=address)

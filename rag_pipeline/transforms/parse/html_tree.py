@@ -85,7 +85,8 @@ def parse_tree(raw: bytes, address: str, limits: ParseLimits) -> HtmlElement | N
     text = decode(raw, declared_encoding(raw) or _web_default(raw))
     if len(text) > limits.max_text_chars:
         raise LimitExceeded(
-            f"{address}: the page has {len(text)} characters, the limit is {limits.max_text_chars}.",
+            f"{address}: the page has {len(text)} characters, the limit is {limits.max_text_chars}. "
+            "Split it, or raise `limits.max_text_chars`.",
             chars=len(text),
             limit_chars=limits.max_text_chars,
         )

@@ -46,12 +46,25 @@ class ParseLimits:
     max_html_bytes: int = 20 * MEBIBYTE
 
 
-def check_bytes(size_bytes: int, limit_bytes: int, address: str) -> None:
-    """Raises DocumentTooLarge if `size_bytes` is over `limit_bytes`."""
+SETTING_OF = {
+    "records": "max_records",
+    "messages": "max_records",
+    "characters of text": "max_text_chars",
+    "pages": "max_pages",
+    "slides": "max_pages",
+    "sheets": "max_pages",
+    "attachments": "max_attachments",
+    "files in the container": "max_archive_entries",
+}
+"""The setting that bounds what is counted; what is not here has a fixed bound."""
+
+
+def check_bytes(size_bytes: int, limit_bytes: int, address: str, setting: str) -> None:
+    """Raises DocumentTooLarge, naming `setting`, if `size_bytes` is over `limit_bytes`."""
     if size_bytes > limit_bytes:
         raise DocumentTooLarge(
             f"{address}: the file has {size_bytes:,} bytes and the limit for its kind is {limit_bytes:,}. "
-            "Split it, exclude it, or raise the limit in the configuration.",
+            f"Split it, exclude it, or raise `{setting}`.",
             address=address,
             size_bytes=size_bytes,
             limit_bytes=limit_bytes,
@@ -61,8 +74,9 @@ def check_bytes(size_bytes: int, limit_bytes: int, address: str) -> None:
 def check_count(count: int, limit: int, what: str, address: str) -> None:
     """Raises LimitExceeded if `count` of `what` (a plural noun) is over `limit`."""
     if count > limit:
+        advice = f"Split the file, or raise `limits.{SETTING_OF[what]}`." if what in SETTING_OF else "Split the file."
         raise LimitExceeded(
-            f"{address}: {count:,} {what}, and the limit is {limit:,}. Split the file, or raise the limit.",
+            f"{address}: {count:,} {what}, and the limit is {limit:,}. {advice}",
             address=address,
             what=what,
             count=count,

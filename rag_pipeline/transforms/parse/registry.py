@@ -126,9 +126,9 @@ def parse(raw: bytes, media_type: str, address: str, limits: ParseLimits) -> lis
     if not raw or raw.isspace():
         raise EmptyDocument(f"{address}: the file is empty.", address=address)
     found = _format_for(raw, media_type, address)
-    check_bytes(len(raw), limits.max_document_bytes, address)
+    check_bytes(len(raw), limits.max_document_bytes, address, "sources.NAME.max_document_bytes")
     if found.is_text:
-        check_bytes(len(raw), limits.max_text_bytes, address)
+        check_bytes(len(raw), limits.max_text_bytes, address, "sources.NAME.max_text_bytes")
     parser: Parser = getattr(import_module(f"{_PACKAGE}.{found.module}"), found.function)
     try:
         documents = parser(raw, address, limits)

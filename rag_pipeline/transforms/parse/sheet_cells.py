@@ -192,7 +192,8 @@ def ods_sheets(archive: Archive, max_cells: int, max_chars: int) -> Iterator[tup
             check_count(chars, max_chars, "characters of text", archive.address)
             if budget < 0:
                 raise LimitExceeded(
-                    f"{archive.address}: the sheets hold more than {max_cells:,} cells. Split the workbook.",
+                    f"{archive.address}: the sheets hold more than {max_cells:,} cells. Split the workbook, "
+                    "or raise `limits.max_cells`.",
                     address=archive.address,
                     limit=max_cells,
                 )

@@ -71,7 +71,8 @@ def _check_records(stream: bytearray, address: str, max_cells: int) -> None:
             cells = (last_row - first_row + 1) * (last_column - first_column + 1)
             if cells > max_cells:
                 raise LimitExceeded(
-                    f"{address}: a sheet spans more than {max_cells:,} cells. Split the workbook or raise the limit.",
+                    f"{address}: a sheet spans more than {max_cells:,} cells. Split the workbook, or "
+                    "raise `limits.max_cells`.",
                     address=address,
                     limit=max_cells,
                 )
