@@ -19,7 +19,6 @@ from rag_pipeline.contracts.ids import bytes_hash, digest
 from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, SourceObject, SourceSpec
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.errors import DocumentError, DocumentVanished, InvalidMetadata, MassDeletion
-from rag_pipeline.refresh.holds import end_hold
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.source_guard import SourceGuard
 from rag_pipeline.refresh.workspace import Workspace
@@ -144,11 +143,11 @@ class _Refresh:
         moves = self._find_moves()
         moved_ids = {item.document_id for item in moves.values()}
         vanished = [item for item in self.plan.vanished if item.document_id not in moved_ids]
-        self.guard.close_early(vanished, sum(item.problem is None for item in self.listed))
         rows = changed_settings(self.plan.unchanged, self.spec)
         pending = [(before, item) for before, item in self.plan.to_fetch if item.address not in moves]
         rows += self._moved_rows(moves)
         self._commit(rows)
+        self.guard.close_early(vanished, sum(item.problem is None for item in self.listed))
         unreadable = self._fetch_and_commit(pending)
         left = sum(known.problem_code is None for known, _ in self.plan.unchanged) + len(moves) + self.read_count
         lost = [*vanished, *(before for before, _ in unreadable)]
@@ -162,7 +161,7 @@ class _Refresh:
         self._commit(rows + [tombstone_of(item, deleted) for item in gone])
         if hold is None:
             # Last, so that a run which is killed while it deletes what is allowed leaves the rest held.
-            end_hold(self.workspace, "vanished", self.name)
+            self.guard.end()
         return self._report(len(gone), hold)
 
     def _report(self, deleted: int, hold: Hold | None) -> BronzeReport:

@@ -6,6 +6,7 @@ Does not belong here: when the guard closes (`transforms/deletion_guard.py`), co
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence, Set
 from functools import cached_property
 
@@ -13,11 +14,14 @@ import polars as pl
 
 from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.tables import DOCUMENTS, QUARANTINE
+from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh.edited_moves import edited_moves
-from rag_pipeline.refresh.holds import deletion_guard, hold_of, record_hold
+from rag_pipeline.refresh.holds import deletion_guard, end_hold, hold_of, record_hold
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH
 from rag_pipeline.transforms.listing import KnownObject
+
+log = logging.getLogger(__name__)
 
 
 class SourceGuard:
@@ -34,22 +38,32 @@ class SourceGuard:
         self._readable = {item.document_id for item in known if item.is_live and item.problem_code is None}
         self._allow_loss = allow_loss
         self._not_looked = ""
+        self._is_recorded = False
 
     @cached_property
     def fine(self) -> set[str]:
         """Documents that readers have: live and readable in bronze, and shown in silver where that has any."""
         lake = self._workspace.lake
         mine = pl.col("source") == self._source
-        shown = set(lake.read(DOCUMENTS_PATH, DOCUMENTS, ["origin_id", "source"], where=mine)["origin_id"])
-        if shown:
-            return self._readable & shown
-        refused = lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id", "source"], where=mine)
+        try:
+            shown = set(lake.read(DOCUMENTS_PATH, DOCUMENTS, ["origin_id", "source"], where=mine)["origin_id"])
+            if shown:
+                return self._readable & shown
+            refused = lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id", "source"], where=mine)
+        except StoreError as error:
+            # A damaged table of silver must not keep what the source says from bronze.
+            log.error("what readers have of %s is taken from bronze alone: %s", self._source, error)
+            return self._readable
         return self._readable - set(refused["document_id"])
 
     @cached_property
     def before(self) -> Hold | None:
         """What was held when the refresh began."""
-        return hold_of(self._workspace, self._source, "vanished")
+        try:
+            return hold_of(self._workspace, self._source, "vanished")
+        except StoreError as error:
+            log.error("what the deletion guard held of %s is not known: %s", self._source, error)
+            return None
 
     def close_early(self, vanished: Sequence[KnownObject], left_count: int) -> None:
         """Remember what readers have before anything is added: a run that is killed must not dilute what it lost."""
@@ -94,4 +108,19 @@ class SourceGuard:
         why = "vanished" if len(vanished) == len(lost) else "vanished or became unreadable"
         reason = guard.describe_vanished(list(addresses.values()), len(measured), why=why, is_emptied=is_emptied)
         reason += self._not_looked
-        return record_hold(self._workspace, "vanished", self._source, held=ids, measured=measured, reason=reason)
+        try:
+            hold = record_hold(self._workspace, "vanished", self._source, held=ids, measured=measured, reason=reason)
+        except StoreError as error:
+            # It is held all the same, and whoever may no longer read it is shut out.
+            log.error("what the deletion guard holds of %s could not be recorded: %s", self._source, error)
+            now, run = self._workspace.now(), self._workspace.run_id
+            return Hold(
+                self._source, "vanished", ids, measured, f"{reason} It could not be recorded: {error}", now, run
+            )
+        self._is_recorded = True
+        return hold
+
+    def end(self) -> None:
+        """Forget what was held, if anything was."""
+        if self.before is not None or self._is_recorded:
+            end_hold(self._workspace, "vanished", self._source)

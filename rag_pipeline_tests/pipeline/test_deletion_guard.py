@@ -6,6 +6,7 @@ import random
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from rag_pipeline.contracts.tables import QUARANTINE
@@ -401,6 +402,25 @@ def test_what_is_lost_on_top_is_held_and_measured_too(tmp_path: Path) -> None:
         path_of(project, number).write_bytes(text)
     update_all(project)
     assert {f"new{number:02}.md" for number in range(33)} <= seen_by(project, "public")
+
+
+@pytest.mark.parametrize("table", ["documents", "deletion_holds"])
+def test_a_damaged_table_of_silver_neither_opens_the_guard_nor_holds_up_permissions(tmp_path: Path, table: str) -> None:
+    project = filled(tmp_path)
+    project.refresh()
+    for number in range(10):
+        path_of(project, number).unlink()
+    update_all(project)
+    for path in (project.folder / "lake" / "silver" / table).rglob("*.parquet"):
+        path.write_bytes(b"damaged")
+    withdraw_from_public(project, 3, 20)
+    project.write("doc21.md.meta.yaml", "allowed_principals: [staff]\n")
+    with project.workspace() as workspace:
+        assert update_source(workspace, "docs").held == 10
+        state = workspace.lake.bronze_state("docs").filter(pl.col("change") != "deleted")
+    assert state.height == COUNT
+    closed = state.filter(~pl.col("allowed_principals").list.contains("public"))["address"].to_list()
+    assert sorted(closed) == [address(3), address(20), address(21)]
 
 
 # Moves with small edits ---------------------------------------------------------------------------------------
