@@ -29,7 +29,8 @@ from rag_pipeline.defs.specs import (
 from rag_pipeline.refresh.generations import aliases_behind, served_alias
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.progress import CURRENT, Progress
-from rag_pipeline.refresh.withdraw import FAULTS, finish_withdrawals
+from rag_pipeline.refresh.unsettled import finish_withdrawals
+from rag_pipeline.refresh.withdraw import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.transforms.deletion_guard import describe_holds

@@ -71,7 +71,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def _withdraw(self) -> None:
         """What was withdrawn leaves readers, whichever step did not get to it and why."""
-        from rag_pipeline.refresh.withdraw import finish_withdrawals
+        from rag_pipeline.refresh.unsettled import finish_withdrawals
 
         finish_withdrawals(self.workspace)
 

@@ -22,7 +22,6 @@ import polars as pl
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, PUBLICATIONS
 from rag_pipeline.refresh.generations import is_held
-from rag_pipeline.refresh.publication import publish_withdrawals
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, PUBLICATIONS_PATH, bronze_path
 from rag_pipeline.stores.vectors import VectorTable
@@ -240,12 +239,3 @@ def _record(workspace: Workspace, audit: Mapping[str, object], report: WithdrawR
     except FAULTS as error:
         report.faults.append(f"the audit of the withdrawn version was not recorded: {error}")
         log.error("the audit of the withdrawn version was not recorded: %s", error)
-
-
-def finish_withdrawals(workspace: Workspace) -> None:
-    """After a run that did not end well, take from readers what it did not get to; its own faults are only said."""
-    for step in (withdraw_now, publish_withdrawals):
-        try:
-            step(workspace)
-        except FAULTS as error:
-            log.error("what was withdrawn could not all be taken from readers: %s", error)

@@ -85,16 +85,20 @@ def _wordings(workspace: Workspace, documents: list[str]) -> dict[str, str]:
     """Everything that documents say now: text, title, and headings as they stand on chunks."""
     lake = workspace.lake
     said: dict[str, list[str]] = {}
-    columns = ["document_id", "title", "text", "blocks"]
+    columns = ["document_id", "title", "text", "blocks", "content_hash"]
+    hashes: dict[str, str] = {}
     for frame in lake.stream_where(DOCUMENTS_PATH, columns, "document_id", documents):
-        for document, title, text, blocks in frame.select(columns).iter_rows():
+        for document, title, text, blocks, content_hash in frame.select(columns).iter_rows():
             # Headings of what is left out as boilerplate stand on no chunk now, and the document still says them.
+            hashes[document] = content_hash
             said[document] = [text, title or "", *(section_label(block) for block in blocks_of(blocks))]
-    paths = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "section_path"])
-    for document, path in paths.filter(
+    paths = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "section_path", "content_hash"])
+    for document, path, content_hash in paths.filter(
         pl.col("document_id").is_in(pl.Series(list(said), dtype=pl.String).implode())
     ).iter_rows():
-        said[document] += path
+        # Chunks that were not cut anew say what the document said before.
+        if content_hash == hashes[document]:
+            said[document] += path
     return {document: "\n".join(dict.fromkeys(parts)) for document, parts in said.items()}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -20,7 +20,7 @@ from rag_pipeline.contracts.ids import digest, fingerprint, principals_key
 from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.contracts.tables import DUPLICATES
 from rag_pipeline.errors import DocumentError
-from rag_pipeline.transforms.enrich import EnrichOptions
+from rag_pipeline.transforms.enrich import EnrichOptions, Sensitive
 from rag_pipeline.transforms.parse import recipe_version
 from rag_pipeline.transforms.parse.limits import ParseLimits
 from rag_pipeline.transforms.quality import total_score
@@ -325,3 +325,43 @@ def exact_duplicates(documents: pl.DataFrame) -> pl.DataFrame:
         )
         .select(list(DUPLICATES.columns))
     )
+
+
+def edited_documents(documents: pl.DataFrame, origins: pl.DataFrame, quarantine: pl.DataFrame) -> set[str]:
+    """document_ids of silver whose object has other bytes now, which were neither parsed nor refused.
+
+    Args:
+        documents: document_id, origin_id, input_key.
+        origins: From `origins_of`.
+        quarantine: document_id, input_key.
+    """
+    now = origins.filter(pl.col("problem_code").is_null()).select(origin_id="document_id", now="input_key")
+    edited = documents.join(now, on="origin_id").filter(pl.col("input_key") != pl.col("now"))
+    refused = quarantine.select(origin_id="document_id", now="input_key")
+    return set(edited.join(refused, on=["origin_id", "now"], how="anti")["document_id"])
+
+
+def unredacted_documents(documents: pl.DataFrame, recipes: Mapping[str, ParseRecipe]) -> set[str]:
+    """document_ids that were parsed when their source asked for less about secrets and personal data than it does now.
+
+    Args:
+        documents: document_id, source, origin_media_type, recipe_fingerprint.
+        recipes: By source.
+    """
+    found: set[str] = set()
+    columns = ("document_id", "source", "origin_media_type", "recipe_fingerprint")
+    for document, source, media_type, known in documents.select(columns).iter_rows():
+        recipe = recipes.get(source)
+        if recipe is None or recipe.options.sensitive not in ("redact", "quarantine"):
+            continue
+        if known in {weaker.fingerprint(media_type) for weaker in _weaker(recipe)}:
+            found.add(document)
+    return found
+
+
+@lru_cache(maxsize=1_000)
+def _weaker(recipe: ParseRecipe) -> tuple[ParseRecipe, ...]:
+    """The same recipe, asking for less about secrets and personal data."""
+    levels: tuple[Sensitive, ...] = ("off", "flag", "redact", "quarantine")
+    asked = levels.index(recipe.options.sensitive)
+    return tuple(replace(recipe, options=replace(recipe.options, sensitive=level)) for level in levels[:asked])

@@ -114,22 +114,24 @@ def plan_withdrawal(
     )
 
 
-def plan_closing(rows: pl.DataFrame, origins: Collection[str], readers: Mapping[str, Readers]) -> WithdrawalPlan:
-    """Rows of some objects, which nobody may read until they have been taken from silver again.
+def plan_closing(rows: pl.DataFrame, closing: Collection[str], readers: Mapping[str, Readers]) -> WithdrawalPlan:
+    """Rows of some objects or documents, and single rows, which nobody may read until they are taken from silver again.
 
     Args:
         rows: SHOWN_COLUMNS of the index.
-        origins: document_ids in bronze.
+        closing: document_ids in bronze or silver, and chunk_ids.
     """
     shown = rows.filter(pl.col("allowed_principals").list.len() > 0)
-    closing = {
+    documents = {
         document
         for document, source, uri in shown.select("document_id", "source", "uri").unique().iter_rows()
-        if document in origins or origin_of(document, uri, readers.get(source)) in origins
+        if document in closing or origin_of(document, uri, readers.get(source)) in closing
     }
-    chosen = shown.filter(pl.col("document_id").is_in(pl.Series(sorted(closing), dtype=pl.String).implode()))
+    named = pl.Series(sorted({*documents, *closing}), dtype=pl.String).implode()
+    chosen = shown.filter(pl.col("document_id").is_in(named) | pl.col("chunk_id").is_in(named))
     empty = pl.lit([], dtype=pl.List(pl.String()))
-    return WithdrawalPlan((), closed_rows(chosen.select("chunk_id", allowed_principals=empty)), len(closing))
+    rows_closed = closed_rows(chosen.select("chunk_id", allowed_principals=empty))
+    return WithdrawalPlan((), rows_closed, chosen["document_id"].n_unique())
 
 
 def closed_rows(rows: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,118 @@
+"""The end of a run that did not go well: what readers still see, and nobody can say that they may.
+
+Belongs here: which documents were edited or are to be redacted while the run did not get to them.
+Does not belong here: what is gone or narrowed by bronze alone (`withdraw.py`), wording of texts that were parsed anew
+(`withdrawals.py`).
+
+A text that was edited may have lost wording that readers still see. Once it is parsed, wording is compared with
+wording, and only what has left is closed; where the run did not get that far, the whole document is, until the next run
+has taken it in.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+
+import polars as pl
+
+from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS, PUBLICATIONS, QUARANTINE
+from rag_pipeline.refresh.documents import read_origins
+from rag_pipeline.refresh.generations import is_held
+from rag_pipeline.refresh.withdraw import FAULTS, WithdrawReport, read_readers, take_from_published, withdraw_now
+from rag_pipeline.refresh.withdrawals import withdrawn_chunks
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.lake import DOCUMENTS_PATH, PUBLICATIONS_PATH, QUARANTINE_PATH, bronze_path
+from rag_pipeline.stores.vectors import VectorTable
+from rag_pipeline.transforms.documents import edited_documents, unredacted_documents
+from rag_pipeline.transforms.withdraw import plan_closing
+
+log = logging.getLogger(__name__)
+
+REVISION_COLUMNS = ["document_id", "revision", "batch", "bytes_hash", "observed_at"]
+DOCUMENT_COLUMNS = [
+    "document_id",
+    "origin_id",
+    "source",
+    "origin_media_type",
+    "input_key",
+    "recipe_fingerprint",
+    "content_hash",
+]
+
+
+def finish_withdrawals(workspace: Workspace) -> None:
+    """After a run that did not end well, take from readers what it did not get to; its own faults are only said."""
+    for step in (withdraw_now, close_unsettled):
+        try:
+            step(workspace)
+        except FAULTS as error:
+            log.error("what was withdrawn could not all be taken from readers: %s", error)
+
+
+def close_unsettled(workspace: Workspace) -> WithdrawReport:
+    """Close published texts that were edited, or are to be redacted, and that nobody can say still stand."""
+    report = WithdrawReport()
+    with workspace.lake.writing():
+        last = workspace.lake.last_publication()
+        if last is None or is_held(workspace):
+            return report
+        version = int(str(last["table_version"]))
+        table = workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]), version=version)
+        shown = table.read(["chunk_id", "document_id", "content_hash"])
+        try:
+            closing = _unsettled(workspace, table, shown)
+        except FAULTS as error:
+            log.error("silver cannot say what was taken in, so whatever was edited since is closed: %s", error)
+            closing = _edited_since_publication(workspace)
+        if closing:
+            readers, _ = read_readers(workspace, report)
+            take_from_published(workspace, last, lambda rows: plan_closing(rows, closing, readers), report)
+    return report
+
+
+def _unsettled(workspace: Workspace, table: VectorTable, shown: pl.DataFrame) -> set[str]:
+    """document_ids and chunk_ids to close, by what silver took in."""
+    lake = workspace.lake
+    documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_COLUMNS)
+    quarantine = lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id", "input_key"])
+    origins = read_origins(workspace)
+    recipes = {name: workspace.parse_recipe(name) for name in workspace.settings.sources}
+    found = edited_documents(documents, origins, quarantine) | unredacted_documents(documents, recipes)
+    known = set(documents["document_id"]) | set(quarantine["document_id"])
+    if set(shown["document_id"]) & set(origins["document_id"]) - known:
+        log.error("silver has lost documents that readers see; of these, whatever was edited since is closed")
+        found |= _edited_since_publication(workspace) - known
+    both = shown.join(documents.select("document_id", now="content_hash"), on="document_id")
+    parsed = both.filter(pl.col("content_hash") != pl.col("now"))["chunk_id"].to_list()
+    try:
+        return found | withdrawn_chunks(workspace, table, parsed)
+    except FAULTS as error:
+        log.error("wording cannot be compared, so every text that was parsed anew is closed: %s", error)
+        return found | set(parsed)
+
+
+def _edited_since_publication(workspace: Workspace) -> set[str]:
+    """Objects whose bytes changed since readers were last pointed to a whole index, by bronze alone."""
+    lake = workspace.lake
+    since = datetime.min.replace(tzinfo=UTC)
+    for figures, published_at in lake.read(PUBLICATIONS_PATH, PUBLICATIONS, ["figures", "published_at"]).iter_rows():
+        said = json.loads(figures)
+        if "withdrawn" not in said and not said.get("withheld"):
+            since = max(since, published_at)
+    found: set[str] = set()
+    for name in workspace.settings.sources:
+        try:
+            rows = lake.read(
+                bronze_path(name), BRONZE, ["document_id", "revision", "batch", "bytes_hash", "observed_at"]
+            )
+        except FAULTS as error:
+            log.error("bronze of source %s cannot be read, so nothing of it was closed: %s", name, error)
+            continue
+        ordered = rows.sort("document_id", "revision", "batch")
+        now = ordered.unique("document_id", keep="last")
+        then = ordered.filter(pl.col("observed_at") <= since).unique("document_id", keep="last")
+        both = now.join(then, on="document_id", suffix="_then")
+        found |= set(both.filter(pl.col("bytes_hash").ne_missing(pl.col("bytes_hash_then")))["document_id"])
+    return found
