@@ -22,6 +22,7 @@ from rag_pipeline.cli.inspect import status, trace, verify
 from rag_pipeline.cli.models import models
 from rag_pipeline.cli.options import CONFIG_OPTION, DEBUG_OPTION, is_debugging
 from rag_pipeline.cli.quarantine import quarantine
+from rag_pipeline.cli.rebuild import rebuild
 from rag_pipeline.cli.rendering import talk
 from rag_pipeline.cli.run import run
 from rag_pipeline.cli.search import search
@@ -81,5 +82,5 @@ def cli(ctx: click.Context) -> None:
         logging.basicConfig(level=logging.INFO)
 
 
-for command in (run, search, status, verify, trace, evaluate, models, quarantine, sql, config):
+for command in (run, search, status, verify, rebuild, trace, evaluate, models, quarantine, sql, config):
     cli.add_command(command)

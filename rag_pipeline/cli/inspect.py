@@ -28,6 +28,8 @@ REVISIONS_SHOWN = 10
 def status(as_json: bool) -> None:
     """Show every layer, what waits, what is published, and the last runs.
 
+    Exit code 1: files of a table are gone or cut short.
+
     Example: rag-pipeline status
     """
     from rag_pipeline.refresh.status import read_status
@@ -36,10 +38,19 @@ def status(as_json: bool) -> None:
         found = read_status(workspace)
     if as_json:
         emit(found)
-        return
+    else:
+        _show_status(found)
+    if found.damaged:
+        click.get_current_context().exit(FOUND)
+
+
+def _show_status(found: Status) -> None:
     show(_lake(found), "")
     if found.held_because:
         talk(found.held_because, style="red")
+    if found.damaged:
+        rows = [[damaged.table, damaged.reason, damaged.next_step] for damaged in found.damaged]
+        show(table("Damaged", ["Table", "What", "Next step"], rows), "")
     columns = ["Source", ("Objects", "right"), ("Waiting", "right"), ("Quarantined", "right"), "Newest", "Changed"]
     show(
         table(
@@ -52,8 +63,8 @@ def status(as_json: bool) -> None:
         ),
         "",
     )
-    rows = [[t.table, t.rows, t.version, age(t.changed_at)] for t in found.tables if t.version >= 0]
-    show(table("Tables", ["Table", ("Rows", "right"), ("Version", "right"), "Changed"], rows), "")
+    tables = [[t.table, t.rows, t.version, age(t.changed_at)] for t in found.tables if t.version >= 0]
+    show(table("Tables", ["Table", ("Rows", "right"), ("Version", "right"), "Changed"], tables), "")
     if found.quarantine:
         show(table("Quarantine", ["Reason", ("Documents", "right")], found.quarantine.items()), "")
     runs = [
@@ -110,7 +121,7 @@ def _what_readers_see(found: Status) -> Text:
 @click.command()
 @common_options
 def verify(as_json: bool) -> None:
-    """Hold the tables against the promises; exit code 1 names every ghost, gap and mismatch.
+    """Hold the tables against the promises; exit code 1 names every ghost, gap, mismatch and damaged table.
 
     Example: rag-pipeline verify
     """

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from rag_pipeline.contracts.evaluation import EVALUATIONS
-from rag_pipeline.errors import SettingsError, StoreError, TableOutdated
+from rag_pipeline.errors import LakeDamaged, SettingsError, StoreError, TableOutdated
 from rag_pipeline.refresh.evaluation import Evaluation, published_audit, read_evaluation, stored_evaluation
 from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
@@ -76,7 +76,7 @@ def _is_outdated(workspace: Workspace, last: Mapping[str, object]) -> bool:
     version = int(str(last["table_version"]))
     try:
         workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]), version=version)
-    except TableOutdated:
+    except (TableOutdated, LakeDamaged):
         return True
     except StoreError:
         return False

@@ -6,16 +6,19 @@ Does not belong here: comparing the layers row by row (`verify.py`), or showing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import polars as pl
 
+from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, EMBEDDINGS, QUARANTINE
+from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, stored_spaces, unless_damaged
 from rag_pipeline.refresh.generations import is_complete, is_held
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.workspace import Workspace
@@ -107,6 +110,7 @@ class Status:
         held: What the deletion guard holds: source, kind, counts of documents, reason, since when.
         held_because: The same in one sentence, with the command that lets it go; empty if nothing is held.
         is_held: A person went back to an older version, and runs leave readers there.
+        damaged: Tables with files that are gone or cut short; figures that need them are 0 or empty.
     """
 
     lake: str
@@ -121,29 +125,35 @@ class Status:
     last_runs: list[RunStatus]
     held: list[dict[str, Any]]
     held_because: str
+    damaged: list[DamagedTable] = field(default_factory=list)
 
 
 def read_status(workspace: Workspace) -> Status:
     """Read how the lake stands; needs neither the sources nor the models."""
     lake = workspace.lake
-    spaces = space_statuses(workspace)
-    paths = _paths(workspace, spaces)
-    histories = {path: _history(lake, path) for path in paths}
-    holds = read_holds(workspace)
-    reasons = lake.read(QUARANTINE_PATH, QUARANTINE, ["reason_code"])["reason_code"].value_counts(sort=True)
+    damaged = damaged_tables(workspace, thorough=False)
+    no_spaces: list[SpaceStatus] = []
+    spaces = unless_damaged(lambda: space_statuses(workspace), no_spaces)
+    paths = _paths(workspace)
+    no_history: list[dict[str, Any]] = []
+    histories = {path: unless_damaged(partial(_history, lake, path), no_history) for path in paths}
+    reasons = unless_damaged(lambda: lake.read(QUARANTINE_PATH, QUARANTINE, ["reason_code"]), QUARANTINE.empty())
+    no_holds: list[Hold] = []
+    holds = unless_damaged(lambda: read_holds(workspace), no_holds)
     return Status(
         lake=lake.root,
         serve=workspace.settings.serve,
-        sources=_source_statuses(workspace),
+        sources=unless_damaged(lambda: _source_statuses(workspace), []),
         tables=[_table_status(lake, path, contract, histories[path]) for path, contract in paths.items()],
         spaces=spaces,
-        published=lake.last_publication(),
-        is_behind=is_behind(workspace),
-        is_held=is_held(workspace),
-        quarantine=dict(reasons.iter_rows()),
+        published=unless_damaged(lake.last_publication, None),
+        is_behind=unless_damaged(lambda: is_behind(workspace), True),
+        is_held=unless_damaged(lambda: is_held(workspace), False),
+        quarantine=dict(reasons["reason_code"].value_counts(sort=True).iter_rows()),
         last_runs=_last_runs(histories),
         held=[hold.summary() for hold in holds],
         held_because=describe_holds(holds),
+        damaged=damaged,
     )
 
 
@@ -179,14 +189,14 @@ def _space_status(workspace: Workspace, alias: str, audit: dict[str, Any] | None
     )
 
 
-def _paths(workspace: Workspace, spaces: Iterable[SpaceStatus]) -> dict[str, Any]:
+def _paths(workspace: Workspace) -> dict[str, Any]:
     paths: dict[str, Any] = {bronze_path(name): BRONZE for name in workspace.settings.sources}
-    embeddings = [embeddings_path(s.space_fingerprint) for s in spaces if s.space_fingerprint is not None]
+    embeddings = [embeddings_path(space) for space in stored_spaces(workspace)]
     return paths | FIXED_TABLES | dict.fromkeys(embeddings, EMBEDDINGS)
 
 
 def _table_status(lake: Lake, path: str, contract: Any, history: list[dict[str, Any]]) -> TableStatus:
-    rows = lake.read(path, contract, [contract.key[0]]).height
+    rows = unless_damaged(lambda: lake.read(path, contract, [contract.key[0]]).height, 0)
     if not history:
         return TableStatus(path, rows, -1, None)
     return TableStatus(path, rows, int(history[0]["version"]), history[0]["at"])

@@ -7,19 +7,23 @@ Does not belong here: the promises (`transforms/verify.py`, `transforms/index.py
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import polars as pl
 
 from rag_pipeline.contracts.tables import BOILERPLATE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.boilerplate import desired_boilerplate
+from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, unless_damaged
 from rag_pipeline.refresh.documents import read_origins
 from rag_pipeline.refresh.generations import is_held
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.index import audit_table
 from rag_pipeline.refresh.recall import LEAST_RECALL, recall_of_index
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.failures import cure_command
 from rag_pipeline.stores.lake import BOILERPLATE_PATH, CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
 from rag_pipeline.stores.legs import EXACT, refine_factor_of
 from rag_pipeline.stores.vectors import VectorTable
@@ -38,7 +42,11 @@ from rag_pipeline.transforms.verify import (
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What was compared and what was found; `ghosts`, `missing` and `mismatched` are exact counts of rows."""
+    """What was compared and what was found; `ghosts`, `missing` and `mismatched` are exact counts of rows.
+
+    Attributes:
+        damaged: Tables that cannot be read whole; nothing that needs them could be compared.
+    """
 
     ghosts: int
     missing: int
@@ -47,25 +55,53 @@ class VerifyReport:
     documents: int
     chunks: int
     checked: dict[str, int]
+    damaged: list[dict[str, Any]] = field(default_factory=list)
 
 
 def verify(workspace: Workspace) -> VerifyReport:
     """Compare every layer with the one before it, and what readers see with silver."""
-    findings = [*document_findings(workspace), *boilerplate_findings(workspace)]
-    findings += [*chunk_findings(workspace), *span_findings(workspace)]
-    served, rows = published_findings(workspace)
-    findings += [*served, *hold_findings(workspace)]
-    documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id"]).height
-    chunks = workspace.lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id"]).height
+    damaged = damaged_tables(workspace, thorough=True)
+    findings = [
+        Finding("table_is_damaged", "damaged", 1, (f"{found.table}: {found.reason}",), found.next_step)
+        for found in damaged
+    ]
+    for compare in (document_findings, boilerplate_findings, chunk_findings, span_findings):
+        findings += _compared(workspace, compare, damaged)
+    served: list[int] = []
+    findings += _compared(workspace, lambda opened: _served(opened, served), damaged)
+    findings += _compared(workspace, hold_findings, damaged)
+    lake = workspace.lake
     return VerifyReport(
         ghosts=sum(f.count for f in findings if f.kind == "ghost"),
         missing=sum(f.count for f in findings if f.kind == "missing"),
         mismatched=sum(f.count for f in findings if f.kind == "mismatched"),
         findings=[asdict(f) for f in findings],
-        documents=documents,
-        chunks=chunks,
-        checked={"objects": read_origins(workspace).height, "published_rows": rows},
+        documents=unless_damaged(lambda: lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id"]).height, 0),
+        chunks=unless_damaged(lambda: lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id"]).height, 0),
+        checked={"objects": unless_damaged(lambda: read_origins(workspace).height, 0), "published_rows": sum(served)},
+        damaged=[asdict(found) for found in damaged],
     )
+
+
+def _compared(
+    workspace: Workspace, compare: Callable[[Workspace], list[Finding]], damaged: list[DamagedTable]
+) -> list[Finding]:
+    """What a comparison finds; one that meets a table which cannot be read finds that, unless it is known."""
+    try:
+        return compare(workspace)
+    except (LakeDamaged, TableMissing, TableOutdated) as error:
+        table = str(error.facts.get("table", ""))
+        if isinstance(error, LakeDamaged) and any(found.table == table for found in damaged):
+            return []
+        if isinstance(error, LakeDamaged):
+            return [Finding("table_is_damaged", "damaged", 1, (error.message,), cure_command(table))]
+        return [Finding("table_cannot_be_opened", "missing", 1, (error.message,))]
+
+
+def _served(workspace: Workspace, rows: list[int]) -> list[Finding]:
+    findings, count = published_findings(workspace)
+    rows.append(count)
+    return findings
 
 
 def document_findings(workspace: Workspace) -> list[Finding]:

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
 
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import CommitConflict, TableMissing, TableOutdated
@@ -61,6 +62,33 @@ class DeltaStore:
             if not is_failure(error):
                 raise
             raise failed("open", self.uri(path), path, error) from error
+
+    def opened(self, path: str) -> DeltaTable | None:
+        """The table itself at its newest version, for a look at its files; None if there is none yet."""
+        return self._open(path)
+
+    def forget_missing_files(self, path: str, table: DeltaTable, names: Sequence[str]) -> None:
+        """Take data files out of the newest version without reading them; in an object store they are removed first."""
+        with self._writing("take damaged files out of", path):
+            if "://" in self.root:
+                files = DeltaStorageHandler.from_table(table._table)
+                for name in names:
+                    files.delete_file(name)
+            table.repair(commit_properties=CommitProperties(custom_metadata={"rag_pipeline.run_id": self.run_id}))
+        self.commits += 1
+        log.warning("took damaged files out table=%s files=%d", path, len(names))
+
+    def clear(self, path: str, contract: TableContract) -> None:
+        """Make a table empty in one commit, without reading it."""
+        with self._writing("empty", path):
+            write_deltalake(
+                self.uri(path),
+                contract.empty(),
+                mode="overwrite",
+                storage_options=self._options,
+                commit_properties=self._properties(contract),
+            )
+        self.commits += 1
 
     def exists(self, path: str) -> bool:
         return self._open(path) is not None

@@ -98,4 +98,16 @@ def cure(table: str, place: str) -> str:
             f"Bronze cannot be made again: restore the folder {place} from a backup, then run: rag-pipeline run. "
             f"Without a backup, move it away; the next run then reads the source again, and its history is lost."
         )
-    return f"What it held can be made again: move {place} away, then run: rag-pipeline run"
+    return f"What it held can be made again. Run: {cure_command(table)}"
+
+
+def cure_command(table: str) -> str:
+    """The command that heals a derived table; bronze is restored by hand first."""
+    if table.startswith("bronze/") or not table:
+        return "rag-pipeline run"
+    return f"rag-pipeline rebuild {table_argument(table)}"
+
+
+def table_argument(table: str) -> str:
+    """How a table is named on the command line: layer and name, joined by a dot."""
+    return ".".join(table.split("/")[:2])

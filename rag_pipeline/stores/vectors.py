@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-INDEX = "gold/index"
+INDEX = "gold/index"  # The folder of all index tables, as errors name it.
+PREFIX = f"chunks_v{INDEX_VERSION}_"
 
 SPACE_KEY = b"rag_pipeline.space"
 FINGERPRINT_KEY = b"rag_pipeline.space_fingerprint"
@@ -52,7 +53,7 @@ DELETE_BATCH = 5_000
 
 def table_name(space_fingerprint: str) -> str:
     """Name of a space's index table; another layout of the rows is another table, never a mixture."""
-    return f"chunks_v{INDEX_VERSION}_{space_fingerprint}"
+    return f"{PREFIX}{space_fingerprint}"
 
 
 def index_schema(space: EmbeddingSpace) -> pa.Schema:
@@ -179,11 +180,19 @@ class VectorStore:
             found.append(name)
         return found
 
+    def named(self) -> list[tuple[str, str]]:
+        """Name and embedding space of the index tables of this version of the program, whether they open or not."""
+        return [(name, name.removeprefix(PREFIX)) for name in self._listed() if name.startswith(PREFIX)]
+
+    def restart(self, space: EmbeddingSpace) -> None:
+        """Make the newest version of a space's table empty, beside the versions there are, and without reading them."""
+        name, create = table_name(space.fingerprint), self._connection.create_table
+        _stored("begin anew", self.place(name), lambda: create(name, schema=index_schema(space), mode="overwrite"))
+
     def _listed(self) -> list[str]:
-        names: list[str] = []
         with reading("list", self.root, INDEX):
             page = self._connection.list_tables()
-            names += page.tables
+            names = list(page.tables)
             while page.page_token:
                 page = self._connection.list_tables(page_token=page.page_token)
                 names += page.tables

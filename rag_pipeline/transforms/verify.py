@@ -14,7 +14,7 @@ import polars as pl
 from rag_pipeline.transforms.documents import HELD
 
 SAMPLE = 5
-Kind = Literal["ghost", "missing", "mismatched", "held"]
+Kind = Literal["ghost", "missing", "mismatched", "held", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class Finding:
 
     Attributes:
         code: Stable name of the promise that is broken.
-        kind: Something that should not be there, is not there, differs, or stays until a person decides.
+        kind: Something that should not be there, is not there, differs, stays until a person decides, or cannot be
+            read.
         count: Exact number.
         sample: At most five ids.
         next_step: A command that helps.

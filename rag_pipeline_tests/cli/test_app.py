@@ -17,7 +17,7 @@ from rag_pipeline_tests.cli.conftest import Ask, ask_in
 from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.pipeline.project import Project
 
-COMMANDS = ["run", "search", "status", "verify", "trace", "models", "quarantine", "sql", "config"]
+COMMANDS = ["run", "search", "status", "verify", "rebuild", "trace", "models", "quarantine", "sql", "config"]
 
 
 def failing_with(error: BaseException) -> CommandLine:

@@ -20,6 +20,9 @@ STATUS_KEYS = {
     "is_held",
     "quarantine",
     "last_runs",
+    "damaged",
+    "held",
+    "held_because",
 }
 TRACE_KEYS = {
     "chunk_id", "index", "chunk", "embedding", "document", "duplicates", "revisions", "content", "quarantine", "checks",

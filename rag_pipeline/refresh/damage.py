@@ -1,0 +1,119 @@
+"""Which tables of the lake are damaged.
+
+Belongs here: the list of tables there are, and looking at each.
+Does not belong here: how a table is looked at (`stores/damage.py`), healing (`rebuild.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from rag_pipeline.contracts.tables import AUDITS
+from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, TableMissing, TableOutdated
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.damage import check_table, probe_index
+from rag_pipeline.stores.failures import cure_command
+from rag_pipeline.stores.lake import AUDITS_PATH, INDEX_PATH, embeddings_path
+from rag_pipeline.stores.vectors import VectorStore, VectorTable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedTable:
+    """A table that cannot be read whole.
+
+    Attributes:
+        table: Its path in the lake, like `silver/chunks`.
+        reason: What is the matter and where.
+        next_step: The command that heals it; bronze is restored first.
+    """
+
+    table: str
+    reason: str
+    next_step: str
+
+
+def damaged_tables(workspace: Workspace, *, thorough: bool) -> list[DamagedTable]:
+    """Open every table there is, and name those that are damaged.
+
+    Args:
+        thorough: Read every file through and ask every index once; else files are only measured.
+
+    Raises:
+        StoreUnavailable: The store did not answer.
+    """
+    lake = workspace.lake
+    found = []
+    for path in lake.all_paths(workspace.settings.sources, stored_spaces(workspace)):
+        error = _damage(lambda path=path: check_table(lake, path, thorough=thorough))  # type: ignore[misc]
+        if error is not None:
+            found.append(_named(path, error))
+    return found + _damaged_indexes(workspace, thorough=thorough)
+
+
+def _damage(look: Callable[[], object]) -> LakeDamaged | None:
+    try:
+        look()
+    except LakeDamaged as error:
+        return error
+    return None
+
+
+def _named(path: str, error: LakeDamaged) -> DamagedTable:
+    return DamagedTable(path, error.message, cure_command(path))
+
+
+def unless_damaged(read: Callable[[], T], otherwise: T) -> T:
+    """What `read` gives, or `otherwise` where it meets a table that is damaged; the damage is told elsewhere."""
+    try:
+        return read()
+    except (LakeDamaged, TableMissing, TableOutdated):
+        return otherwise
+
+
+def stored_spaces(workspace: Workspace) -> list[str]:
+    """Embedding spaces that have a table of vectors; known without their models, and without the log of audits."""
+    lake = workspace.lake
+    audited = unless_damaged(lambda: lake.read(AUDITS_PATH, AUDITS, ["space_fingerprint"]), AUDITS.empty())
+    spaces = set(audited["space_fingerprint"])
+    if lake.is_local:
+        spaces |= {folder.parent.name for folder in Path(lake.root, embeddings_path("")).glob("*/_delta_log")}
+    return sorted(spaces)
+
+
+def _damaged_indexes(workspace: Workspace, *, thorough: bool) -> list[DamagedTable]:
+    """The published version and the newest of every index table; looked at through a connection of its own.
+
+    What another connection has read before would hide the damage.
+    """
+    store = VectorStore(workspace.lake.uri(INDEX_PATH), workspace.pipeline.lake_options)
+    last = unless_damaged(workspace.lake.last_publication, None)
+    looks: list[Callable[[], VectorTable]] = []
+    if last is not None:
+        name, fingerprint = str(last["table_name"]), str(last["space_fingerprint"])
+        version = int(str(last["table_version"]))
+        looks.append(lambda: store.open(name, fingerprint, version=version))
+    for name, fingerprint in store.named():
+        looks.append(lambda name=name, fingerprint=fingerprint: store.open(name, fingerprint))  # type: ignore[misc]
+    found: dict[str, DamagedTable] = {}
+    for look in looks:
+        error = _damage(lambda look=look: _looked_at(look, thorough=thorough))  # type: ignore[misc]
+        if error is not None:
+            found.setdefault(error.message, _named(INDEX_PATH, error))
+    return list(found.values())
+
+
+def _looked_at(look: Callable[[], VectorTable], *, thorough: bool) -> None:
+    try:
+        table = look()
+    except (TableMissing, TableOutdated, EmbeddingSpaceMismatch):
+        # No damage of files; what it means for readers is said where readers are looked at.
+        return
+    if thorough:
+        probe_index(table)
+    else:
+        table.count()
