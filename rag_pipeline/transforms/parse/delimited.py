@@ -26,11 +26,15 @@ from rag_pipeline.transforms.parse.records import (
 )
 from rag_pipeline.transforms.parse.tabular import table_lines
 
-VERSION = "1"
+VERSION = "2"
 
 _DELIMITERS = (",", "\t", ";", "|")
 _SAMPLE_LINES = 200
 _HEADER_CELL = re.compile(r"[^\d\W][^,;|\t\n!?]{0,59}$|#$|(?:19|20)\d\d$")
+_HINT = re.compile(r'"?sep=([^\n"])"?[ \t;,]*\n', re.I)
+_NUMBER = re.compile(r"[-+]?[\d.,\s]+%?$")
+_DIGITS = re.compile(r"\d+")
+_ROWS_BELOW = 5
 _MAX_CAPTION_CHARS = 200
 _MAX_FIELD_CHARS = 10_000_000
 
@@ -45,12 +49,15 @@ def parse_csv(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
         UndecodableBytes, LimitExceeded.
     """
     text = read_text(raw)
-    delimiter = find_delimiter(text)
+    hint = _HINT.match(text)
+    # Excel's own line on the delimiter is no row.
+    text, above = (text[hint.end() :], 1) if hint else (text, 0)
+    delimiter = hint.group(1) if hint and hint.group(1) in text else find_delimiter(text)
     rows = _rows(text, delimiter, address)
     caption = _caption(rows)
     rows = rows[1:] if caption else rows
     if not rows or delimiter is None or not _has_header(rows):
-        return [_source_document(text)]
+        return [_source_document(text, above)]
     names = _names(rows[0], max(map(len, rows)))
     records = [{name: cell for name, cell in zip(names, row, strict=False) if cell.strip()} for row in rows[1:]]
     records = [record for record in records if record]
@@ -60,8 +67,8 @@ def parse_csv(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
     if records and is_chat(records):
         return [chat_document(records)]
     builder = TextBuilder()
-    builder.add("heading", caption or "", level=1, line=1)
-    builder.add("table", "\n".join(table_lines([names, *rows[1:]])), line=2 if caption else 1)
+    builder.add("heading", caption or "", level=1, line=1 + above)
+    builder.add("table", "\n".join(table_lines([names, *rows[1:]])), line=(2 if caption else 1) + above)
     return [builder.build(title=caption, metadata={"row_count": str(len(rows) - 1)})]
 
 
@@ -120,9 +127,19 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row holds distinct short names."""
     first = [cell.strip() for cell in rows[0]]
     named = [cell for cell in first if cell]
-    if len(rows) < 2 or len(set(named)) < len(named) or not all(_HEADER_CELL.match(cell) for cell in named):
+    if len(rows) < 2 or len(set(named)) < len(named) or len(named) < 2:
         return False
-    return len(named) >= 2
+    odd = [column for column, cell in enumerate(first) if cell and not _HEADER_CELL.match(cell)]
+    return len(odd) < len(named) and all(_is_odd_name(rows, column) for column in odd)
+
+
+def _is_odd_name(rows: Sequence[Sequence[str]], column: int) -> bool:
+    """Whether a first cell such as "2nd dose", "(EUR)" or "18-25" is a name: no number, and none below is like it."""
+    cell = rows[0][column].strip()
+    if cell[0].isalpha() or len(cell) > 60 or _NUMBER.match(cell) or any(sign in cell for sign in "\n!?"):
+        return False
+    below = [row[column].strip() for row in rows[1 : 1 + _ROWS_BELOW] if column < len(row)]
+    return _DIGITS.sub("0", cell) not in [_DIGITS.sub("0", other) for other in below]
 
 
 def _names(header: Sequence[str], width: int) -> list[str]:
@@ -130,8 +147,8 @@ def _names(header: Sequence[str], width: int) -> list[str]:
     return [cell or f"column {number}" for number, cell in enumerate(cells, start=1)]
 
 
-def _source_document(text: str) -> ParsedDocument:
+def _source_document(text: str, above: int) -> ParsedDocument:
     table = LineTable(text)
-    block = table.block("table", 0, len(table.lines))
+    block = table.block("table", 0, len(table.lines), line_offset=above)
     blocks: tuple[Block, ...] = (block,) if block else ()
     return ParsedDocument(text, blocks)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 MAX_FRONT_MATTER_CHARS = 100_000
@@ -22,8 +23,24 @@ _PATTERNS = {
 # A dotted TOML key costs memory by the square of its parts.
 _LONG_KEY = re.compile(r"(?<![\w-])(?:(?:[\w-]++|\"[^\"\n]*+\"|'[^'\n]*+')[ \t]*+\.[ \t]*+){33}")
 _FIELD = re.compile(r"([A-Za-z_][\w .-]{0,60}?)[ \t]*[:=][ \t]*(\S.*)?$")
+_PLAIN_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})$")
 _MAX_VALUE_CHARS = 2_000
 _MAX_DEPTH = 32
+
+
+class WrittenFloat(float):
+    """A number that is shown as it was written: a version 1.10 is not 1.1."""
+
+    __slots__ = ("written",)
+    written: str
+
+    def __new__(cls, written: str) -> WrittenFloat:
+        number = super().__new__(cls, written)
+        number.written = written
+        return number
+
+    def __str__(self) -> str:
+        return self.written
 
 
 class UnreadableBlock(ValueError):
@@ -86,7 +103,11 @@ def split_front_matter(text: str) -> FrontMatter:
     if block is None:
         return FrontMatter()
     try:
-        loaded = load_toml(block.body) if block.fence == "+++" else load_yaml(block.body, allow_aliases=True)[0] or {}
+        loaded = (
+            load_toml(block.body)
+            if block.fence == "+++"
+            else load_yaml(block.body, allow_aliases=True, as_written=True)[0] or {}
+        )
     except UnreadableBlock:
         fields = _fields_by_line(block.body)
         if not fields and block.body.strip():
@@ -126,8 +147,12 @@ def scalar_text(value: Any) -> str | None:
     return str(value)
 
 
-def load_yaml(text: str, *, allow_aliases: bool = False) -> tuple[Any, list[str]]:
+def load_yaml(text: str, *, allow_aliases: bool = False, as_written: bool = False) -> tuple[Any, list[str]]:
     """The value of YAML `text`, and the names of all fields in it, at any depth and repeated as they are.
+
+    Args:
+        as_written: Leave plain scalars but null and decimal integers as strings: 1.10, 12:30, No and 0123
+            are text to a reader.
 
     Raises:
         UnreadableBlock: It is not valid, nested more than 32 deep, or uses an alias where none is allowed.
@@ -139,7 +164,7 @@ def load_yaml(text: str, *, allow_aliases: bool = False) -> tuple[Any, list[str]
         # The C loader recurses without a limit and ends the process on a few kilobytes of "- - - -". Events
         # are flat, so they are looked at first.
         names = _field_names(yaml.parse(text, Loader=loader), allow_aliases)
-        return yaml.load(text, Loader=loader), names
+        return yaml.load(text, Loader=_written_loader() if as_written else loader), names
     except UnreadableBlock:
         raise
     except yaml.MarkedYAMLError as error:
@@ -152,6 +177,22 @@ def load_yaml(text: str, *, allow_aliases: bool = False) -> tuple[Any, list[str]
         raise UnreadableBlock(f"it is not valid YAML ({type(error).__name__})") from error
 
 
+@cache
+def _written_loader() -> Any:
+    """A loader that resolves null, merges and decimal integers only."""
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    kept = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
+    resolvers = {
+        first: [(tag, pattern) for tag, pattern in pairs if tag in kept]
+        for first, pairs in base.yaml_implicit_resolvers.items()
+    }
+    loader: Any = type("WrittenLoader", (base,), {"yaml_implicit_resolvers": resolvers})
+    loader.add_implicit_resolver("tag:yaml.org,2002:int", _PLAIN_INTEGER, list("-0123456789"))
+    return loader
+
+
 def load_toml(text: str) -> dict[str, Any]:
     """The table of TOML `text`. Raises UnreadableBlock."""
     import tomllib
@@ -159,7 +200,7 @@ def load_toml(text: str) -> dict[str, Any]:
     if _LONG_KEY.search(text):
         raise UnreadableBlock("a key is nested too deeply")
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text, parse_float=WrittenFloat)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise UnreadableBlock(f"it is not valid TOML ({type(error).__name__})") from error
 

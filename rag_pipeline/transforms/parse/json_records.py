@@ -16,7 +16,7 @@ from rag_pipeline.contracts.ids import digest
 from rag_pipeline.errors import UnparsableDocument
 from rag_pipeline.transforms.parse.builder import TextBuilder, one_line
 from rag_pipeline.transforms.parse.decode import clean_text, decode
-from rag_pipeline.transforms.parse.front_matter import scalar_fields, scalar_text
+from rag_pipeline.transforms.parse.front_matter import WrittenFloat, scalar_fields, scalar_text
 from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
 from rag_pipeline.transforms.parse.plain import plain_document
 from rag_pipeline.transforms.parse.records import (
@@ -30,7 +30,7 @@ from rag_pipeline.transforms.parse.records import (
     records_document,
 )
 
-VERSION = "2"
+VERSION = "3"
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 # What is never closed runs to the end, so that no character is looked at twice.
@@ -120,12 +120,26 @@ def _documents(value: Any, address: str, limits: ParseLimits) -> list[ParsedDocu
             # The record's own field wins over the envelope's.
             document.metadata.update({key: item for key, item in shared.items() if key not in document.metadata})
         return documents
-    if not isinstance(value, list) or not value or not all(isinstance(item, Mapping) for item in value):
+    records = [item for item in value if isinstance(item, Mapping) and item] if isinstance(value, list) else []
+    if not records or len(records) * 2 < len(value):
         return [_config_document(value)]
-    if are_documents(value):
-        check_count(len(value), limits.max_records, "records", address)
-        return record_documents(value)
-    return [chat_document(value) if is_chat(value) else records_document(value)]
+    strays = [item for item in value if not isinstance(item, Mapping)]
+    if are_documents(records):
+        check_count(len(records), limits.max_records, "records", address)
+        return [*record_documents(records), *_stray_documents(strays)]
+    if strays and not is_chat(records):
+        return [_config_document(value)]
+    return [chat_document(records) if is_chat(records) else records_document(records), *_stray_documents(strays)]
+
+
+def _stray_documents(strays: list[Any]) -> list[ParsedDocument]:
+    """What stands among records and is none, in one part, so that the records stay what they were."""
+    if not strays:
+        return []
+    builder = TextBuilder()
+    builder.add("field", "\n".join("null" if item is None else "\n".join(readable_lines(item)) for item in strays))
+    reason = f"{len(strays)} {'value is' if len(strays) == 1 else 'values are'} no record"
+    return [builder.build(metadata={"parse_error": reason}, part="stray-values")]
 
 
 def _wrapped_records(value: Mapping[str, Any]) -> tuple[str, list[Any]] | None:
@@ -201,12 +215,12 @@ def _is_json_line(line: str) -> bool:
 def load_json(text: str) -> Any:
     """The value of JSON `text`, lone surrogates as "?". Raises ValueError, RecursionError."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_float=WrittenFloat)
     except json.JSONDecodeError:
         raise
     except ValueError:
         # Python reads no integer of more than 4300 digits.
-        value = json.loads(text, parse_int=_integer)
+        value = json.loads(text, parse_int=_integer, parse_float=WrittenFloat)
     if _SURROGATE_ESCAPE.search(text):
         # A lone surrogate is valid JSON but no character: it could not be stored as UTF-8.
         value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
 
-VERSION = "2"
+VERSION = "3"
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",

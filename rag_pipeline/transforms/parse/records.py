@@ -54,15 +54,18 @@ _URL = re.compile(r"https?://\S+$")
 
 
 def record_id_field(records: Sequence[Record]) -> str | None:
-    """The field that names each record once and is present in all of them, else None."""
+    """The field that names nearly each record once (one in ten may lack or repeat it), else None."""
     if not records:
         return None
-    fields = sorted(records[0], key=lambda name: _rank(name, _IDS))
+    names = {name: None for record in records[:50] for name in record}
+    fields = sorted(names, key=lambda name: _rank(name, _IDS))
+    # One repeated or missing id must not give every other record another part.
+    spared = max(1, len(records) // 10) if len(records) > 2 else 0
     for name in fields:
         if _rank(name, _IDS) == len(_IDS) and not re.search(r"(?:^|[_ ])(?:id|key|uuid|number)$", name.casefold()):
             continue
         values = [scalar_text(record.get(name)) for record in records]
-        if all(values) and len(set(values)) == len(values):
+        if len({text for text in values if text}) >= len(records) - spared:
             return name
     return None
 
@@ -72,7 +75,7 @@ def are_documents(records: Sequence[Record]) -> bool:
 
     Prose is a field of at least 40 characters on average over the records, not counting addresses.
     """
-    if record_id_field(records) is None and not any(_field(records[0], _TITLES) for _ in records[:1]):
+    if record_id_field(records) is None and not any(_field(record, _TITLES) for record in records[:50]):
         return False
     for name in {name: None for record in records[:50] for name in record}:
         texts = [record.get(name) for record in records]
@@ -157,7 +160,12 @@ def _add_fields(builder: TextBuilder, record: Record, has_sections: bool) -> dic
     for name, value in nested:
         inner = [line for line in readable_lines(value, 1) if not _URL_LINE.match(line)]
         builder.add("field", "\n".join([f"{_cleaned_name(name)}:", *inner]) if inner else "")
-        metadata[_cleaned_name(name)] = clean_text(json.dumps(value, ensure_ascii=False, default=str))[:_METADATA_CHARS]
+        named = _named(value)
+        if named is None or len(inner) < len(readable_lines(value, 1)):
+            full = clean_text(json.dumps(value, ensure_ascii=False, default=str))[:_METADATA_CHARS]
+            metadata[_cleaned_name(name) if named is None else f"{_cleaned_name(name)}.fields"] = full
+        if named is not None:
+            metadata[_cleaned_name(name)] = named[:_METADATA_CHARS]
     return metadata
 
 
@@ -183,7 +191,9 @@ def chat_document(records: Sequence[Record]) -> ParsedDocument:
         speaker = _person(record, _AUTHORS)
         date_field = _field(record, _DATES)
         date = _flat(record[date_field]) if date_field else None
-        builder.add("cue", f"{f'[{date}] ' if date else ''}{speaker or 'unknown'}: {body}", label=speaker)
+        lines = [f"{f'[{date}] ' if date else ''}{speaker or 'unknown'}: {body}"]
+        lines += _other_lines(record, text_field, date_field if date is not None else None, _AUTHORS)
+        builder.add("cue", "\n".join(lines), label=speaker)
     return builder.build(metadata={"message_count": str(len(records))})
 
 
@@ -229,17 +239,26 @@ def _hanging(text: str, depth: int) -> str:
 
 
 def _flat(value: Any) -> str | None:
-    """A scalar, a list of scalars, or a person-like object as one string; None for anything deeper."""
+    """A scalar or a list of scalars as one string; None for anything deeper."""
     if value is None:
         return ""
     if isinstance(value, list):
         items = [_flat(item) if not isinstance(item, list) else None for item in value]
         return ", ".join(item for item in items if item) if all(item is not None for item in items) else None
     if isinstance(value, Mapping):
-        found = _person_name(value)
-        return found if found and len(value) > 1 and ("id" in value or "login" in value or "name" in value) else None
+        return None
     text = scalar_text(value)
     return clean_text(text) if text is not None else ""
+
+
+def _named(value: Any) -> str | None:
+    """What metadata shows of objects with a name, or of a list of such; None for anything else."""
+    if isinstance(value, list):
+        names = [_named(item) for item in value]
+        return ", ".join(name for name in names if name) if names and all(names) else None
+    if isinstance(value, Mapping) and ("id" in value or "login" in value or "name" in value or "displayName" in value):
+        return _person_name(value)
+    return None
 
 
 def _person_name(value: Mapping[str, Any]) -> str | None:
@@ -271,7 +290,19 @@ def _add_comment(builder: TextBuilder, comment: Any) -> None:
     body = _flat(comment[body_field]) if body_field else None
     if body is None:
         body = "\n".join(readable_lines(comment))
+        body_field = date_field = None
     _add_section(builder, heading, body, 2)
+    if body_field:
+        builder.add("field", "\n".join(_other_lines(comment, body_field, date_field, _AUTHORS)))
+
+
+def _other_lines(record: Record, body: str | None, date: str | None, authors: tuple[str, ...]) -> list[str]:
+    """What a message says beside its words, its date and its author's name."""
+    author = _field(record, authors)
+    rest = {name: value for name, value in record.items() if name not in (body, date) and value not in (None, "")}
+    if author and not (isinstance(record[author], Mapping) and len(record[author]) > 1):
+        rest.pop(author, None)
+    return readable_lines(rest)
 
 
 def _add_section(builder: TextBuilder, heading: str | None, text: str, level: int) -> None:

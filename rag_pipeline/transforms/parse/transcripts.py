@@ -18,7 +18,7 @@ from rag_pipeline.transforms.parse.builder import TextBuilder, one_line
 from rag_pipeline.transforms.parse.decode import clean_text, read_text
 from rag_pipeline.transforms.parse.limits import ParseLimits
 
-VERSION = "2"
+VERSION = "3"
 
 # Many programs leave out leading zeros, or the milliseconds.
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
@@ -31,6 +31,7 @@ _NAME = re.compile(
 _SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"'\u201d\u2019)]*$")
 _TURN_CHARS = 700
 _PAUSE_MS = 5_000
+_ROLLING_MS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,10 @@ def _document(text: str, address: str, title: str | None) -> ParsedDocument:
         speaker = turn[0].speaker
         lead = f"[{clock(turn[0].start_ms)}] {speaker}: " if speaker else f"[{clock(turn[0].start_ms)}] "
         builder.add("cue", lead + words, label=speaker, line=turn[0].line)
+    bad = sum("-->" in line and not _TIMING.match(line) for line in text.split("\n"))
     metadata = {"duration": clock(max(cue.end_ms for cue in cues)), "cue_count": str(len(cues))}
+    if bad:
+        metadata["bad_cue_count"] = str(bad)
     speakers = list(dict.fromkeys(cue.speaker for cue in cues if cue.speaker))
     if speakers:
         metadata["speakers"] = ", ".join(speakers)[:2_000]
@@ -90,29 +94,33 @@ def _document(text: str, address: str, title: str | None) -> ParsedDocument:
 def _cues(text: str) -> Iterator[_Cue]:
     """Every timing line and the lines below it, up to a blank line or the next timing line.
 
-    Rolling captions repeat the line before; a line equal to the last one is taken once.
+    Rolling captions repeat the line before without a pause: the same speaker's equal line is then taken once.
     """
     lines = text.split("\n")
     marks = [(number, match) for number, line in enumerate(lines) if "->" in line and (match := _TIMING.match(line))]
-    last = ""
+    last: tuple[str, str | None] = ("", None)
+    last_end_ms = 0
     for position, (number, match) in enumerate(marks):
         stop = marks[position + 1][0] if position + 1 < len(marks) else len(lines)
         body: list[str] = []
         speaker: str | None = None
+        groups = match.groups()
+        goes_on = _ms(groups[:4]) - last_end_ms <= _ROLLING_MS
+        last_end_ms = _ms(groups[4:])
         for line in lines[number + 1 : stop]:
             if not line.strip():
                 break
             voice = _VOICE.search(line)
             speaker = speaker or (one_line(html.unescape(voice.group(1))) if voice else None)
             words = " ".join(clean_text(html.unescape(_TAG.sub("", line))).split())
-            if words and words != last:
+            if words and not (goes_on and (words, speaker) == last):
                 body.append(words)
-                last = words
+            if words:
+                last = (words, speaker)
         # Without a blank line between cues, the next cue's number is the last line.
         if body and position + 1 < len(marks) and body[-1].isdigit() and lines[stop - 1].strip() == body[-1]:
             body.pop()
         if body:
-            groups = match.groups()
             yield _Cue(_ms(groups[:4]), _ms(groups[4:]), speaker, " ".join(body), number + 1)
 
 
