@@ -31,7 +31,8 @@ def config() -> None:
 def check(as_json: bool) -> None:
     """Validate pipeline.yaml, its environment, and that the folders and files it names are there; no network.
 
-    Exit code 1 if one is not there.
+    Exit code 1 if one is not there. Sources that are local folders are listed: patterns that match nothing, and
+    sources that overlap with different permissions, are named.
 
     Example: rag-pipeline config check
     """
@@ -39,11 +40,11 @@ def check(as_json: bool) -> None:
     settings = pipeline.settings
     # Options that name an environment variable are only looked up when asked for.
     _ = pipeline.lake_options
-    for name in settings.sources:
-        pipeline.source_spec(name)
     from rag_pipeline.cli.places import missing_places
+    from rag_pipeline.sources.review import review
 
     missing = missing_places(pipeline)
+    warnings = review(pipeline)
     summary = {
         "valid": True,
         "path": str(pipeline.path),
@@ -52,6 +53,7 @@ def check(as_json: bool) -> None:
         "embedding_models": list(settings.embedding_models),
         "serve": settings.serve,
         "missing": [asdict(place) for place in missing],
+        "warnings": warnings,
     }
     if as_json:
         emit(summary)
@@ -59,6 +61,8 @@ def check(as_json: bool) -> None:
         _show(pipeline)
         for place in missing:
             talk(f"{place.field}: {place.problem}", style="red")
+        for warning in warnings:
+            talk(f"Warning: {warning}", style="yellow")
     click.get_current_context().exit(FOUND if missing else 0)
 
 

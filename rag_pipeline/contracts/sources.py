@@ -115,6 +115,30 @@ class PermissionRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Idle:
+    """Something about a source that has no effect, and was hardly meant so.
+
+    Attributes:
+        field: The setting that holds it, or `sidecar`.
+        name: The pattern, or the sidecar's address.
+        hint: What may have been meant.
+    """
+
+    field: str
+    name: str
+    hint: str = ""
+
+    @property
+    def text(self) -> str:
+        """One sentence for people."""
+        if self.field == "sidecar":
+            said = f"the sidecar {self.name} has no document beside it, and is none itself"
+        else:
+            said = f"{self.field}: the pattern {self.name} matches nothing"
+        return f"{said} ({self.hint})" if self.hint else said
+
+
+@dataclass(frozen=True, slots=True)
 class SourceSpec:
     """One source as configured.
 
@@ -123,6 +147,7 @@ class SourceSpec:
         uri_prefix: What a uri begins with, as written in the configuration, so that a checkout elsewhere
             gives the same uris; None: the location.
         include: Globs on the address; `*` and `**` do not match names with a leading dot.
+        own_globs: Those of `exclude` that the pipeline added for its own files.
         exclude: Globs on the address, decided after `include`; these match leading dots too.
         allowed_principals: Who may read what nothing more specific decides; empty is nobody.
         permission_rules: The first whose pattern matches decides.
@@ -135,6 +160,7 @@ class SourceSpec:
     uri_prefix: str | None = None
     include: tuple[str, ...] = ("**/*",)
     exclude: tuple[str, ...] = ()
+    own_globs: tuple[str, ...] = ()
     allowed_principals: tuple[str, ...] = ()
     permission_rules: tuple[PermissionRule, ...] = ()
     use_sidecars: bool = True
@@ -159,6 +185,10 @@ class Source(Protocol):
         Raises:
             SourceUnavailable: It cannot be listed completely; then nothing is known about any object.
         """
+        ...
+
+    def idle(self) -> Sequence[Idle]:
+        """Patterns and sidecars that had nothing to act on in the last listing."""
         ...
 
     def fetch(self, item: SourceObject) -> FetchedObject:

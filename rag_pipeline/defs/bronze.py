@@ -5,6 +5,7 @@ Does not belong here: how it is refreshed (`refresh/bronze.py`) or what must be 
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from rag_pipeline.refresh.bronze import BronzeReport
 
 GUARD_CHECK = "deletion_guard_holds_nothing"
+PATTERNS_MATCH = "patterns_match_something"
+# Findings named in a check's description; the number of all of them stands behind.
+_SHOWN = 10
 
 
 class BronzeConfig(dg.Config):
@@ -53,7 +57,13 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
         "block: readers keep what is held, and everything else goes on to them.",
     )
 
-    @dg.multi_asset(name=f"bronze_{name}", specs=[declared], check_specs=[guard], pool=WRITER_POOL, retry_policy=RETRY)
+    @dg.multi_asset(
+        name=f"bronze_{name}",
+        specs=[declared],
+        check_specs=[guard, _idle_check(name)],
+        pool=WRITER_POOL,
+        retry_policy=RETRY,
+    )
     def bronze(config: BronzeConfig, pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         from rag_pipeline.refresh.bronze import update_source
 
@@ -66,7 +76,8 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
             facts["rag/content_age_hours"] = (datetime.now(UTC) - newest).total_seconds() / 3600
         facts["rag/report"] = dg.MetadataValue.json(json.loads(json.dumps(asdict(report), default=str)))
         return dg.MaterializeResult(
-            metadata={"dagster/row_count": report.live, **work, **facts}, check_results=[_guard_result(report)]
+            metadata={"dagster/row_count": report.live, **work, **facts},
+            check_results=[_guard_result(report), _idle_result(name, report.idle)],
         )
 
     return bronze
@@ -84,4 +95,25 @@ def _guard_result(report: "BronzeReport") -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.ERROR,
         description=report.held_because or None,
         metadata=metadata,
+    )
+
+
+def _idle_check(name: str) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        name=PATTERNS_MATCH,
+        asset=bronze_key(name),
+        description="Each pattern of include, exclude and permission_rules matches an object of the source, and each "
+        "sidecar has a document; a rule that matches nothing closes nothing.",
+    )
+
+
+def _idle_result(name: str, idle: Sequence[str]) -> dg.AssetCheckResult:
+    shown = "; ".join(idle[:_SHOWN]) + (f"; and {len(idle) - _SHOWN:,} more" if len(idle) > _SHOWN else "")
+    return dg.AssetCheckResult(
+        check_name=PATTERNS_MATCH,
+        asset_key=bronze_key(name),
+        passed=not idle,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=shown or None,
+        metadata={"rag/idle_count": len(idle), "rag/next_step": "rag-pipeline config check"},
     )

@@ -57,6 +57,7 @@ class BronzeReport:
         held: Documents that the source lost but the deletion guard keeps.
         held_of: Documents that they are measured against.
         held_because: What to say about them, and how to let them go.
+        idle: A sentence on each pattern that matched nothing and each sidecar without a document.
     """
 
     source: str
@@ -74,6 +75,7 @@ class BronzeReport:
     held: int = 0
     held_of: int = 0
     held_because: str = ""
+    idle: tuple[str, ...] = ()
 
 
 def refresh_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool = False) -> BronzeReport:
@@ -184,6 +186,7 @@ class _Refresh:
             held=len(hold.held) if hold else 0,
             held_of=len(hold.measured) if hold else 0,
             held_because=describe_hold(hold) if hold else "",
+            idle=tuple(each.text for each in self.source.idle()),
         )
 
     def _find_moves(self) -> dict[str, KnownObject]:

@@ -96,6 +96,7 @@ class Pipeline:
     def source_spec(self, name: str) -> SourceSpec:
         """Spec of a source; what is the pipeline's own below it is among what it excludes."""
         source = self.settings.sources[name]
+        own = tuple(self._own_globs(name))
         rules = tuple(PermissionRule(r.pattern, r.allowed_principals) for r in source.permission_rules)
         return SourceSpec(
             name=name,
@@ -103,7 +104,8 @@ class Pipeline:
             location=self.location(name),
             uri_prefix=source.location,
             include=source.include,
-            exclude=(*source.exclude, *self._own_globs(name)),
+            exclude=(*source.exclude, *own),
+            own_globs=tuple(glob for glob in own if glob not in source.exclude),
             allowed_principals=source.allowed_principals,
             permission_rules=rules,
             use_sidecars=source.use_sidecars,
@@ -118,10 +120,10 @@ class Pipeline:
 
     def _own_globs(self, name: str) -> Iterator[str]:
         for place in (str(self.path), *self.own_folders.values()):
-            below = _below(self.location(name), place)
-            if below:
+            steps = below(self.location(name), place)
+            if steps:
                 # What a source writes otherwise than the system does, a star stands for.
-                literal = re.sub(r"[*?\[]", r"[\g<0>]", "/".join(below))
+                literal = re.sub(r"[*?\[]", r"[\g<0>]", "/".join(steps))
                 literal = re.sub(r"%|[\ud800-\udfff]+", "*", literal)
                 yield literal if place == str(self.path) else f"{literal}/**"
 
@@ -236,12 +238,12 @@ def _check_sources_apart(pipeline: Pipeline) -> None:
     for name in pipeline.settings.sources:
         for what, folder in pipeline.own_folders.items():
             location = pipeline.location(name)
-            below = _below(folder, location)
+            steps = below(folder, location)
             # People keep Dagster's home beside their documents, where its folders are left out one by one.
-            if below is None or (below and what == DAGSTER_HOME):
+            if steps is None or (steps and what == DAGSTER_HOME):
                 continue
             raise SettingsError(
-                f"sources.{name}.location {location} {'lies in' if below else 'is also'} the {what} {folder}, which "
+                f"sources.{name}.location {location} {'lies in' if steps else 'is also'} the {what} {folder}, which "
                 f"the pipeline writes to: it would read its own files as documents. Move one of the two. A {what} "
                 f"below a source is fine: it is left out of the source.",
                 source=name,
@@ -270,7 +272,7 @@ def local_path(location: str) -> Path | None:
     return None if "://" in location or "::" in location else _expanduser(location)
 
 
-def _below(outer: str, inner: str) -> tuple[str, ...] | None:
+def below(outer: str, inner: str) -> tuple[str, ...] | None:
     """The folders that lead from one place to another inside it; () if they are the same, None if it is outside."""
     whole, part = _steps(outer), _steps(inner)
     return part[len(whole) :] if part[: len(whole)] == whole else None

@@ -17,8 +17,14 @@ from rag_pipeline.sources.remote import RemoteFiles
 
 def open_files(spec: SourceSpec) -> Source:
     """The reader for the spec's location."""
+    folder = local_folder(spec)
+    return RemoteFiles(spec) if folder is None else LocalFiles(spec, folder)
+
+
+def local_folder(spec: SourceSpec) -> Path | None:
+    """The folder of this machine that the spec's location is; None if it is elsewhere."""
     if spec.location.startswith(("file://", "local://")):
-        return LocalFiles(spec, Path(unquote(urlsplit(spec.location).path)))
+        return Path(unquote(urlsplit(spec.location).path))
     if "://" in spec.location or "::" in spec.location:
-        return RemoteFiles(spec)
-    return LocalFiles(spec, Path(spec.location).expanduser())
+        return None
+    return Path(spec.location).expanduser()

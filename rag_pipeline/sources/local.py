@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, SourceObject, SourceSpec
+from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import DocumentError, DocumentTooLarge, DocumentVanished, SourceUnavailable
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import address_of, name_of, stamp_of, uri_of
@@ -43,18 +43,22 @@ class LocalFiles:
         self._spec = spec
         self._folder = folder
         self._selection = Selection(spec)
+        self._orphans: list[str] = []
         # Folders that `_sidecars_of` has looked into, each with the time of its last change.
         self._looked_into: dict[tuple[str, int], Sidecars] = {}
 
     def list(self) -> Sequence[SourceObject]:
         """See `Source.list`."""
         root = self._real_root()
+        self._selection.watched.start()
+        self._orphans = []
         found: list[SourceObject] = []
         folders = [""]
         while folders:
             prefix = folders.pop()
             entries = self._entries(root, prefix)
             beside = self._sidecars_among(entries)
+            self._orphans += [address_of(prefix + name) for name in beside.orphans]
             for name, entry in entries.items():
                 address = address_of(prefix + name)
                 if entry.is_symlink():
@@ -67,6 +71,10 @@ class LocalFiles:
                     found.extend(self._listed(root, address, entry, beside))
         found.sort(key=lambda item: item.address)
         return found
+
+    def idle(self) -> Sequence[Idle]:
+        """See `Source.idle`."""
+        return [*self._selection.watched.idle(), *(Idle("sidecar", address) for address in sorted(self._orphans))]
 
     def fetch(self, item: SourceObject) -> FetchedObject:
         """See `Source.fetch`."""

@@ -13,7 +13,7 @@ from threading import Lock
 from time import time_ns
 from typing import Any
 
-from rag_pipeline.contracts.sources import FetchedObject, SourceObject, SourceSpec
+from rag_pipeline.contracts.sources import FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import DocumentError, DocumentTooLarge, DocumentVanished, SourceUnavailable
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import address_of, name_of, stamp_of, uri_of
@@ -35,11 +35,13 @@ class RemoteFiles:
         self.name = spec.name
         self._spec = spec
         self._selection = Selection(spec)
+        self._orphans: Sequence[str] = ()
         self._opened: tuple[Any, str] | None = None
         self._opening = Lock()
 
     def list(self) -> Sequence[SourceObject]:
         """See `Source.list`."""
+        self._selection.watched.start()
         with self._available():
             filesystem, base = self._open()
             if _is_archive(filesystem):
@@ -59,12 +61,17 @@ class RemoteFiles:
             if not path.endswith("/") and info.get("type") != "directory"
         }
         sidecars = Sidecars(by_address if self._spec.use_sidecars else (), by_address.__contains__)
+        self._orphans = sidecars.orphans
         facts_of = _unknown if _is_archive(filesystem) else _facts
         return [
             self._object(address, by_address, sidecars, facts_of)
             for address in sorted(by_address)
             if address not in sidecars and self._selection.takes(address)
         ]
+
+    def idle(self) -> Sequence[Idle]:
+        """See `Source.idle`."""
+        return [*self._selection.watched.idle(), *(Idle("sidecar", address) for address in sorted(self._orphans))]
 
     def fetch(self, item: SourceObject) -> FetchedObject:
         """See `Source.fetch`."""

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from rag_pipeline.contracts.names import comparable
 from rag_pipeline.contracts.sources import SourceSpec
+from rag_pipeline.sources.watched import Watched
 from rag_pipeline.transforms.globs import compile_globs, segments_of
 
 SIDECAR_SUFFIXES = (".meta.yaml", ".meta.yml", ".meta.json")
@@ -26,6 +27,7 @@ class Selection:
     """The names that a source takes."""
 
     def __init__(self, spec: SourceSpec) -> None:
+        self.watched = Watched(spec)
         self._include = compile_globs(spec.include, match_hidden=False)
         self._exclude = compile_globs(spec.exclude, match_hidden=True)
         whole_folders = [pattern for pattern in map(_folder_pattern, spec.exclude) if pattern]
@@ -38,7 +40,11 @@ class Selection:
         """Whether the object at this address is a document of the source, unless it is a sidecar."""
         if _LEFTOVER.fullmatch(address.rpartition("/")[2]):
             return False
-        return self._include.match(address) and not self.excludes(address)
+        self.watched.saw(address, "include", "exclude")
+        if not self._include.match(address) or self.excludes(address):
+            return False
+        self.watched.saw(address, "permission_rules")
+        return True
 
     def excludes(self, address: str) -> bool:
         """Whether the settings leave this address out by name."""
@@ -54,9 +60,13 @@ class Selection:
     def enters(self, folder: str) -> bool:
         """Whether anything below this folder could be a document; errs on the side of looking."""
         folder = comparable(folder)
+        is_excluded = self._exclude_folder.match(folder)
+        if is_excluded:
+            # Nobody looks into it, so anything stands for what is in it.
+            self.watched.saw(f"{folder}/_", "exclude")
         if folder.rpartition("/")[2].startswith(".") and not self._takes_hidden:
             return False
-        if self._exclude_folder.match(folder):
+        if is_excluded:
             return False
         inside = folder + "/"
         return any(inside.startswith(root) or root.startswith(inside) for root in self._roots)

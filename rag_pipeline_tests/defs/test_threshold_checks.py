@@ -52,6 +52,16 @@ def test_one_time_in_the_future_does_not_hide_that_content_is_old(project: Proje
     assert "1 with a modification time in the future" in said
 
 
+def test_a_rule_that_matches_nothing_warns(project: Project) -> None:
+    rule = {"pattern": "bridge", "allowed_principals": ["mates"]}
+    project.settings["sources"]["wiki"]["permission_rules"] = [rule]
+    project.write("bridge/log.md", "# Log\n\nThe mates keep the log.\n", source="wiki")
+    summary = launch_refresh(project.pipeline())
+    assert summary.success
+    assert list(warnings(summary)) == ["patterns_match_something"]
+    assert "bridge/**" in warnings(summary)["patterns_match_something"]
+
+
 def test_garbage_copies_refusals_and_fragments_warn_by_source_and_stop_nothing(project: Project) -> None:
     chosen = random.Random(7)
     for number in range(6):
