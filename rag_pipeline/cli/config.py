@@ -14,6 +14,7 @@ import click
 
 from rag_pipeline.cli.options import common_options, open_pipeline
 from rag_pipeline.cli.rendering import counted, emit, facts, show, talk
+from rag_pipeline.contracts.secrets import without_secrets
 
 if TYPE_CHECKING:
     from rag_pipeline.settings import Pipeline
@@ -48,7 +49,7 @@ def check(as_json: bool) -> None:
     summary = {
         "valid": True,
         "path": str(pipeline.path),
-        "lake": pipeline.lake_root,
+        "lake": without_secrets(pipeline.lake_root),
         "sources": list(settings.sources),
         "embedding_models": list(settings.embedding_models),
         "serve": settings.serve,
@@ -71,7 +72,7 @@ def _show(pipeline: Pipeline) -> None:
     show(
         facts(
             [
-                ("Lake", pipeline.lake_root),
+                ("Lake", without_secrets(pipeline.lake_root)),
                 ("Sources", f"{counted(len(settings.sources), 'source')}: {', '.join(settings.sources)}"),
                 ("Embedding models", ", ".join(settings.embedding_models)),
                 ("Serves", settings.serve),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import OWNERS, RETRY, WRITER_POOL, bronze_key, spec
@@ -41,7 +42,7 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
         BRONZE,
         deps=[],
         kinds={"deltalake", "file"},
-        description=f"Documents of source `{name}` ({source.location}) as they came. {BRONZE.doc}",
+        description=f"Documents of source `{name}` ({without_secrets(source.location)}) as they came. {BRONZE.doc}",
         owners=list(source.owners) or OWNERS,
         freshness_policy=dg.FreshnessPolicy.time_window(
             fail_window=source.stale_after, warn_window=max(source.stale_after / 2, timedelta(minutes=1))

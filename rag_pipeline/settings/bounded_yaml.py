@@ -6,6 +6,7 @@ Does not belong here: what the keys mean (`sections.py`).
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +57,7 @@ def read_yaml(text: str, where: str) -> Any:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise SettingsError(f"{where} cannot be read as YAML: {error}", path=where) from error
+        raise SettingsError(f"{where} cannot be read as YAML: {_fault(error)}", path=where) from None
     except RecursionError as error:
         raise SettingsError(f"{where} cannot be read as YAML: it is nested too deeply", path=where) from error
     except (ValueError, LookupError, AttributeError) as error:
@@ -145,3 +146,16 @@ def _parts(node: yaml.Node) -> Iterator[tuple[str, yaml.Node]]:
                 yield name, key
     elif isinstance(node, yaml.SequenceNode):
         yield from ((str(position), part) for position, part in enumerate(node.value))
+
+
+_NAMES_VALUE = re.compile("undefined alias|could not determine a constructor|tag handle")
+
+
+def _fault(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without the line itself: it may hold a password."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return "it holds a character that YAML does not allow"
+    fault = "an alias or tag is not known" if _NAMES_VALUE.search(str(error.problem)) else error.problem
+    at = error.problem_mark or error.context_mark
+    place = f" at line {at.line + 1}, column {at.column + 1}" if at else ""
+    return f"{f'{error.context}, ' if error.context else ''}{fault}{place}"

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import ValidationError
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
+from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.contracts.sources import PermissionRule, SourceSpec
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.bounded_yaml import read_text, read_yaml
@@ -43,6 +44,9 @@ _NO_PART_OF_A_SPACE = {
     "batch_texts",
 }
 # Aliases can make a few lines of YAML a value whose text would fill the memory.
+# What stands there may be a password or hold one, and is not shown.
+_HOLD_SECRETS = {"storage_options", "lake_options", "location", "lake", "base_url"}
+_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 _SHOWN = reprlib.Repr()
 _SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother = 3, 200, 200
 
@@ -152,6 +156,11 @@ class Pipeline:
         expanded = {}
         for key, value in options.items():
             if value.startswith("$"):
+                if not _VARIABLE.fullmatch(value):
+                    raise SettingsError(
+                        f"{where}.{key} begins with $, and what follows is no name of an environment variable; put "
+                        "the value into a variable, and write $ and its name"
+                    )
                 if value[1:] not in self.environment:
                     raise SettingsError(
                         f"{where}.{key} reads the environment variable {value[1:]}, which is not set",
@@ -238,16 +247,17 @@ def _check_sources_apart(pipeline: Pipeline) -> None:
     for name in pipeline.settings.sources:
         for what, folder in pipeline.own_folders.items():
             location = pipeline.location(name)
+            shown = without_secrets(location)
             steps = below(folder, location)
             # People keep Dagster's home beside their documents, where its folders are left out one by one.
             if steps is None or (steps and what == DAGSTER_HOME):
                 continue
             raise SettingsError(
-                f"sources.{name}.location {location} {'lies in' if steps else 'is also'} the {what} {folder}, which "
+                f"sources.{name}.location {shown} {'lies in' if steps else 'is also'} the {what} {folder}, which "
                 f"the pipeline writes to: it would read its own files as documents. Move one of the two. A {what} "
                 f"below a source is fine: it is left out of the source.",
                 source=name,
-                location=location,
+                location=shown,
                 folder=folder,
             )
 
@@ -320,6 +330,8 @@ def _overridden(data: dict[str, Any], environment: Mapping[str, str]) -> dict[st
 
 
 def _problem(detail: dict[str, Any]) -> str:
+    if _HOLD_SECRETS.intersection(detail["loc"]):
+        detail["input"] = {}
     path = ".".join(str(part) for part in detail["loc"] if part != "[key]")
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from rag_pipeline.contracts.ids import digest
+from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.contracts.sources import SourceSpec
 from rag_pipeline.transforms.metadata import METADATA_VERSION
 
@@ -42,8 +43,8 @@ def _unescaped(code: int) -> str:
 
 
 def uri_of(spec: SourceSpec, address: str) -> str:
-    """The configured location and the address, joined by one slash."""
-    prefix = spec.location if spec.uri_prefix is None else spec.uri_prefix
+    """The configured location, without passwords, and the address, joined by one slash."""
+    prefix = without_secrets(spec.location if spec.uri_prefix is None else spec.uri_prefix)
     shortened = prefix.rstrip("/")
     # "memory://" and "/" are whole as they are.
     return f"{prefix}{address}" if not shortened or shortened.endswith(":") else f"{shortened}/{address}"

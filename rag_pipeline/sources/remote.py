@@ -6,6 +6,7 @@ Does not belong here: local folders (`local.py`), names and patterns (`selection
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,15 +14,19 @@ from threading import Lock
 from time import time_ns
 from typing import Any
 
+from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.contracts.sources import FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import DocumentError, DocumentTooLarge, DocumentVanished, SourceUnavailable
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import address_of, name_of, stamp_of, uri_of
-from rag_pipeline.sources.selection import Selection, Sidecars
+from rag_pipeline.sources.selection import SIDECAR_SUFFIXES, Selection, Sidecars
 from rag_pipeline.transforms.metadata import MAX_SIDECAR_BYTES
 
 _MODIFIED_KEYS = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")
 _CONTENT_KEYS = ("ETag", "etag", "e_tag", "md5Hash", "md5", "content_md5", "checksum", "generation", "VersionId")
+
+# A folder of more objects is not listed again for each of them: that is a page of an object store's listing.
+_MAX_LISTED_AGAIN = 1_000
 
 _FactsOf = Callable[[Mapping[str, Any]], list[str]]
 
@@ -36,6 +41,8 @@ class RemoteFiles:
         self._spec = spec
         self._selection = Selection(spec)
         self._orphans: Sequence[str] = ()
+        # Objects by folder, as last listed.
+        self._sizes: Mapping[str, int] = {}
         self._opened: tuple[Any, str] | None = None
         self._opening = Lock()
 
@@ -62,6 +69,7 @@ class RemoteFiles:
         }
         sidecars = Sidecars(by_address if self._spec.use_sidecars else (), by_address.__contains__)
         self._orphans = sidecars.orphans
+        self._sizes = Counter(address.rpartition("/")[0] for address in by_address)
         facts_of = _unknown if _is_archive(filesystem) else _facts
         return [
             self._object(address, by_address, sidecars, facts_of)
@@ -75,8 +83,12 @@ class RemoteFiles:
 
     def fetch(self, item: SourceObject) -> FetchedObject:
         """See `Source.fetch`."""
-        sidecar = self._read_sidecar(item.sidecar_address)
         raw = self._read(item.address, item.size_bytes, self._spec.max_document_bytes)
+        # Looked for again, and after reading: one that came since the listing may close what was read.
+        sidecars = {*self._sidecars_now(item.address), *filter(None, [item.sidecar_address])}
+        if len(sidecars) > 1:
+            raise reading.several_sidecars(sorted(sidecars))
+        sidecar = self._read_sidecar(next(iter(sidecars), None))
         return FetchedObject(raw, reading.declared_by(raw, sidecar, self._spec))
 
     def _walk(self, filesystem: Any, root: str, base: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -121,14 +133,20 @@ class RemoteFiles:
         # Every filesystem has errors of its own, from packages that are not even imported here.
         except Exception as error:
             reason = "nothing is there" if isinstance(error, FileNotFoundError) else type(error).__name__
-            if isinstance(error, ImportError | ValueError):
+            if isinstance(error, ImportError | ValueError) and self._may_be_shown(str(error)):
                 reason = f"{reason}: {error}"
             raise SourceUnavailable(
                 f"{uri_of(self._spec, '')} of source {self.name} cannot be listed ({reason}), so nothing of the "
                 "source was changed. Check `location` and `storage_options` in pipeline.yaml, the network and the "
                 "credentials.",
                 source=self.name,
-            ) from error
+                # Its cause is not shown: its text may hold the location with a password in it.
+            ) from None
+
+    def _may_be_shown(self, text: str) -> bool:
+        """Whether another library's message can hold nothing of what opens the source."""
+        is_plain = without_secrets(self._spec.location) == self._spec.location
+        return is_plain and not any(str(value) in text for value in self._spec.storage_options.values())
 
     def _object(
         self,
@@ -155,6 +173,27 @@ class RemoteFiles:
             problem=problem,
             sidecar_address=own[0] if own else None,
         )
+
+    def _sidecars_now(self, address: str) -> Sequence[str]:
+        """Addresses of an object's sidecars as they are now, for one more request."""
+        folder = address.rpartition("/")[0]
+        try:
+            filesystem, base = self._open()
+            if not self._spec.use_sidecars or _is_archive(filesystem):
+                return []
+            if self._sizes.get(folder, 0) > _MAX_LISTED_AGAIN:
+                names = [address + suffix for suffix in SIDECAR_SUFFIXES]
+                return [each for each in names if _is_there(filesystem, base + name_of(each))]
+            path = f"{base}{name_of(folder)}".rstrip("/")
+            filesystem.invalidate_cache(path)
+            entries = filesystem.ls(path, detail=False)
+        except FileNotFoundError:
+            return []
+        # Errors of packages that are not imported here, as in `_available`.
+        except Exception as error:
+            raise reading.sidecar_unreadable(f"its folder cannot be listed ({type(error).__name__})") from error
+        found = {address_of(entry.removeprefix(base).strip("/")) for entry in entries}
+        return Sidecars(found, found.__contains__).of(address)
 
     def _read_sidecar(self, address: str | None) -> tuple[str, bytes] | None:
         if address is None:
@@ -203,6 +242,15 @@ def _read_at_most(filesystem: Any, path: str, size_bytes: int | None, limit_byte
     with filesystem.open(path, "rb") as file:
         streamed: bytes = file.read(limit_bytes + 1)
     return streamed
+
+
+def _is_there(filesystem: Any, path: str) -> bool:
+    # `exists` answers no where it could not ask.
+    try:
+        filesystem.info(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _is_archive(filesystem: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -215,3 +216,29 @@ def test_a_name_or_pattern_that_cannot_be_meant_is_refused(tmp_path: Path, line:
     message = refusal(tmp_path, text)
     assert said in message
     assert "sources.docs." in message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "storage_options: {password: [b0at]}",
+        "storage_options: {password: 80047}",
+        "storage_options: b0at",
+        'location: ["ftp://amy:b0at@host"]',
+        "storage_options: {password: b0at: 1: 2}",
+        "storage_options: {password: *b0at}",
+        "storage_options: {password: !b0at}",
+        "storage_options: {password: %b0at}",
+        "storage_options: {password: $b0at!}",
+    ],
+)
+def test_a_password_is_in_no_message(tmp_path: Path, line: str) -> None:
+    text = f"sources: {{docs: {{location: docs}}, x: {{location: y, {line}}}}}\n" if "location" not in line else ""
+    text = text or f"sources: {{docs: {{{line}}}}}\n"
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(text + "embedding_models: {h: {kind: hashing, model: h, dimension: 8}}\nserve: h\n", "utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load_pipeline(path, {}).source_spec("x")
+    shown = "".join(traceback.format_exception_only(caught.value)) + str(caught.value.facts)
+    assert "b0at" not in shown
+    assert "80047" not in shown

@@ -245,3 +245,36 @@ def test_another_archive_with_members_of_the_same_size_and_time_is_read_again(tm
     (after,) = source.list()
     assert after.stamp != before.stamp
     assert source.fetch(after).raw == b"two"
+
+
+@pytest.mark.parametrize("most", [0, 1_000])
+def test_a_sidecar_that_comes_after_the_listing_is_seen(
+    bucket: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("rag_pipeline.sources.remote._MAX_LISTED_AGAIN", most)
+    put(bucket, "x/pay.md")
+    put(bucket, "x/open.md")
+    source = source_of()
+    opened, pay = source.list()
+    assert source.fetch(opened).declared == DeclaredMetadata()
+    put(bucket, "x/pay.md.meta.yaml", b"allowed_principals: [purser]")
+    assert source.fetch(pay).declared.allowed_principals == ("purser",)
+    put(bucket, "x/pay.md.meta.json", b"{}")
+    with pytest.raises(InvalidMetadata, match="more than one sidecar"):
+        source.fetch(pay)
+
+
+def test_a_password_is_in_no_message_and_no_address(bucket: MemoryFileSystem) -> None:
+    for location, options in (
+        ("nowhere://amy:b0at@host/docs", {}),
+        ("https://amy:b0at@[host/docs", {}),
+        ("memory://gone/docs", {"key": "b0at"}),
+    ):
+        with pytest.raises(SourceUnavailable) as caught:
+            open_source(SourceSpec("x", location, storage_options=options)).list()
+        assert "b0at" not in f"{caught.value.message} {caught.value.facts}"
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__
+    put(bucket, "a.md")
+    (item,) = open_source(SourceSpec("x", "memory://bucket/docs", uri_prefix="ftp://amy:b0at@host/docs")).list()
+    assert item.uri == "ftp://host/docs/a.md"
