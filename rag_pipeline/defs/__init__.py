@@ -21,7 +21,8 @@ __all__ = ["build_definitions"]
 def build_definitions(pipeline: Pipeline) -> dg.Definitions:
     """All Dagster definitions of one pipeline.yaml.
 
-    Merge them into another project with `dg.Definitions.merge`. Nothing is opened here: no lake, no model.
+    Merge them into another project with `dg.Definitions.merge`: jobs hold only assets of this pipeline and bring their
+    own executor, and the project's is left as it is. Nothing is opened here: no lake, no model.
     """
     jobs = build_jobs(pipeline)
     with warnings.catch_warnings():
@@ -33,7 +34,6 @@ def build_definitions(pipeline: Pipeline) -> dg.Definitions:
         asset_checks=checks,
         jobs=[*jobs.values(), *OPERATOR_JOBS],
         schedules=build_schedules(pipeline, jobs),
-        sensors=build_sensors(jobs),
+        sensors=build_sensors(pipeline, jobs),
         resources={"pipeline": PipelineResource(config_path=str(pipeline.path))},
-        executor=dg.in_process_executor,
     )

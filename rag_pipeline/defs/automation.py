@@ -30,70 +30,101 @@ from rag_pipeline.settings import Pipeline
 Job = Any
 
 REFRESH_JOB = "refresh"
+HOURLY_JOB = "hourly"
 NIGHTLY_JOB = "nightly"
 CATCH_UP_JOB = "catch_up"
 KEEP_IN_STEP_JOB = "keep_in_step"
 SENSOR_SECONDS = 120
 MOST_ATTEMPTS = 3
+ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def build_jobs(pipeline: Pipeline) -> dict[str, Job]:
     """Jobs by name; each refreshes its whole selection in a single run that carries a model's partition."""
-    everything = dg.AssetSelection.all()
-    derived = everything - dg.AssetSelection.groups("bronze")
+    sources = pipeline.settings.sources
+    # Named one by one: merged into another project, "all assets" or a group would take that project's along.
+    derived = published_selection(list(sources), pipeline)
     jobs = {
-        REFRESH_JOB: dg.define_asset_job(
+        REFRESH_JOB: _job(
             REFRESH_JOB,
-            selection=everything - dg.AssetSelection.assets(MAINTENANCE_KEY),
+            published_selection([], pipeline),
             description="Everything, from the sources to what readers see.",
         ),
-        NIGHTLY_JOB: dg.define_asset_job(
+        HOURLY_JOB: _job(
+            HOURLY_JOB,
+            [*(bronze_key(name) for name, source in sources.items() if source.schedule is None), *derived],
+            description="Sources without a schedule of their own, and everything made from all of them.",
+        ),
+        NIGHTLY_JOB: _job(
             NIGHTLY_JOB,
-            selection=everything,
+            [*published_selection([], pipeline), MAINTENANCE_KEY],
             description="Everything, and maintenance afterwards.",
         ),
-        CATCH_UP_JOB: dg.define_asset_job(
+        CATCH_UP_JOB: _job(
             CATCH_UP_JOB,
-            selection=derived - dg.AssetSelection.assets(MAINTENANCE_KEY),
+            derived,
             description="Silver to publication, without polling the sources.",
         ),
-        KEEP_IN_STEP_JOB: dg.define_asset_job(
+        KEEP_IN_STEP_JOB: _job(
             KEEP_IN_STEP_JOB,
-            selection=dg.AssetSelection.groups("gold") - dg.AssetSelection.assets(PUBLICATION_KEY, MAINTENANCE_KEY),
+            [EMBEDDINGS_KEY, INDEX_KEY, EVALUATION_KEY],
             description="Embeddings and index of one model, beside the served one. Backfill a new model with it: it "
             "goes on where it stopped.",
             tags={"dagster/priority": "-5"},
         ),
     }
-    for name, source in pipeline.settings.sources.items():
+    for name, source in sources.items():
         if source.schedule is not None:
-            jobs[f"refresh_{name}"] = dg.define_asset_job(
+            jobs[f"refresh_{name}"] = _job(
                 f"refresh_{name}",
-                selection=dg.AssetSelection.assets(bronze_key(name))
-                | (derived - dg.AssetSelection.assets(MAINTENANCE_KEY)),
+                [bronze_key(name), *derived],
                 description=f"Source {name}, and everything made from it.",
             )
     return jobs
+
+
+def _job(name: str, keys: Sequence[dg.AssetKey], **more: Any) -> Job:
+    # The executor is the job's own: a multiprocess one would import everything anew for each step.
+    selection = dg.AssetSelection.assets(*keys)
+    return dg.define_asset_job(name, selection=selection, executor_def=dg.in_process_executor, **more)
 
 
 def build_schedules(pipeline: Pipeline, jobs: dict[str, Job]) -> Sequence[dg.ScheduleDefinition]:
     """Hourly, nightly, and one for each source that has its own."""
     settings = pipeline.settings
     schedules = [
-        _schedule("hourly", jobs[REFRESH_JOB], settings.hourly_schedule),
-        _schedule("nightly", jobs[NIGHTLY_JOB], settings.nightly_schedule),
+        _schedule(pipeline, "hourly", jobs[HOURLY_JOB], settings.hourly_schedule),
+        _schedule(pipeline, "nightly", jobs[NIGHTLY_JOB], settings.nightly_schedule),
     ]
     for name, source in settings.sources.items():
         if source.schedule is not None:
-            schedules.append(_schedule(f"refresh_{name}", jobs[f"refresh_{name}"], source.schedule))
+            schedules.append(_schedule(pipeline, f"refresh_{name}", jobs[f"refresh_{name}"], source.schedule))
     return schedules
 
 
-def _schedule(name: str, job: Job, cron: str) -> dg.ScheduleDefinition:
-    @dg.schedule(job=job, cron_schedule=cron, name=f"{name}_schedule", execution_timezone="UTC")
-    def schedule(context: dg.ScheduleEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest:
+def _schedule(described: Pipeline, name: str, job: Job, cron: str) -> dg.ScheduleDefinition:
+    settings = described.settings
+
+    @dg.schedule(
+        job=job,
+        cron_schedule=cron,
+        name=f"{name}_schedule",
+        execution_timezone=settings.timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING if settings.automation else dg.DefaultScheduleStatus.STOPPED,
+    )
+    def schedule(context: dg.ScheduleEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
         from rag_pipeline.refresh.generations import served_alias
 
+        waiting = context.instance.get_runs_count(dg.RunsFilter(job_name=job.name, statuses=ACTIVE))
+        if waiting:
+            # A run looks at everything there is when it starts, so a second one in the queue would find nothing.
+            return dg.SkipReason(f"{waiting} earlier runs of {job.name} have not ended; the next tick asks again")
         # A run key of the UTC time: one of the local hour would meet itself when clocks go back.
         return dg.RunRequest(
             run_key=context.scheduled_execution_time.isoformat(), partition_key=served_alias(pipeline.workspace)
@@ -102,13 +133,15 @@ def _schedule(name: str, job: Job, cron: str) -> dg.ScheduleDefinition:
     return schedule
 
 
-def build_sensors(jobs: dict[str, Job]) -> Sequence[dg.SensorDefinition]:
+def build_sensors(pipeline: Pipeline, jobs: dict[str, Job]) -> Sequence[dg.SensorDefinition]:
     """The sensor that asks for what should be current and is not."""
+    is_on = pipeline.settings.automation
 
     @dg.sensor(
         jobs=[jobs[CATCH_UP_JOB], jobs[KEEP_IN_STEP_JOB]],
         name="published_is_behind_bronze",
         minimum_interval_seconds=SENSOR_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED,
         description="Requests silver to publication when bronze holds something that readers do not see yet: a source "
         "that failed must not hold up the others, and a run that was killed is made up for.",
     )
@@ -118,8 +151,9 @@ def build_sensors(jobs: dict[str, Job]) -> Sequence[dg.SensorDefinition]:
         from rag_pipeline.refresh.generations import aliases_behind, served_alias
         from rag_pipeline.refresh.status import bronze_versions, is_behind
 
-        active = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING]
-        if context.instance.get_runs_count(dg.RunsFilter(statuses=active)):
+        # Other jobs of the instance do not hold this one up.
+        own = [dg.RunsFilter(job_name=name, statuses=ACTIVE) for name in jobs]
+        if any(context.instance.get_runs_count(runs) for runs in own):
             yield dg.SkipReason("a run is under way; it may be what is missing")
             return
         workspace = pipeline.workspace

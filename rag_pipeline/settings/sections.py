@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -99,6 +100,14 @@ def _cron(value: str) -> str:
     return " ".join(texts)
 
 
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("want the name of a time zone, like UTC or Europe/Berlin") from error
+    return value
+
+
 def _place(value: str) -> str:
     if not value.strip():
         raise ValueError("want a folder or an address, not an empty text")
@@ -119,6 +128,7 @@ Duration = Annotated[
     Field(json_schema_extra={"type": "string", "pattern": _DURATION.pattern, "format": None}),
 ]
 Cron = Annotated[str, Field(max_length=1_024), AfterValidator(_cron)]
+Timezone = Annotated[str, Field(max_length=64), AfterValidator(_timezone)]
 Place = Annotated[str, Field(max_length=4_096), AfterValidator(_place), Field(json_schema_extra={"minLength": 1})]
 Owner = Annotated[str, Field(max_length=256), AfterValidator(_owner)]
 Text = Annotated[str, Field(max_length=4_096)]
@@ -344,6 +354,10 @@ class Settings(Section):
     """When sources without a schedule of their own are refreshed and published."""
     nightly_schedule: Cron = "23 2 * * *"
     """When everything is refreshed, verified and maintained."""
+    timezone: Timezone = "UTC"
+    """Where the schedules' hours are counted, like `Europe/Berlin`."""
+    automation: bool = False
+    """Whether schedules and the sensor run from the start; else they wait to be switched on in the UI."""
     worker_processes: int | None = Field(default=None, ge=0, le=1_024)
     """Processes that parse and chunk; none: one per core."""
     limits: LimitsSettings = LimitsSettings()

@@ -66,15 +66,18 @@ def test_tables_show_their_columns(definitions: dg.Definitions) -> None:
 def test_every_job_resolves_and_every_schedule_names_a_partition(project: Project) -> None:
     pipeline = project.pipeline()
     definitions = build_definitions(pipeline)
-    for name in ("refresh", "nightly", "catch_up", "keep_in_step"):
+    for name in ("refresh", "hourly", "nightly", "catch_up", "keep_in_step"):
         assert definitions.resolve_job_def(name).partitions_def is not None
     repository = definitions.get_repository_def()
     assert {schedule.name for schedule in repository.schedule_defs} == {"hourly_schedule", "nightly_schedule"}
     resources = {"pipeline": PipelineResource(config_path=str(pipeline.path))}
     for schedule in repository.schedule_defs:
-        with dg.build_schedule_context(
-            scheduled_execution_time=TICK, repository_def=repository, resources=resources
-        ) as context:
+        with (
+            dg.instance_for_test() as instance,
+            dg.build_schedule_context(
+                instance=instance, scheduled_execution_time=TICK, repository_def=repository, resources=resources
+            ) as context,
+        ):
             request = schedule.evaluate_tick(context).run_requests[0]  # type: ignore[index]
         assert request.partition_key == "small"
         assert request.run_key == TICK.isoformat()
