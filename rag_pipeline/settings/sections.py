@@ -8,7 +8,6 @@ Does not belong here: reading the file (`load.py`).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rag_pipeline.contracts import names
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
+from rag_pipeline.settings.cron import cron
 from rag_pipeline.settings.limits import LimitsSettings, Section
 
 OLD_TIMEOUT = "parse_timeout_seconds"
@@ -25,10 +25,6 @@ _DURATION_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
 # A hundred years: a longer one would reach back behind the first day that a clock can tell.
 _LONGEST = timedelta(days=36_500)
 
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_DAYS_OF_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_CRON_ITEM = re.compile(r"(?:\*|(?P<first>[a-z0-9]+)(?:-(?P<last>[a-z0-9]+))?)(?:/(?P<step>[0-9]{1,4}))?")
 _EMAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 _TEAM = re.compile(r"team:\S(.*\S)?")
 
@@ -43,61 +39,6 @@ def _duration(value: object) -> object:
             f"want a number and a unit, like 90s, 30min, 3h or 7d, above zero and at most {_LONGEST.days}d"
         )
     return timedelta(seconds=seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class _CronField:
-    """One field of a cron expression: the numbers it may hold and the names that stand for them."""
-
-    name: str
-    least: int
-    most: int
-    names: tuple[str, ...] = ()
-
-    def values(self, text: str) -> set[int]:
-        """The numbers that the field's text selects."""
-        return {number for item in text.lower().split(",") for number in self._item(item)}
-
-    def _item(self, item: str) -> range:
-        match = _CRON_ITEM.fullmatch(item)
-        if match is None:
-            raise ValueError(f"the {self.name} {item!r} is no number, range, step or *")
-        step = int(match["step"] or 1)
-        if not 1 <= step <= self.most:
-            raise ValueError(f"the {self.name} {item!r} has a step of {step}, want 1 to {self.most}")
-        if match["first"] is None:
-            return range(self.least, self.most + 1, step)
-        first = self._number(match["first"])
-        last = self._number(match["last"]) if match["last"] else self.most if match["step"] else first
-        if last < first:
-            raise ValueError(f"the {self.name} {item!r} ends before it begins; write two ranges, parted by a comma")
-        return range(first, last + 1, step)
-
-    def _number(self, text: str) -> int:
-        if text in self.names:
-            return self.names.index(text) + self.least
-        if not text.isdecimal() or len(text) > 4 or not self.least <= int(text) <= self.most:
-            raise ValueError(f"the {self.name} is {text!r}, want {self.least} to {self.most}")
-        return int(text)
-
-
-_CRON_FIELDS = (
-    _CronField("minute", 0, 59),
-    _CronField("hour", 0, 23),
-    _CronField("day", 1, 31),
-    _CronField("month", 1, 12, _MONTHS),
-    _CronField("weekday", 0, 7, _WEEKDAYS),
-)
-
-
-def _cron(value: str) -> str:
-    texts = value.split()
-    if len(texts) != len(_CRON_FIELDS):
-        raise ValueError('want five cron fields, like "0 * * * *" (minute hour day month weekday)')
-    chosen = {field.name: field.values(text) for field, text in zip(_CRON_FIELDS, texts, strict=True)}
-    if min(chosen["day"]) > max(_DAYS_OF_MONTHS[month - 1] for month in chosen["month"]):
-        raise ValueError(f"no month chosen has a day {min(chosen['day'])}")
-    return " ".join(texts)
 
 
 def _timezone(value: str) -> str:
@@ -127,7 +68,7 @@ Duration = Annotated[
     BeforeValidator(_duration),
     Field(json_schema_extra={"type": "string", "pattern": _DURATION.pattern, "format": None}),
 ]
-Cron = Annotated[str, Field(max_length=1_024), AfterValidator(_cron)]
+Cron = Annotated[str, Field(max_length=1_024), AfterValidator(cron)]
 Timezone = Annotated[str, Field(max_length=64), AfterValidator(_timezone)]
 Place = Annotated[str, Field(max_length=4_096), AfterValidator(_place), Field(json_schema_extra={"minLength": 1})]
 Owner = Annotated[str, Field(max_length=256), AfterValidator(_owner)]
