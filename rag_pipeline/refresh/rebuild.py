@@ -34,6 +34,7 @@ from rag_pipeline.stores.lake import (
     AUDITS_PATH,
     CANARIES_PATH,
     CHUNKS_PATH,
+    DELETION_HOLDS_PATH,
     DOCUMENTS_PATH,
     EVALUATIONS_PATH,
     FIXED_TABLES,
@@ -87,7 +88,8 @@ def rebuild(workspace: Workspace, names: Iterable[str] = ()) -> RebuildReport:
 
     Raises:
         UsageError: There is no such table.
-        LakeDamaged: Bronze is damaged, which cannot be made again.
+        LakeDamaged: Bronze is damaged, which cannot be made again; or the record of what the deletion guard holds is,
+            and was not named.
     """
     lake = workspace.lake
     with lake.writing():
@@ -128,6 +130,14 @@ def _chosen(workspace: Workspace, names: list[str]) -> list[str]:
         if found.table.startswith("bronze/"):
             raise LakeDamaged(f"{found.reason} Nothing was changed.", table=found.table)
     wanted = {known[name] for name in names} or {_short(found.table) for found in damaged}
+    if DELETION_HOLDS_PATH in wanted and not names:
+        # No other table says what the deletion guard held, so a person decides to go on without it.
+        raise LakeDamaged(
+            f"{table_argument(DELETION_HOLDS_PATH)} is damaged, and what the deletion guard held stands nowhere else; "
+            f"nothing was changed. Restore {workspace.lake.uri(DELETION_HOLDS_PATH)} from a backup; or look whether "
+            f"each source is whole, then run: rag-pipeline rebuild {table_argument(DELETION_HOLDS_PATH)}",
+            table=DELETION_HOLDS_PATH,
+        )
     return [path for path in known.values() if path in wanted]
 
 

@@ -37,7 +37,7 @@ from rag_pipeline.transforms.parse.front_matter import (
 )
 
 # Part of every stamp: bump whenever the same bytes declare something else, and every document is read again.
-METADATA_VERSION = "3"
+METADATA_VERSION = "4"
 MAX_SIDECAR_BYTES = 2**20
 
 _PERMISSION_LINE = re.compile(
@@ -47,6 +47,8 @@ _PERMISSION_LINE = re.compile(
 # among them, nor what they are in EBCDIC; a NUL shows UTF-16 and UTF-32, where the first byte tells nothing.
 _BEGINS_WITHOUT = frozenset(range(0x21, 0x7F)) - frozenset(b"-+`N@")
 _MDX_COMMENT = "{/*"
+# Longer ones are no version and no price, and no title either.
+_LONGEST_NUMBER = 100
 _ENCODINGS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -193,8 +195,28 @@ def _load(text: str, loader: Callable[[str], _Loaded]) -> _Loaded:
 
 def _load_yaml(text: str) -> _Loaded:
     loaded, names = load_yaml(text)
+    if isinstance(loaded, Mapping):
+        loaded = _spelled(loaded, load_yaml(text, as_written=True)[0])
     # Of two equal keys YAML keeps the last without a word, so they are counted before it loads them.
     return loaded, sum(map(is_permission_key, names))
+
+
+def _spelled(typed: Mapping[Any, Any], written: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Numbers as they are written: a title 1.10 is not 1.1, nor 12:30 750. Permissions keep YAML's types."""
+    if len(typed) != len(written):
+        # Keys that YAML takes for equal.
+        return typed
+    return {
+        key: value if is_permission_key(str(key)) else _spelled_value(value, as_written)
+        for (key, value), as_written in zip(typed.items(), written.values(), strict=True)
+    }
+
+
+def _spelled_value(value: Any, as_written: Any) -> Any:
+    if isinstance(value, list) and isinstance(as_written, list) and len(value) == len(as_written):
+        return [_spelled_value(item, text) for item, text in zip(value, as_written, strict=True)]
+    is_respelled = isinstance(value, int | float) and not isinstance(value, bool) and isinstance(as_written, str)
+    return as_written if is_respelled and len(as_written) <= _LONGEST_NUMBER else value
 
 
 def _load_toml(text: str) -> _Loaded:

@@ -9,13 +9,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from rag_pipeline.contracts.holds import DELETION_HOLDS, Hold
 from rag_pipeline.contracts.tables import DOCUMENTS
 from rag_pipeline.errors import LakeDamaged, StoreError, UsageError
 from rag_pipeline.refresh.damage import damaged_tables
 from rag_pipeline.refresh.rebuild import RebuildReport, rebuild
 from rag_pipeline.refresh.status import read_status
 from rag_pipeline.refresh.verify import verify
-from rag_pipeline.stores.lake import DOCUMENTS_PATH
+from rag_pipeline.stores.lake import DELETION_HOLDS_PATH, DOCUMENTS_PATH
 from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -254,6 +255,20 @@ def test_bronze_says_what_to_restore_and_nothing_is_touched(project: Project) ->
         with pytest.raises(LakeDamaged, match=r"restore the folder .*bronze/docs from a backup"):
             rebuilt(project, *names)
     assert not (project.folder / "lake" / ".damaged").exists()
+
+
+def test_what_the_deletion_guard_holds_is_not_thrown_away_unasked(project: Project) -> None:
+    with project.workspace() as workspace:
+        hold = Hold("docs", "vanished", frozenset("a"), frozenset("ab"), "1 of 2 vanished", workspace.now(), "run")
+        workspace.lake.append(DELETION_HOLDS_PATH, DELETION_HOLDS, DELETION_HOLDS.frame([hold.row()]))
+    folder = table_folder(project, "silver/deletion_holds")
+    cut_data(folder)
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(LakeDamaged, match=r"rag-pipeline rebuild silver\.deletion_holds"):
+        rebuilt(project)
+    assert sorted(folder.rglob("*")) == before
+    rebuilt(project, "silver.deletion_holds")
+    rebuilt(project)
 
 
 def test_an_unknown_table_is_refused_with_the_names_there_are(project: Project) -> None:

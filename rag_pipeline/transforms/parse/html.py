@@ -22,7 +22,7 @@ from rag_pipeline.transforms.parse.limits import ParseLimits, check_bytes
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-VERSION = "2"
+VERSION = "3"
 
 _LANGUAGE_TAG = re.compile(r"([a-zA-Z]{2})(?:[-_].*)?$")
 _SITE_SEPARATOR = re.compile(r"\s+(?:[|·•»\u2013\u2014]|::|-)\s+")

@@ -59,6 +59,10 @@ DROPPED_TAGS = (
     "area",
     "source",
     "track",
+    # What was deleted no longer holds, and would run into what replaced it.
+    "del",
+    "s",
+    "strike",
 )
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
 _NOISE_CLASS = re.compile(

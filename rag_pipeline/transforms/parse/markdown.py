@@ -19,12 +19,13 @@ from rag_pipeline.transforms.parse.builder import LineTable, one_line
 from rag_pipeline.transforms.parse.decode import read_text
 from rag_pipeline.transforms.parse.front_matter import split_front_matter
 from rag_pipeline.transforms.parse.limits import ParseLimits
+from rag_pipeline.transforms.parse.markdown_comments import without_comments
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
 
-VERSION = "3"
+VERSION = "4"
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",
@@ -64,7 +65,7 @@ def parse_mdx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
 def markdown_document(source: str, is_mdx: bool = False) -> ParsedDocument:
     """The document of clean Markdown `source`."""
     front = split_front_matter(source)
-    text = source[front.end_char :]
+    text = without_comments(source[front.end_char :])
     blocks = markdown_blocks(text, front.line_count, is_mdx)
     title = front.take("title")
     if title is None:

@@ -1,0 +1,62 @@
+"""What no reader of a page sees is left out, and what only looks like it stays."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag_pipeline.transforms.parse.html import parse_html
+from rag_pipeline.transforms.parse.limits import ParseLimits
+from rag_pipeline.transforms.parse.markdown import markdown_document
+from rag_pipeline.transforms.parse.markdown_comments import without_comments
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "<!-- was 9 -->",
+        "<!--\n\nwas 9\n\n# Old heading was 9\n-->",
+        "%% was 9 %%",
+        "%%\nwas 9\n\n- was 9\n%%",
+    ],
+)
+def test_comments_are_left_out(hidden: str) -> None:
+    text = f"# Fares\n\nA ticket is {hidden} 12 euros.\n\n{hidden}\n\nDogs travel free.\n"
+    document = markdown_document(text)
+    said = " ".join(document.text[block.start_char : block.end_char] for block in document.blocks)
+    assert "was 9" not in said
+    assert "12 euros" in said
+    assert "Dogs travel free." in said
+    assert document.text.index("Dogs") == text.index("Dogs")
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "```sh\nprintf '%% kept %%' # <!-- kept -->\n```",
+        "Write `<!-- kept -->` or ``%% kept %%`` to hide it.",
+        "Growth of 5%% kept and 7%% kept.",
+        "An opening <!-- kept for ever.",
+        "    %% kept %% in indented code",
+        "~~~\n%% kept %%\n",
+    ],
+)
+def test_code_and_what_is_never_closed_stay(kept: str) -> None:
+    assert "kept" in without_comments(f"Before.\n\n{kept}\n")
+    assert without_comments(f"Before.\n\n{kept}\n") == f"Before.\n\n{kept}\n"
+
+
+@given(st.text(alphabet="`~%<!->a \n", max_size=200))
+def test_every_place_stays_where_it_is(text: str) -> None:
+    bare = without_comments(text)
+    assert len(bare) == len(text)
+    assert all(new in (old, " ") for old, new in zip(text, bare, strict=True))
+    assert bare.count("\n") == text.count("\n")
+
+
+@pytest.mark.parametrize("tag", ["del", "s", "strike"])
+def test_deleted_text_does_not_run_into_what_replaced_it(tag: str) -> None:
+    page = f"<html><body><main><p>The charge was <{tag}>90</{tag}><ins>120</ins> euros.</p></main></body></html>"
+    (document,) = parse_html(page.encode(), "charge.html", ParseLimits())
+    assert "The charge was 120 euros." in document.text
