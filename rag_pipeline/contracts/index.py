@@ -13,6 +13,8 @@ import pyarrow as pa
 # Another layout of the rows is another table, never a mixture of two.
 INDEX_VERSION = "2"
 STATE_COLUMNS = ("chunk_id", "chunk_hash", "metadata_hash", "text_hash")
+# Where a text stands: the order of rows that are equally good.
+PLACE_COLUMNS = ("uri", "source", "start_char", "chunk_id")
 ROW_COLUMNS: Mapping[str, pa.DataType] = {
     "chunk_id": pa.string(),
     "document_id": pa.string(),

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
-from rag_pipeline.contracts.index import ROW_COLUMNS
+from rag_pipeline.contracts.index import PLACE_COLUMNS, ROW_COLUMNS
 from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch, NothingPublished, StoreError
 from rag_pipeline.retrieval.arguments import checked_names, checked_principals, is_text
 from rag_pipeline.retrieval.fusion import reciprocal_rank_fusion
@@ -351,8 +351,8 @@ def ranked_hits(legs: Legs, mode: Mode, k: int, published_at: datetime) -> list[
     return hits
 
 
-def _place(row: Mapping[str, Any]) -> tuple[str, str, int, str]:
-    return row["uri"], row["source"], row["start_char"], row["chunk_id"]
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in PLACE_COLUMNS)
 
 
 def _hit(row: Mapping[str, Any], rank: int, score: float, published_at: datetime) -> Hit:

@@ -7,11 +7,13 @@ Does not belong here: opening and writing tables (`vectors.py`), fusing the legs
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
+
+from rag_pipeline.contracts.index import PLACE_COLUMNS
 
 # One-bit codes need their best candidates compared again in full precision: recall@10 0.65 -> 0.997.
 REFINE_FACTOR = 10
@@ -21,11 +23,55 @@ EXACT = 0
 EXACT_BELOW_MATCHES = 1_000
 # More partitions than any table here has: the codes are cheap to scan, and skipping some loses filtered rows.
 ALL_PARTITIONS = 100_000
+# Where a cut falls among equal rows, they are read on in steps that grow so fast that few are needed.
+TIE_GROWTH = 8
+
+Leg = Callable[[int, Sequence[str]], pl.DataFrame]
+Wide = Callable[[Sequence[str], Sequence[str]], pl.DataFrame]
 
 
 def refine_factor_of(record: str) -> int:
     """How vectors are searched by the figures of a publication or the findings of an audit, which are JSON."""
     return int(json.loads(record).get("search", {}).get("refine_factor", REFINE_FACTOR))
+
+
+def best_rows(leg: Leg, wide: Wide, score: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:
+    """The best `limit` rows of a leg, best first, equal ones by where they stand.
+
+    Which of equal rows a store gives first hangs on how its table was written. So where the cut falls among equal rows,
+    all of them are read, without their text, before any is dropped.
+
+    Args:
+        leg: Rows of the leg, for a number of rows and the columns to read besides `score`.
+        wide: Rows by chunk_ids, and the columns to read; has to filter as the leg does.
+        score: `_distance`, smallest first, or `_score`, largest first.
+    """
+    order = [score, *PLACE_COLUMNS]
+    descending = [score == "_score", *(False for _ in PLACE_COLUMNS)]
+    shown = [*columns, score]
+    names = [*columns, *(name for name in PLACE_COLUMNS if name not in columns)]
+    rows = leg(limit + 1, names).sort(order, descending=descending)
+    if rows.height <= limit or rows[score][limit - 1] != rows[score][limit]:
+        return rows.head(limit).select(shown)
+    tied, wanted = rows[score][limit], limit + 1
+    while rows.height == wanted and rows[score][-1] == tied:
+        wanted *= TIE_GROWTH
+        rows = leg(wanted, PLACE_COLUMNS).sort(order, descending=descending)
+    chosen = rows.head(limit).select("chunk_id", score)
+    found = wide(chosen["chunk_id"].to_list(), names).join(chosen, on="chunk_id")
+    return found.sort(order, descending=descending).select(shown)
+
+
+def sql_string(value: str) -> str:
+    """A SQL literal of any text."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def by_ids(handle: Any, where: str, chunk_ids: Sequence[str], columns: Sequence[str]) -> pl.DataFrame:
+    """Rows of a LanceDB table that pass `where` and have one of the ids, in no particular order."""
+    names = ", ".join(sql_string(name) for name in chunk_ids)
+    query = handle.search().select(list(columns)).limit(None).where(f"({where}) AND chunk_id IN ({names})")
+    return pl.DataFrame(pl.from_arrow(query.to_arrow()))
 
 
 def by_vector(

@@ -29,7 +29,8 @@ from rag_pipeline.contracts.embedding import EmbeddingSpace
 from rag_pipeline.contracts.index import INDEX_VERSION, NULLABLE, ROW_COLUMNS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, StoreError, TableMissing, TableOutdated
 from rag_pipeline.stores.failures import NOTHING_WRITTEN, failed, is_failure, reading, reason_of
-from rag_pipeline.stores.legs import EXACT, EXACT_BELOW_MATCHES, REFINE_FACTOR, by_vector, by_words
+from rag_pipeline.stores.legs import EXACT, EXACT_BELOW_MATCHES, REFINE_FACTOR, best_rows, by_ids, by_vector, by_words
+from rag_pipeline.stores.legs import sql_string as sql_string
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +69,6 @@ def permission_filter(principals: Iterable[str]) -> str:
     """SQL that holds for the rows a caller may read; no principals match no row."""
     names = ", ".join(sql_string(name) for name in sorted(set(principals)))
     return f"array_has_any(allowed_principals, [{names}])" if names else "false"
-
-
-def sql_string(value: str) -> str:
-    """A SQL literal of any text."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 class VectorStore:
@@ -299,8 +295,10 @@ class VectorTable:
             retention: Versions younger than this are kept, for readers that have them open.
         """
         existing = {index.name for index in self._indexes()}
+        is_small = self.count() < APPROXIMATE_ABOVE_ROWS
         for column, configuration in _SCALAR_INDEXES.items():
-            if f"{column}_idx" not in existing:
+            # BM25 counts deleted rows until its index is made anew: the scores of a small table are those of a rebuild.
+            if f"{column}_idx" not in existing or (is_small and column == "embedded_text"):
                 self._create_index(column, configuration())
         self._index_vectors(existing)
         _stored("optimize", self.place, lambda: self._table.optimize(cleanup_older_than=retention))
@@ -333,7 +331,8 @@ class VectorTable:
             factor = self.refine_factor if self.has_vector_index else EXACT
             if factor != EXACT and self._table.count_rows(where) <= EXACT_BELOW_MATCHES:
                 factor = EXACT
-            return by_vector(self._table, vector, where, limit, columns, factor)
+            leg = partial(by_vector, self._table, vector, where, refine_factor=factor)
+            return best_rows(leg, partial(by_ids, self._table, where), "_distance", limit, columns)
 
         return self._read("search by vector in", search)
 
@@ -346,7 +345,10 @@ class VectorTable:
 
     def matching(self, text: str, where: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:
         """Rows that pass `where` and share words with `text`, best BM25 first in `_score`."""
-        return self._read("search by words in", lambda: by_words(self._table, text, where, limit, columns))
+        leg = partial(by_words, self._table, text, where)
+        return self._read(
+            "search by words in", lambda: best_rows(leg, partial(by_ids, self._table, where), "_score", limit, columns)
+        )
 
     @property
     def has_vector_index(self) -> bool:

@@ -23,7 +23,7 @@ from rag_pipeline.refresh.publication import publish
 from rag_pipeline.refresh.verify import VerifyReport, verify
 from rag_pipeline.refresh.withdraw import withdraw_now
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.retrieval.search import Searcher
+from rag_pipeline.retrieval.search import MODES, Searcher
 from rag_pipeline.settings import Pipeline, load_pipeline
 
 # What a reader can tell of a row. Ids are left out: a moved document keeps its id, and a rebuild cannot know it.
@@ -148,6 +148,21 @@ class Project:
         shutil.rmtree(self.folder / "rebuilt", ignore_errors=True)
         other.refresh()
         return other.published()
+
+    def answers(
+        self, queries: Iterable[str], principals: Iterable[str], at: Iterable[int] = (1, 5, 200)
+    ) -> dict[tuple[str, str, int], list[tuple[Any, ...]]]:
+        """What a reader is answered, in every mode and for several k: place, text, score and rank in each leg."""
+        searcher = Searcher.open(self.pipeline())
+        return {
+            (mode, query, k): [
+                (hit.uri, hit.start_char, hit.text, hit.score, hit.vector_rank, hit.text_rank)
+                for hit in searcher.search(query, principals=principals, k=k, mode=mode)
+            ]
+            for mode in MODES
+            for query in queries
+            for k in at
+        }
 
     def search(self, query: str, *principals: str, **options: Any) -> list[Any]:
         return Searcher.open(self.pipeline()).search(query, principals=principals, **options)

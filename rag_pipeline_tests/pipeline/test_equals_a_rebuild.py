@@ -29,6 +29,7 @@ PARAGRAPHS = [
     "- first call the desk\n- then write a note",
     "Ünïcödé text — with dashes, “quotes” and 漢字.",
 ]
+QUERIES = ("green lamp", "Who enters the hall without a helmet?", "bolt price")
 names = st.sampled_from(NAMES)
 bodies = st.lists(st.sampled_from(PARAGRAPHS), min_size=0, max_size=4).map("\n\n".join)
 titles = st.sampled_from(["# Handbook\n\n", "# Rules\n\n## Safety\n\n", ""])
@@ -200,6 +201,9 @@ class Nights(RuleBasedStateMachine):
     @invariant()
     def published_equals_a_rebuild(self) -> None:
         assert self.project.published() == self.project.rebuilt()
+        rebuilt = Project(self.folder, self.project.settings | {"lake": "rebuilt"})
+        for asks in ("public", "staff"):
+            assert self.project.answers(QUERIES, [asks]) == rebuilt.answers(QUERIES, [asks])
         assert self.project.verify().findings == []
 
 

@@ -1,0 +1,66 @@
+"""Equal lakes answer equally: what was built in steps gives the hits, places and scores of a build from nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from rag_pipeline.retrieval.search import MODES
+from rag_pipeline_tests.pipeline.project import Project
+
+NOTES = 300
+TEXT = "The pump starts when the green lamp is lit. Nobody enters without a helmet.\n"
+QUERIES = ("Which lamp starts the pump?", "pump", "note number seven", "helmet", "lamp lamp hall")
+AT = (1, 3, 10, 37, 120, 1_000)
+
+
+def write(project: Project, numbers: range) -> None:
+    for number in numbers:
+        # Equal text in every note, and readers that differ, so that none is left out as a copy.
+        project.write(
+            f"{number:03}.md", "The pump starts when the green lamp is lit. Nobody enters without a helmet.\n"
+        )
+        project.write(f"{number:03}.md.meta.yaml", f"allowed_principals: [staff, p{number}]\n")
+
+
+@pytest.fixture(scope="module")
+def lakes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Project]:
+    """The same 300 equal notes and some others: built in steps with edits and deletions, and built at once."""
+    folder = tmp_path_factory.mktemp("equal")
+    settings = {"deduplication": {"near": False}, "boilerplate": {"leave_out": False}}
+    steps = Project.create(folder, **settings)
+    write(steps, range(NOTES // 2, NOTES))
+    steps.write("zebra.md", "# Zebra\n\nA lamp in the hall, and a helmet that is deleted.\n")
+    steps.write("other.md", "# Other\n\nA note about a hall.\n")
+    steps.refresh()
+    write(steps, range(NOTES // 2))
+    (folder / "docs" / "zebra.md").unlink()
+    steps.write("other.md", "# Other\n\nA note about a lamp in the hall, number seven.\n")
+    steps.refresh()
+    once = Project(folder, steps.settings | {"lake": "once"})
+    once.refresh()
+    return steps, once
+
+
+@pytest.mark.parametrize("principals", [("staff",), ("p7",), ("public",)])
+def test_steps_and_one_build_answer_equally(lakes: tuple[Project, Project], principals: tuple[str, ...]) -> None:
+    steps, once = (project.answers(QUERIES, principals, AT) for project in lakes)
+    for asked, hits in once.items():
+        assert steps[asked] == hits, asked
+    assert any(once.values()), "nothing was found, so nothing was compared"
+
+
+def test_the_first_by_place_is_found(lakes: tuple[Project, Project]) -> None:
+    """Of equal texts the one that stands first is the hit, though 300 are as good and a leg takes 100."""
+    for project in lakes:
+        for mode in MODES:
+            hits = project.search("The pump starts when the green lamp is lit", "staff", mode=mode, k=1)
+            assert [hit.uri for hit in hits] == ["docs/000.md"], mode
+
+
+def test_a_leg_gives_the_columns_that_were_asked_for(lakes: tuple[Project, Project]) -> None:
+    with lakes[0].workspace() as workspace:
+        last = workspace.lake.last_publication()
+        assert last is not None
+        table = workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]))
+        for limit in (1, 1_000):
+            assert table.matching("pump", "true", limit, ["chunk_id"]).columns == ["chunk_id", "_score"]
