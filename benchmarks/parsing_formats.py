@@ -68,8 +68,12 @@ def format_of(address: str, raw: bytes) -> str:
     return known.name if known else "no parser"
 
 
-def cost_of(item: tuple[str, bytes], counter: TokenCounter, params: ChunkParams) -> Cost:
-    """Parse and cut one file in this process; raises DocumentError where the pipeline would quarantine it."""
+def cost_of(item: tuple[str, bytes], counter: TokenCounter, params: ChunkParams) -> tuple[float, float, int, int, int]:
+    """Parse and cut one file in this process; raises DocumentError where the pipeline would quarantine it.
+
+    Returns:
+        The values of a `Cost`: what a worker sends back is plain data.
+    """
     address, raw = item
     with suppress(OSError):
         # Linux: the peak begins anew.
@@ -85,7 +89,7 @@ def cost_of(item: tuple[str, bytes], counter: TokenCounter, params: ChunkParams)
     ready = time.thread_time()
     chunks = sum(len(cut_document(document, counter)) for document in items)
     cut = time.thread_time()
-    return Cost(parsed - began, cut - ready, len(documents), chunks, peak_bytes())
+    return parsed - began, cut - ready, len(documents), chunks, peak_bytes()
 
 
 def peak_bytes() -> int:
@@ -127,11 +131,15 @@ def measure(folder: Path, counter: TokenCounter, rounds: int) -> list[MeasuredFi
 
 
 def _round(
-    pool: IsolatedPool, task: Callable[[tuple[str, bytes]], Cost], files: Mapping[str, bytes]
+    pool: IsolatedPool,
+    task: Callable[[tuple[str, bytes]], tuple[float, float, int, int, int]],
+    files: Mapping[str, bytes],
 ) -> dict[str, Cost | DocumentError]:
     addresses = list(files)
     results = pool.map(task, files.items(), weight=lambda item: len(item[1]))
-    return {addresses[index]: result for index, result in results}
+    return {
+        addresses[index]: result if isinstance(result, DocumentError) else Cost(*result) for index, result in results
+    }
 
 
 def table(files: Iterable[MeasuredFile]) -> str:
