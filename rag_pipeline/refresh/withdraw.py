@@ -21,6 +21,7 @@ import polars as pl
 
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, PUBLICATIONS
+from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.generations import is_held
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, PUBLICATIONS_PATH, bronze_path
@@ -120,7 +121,13 @@ def take_from_published(
     It begins from what readers see, whatever newer version a run left that was refused or not finished.
     """
     version = int(last["table_version"])
-    shown = workspace.vectors.open(last["table_name"], last["space_fingerprint"], version=version)
+    try:
+        shown = workspace.vectors.open(last["table_name"], last["space_fingerprint"], version=version)
+    except (LakeDamaged, TableMissing, TableOutdated) as error:
+        # No reader can open it either, so it shows nothing; the run makes it anew.
+        report.faults.append(f"the published index cannot be opened by anybody: {error}")
+        log.warning("the published index cannot be opened, so nothing had to be taken from it: %s", error)
+        return
     plan = planned(shown.read(SHOWN_COLUMNS))
     if plan.is_empty:
         return
