@@ -15,6 +15,7 @@ class Corpus:
 
     Attributes:
         revisions: Revision of every live document, by number.
+        deleted: Numbers of the documents that were removed; none comes back.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -22,6 +23,7 @@ class Corpus:
         self.revisions: dict[int, int] = {}
         self.paths: dict[int, Path] = {}
         self._random = random.Random(seed)
+        self.deleted: set[int] = set()
         self._next = 0
 
     def grow(self, count: int) -> None:
@@ -50,6 +52,7 @@ class Corpus:
         for number in self._random.sample(sorted(self.revisions), count):
             self.paths.pop(number).unlink()
             del self.revisions[number]
+            self.deleted.add(number)
 
     def state(self) -> frozenset[tuple[int, int]]:
         """(document, revision) of every live document."""
