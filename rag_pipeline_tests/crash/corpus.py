@@ -16,6 +16,7 @@ class Corpus:
     Attributes:
         revisions: Revision of every live document, by number.
         deleted: Numbers of the documents that were removed; none comes back.
+        moved: Numbers of the documents that were ever renamed.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -24,6 +25,7 @@ class Corpus:
         self.paths: dict[int, Path] = {}
         self._random = random.Random(seed)
         self.deleted: set[int] = set()
+        self.moved: set[int] = set()
         self._next = 0
 
     def grow(self, count: int) -> None:
@@ -46,6 +48,7 @@ class Corpus:
             self.paths[number] = self.folder / "moved" / f"{self._random.randrange(10**6)}-{number}.md"
             self.paths[number].parent.mkdir(exist_ok=True)
             old.rename(self.paths[number])
+            self.moved.add(number)
 
     def delete(self, count: int) -> None:
         """Remove so many documents."""

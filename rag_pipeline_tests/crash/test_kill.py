@@ -176,10 +176,12 @@ def check_what_was_seen(victim: Victim, reader: Reader) -> None:
 
 
 def is_withdrawn(state: frozenset[tuple[int, int]], victim: Victim) -> bool:
-    """Whether it is a state that readers had, less documents that were deleted since: those go first."""
-    return any(
-        state < whole and {number for number, _ in whole - state} <= victim.corpus.deleted for whole in victim.states
-    )
+    """Whether it is a state that readers had, less what left its address since: that goes first.
+
+    A document that was edited and moved is gone from the old address, and comes back with the publication.
+    """
+    left = victim.corpus.deleted | victim.corpus.moved
+    return any(state < whole and {number for number, _ in whole - state} <= left for whole in victim.states)
 
 
 def test_a_refresh_killed_at_random_moments_loses_mixes_and_repeats_nothing(victim: Victim, reader: Reader) -> None:
