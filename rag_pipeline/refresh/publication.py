@@ -33,7 +33,7 @@ from rag_pipeline.refresh.index import withdraw
 from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
-from rag_pipeline.stores.legs import refine_factor_of
+from rag_pipeline.stores.legs import refine_factor_of, search_of
 
 log = logging.getLogger(__name__)
 
@@ -155,8 +155,7 @@ def _is_where_readers_are(last: Mapping[str, object], audit: Mapping[str, object
 
 def _audit_figures(audit: Mapping[str, object]) -> dict[str, object]:
     """What a publication keeps of its audit; `search` says how deep readers have to look."""
-    search = json.loads(str(audit["findings"])).get("search")
-    return {name: audit[name] for name in AUDIT_FIGURES} | ({} if search is None else {"search": search})
+    return {name: audit[name] for name in AUDIT_FIGURES} | search_of(str(audit["findings"]))
 
 
 def _check_evaluation(verdict: Verdict, alias: str, *, override_gate: bool) -> None:

@@ -25,6 +25,7 @@ from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.generations import is_held
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, PUBLICATIONS_PATH, bronze_path
+from rag_pipeline.stores.legs import search_of
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.withdraw import (
     SHOWN_COLUMNS,
@@ -136,7 +137,9 @@ def take_from_published(
         table.restore(version)
     _take(table, plan)
     state = table.read(["document_id"])
-    audit = _audit_row(workspace, last, table, state)
+    # Fewer rows of the same index: readers go on searching it as deep as it needs.
+    search = search_of(str(last["figures"]))
+    audit = _audit_row(workspace, last, table, state, search)
     note = f"{plan.documents} documents withdrawn: {len(plan.gone)} rows removed, {plan.narrowed.height} narrowed"
     row = {
         **last,
@@ -145,7 +148,7 @@ def take_from_published(
         "table_version": table.version,
         "rows": audit["rows"],
         "documents": audit["documents"],
-        "figures": json.dumps({"audit_id": audit["audit_id"], "withdrawn": plan.documents}, sort_keys=True),
+        "figures": json.dumps({"audit_id": audit["audit_id"], "withdrawn": plan.documents, **search}, sort_keys=True),
         "published_at": workspace.now(),
         "run_id": workspace.run_id,
         "note": note,
@@ -180,7 +183,9 @@ def _take_from_others(
             plan = planned(table.read(SHOWN_COLUMNS))
             if not plan.is_empty:
                 _take(table, plan)
-                _record(workspace, _audit_row(workspace, audit, table, table.read(["document_id"])), report)
+                search = search_of(str(audit["findings"]))
+                row = _audit_row(workspace, audit, table, table.read(["document_id"]), search)
+                _record(workspace, row, report)
     except FAULTS as error:
         report.faults.append(f"an index beside the served one kept what was withdrawn: {error}")
         log.error("an index beside the served one kept what was withdrawn: %s", error)
@@ -209,7 +214,7 @@ def _take(table: VectorTable, plan: WithdrawalPlan) -> None:
 
 
 def _audit_row(
-    workspace: Workspace, of: Mapping[str, Any], table: VectorTable, state: pl.DataFrame
+    workspace: Workspace, of: Mapping[str, Any], table: VectorTable, state: pl.DataFrame, search: Mapping[str, Any]
 ) -> dict[str, object]:
     """The record of a version that shows no more than the one before it; it was compared with no version of silver.
 
@@ -233,7 +238,7 @@ def _audit_row(
         "rows": state.height,
         "documents": state["document_id"].n_unique(),
         **dict.fromkeys(("repaired", "ghosts", "missing", "mismatched", "withheld"), 0),
-        "findings": "{}",
+        "findings": json.dumps(dict(search), sort_keys=True),
         "passed": True,
         "audited_at": at,
         "run_id": workspace.run_id,

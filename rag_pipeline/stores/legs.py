@@ -30,9 +30,15 @@ Leg = Callable[[int, Sequence[str]], pl.DataFrame]
 Wide = Callable[[Sequence[str], Sequence[str]], pl.DataFrame]
 
 
+def search_of(record: str) -> dict[str, Any]:
+    """What an audit or a publication says of how deep its version is searched, as it says it; empty if nothing."""
+    said = json.loads(record)
+    return {"search": said["search"]} if "search" in said else {}
+
+
 def refine_factor_of(record: str) -> int:
     """How vectors are searched by the figures of a publication or the findings of an audit, which are JSON."""
-    return int(json.loads(record).get("search", {}).get("refine_factor", REFINE_FACTOR))
+    return int(search_of(record).get("search", {}).get("refine_factor", REFINE_FACTOR))
 
 
 def best_rows(leg: Leg, wide: Wide, score: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:

@@ -14,7 +14,9 @@ from lancedb.index import IvfPq, IvfRq
 
 from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh import recall
+from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.recall import recall_of_index
+from rag_pipeline.refresh.withdraw import withdraw_now
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.stores import vectors
 from rag_pipeline.stores.legs import EXACT, REFINE_FACTOR
@@ -107,6 +109,21 @@ def test_a_poor_index_is_published_and_searched_exactly(poor: Project) -> None:
         assert [hit.vector_distance for hit in hits] == pytest.approx(np.sort(distances)[:20].tolist(), abs=1e-5)
         assert all("board" not in hit.allowed_principals for hit in hits)
     assert poor.verify().findings == []
+
+
+def test_readers_search_as_deep_after_a_withdrawal(poor: Project) -> None:
+    before = figures(poor)["search"]
+    poor.write("8.md.meta.yaml", "allowed_principals: [board]\n")
+    with poor.workspace() as workspace:
+        refresh_source(workspace, "docs")
+        report = withdraw_now(workspace)
+        audit = workspace.lake.last_audit(opened(poor).space.fingerprint)
+    assert report.documents == 1
+    assert figures(poor)["search"] == before
+    assert audit is not None
+    assert json.loads(str(audit["findings"]))["search"] == before
+    assert Searcher.open(poor.pipeline())._current().table.refine_factor == EXACT
+    poor.refresh()
 
 
 def test_the_check_is_yellow_and_says_the_figure(poor: Project) -> None:
