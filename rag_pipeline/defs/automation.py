@@ -4,7 +4,7 @@ Belongs here: when what is refreshed.
 Does not belong here: assets. Triggers are schedules and one level-triggered sensor, never edges that can be lost.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import dagster as dg
@@ -23,6 +23,7 @@ from rag_pipeline.defs.specs import (
     QUARANTINE_KEY,
     WITHDRAWALS_KEY,
     bronze_key,
+    source_key,
 )
 from rag_pipeline.settings import Pipeline
 
@@ -49,21 +50,21 @@ def build_jobs(pipeline: Pipeline) -> dict[str, Job]:
     """Jobs by name; each refreshes its whole selection in a single run that carries a model's partition."""
     sources = pipeline.settings.sources
     # Named one by one: merged into another project, "all assets" or a group would take that project's along.
-    derived = published_selection(list(sources), pipeline)
+    derived = published_selection(pipeline, left_out=sources)
     jobs = {
         REFRESH_JOB: _job(
             REFRESH_JOB,
-            published_selection([], pipeline),
+            published_selection(pipeline),
             description="Everything, from the sources to what readers see.",
         ),
         HOURLY_JOB: _job(
             HOURLY_JOB,
-            [*(bronze_key(name) for name, source in sources.items() if source.schedule is None), *derived],
+            [*polled(name for name, source in sources.items() if source.schedule is None), *derived],
             description="Sources without a schedule of their own, and everything made from all of them.",
         ),
         NIGHTLY_JOB: _job(
             NIGHTLY_JOB,
-            [*published_selection([], pipeline), MAINTENANCE_KEY],
+            [*published_selection(pipeline), MAINTENANCE_KEY],
             description="Everything, and maintenance afterwards.",
         ),
         CATCH_UP_JOB: _job(
@@ -83,7 +84,7 @@ def build_jobs(pipeline: Pipeline) -> dict[str, Job]:
         if source.schedule is not None:
             jobs[f"refresh_{name}"] = _job(
                 f"refresh_{name}",
-                [bronze_key(name), *derived],
+                [*polled([name]), *derived],
                 description=f"Source {name}, and everything made from it.",
             )
     return jobs
@@ -179,8 +180,13 @@ def _request(context: dg.SensorEvaluationContext, job: str, alias: str, state: s
     return dg.RunRequest(run_key=f"{job}-{alias}-{state}-{failed}", job_name=job, partition_key=alias, tags=tags)
 
 
-def published_selection(failed_sources: Sequence[str], pipeline: Pipeline) -> list[dg.AssetKey]:
-    """Assets of the refresh job, less the sources that could not be read."""
-    sources = [bronze_key(name) for name in pipeline.settings.sources if name not in failed_sources]
+def polled(names: Iterable[str]) -> list[dg.AssetKey]:
+    """Assets of some sources: one step polls a source and brings its table up to date."""
+    return [key(name) for name in names for key in (source_key, bronze_key)]
+
+
+def published_selection(pipeline: Pipeline, *, left_out: Collection[str] = ()) -> list[dg.AssetKey]:
+    """Everything from the sources to what readers see, less the polling of some sources."""
+    sources = polled(name for name in pipeline.settings.sources if name not in left_out)
     silver = [WITHDRAWALS_KEY, DOCUMENTS_KEY, QUARANTINE_KEY, DUPLICATES_KEY, BOILERPLATE_KEY, CHUNKS_KEY]
     return [*sources, *silver, EMBEDDINGS_KEY, INDEX_KEY, EVALUATION_KEY, PUBLICATION_KEY]

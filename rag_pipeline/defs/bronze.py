@@ -5,7 +5,7 @@ Does not belong here: how it is refreshed (`refresh/bronze.py`) or what must be 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,8 @@ import dagster as dg
 from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
-from rag_pipeline.defs.specs import OWNERS, RETRY, WRITER_POOL, bronze_key, spec
+from rag_pipeline.defs.specs import OWNERS, RETRY, WRITER_POOL, bronze_key, source_key, spec
+from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.settings import Pipeline
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ PATTERNS_MATCH = "patterns_match_something"
 _SHOWN = 10
 
 
+ANSWERS_CHECK = "source_answers"
+
+
 class BronzeConfig(dg.Config):
     """What an operator may allow for one run of one source."""
 
@@ -36,21 +40,38 @@ class BronzeConfig(dg.Config):
 def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
     """Documents of one source as they came."""
     source = pipeline.settings.sources[name]
-    declared = spec(
-        pipeline,
-        bronze_key(name),
-        BRONZE,
-        deps=[],
-        kinds={"deltalake", "file"},
-        description=f"Documents of source `{name}` ({without_secrets(source.location)}) as they came. {BRONZE.doc}",
-        owners=list(source.owners) or OWNERS,
+    place = without_secrets(source.location)
+    owners = list(source.owners) or OWNERS
+    polled = dg.AssetSpec(
+        source_key(name),
+        group_name="source",
+        kinds={"file"},
+        owners=owners,
+        description=f"Source `{name}` ({place}), materialized whenever it answers. One that does not is red here and "
+        "nowhere else: what was taken from it before stays, and everything goes on with that.",
+        # Nothing that others depend on may be skipped: Dagster would skip them too.
+        skippable=True,
         freshness_policy=dg.FreshnessPolicy.time_window(
             fail_window=source.stale_after, warn_window=max(source.stale_after / 2, timedelta(minutes=1))
         )
         if source.stale_after > timedelta(minutes=2)
         else dg.FreshnessPolicy.time_window(fail_window=max(source.stale_after, timedelta(minutes=1))),
     )
-
+    declared = spec(
+        pipeline,
+        bronze_key(name),
+        BRONZE,
+        deps=[source_key(name)],
+        kinds={"deltalake", "file"},
+        description=f"Documents of source `{name}` ({place}) as they came. {BRONZE.doc}",
+        owners=owners,
+    )
+    answers = dg.AssetCheckSpec(
+        ANSWERS_CHECK,
+        asset=source_key(name),
+        description="The source could be listed. It does not block: a source that is down holds up neither the others "
+        "nor anybody's permissions.",
+    )
     guard = dg.AssetCheckSpec(
         GUARD_CHECK,
         asset=bronze_key(name),
@@ -60,28 +81,51 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name=f"bronze_{name}",
-        specs=[declared],
-        check_specs=[guard, _idle_check(name)],
+        specs=[polled, declared],
+        check_specs=[answers, guard, _idle_check(name)],
         pool=WRITER_POOL,
         retry_policy=RETRY,
     )
-    def bronze(config: BronzeConfig, pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        from rag_pipeline.refresh.bronze import update_source
+    def bronze(
+        context: dg.AssetExecutionContext, config: BronzeConfig, pipeline: PipelineResource
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        from rag_pipeline.refresh.bronze import poll_source
 
         with as_dagster_failure() as work:
-            report = update_source(pipeline.workspace, name, allow_mass_deletion=config.allow_mass_deletion)
-        facts: dict[str, Any] = {f"rag/{k}": v for k, v in asdict(report).items() if isinstance(v, int)}
-        newest = report.newest_modified_at
-        if newest is not None:
-            facts["rag/newest_modified_at"] = dg.MetadataValue.timestamp(newest)
-            facts["rag/content_age_hours"] = (datetime.now(UTC) - newest).total_seconds() / 3600
-        facts["rag/report"] = dg.MetadataValue.json(json.loads(json.dumps(asdict(report), default=str)))
-        return dg.MaterializeResult(
-            metadata={"dagster/row_count": report.live, **work, **facts},
-            check_results=[_guard_result(report), _idle_result(name, report.idle)],
-        )
+            report = poll_source(pipeline.workspace, name, allow_mass_deletion=config.allow_mass_deletion)
+            if report.unavailable_because and context.op_execution_context.retry_number < RETRY.max_retries:
+                # It may answer in a moment; when it has not after the last try, the run goes on without it.
+                raise SourceUnavailable(report.unavailable_because, source=name)
+        if not report.unavailable_because:
+            yield dg.MaterializeResult(asset_key=source_key(name), metadata={"rag/listed_count": report.listed})
+        yield _answers_result(report)
+        yield dg.MaterializeResult(asset_key=bronze_key(name), metadata={**_facts(report), **work})
+        yield _guard_result(report)
+        yield _idle_result(report)
 
     return bronze
+
+
+def _facts(report: "BronzeReport") -> dict[str, Any]:
+    """What the UI shows of a refresh of a source."""
+    facts: dict[str, Any] = {f"rag/{k}": v for k, v in asdict(report).items() if isinstance(v, int)}
+    newest = report.newest_modified_at
+    if newest is not None:
+        facts["rag/newest_modified_at"] = dg.MetadataValue.timestamp(newest)
+        facts["rag/content_age_hours"] = (datetime.now(UTC) - newest).total_seconds() / 3600
+    facts["rag/report"] = dg.MetadataValue.json(json.loads(json.dumps(asdict(report), default=str)))
+    return {"dagster/row_count": report.live, **facts}
+
+
+def _answers_result(report: "BronzeReport") -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=ANSWERS_CHECK,
+        asset_key=source_key(report.source),
+        passed=not report.unavailable_because,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=report.unavailable_because or None,
+        metadata={"rag/next_step": f"rag-pipeline config check, then rag-pipeline run; {report.live:,} documents stay"},
+    )
 
 
 def _guard_result(report: "BronzeReport") -> dg.AssetCheckResult:
@@ -92,6 +136,7 @@ def _guard_result(report: "BronzeReport") -> dg.AssetCheckResult:
         metadata["rag/next_step"] = release_command([report.source])
     return dg.AssetCheckResult(
         check_name=GUARD_CHECK,
+        asset_key=bronze_key(report.source),
         passed=not report.held,
         severity=dg.AssetCheckSeverity.ERROR,
         description=report.held_because or None,
@@ -108,13 +153,14 @@ def _idle_check(name: str) -> dg.AssetCheckSpec:
     )
 
 
-def _idle_result(name: str, idle: Sequence[str]) -> dg.AssetCheckResult:
+def _idle_result(report: "BronzeReport") -> dg.AssetCheckResult:
+    idle = report.idle
     shown = "; ".join(idle[:_SHOWN]) + (f"; and {len(idle) - _SHOWN:,} more" if len(idle) > _SHOWN else "")
     return dg.AssetCheckResult(
         check_name=PATTERNS_MATCH,
-        asset_key=bronze_key(name),
+        asset_key=bronze_key(report.source),
         passed=not idle,
         severity=dg.AssetCheckSeverity.WARN,
-        description=shown or None,
+        description="not looked at: the source did not answer" if report.unavailable_because else shown or None,
         metadata={"rag/idle_count": len(idle), "rag/next_step": "rag-pipeline config check"},
     )

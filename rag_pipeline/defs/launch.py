@@ -18,6 +18,7 @@ from dagster._core.instance.ref import InstanceRef
 
 from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.automation import KEEP_IN_STEP_JOB, REFRESH_JOB, published_selection
+from rag_pipeline.defs.bronze import ANSWERS_CHECK
 from rag_pipeline.defs.specs import (
     CHUNKS_KEY,
     DOCUMENTS_KEY,
@@ -26,6 +27,7 @@ from rag_pipeline.defs.specs import (
     QUARANTINE_KEY,
     bronze_key,
 )
+from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.refresh.generations import aliases_behind, served_alias
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.progress import CURRENT, Progress
@@ -110,8 +112,8 @@ def launch_refresh(
 ) -> RunSummary:
     """Refresh everything and publish, in one Dagster run in this process.
 
-    A source that cannot be read fails its own asset. The rest is then refreshed in a second run without it, so that one
-    broken source holds up neither the others nor anybody's permissions. What the deletion guard holds stops nothing.
+    A source that does not answer, and what the deletion guard holds, are failed checks that stop nothing. A source
+    whose step fails (a damaged table, a fault of ours) is left out of a second run, in which the rest is refreshed.
 
     Args:
         allow_mass_deletion: Sources whose deletion guard lets everything go in this run.
@@ -181,7 +183,7 @@ def _runs(
     failed = [name for name in pipeline.settings.sources if _failed(runs[0], f"bronze_{name}")]
     if failed and len(failed) < len(pipeline.settings.sources):
         kept = {op: config for op, config in released.items() if op.removeprefix("bronze_") not in failed}
-        runs.append(execute(REFRESH_JOB, served, published_selection(failed, pipeline), kept))
+        runs.append(execute(REFRESH_JOB, served, published_selection(pipeline, left_out=failed), kept))
     with Workspace(pipeline, run_id="launch") as workspace:
         behind = aliases_behind(workspace)
     others = dict.fromkeys([*behind, *([wanted] if wanted is not None and wanted != served else [])])
@@ -213,6 +215,9 @@ def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds:
                 computed += int(values.get("rag/embeddings_computed", 0))
             elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
                 data: Any = event.event_specific_data
+                if data.check_name == ANSWERS_CHECK and not data.passed:
+                    errors[data.asset_key.to_user_string()] = _unavailable(data)
+                    continue
                 checks[(data.asset_key.to_user_string(), data.check_name, "")] = data
             elif event.is_step_failure:
                 error = _error(event)
@@ -246,6 +251,16 @@ def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds:
         held=[hold.summary() for hold in holds],
         held_because=describe_holds(holds),
     )
+
+
+def _unavailable(check: Any) -> dict[str, Any]:
+    """A source that did not answer is an error of the run to whoever typed it, with its own exit code."""
+    return {
+        "step": f"bronze_{check.asset_key.path[-1]}",
+        "code": SourceUnavailable.code,
+        "message": check.description,
+        "exit_code": SourceUnavailable.exit_code,
+    }
 
 
 def _bronze_keys(pipeline: Pipeline) -> Iterable[tuple[str, str]]:

@@ -32,6 +32,11 @@ WRITER_POOL = "rag_lake_writer"
 RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 
 
+def source_key(source: str) -> dg.AssetKey:
+    """The source itself: materialized when it answers, so that its freshness is that of polling."""
+    return dg.AssetKey(["source", source])
+
+
 def bronze_key(source: str) -> dg.AssetKey:
     return dg.AssetKey(["bronze", source])
 

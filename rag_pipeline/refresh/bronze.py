@@ -18,7 +18,8 @@ from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.ids import bytes_hash, digest
 from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, SourceObject, SourceSpec
 from rag_pipeline.contracts.tables import BRONZE
-from rag_pipeline.errors import DocumentError, DocumentVanished, InvalidMetadata, MassDeletion
+from rag_pipeline.errors import DocumentError, DocumentVanished, InvalidMetadata, MassDeletion, SourceUnavailable
+from rag_pipeline.refresh.holds import hold_of
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.source_guard import SourceGuard
 from rag_pipeline.refresh.workspace import Workspace
@@ -58,6 +59,7 @@ class BronzeReport:
         held_of: Documents that they are measured against.
         held_because: What to say about them, and how to let them go.
         idle: A sentence on each pattern that matched nothing and each sidecar without a document.
+        unavailable_because: Why the source could not be listed; then nothing is known of it but what bronze holds.
     """
 
     source: str
@@ -76,6 +78,7 @@ class BronzeReport:
     held_of: int = 0
     held_because: str = ""
     idle: tuple[str, ...] = ()
+    unavailable_because: str = ""
 
 
 def refresh_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool = False) -> BronzeReport:
@@ -110,6 +113,41 @@ def update_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool 
             _Refresh(workspace, name, source, (), allow_loss=False).record_settings()
             raise
         return _Refresh(workspace, name, source, listed, allow_mass_deletion).run()
+
+
+def poll_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool = False) -> BronzeReport:
+    """Like `update_source`, but a source that cannot be listed is reported too: what bronze holds of it stands.
+
+    Everything that is made of it can go on with that, and so can the other sources.
+    """
+    first_commit = workspace.lake.commits
+    try:
+        return update_source(workspace, name, allow_mass_deletion=allow_mass_deletion)
+    except SourceUnavailable as error:
+        live = workspace.lake.bronze_state(name).filter(pl.col("change") != "deleted")
+        hold = hold_of(workspace, name, "vanished")
+        return BronzeReport(
+            source=name,
+            listed=0,
+            live=live.height,
+            added=0,
+            modified=0,
+            moved=0,
+            metadata_changed=0,
+            deleted=0,
+            problems=live.filter(pl.col("problem_code").is_not_null()).height,
+            commits=workspace.lake.commits - first_commit,
+            bytes_read=0,
+            newest_modified_at=content_age(live["source_modified_at"], workspace.now()).newest,
+            **_held(hold),
+            unavailable_because=error.message,
+        )
+
+
+def _held(hold: Hold | None) -> dict[str, Any]:
+    if hold is None:
+        return {}
+    return {"held": len(hold.held), "held_of": len(hold.measured), "held_because": describe_hold(hold)}
 
 
 class _Refresh:
@@ -183,9 +221,7 @@ class _Refresh:
             commits=self.workspace.lake.commits - self.first_commit,
             bytes_read=self.bytes_read,
             newest_modified_at=newest,
-            held=len(hold.held) if hold else 0,
-            held_of=len(hold.measured) if hold else 0,
-            held_because=describe_hold(hold) if hold else "",
+            **_held(hold),
             idle=tuple(each.text for each in self.source.idle()),
         )
 

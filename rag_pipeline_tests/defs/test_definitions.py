@@ -13,7 +13,7 @@ import pytest
 
 from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.bronze import GUARD_CHECK
-from rag_pipeline.defs.launch import launch_refresh
+from rag_pipeline.defs.launch import dagster_home, launch_refresh
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.errors import CommitConflict, EmbeddingSpaceMismatch, RagPipelineError
 from rag_pipeline.refresh.generations import living_aliases
@@ -24,8 +24,9 @@ from rag_pipeline_tests.pipeline.project import Project
 # Half past two of a night in which clocks change.
 TICK = datetime(2026, 3, 29, 2, 30, tzinfo=UTC)
 BIN = Path(sys.executable).parent
+SOURCES = ("handbook", "website", "tickets", "code", "reports", "meetings", "notes")
 EXPECTED = {
-    *(f"bronze/{name}" for name in ("handbook", "website", "tickets", "code", "reports", "meetings", "notes")),
+    *(f"{layer}/{name}" for layer in ("source", "bronze") for name in SOURCES),
     *(f"silver/{name}" for name in ("withdrawals", "documents", "quarantine", "duplicates", "boilerplate", "chunks")),
     *(f"gold/{name}" for name in ("embeddings", "index", "evaluation", "publication", "maintenance")),
 }
@@ -58,7 +59,8 @@ def test_every_asset_is_described_owned_fresh_and_checked(definitions: dg.Defini
 
 def test_tables_show_their_columns(definitions: dg.Definitions) -> None:
     for spec in specs(definitions):
-        if spec.key.path[-1] != "maintenance":
+        # A source is no table, and neither is maintenance.
+        if spec.key.path[0] != "source" and spec.key.path[-1] != "maintenance":
             schema = spec.metadata["dagster/column_schema"]
             assert schema.columns, spec.key
 
@@ -145,18 +147,41 @@ def test_a_source_that_nobody_may_read_is_told(project: Project) -> None:
     assert found == {("bronze/docs", "somebody_may_read_it"): "nobody may read 1 of 1 objects; set allowed_principals"}
 
 
-def test_a_broken_source_fails_alone_and_the_others_are_published(project: Project) -> None:
+def test_a_source_that_is_down_is_red_alone_and_everything_else_goes_on_in_the_same_run(project: Project) -> None:
     launch_refresh(project.pipeline())
     (project.folder / "wiki").rename(project.folder / "gone")
     project.write("a.md", "# A\n\nThe third lamp.\n")
     summary = launch_refresh(project.pipeline())
     assert not summary.success
-    assert [error["code"] for error in summary.errors] == ["source_unavailable"]
+    assert [(error["code"], error["exit_code"]) for error in summary.errors] == [("source_unavailable", 4)]
+    assert len(summary.run_ids) == 1
     assert summary.published is not None
     assert summary.published["moved"]
     texts = {row["embedded_text"] for row in project.published()}
     assert any("third lamp" in text for text in texts)
     assert any("second lamp" in text for text in texts)
+    with dg.DagsterInstance.from_config(str(dagster_home(project.pipeline()))) as instance:
+        [run_id] = summary.run_ids
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        assert run.status == dg.DagsterRunStatus.SUCCESS
+        made = materialized(instance, run_id)
+    assert "source/wiki" not in made
+    assert {"source/docs", "bronze/docs", "bronze/wiki", "silver/documents", "gold/publication"} <= made
+    assert launch_refresh(project.pipeline()).commits == 0
+
+
+def test_who_may_read_a_source_that_is_down_is_decided_by_the_settings_of_now(project: Project) -> None:
+    launch_refresh(project.pipeline())
+    (project.folder / "wiki").rename(project.folder / "gone")
+    project.settings["sources"]["wiki"]["allowed_principals"] = ["board"]
+    launch_refresh(project.pipeline())
+    assert {row["uri"] for row in project.published() if "public" in row["allowed_principals"]} == {"docs/a.md"}
+
+
+def materialized(instance: dg.DagsterInstance, run_id: str) -> set[str]:
+    events = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
+    return {record.event_log_entry.dagster_event.asset_key.to_user_string() for record in events}  # type: ignore[union-attr]
 
 
 def test_an_operator_goes_back_and_retires_from_the_ui(project: Project) -> None:
