@@ -30,6 +30,7 @@ from rag_pipeline.refresh.evaluation import published_audit
 from rag_pipeline.refresh.gate import Verdict, judge, leak_of
 from rag_pipeline.refresh.generations import is_complete, is_held, served_alias
 from rag_pipeline.refresh.index import withdraw
+from rag_pipeline.refresh.withdraw import as_it_may_be_read, made_from
 from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
@@ -248,8 +249,9 @@ def rollback(workspace: Workspace, *, to: str | None = None, note: str = "") -> 
     """Point readers back to what was published before the current publication, or last of another model.
 
     Going back to another model's index leads to its newest version, which runs have kept in step, and loses nothing.
-    Going back to an older version of the same index holds the pointer: no newer content and no change of permissions
-    reaches readers until a person publishes again.
+    Going back to an older version of the same index holds the pointer: no newer content and no wider permission reaches
+    readers until a person publishes again. What was deleted or closed since is taken from that version first, and what
+    will be goes with the run that sees it.
 
     Args:
         to: Embedding model to go back to; whichever was published before if none is named.
@@ -280,6 +282,7 @@ def rollback(workspace: Workspace, *, to: str | None = None, note: str = "") -> 
             "run_id": workspace.run_id,
             "note": note,
         }
+        row = as_it_may_be_read(workspace, row)
         lake.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([row]))
     return _report(row, moved=True, is_held=row["space_fingerprint"] == current["space_fingerprint"])
 
@@ -318,17 +321,23 @@ def _check_opens(workspace: Workspace, row: Mapping[str, Any]) -> None:
 
 
 def _earlier(rows: list[dict[str, Any]], alias: str | None) -> dict[str, Any] | None:
-    """The publication before the one that readers are on now; going back twice goes back two steps."""
-    pointers = ("space_fingerprint", "table_name", "table_version")
-    now = [rows[-1][name] for name in pointers]
+    """The publication before the one that readers are on now; going back twice goes back two steps.
+
+    What a version shows, before anything was withdrawn from it, is one step, however often something was.
+    """
+
+    def shows(row: Mapping[str, Any]) -> tuple[str, str, int]:
+        return row["space_fingerprint"], row["table_name"], made_from(row)
+
+    now = shows(rows[-1])
     published = [row for row in rows if row["action"] == "publish"]
     at = len(published)
     if alias is None or alias == rows[-1]["alias"]:
         # Readers who went back to another model's index may be on a version that was never published itself.
-        exact = [i for i, row in enumerate(published) if [row[name] for name in pointers] == now]
+        exact = [i for i, row in enumerate(published) if shows(row) == now]
         at = max(exact or [i for i, row in enumerate(published) if row["space_fingerprint"] == now[0]], default=at)
     before = (row for row in reversed(published[:at]) if alias is None or row["alias"] == alias)
-    return next((row for row in before if [row[name] for name in pointers] != now), None)
+    return next((row for row in before if shows(row) != now), None)
 
 
 def _report(row: Mapping[str, object], *, moved: bool, is_held: bool = False) -> PublicationReport:

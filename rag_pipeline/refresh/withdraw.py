@@ -73,17 +73,34 @@ def withdraw_now(workspace: Workspace) -> WithdrawReport:
     report = WithdrawReport()
     with workspace.lake.writing():
         last = workspace.lake.last_publication()
-        if last is None or is_held(workspace):
-            # A person who went back to an older version has chosen what readers see.
+        if last is None:
             return report
-        readers, unknown = read_readers(workspace, report)
-
-        def planned(rows: pl.DataFrame) -> WithdrawalPlan:
-            return plan_withdrawal(rows, readers, unknown)
-
+        planned = _plan_of_now(workspace, report)
         take_from_published(workspace, last, planned, report)
         _take_from_others(workspace, last, planned, report)
     return report
+
+
+def as_it_may_be_read(workspace: Workspace, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A publication that is about to be made, at a version that shows nothing that may not be read now.
+
+    For going back to an older version: what was deleted or closed since does not come back with it.
+
+    Raises:
+        RagPipelineError: The version cannot be read or written.
+    """
+    report = WithdrawReport()
+    made = _reduced(workspace, row, _plan_of_now(workspace, report))
+    if made is None:
+        return dict(row)
+    _record(workspace, made.audit, report)
+    note = "; ".join(filter(None, [str(row["note"] or ""), made.note]))
+    return {**made.row, "sequence": row["sequence"], "action": row["action"], "note": note}
+
+
+def _plan_of_now(workspace: Workspace, report: WithdrawReport) -> Callable[[pl.DataFrame], WithdrawalPlan]:
+    readers, unknown = read_readers(workspace, report)
+    return lambda rows: plan_withdrawal(rows, readers, unknown)
 
 
 def read_readers(workspace: Workspace, report: WithdrawReport) -> tuple[dict[str, Readers], set[str]]:
@@ -119,19 +136,46 @@ def take_from_published(
 ) -> None:
     """Write a version of the published index that shows less, and point readers to it.
 
-    It begins from what readers see, whatever newer version a run left that was refused or not finished.
+    Readers whom a person holds at an older version stay held there, with less to see.
     """
-    version = int(last["table_version"])
     try:
-        shown = workspace.vectors.open(last["table_name"], last["space_fingerprint"], version=version)
+        made = _reduced(workspace, last, planned)
     except (LakeDamaged, TableMissing, TableOutdated) as error:
         # No reader can open it either, so it shows nothing; the run makes it anew.
         report.faults.append(f"the published index cannot be opened by anybody: {error}")
         log.warning("the published index cannot be opened, so nothing had to be taken from it: %s", error)
         return
+    if made is None:
+        return
+    # The pointer first: readers must not wait for a record.
+    workspace.lake.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([made.row]))
+    _record(workspace, made.audit, report)
+    log.warning("published a withdrawal: %s", made.note)
+    report.documents += made.plan.documents
+    report.removed += len(made.plan.gone)
+    report.narrowed += made.plan.narrowed.height
+    report.table_version = made.row["table_version"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reduced:
+    """A version that shows less than the one that readers are on: its publication and its audit, not yet recorded."""
+
+    plan: WithdrawalPlan
+    row: dict[str, Any]
+    audit: dict[str, object]
+    note: str
+
+
+def _reduced(
+    workspace: Workspace, last: Mapping[str, Any], planned: Callable[[pl.DataFrame], WithdrawalPlan]
+) -> _Reduced | None:
+    """Write the version; it begins from what readers see, whatever newer one a run left refused or unfinished."""
+    version = int(last["table_version"])
+    shown = workspace.vectors.open(last["table_name"], last["space_fingerprint"], version=version)
     plan = planned(shown.read(SHOWN_COLUMNS))
     if plan.is_empty:
-        return
+        return None
     table = workspace.vectors.open(last["table_name"], last["space_fingerprint"])
     if table.version != version:
         table.restore(version)
@@ -141,26 +185,25 @@ def take_from_published(
     search = search_of(str(last["figures"]))
     audit = _audit_row(workspace, last, table, state, search)
     note = f"{plan.documents} documents withdrawn: {len(plan.gone)} rows removed, {plan.narrowed.height} narrowed"
+    figures = {"audit_id": audit["audit_id"], "withdrawn": plan.documents, "made_from": made_from(last), **search}
     row = {
         **last,
         "sequence": int(last["sequence"]) + 1,
-        "action": "publish",
+        "action": "rollback" if is_held(workspace) else "publish",
         "table_version": table.version,
         "rows": audit["rows"],
         "documents": audit["documents"],
-        "figures": json.dumps({"audit_id": audit["audit_id"], "withdrawn": plan.documents, **search}, sort_keys=True),
+        "figures": json.dumps(figures, sort_keys=True),
         "published_at": workspace.now(),
         "run_id": workspace.run_id,
         "note": note,
     }
-    # The pointer first: readers must not wait for a record.
-    workspace.lake.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([row]))
-    _record(workspace, audit, report)
-    log.warning("published a withdrawal: %s", note)
-    report.documents += plan.documents
-    report.removed += len(plan.gone)
-    report.narrowed += plan.narrowed.height
-    report.table_version = table.version
+    return _Reduced(plan, row, audit, note)
+
+
+def made_from(publication: Mapping[str, Any]) -> int:
+    """Version of the index that a publication shows, before anything was withdrawn from it."""
+    return int(json.loads(str(publication["figures"])).get("made_from", publication["table_version"]))
 
 
 def _take_from_others(

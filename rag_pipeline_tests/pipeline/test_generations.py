@@ -19,7 +19,7 @@ from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.documents import refresh_documents
 from rag_pipeline.refresh.embeddings import refresh_embeddings
-from rag_pipeline.refresh.generations import aliases_behind, living_aliases, retire, served_alias
+from rag_pipeline.refresh.generations import aliases_behind, is_held, living_aliases, retire, served_alias
 from rag_pipeline.refresh.index import refresh_index
 from rag_pipeline.refresh.publication import publish, rollback
 from rag_pipeline.retrieval.search import Searcher
@@ -129,6 +129,58 @@ def test_going_back_to_an_older_version_holds_until_a_person_publishes(project: 
     project.write("doc5.md", "# Document 5\n\nThis one follows.\n")
     project.refresh()
     assert any("follows" in row["embedded_text"] for row in project.published())
+
+
+def open_doc6_to(project: Project, *principals: str) -> None:
+    rule = {"pattern": "doc6.md", "allowed_principals": list(principals)}
+    project.settings["sources"]["docs"]["permission_rules"] = [rule]
+
+
+def closed_and_deleted(project: Project) -> None:
+    (project.folder / "docs" / "doc5.md").unlink()
+    open_doc6_to(project, "staff")
+
+
+def seen_by(project: Project, principal: str) -> set[str]:
+    return {hit.uri for hit in project.search("lantern", principal, k=50)}
+
+
+def test_going_back_brings_back_nothing_that_was_withdrawn_since(project: Project) -> None:
+    open_doc6_to(project, "public", "staff")
+    project.refresh()
+    project.write("doc3.md", "# Document 3\n\nThis lantern is broken.\n")
+    project.refresh()
+    closed_and_deleted(project)
+    project.refresh()
+    project.write("doc4.md", "# Document 4\n\nThis lantern is worse.\n")
+    project.refresh()
+    for _ in range(3):
+        with project.workspace() as workspace:
+            assert rollback(workspace).is_held
+        assert not {"docs/doc5.md", "docs/doc6.md"} & seen_by(project, "public")
+        assert "docs/doc6.md" in seen_by(project, "staff")
+        assert "docs/doc5.md" not in seen_by(project, "staff")
+    assert not any("broken" in row["embedded_text"] for row in project.published())
+
+
+def test_what_is_withdrawn_while_readers_are_held_leaves_them_and_they_stay_held(project: Project) -> None:
+    open_doc6_to(project, "public", "staff")
+    project.refresh()
+    project.write("doc3.md", "# Document 3\n\nThis lantern is broken.\n")
+    project.refresh()
+    with project.workspace() as workspace:
+        rollback(workspace)
+    closed_and_deleted(project)
+    project.refresh()
+    assert not {"docs/doc5.md", "docs/doc6.md"} & seen_by(project, "public")
+    assert "docs/doc6.md" in seen_by(project, "staff")
+    assert not any("broken" in row["embedded_text"] for row in project.published())
+    with project.workspace() as workspace:
+        assert is_held(workspace)
+        assert publish(workspace, "small", by_hand=True).moved
+    assert any("broken" in row["embedded_text"] for row in project.published())
+    assert project.published() == project.rebuilt()
+    assert project.verify().findings == []
 
 
 def test_what_is_served_cannot_be_retired_and_what_is_not_can(project: Project) -> None:
