@@ -16,7 +16,8 @@ class Corpus:
     Attributes:
         revisions: Revision of every live document, by number.
         deleted: Numbers of the documents that were removed; none comes back.
-        moved: Numbers of the documents that were ever renamed.
+        moved: Numbers of the documents that were renamed and edited on the way: their bytes are nowhere any more.
+        settled: `revisions` when the last refresh that ended well had begun.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -26,6 +27,7 @@ class Corpus:
         self._random = random.Random(seed)
         self.deleted: set[int] = set()
         self.moved: set[int] = set()
+        self.settled: dict[int, int] = {}
         self._next = 0
 
     def grow(self, count: int) -> None:
@@ -48,7 +50,8 @@ class Corpus:
             self.paths[number] = self.folder / "moved" / f"{self._random.randrange(10**6)}-{number}.md"
             self.paths[number].parent.mkdir(exist_ok=True)
             old.rename(self.paths[number])
-            self.moved.add(number)
+            if self.revisions[number] != self.settled.get(number):
+                self.moved.add(number)
 
     def delete(self, count: int) -> None:
         """Remove so many documents."""

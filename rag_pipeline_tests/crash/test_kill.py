@@ -104,6 +104,7 @@ class Victim:
         self.project.refresh_and_maintain(self.alias)
         assert self.project.verify().findings == []
         self.states.add(self.corpus.state())
+        self.corpus.settled = dict(self.corpus.revisions)
         again = Counter(self.project.computed()) - before
         twice = sum(1 for text in again if text in before)
         assert twice <= BATCH_TEXTS, f"{twice} texts were computed again"
