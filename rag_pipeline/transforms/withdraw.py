@@ -90,20 +90,28 @@ def plan_withdrawal(
         unknown: Sources of which nothing is known now; their rows stay as they are.
     """
     known = rows.filter(~pl.col("source").is_in(list(unknown)))
-    limits: dict[str, list[str]] = {}
+    # Few audiences stand for many documents, and a list for each document would be most of the work.
+    audiences: dict[frozenset[str], int] = {}
+    audience_of: dict[str, int] = {}
     gone: set[str] = set()
     for document, source, uri in known.select("document_id", "source", "uri").unique().iter_rows():
         limit = _readers_of(document, uri, readers.get(source))
         if limit is None:
             gone.add(document)
         else:
-            limits[document] = sorted(limit)
-    frame = pl.DataFrame(
-        {"document_id": list(limits), "limit": list(limits.values())},
-        schema={"document_id": pl.String(), "limit": pl.List(pl.String())},
+            audience_of[document] = audiences.setdefault(limit, len(audiences))
+    documents = pl.DataFrame(
+        {"document_id": list(audience_of), "audience": list(audience_of.values())},
+        schema={"document_id": pl.String(), "audience": pl.Int64()},
     )
-    both = known.join(frame, on="document_id").with_columns(
-        kept=pl.col("allowed_principals").list.set_intersection("limit").list.sort()
+    limits = pl.DataFrame(
+        {"audience": list(audiences.values()), "limit": [sorted(limit) for limit in audiences]},
+        schema={"audience": pl.Int64(), "limit": pl.List(pl.String())},
+    )
+    both = (
+        known.join(documents, on="document_id")
+        .join(limits, on="audience")
+        .with_columns(kept=pl.col("allowed_principals").list.set_intersection("limit").list.sort())
     )
     narrowed = both.filter(pl.col("kept").list.len() < pl.col("allowed_principals").list.n_unique())
     leaving = known.filter(pl.col("document_id").is_in(pl.Series(sorted(gone), dtype=pl.String).implode()))
