@@ -22,9 +22,10 @@ from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS, PUBLICATION
 from rag_pipeline.errors import ContractViolation, TableOutdated
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.recall import depth_of_search, is_measured
+from rag_pipeline.refresh.withdraw import NO_SILVER
 from rag_pipeline.refresh.withdrawals import withdrawn_chunks
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
+from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH, Lake
 from rag_pipeline.stores.vectors import RETENTION, VectorTable
 from rag_pipeline.transforms.index import (
     SAMPLE,
@@ -88,7 +89,7 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
         before = table.version
         plan = plan_index(desired_state(chunks, documents), table.read(STATE_COLUMNS))
         _apply(workspace, table, plan, documents, space.fingerprint)
-        if not plan.is_empty or any(table.unindexed_rows().values()):
+        if not plan.is_empty or any(table.unindexed_rows().values()) or not _is_finished(lake, table):
             table.index_and_compact(_retention(workspace, table.name))
         audit = _audit(workspace, alias, table, versions, documents)
         return IndexReport(
@@ -104,6 +105,15 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
             commits=lake.commits - first_commit + (table.version != before),
             audit=audit,
         )
+
+
+def _is_finished(lake: Lake, table: VectorTable) -> bool:
+    """Whether a refresh has indexed this very version: one that was killed, or a withdrawal, only changed rows.
+
+    Rows that were removed are in no count of unindexed rows, and weigh on the scores of others until then.
+    """
+    audit = lake.last_audit(table.space.fingerprint)
+    return audit is not None and audit["table_version"] == table.version and audit["chunks_version"] != NO_SILVER
 
 
 def withdraw(workspace: Workspace) -> IndexReport | None:

@@ -358,8 +358,10 @@ class VectorTable:
         return self._indexed_vectors
 
     def unindexed_rows(self) -> dict[str, int]:
-        """Rows not yet in each index, by index name."""
-        return {index.name: int(self._statistics(index.name).num_unindexed_rows) for index in self._indexes()}
+        """Rows not yet in each index, by index name; all of them where an index that has to be there is not."""
+        found = {index.name: int(self._statistics(index.name).num_unindexed_rows) for index in self._indexes()}
+        missing = [name for column in _SCALAR_INDEXES if (name := f"{column}_idx") not in found]
+        return found | (dict.fromkeys(missing, self.count()) if missing else {})
 
     def _indexes(self) -> list[Any]:
         return list(self._read("list the indexes of", self._table.list_indices))

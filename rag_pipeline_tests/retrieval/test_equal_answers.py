@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rag_pipeline.retrieval.search import MODES
+from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline_tests.pipeline.project import Project
 
 NOTES = 300
@@ -16,9 +19,7 @@ AT = (1, 3, 10, 37, 120, 1_000)
 def write(project: Project, numbers: range) -> None:
     for number in numbers:
         # Equal text in every note, and readers that differ, so that none is left out as a copy.
-        project.write(
-            f"{number:03}.md", "The pump starts when the green lamp is lit. Nobody enters without a helmet.\n"
-        )
+        project.write(f"{number:03}.md", TEXT)
         project.write(f"{number:03}.md.meta.yaml", f"allowed_principals: [staff, p{number}]\n")
 
 
@@ -47,6 +48,54 @@ def test_steps_and_one_build_answer_equally(lakes: tuple[Project, Project], prin
     for asked, hits in once.items():
         assert steps[asked] == hits, asked
     assert any(once.values()), "nothing was found, so nothing was compared"
+
+
+def small(folder: Path) -> Project:
+    project = Project.create(folder)
+    for number in range(8):
+        project.write(
+            f"{number}.md", f"# Hall {number}\n\nA lamp of hall {number} hangs there{' and a helmet' * (number % 3)}.\n"
+        )
+    return project
+
+
+def same_as_at_once(project: Project) -> None:
+    once = Project(project.folder, project.settings | {"lake": "once"})
+    once.refresh()
+    found = project.answers(QUERIES, ["public"])
+    for asked, hits in once.answers(QUERIES, ["public"]).items():
+        assert found[asked] == hits, asked
+
+
+def test_a_night_that_only_deletes_leaves_no_trace_in_scores(tmp_path: Path) -> None:
+    project = small(tmp_path)
+    project.refresh()
+    for number in (2, 5):
+        (tmp_path / "docs" / f"{number}.md").unlink()
+    project.refresh()
+    same_as_at_once(project)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_refresh_killed_before_its_indexes_is_finished_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_first: bool
+) -> None:
+    project = small(tmp_path)
+    if not is_first:
+        project.refresh()
+        (tmp_path / "docs" / "2.md").unlink()
+        project.write("3.md", "# Hall 3\n\nNothing is left in it.\n")
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VectorTable, "index_and_compact", killed)
+        with pytest.raises(KeyboardInterrupt):
+            project.refresh()
+    project.refresh()
+    same_as_at_once(project)
+    assert project.verify().findings == []
 
 
 def test_the_first_by_place_is_found(lakes: tuple[Project, Project]) -> None:
