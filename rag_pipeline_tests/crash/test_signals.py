@@ -37,8 +37,14 @@ class Run:
 
     def stop(self, number: int) -> tuple[int, str]:
         """Send a signal; returns exit code and standard error. Fails if the process stays."""
-        self.process.send_signal(number)
-        _, err = self.process.communicate(timeout=ENDS_WITHIN_SECONDS)
+        with self.process:
+            self.process.send_signal(number)
+            try:
+                _, err = self.process.communicate(timeout=ENDS_WITHIN_SECONDS)
+            except subprocess.TimeoutExpired:
+                # Else it would compute for hours beside every test that follows.
+                self.process.kill()
+                raise
         return self.process.returncode, err
 
 
