@@ -28,7 +28,7 @@ REVISIONS_SHOWN = 10
 def status(as_json: bool) -> None:
     """Show every layer, what waits, what is published, and the last runs.
 
-    Exit code 1: files of a table are gone or cut short.
+    Exit code 1: files of a table are gone or cut short, or what is published cannot be searched.
 
     Example: rag-pipeline status
     """
@@ -40,7 +40,7 @@ def status(as_json: bool) -> None:
         emit(found)
     else:
         _show_status(found)
-    if found.damaged:
+    if found.damaged or found.published_problem:
         click.get_current_context().exit(FOUND)
 
 
@@ -108,6 +108,8 @@ def _lake(found: Status) -> Any:
 
 
 def _what_readers_see(found: Status) -> Text:
+    if found.published_problem:
+        return Text(f"nothing: {clean(found.published_problem)}", style="red")
     if found.is_held:
         alias = found.published["alias"] if found.published else "ALIAS"
         return Text(

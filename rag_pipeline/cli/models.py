@@ -123,6 +123,9 @@ def _model_row(workspace: Workspace, space: SpaceStatus) -> dict[str, Any]:
             configured = workspace.space(space.alias).fingerprint
         except EmbeddingError as error:
             problem = error.message
+    if space.index_problem and not problem:
+        problem = f"its index was retired or lost ({space.index_problem.rstrip('.')})"
+        problem += f"; build it again: rag-pipeline run --model {space.alias}" if settings is not None else ""
     if configured and space.space_fingerprint and configured != space.space_fingerprint:
         problem = (
             f"configured as embedding space {configured}, but its index is of {space.space_fingerprint}; give the "
@@ -143,7 +146,9 @@ def _cells(row: dict[str, Any]) -> list[Any]:
     published = "published (an older version, held by a rollback)" if row["is_held"] else "published"
     roles = [name for name, holds in ((published, row["is_published"]), ("served", row["is_served"])) if holds]
     index: Text | str = "none yet"
-    if row["audit_passed"] is False:
+    if row["index_problem"]:
+        index = Text("not there", style="red" if row["is_published"] else "yellow")
+    elif row["audit_passed"] is False:
         index = verdict(False, no="audit failed")
     elif row["audited_at"] is not None:
         index = verdict(True, yes="current") if row["is_current"] else Text("behind silver", style="yellow")

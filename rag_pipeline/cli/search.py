@@ -87,8 +87,9 @@ def search(
         return
     published = searcher.published()
     talk(
-        f"{counted(len(hits), 'hit')} for {', '.join(principals)} in mode {mode}; index of {published['alias']} with "
-        f"{counted(published['rows'], 'chunk')}, published {moment(published['published_at'])} UTC"
+        # How many chunks there are in all is nothing that every caller may know.
+        f"{counted(len(hits), 'hit')} for {', '.join(principals)} in mode {mode}; index of {published['alias']}, "
+        f"published {moment(published['published_at'])} UTC"
     )
 
 

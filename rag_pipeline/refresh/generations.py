@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rag_pipeline.contracts.tables import AUDITS, PUBLICATIONS
-from rag_pipeline.errors import UsageError
+from rag_pipeline.errors import EmbeddingSpaceMismatch, StoreError, UsageError
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
 from rag_pipeline.stores.vectors import table_name
@@ -80,6 +80,21 @@ def is_complete(audit: Mapping[str, object] | None, versions: tuple[int, int]) -
     if audit is None or not audit["passed"] or audit["withheld"]:
         return False
     return (audit["chunks_version"], audit["documents_version"]) == versions
+
+
+def index_problem(workspace: Workspace, row: Mapping[str, object]) -> str:
+    """Why the version of an index table that an audit or a publication names cannot be searched; empty: it can.
+
+    The row alone proves nothing: the table may have been retired, lost or made again since.
+    """
+    name, version = str(row["table_name"]), int(str(row["table_version"]))
+    try:
+        found = workspace.vectors.open(name, str(row["space_fingerprint"]), version=version).count()
+    except (StoreError, EmbeddingSpaceMismatch) as error:
+        return error.message
+    if found != row["rows"]:
+        return f"index table {name}, version {version}, holds {found:,} rows instead of {row['rows']:,}"
+    return ""
 
 
 def retire(workspace: Workspace, alias: str) -> RetireReport:

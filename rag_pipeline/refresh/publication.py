@@ -28,7 +28,7 @@ from rag_pipeline.errors import (
 )
 from rag_pipeline.refresh.evaluation import published_audit
 from rag_pipeline.refresh.gate import Verdict, judge, leak_of
-from rag_pipeline.refresh.generations import is_complete, is_held, served_alias
+from rag_pipeline.refresh.generations import index_problem, is_complete, is_held, served_alias
 from rag_pipeline.refresh.index import withdraw
 from rag_pipeline.refresh.withdraw import as_it_may_be_read, made_from
 from rag_pipeline.refresh.withdrawals import withdrawals
@@ -78,13 +78,14 @@ def publish(
         PermissionLeak: A question was answered with what its asker may not read. Readers stay where they were.
         AuditFailed: The newest audit of that index found faults, or there is none. Readers stay where they were.
         IndexIncomplete: Readers would change to a model whose index is behind silver. They stay where they were.
+        TableMissing: The audited index was retired or lost. Readers stay where they were.
     """
     alias = alias or served_alias(workspace)
     if override_gate and not note.strip():
         raise UsageError("publishing against the evaluation needs a note that says why; nothing was published")
     try:
         return _publish(workspace, alias, note=note, by_hand=by_hand, override_gate=override_gate)
-    except (AuditFailed, EvaluationBelowBaseline, IndexIncomplete, PermissionLeak):
+    except (AuditFailed, EvaluationBelowBaseline, IndexIncomplete, PermissionLeak, TableMissing):
         # Readers of another model's index, which runs keep in step, must not miss deletions and permissions meanwhile.
         last = workspace.lake.last_publication()
         if last is not None and not by_hand and last["alias"] not in (alias, None):
@@ -115,6 +116,7 @@ def _publish(
                 f"The next run rebuilds the rows at fault: rag-pipeline run",
                 alias=alias,
             )
+        _check_there(workspace, alias, audit)
         if last is not None and last["space_fingerprint"] != space.fingerprint:
             _check_complete(workspace, alias, audit)
         if not by_hand and is_held(workspace):
@@ -168,6 +170,17 @@ def _check_evaluation(verdict: Verdict, alias: str, *, override_gate: bool) -> N
             f"{verdict.reason} {kept} To publish it all the same: rag-pipeline models publish {alias} "
             f'--override-gate --note "why"',
             alias=alias,
+        )
+
+
+def _check_there(workspace: Workspace, alias: str, audit: Mapping[str, object]) -> None:
+    """An audit outlives its table; readers must not be pointed to one that was retired or lost since."""
+    problem = index_problem(workspace, audit)
+    if problem:
+        raise TableMissing(
+            f"the index of embedding model {alias} was audited but is not there any more: {problem.rstrip('.')}. "
+            f"Nothing was published and readers keep what they had. Build it again: rag-pipeline run --model {alias}",
+            table=audit["table_name"],
         )
 
 

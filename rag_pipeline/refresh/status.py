@@ -19,7 +19,7 @@ from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, EMBEDDINGS, QUARANTINE
 from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, stored_spaces, unless_damaged
-from rag_pipeline.refresh.generations import is_complete, is_held
+from rag_pipeline.refresh.generations import index_problem, is_complete, is_held
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import (
@@ -77,7 +77,8 @@ class SpaceStatus:
     Attributes:
         texts: Texts that have a vector.
         rows: Rows of its index when it was last audited.
-        is_current: The newest audit passed and was made against silver as it is now.
+        is_current: The newest audit passed, was made against silver as it is now, and its table is there.
+        index_problem: Why the audited index cannot be searched: retired or lost since, mostly. Empty: it can.
     """
 
     alias: str
@@ -88,6 +89,7 @@ class SpaceStatus:
     audit_passed: bool | None
     is_current: bool
     is_published: bool
+    index_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Status:
         held_because: The same in one sentence, with the command that lets it go; empty if nothing is held.
         is_held: A person went back to an older version, and runs leave readers there.
         damaged: Tables with files that are gone or cut short; figures that need them are 0 or empty.
+        published_problem: Why what is published cannot be searched. Empty: it can, or nothing is published.
     """
 
     lake: str
@@ -126,6 +129,7 @@ class Status:
     held: list[dict[str, Any]]
     held_because: str
     damaged: list[DamagedTable] = field(default_factory=list)
+    published_problem: str = ""
 
 
 def read_status(workspace: Workspace) -> Status:
@@ -140,13 +144,14 @@ def read_status(workspace: Workspace) -> Status:
     reasons = unless_damaged(lambda: lake.read(QUARANTINE_PATH, QUARANTINE, ["reason_code"]), QUARANTINE.empty())
     no_holds: list[Hold] = []
     holds = unless_damaged(lambda: read_holds(workspace), no_holds)
+    published = unless_damaged(lake.last_publication, None)
     return Status(
         lake=lake.root,
         serve=workspace.settings.serve,
         sources=unless_damaged(lambda: _source_statuses(workspace), []),
         tables=[_table_status(lake, path, contract, histories[path]) for path, contract in paths.items()],
         spaces=spaces,
-        published=unless_damaged(lake.last_publication, None),
+        published=published,
         is_behind=unless_damaged(lambda: is_behind(workspace), True),
         is_held=unless_damaged(lambda: is_held(workspace), False),
         quarantine=dict(reasons["reason_code"].value_counts(sort=True).iter_rows()),
@@ -154,6 +159,7 @@ def read_status(workspace: Workspace) -> Status:
         held=[hold.summary() for hold in holds],
         held_because=describe_holds(holds),
         damaged=damaged,
+        published_problem="" if published is None else index_problem(workspace, published),
     )
 
 
@@ -177,6 +183,7 @@ def _space_status(workspace: Workspace, alias: str, audit: dict[str, Any] | None
         return SpaceStatus(alias, None, 0, 0, None, None, is_current=False, is_published=False)
     space = str(audit["space_fingerprint"])
     versions = _silver_versions(lake)
+    problem = index_problem(workspace, audit)
     return SpaceStatus(
         alias=alias,
         space_fingerprint=space,
@@ -184,8 +191,9 @@ def _space_status(workspace: Workspace, alias: str, audit: dict[str, Any] | None
         rows=audit["rows"],
         audited_at=audit["audited_at"],
         audit_passed=audit["passed"],
-        is_current=is_complete(audit, versions),
+        is_current=is_complete(audit, versions) and not problem,
         is_published=published is not None and published["space_fingerprint"] == space,
+        index_problem=problem,
     )
 
 

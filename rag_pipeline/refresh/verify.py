@@ -18,7 +18,7 @@ from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.boilerplate import desired_boilerplate
 from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, unless_damaged
 from rag_pipeline.refresh.documents import read_origins
-from rag_pipeline.refresh.generations import is_held
+from rag_pipeline.refresh.generations import index_problem, is_held
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.index import audit_table
 from rag_pipeline.refresh.recall import LEAST_RECALL, recall_of_index
@@ -182,6 +182,10 @@ def published_findings(workspace: Workspace) -> tuple[list[Finding], int]:
     if publication is None:
         chunks = lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id"])["chunk_id"]
         return finding("chunk_not_published", "missing", chunks), 0
+    problem = index_problem(workspace, publication)
+    if problem:
+        rows = int(str(publication["rows"]))
+        return [Finding("published_index_not_there", "missing", rows, (problem,))], 0
     table = workspace.vectors.open(
         str(publication["table_name"]),
         str(publication["space_fingerprint"]),

@@ -23,6 +23,7 @@ STATUS_KEYS = {
     "damaged",
     "held",
     "held_because",
+    "published_problem",
 }
 TRACE_KEYS = {
     "chunk_id", "index", "chunk", "embedding", "document", "duplicates", "revisions", "content", "quarantine", "checks",

@@ -7,6 +7,7 @@ from rag_pipeline_tests.pipeline.project import Project
 
 KEYS = {
     "alias", "space_fingerprint", "texts", "rows", "audited_at", "audit_passed", "is_current", "is_published", "model",
+    "index_problem",
     "kind", "configured_fingerprint", "is_served", "is_held", "problem",
 }  # fmt: skip
 
@@ -93,3 +94,26 @@ def test_a_model_that_has_left_the_settings_is_still_listed(own: Project) -> Non
     assert records["small"]["model"] is None
     assert records["small"]["is_published"] is True
     assert "no longer in pipeline.yaml" in records["small"]["problem"]
+
+
+def test_a_retired_model_is_listed_as_not_there_and_not_published(own: Project) -> None:
+    own.refresh(alias="wide-2")
+    ask_in(own.folder, "models", "publish", "small")
+    assert ask_in(own.folder, "models", "retire", "wide-2").code == 0
+    answer = ask_in(own.folder, "models", "list")
+    assert "not there" in answer.out
+    assert "rag-pipeline run --model wide-2" in answer.err.replace("\n", " ")
+    refused = ask_in(own.folder, "models", "publish", "wide-2")
+    assert refused.code != 0
+    assert "was audited but is not there any more" in refused.err.replace("\n", " ")
+    assert ask_in(own.folder, "status").code == 0
+
+
+def test_status_of_a_lake_whose_published_index_is_lost_is_a_finding(own: Project) -> None:
+    with own.workspace() as workspace:
+        last = workspace.lake.last_publication()
+        assert last is not None
+        workspace.vectors.drop(str(last["table_name"]))
+    answer = ask_in(own.folder, "status")
+    assert answer.code == 1
+    assert "nothing: there is no index table" in " ".join(answer.out.split())

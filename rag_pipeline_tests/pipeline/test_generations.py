@@ -22,6 +22,7 @@ from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.generations import aliases_behind, is_held, living_aliases, retire, served_alias
 from rag_pipeline.refresh.index import refresh_index
 from rag_pipeline.refresh.publication import publish, rollback
+from rag_pipeline.refresh.status import read_status, space_statuses
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -195,6 +196,36 @@ def test_what_is_served_cannot_be_retired_and_what_is_not_can(project: Project) 
     project.embedded.clear()
     build(project, "large")
     assert project.embedded == []
+
+
+def test_a_retired_model_is_not_published_into_an_outage(project: Project) -> None:
+    build(project, "large")
+    before = project.published()
+    with project.workspace() as workspace:
+        retire(workspace, "large")
+        with pytest.raises(TableMissing, match="run --model large"):
+            publish(workspace, "large", by_hand=True)
+        assert [(s.alias, s.is_current, bool(s.index_problem)) for s in space_statuses(workspace)] == [
+            ("small", True, False),
+            ("large", False, True),
+        ]
+        status = read_status(workspace)
+        assert status.published_problem == ""
+    assert project.published() == before
+    assert project.search("lantern", "public")
+    assert project.verify().findings == []
+
+
+def test_a_lost_index_is_said_and_is_not_what_readers_see_already(project: Project) -> None:
+    with project.workspace() as workspace:
+        last = workspace.lake.last_publication()
+        assert last is not None
+        workspace.vectors.drop(str(last["table_name"]))
+        assert read_status(workspace).published_problem
+        with pytest.raises(TableMissing, match="not there any more"):
+            publish(workspace, "small", by_hand=True)
+    (found,) = project.verify().findings
+    assert (found["code"], found["kind"], found["count"]) == ("published_index_not_there", "missing", last["rows"])
 
 
 def test_changing_serve_in_the_settings_wins_over_an_earlier_choice_by_hand(project: Project) -> None:
