@@ -14,6 +14,22 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 
 MINILM = EmbeddingModelSpec(alias="minilm", model="sentence-transformers/all-MiniLM-L6-v2", device="cpu")
+# Of other scripts, of no letters, of many pieces, and what a tokenizer takes for its own.
+VARIED_WORDS = [
+    "pipeline",
+    "über",
+    "会议",
+    "retry",
+    "3.14",
+    "naïve",
+    "😀",
+    "x" * 40,
+    "the",
+    "of",
+    "keys",
+    "\u200b",
+    "[SEP]",
+]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"word{number}" for number in range(60))]
 
 

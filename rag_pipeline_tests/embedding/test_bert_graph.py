@@ -22,7 +22,7 @@ from rag_pipeline.embedding.bert_graph import NotCovered, build_graph
 from rag_pipeline.embedding.layout import read_layout
 from rag_pipeline.embedding.open import open_model
 from rag_pipeline.errors import ModelUnavailable
-from rag_pipeline_tests.embedding.conftest import MINILM, WORDS, modules_json, word_tokenizer
+from rag_pipeline_tests.embedding.conftest import MINILM, VARIED_WORDS, WORDS, modules_json, word_tokenizer
 from rag_pipeline_tests.paths import REPOSITORY
 
 MAX_DIFFERENCE = 2e-6
@@ -153,22 +153,7 @@ def test_the_graph_gives_the_vectors_of_sentence_transformers(tmp_path: Path, ca
 @pytest.mark.slow
 def test_a_thousand_texts_of_every_length_have_the_vectors_of_sentence_transformers(model_cache: Path) -> None:
     rng = random.Random(3)
-    words = [
-        "pipeline",
-        "über",
-        "会议",
-        "retry",
-        "3.14",
-        "naïve",
-        "😀",
-        "x" * 40,
-        "the",
-        "of",
-        "keys",
-        "\u200b",
-        "[SEP]",
-    ]
-    texts = ["", *(" ".join(rng.choices(words, k=1 + round(rng.random() ** 8 * 250))) for _ in range(999))]
+    texts = ["", *(" ".join(rng.choices(VARIED_WORDS, k=1 + round(rng.random() ** 8 * 250))) for _ in range(999))]
     built = open_model(replace(MINILM, backend="openvino"), model_cache).embed_documents(texts)
     reference = open_model(replace(MINILM, backend="torch"), model_cache).embed_documents(texts)
     assert np.einsum("ij,ij->i", built.astype(np.float64), reference.astype(np.float64)).min() >= LEAST_COSINE

@@ -22,7 +22,7 @@ from rag_pipeline.embedding.openvino_graph import GRAPH_FILE, graph_folder
 from rag_pipeline.errors import EmbeddingError
 
 from ..paths import REPOSITORY
-from .conftest import MINILM, word_tokenizer
+from .conftest import MINILM, VARIED_WORDS, word_tokenizer
 
 MAX_DIFFERENCE = 5e-6
 """Largest difference of one value of a unit vector between OpenVINO and torch; measured: below 1e-6."""
@@ -47,22 +47,7 @@ sys.exit(f"imported {sorted(heavy)}" if heavy else 0)
 
 def varied_texts() -> list[str]:
     rng = random.Random(11)
-    words = [
-        "pipeline",
-        "über",
-        "会议",
-        "retry",
-        "3.14",
-        "naïve",
-        "😀",
-        "x" * 40,
-        "the",
-        "of",
-        "keys",
-        "\u200b",
-        "[SEP]",
-    ]
-    made = [" ".join(rng.choices(words, k=length)) for length in (1, 2, 5, 9, 17, 40, 80, 160, 300, 600)]
+    made = [" ".join(rng.choices(VARIED_WORDS, k=length)) for length in (1, 2, 5, 9, 17, 40, 80, 160, 300, 600)]
     return [*CANARY_TEXTS, *made, "", " ", "\n\n", ".", "\x00", "A" * 3_000]
 
 

@@ -101,6 +101,11 @@ class Project:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
+    def copied(self, folder: Path) -> Project:
+        """The same project, lake included, in another folder: for a test that may break it."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return Project(folder, self.settings)
+
     def pipeline(self) -> Pipeline:
         path = self.folder / "pipeline.yaml"
         path.write_text(yaml.safe_dump(self.settings, sort_keys=False), "utf-8")

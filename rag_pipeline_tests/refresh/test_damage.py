@@ -66,8 +66,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture
 def project(built: Project, tmp_path: Path) -> Project:
-    shutil.copytree(built.folder, tmp_path, dirs_exist_ok=True)
-    return Project(tmp_path, built.settings)
+    return built.copied(tmp_path)
 
 
 def table_folder(project: Project, table: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,8 +30,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture
 def project(built: Project, tmp_path: Path) -> Project:
-    shutil.copytree(built.folder, tmp_path, dirs_exist_ok=True)
-    return Project(tmp_path, built.settings)
+    return built.copied(tmp_path)
 
 
 def cut(path: Path) -> None:
