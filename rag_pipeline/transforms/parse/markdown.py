@@ -65,7 +65,10 @@ def parse_mdx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
 def markdown_document(source: str, is_mdx: bool = False) -> ParsedDocument:
     """The document of clean Markdown `source`."""
     front = split_front_matter(source)
-    text = without_comments(source[front.end_char :])
+    text, comments = without_comments(source[front.end_char :])
+    if comments:
+        # What is left out is said: nobody could tell otherwise why a word that stands in the file is not found.
+        front.fields["hidden_comment_count"] = str(comments)
     blocks = markdown_blocks(text, front.line_count, is_mdx)
     title = front.take("title")
     if title is None:

@@ -1,6 +1,7 @@
 """Comments in Markdown, which no reader of the page sees: HTML's `<!-- … -->` and Obsidian's `%% … %%`.
 
-Belongs here: finding them outside code, and blanking them out so that every place in the text stays where it is.
+Belongs here: finding them outside code, blanking them out so that every place in the text stays where it is, and
+counting them.
 Does not belong here: comments of MDX (`markdown.py`), whose module lines are code.
 """
 
@@ -14,16 +15,20 @@ _TOKEN = re.compile(
 )
 _NOT_LINE_END = re.compile(r"[^\n]")
 _CLOSING_OBSIDIAN = re.compile(r"%%(?=\s|[.,;:!?)]|\Z)")
+_LINE_OF_ITS_OWN = re.compile(r"^[ \t]*%%[ \t]*$", re.M)
 # Indented by four columns after a blank line is code, and no comment begins there; looked for this far back.
 _FAR = 500
 # Longer code stands in a block.
 _LONGEST_INLINE = 1_000
+# Of a longer line only the beginning is looked through, at every mark in it.
+_LONGEST_LINE = 2_000
 
 
-def without_comments(text: str) -> str:
-    """`text` with its comments as spaces of the same length; line ends stay."""
+def without_comments(text: str) -> tuple[str, int]:
+    """`text` with its comments as spaces of the same length, line ends staying; and how many there were."""
     if "<!--" not in text and "%%" not in text:
-        return text
+        return text, 0
+    count = 0
     pieces: list[str] = []
     kept = position = 0
     unclosed: set[str] = set()
@@ -35,8 +40,9 @@ def without_comments(text: str) -> str:
         if token.lastgroup in ("html", "obsidian") and not _is_indented_code(text, token.start()):
             pieces += (text[kept : token.start()], _NOT_LINE_END.sub(" ", text[token.start() : end]))
             kept = end
+            count += 1
         position = end
-    return "".join((*pieces, text[kept:]))
+    return "".join((*pieces, text[kept:])), count
 
 
 def _end_of(text: str, token: re.Match[str], unclosed: set[str]) -> int | None:
@@ -48,13 +54,12 @@ def _end_of(text: str, token: re.Match[str], unclosed: set[str]) -> int | None:
     kind = str(token.lastgroup)
     if kind == "fence":
         return _end_of_fence(text, token)
-    closing = {"html": "-->", "obsidian": "%%"}.get(kind, token.group())
+    closing = "-->" if kind == "html" else token.group()
     if closing in unclosed:
         return None
     if kind == "obsidian":
-        found = _CLOSING_OBSIDIAN.search(text, token.end())
-        end = found.end() if found else None
-    elif kind == "html":
+        return _end_of_obsidian(text, token, unclosed)
+    if kind == "html":
         at = text.find(closing, token.end())
         end = at + len(closing) if at >= 0 else None
     else:
@@ -62,6 +67,25 @@ def _end_of(text: str, token: re.Match[str], unclosed: set[str]) -> int | None:
     if end is None and kind != "ticks":
         unclosed.add(closing)
     return end
+
+
+def _end_of_obsidian(text: str, token: re.Match[str], unclosed: set[str]) -> int | None:
+    """The end of `%% … %%`: in its line; or, where the marks stand in lines of their own, any number of lines on.
+
+    Two percent signs are ordinary text elsewhere, and what stands between two of them must not vanish.
+    """
+    stop = text.find("\n", token.end(), token.end() + _LONGEST_LINE)
+    stop = min(len(text), token.end() + _LONGEST_LINE) if stop < 0 else stop
+    if text[token.end() : stop].strip():
+        found = _CLOSING_OBSIDIAN.search(text, token.end(), stop)
+        return found.end() if found else None
+    begin = text.rfind("\n", max(0, token.start() - _FAR), token.start()) + 1
+    if text[begin : token.start()].strip() or "block" in unclosed:
+        return None
+    found = _LINE_OF_ITS_OWN.search(text, stop)
+    if found is None:
+        unclosed.add("block")
+    return found.end() if found else None
 
 
 def _end_of_ticks(text: str, token: re.Match[str]) -> int | None:

@@ -18,7 +18,7 @@ from rag_pipeline.transforms.parse.markdown_comments import without_comments
         "<!-- was 9 -->",
         "<!--\n\nwas 9\n\n# Old heading was 9\n-->",
         "%% was 9 %%",
-        "%%\nwas 9\n\n- was 9\n%%",
+        "%%was 9%%",
     ],
 )
 def test_comments_are_left_out(hidden: str) -> None:
@@ -29,6 +29,14 @@ def test_comments_are_left_out(hidden: str) -> None:
     assert "12 euros" in said
     assert "Dogs travel free." in said
     assert document.text.index("Dogs") == text.index("Dogs")
+    assert document.metadata["hidden_comment_count"] == "2"
+
+
+def test_a_block_between_marks_of_its_own_lines_is_left_out() -> None:
+    text = "Before.\n\n%%\nwas 9\n\n- was 9\n%%\n\nAfter.\n"
+    bare, count = without_comments(text)
+    assert bare.split() == ["Before.", "After."]
+    assert count == 1
 
 
 @pytest.mark.parametrize(
@@ -40,16 +48,19 @@ def test_comments_are_left_out(hidden: str) -> None:
         "An opening <!-- kept for ever.",
         "    %% kept %% in indented code",
         "~~~\n%% kept %%\n",
+        "It grew by 5 %% and is kept.\n\nThen by 7 %% more.",
+        "A mark %% is kept\nwhen the line ends first %% here.",
+        "for %%i in (kept) do echo %%i",
     ],
 )
 def test_code_and_what_is_never_closed_stay(kept: str) -> None:
-    assert "kept" in without_comments(f"Before.\n\n{kept}\n")
-    assert without_comments(f"Before.\n\n{kept}\n") == f"Before.\n\n{kept}\n"
+    assert without_comments(f"Before.\n\n{kept}\n") == (f"Before.\n\n{kept}\n", 0)
 
 
 @given(st.text(alphabet="`~%<!->a \n", max_size=200))
 def test_every_place_stays_where_it_is(text: str) -> None:
-    bare = without_comments(text)
+    bare, count = without_comments(text)
+    assert (count == 0) == (bare == text)
     assert len(bare) == len(text)
     assert all(new in (old, " ") for old, new in zip(text, bare, strict=True))
     assert bare.count("\n") == text.count("\n")
