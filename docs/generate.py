@@ -273,15 +273,15 @@ def formats() -> str:
         "",
         "## What is left out",
         "",
-        "What a reader of the document does not see is no text: scripts and hidden elements of HTML and what it marks as",
-        "deleted (`del`, `s`, `strike`), comments in HTML, MDX and Markdown (`<!-- … -->`, and Obsidian's `%% … %%` in one",
-        "line or between two lines of their own). Comments of Markdown are counted in the document's metadata as",
-        "`hidden_comment_count`, bad cues of a transcript as `bad_cue_count`; a record that is no JSON object becomes a part",
-        "of its own with `parse_error`. Code is left as it is.",
+        "What a reader of the document does not see is no text: scripts and hidden elements of HTML and what it marks",
+        "as deleted (`del`, `s`, `strike`), comments in HTML, MDX and Markdown (`<!-- … -->`, and Obsidian's `%% … %%`",
+        "in one line or between two lines of their own). Comments of Markdown are counted in the document's metadata",
+        "as `hidden_comment_count`, bad cues of a transcript as `bad_cue_count`; a record that is no JSON object",
+        "becomes a part of its own with `parse_error`. Code is left as it is.",
         "",
-        "To add a format: write `transforms/parse/<name>.py` with `VERSION` and a function from bytes to parsed documents,",
-        "and add a line to `FORMATS` in `transforms/parse/registry.py`. Raise the version whenever its output may",
-        "change: every document of that type is then parsed again by the next run.",
+        "To add a format: write `transforms/parse/<name>.py` with `VERSION` and a function from bytes to parsed",
+        "documents, and add a line to `FORMATS` in `transforms/parse/registry.py`. Raise the version whenever its",
+        "output may change: every document of that type is then parsed again by the next run.",
     )
 
 
