@@ -35,7 +35,7 @@ run: $(READY) ## Refresh everything on the sample documents and publish
 	@$(BIN)/rag-pipeline run
 
 test: $(READY_TO_TEST) ## Run the test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 ui: $(READY) ## Start the Dagster UI and daemon on this project
 	@echo "Dagster UI: http://127.0.0.1:3000 (stop with Ctrl-C)"
@@ -49,7 +49,7 @@ check: $(READY_TO_TEST) ## Format, lint, type and test
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 format: $(READY_TO_TEST)
 	@$(BIN)/ruff format .

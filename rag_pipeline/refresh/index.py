@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import polars as pl
 import pyarrow as pa
@@ -26,7 +26,7 @@ from rag_pipeline.refresh.withdraw import NO_SILVER
 from rag_pipeline.refresh.withdrawals import withdrawn_chunks
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH, Lake
-from rag_pipeline.stores.vectors import RETENTION, VectorTable
+from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.index import (
     SAMPLE,
     Findings,
@@ -40,6 +40,9 @@ from rag_pipeline.transforms.index import (
 log = logging.getLogger(__name__)
 
 BATCH_ROWS = 10_000
+# Enough to go back some nights; an edit of an hour ago is no reason to keep a table twice for a week.
+KEPT_PUBLICATIONS = 8
+KEPT_FOR = timedelta(days=7)
 DOCUMENT_COLUMNS = [
     "document_id",
     "source",
@@ -89,8 +92,9 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
         before = table.version
         plan = plan_index(desired_state(chunks, documents), table.read(STATE_COLUMNS))
         _apply(workspace, table, plan, documents, space.fingerprint)
-        if not plan.is_empty or any(table.unindexed_rows().values()) or not _is_finished(lake, table):
-            table.index_and_compact(_retention(workspace, table.name))
+        if not plan.is_empty or table.unindexed_rows() or not _is_finished(lake, table):
+            table.index()
+            table.compact_if_due(_oldest_kept(workspace, table.name))
         audit = _audit(workspace, alias, table, versions, documents)
         return IndexReport(
             alias=alias,
@@ -150,7 +154,7 @@ def withdraw(workspace: Workspace) -> IndexReport | None:
         _apply(workspace, table, IndexPlan(new=[], changed=plan.changed, gone=removed), documents, space_fingerprint)
         if stale.height:
             table.update_columns(stale.to_arrow())
-        table.index_and_compact(_retention(workspace, table.name))
+        table.index()
         audit = _audit_withheld(workspace, alias, table, versions, frozenset(recut))
         return IndexReport(
             alias=alias,
@@ -184,7 +188,7 @@ def _audit_withheld(
     if wrong:
         # There may be no vector to mend them with; a row that is missing harms nobody.
         table.delete(wrong)
-        table.index_and_compact(_retention(workspace, table.name))
+        table.index()
         findings = audit_table(workspace, table, versions, recut)
     kept = sorted(recut & names - set(wrong))
     details = findings.details | ({"recut": {"count": len(kept), "sample": kept[:SAMPLE]}} if kept else {})
@@ -203,21 +207,30 @@ def _apply(
             table.update_columns(rows.to_arrow())
             bar.advance(rows.height)
         known = workspace.lake.embedded_hashes(space_fingerprint)
-        for rows in _rows(workspace, plan.new, documents):
-            table.upsert(_with_vectors(workspace, rows, known, space_fingerprint, table.space.dimension), all_new=True)
-            bar.advance(rows.height)
+        width = table.space.dimension
+
+        def arrived() -> Iterator[pa.Table]:
+            for rows in _rows(workspace, plan.new, documents):
+                yield _with_vectors(workspace, rows, known, space_fingerprint, width)
+                bar.advance(rows.height)
+
+        if plan.new:
+            table.add(arrived())
 
 
-def _retention(workspace: Workspace, name: str) -> timedelta:
-    """How long old versions of a table are kept: at least as long as readers have been pointed to one of them."""
-    lake = workspace.lake
-    last = lake.last_publication()
-    if last is None or last["table_name"] != name:
-        return RETENTION
-    chosen = (pl.col("table_name") == name) & (pl.col("table_version") == last["table_version"])
-    published = lake.read(PUBLICATIONS_PATH, PUBLICATIONS, ["published_at"], where=chosen)["published_at"].min()
-    assert isinstance(published, datetime)
-    return max(RETENTION, workspace.now() - published + RETENTION)
+def _oldest_kept(workspace: Workspace, name: str) -> int | None:
+    """Oldest version of a table that readers may still be on or a rollback may name; None: none was published.
+
+    Published versions go by age and by number, whichever comes first, but for the one that readers are pointed to.
+    """
+    rows = workspace.lake.read(
+        PUBLICATIONS_PATH, PUBLICATIONS, ["sequence", "table_name", "table_version", "published_at"]
+    )
+    mine = rows.filter(pl.col("table_name") == name).sort("sequence").tail(KEPT_PUBLICATIONS)
+    young = mine.filter(pl.col("published_at") >= workspace.now() - KEPT_FOR)
+    last = rows.sort("sequence").tail(1).filter(pl.col("table_name") == name)
+    versions = pl.concat([young, last])["table_version"]
+    return None if versions.is_empty() else int(str(versions.min()))
 
 
 def _rows(workspace: Workspace, chunk_ids: Iterable[str], documents: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -331,7 +344,7 @@ def _recorded(
 def _repair(workspace: Workspace, table: VectorTable, findings: Findings, documents: pl.DataFrame) -> None:
     names = sorted(findings.at_fault)
     _apply(workspace, table, IndexPlan(new=names, changed=[], gone=names), documents, table.space.fingerprint)
-    table.index_and_compact(_retention(workspace, table.name))
+    table.index()
 
 
 def audit_table(
@@ -360,7 +373,7 @@ def audit_table(
     unsound = _unsound_rows(table)
     if unsound:
         details["content"] = {"count": len(unsound), "sample": sorted(unsound)[:SAMPLE]}
-    unindexed = {name: count for name, count in table.unindexed_rows().items() if count}
+    unindexed = table.unindexed_rows()
     details |= {"unindexed": unindexed} if unindexed else {}
     mismatched = findings.mismatched + len(unsound)
     return Findings(findings.ghosts, findings.missing, mismatched, details, findings.at_fault | set(unsound))

@@ -10,10 +10,13 @@ Exception at all. So everything but our own errors and a stop by the user is tak
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rag_pipeline.errors import LakeDamaged, RagPipelineError, StoreError, StoreUnavailable
+
+T = TypeVar("T")
 
 REASON_CHARS = 400
 NOTHING_WRITTEN = "Nothing of this commit was written. "
@@ -55,6 +58,20 @@ def reading(what: str, place: str, table: str) -> Iterator[None]:
         if not is_failure(error):
             raise
         raise failed(what, place, table, error) from error
+
+
+def written(table: str, verb: str, place: str, action: Callable[[], T]) -> T:
+    """Run a call that writes; a failure of it is an error of ours that says that nothing was written.
+
+    Raises:
+        StoreError: The call failed.
+    """
+    try:
+        return action()
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        raise failed(verb, place, table, error, note=NOTHING_WRITTEN) from error
 
 
 def failed(what: str, place: str, table: str, error: BaseException, *, note: str = "") -> StoreError:

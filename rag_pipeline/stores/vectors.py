@@ -11,7 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,32 +23,30 @@ import pyarrow as pa
 os.environ.setdefault("LANCEDB_LOG", "error")
 
 import lancedb
-from lancedb.index import FTS, Bitmap, BTree, IvfRq, LabelList
+from lancedb.index import IvfRq
 
 from rag_pipeline.contracts.embedding import EmbeddingSpace
 from rag_pipeline.contracts.index import INDEX_VERSION, NULLABLE, ROW_COLUMNS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, StoreError, TableMissing, TableOutdated
-from rag_pipeline.stores.failures import NOTHING_WRITTEN, failed, is_failure, reading, reason_of
+from rag_pipeline.stores.failures import reading, reason_of, written
 from rag_pipeline.stores.legs import EXACT, EXACT_BELOW_MATCHES, REFINE_FACTOR, best_rows, by_ids, by_vector, by_words
 from rag_pipeline.stores.legs import sql_string as sql_string
+from rag_pipeline.stores.upkeep import age_beyond, is_compaction_due, is_small, may_wait, needed_indexes
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 INDEX = "gold/index"  # The folder of all index tables, as errors name it.
+stored = partial(written, INDEX)
 PREFIX = f"chunks_v{INDEX_VERSION}_"
 
 SPACE_KEY = b"rag_pipeline.space"
 FINGERPRINT_KEY = b"rag_pipeline.space_fingerprint"
-# Below this many rows exact search takes under 10 ms and is exact; above, the approximate index pays.
-APPROXIMATE_ABOVE_ROWS = 10_000
 # One-bit codes are whole bytes; vectors of any other width are searched exactly.
 CODE_DIMENSIONS = 8
 # Each optimize after new rows adds one part to the approximate index; searching many of them is slow.
 MAX_INDEX_PARTS = 8
-# Old versions stay this long for readers that have them open.
-RETENTION = timedelta(days=7)
 DELETE_BATCH = 5_000
 
 
@@ -144,7 +142,7 @@ class VectorStore:
             schema = index_schema(space)
             place = self.place(name)
             return VectorTable(
-                _stored("create", place, lambda: self._connection.create_table(name, schema=schema)), name, place
+                stored("create", place, lambda: self._connection.create_table(name, schema=schema)), name, place
             )
 
         try:
@@ -183,7 +181,7 @@ class VectorStore:
     def restart(self, space: EmbeddingSpace) -> None:
         """Make the newest version of a space's table empty, beside the versions there are, and without reading them."""
         name, create = table_name(space.fingerprint), self._connection.create_table
-        _stored("begin anew", self.place(name), lambda: create(name, schema=index_schema(space), mode="overwrite"))
+        stored("begin anew", self.place(name), lambda: create(name, schema=index_schema(space), mode="overwrite"))
 
     def _listed(self) -> list[str]:
         with reading("list", self.root, INDEX):
@@ -197,7 +195,7 @@ class VectorStore:
     def drop(self, name: str) -> None:
         """Remove an index table; nothing happens if it is not there."""
         drop: Callable[..., None] = self._connection.drop_table
-        _stored("drop", self.place(name), lambda: drop(name, ignore_missing=True))
+        stored("drop", self.place(name), lambda: drop(name, ignore_missing=True))
 
 
 class VectorTable:
@@ -246,33 +244,37 @@ class VectorTable:
 
     # -- writing ------------------------------------------------------------------------------------------
 
-    def upsert(self, rows: pa.Table, *, all_new: bool) -> None:
-        """Add rows and replace those with a known chunk_id, in one commit.
+    def add(self, batches: Iterable[pa.Table]) -> None:
+        """Add rows, whose chunk_ids the table has none of, in one commit however many batches they come in.
 
-        Args:
-            all_new: No chunk_id is in the table yet, so a plain append does.
+        Raises:
+            ContractViolation: Whatever `batches` raises comes through as it is; nothing was written.
         """
-        rows = rows.cast(self._schema)
-        if all_new:
-            _stored("add to", self.place, lambda: self._table.add(rows))
-            return
-        _stored(
-            "merge into",
-            self.place,
-            lambda: (
-                self._table.merge_insert("chunk_id")
-                .when_matched_update_all()
-                .when_not_matched_insert_all()
-                .use_index(False)
-                .execute(rows)
-            ),
-        )
+        schema = self._schema
+        raised: list[BaseException] = []
+
+        def streamed() -> Iterator[pa.RecordBatch]:
+            try:
+                for rows in batches:
+                    yield from rows.cast(schema).to_batches()
+            except BaseException as error:
+                raised.append(error)
+                raise
+
+        try:
+            reader = pa.RecordBatchReader.from_batches(schema, streamed())
+            stored("add to", self.place, lambda: self._table.add(reader))
+        except StoreError:
+            # Through the store an error arrives as text.
+            if raised:
+                raise raised[0] from None
+            raise
 
     def update_columns(self, rows: pa.Table) -> None:
         """Replace the given columns of rows that are there, by chunk_id, in one commit."""
         fields = [self._schema.field(name) for name in rows.schema.names]
         rows = rows.cast(pa.schema(fields))
-        _stored(
+        stored(
             "merge into",
             self.place,
             lambda: self._table.merge_insert("chunk_id").when_matched_update_all().use_index(False).execute(rows),
@@ -282,31 +284,41 @@ class VectorTable:
         """Remove rows by chunk_id."""
         for start in range(0, len(chunk_ids), DELETE_BATCH):
             names = ", ".join(sql_string(name) for name in chunk_ids[start : start + DELETE_BATCH])
-            _stored("delete from", self.place, partial(self._table.delete, f"chunk_id IN ({names})"))
+            stored("delete from", self.place, partial(self._table.delete, f"chunk_id IN ({names})"))
 
     def restore(self, version: int) -> None:
         """Make an older version the newest again, as one more commit."""
-        _stored("restore", self.place, lambda: self._table.restore(version))
+        stored("restore", self.place, lambda: self._table.restore(version))
 
-    def index_and_compact(self, retention: timedelta = RETENTION) -> None:
-        """Bring all indexes up to date with the rows and compact; call once after a change.
+    def index(self) -> None:
+        """Bring the indexes up to date with the rows, as far as search needs it; call once after a change."""
+        existing = {index.name for index in self._indexes()}
+        rows = self.count()
+        for column, configuration in needed_indexes(rows).items():
+            if f"{column}_idx" not in existing or (is_small(rows) and column == "embedded_text"):
+                self._create_index(column, configuration())
+        self._index_vectors(existing, rows)
+
+    def compact_if_due(self, oldest_kept: int | None = None) -> bool:
+        """Compact, index what waits and forget versions, once enough has gathered; say whether it was done.
 
         Args:
-            retention: Versions younger than this are kept, for readers that have them open.
+            oldest_kept: This version and all younger ones stay, for readers; None: the newest alone.
         """
-        existing = {index.name for index in self._indexes()}
-        is_small = self.count() < APPROXIMATE_ABOVE_ROWS
-        for column, configuration in _SCALAR_INDEXES.items():
-            # BM25 counts deleted rows until its index is made anew: the scores of a small table are those of a rebuild.
-            if f"{column}_idx" not in existing or (is_small and column == "embedded_text"):
-                self._create_index(column, configuration())
-        self._index_vectors(existing)
-        _stored("optimize", self.place, lambda: self._table.optimize(cleanup_older_than=retention))
+        if not is_compaction_due(self.count(), max(self._waiting().values(), default=0), self._versions()):
+            return False
+        # The table first, and its versions in a call that finds nothing else to do: thinning counts from its own start.
+        stored("optimize", self.place, self._table.optimize)
+        kept = self.version if oldest_kept is None else oldest_kept
+        # A version's time is the local one without its zone.
+        age = age_beyond(kept, self._versions(), datetime.now())  # noqa: DTZ005
+        stored("thin the versions of", self.place, lambda: self._table.optimize(cleanup_older_than=age))
+        return True
 
-    def _index_vectors(self, existing: set[str]) -> None:
-        if self.count() < APPROXIMATE_ABOVE_ROWS or self.space.dimension % CODE_DIMENSIONS:
+    def _index_vectors(self, existing: set[str], rows: int) -> None:
+        if is_small(rows) or self.space.dimension % CODE_DIMENSIONS:
             if "vector_idx" in existing:
-                _stored("drop index of", self.place, lambda: self._table.drop_index("vector_idx"))
+                stored("drop index of", self.place, lambda: self._table.drop_index("vector_idx"))
             return
         if "vector_idx" in existing:
             stats = self._statistics("vector_idx")
@@ -316,7 +328,7 @@ class VectorTable:
         self._create_index("vector", IvfRq(distance_type="cosine"))
 
     def _create_index(self, column: str, configuration: Any) -> None:
-        _stored(
+        stored(
             f"index {column} of",
             self.place,
             lambda: self._table.create_index(column, config=configuration, replace=True),
@@ -358,13 +370,24 @@ class VectorTable:
         return self._indexed_vectors
 
     def unindexed_rows(self) -> dict[str, int]:
-        """Rows not yet in each index, by index name; all of them where an index that has to be there is not."""
-        found = {index.name: int(self._statistics(index.name).num_unindexed_rows) for index in self._indexes()}
-        missing = [name for column in _SCALAR_INDEXES if (name := f"{column}_idx") not in found]
-        return found | (dict.fromkeys(missing, self.count()) if missing else {})
+        """Rows by index where more wait beside it than search bears; all of them where one that is needed is not."""
+        rows = self.count()
+        found = {name: count for name, count in self._waiting().items() if count > may_wait(rows)}
+        names = {index.name for index in self._indexes()}
+        missing = [name for column in needed_indexes(rows) if (name := f"{column}_idx") not in names]
+        return found | (dict.fromkeys(missing, rows) if rows else {})
+
+    def _waiting(self) -> dict[str, int]:
+        """Rows beside each index that a table of this size needs, by its name."""
+        needed = {*(f"{column}_idx" for column in needed_indexes(self.count())), "vector_idx"}
+        names = [index.name for index in self._indexes() if index.name in needed]
+        return {name: int(self._statistics(name).num_unindexed_rows) for name in names}
 
     def _indexes(self) -> list[Any]:
         return list(self._read("list the indexes of", self._table.list_indices))
+
+    def _versions(self) -> list[dict[str, Any]]:
+        return list(self._read("list the versions of", self._table.list_versions))
 
     def _statistics(self, index: str) -> Any:
         return self._read(f"read the statistics of {index} of", lambda: self._table.index_stats(index))
@@ -372,24 +395,3 @@ class VectorTable:
     def _read(self, verb: str, action: Callable[[], T]) -> T:
         with reading(verb, self.place, INDEX):
             return action()
-
-
-_SCALAR_INDEXES: Mapping[str, Callable[[], Any]] = {
-    "embedded_text": lambda: FTS(
-        with_position=False, language="English", stem=True, remove_stop_words=True, ascii_folding=True
-    ),
-    "allowed_principals": LabelList,
-    "source": Bitmap,
-    "document_id": BTree,
-    "chunk_id": BTree,
-}
-
-
-def _stored(verb: str, place: str, action: Callable[[], T]) -> T:
-    """Run a LanceDB call that writes."""
-    try:
-        return action()
-    except BaseException as error:
-        if not is_failure(error):
-            raise
-        raise failed(verb, place, INDEX, error, note=NOTHING_WRITTEN) from error

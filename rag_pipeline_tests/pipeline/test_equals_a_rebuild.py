@@ -60,7 +60,7 @@ def crash_after(writes: int) -> Iterator[None]:
         return write
 
     places = [(DeltaStore, name) for name in ("append", "update", "_merge")]
-    places += [(vectors.VectorTable, name) for name in ("upsert", "update_columns", "delete", "index_and_compact")]
+    places += [(vectors.VectorTable, name) for name in ("add", "update_columns", "delete", "index", "compact_if_due")]
     for place, name in places:
         original = getattr(place, name)
         originals.append((place, name, original))

@@ -16,7 +16,9 @@ from rag_pipeline.refresh.damage import damaged_tables
 from rag_pipeline.refresh.rebuild import RebuildReport, rebuild
 from rag_pipeline.refresh.status import read_status
 from rag_pipeline.refresh.verify import verify
+from rag_pipeline.stores import vectors
 from rag_pipeline.stores.lake import DELETION_HOLDS_PATH, DOCUMENTS_PATH
+from rag_pipeline.stores.upkeep import FILTER_INDEXES, TEXT_INDEX
 from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -36,6 +38,14 @@ TABLES = [
     "gold/embeddings/*",
 ]
 NOTICE = "This page is licensed to whoever can read it, and may be copied as often as it is wanted, by all."
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_index() -> Iterator[None]:
+    """Tables have all the indexes of large ones, so that there is something to damage."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vectors, "needed_indexes", lambda _: {**TEXT_INDEX, **FILTER_INDEXES})
+        yield
 
 
 @pytest.fixture(scope="module")

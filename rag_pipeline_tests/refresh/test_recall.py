@@ -18,7 +18,7 @@ from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.recall import recall_of_index
 from rag_pipeline.refresh.withdraw import withdraw_now
 from rag_pipeline.retrieval.search import Searcher
-from rag_pipeline.stores import vectors
+from rag_pipeline.stores import upkeep, vectors
 from rag_pipeline.stores.legs import EXACT, REFINE_FACTOR
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline_tests.pipeline.project import Project
@@ -77,17 +77,17 @@ def test_more_candidates_help_a_poor_index(large: Project, monkeypatch: pytest.M
     assert search["refine_factor"] > REFINE_FACTOR
 
 
-def train_badly(table: VectorTable, _: set[str]) -> None:
+def train_badly(table: VectorTable, _: set[str], __: int) -> None:
     table._create_index("vector", IvfPq(distance_type="cosine", num_sub_vectors=1, num_bits=8))
 
 
 @pytest.fixture
 def poor(large: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The same lake after a revocation and a training that went wrong: one byte stands for 128 numbers."""
+    # Where four times the candidates are few, they help no more than ten times do here.
+    monkeypatch.setattr(recall, "FACTORS", (REFINE_FACTOR,))
     with monkeypatch.context() as patch:
         patch.setattr(VectorTable, "_index_vectors", train_badly)
-        # Where four times the candidates are few, they help no more than ten times do here.
-        patch.setattr(recall, "FACTORS", (REFINE_FACTOR,))
         large.write("7.md.meta.yaml", "allowed_principals: [board]\n")
         large.refresh()
     return large
@@ -183,7 +183,7 @@ def test_equal_rows_are_no_loss(tmp_path: Path) -> None:
 def test_a_width_that_the_index_cannot_hold_is_searched_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vectors, "APPROXIMATE_ABOVE_ROWS", 2)
+    monkeypatch.setattr(upkeep, "INDEXED_ABOVE_ROWS", 2)
     project = Project.create(
         tmp_path, embedding_models={"small": {"kind": "hashing", "model": "hashing", "dimension": 60}}
     )

@@ -90,7 +90,7 @@ def test_a_refresh_killed_before_its_indexes_is_finished_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(VectorTable, "index_and_compact", killed)
+        patch.setattr(VectorTable, "index", killed)
         with pytest.raises(KeyboardInterrupt):
             project.refresh()
     project.refresh()
