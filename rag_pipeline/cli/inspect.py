@@ -14,9 +14,10 @@ from rich.text import Text
 
 from rag_pipeline.cli.options import common_options, open_workspace
 from rag_pipeline.cli.rendering import age, clean, counted, duration, emit, facts, moment, show, shown, table, talk
+from rag_pipeline.contracts.polls import POLLS_FILE
 
 if TYPE_CHECKING:
-    from rag_pipeline.refresh.status import Status
+    from rag_pipeline.refresh.status import SourceStatus, Status
     from rag_pipeline.refresh.trace import Trace
 
 FOUND = 1
@@ -28,7 +29,8 @@ REVISIONS_SHOWN = 10
 def status(as_json: bool) -> None:
     """Show every layer, what waits, what is published, and the last runs.
 
-    Exit code 1: files of a table are gone or cut short, or what is published cannot be searched.
+    Exit code 1: files of a table are gone or cut short, what is published cannot be searched, or a source is overdue:
+    it was not polled with success for longer than its stale_after.
 
     Example: rag-pipeline status
     """
@@ -40,7 +42,7 @@ def status(as_json: bool) -> None:
         emit(found)
     else:
         _show_status(found)
-    if found.damaged or found.published_problem:
+    if found.damaged or found.published_problem or any(source.is_overdue for source in found.sources):
         click.get_current_context().exit(FOUND)
 
 
@@ -51,18 +53,7 @@ def _show_status(found: Status) -> None:
     if found.damaged:
         rows = [[damaged.table, damaged.reason, damaged.next_step] for damaged in found.damaged]
         show(table("Damaged", ["Table", "What", "Next step"], rows), "")
-    columns = ["Source", ("Objects", "right"), ("Waiting", "right"), ("Quarantined", "right"), "Newest", "Changed"]
-    show(
-        table(
-            "Sources",
-            columns,  # type: ignore[arg-type]
-            (
-                [s.source, s.live, s.waiting, s.quarantined, age(s.newest_modified_at), age(s.last_change_at)]
-                for s in found.sources
-            ),
-        ),
-        "",
-    )
+    _show_sources(found)
     tables = [[t.table, t.rows, t.version, age(t.changed_at)] for t in found.tables if t.version >= 0]
     show(table("Tables", ["Table", ("Rows", "right"), ("Version", "right"), "Changed"], tables), "")
     if found.quarantine:
@@ -74,6 +65,34 @@ def _show_status(found: Status) -> None:
     if runs:
         columns = ["Started (UTC)", ("Took", "right"), ("Commits", "right"), "Tables", "Run id"]
         show(table("Last runs that changed something", columns, runs))  # type: ignore[arg-type]
+
+
+def _show_sources(found: Status) -> None:
+    columns = ["Source", ("Objects", "right"), ("Waiting", "right"), ("Quarantined", "right")]
+    rows = [
+        [s.source, s.live, s.waiting, s.quarantined, age(s.newest_modified_at), age(s.last_change_at), _polled(s)]
+        for s in found.sources
+    ]
+    show(table("Sources", [*columns, "Newest", "Changed", "Polled"], rows), "")  # type: ignore[list-item]
+    for source in found.sources:
+        if source.is_overdue:
+            since = f"since {moment(source.overdue_at)} UTC" if source.overdue_at else "and no success is known"
+            said = f": the last attempt failed: {source.poll_error}" if source.poll_error else "; run: rag-pipeline run"
+            talk(f"Source {source.source} is overdue {since}{said}", style="red")
+        elif source.poll_error:
+            talk(f"Source {source.source} did not answer when last polled: {source.poll_error}", style="yellow")
+    if found.polls_problem:
+        talk(
+            f"When the sources were last polled is not known of each: {POLLS_FILE} in the lake: {found.polls_problem}. "
+            "The next run writes it anew: rag-pipeline run",
+            style="yellow",
+        )
+
+
+def _polled(source: SourceStatus) -> Text:
+    if source.is_overdue is None:
+        return Text("unknown", style="yellow")
+    return Text(age(source.polled_at), style="red" if source.is_overdue else "")
 
 
 def _layers(tables: list[str]) -> str:

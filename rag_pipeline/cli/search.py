@@ -91,6 +91,19 @@ def search(
         f"{counted(len(hits), 'hit')} for {', '.join(principals)} in mode {mode}; index of {published['alias']}, "
         f"published {moment(published['published_at'])} UTC"
     )
+    for sentence in _overdue(hits):
+        talk(sentence, style="yellow")
+
+
+def _overdue(hits: Iterable[Hit]) -> list[str]:
+    """A sentence on each source of hits that was not polled for too long; only what the caller found is named."""
+    last = {hit.source: hit.source_polled_at for hit in hits if hit.source_overdue}
+    return [
+        f"Source {name} is overdue: it was last polled "
+        + ("at an unknown time" if at is None else f"{moment(at)} UTC ({age(at)})")
+        + ", and may say something else by now."
+        for name, at in sorted(last.items())
+    ]
 
 
 def _drawn(hit: Hit, query: str, around: str | None) -> list[Text | Padding | str]:

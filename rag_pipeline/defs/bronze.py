@@ -21,6 +21,7 @@ from rag_pipeline.settings import Pipeline
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.bronze import BronzeReport
+    from rag_pipeline.refresh.workspace import Workspace
 
 GUARD_CHECK = "deletion_guard_holds_nothing"
 PATTERNS_MATCH = "patterns_match_something"
@@ -29,6 +30,7 @@ _SHOWN = 10
 
 
 ANSWERS_CHECK = "source_answers"
+POLLED_CHECK = "polled_in_time"
 
 
 class BronzeConfig(dg.Config):
@@ -72,6 +74,12 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
         description="The source could be listed. It does not block: a source that is down holds up neither the others "
         "nor anybody's permissions.",
     )
+    in_time = dg.AssetCheckSpec(
+        POLLED_CHECK,
+        asset=source_key(name),
+        description="The source was polled with success within its stale_after; when, and why the last attempt failed, "
+        "stands in polls.json of the lake. Yellow, since a source that does not answer is red already.",
+    )
     guard = dg.AssetCheckSpec(
         GUARD_CHECK,
         asset=bronze_key(name),
@@ -82,7 +90,7 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"bronze_{name}",
         specs=[polled, declared],
-        check_specs=[answers, guard, _idle_check(name)],
+        check_specs=[answers, in_time, guard, _idle_check(name)],
         pool=WRITER_POOL,
         retry_policy=RETRY,
     )
@@ -99,6 +107,7 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
         if not report.unavailable_because:
             yield dg.MaterializeResult(asset_key=source_key(name), metadata={"rag/listed_count": report.listed})
         yield _answers_result(report)
+        yield _in_time_result(pipeline.workspace, name)
         yield dg.MaterializeResult(asset_key=bronze_key(name), metadata={**_facts(report), **work})
         yield _guard_result(report)
         yield _idle_result(report)
@@ -125,6 +134,27 @@ def _answers_result(report: "BronzeReport") -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.ERROR,
         description=report.unavailable_because or None,
         metadata={"rag/next_step": f"rag-pipeline config check, then rag-pipeline run; {report.live:,} documents stay"},
+    )
+
+
+def _in_time_result(workspace: "Workspace", name: str) -> dg.AssetCheckResult:
+    from rag_pipeline.refresh.polls import poll_statuses
+
+    [poll], problem = poll_statuses(workspace, [name])
+    times = {"polled_at": poll.polled_at, "attempted_at": poll.attempted_at, "overdue_at": poll.overdue_at}
+    metadata: dict[str, Any] = {f"rag/{key}": dg.MetadataValue.timestamp(at) for key, at in times.items() if at}
+    said = f"not known: {problem or 'it is not recorded'}"
+    if poll.is_overdue is not None:
+        last = f"{poll.polled_at:%Y-%m-%d %H:%M} UTC" if poll.polled_at else "at no known time"
+        said = f"last polled with success {last}"
+        said += f"; the last attempt failed: {poll.poll_error}" if poll.poll_error else ""
+    return dg.AssetCheckResult(
+        check_name=POLLED_CHECK,
+        asset_key=source_key(name),
+        passed=poll.is_overdue is False,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=said,
+        metadata=metadata | {"rag/next_step": "rag-pipeline status"},
     )
 
 

@@ -20,6 +20,7 @@ from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, Sour
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.errors import DocumentError, DocumentVanished, InvalidMetadata, MassDeletion, SourceUnavailable
 from rag_pipeline.refresh.holds import hold_of
+from rag_pipeline.refresh.polls import recorded_poll
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.source_guard import SourceGuard
 from rag_pipeline.refresh.workspace import Workspace
@@ -103,8 +104,8 @@ def update_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool 
         SourceUnavailable: The source cannot be listed; nothing was written but who may read what is known of it
             under the settings of now.
     """
-    source = workspace.source(name)
-    with workspace.lake.writing():
+    with workspace.lake.writing(), recorded_poll(workspace, name):
+        source = workspace.source(name)
         # Listed while holding the lock: a listing made before another run's would undo what that run recorded.
         try:
             listed = source.list()

@@ -6,8 +6,8 @@ Does not belong here: comparing the layers row by row (`verify.py`), or showing 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, EMBEDDINGS,
 from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, stored_spaces, unless_damaged
 from rag_pipeline.refresh.generations import index_problem, is_complete, is_held
 from rag_pipeline.refresh.holds import read_holds
+from rag_pipeline.refresh.polls import PollStatus, poll_statuses
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import (
     AUDITS_PATH,
@@ -50,6 +51,7 @@ class SourceStatus:
         waiting: Their newest revision, which may be that they are gone, is not reflected in silver or quarantine yet.
         newest_modified_at: Last modification among live documents, as the source says; none in the future.
         last_change_at: When a change was last observed; reading a source that has not changed leaves no row.
+        polled_at, attempted_at, overdue_at, is_overdue, poll_error: See `PollStatus`.
     """
 
     source: str
@@ -58,6 +60,11 @@ class SourceStatus:
     quarantined: int
     newest_modified_at: datetime | None
     last_change_at: datetime | None
+    polled_at: datetime | None
+    attempted_at: datetime | None
+    overdue_at: datetime | None
+    is_overdue: bool | None
+    poll_error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,7 @@ class Status:
         is_held: A person went back to an older version, and runs leave readers there.
         damaged: Tables with files that are gone or cut short; figures that need them are 0 or empty.
         published_problem: Why what is published cannot be searched. Empty: it can, or nothing is published.
+        polls_problem: Why it is not known when sources were last polled. Empty: it is.
     """
 
     lake: str
@@ -130,6 +138,7 @@ class Status:
     held_because: str
     damaged: list[DamagedTable] = field(default_factory=list)
     published_problem: str = ""
+    polls_problem: str = ""
 
 
 def read_status(workspace: Workspace) -> Status:
@@ -145,10 +154,11 @@ def read_status(workspace: Workspace) -> Status:
     no_holds: list[Hold] = []
     holds = unless_damaged(lambda: read_holds(workspace), no_holds)
     published = unless_damaged(lake.last_publication, None)
+    polls, polls_problem = poll_statuses(workspace)
     return Status(
         lake=lake.root,
         serve=workspace.settings.serve,
-        sources=unless_damaged(lambda: _source_statuses(workspace), []),
+        sources=unless_damaged(lambda: _source_statuses(workspace, polls), [_uncounted(poll) for poll in polls]),
         tables=[_table_status(lake, path, contract, histories[path]) for path, contract in paths.items()],
         spaces=spaces,
         published=published,
@@ -160,6 +170,7 @@ def read_status(workspace: Workspace) -> Status:
         held_because=describe_holds(holds),
         damaged=damaged,
         published_problem="" if published is None else index_problem(workspace, published),
+        polls_problem=polls_problem,
     )
 
 
@@ -288,17 +299,18 @@ def _waiting(workspace: Workspace, states: Mapping[str, pl.DataFrame]) -> pl.Dat
     return pl.concat([unseen.select("source", "document_id"), left])
 
 
-def _source_statuses(workspace: Workspace) -> list[SourceStatus]:
+def _source_statuses(workspace: Workspace, polls: Sequence[PollStatus]) -> list[SourceStatus]:
     states = _bronze_states(workspace)
     waiting = _waiting(workspace, states)
     quarantined = workspace.lake.read(QUARANTINE_PATH, QUARANTINE, ["source"])
     statuses = []
-    for name, state in states.items():
+    for poll in polls:
+        state = states[poll.source]
         live = state.filter(pl.col("change") != "deleted")
-        mine = pl.col("source") == name
+        mine = pl.col("source") == poll.source
         statuses.append(
-            SourceStatus(
-                source=name,
+            replace(
+                _uncounted(poll),
                 live=live.height,
                 waiting=waiting.filter(mine).height,
                 quarantined=quarantined.filter(mine).height,
@@ -307,6 +319,11 @@ def _source_statuses(workspace: Workspace) -> list[SourceStatus]:
             )
         )
     return statuses
+
+
+def _uncounted(poll: PollStatus) -> SourceStatus:
+    """A source of which only is known how it was polled."""
+    return SourceStatus(**asdict(poll), live=0, waiting=0, quarantined=0, newest_modified_at=None, last_change_at=None)
 
 
 def example_search(workspace: Workspace) -> tuple[str, str] | None:

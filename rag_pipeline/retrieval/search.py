@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +20,7 @@ from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.index import PLACE_COLUMNS, ROW_COLUMNS
 from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch, NothingPublished, StoreError
 from rag_pipeline.retrieval.arguments import checked_names, checked_principals, is_text
+from rag_pipeline.retrieval.freshness import PollMarks
 from rag_pipeline.retrieval.fusion import reciprocal_rank_fusion
 from rag_pipeline.settings import Pipeline, load_pipeline, user_cache_folder
 from rag_pipeline.settings.load import check_lake_root
@@ -57,6 +58,8 @@ class Hit:
         rank_weight: What `score` was multiplied by: below 1 for documents that are ranked down for their quality.
         start_char, end_char: Span in the document's text, code points.
         published_at: When the index this was found in was published.
+        source_polled_at: When its source was last polled with success; None: never, or not known.
+        source_overdue: The source was not polled with success for longer than its `stale_after`; None: not known.
     """
 
     rank: int
@@ -82,6 +85,8 @@ class Hit:
     text_score: float | None
     rank_weight: float
     published_at: datetime
+    source_polled_at: datetime | None = None
+    source_overdue: bool | None = None
 
     @property
     def citation(self) -> str:
@@ -111,8 +116,15 @@ class Searcher:
     Every call names who asks. The filter runs inside the store before ranking, in every leg.
     """
 
-    def __init__(self, lake: Lake, vectors: VectorStore, cache_folder: Path) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        vectors: VectorStore,
+        cache_folder: Path,
+        stale_after: Mapping[str, timedelta] | None = None,
+    ) -> None:
         self._lake = lake
+        self._marks = PollMarks(lake, stale_after or {})
         self._vectors = vectors
         self._cache_folder = cache_folder
         self._served: _Served | None = None
@@ -131,7 +143,9 @@ class Searcher:
         Raises:
             SettingsError: pipeline.yaml is not valid, or the lake's path cannot be used.
         """
+        stale_after: dict[str, timedelta] = {}
         if isinstance(target, Pipeline):
+            stale_after = {name: source.stale_after for name, source in target.settings.sources.items()}
             root, options, cache = target.lake_root, target.lake_options, target.cache_folder
         elif str(target).endswith((".yaml", ".yml")):
             return cls.open(load_pipeline(target, environment))
@@ -139,7 +153,7 @@ class Searcher:
             root, options, cache = str(target), {}, user_cache_folder(environment)
             check_lake_root(root)
         lake = Lake(root, options)
-        return cls(lake, VectorStore(lake.uri(INDEX_PATH), options), cache)
+        return cls(lake, VectorStore(lake.uri(INDEX_PATH), options), cache, stale_after)
 
     def search(
         self,
@@ -251,7 +265,7 @@ class Searcher:
             return self._model(served.publication).embed_query(query)
 
         legs = read_legs(self._threads, served.table, embed_query, query, where, search_depth(k), mode)
-        return ranked_hits(legs, mode, k, served.publication["published_at"])
+        return self._marks.mark(ranked_hits(legs, mode, k, served.publication["published_at"]))
 
     def _model(self, publication: Mapping[str, Any]) -> EmbeddingModel:
         fingerprint = publication["space_fingerprint"]

@@ -131,7 +131,8 @@ class SourceSettings(Section):
     schedule: Cron | None = None
     """When this source is refreshed by itself, as cron; none: with the others."""
     stale_after: Duration = timedelta(hours=3)
-    """The freshness check turns red when the source was not polled for this long."""
+    """Not polled with success for this long, the source is overdue: its asset turns red, `status` ends with 1, and its
+    hits say so."""
     content_stale_after: Duration | None = None
     """A check turns red when the source's newest content is older than this; none: content may age."""
     owners: tuple[Owner, ...] = ()

@@ -53,6 +53,11 @@ class DeltaStore:
     def uri(self, path: str) -> str:
         return f"{self.root}/{path}"
 
+    @property
+    def storage_options(self) -> dict[str, str] | None:
+        """For the object store client; None on a disk."""
+        return self._options
+
     def _open(self, path: str, version: int | None = None) -> DeltaTable | None:
         try:
             return DeltaTable(self.uri(path), version=version, storage_options=self._options)

@@ -1,7 +1,7 @@
 """How new a source's content is, by times that can be believed.
 
-Belongs here: which modification times count.
-Does not belong here: what is too old (`content_stale_after`), showing it.
+Belongs here: which modification times count, and when a source was not polled for too long.
+Does not belong here: when content is too old (`content_stale_after`), showing it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from rag_pipeline.contracts.polls import Poll
 
 # Two clocks that are kept in step differ by less; one wrong time must not hide for years that a source is stale.
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -40,3 +42,15 @@ def content_age(modified_at: Iterable[datetime | None], now: datetime) -> Conten
         elif newest is None or moment > newest:
             newest = moment
     return ContentAge(newest, in_future)
+
+
+def is_overdue(poll: Poll | None, now: datetime, stale_after: timedelta) -> bool | None:
+    """Whether a source was not polled with success for longer than it may be; None if that is not known.
+
+    A success in the future tells nothing. Where none is known, a failed attempt is too long without one.
+    """
+    if poll is None:
+        return None
+    if poll.polled_at is not None and poll.polled_at <= now + CLOCK_TOLERANCE:
+        return now - poll.polled_at > stale_after
+    return True if poll.error else None

@@ -24,6 +24,7 @@ STATUS_KEYS = {
     "held",
     "held_because",
     "published_problem",
+    "polls_problem",
 }
 TRACE_KEYS = {
     "chunk_id", "index", "chunk", "embedding", "document", "duplicates", "revisions", "content", "quarantine", "checks",

@@ -1,0 +1,112 @@
+"""Record how polling a source went, and tell which sources are overdue.
+
+Belongs here: when it is recorded, and under which settings it is judged.
+Does not belong here: the file (`stores/polls.py`), polling (`bronze.py`), what is overdue (`transforms/freshness.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from rag_pipeline.contracts.polls import MAX_ERROR_CHARS, POLLS_FILE, Poll, Polls
+from rag_pipeline.contracts.secrets import without_secrets
+from rag_pipeline.errors import RagPipelineError, StoreError
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.polls import read_polls, write_polls
+from rag_pipeline.transforms.freshness import is_overdue
+
+log = logging.getLogger(__name__)
+
+# Shorter values of options are words like `true`, which stand in every message.
+_LEAST_SECRET_CHARS = 4
+_ADDRESS = re.compile(r"[A-Za-z0-9+.-]+://[^\s'\"<>]+")
+
+
+@dataclass(frozen=True, slots=True)
+class PollStatus:
+    """When a source was last polled, judged by the settings of now.
+
+    Attributes:
+        polled_at: When it was last polled with success; None: never, or not known.
+        attempted_at: When it was last polled at all; None: not known.
+        overdue_at: When it counts as overdue, or has since; None where `polled_at` is.
+        is_overdue: It was not polled with success for longer than its `stale_after`; None: not known.
+        poll_error: Why the last attempt failed; empty if it succeeded.
+    """
+
+    source: str
+    polled_at: datetime | None
+    attempted_at: datetime | None
+    overdue_at: datetime | None
+    is_overdue: bool | None
+    poll_error: str
+
+
+@contextmanager
+def recorded_poll(workspace: Workspace, name: str) -> Iterator[None]:
+    """Record in the lake that a source was polled in this block, and how it ended; the caller holds the lake's lock.
+
+    Being stopped by a person says nothing of the source, and is not recorded.
+    """
+    try:
+        yield
+    except Exception as error:
+        _record(workspace, name, _masked(workspace, name, error))
+        raise
+    _record(workspace, name, "")
+
+
+def poll_statuses(workspace: Workspace, names: Iterable[str] | None = None) -> tuple[list[PollStatus], str]:
+    """Each configured source, or some of them, and what could not be read of the record; never raises for that."""
+    polls = read_polls(workspace.lake)
+    chosen = workspace.settings.sources if names is None else names
+    return [_status(workspace, name, polls) for name in chosen], polls.problem
+
+
+def _status(workspace: Workspace, name: str, polls: Polls) -> PollStatus:
+    poll = polls.by_source.get(name)
+    if poll is None:
+        return PollStatus(name, None, None, None, None, "")
+    stale_after = workspace.settings.sources[name].stale_after
+    return PollStatus(
+        source=name,
+        polled_at=poll.polled_at,
+        attempted_at=poll.attempted_at,
+        overdue_at=None if poll.polled_at is None else poll.polled_at + stale_after,
+        is_overdue=is_overdue(poll, workspace.now(), stale_after),
+        poll_error=poll.error,
+    )
+
+
+def _record(workspace: Workspace, name: str, error: str) -> None:
+    known = read_polls(workspace.lake).by_source
+    sources = workspace.settings.sources
+    before = known.get(name)
+    now = workspace.now()
+    last = before.polled_at if before is not None else None
+    poll = Poll(now, now if not error else last, error, sources[name].stale_after)
+    try:
+        # Sources that pipeline.yaml no longer names are forgotten.
+        write_polls(workspace.lake, {each: known[each] for each in known if each in sources} | {name: poll})
+    except StoreError as failure:
+        # The time of a poll is worth no failed run: without it the source only counts as overdue sooner.
+        log.warning("%s was not written: %s", POLLS_FILE, failure.message)
+
+
+def _masked(workspace: Workspace, name: str, error: Exception) -> str:
+    """What an error says, without what opens the source."""
+    if not isinstance(error, RagPipelineError):
+        # Its message may hold anything, credentials too.
+        number = error.errno if isinstance(error, OSError) else None
+        return os.strerror(number) if number else type(error).__name__
+    said = _ADDRESS.sub(lambda match: without_secrets(match[0]), error.message)
+    for value in workspace.pipeline.source_spec(name).storage_options.values():
+        if isinstance(value, str) and len(value) >= _LEAST_SECRET_CHARS:
+            said = said.replace(value, "***")
+    return said[:MAX_ERROR_CHARS] or type(error).__name__
