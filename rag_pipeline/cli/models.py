@@ -13,6 +13,7 @@ import click
 from rich.text import Text
 
 from rag_pipeline.cli.options import common_options, open_workspace
+from rag_pipeline.cli.records import recorded_publications
 from rag_pipeline.cli.rendering import emit, show, table, talk, verdict
 from rag_pipeline.errors import EmbeddingError
 
@@ -61,7 +62,7 @@ def publish(alias: str, note: str, override_gate: bool, as_json: bool) -> None:
     """
     from rag_pipeline.refresh.publication import publish as move_pointer
 
-    with open_workspace() as workspace:
+    with open_workspace() as workspace, recorded_publications(workspace, "models publish"):
         _say(move_pointer(workspace, alias, note=note, by_hand=True, override_gate=override_gate), as_json)
 
 
@@ -78,7 +79,7 @@ def rollback(to: str | None, note: str, as_json: bool) -> None:
     """
     from rag_pipeline.refresh.publication import rollback as move_back
 
-    with open_workspace() as workspace:
+    with open_workspace() as workspace, recorded_publications(workspace, "models rollback"):
         _say(move_back(workspace, to=to, note=note), as_json)
 
 

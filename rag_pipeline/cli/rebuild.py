@@ -10,6 +10,7 @@ import click
 
 from rag_pipeline.cli.options import common_options, open_workspace
 from rag_pipeline.cli.progress import showing_progress
+from rag_pipeline.cli.records import recorded_publications
 from rag_pipeline.cli.rendering import counted, emit, facts, show
 
 
@@ -28,7 +29,11 @@ def rebuild(tables: tuple[str, ...], as_json: bool) -> None:
     from rag_pipeline.refresh.progress import CURRENT
     from rag_pipeline.refresh.rebuild import rebuild as heal
 
-    with open_workspace() as workspace, showing_progress() as progress:
+    with (
+        open_workspace() as workspace,
+        recorded_publications(workspace, "rebuild"),
+        showing_progress() as progress,
+    ):
         token = CURRENT.set(progress)
         try:
             report = heal(workspace, tables)

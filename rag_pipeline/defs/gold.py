@@ -15,6 +15,7 @@ from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
 from rag_pipeline.contracts.tables import EMBEDDINGS, PUBLICATIONS
 from rag_pipeline.defs.describe import arrow_schema
 from rag_pipeline.defs.describe_evaluation import evaluation_metadata
+from rag_pipeline.defs.publication_events import publication_facts, publication_version
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import (
     CHUNKS_KEY,
@@ -170,13 +171,10 @@ def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
                 by_hand=bool(config.alias),
                 override_gate=config.override_gate,
             )
+        row = asdict(report)
         return dg.MaterializeResult(
-            metadata={
-                "dagster/row_count": report.sequence + 1,
-                **work,
-                **{f"rag/{key}": value for key, value in asdict(report).items()},
-                "rag/commits": int(report.moved),
-            }
+            metadata=publication_facts(row, moved=report.moved, is_held=report.is_held) | work,
+            data_version=dg.DataVersion(publication_version(row)),
         )
 
     return publication

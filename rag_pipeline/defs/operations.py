@@ -8,8 +8,9 @@ from dataclasses import asdict
 
 import dagster as dg
 
+from rag_pipeline.defs.publication_events import publication_event
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
-from rag_pipeline.defs.specs import PUBLICATION_KEY, WRITER_POOL
+from rag_pipeline.defs.specs import WRITER_POOL
 
 
 class RollbackConfig(dg.Config):
@@ -31,7 +32,14 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, pipeline: 
     with as_dagster_failure():
         report = rollback(pipeline.workspace, note=config.note)
     context.log_event(
-        dg.AssetMaterialization(PUBLICATION_KEY, metadata={f"rag/{k}": v for k, v in asdict(report).items()})
+        publication_event(
+            asdict(report),
+            moved=report.moved,
+            is_held=report.is_held,
+            why=config.note,
+            by_whom=context.run.tags.get("user", "an operator"),
+            how="the job models_rollback",
+        )
     )
 
 

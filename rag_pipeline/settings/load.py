@@ -94,8 +94,12 @@ class Pipeline:
     @property
     def own_folders(self) -> dict[str, str]:
         """The folders that the pipeline itself writes to, by what each is. None of them is ever a source."""
-        home = self.environment.get("DAGSTER_HOME") or str(self.folder / ".dagster")
-        return {LAKE: self.lake_root, CACHE: str(self.cache_folder), DAGSTER_HOME: home}
+        return {LAKE: self.lake_root, CACHE: str(self.cache_folder), DAGSTER_HOME: str(self.dagster_home)}
+
+    @property
+    def dagster_home(self) -> Path:
+        """Where runs are recorded, whether it is there yet or not."""
+        return Path(self.environment.get("DAGSTER_HOME") or self.folder / ".dagster")
 
     def source_spec(self, name: str) -> SourceSpec:
         """Spec of a source; what is the pipeline's own below it is among what it excludes."""

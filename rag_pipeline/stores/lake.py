@@ -182,6 +182,11 @@ class Lake(DeltaStore):
         rows = self.read(PUBLICATIONS_PATH, PUBLICATIONS)
         return rows.sort("sequence").row(-1, named=True) if rows.height else None
 
+    def publications_of(self, run_id: str) -> list[dict[str, object]]:
+        """What one run or command published, in order."""
+        rows = self.read(PUBLICATIONS_PATH, PUBLICATIONS, where=pl.col("run_id") == run_id)
+        return rows.sort("sequence").to_dicts()
+
     def last_audit(self, space_fingerprint: str) -> dict[str, object] | None:
         """Newest audit of a space's index, or None."""
         rows = self.read(AUDITS_PATH, AUDITS, where=pl.col("space_fingerprint") == space_fingerprint)

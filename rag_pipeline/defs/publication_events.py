@@ -1,0 +1,74 @@
+"""A publication as the Dagster UI shows it, whoever moved the pointer: the asset, a job or the command line.
+
+Belongs here: the facts of a publication, its data version, and telling an instance of one that no run of it made.
+Does not belong here: moving the pointer (`refresh/publication.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from rag_pipeline.defs.specs import PUBLICATION_KEY
+
+DATA_VERSION_TAG = "dagster/data_version"
+_SHOWN = ("sequence", "alias", "space_fingerprint", "table_name", "table_version", "rows", "documents")
+
+
+def publication_facts(row: Mapping[str, Any], *, moved: bool, is_held: bool) -> dict[str, Any]:
+    """Metadata of a publication: the same names from everywhere, since the UI shows those of the last event only.
+
+    Args:
+        row: A row of gold/publications, or a report with its columns.
+    """
+    shown = {f"rag/{name}": row[name] for name in _SHOWN}
+    state = {"rag/moved": moved, "rag/is_held": is_held, "rag/commits": int(moved)}
+    return {"dagster/row_count": int(row["sequence"]) + 1, **shown, **state}
+
+
+def publication_version(row: Mapping[str, Any]) -> str:
+    """The data version of a publication: it changes when what readers see does."""
+    return str(row["sequence"])
+
+
+def publication_event(
+    row: Mapping[str, Any], *, moved: bool, is_held: bool, why: str, by_whom: str, how: str
+) -> dg.AssetMaterialization:
+    """The event that stands in the history of gold/publication.
+
+    Args:
+        why: The reason that a person gave; may be empty.
+        by_whom: Who asked for it.
+        how: What was typed or started.
+    """
+    did = "Readers were pointed to" if moved else "Readers stay on"
+    because = f": {why}" if why else ""
+    return dg.AssetMaterialization(
+        PUBLICATION_KEY,
+        description=f"{did} the index of {row['alias']}, version {row['table_version']}, by {by_whom} "
+        f"with {how}{because}",
+        metadata={
+            **publication_facts(row, moved=moved, is_held=is_held),
+            "rag/why": why or "no reason was given",
+            "rag/by_whom": by_whom,
+            "rag/how": how,
+        },
+        tags={DATA_VERSION_TAG: publication_version(row)},
+    )
+
+
+def report_publications(
+    home: Path, rows: Sequence[Mapping[str, Any]], *, by_whom: str, how: str, is_held: bool
+) -> None:
+    """Write publications that no run made into the history of gold/publication in the instance of a Dagster home.
+
+    Args:
+        rows: Rows of gold/publications, in order.
+        is_held: Whether the last of them holds readers there.
+    """
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        for at, row in enumerate(rows, start=1):
+            held = is_held and at == len(rows)
+            event = publication_event(row, moved=True, is_held=held, why=str(row["note"]), by_whom=by_whom, how=how)
+            instance.report_runless_asset_event(event)

@@ -1,0 +1,89 @@
+"""What is published by command line stands in the history of the asset, where Dagster is in use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from rag_pipeline.defs.launch import launch_refresh
+from rag_pipeline.defs.specs import PUBLICATION_KEY
+from rag_pipeline_tests.cli.conftest import ask_in, small_project
+from rag_pipeline_tests.pipeline.project import Project
+
+
+def history(home: Path) -> list[dg.AssetMaterialization]:
+    """Materializations of gold/publication, newest first."""
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        records = instance.fetch_materializations(PUBLICATION_KEY, limit=10).records
+    return [record.asset_materialization for record in records if record.asset_materialization is not None]
+
+
+def shown(event: dg.AssetMaterialization) -> dict[str, object]:
+    return {name: value.value for name, value in event.metadata.items()}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "dagster"
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def launched(tmp_path: Path, home: Path) -> Project:
+    """Published by a run of Dagster, with a second model beside."""
+    assert home.name == "dagster"
+    project = small_project(tmp_path / "project")
+    assert launch_refresh(project.pipeline(), alias="wide-2").success
+    return project
+
+
+def test_publications_by_command_are_in_the_history_with_version_why_and_by_whom(launched: Project, home: Path) -> None:
+    by_run = shown(history(home)[0])
+    published = ask_in(launched.folder, "models", "publish", "wide-2", "--note", "it finds more", "--json").records[0]
+    event = history(home)[0]
+    assert event.description is not None
+    assert "it finds more" in event.description
+    found = shown(event)
+    for name in ("alias", "sequence", "table_name", "table_version", "rows", "documents", "space_fingerprint"):
+        assert found[f"rag/{name}"] == published[name], name
+    assert (found["rag/why"], found["rag/how"]) == ("it finds more", "rag-pipeline models publish")
+    assert "@" in str(found["rag/by_whom"])
+    # The UI shows the facts of the last event only, so none that a run tells may be missing.
+    assert set(by_run) - {"rag/work_seconds"} <= set(found)
+
+    ask_in(launched.folder, "models", "rollback", "--note", "it finds less")
+    back = history(home)[0]
+    assert (shown(back)["rag/alias"], shown(back)["rag/why"]) == ("small", "it finds less")
+    assert len(history(home)) == 3
+    # The next run finds what it was told: nothing below the pointer is out of step for it.
+    launch_refresh(launched.pipeline())
+    newest, before = history(home)[:2]
+    assert newest.tags is not None
+    assert before.tags is not None
+    assert newest.tags["dagster/data_version"] == before.tags["dagster/data_version"] == "2"
+
+
+def test_what_changes_nothing_is_no_event(launched: Project, home: Path) -> None:
+    ask_in(launched.folder, "models", "publish", "small")
+    assert ask_in(launched.folder, "models", "rollback", "--to", "wide-2").code != 0
+    assert len(history(home)) == 1
+
+
+def test_without_a_dagster_home_a_publication_makes_none(own: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    own.refresh(alias="wide-2")
+    assert ask_in(own.folder, "models", "rollback").code == 0
+    assert not (own.folder / ".dagster").exists()
+
+
+def test_damaged_records_hold_no_publication_up(own: Project, home: Path) -> None:
+    own.refresh(alias="wide-2")
+    home.mkdir()
+    (home / "dagster.yaml").write_text("storage: [this is no setting]\n", "utf-8")
+    answer = ask_in(own.folder, "models", "rollback", "--json")
+    assert answer.code == 0
+    assert answer.records[0]["alias"] == "small"
+    assert str(home) in answer.err.replace("\n", "")
