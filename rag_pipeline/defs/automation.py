@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.defs.specs import (
     BOILERPLATE_KEY,
@@ -46,33 +47,38 @@ ACTIVE = [
 ]
 
 
-def build_jobs(pipeline: Pipeline) -> dict[str, Job]:
-    """Jobs by name; each refreshes its whole selection in a single run that carries a model's partition."""
+def build_jobs(pipeline: Pipeline, prefix: Prefix) -> dict[str, Job]:
+    """Jobs by their plain name; each refreshes its whole selection in a single run that carries a model's partition."""
     sources = pipeline.settings.sources
     # Named one by one: merged into another project, "all assets" or a group would take that project's along.
     derived = published_selection(pipeline, left_out=sources)
     jobs = {
         REFRESH_JOB: _job(
+            prefix,
             REFRESH_JOB,
             published_selection(pipeline),
             description="Everything, from the sources to what readers see.",
         ),
         HOURLY_JOB: _job(
+            prefix,
             HOURLY_JOB,
             [*polled(name for name, source in sources.items() if source.schedule is None), *derived],
             description="Sources without a schedule of their own, and everything made from all of them.",
         ),
         NIGHTLY_JOB: _job(
+            prefix,
             NIGHTLY_JOB,
             [*published_selection(pipeline), MAINTENANCE_KEY],
             description="Everything, and maintenance afterwards.",
         ),
         CATCH_UP_JOB: _job(
+            prefix,
             CATCH_UP_JOB,
             derived,
             description="Silver to publication, without polling the sources.",
         ),
         KEEP_IN_STEP_JOB: _job(
+            prefix,
             KEEP_IN_STEP_JOB,
             [EMBEDDINGS_KEY, INDEX_KEY, EVALUATION_KEY],
             description="Embeddings and index of one model, beside the served one. Backfill a new model with it: it "
@@ -83,6 +89,7 @@ def build_jobs(pipeline: Pipeline) -> dict[str, Job]:
     for name, source in sources.items():
         if source.schedule is not None:
             jobs[f"refresh_{name}"] = _job(
+                prefix,
                 f"refresh_{name}",
                 [*polled([name]), *derived],
                 description=f"Source {name}, and everything made from it.",
@@ -90,35 +97,37 @@ def build_jobs(pipeline: Pipeline) -> dict[str, Job]:
     return jobs
 
 
-def _job(name: str, keys: Sequence[dg.AssetKey], **more: Any) -> Job:
+def _job(prefix: Prefix, name: str, keys: Sequence[dg.AssetKey], **more: Any) -> Job:
     # The executor is the job's own: a multiprocess one would import everything anew for each step.
-    selection = dg.AssetSelection.assets(*keys)
-    return dg.define_asset_job(name, selection=selection, executor_def=dg.in_process_executor, **more)
+    selection = dg.AssetSelection.assets(*map(prefix.key, keys))
+    return dg.define_asset_job(prefix.name(name), selection=selection, executor_def=dg.in_process_executor, **more)
 
 
-def build_schedules(pipeline: Pipeline, jobs: dict[str, Job]) -> Sequence[dg.ScheduleDefinition]:
+def build_schedules(pipeline: Pipeline, jobs: dict[str, Job], prefix: Prefix) -> Sequence[dg.ScheduleDefinition]:
     """Hourly, nightly, and one for each source that has its own."""
     settings = pipeline.settings
     schedules = [
-        _schedule(pipeline, "hourly", jobs[HOURLY_JOB], settings.hourly_schedule),
-        _schedule(pipeline, "nightly", jobs[NIGHTLY_JOB], settings.nightly_schedule),
+        _schedule(pipeline, "hourly", jobs[HOURLY_JOB], settings.hourly_schedule, prefix),
+        _schedule(pipeline, "nightly", jobs[NIGHTLY_JOB], settings.nightly_schedule, prefix),
     ]
     for name, source in settings.sources.items():
         if source.schedule is not None:
-            schedules.append(_schedule(pipeline, f"refresh_{name}", jobs[f"refresh_{name}"], source.schedule))
+            own = f"refresh_{name}"
+            schedules.append(_schedule(pipeline, own, jobs[own], source.schedule, prefix))
     return schedules
 
 
-def _schedule(described: Pipeline, name: str, job: Job, cron: str) -> dg.ScheduleDefinition:
+def _schedule(described: Pipeline, name: str, job: Job, cron: str, prefix: Prefix) -> dg.ScheduleDefinition:
     settings = described.settings
 
     @dg.schedule(
         job=job,
         cron_schedule=cron,
-        name=f"{name}_schedule",
+        name=prefix.name(f"{name}_schedule"),
         execution_timezone=settings.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING if settings.automation else dg.DefaultScheduleStatus.STOPPED,
     )
+    @prefix.bound
     def schedule(context: dg.ScheduleEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
         from rag_pipeline.refresh.generations import served_alias
 
@@ -134,18 +143,19 @@ def _schedule(described: Pipeline, name: str, job: Job, cron: str) -> dg.Schedul
     return schedule
 
 
-def build_sensors(pipeline: Pipeline, jobs: dict[str, Job]) -> Sequence[dg.SensorDefinition]:
+def build_sensors(pipeline: Pipeline, jobs: dict[str, Job], prefix: Prefix) -> Sequence[dg.SensorDefinition]:
     """The sensor that asks for what should be current and is not."""
     is_on = pipeline.settings.automation
 
     @dg.sensor(
         jobs=[jobs[CATCH_UP_JOB], jobs[KEEP_IN_STEP_JOB]],
-        name="published_is_behind_bronze",
+        name=prefix.name("published_is_behind_bronze"),
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED,
         description="Requests silver to publication when bronze holds something that readers do not see yet: a source "
         "that failed must not hold up the others, and a run that was killed is made up for.",
     )
+    @prefix.bound
     def behind(
         context: dg.SensorEvaluationContext, pipeline: PipelineResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
@@ -153,7 +163,7 @@ def build_sensors(pipeline: Pipeline, jobs: dict[str, Job]) -> Sequence[dg.Senso
         from rag_pipeline.refresh.status import bronze_versions, is_behind
 
         # Other jobs of the instance do not hold this one up.
-        own = [dg.RunsFilter(job_name=name, statuses=ACTIVE) for name in jobs]
+        own = [dg.RunsFilter(job_name=job.name, statuses=ACTIVE) for job in jobs.values()]
         if any(context.instance.get_runs_count(runs) for runs in own):
             yield dg.SkipReason("a run is under way; it may be what is missing")
             return
@@ -165,7 +175,7 @@ def build_sensors(pipeline: Pipeline, jobs: dict[str, Job]) -> Sequence[dg.Senso
         if not missing:
             yield dg.SkipReason("readers see everything that bronze holds, and every living model is in step")
         for job, alias in missing:
-            yield _request(context, job, alias, bronze_versions(workspace))
+            yield _request(context, jobs[job].name, alias, bronze_versions(workspace))
 
     return [behind]
 

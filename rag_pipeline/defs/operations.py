@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import dagster as dg
 
+from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.publication_events import publication_event
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import WRITER_POOL
@@ -25,14 +26,24 @@ class RetireConfig(dg.Config):
     alias: str
 
 
-@dg.op(pool=WRITER_POOL, description="Point readers back to what was published before the current publication.")
-def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, pipeline: PipelineResource) -> None:
-    from rag_pipeline.refresh.publication import rollback
+def build_operator_jobs(prefix: Prefix) -> list[dg.JobDefinition]:
+    """Jobs that an operator starts by hand."""
+    return [_rollback_job(prefix), _retire_job(prefix)]
 
-    with as_dagster_failure():
-        report = rollback(pipeline.workspace, note=config.note)
-    context.log_event(
-        publication_event(
+
+def _rollback_job(prefix: Prefix) -> dg.JobDefinition:
+    @dg.op(
+        name=prefix.name("roll_back"),
+        pool=prefix.name(WRITER_POOL),
+        description="Point readers back to what was published before the current publication.",
+    )
+    @prefix.bound
+    def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, pipeline: PipelineResource) -> None:
+        from rag_pipeline.refresh.publication import rollback
+
+        with as_dagster_failure():
+            report = rollback(pipeline.workspace, note=config.note)
+        event = publication_event(
             asdict(report),
             moved=report.moved,
             is_held=report.is_held,
@@ -40,26 +51,37 @@ def roll_back(context: dg.OpExecutionContext, config: RollbackConfig, pipeline: 
             by_whom=context.run.tags.get("user", "an operator"),
             how="the job models_rollback",
         )
+        context.log_event(event._replace(asset_key=prefix.key(event.asset_key)))
+
+    @dg.job(
+        name=prefix.name("models_rollback"),
+        description="Send readers back to the publication before this one. Fill in why under Config.",
     )
+    def models_rollback() -> None:
+        roll_back()
+
+    return models_rollback
 
 
-@dg.op(pool=WRITER_POOL, description="Drop the index of a model that nobody reads; its vectors are kept for a while.")
-def retire_model(context: dg.OpExecutionContext, config: RetireConfig, pipeline: PipelineResource) -> None:
-    from rag_pipeline.refresh.generations import retire
+def _retire_job(prefix: Prefix) -> dg.JobDefinition:
+    @dg.op(
+        name=prefix.name("retire_model"),
+        pool=prefix.name(WRITER_POOL),
+        description="Drop the index of a model that nobody reads; its vectors are kept for a while.",
+    )
+    @prefix.bound
+    def retire_model(context: dg.OpExecutionContext, config: RetireConfig, pipeline: PipelineResource) -> None:
+        from rag_pipeline.refresh.generations import retire
 
-    with as_dagster_failure():
-        report = retire(pipeline.workspace, config.alias)
-    context.log.info(f"retired {report.alias}: dropped {report.table_name}")
+        with as_dagster_failure():
+            report = retire(pipeline.workspace, config.alias)
+        context.log.info(f"retired {report.alias}: dropped {report.table_name}")
 
+    @dg.job(
+        name=prefix.name("models_retire"),
+        description="Drop the index of a model that nobody reads. Fill in its alias under Config.",
+    )
+    def models_retire() -> None:
+        retire_model()
 
-@dg.job(description="Send readers back to the publication before this one. Fill in why under Config.")
-def models_rollback() -> None:
-    roll_back()
-
-
-@dg.job(description="Drop the index of a model that nobody reads. Fill in its alias under Config.")
-def models_retire() -> None:
-    retire_model()
-
-
-OPERATOR_JOBS = [models_rollback, models_retire]
+    return models_retire
