@@ -17,20 +17,22 @@ from rag_pipeline.transforms.parse.decode import clean_text
 from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
 from rag_pipeline.transforms.parse.pdf_forms import form_pieces
 from rag_pipeline.transforms.parse.pdf_guard import check_streams
-from rag_pipeline.transforms.parse.pdf_layout import Piece, page_pieces, without_running_heads
+from rag_pipeline.transforms.parse.pdf_layout import Piece, page_pieces
 from rag_pipeline.transforms.parse.pdf_outline import overlay, read_outline
 from rag_pipeline.transforms.parse.pdf_plain import has_most_words, page_text, plain_pieces
+from rag_pipeline.transforms.parse.pdf_running import without_running_heads
 
 if TYPE_CHECKING:
     from liteparse.types import PageComplexityStats, ParseResult
     from pypdfium2 import PdfDocument
 
-VERSION = "2"
+VERSION = "3"
 
 MIN_TEXT_CHARS = 3
 MAX_PAGES_NAMED = 50
 MAX_OBJECTS = 500
 MAX_DECORATIONS = 8
+_DIGITS = re.compile(r"\d+")
 _PROGRAM_TITLE = re.compile(
     r"^(?:microsoft (?:word|powerpoint|excel)|untitled|document\d*|slide \d+|title|layout \d+|print|\(anonymous\))\b"
     r"|\.(?:docx?|pdf|indd|qxd|pptx?|xlsx?|tex|dvi|rtf|html?|eps|ps)$",
@@ -191,11 +193,17 @@ def _composed(pages: list[list[Piece]], facts: dict[str, str], is_outlined: bool
 
 
 def _title(declared: str, pages: list[list[Piece]]) -> str | None:
-    """The title the file declares unless a program made it up; else the first page's top heading."""
+    """The title the file declares unless a program made it up; else the first page's top heading.
+
+    None for a heading that others like it follow, which differ by their number.
+    """
     declared = " ".join(declared.split())
     if len(declared) > 3 and not _PROGRAM_TITLE.search(declared) and (" " in declared or not declared.isascii()):
         return declared
     headings = [piece for pieces in pages[:1] for piece in pieces if piece.kind == "heading"]
     if not headings:
         return None
-    return min(headings, key=lambda piece: piece.level).text
+    top = min(headings, key=lambda piece: piece.level)
+    # The first of many invoices does not name the rest of them.
+    others = {_DIGITS.sub("#", piece.text) for pieces in pages for piece in pieces if piece.text != top.text}
+    return None if _DIGITS.sub("#", top.text) in others else top.text

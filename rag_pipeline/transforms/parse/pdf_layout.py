@@ -1,14 +1,14 @@
-"""From liteparse's layout blocks to typed text pieces in reading order, without running heads.
+"""From liteparse's layout blocks to typed text pieces in reading order.
 
-Belongs here: per-page order, joining of paragraphs, page numbers and running heads, table text.
-Does not belong here: opening files and errors (`pdf`), bookmarks (`pdf_outline`).
+Belongs here: per-page order, joining of paragraphs, table text.
+Does not belong here: opening files and errors (`pdf`), bookmarks (`pdf_outline`), running heads (`pdf_running`).
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import BlockKind
@@ -16,24 +16,21 @@ from rag_pipeline.transforms.parse.decode import clean_text
 from rag_pipeline.transforms.parse.tabular import table_lines
 
 if TYPE_CHECKING:
-    from liteparse.types import LayoutBlock, ParsedPage
+    from liteparse.types import AnnotationRect, LayoutBlock, ParsedPage, TextItem
 
-# Running heads stand in the outer tenth of a page.
-MARGIN_SHARE = 0.1
-MAX_RUNNING_CHARS = 150
-MIN_RUNNING_PAGES = 3
-RUNNING_PAGE_SHARE = 0.3
 MAX_HEADING_CHARS = 200
 MAX_PARAGRAPH_GAP = 16.0
+# Of a line, in points; a gap between its parts is wide from this many line heights on.
+MAX_LINE_HEIGHT = 40.0
+MIN_GAPS = 3.0
+# Heads and feet stand in the outer tenth of a page, at least this many line heights from its text.
+MARGIN_SHARE = 0.1
+LINE_GAPS_APART = 1.5
 
 _BOLD = re.compile(r"(?<!\\)(\*{1,3})(?=\S)(.{1,500}?)(?<=[^\s\\])\1", re.S)
 _UNDERSCORES = re.compile(r"(?<![\w\\])(_{1,2})(?=\S)(.{1,500}?)(?<=[^\s\\_])\1(?!\w)", re.S)
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!|<>~$&-])")
 _LINK = re.compile(r"(?<!\\)\[([^\]\n]{1,500})\]\((?:https?|mailto|file|ftp)[^)\s]{1,2000}\)")
-_DIGITS = re.compile(r"\d+")
-_PAGE_NUMBER = re.compile(
-    r"\W*(?:page|seite|p\.)?\s*(?:\d{1,4}|[ivxlc]{1,6})(?:\s*(?:of|/|von|de)\s*\d{1,4})?\W*$", re.I
-)
 _LEADERS = re.compile(r"(?:\s?\.){5,}|(?:\s?…){2,}|(?:\s_){5,}")
 _UNFINISHED = re.compile(r"[\w,;\u2013\u2014&%-]$")
 
@@ -45,6 +42,7 @@ class Piece:
     Attributes:
         top: Distance from the page's upper edge as share of its height, or None if unknown.
         bottom: Same for the piece's lower edge.
+        has_gaps: It is one line with wide gaps, such as a title at the left and a number at the right.
     """
 
     kind: BlockKind
@@ -54,6 +52,7 @@ class Piece:
     top: float | None = None
     bottom: float | None = None
     is_bold: bool = False
+    has_gaps: bool = False
 
 
 def page_pieces(page: ParsedPage) -> list[Piece]:
@@ -64,7 +63,7 @@ def page_pieces(page: ParsedPage) -> list[Piece]:
         # liteparse moves some headings behind the text they introduce; one column reads from the top.
         blocks.sort(key=lambda block: (round(block.bbox.y / 3), block.bbox.x) if block.bbox else (0, 0.0))
     pieces: list[Piece] = []
-    for block in blocks:
+    for block in chain.from_iterable(_parted(block, page) for block in blocks):
         kind, text = _kind_and_text(block)
         text = clean_text(text).strip()
         if not text:
@@ -73,6 +72,7 @@ def page_pieces(page: ParsedPage) -> list[Piece]:
         if block.bbox and page.height:
             piece.top = block.bbox.y / page.height
             piece.bottom = (block.bbox.y + block.bbox.height) / page.height
+            piece.has_gaps = kind == "paragraph" and _has_gaps(block.bbox, page.text_items)
         if pieces and _joins(pieces[-1], piece, page.height):
             pieces[-1].text += ("\n" if kind == "list" else " ") + piece.text
             pieces[-1].bottom = piece.bottom
@@ -92,33 +92,76 @@ def plain(text: str) -> str:
     return _ESCAPE.sub(r"\1", text) if "\\" in text else text
 
 
-def without_running_heads(pages: list[list[Piece]]) -> list[list[Piece]]:
-    """The pages without page numbers and without short texts that repeat in the margins."""
-    counts: Counter[str] = Counter()
-    for pieces in pages:
-        counts.update({_running_key(piece) for piece in pieces if _is_in_margin(piece)})
-    least = max(MIN_RUNNING_PAGES, int(RUNNING_PAGE_SHARE * len(pages)))
-    kept = []
-    for pieces in pages:
-        kept.append(
-            [
-                piece
-                for piece in pieces
-                if not _is_in_margin(piece)
-                or not (counts[_running_key(piece)] >= least or _PAGE_NUMBER.match(piece.text))
-            ]
+def _parted(block: LayoutBlock, page: ParsedPage) -> list[LayoutBlock]:
+    """The block, or a paragraph without the line in the margin that liteparse joined to it over a wide gap."""
+    box = block.bbox
+    if block.kind != "paragraph" or box is None or not block.text or box.height < MIN_GAPS * 8:
+        return [block]
+    has_head = box.y < MARGIN_SHARE * page.height
+    has_foot = box.y + box.height > (1 - MARGIN_SHARE) * page.height
+    if not has_head and not has_foot:
+        return [block]
+    lines = _lines(box, page.text_items)
+    parts = [block]
+    if has_head and len(lines) > 1 and _is_apart(lines[0], lines[1]):
+        parts = _split(parts[-1], lines[0], lines[1], is_first=True)
+    if has_foot and len(lines) > 1 + len(parts) and _is_apart(lines[-2], lines[-1]):
+        parts = parts[:-1] + _split(parts[-1], lines[-1], lines[-2], is_first=False)
+    return parts
+
+
+def _lines(box: AnnotationRect, items: list[TextItem]) -> list[list[TextItem]]:
+    """The text items in the box, by lines from the top, each from the left."""
+    inside = [
+        item
+        for item in items
+        if box.y - 1 <= item.y + item.height / 2 <= box.y + box.height + 1
+        and box.x - 1 <= item.x + item.width / 2 <= box.x + box.width + 1
+    ]
+    lines: list[list[TextItem]] = []
+    for item in sorted(inside, key=lambda item: item.y + item.height):
+        same = bool(lines) and abs(lines[-1][-1].y + lines[-1][-1].height - item.y - item.height) < item.height / 3
+        if same:
+            lines[-1].append(item)
+        else:
+            lines.append([item])
+    return [sorted(line, key=lambda item: item.x) for line in lines]
+
+
+def _is_apart(above: list[TextItem], below: list[TextItem]) -> bool:
+    bottom = max(item.y + item.height for item in above)
+    return min(item.y for item in below) - bottom > LINE_GAPS_APART * max(item.height for item in below)
+
+
+def _split(block: LayoutBlock, line: list[TextItem], beside: list[TextItem], *, is_first: bool) -> list[LayoutBlock]:
+    """The block in two, if its text begins, or ends, with the line."""
+    text, box = block.text or "", block.bbox
+    words = " ".join(" ".join(item.text for item in line).split())
+    at = text.find(words) if is_first else text.rfind(words)
+    if box is None or at < 0 or (at > 0 if is_first else at + len(words) < len(text)):
+        return [block]
+    top, bottom = min(item.y for item in line), max(item.y + item.height for item in line)
+    left, right = line[0].x, line[-1].x + line[-1].width
+    own = replace(block, text=words, bbox=replace(box, x=left, y=top, width=right - left, height=bottom - top))
+    if is_first:
+        start = min(item.y for item in beside)
+        rest = replace(
+            block, text=text[len(words) :].strip(), bbox=replace(box, y=start, height=box.y + box.height - start)
         )
-    return kept
+        return [own, rest]
+    end = max(item.y + item.height for item in beside)
+    return [replace(block, text=text[:at].strip(), bbox=replace(box, height=end - box.y)), own]
 
 
-def _is_in_margin(piece: Piece) -> bool:
-    if piece.kind == "table" or len(piece.text) > MAX_RUNNING_CHARS or piece.top is None or piece.bottom is None:
+def _has_gaps(box: AnnotationRect, items: list[TextItem]) -> bool:
+    """Whether the box is about one line high and its text items cover clearly less than its width."""
+    if not items or box.height > MAX_LINE_HEIGHT or box.width < MIN_GAPS * box.height:
         return False
-    return piece.bottom < MARGIN_SHARE or piece.top > 1 - MARGIN_SHARE
-
-
-def _running_key(piece: Piece) -> str:
-    return _DIGITS.sub("#", " ".join(piece.text.casefold().split()))
+    inside = [item for item in items if box.y - 1 <= item.y + item.height / 2 <= box.y + box.height + 1]
+    if not inside or box.height > 2 * max(item.height for item in inside):
+        return False
+    covered = sum(item.width for item in inside if box.x - 1 <= item.x <= box.x + box.width)
+    return box.width - covered > MIN_GAPS * box.height
 
 
 def _joins(before: Piece, piece: Piece, height: float) -> bool:

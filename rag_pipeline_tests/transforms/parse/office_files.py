@@ -117,3 +117,27 @@ def text_pdf(
         objects.append(b"<</Title(%b)>>" % title.encode("cp1252"))
         info = b"/Info %d 0 R" % len(objects)
     return pdf(objects, info)
+
+
+Line = tuple[int, int, int, str]
+
+
+def placed_pdf(pages: list[list[Line]], size: tuple[int, int] = (612, 792), page_facts: bytes = b"") -> bytes:
+    """Pages of (font size, distance from the left, distance from the top, text)."""
+    kids = b" ".join(b"%d 0 R" % (4 + 2 * index) for index in range(len(pages)))
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[%b]/Count %d>>" % (kids, len(pages)),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>",
+    ]
+    for index, lines in enumerate(pages):
+        content = b"".join(
+            b"BT /F1 %d Tf %d %d Td (%b) Tj ET\n" % (points, left, size[1] - top, text.encode("cp1252"))
+            for points, left, top, text in lines
+        )
+        objects.append(
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 %d %d]/Resources<</Font<</F1 3 0 R>>>>/Contents %d 0 R%b>>"
+            % (*size, 5 + 2 * index, page_facts)
+        )
+        objects.append(stream(zlib.compress(content), b"/Filter/FlateDecode"))
+    return pdf(objects)
