@@ -27,6 +27,7 @@ from rag_pipeline.cli.rendering import talk
 from rag_pipeline.cli.run import run
 from rag_pipeline.cli.search import search
 from rag_pipeline.cli.sql import sql
+from rag_pipeline.contracts.notices import said_by
 from rag_pipeline.errors import RagPipelineError
 
 PERMANENT = 3
@@ -38,7 +39,8 @@ class CommandLine(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with said_by(talk):
+                return super().invoke(ctx)
         except RagPipelineError as error:
             _show_traceback(ctx)
             talk(f"Error ({error.code}): {error.message}", style="red")

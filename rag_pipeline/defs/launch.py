@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import dagster as dg
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
+from rag_pipeline.contracts.notices import say
 from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.automation import KEEP_IN_STEP_JOB, REFRESH_JOB, published_selection
 from rag_pipeline.defs.bronze import ANSWERS_CHECK
+from rag_pipeline.defs.liveness import living_runs
 from rag_pipeline.defs.specs import (
     CHUNKS_KEY,
     DOCUMENTS_KEY,
@@ -174,6 +177,7 @@ def _runs(
             tags={"rag/launched_by": "rag-pipeline run", LAUNCH_TAG: launch_id},
         )
 
+    _say_who_is_under_way(instance)
     with Workspace(pipeline, run_id="launch") as workspace:
         served = served_alias(workspace)
     released: dict[str, Any] = {f"bronze_{name}": {"config": {"allow_mass_deletion": True}} for name in allowed}
@@ -192,6 +196,21 @@ def _runs(
         # The model that pipeline.yaml names was refused; readers of the one before it get what is new all the same.
         runs.append(execute(REFRESH_JOB, served, [PUBLICATION_KEY]))
     return runs
+
+
+def _say_who_is_under_way(instance: dg.DagsterInstance) -> None:
+    """Steps of two runs take turns, which Dagster waits for without a word on the terminal."""
+    for run_id in living_runs(instance):
+        record = instance.get_run_record_by_id(run_id)
+        if record is None:
+            continue
+        run, began = record.dagster_run, record.start_time or record.create_timestamp.timestamp()
+        since = datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        by = run.tags.get("rag/launched_by", "Dagster")
+        say(
+            f"Run {run_id} of {run.job_name}, started by {by} at {since}, is under way: this one waits whenever that "
+            f"one writes."
+        )
 
 
 def _failed(run: dg.ExecuteInProcessResult, step: str) -> bool:

@@ -34,6 +34,21 @@ def alive(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
             Path(lock.lock_file).unlink(missing_ok=True)
 
 
+def living_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Ids of the runs that are under way in some process now."""
+    folder = Path(instance.storage_directory()) / FOLDER
+    living = []
+    for path in sorted(folder.glob("*.lock")):
+        lock = FileLock(path, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            living.append(path.stem)
+        else:
+            lock.release()
+    return living
+
+
 def end_killed_runs(instance: dg.DagsterInstance) -> list[str]:
     """Mark runs as failed whose process is gone, and free what they held; returns their ids."""
     folder = Path(instance.storage_directory()) / FOLDER

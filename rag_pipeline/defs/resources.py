@@ -13,13 +13,14 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
+from rag_pipeline.contracts.notices import said_by
 from rag_pipeline.defs.liveness import alive, end_killed_runs
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.refresh.progress import CURRENT, LogProgress, NoProgress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import load_pipeline
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 
@@ -62,7 +63,8 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if not is_shown and log is not None:
             CURRENT.set(LogProgress(log.info))
         try:
-            yield
+            with said_by(log.warning if log is not None else _log.warning):
+                yield
         finally:
             if not is_shown:
                 CURRENT.set(NoProgress())
@@ -88,7 +90,7 @@ def _stopped_early(instance: dg.DagsterInstance, run_id: str) -> bool:
     try:
         return bool(instance.get_records_for_run(run_id, of_type=ended, limit=1).records)
     except Exception:
-        log.exception("the events of run %s cannot be read", run_id)
+        _log.exception("the events of run %s cannot be read", run_id)
         return True
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import polars as pl
-from filelock import FileLock, Timeout
 
 from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
 from rag_pipeline.contracts.holds import DELETION_HOLDS
@@ -30,8 +28,8 @@ from rag_pipeline.contracts.tables import (
     SIMILAR_PAIRS,
     UNUSED_EMBEDDINGS,
 )
-from rag_pipeline.errors import LakeBusy
 from rag_pipeline.stores.delta import DeltaStore
+from rag_pipeline.stores.lock import WriteLock
 
 DOCUMENTS_PATH = "silver/documents"
 QUARANTINE_PATH = "silver/quarantine"
@@ -91,11 +89,11 @@ class Lake(DeltaStore):
         super().__init__(root, storage_options, run_id)
         self.is_local = "://" not in root
         self._lock_timeout_seconds = lock_timeout_seconds
-        self._lock: FileLock | None = None
+        self._lock: WriteLock | None = None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the lake's write lock; a second writer waits its turn. Re-entrant in one thread.
+        """Hold the lake's write lock; a second writer says whom it waits for. Re-entrant in one thread.
 
         On an object store there is no lock file: there the table formats' own atomic commits decide, and a
         loser raises `CommitConflict`, which a retry cures.
@@ -107,20 +105,9 @@ class Lake(DeltaStore):
             yield
             return
         if self._lock is None:
-            Path(self.root).mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(f"{self.root}/.write.lock", timeout=self._lock_timeout_seconds)
-        try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise LakeBusy(
-                f"another process has been writing to the lake {self.root} for over "
-                f"{self._lock_timeout_seconds:.0f} s; nothing was changed. Wait for it to end, then run again.",
-                lake=self.root,
-            ) from error
-        try:
+            self._lock = WriteLock(self.root, self.run_id, self._lock_timeout_seconds)
+        with self._lock.held():
             yield
-        finally:
-            self._lock.release()
 
     def bronze_state(self, source: str) -> pl.DataFrame:
         """Last row of every document of a source, tombstones included, without the bytes."""
