@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-# Another layout of the rows is another table, never a mixture of two.
-INDEX_VERSION = "2"
+# Another layout of the rows, other forms of words or another text index is another table, never a mixture of two: raise
+# it, and the next run makes the table anew from the vectors that are there.
+INDEX_VERSION = "3"
 STATE_COLUMNS = ("chunk_id", "chunk_hash", "metadata_hash", "text_hash")
 # Where a text stands: the order of rows that are equally good.
 PLACE_COLUMNS = ("uri", "source", "start_char", "chunk_id")
@@ -41,5 +42,6 @@ ROW_COLUMNS: Mapping[str, pa.DataType] = {
     "metadata_hash": pa.string(),
     "header_chars": pa.int64(),
     "embedded_text": pa.string(),
+    "word_forms": pa.string(),
 }
 NULLABLE = frozenset({"title", "author", "language", "page", "line", "source_modified_at"})

@@ -36,6 +36,7 @@ from rag_pipeline.transforms.index import (
     invalid_vectors,
     plan_index,
 )
+from rag_pipeline.transforms.word_forms import forms_of
 
 log = logging.getLogger(__name__)
 
@@ -253,7 +254,9 @@ def _shaped(chunks: pl.DataFrame, documents: pl.DataFrame) -> pl.DataFrame:
         embedded_text=pl.concat_str("header", separator, "text"),
         header_chars=pl.col("header").str.len_chars() + separator.str.len_chars(),
     )
-    return rows.with_columns(pl.col("header_chars").cast(pl.Int64)).select(list(ROW_COLUMNS))
+    forms = [forms_of(*row) for row in rows.select("embedded_text", "language").iter_rows()]
+    rows = rows.with_columns(pl.col("header_chars").cast(pl.Int64), word_forms=pl.Series(forms, dtype=pl.String))
+    return rows.select(list(ROW_COLUMNS))
 
 
 def _with_vectors(

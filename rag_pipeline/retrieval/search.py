@@ -42,7 +42,7 @@ DEPTH_PER_HIT = 5
 POINTER_SECONDS = 1.0
 # White space between two chunks is hardly ever wider, and a block that is left out never narrower.
 WIDEST_GAP_CHARS = 10
-HIT_COLUMNS = [name for name in ROW_COLUMNS if name not in ("chunk_hash", "metadata_hash")]
+HIT_COLUMNS = [name for name in ROW_COLUMNS if name not in ("chunk_hash", "metadata_hash", "word_forms")]
 
 
 @dataclass(frozen=True, slots=True)

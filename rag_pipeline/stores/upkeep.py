@@ -27,10 +27,19 @@ MAX_VERSIONS = 48
 
 MARGIN = timedelta(seconds=10)
 
+# Words of every script, none dropped: `icu/split` drops the stop words of all languages at once, and nothing is found
+# for "war", "die" or "man" in an English index; words of 40 characters and more are digests and addresses.
+_ALL_WORDS: Mapping[str, Any] = {
+    "with_position": False,
+    "language": "English",
+    "stem": True,
+    "remove_stop_words": False,
+    "max_token_length": None,
+    "ascii_folding": True,
+}
 TEXT_INDEX: Mapping[str, Callable[[], Any]] = {
-    "embedded_text": lambda: FTS(
-        with_position=False, language="English", stem=True, remove_stop_words=True, ascii_folding=True
-    ),
+    "embedded_text": lambda: FTS(base_tokenizer="icu/split", **_ALL_WORDS),
+    "word_forms": lambda: FTS(base_tokenizer="whitespace", **_ALL_WORDS),
 }
 FILTER_INDEXES: Mapping[str, Callable[[], Any]] = {
     "allowed_principals": LabelList,

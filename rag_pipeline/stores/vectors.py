@@ -31,7 +31,7 @@ from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, StoreError,
 from rag_pipeline.stores.failures import reading, reason_of, written
 from rag_pipeline.stores.legs import EXACT, EXACT_BELOW_MATCHES, REFINE_FACTOR, best_rows, by_ids, by_vector, by_words
 from rag_pipeline.stores.legs import sql_string as sql_string
-from rag_pipeline.stores.upkeep import age_beyond, is_compaction_due, is_small, may_wait, needed_indexes
+from rag_pipeline.stores.upkeep import TEXT_INDEX, age_beyond, is_compaction_due, is_small, may_wait, needed_indexes
 
 log = logging.getLogger(__name__)
 
@@ -295,7 +295,7 @@ class VectorTable:
         existing = {index.name for index in self._indexes()}
         rows = self.count()
         for column, configuration in needed_indexes(rows).items():
-            if f"{column}_idx" not in existing or (is_small(rows) and column == "embedded_text"):
+            if f"{column}_idx" not in existing or (is_small(rows) and column in TEXT_INDEX):
                 self._create_index(column, configuration())
         self._index_vectors(existing, rows)
 

@@ -25,8 +25,8 @@ def version(number: int, **facts: int) -> dict[str, Any]:
     return {"version": number, "timestamp": NOON + timedelta(minutes=number), "metadata": facts}
 
 
-def test_a_small_table_has_one_index_and_nothing_waits_beside_it() -> None:
-    assert list(needed_indexes(INDEXED_ABOVE_ROWS - 1)) == ["embedded_text"]
+def test_a_small_table_has_indexes_of_words_alone_and_nothing_waits_beside_it() -> None:
+    assert list(needed_indexes(INDEXED_ABOVE_ROWS - 1)) == ["embedded_text", "word_forms"]
     assert may_wait(INDEXED_ABOVE_ROWS - 1) == 0
     assert {"embedded_text", "allowed_principals"} < set(needed_indexes(INDEXED_ABOVE_ROWS))
     assert may_wait(1_000_000) == 10_000
