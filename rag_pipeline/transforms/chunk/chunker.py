@@ -169,12 +169,16 @@ def _drafts(
     units = _units(run, cutter)
 
     @cache
+    def names_of(start: int, end: int) -> str:
+        return splitters.header_row(text, start, end)
+
+    @cache
     def header_at(index: int) -> Header:
         base = full if index else first
         unit = units[index]
         if unit.kind != "table" or unit.start_char == unit.block.start_char:
             return base
-        row = splitters.header_row(text, unit.block.start_char, unit.block.end_char)
+        row = names_of(unit.block.start_char, unit.block.end_char)
         named = headers.with_row(base, row)
         fits = tokens.count(unit.start_char, unit.end_char) <= params.max_tokens - named.token_count
         return named if fits else base

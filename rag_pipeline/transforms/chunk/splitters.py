@@ -10,8 +10,11 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 
+from rag_pipeline.transforms.table_heads import header_count
+
 LONGEST_WRAPPED_LINE_CHARS = 200
 HEADER_ROW_SEARCH_CHARS = 4_000
+HEADER_SAMPLE_ROWS = 12
 
 _LIST_MARKER = re.compile(
     r"^(?P<indent>[ \t]*)(?:[-*+•‣◦\u2013]|\(?(?:\d{1,9}|[a-zA-Z]|[ivxIVX]{1,5})[.)])[ \t]", re.MULTILINE
@@ -92,9 +95,13 @@ def _grid_row_cuts(text: str, start: int, end: int) -> list[int]:
 
 
 def header_row(text: str, start: int, end: int) -> str:
-    """The line of a table that names its columns, white space collapsed; empty if none is near the top."""
+    """The rows of a table that name its columns, white space collapsed; empty if it begins with data."""
     end = min(end, start + HEADER_ROW_SEARCH_CHARS)
     first_line = text[start : _line_end(text, start, end)]
+    if "\t" in first_line:
+        lines = text[start:end].split("\n", HEADER_SAMPLE_ROWS)[:HEADER_SAMPLE_ROWS]
+        count = header_count([line.split("\t") for line in lines])
+        return " ".join(" ".join(lines[:count]).split())
     for line in chain((first_line,), (line for _, line in _lines_after_first(text, start, end))):
         if line.strip() and not _is_rule(line):
             return " ".join(line.split())

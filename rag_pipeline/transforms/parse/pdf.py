@@ -21,12 +21,13 @@ from rag_pipeline.transforms.parse.pdf_layout import Piece, page_pieces
 from rag_pipeline.transforms.parse.pdf_outline import overlay, read_outline
 from rag_pipeline.transforms.parse.pdf_plain import has_most_words, page_text, plain_pieces
 from rag_pipeline.transforms.parse.pdf_running import without_running_heads
+from rag_pipeline.transforms.parse.pdf_tables import continue_tables
 
 if TYPE_CHECKING:
-    from liteparse.types import PageComplexityStats, ParseResult
+    from liteparse.types import PageComplexityStats, ParsedPage, ParseResult
     from pypdfium2 import PdfDocument
 
-VERSION = "3"
+VERSION = "4"
 
 MIN_TEXT_CHARS = 3
 MAX_PAGES_NAMED = 50
@@ -56,7 +57,8 @@ def parse_pdf(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
         check_count(len(document), limits.max_pages, "pages", address)
         bookmarks = read_outline(document)
         facts = {name: clean_text(value).strip() for name, value in document.get_metadata_dict().items() if value}
-        pages, unread = _pages(raw, document)
+        layouts = _layouts(raw)
+        pages, unread = _pages(layouts, document)
         if sum(len(piece.text) for pieces in pages for piece in pieces) < MIN_TEXT_CHARS:
             _refuse_textless(address, len(pages), bool(unread) or _has_pictures(document))
     finally:
@@ -64,6 +66,7 @@ def parse_pdf(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
     kept = without_running_heads(pages)
     if not any(kept):
         kept = pages
+    continue_tables(kept, layouts)
     is_outlined = overlay(kept, bookmarks)
     return [_composed(kept, facts, is_outlined, unread)]
 
@@ -93,14 +96,12 @@ def _opened(raw: bytes, address: str) -> PdfDocument:
         ) from None
 
 
-def _pages(raw: bytes, document: PdfDocument) -> tuple[list[list[Piece]], list[int]]:
+def _pages(layouts: dict[int, ParsedPage], document: PdfDocument) -> tuple[list[list[Piece]], list[int]]:
     """Pieces by page, and the numbers of pages that have pictures but no text."""
-    result = _layout(raw)
-    by_number = {page.page_num: page for page in result.pages} if result is not None else {}
     pages: list[list[Piece]] = []
     pictured: list[int] = []
     for index in range(len(document)):
-        page = by_number.get(index + 1)
+        page = layouts.get(index + 1)
         pieces = page_pieces(page) if page is not None else []
         text = page_text(document, index)
         if not has_most_words(pieces, text):
@@ -119,7 +120,8 @@ def _is_pictured(complexity: PageComplexityStats) -> bool:
     return bool(complexity.full_page_image or complexity.image_block_count or vectors > 0.01 * complexity.page_area)
 
 
-def _layout(raw: bytes) -> ParseResult | None:
+def _layouts(raw: bytes) -> dict[int, ParsedPage]:
+    """What liteparse makes of the pages, by number from 1; nothing where it cannot open the file."""
     from liteparse import LiteParse, ParseError
 
     # OCR would fetch models and the result is not needed; pictures only cost memory.
@@ -140,8 +142,8 @@ def _layout(raw: bytes) -> ParseResult | None:
     try:
         result: ParseResult = parser.parse(raw)
     except ParseError:
-        return None
-    return result
+        return {}
+    return {page.page_num: page for page in result.pages}
 
 
 def _has_pictures(document: PdfDocument) -> bool:

@@ -7,7 +7,7 @@ Does not belong here: opening files and errors (`pdf`), bookmarks (`pdf_outline`
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from rag_pipeline.transforms.parse.decode import clean_text
 from rag_pipeline.transforms.parse.tabular import table_lines
 
 if TYPE_CHECKING:
-    from liteparse.types import AnnotationRect, LayoutBlock, ParsedPage, TextItem
+    from liteparse.types import AnnotationRect, LayoutBlock, LayoutCell, ParsedPage, TextItem
 
 MAX_HEADING_CHARS = 200
 MAX_PARAGRAPH_GAP = 16.0
@@ -42,6 +42,9 @@ class Piece:
     Attributes:
         top: Distance from the page's upper edge as share of its height, or None if unknown.
         bottom: Same for the piece's lower edge.
+        rows: Cells of a table as text, its header first; all rows of the same length.
+        bold_rows: How many of the first rows are bold, where not all of them are.
+        columns: Left edge of each column of a table, as share of the page's width, as far as they are known.
         has_gaps: It is one line with wide gaps, such as a title at the left and a number at the right.
     """
 
@@ -53,6 +56,9 @@ class Piece:
     bottom: float | None = None
     is_bold: bool = False
     has_gaps: bool = False
+    rows: list[list[str]] = field(default_factory=list)
+    bold_rows: int = 0
+    columns: tuple[float, ...] = ()
 
 
 def page_pieces(page: ParsedPage) -> list[Piece]:
@@ -69,6 +75,9 @@ def page_pieces(page: ParsedPage) -> list[Piece]:
         if not text:
             continue
         piece = Piece(kind, text, page.page_num, block.level or 0, is_bold=block.bold)
+        if kind == "table":
+            piece.rows, piece.columns = _cells(block), _columns(block, page.width)
+            piece.bold_rows = _bold_rows(block)
         if block.bbox and page.height:
             piece.top = block.bbox.y / page.height
             piece.bottom = (block.bbox.y + block.bbox.height) / page.height
@@ -110,6 +119,11 @@ def _parted(block: LayoutBlock, page: ParsedPage) -> list[LayoutBlock]:
     return parts
 
 
+def lines_below(page: ParsedPage, top: float) -> list[list[TextItem]]:
+    """The page's text items below `top`, a share of its height, by lines from the top, each from the left."""
+    return _by_lines([item for item in page.text_items if item.y + item.height / 2 > top * page.height])
+
+
 def _lines(box: AnnotationRect, items: list[TextItem]) -> list[list[TextItem]]:
     """The text items in the box, by lines from the top, each from the left."""
     inside = [
@@ -118,8 +132,12 @@ def _lines(box: AnnotationRect, items: list[TextItem]) -> list[list[TextItem]]:
         if box.y - 1 <= item.y + item.height / 2 <= box.y + box.height + 1
         and box.x - 1 <= item.x + item.width / 2 <= box.x + box.width + 1
     ]
+    return _by_lines(inside)
+
+
+def _by_lines(items: list[TextItem]) -> list[list[TextItem]]:
     lines: list[list[TextItem]] = []
-    for item in sorted(inside, key=lambda item: item.y + item.height):
+    for item in sorted(items, key=lambda item: item.y + item.height):
         same = bool(lines) and abs(lines[-1][-1].y + lines[-1][-1].height - item.y - item.height) < item.height / 3
         if same:
             lines[-1].append(item)
@@ -195,8 +213,34 @@ def _kind_and_text(block: LayoutBlock) -> tuple[BlockKind, str]:
 
 
 def _table_text(block: LayoutBlock) -> str:
-    rows = [[plain(cell.text or "") for cell in row] for row in block.rows or ()]
-    header = [plain(cell.text or "") for cell in block.header or ()]
+    return "\n".join(table_lines(_cells(block)))
+
+
+def _cells(block: LayoutBlock) -> list[list[str]]:
+    rows = [[_cell_text(cell) for cell in row] for row in block.rows or ()]
+    header = [_cell_text(cell) for cell in block.header or ()]
     if any(header):
         rows.insert(0, header)
-    return "\n".join(table_lines(rows))
+    width = max(map(len, rows), default=0)
+    return [row + [""] * (width - len(row)) for row in rows if any(row)]
+
+
+def _bold_rows(block: LayoutBlock) -> int:
+    rows = [block.header or [], *(block.rows or ())]
+    bold = [all((cell.text or "").startswith("**") for cell in row if cell.text) for row in rows if row]
+    return 0 if all(bold) else bold.index(False)
+
+
+def _cell_text(cell: LayoutCell) -> str:
+    return " ".join(clean_text(plain(cell.text or "")).split())
+
+
+def _columns(block: LayoutBlock, width: float) -> tuple[float, ...]:
+    edges: dict[int, list[float]] = {}
+    for row in block.rows or ():
+        for column, cell in enumerate(row):
+            if cell.bbox is not None and cell.text:
+                edges.setdefault(column, []).append(cell.bbox.x)
+    if not width or sorted(edges) != list(range(len(edges))):
+        return ()
+    return tuple(min(edges[column]) / width for column in sorted(edges))
