@@ -159,13 +159,6 @@ def show_summary(summary: RunSummary) -> None:
             for source in summary.sources
         ]
         show("", table("Sources", columns, rows))  # type: ignore[arg-type]
-    warned = sum(check["severity"] == WARNING for check in summary.checks_failed)
-    failed = len(summary.checks_failed) - warned
-    checks = Text(f"{summary.checks_passed:,} passed", style="green" if not failed + warned else "")
-    if warned:
-        checks.append(f", {counted(warned, 'warning')}", style="yellow")
-    if failed:
-        checks.append(f", {failed:,} failed", style="bold red")
     show(
         "",
         facts(
@@ -173,7 +166,7 @@ def show_summary(summary: RunSummary) -> None:
                 ("Documents", f"{summary.documents:,}" + _apart(summary)),
                 ("Chunks", summary.chunks),
                 ("Embeddings computed", summary.embeddings_computed),
-                ("Checks", checks),
+                ("Checks", _checks(summary)),
                 ("Published", _published(summary)),
                 ("Took", f"{summary.seconds:.1f} s, {counted(summary.commits, 'commit')}"),
             ],
@@ -189,6 +182,18 @@ def show_summary(summary: RunSummary) -> None:
         talk(summary.held_because, style="red")
     for error in summary.errors:
         talk(f"Error ({error['code']}) in {error['step']}: {_message(error)}", style="red")
+
+
+def _checks(summary: RunSummary) -> Text:
+    """How many checks there were; that most of them passed is nothing to read above what did not."""
+    warned = sum(check["severity"] == WARNING for check in summary.checks_failed)
+    failed = len(summary.checks_failed) - warned
+    if not summary.checks_failed:
+        return Text(f"{summary.checks_passed:,} passed", style="green")
+    parts = [(f"{failed:,} failed", "bold red")] if failed else []
+    parts += [(counted(warned, "warning"), "yellow")] if warned else []
+    said = Text(", ").join(Text(text, style=style) for text, style in parts)
+    return said.append(f" in {summary.checks_passed + len(summary.checks_failed):,} checks")
 
 
 def _message(error: dict[str, Any]) -> str:

@@ -8,8 +8,8 @@ from rag_pipeline.defs.gold import (
     evaluation_asset,
     index_asset,
     maintenance_asset,
-    publication_asset,
 )
+from rag_pipeline.defs.publication import publication_asset
 from rag_pipeline.defs.silver import chunks_asset, documents_asset
 from rag_pipeline.defs.withdrawals import withdrawals_asset
 from rag_pipeline.settings import Pipeline

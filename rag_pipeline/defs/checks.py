@@ -3,8 +3,8 @@
 Belongs here: wrapping comparisons of `refresh/verify.py` as checks, what blocks.
 Does not belong here: the comparisons, or figures with a configured threshold (`threshold_checks.py`).
 
-A check blocks only if a reader would get wrong answers; it then stops the rest of its own run. What readers see is
-guarded again by publication, which reads the audit itself.
+A check blocks only if what is made from its asset would be wrong; it then stops the rest of its own run. The audit and
+the evaluation do not block: publication reads both itself, and says at its own asset why it refuses.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ import polars as pl
 
 from rag_pipeline.contracts.tables import CANARIES, DOCUMENTS, DUPLICATES
 from rag_pipeline.defs.describe_evaluation import comparison_metadata
+from rag_pipeline.defs.publication import published_result
 from rag_pipeline.defs.quality_checks import build_quality_checks
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.defs.specs import (
@@ -27,7 +28,6 @@ from rag_pipeline.defs.specs import (
     EVALUATION_KEY,
     INDEX_KEY,
     MAINTENANCE_KEY,
-    PUBLICATION_KEY,
     bronze_key,
     model_partitions,
 )
@@ -38,6 +38,10 @@ from rag_pipeline.transforms.freshness import content_age
 WARN = dg.AssetCheckSeverity.WARN
 ERROR = dg.AssetCheckSeverity.ERROR
 LARGEST_PROBLEM_SHARE = 0.1
+NOT_AUDITED = (
+    "the audit found faults in the newest version of the index, so it is not published and readers keep what they had. "
+    "The next run takes the rows at fault from silver again: rag-pipeline run"
+)
 
 
 def build_checks(pipeline: Pipeline) -> list[dg.AssetChecksDefinition]:
@@ -55,7 +59,6 @@ def build_checks(pipeline: Pipeline) -> list[dg.AssetChecksDefinition]:
         _chunks_have_vectors(pipeline),
         _audit_passed(pipeline),
         _evaluation_is_not_below_published(pipeline),
-        _pointer_resolves(),
         _published_version_is_kept(),
         _models_have_not_drifted(),
         *build_threshold_checks(),
@@ -266,7 +269,6 @@ def _audit_passed(pipeline: Pipeline) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=INDEX_KEY,
         name="audit_passed",
-        blocking=True,
         partitions_def=model_partitions(pipeline),
         description="The newest version of the index equals silver: no ghosts, none missing, text, metadata and "
         "permissions the same, vectors sound, every row reached by every index.",
@@ -279,6 +281,7 @@ def _audit_passed(pipeline: Pipeline) -> dg.AssetChecksDefinition:
         names = ("rows", "ghosts", "missing", "mismatched", "table_version")
         return dg.AssetCheckResult(
             passed=bool(audit["passed"]),
+            description=None if audit["passed"] else NOT_AUDITED,
             metadata={
                 **{f"rag/{name}": int(str(audit[name])) for name in names},
                 **(
@@ -299,7 +302,6 @@ def _evaluation_is_not_below_published(pipeline: Pipeline) -> dg.AssetChecksDefi
     @dg.asset_check(
         asset=EVALUATION_KEY,
         name="evaluation_not_below_published",
-        blocking=True,
         partitions_def=model_partitions(pipeline),
         description="Search quality on the configured questions is not below that of what readers see by more than the "
         "tolerance, and no question was answered with what its asker may not read. A model that is only kept beside "
@@ -313,26 +315,18 @@ def _evaluation_is_not_below_published(pipeline: Pipeline) -> dg.AssetChecksDefi
         audit = workspace.lake.last_audit(workspace.space(alias).fingerprint)
         if audit is None:
             return dg.AssetCheckResult(passed=False, description="there is no audit yet")
+        if not audit["passed"]:
+            return dg.AssetCheckResult(passed=False, severity=WARN, description=f"not evaluated: {NOT_AUDITED}")
         verdict = judge(workspace, alias, audit, workspace.lake.last_publication())
         tolerated = verdict.is_below and alias != served_alias(workspace)
         return dg.AssetCheckResult(
             passed=tolerated or (verdict.passed and not verdict.is_below),
             severity=WARN if verdict.passed else ERROR,
-            description=verdict.reason,
+            description=f"kept beside the served model, and refused if published: {verdict.reason}"
+            if tolerated
+            else verdict.reason,
             metadata=comparison_metadata(verdict.comparison),
         )
-
-    return check
-
-
-def _pointer_resolves() -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=PUBLICATION_KEY,
-        name="pointer_resolves",
-        description="The table version that readers are pointed to opens and holds as many rows as were published.",
-    )
-    def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
-        return _published(pipeline)
 
     return check
 
@@ -344,7 +338,7 @@ def _published_version_is_kept() -> dg.AssetChecksDefinition:
         description="After maintenance the version that readers are pointed to still opens and is whole.",
     )
     def check(pipeline: PipelineResource) -> dg.AssetCheckResult:
-        return _published(pipeline)
+        return published_result(pipeline.workspace, "published_version_is_kept", MAINTENANCE_KEY)
 
     return check
 
@@ -370,19 +364,3 @@ def _models_have_not_drifted() -> dg.AssetChecksDefinition:
         )
 
     return check
-
-
-def _published(pipeline: PipelineResource) -> dg.AssetCheckResult:
-    from rag_pipeline.errors import StoreError
-
-    workspace = pipeline.workspace
-    last = workspace.lake.last_publication()
-    if last is None:
-        return dg.AssetCheckResult(passed=False, description="nothing has been published yet")
-    version = int(str(last["table_version"]))
-    try:
-        table = workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]), version=version)
-    except StoreError as error:
-        return dg.AssetCheckResult(passed=False, description=error.message)
-    rows = table.count()
-    return dg.AssetCheckResult(passed=rows == last["rows"], metadata={"rag/rows": rows, "rag/table_version": version})

@@ -12,10 +12,9 @@ import dagster as dg
 
 from rag_pipeline.contracts.evaluation import EVALUATIONS
 from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
-from rag_pipeline.contracts.tables import EMBEDDINGS, PUBLICATIONS
+from rag_pipeline.contracts.tables import EMBEDDINGS
 from rag_pipeline.defs.describe import arrow_schema
 from rag_pipeline.defs.describe_evaluation import evaluation_metadata
-from rag_pipeline.defs.publication_events import publication_facts, publication_version
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import (
     CHUNKS_KEY,
@@ -25,24 +24,13 @@ from rag_pipeline.defs.specs import (
     INDEX_KEY,
     MAINTENANCE_KEY,
     OWNERS,
-    PUBLICATION_KEY,
     RETRY,
     WRITER_POOL,
     model_partitions,
     spec,
 )
+from rag_pipeline.errors import AuditFailed
 from rag_pipeline.settings import Pipeline
-
-
-class PublicationConfig(dg.Config):
-    """Which model's index to publish by hand; empty: the one that is served.
-
-    `override_gate` publishes although the evaluation says no; `note` has to say why.
-    """
-
-    alias: str = ""
-    note: str = ""
-    override_gate: bool = False
 
 
 def embeddings_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -138,7 +126,12 @@ def evaluation_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
 
         workspace = pipeline.workspace
         with as_dagster_failure() as work, withdrawals_reach_readers(workspace):
-            report = refresh_evaluation(workspace, context.partition_key)
+            try:
+                report = refresh_evaluation(workspace, context.partition_key)
+            except AuditFailed as error:
+                # Red at the index already; publication refuses that version, and says so at its own asset.
+                pipeline.settle_at_end()
+                return dg.MaterializeResult(metadata={"rag/note": f"not evaluated: {error.message}"})
             history = evaluation_history(workspace, context.partition_key)
         figures = evaluation_metadata(report, history, workspace.settings.evaluation.mode)
         return dg.MaterializeResult(metadata=figures | work)
@@ -146,45 +139,12 @@ def evaluation_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     return evaluation
 
 
-def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
-    """The log whose last row is what readers see."""
-    declared = spec(
-        pipeline,
-        PUBLICATION_KEY,
-        PUBLICATIONS,
-        deps=[INDEX_KEY, EVALUATION_KEY],
-        kinds={"deltalake"},
-        description=f"{PUBLICATIONS.doc} It moves only to a version whose audit passed, and whose evaluation is not "
-        "below that of what readers see.",
-    )
-
-    @dg.multi_asset(name="gold_publication", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
-    def publication(config: PublicationConfig, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
-        from rag_pipeline.refresh.publication import publish
-
-        workspace = pipeline.workspace
-        with as_dagster_failure() as work:
-            report = publish(
-                workspace,
-                config.alias or None,
-                note=config.note,
-                by_hand=bool(config.alias),
-                override_gate=config.override_gate,
-            )
-        row = asdict(report)
-        return dg.MaterializeResult(
-            metadata=publication_facts(row, moved=report.moved, is_held=report.is_held) | work,
-            data_version=dg.DataVersion(publication_version(row)),
-        )
-
-    return publication
-
-
 def maintenance_asset() -> dg.AssetsDefinition:
     """Compacting and removing of files that nothing needs."""
     declared = dg.AssetSpec(
         MAINTENANCE_KEY,
-        deps=[PUBLICATION_KEY],
+        # Not on the publication: that is left out of a run which refuses it, and what depends on it would be skipped.
+        deps=[INDEX_KEY],
         group_name="gold",
         kinds={"gold", "deltalake", "lancedb"},
         owners=OWNERS,
@@ -193,7 +153,14 @@ def maintenance_asset() -> dg.AssetsDefinition:
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=3)),
     )
 
-    @dg.multi_asset(name="gold_maintenance", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
+    @dg.multi_asset(
+        name="gold_maintenance",
+        specs=[declared],
+        pool=WRITER_POOL,
+        retry_policy=RETRY,
+        # Last of what can run: a table that is compacted between audit and publication would count as changed.
+        op_tags={"dagster/priority": "-10"},
+    )
     def maintenance(pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.maintenance import maintain
 

@@ -22,6 +22,7 @@ from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.automation import KEEP_IN_STEP_JOB, REFRESH_JOB, published_selection
 from rag_pipeline.defs.bronze import ANSWERS_CHECK
 from rag_pipeline.defs.liveness import living_runs
+from rag_pipeline.defs.publication import ALLOWED_CHECK
 from rag_pipeline.defs.specs import (
     CHUNKS_KEY,
     DOCUMENTS_KEY,
@@ -192,7 +193,8 @@ def _runs(
         behind = aliases_behind(workspace)
     others = dict.fromkeys([*behind, *([wanted] if wanted is not None and wanted != served else [])])
     runs += [execute(KEEP_IN_STEP_JOB, other) for other in others]
-    if others and any(_failed(runs[0], step) for step in ("gold_embeddings", "gold_evaluation", "gold_publication")):
+    steps = ("gold_embeddings", "gold_evaluation", "gold_publication")
+    if others and (_refused(runs[0]) or any(_failed(runs[0], step) for step in steps)):
         # The model that pipeline.yaml names was refused; readers of the one before it get what is new all the same.
         runs.append(execute(REFRESH_JOB, served, [PUBLICATION_KEY]))
     return runs
@@ -217,6 +219,11 @@ def _failed(run: dg.ExecuteInProcessResult, step: str) -> bool:
     return any(event.is_step_failure and event.step_key == step for event in run.all_events)
 
 
+def _refused(run: dg.ExecuteInProcessResult) -> bool:
+    """Whether readers could not be pointed to the newest version."""
+    return any(check.check_name == ALLOWED_CHECK and not check.passed for check in run.get_asset_check_evaluations())
+
+
 def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds: float) -> RunSummary:
     facts: dict[str, dict[str, Any]] = {}
     checks: dict[tuple[str, str, str], dg.AssetCheckEvaluation] = {}
@@ -225,8 +232,11 @@ def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds:
     work_seconds = 0.0
     for run in runs:
         for event in run.all_events:
-            if event.is_step_materialization:
-                found = event.step_materialization_data.materialization
+            # What is held by a rollback is observed and not made.
+            if event.is_step_materialization or event.event_type == dg.DagsterEventType.ASSET_OBSERVATION:
+                found = _shown(event)
+                if not found.metadata:
+                    continue
                 values: dict[str, Any] = {key: value.value for key, value in found.metadata.items()}
                 facts[found.asset_key.to_user_string()] = values
                 commits += int(values.get("rag/commits", 0))
@@ -270,6 +280,12 @@ def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds:
         held=[hold.summary() for hold in holds],
         held_because=describe_holds(holds),
     )
+
+
+def _shown(event: dg.DagsterEvent) -> dg.AssetMaterialization | dg.AssetObservation:
+    if event.is_step_materialization:
+        return event.step_materialization_data.materialization
+    return event.asset_observation_data.asset_observation
 
 
 def _unavailable(check: Any) -> dict[str, Any]:

@@ -38,10 +38,12 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     config_path: str
     _workspace: Workspace | None = PrivateAttr(default=None)
+    _is_unsettled: bool = PrivateAttr(default=False)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["PipelineResource", None, None]:
         _interrupted.clear()
+        self._is_unsettled = False
         if context.run is None or context.instance is None:
             with self._opened("direct", context.log):
                 yield self
@@ -52,8 +54,14 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             try:
                 yield self
             finally:
-                if not _interrupted.is_set() and _stopped_early(context.instance, context.run.run_id):
+                if not _interrupted.is_set() and (
+                    self._is_unsettled or _stopped_early(context.instance, context.run.run_id)
+                ):
                     self._withdraw()
+
+    def settle_at_end(self) -> None:
+        """Readers do not get what this run made: what was withdrawn in it leaves them when everything else is done."""
+        self._is_unsettled = True
 
     @contextmanager
     def _opened(self, run_id: str, log: dg.DagsterLogManager | None) -> Iterator[None]:

@@ -67,6 +67,8 @@ def test_a_check_that_only_warns_is_told_but_is_no_failure(capsys: pytest.Captur
     assert exit_code_of(summary) == 0
     out, err = shown(summary, capsys)
     assert "The run succeeded" in out
+    assert "1 warning in" in out
+    assert "passed" not in out
     assert "Warning: gold/index rows_match: 2 rows are missing" in err
 
 
@@ -118,6 +120,7 @@ def test_failures_are_told_on_standard_error(capsys: pytest.CaptureFixture[str])
     out, err = shown(failed, capsys)
     assert "did not succeed" in out
     assert "1 failed" in out
+    assert "passed" not in out
     assert "gold/index rows_match: 2 rows are missing" in err
     assert "Error (lake_busy) in silver_documents: another process is writing" in err
     assert "KeyError: 'lost'" in err
