@@ -17,7 +17,7 @@ from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import BOILERPLATE_PATH, DOCUMENTS_PATH, DUPLICATES_PATH
 from rag_pipeline.transforms.block_hashes import repeatable_wordings, wording_hash
 from rag_pipeline.transforms.boilerplate import BoilerplateRule, find_boilerplate
-from rag_pipeline.transforms.chunks import blocks_of
+from rag_pipeline.transforms.worker_tasks import blocks_of
 
 STORED_CHARS = 500
 SHOWN_CHARS = 120

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from rag_pipeline.contracts.documents import Chunk, ParsedDocument
+from rag_pipeline.contracts.documents import Chunk
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.tables import BOILERPLATE, CHUNKS, DOCUMENT_FACTS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.errors import ContractViolation, DocumentError
@@ -24,17 +24,12 @@ from rag_pipeline.refresh.timings import Timed, Timings
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import BOILERPLATE_PATH, CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
 from rag_pipeline.transforms.boilerplate import with_left_out
-from rag_pipeline.transforms.chunk import chunk_document
-from rag_pipeline.transforms.chunk.params import ChunkParams
-from rag_pipeline.transforms.chunk.tokens import TokenCounter
-from rag_pipeline.transforms.chunks import ChunkPlan, blocks_of, chunk_rows, plan_chunks
+from rag_pipeline.transforms.chunks import ChunkPlan, chunk_rows, plan_chunks
 from rag_pipeline.transforms.documents import quarantine_row
 from rag_pipeline.transforms.overview import chunk_overview
+from rag_pipeline.transforms.worker_tasks import DocumentToCut, cut_document
 
 COMMIT_CHUNKS = 20_000
-
-# Text, title, language, blocks as stored, how to cut, and hashes of blocks to leave out: what a worker process needs.
-DocumentToCut = tuple[str, str | None, str | None, list[dict[str, Any]], ChunkParams, list[int]]
 
 
 class _Waiting(NamedTuple):
@@ -218,10 +213,3 @@ def _cut(
                     document_id=found.document_id,
                 )
             yield found.document_id, found.content_hash, found.text, result
-
-
-def cut_document(item: DocumentToCut, counter: TokenCounter) -> list[Chunk]:
-    """Cut one document; runs in a worker process."""
-    text, title, language, blocks, params, hashes = item
-    parsed = ParsedDocument(text=text, blocks=blocks_of(blocks), title=title, language=language)
-    return chunk_document(parsed, params, counter, hashes)

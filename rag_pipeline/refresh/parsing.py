@@ -19,9 +19,8 @@ from rag_pipeline.errors import DocumentError, EmptyDocument, ParserTimeout
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.timings import Timed
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.transforms.documents import ParseRecipe
-from rag_pipeline.transforms.enrich import check_quality, enrich
-from rag_pipeline.transforms.parse import media_type_of, parse
+from rag_pipeline.transforms.parse import media_type_of
+from rag_pipeline.transforms.worker_tasks import parse_object
 
 # Row of bronze, media type and size in bytes of an object that is being parsed.
 _Waiting = tuple[dict[str, Any], str, int]
@@ -90,12 +89,3 @@ def _parsed_items(
 def _lost(workspace: Workspace, error: DocumentError) -> tuple[DocumentError, float]:
     """What a lost worker leaves: nothing but the reason tells how long it took."""
     return error, workspace.settings.limits.parse_timeout_seconds if isinstance(error, ParserTimeout) else 0.0
-
-
-def parse_object(item: tuple[bytes, str, str], recipe: ParseRecipe) -> list[ParsedDocument]:
-    """Parse one object and enrich what it gives; runs in a worker process."""
-    raw, media_type, address = item
-    parsed = parse(raw, media_type, address, recipe.limits)
-    documents = [enrich(document, media_type, recipe.options) for document in parsed if document.text.strip()]
-    check_quality(documents, address, recipe.options)
-    return documents

@@ -18,7 +18,7 @@ from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.chunk.sections import section_label
-from rag_pipeline.transforms.chunks import blocks_of
+from rag_pipeline.transforms.worker_tasks import blocks_of
 
 WORDING_COLUMNS = ["chunk_id", "document_id", "title", "section_path", "embedded_text", "header_chars"]
 

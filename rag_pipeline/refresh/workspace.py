@@ -18,9 +18,9 @@ from rag_pipeline.settings.sections import ChunkSizeSettings
 from rag_pipeline.sources import Source, open_source
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
 from rag_pipeline.transforms.chunk.params import ChunkParams
-from rag_pipeline.transforms.documents import ParseRecipe
 from rag_pipeline.transforms.enrich import EnrichOptions
 from rag_pipeline.transforms.parse.limits import ParseLimits
+from rag_pipeline.transforms.worker_tasks import ParseRecipe
 
 if TYPE_CHECKING:
     from rag_pipeline.embedding.open import EmbeddingModel

@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from rag_pipeline.contracts.documents import Block, Chunk, embedded_text
+from rag_pipeline.contracts.documents import Chunk, embedded_text
 from rag_pipeline.contracts.ids import chunk_id, digest, text_hash
 
 
@@ -40,11 +40,6 @@ def plan_chunks(documents: pl.DataFrame, duplicates: pl.DataFrame, chunks: pl.Da
     to_cut = wanted.join(cut, on=recipe, how="anti")
     gone = cut.unique("document_id").join(wanted, on="document_id", how="anti")
     return ChunkPlan(to_cut["document_id"].to_list(), gone["document_id"].to_list())
-
-
-def blocks_of(rows: Sequence[dict[str, Any]]) -> tuple[Block, ...]:
-    """Blocks as they were stored."""
-    return tuple(Block(**row) for row in rows)
 
 
 def chunk_rows(

@@ -16,15 +16,14 @@ from typing import Any
 import polars as pl
 
 from rag_pipeline.contracts.documents import ParsedDocument
-from rag_pipeline.contracts.ids import digest, fingerprint, principals_key
+from rag_pipeline.contracts.ids import digest, principals_key
 from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.contracts.tables import DUPLICATES
 from rag_pipeline.errors import DocumentError
 from rag_pipeline.transforms.enrich import EnrichOptions, Sensitive
-from rag_pipeline.transforms.parse import recipe_version
-from rag_pipeline.transforms.parse.limits import ParseLimits
 from rag_pipeline.transforms.quality import total_score
 from rag_pipeline.transforms.sensitive import redact_declared
+from rag_pipeline.transforms.worker_tasks import ParseRecipe
 
 # The suffix of the name, or the whole name if it has none: all of an address that may decide the media type.
 _NAME_END = r"(\.[^/.]+|[^/.]+)$"
@@ -61,23 +60,6 @@ def origins_of(states: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
             pl.col("bytes_hash").fill_null(""), pl.lit(":"), pl.col("address").str.extract(_NAME_END).str.to_lowercase()
         )
     )
-
-
-@dataclass(frozen=True, slots=True)
-class ParseRecipe:
-    """How the objects of one source are parsed."""
-
-    limits: ParseLimits
-    options: EnrichOptions
-
-    def fingerprint(self, media_type: str) -> str:
-        """Everything that decides what parsing an object of this media type gives."""
-        return _recipe_fingerprint(media_type, self)
-
-
-@lru_cache(maxsize=10_000)
-def _recipe_fingerprint(media_type: str, recipe: ParseRecipe) -> str:
-    return fingerprint("parse", recipe_version(media_type), repr(recipe.limits), recipe.options.recipe)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.embedding.hashing_backend import HashingBackend
 from rag_pipeline.refresh import parsing
 from rag_pipeline.stores import lake
-from rag_pipeline.transforms.documents import ParseRecipe
+from rag_pipeline.transforms.worker_tasks import ParseRecipe
 
 
 def stand_still(mark: str) -> None:

@@ -1,0 +1,63 @@
+"""What worker processes run: one object parsed, one document cut.
+
+Belongs here: the two functions and what they take. A worker starts anew for each run, and often for one document, so
+nothing here may import a library of frames, storage or settings; a test holds that.
+Does not belong here: starting workers (`parallel/`), which objects and documents (`refresh/`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from rag_pipeline.contracts.documents import Block, Chunk, ParsedDocument
+from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.transforms.chunk import chunk_document
+from rag_pipeline.transforms.chunk.params import ChunkParams
+from rag_pipeline.transforms.chunk.tokens import TokenCounter
+from rag_pipeline.transforms.enrich import EnrichOptions, check_quality, enrich
+from rag_pipeline.transforms.parse import parse, recipe_version
+from rag_pipeline.transforms.parse.limits import ParseLimits
+
+# Text, title, language, blocks as stored, how to cut, and hashes of blocks to leave out: what a worker process needs.
+DocumentToCut = tuple[str, str | None, str | None, list[dict[str, Any]], ChunkParams, list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ParseRecipe:
+    """How the objects of one source are parsed."""
+
+    limits: ParseLimits
+    options: EnrichOptions
+
+    def fingerprint(self, media_type: str) -> str:
+        """Everything that decides what parsing an object of this media type gives."""
+        return _recipe_fingerprint(media_type, self)
+
+
+@lru_cache(maxsize=10_000)
+def _recipe_fingerprint(media_type: str, recipe: ParseRecipe) -> str:
+    return fingerprint("parse", recipe_version(media_type), repr(recipe.limits), recipe.options.recipe)
+
+
+def parse_object(item: tuple[bytes, str, str], recipe: ParseRecipe) -> list[ParsedDocument]:
+    """Parse one object and enrich what it gives; runs in a worker process."""
+    raw, media_type, address = item
+    parsed = parse(raw, media_type, address, recipe.limits)
+    documents = [enrich(document, media_type, recipe.options) for document in parsed if document.text.strip()]
+    check_quality(documents, address, recipe.options)
+    return documents
+
+
+def blocks_of(rows: Sequence[dict[str, Any]]) -> tuple[Block, ...]:
+    """Blocks as they were stored."""
+    return tuple(Block(**row) for row in rows)
+
+
+def cut_document(item: DocumentToCut, counter: TokenCounter) -> list[Chunk]:
+    """Cut one document; runs in a worker process."""
+    text, title, language, blocks, params, hashes = item
+    parsed = ParsedDocument(text=text, blocks=blocks_of(blocks), title=title, language=language)
+    return chunk_document(parsed, params, counter, hashes)
