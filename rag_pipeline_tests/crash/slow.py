@@ -14,7 +14,7 @@ from typing import Any
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.embedding.hashing_backend import HashingBackend
 from rag_pipeline.refresh import parsing
-from rag_pipeline.stores import lake
+from rag_pipeline.stores import lock
 from rag_pipeline.transforms.worker_tasks import ParseRecipe
 
 
@@ -42,13 +42,13 @@ def slow_down(place: str, mark: str) -> None:
     elif place == "embed":
         HashingBackend.compute = slow  # type: ignore[method-assign]
     elif place == "lock":
-        acquire = lake.FileLock.acquire
+        acquire = lock.FileLock.acquire
 
         def told(*arguments: Any, **named: Any) -> Any:
             Path(mark).write_text("reached\n", "utf-8")
             return acquire(*arguments, **named)
 
-        lake.FileLock.acquire = told  # type: ignore[method-assign]
+        lock.FileLock.acquire = told  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
