@@ -16,6 +16,7 @@ from rich.text import Text
 
 from rag_pipeline.cli.options import common_options, open_workspace
 from rag_pipeline.cli.rendering import counted, emit, facts, moment, show, table, talk
+from rag_pipeline.cli.shell import file_argument
 from rag_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def read_baseline(path: Path) -> tuple[QuestionResult, ...]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{path} is no baseline ({type(error).__name__}: {error}); make one with: "
-            f"rag-pipeline eval --json > {path}",
+            f"rag-pipeline eval --json > {file_argument(str(path))}",
             path=str(path),
         ) from error
 

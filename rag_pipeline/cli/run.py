@@ -20,6 +20,7 @@ from rich.text import Text
 from rag_pipeline.cli.options import common_options, config_path, is_debugging, open_pipeline
 from rag_pipeline.cli.progress import showing_progress
 from rag_pipeline.cli.rendering import counted, emit, facts, show, table, talk, verdict
+from rag_pipeline.cli.shell import file_argument, search_command
 from rag_pipeline.cli.stopping import Stopped, in_a_thread, leave, stoppable
 from rag_pipeline.errors import UsageError
 
@@ -244,13 +245,8 @@ def _show_next_steps(pipeline: Pipeline, summary: RunSummary) -> None:
         else 'sql "SELECT source, count(*) AS documents FROM silver.documents GROUP BY ALL"'
     )
     talk("\nTry next:")
-    for command in (f"search {_quoted(question)} --as {shlex.quote(principal)}", "status", last):
+    for command in (search_command(question, principal), "status", last):
         talk(f"  {program} {command}")
-
-
-def _quoted(text: str) -> str:
-    """Quoted for a shell, with double quotes where they do: they read better."""
-    return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'
 
 
 def program_name() -> str:
@@ -259,5 +255,5 @@ def program_name() -> str:
     if started.name == "__main__.py":
         return "python -m rag_pipeline.cli"
     if shutil.which(started.name) is None and started.exists():
-        return os.path.relpath(started)
-    return started.name
+        return file_argument(os.path.relpath(started))
+    return file_argument(started.name)
