@@ -16,6 +16,7 @@ from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import OWNERS, RETRY, WRITER_POOL, bronze_key, source_key, spec
+from rag_pipeline.defs.versions import code_version
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.settings import Pipeline
 
@@ -53,6 +54,7 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
         "nowhere else: what was taken from it before stays, and everything goes on with that.",
         # Nothing that others depend on may be skipped: Dagster would skip them too.
         skippable=True,
+        code_version=code_version(source_key(name)),
         freshness_policy=dg.FreshnessPolicy.time_window(
             fail_window=source.stale_after, warn_window=max(source.stale_after / 2, timedelta(minutes=1))
         )
@@ -68,6 +70,42 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
         description=f"Documents of source `{name}` ({place}) as they came. {BRONZE.doc}",
         owners=owners,
     )
+
+    @dg.multi_asset(
+        name=f"bronze_{name}",
+        specs=[polled, declared],
+        check_specs=_check_specs(name),
+        pool=WRITER_POOL,
+        retry_policy=RETRY,
+    )
+    def bronze(
+        context: dg.AssetExecutionContext, config: BronzeConfig, pipeline: PipelineResource
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        from rag_pipeline.refresh.bronze import poll_source
+        from rag_pipeline.refresh.data_versions import bronze_version
+
+        with as_dagster_failure() as work:
+            report = poll_source(pipeline.workspace, name, allow_mass_deletion=config.allow_mass_deletion)
+            if report.unavailable_because and context.op_execution_context.retry_number < RETRY.max_retries:
+                # It may answer in a moment; when it has not after the last try, the run goes on without it.
+                raise SourceUnavailable(report.unavailable_because, source=name)
+            version = dg.DataVersion(bronze_version(pipeline.workspace, name))
+        if not report.unavailable_because:
+            yield dg.MaterializeResult(
+                asset_key=source_key(name), metadata={"rag/listed_count": report.listed}, data_version=version
+            )
+        yield _answers_result(report)
+        yield _in_time_result(pipeline.workspace, name)
+        yield dg.MaterializeResult(
+            asset_key=bronze_key(name), metadata={**_facts(report), **work}, data_version=version
+        )
+        yield _guard_result(report)
+        yield _idle_result(report)
+
+    return bronze
+
+
+def _check_specs(name: str) -> list[dg.AssetCheckSpec]:
     answers = dg.AssetCheckSpec(
         ANSWERS_CHECK,
         asset=source_key(name),
@@ -86,33 +124,7 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
         description="The source did not lose so many documents at once that the deletion guard holds them. It does not "
         "block: readers keep what is held, and everything else goes on to them.",
     )
-
-    @dg.multi_asset(
-        name=f"bronze_{name}",
-        specs=[polled, declared],
-        check_specs=[answers, in_time, guard, _idle_check(name)],
-        pool=WRITER_POOL,
-        retry_policy=RETRY,
-    )
-    def bronze(
-        context: dg.AssetExecutionContext, config: BronzeConfig, pipeline: PipelineResource
-    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        from rag_pipeline.refresh.bronze import poll_source
-
-        with as_dagster_failure() as work:
-            report = poll_source(pipeline.workspace, name, allow_mass_deletion=config.allow_mass_deletion)
-            if report.unavailable_because and context.op_execution_context.retry_number < RETRY.max_retries:
-                # It may answer in a moment; when it has not after the last try, the run goes on without it.
-                raise SourceUnavailable(report.unavailable_because, source=name)
-        if not report.unavailable_because:
-            yield dg.MaterializeResult(asset_key=source_key(name), metadata={"rag/listed_count": report.listed})
-        yield _answers_result(report)
-        yield _in_time_result(pipeline.workspace, name)
-        yield dg.MaterializeResult(asset_key=bronze_key(name), metadata={**_facts(report), **work})
-        yield _guard_result(report)
-        yield _idle_result(report)
-
-    return bronze
+    return [answers, in_time, guard, _idle_check(name)]
 
 
 def _facts(report: "BronzeReport") -> dict[str, Any]:

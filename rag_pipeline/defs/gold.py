@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from rag_pipeline.contracts.evaluation import EVALUATIONS
+from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
 from rag_pipeline.contracts.tables import EMBEDDINGS
 from rag_pipeline.defs.describe import arrow_schema
@@ -29,6 +30,7 @@ from rag_pipeline.defs.specs import (
     model_partitions,
     spec,
 )
+from rag_pipeline.defs.versions import code_version
 from rag_pipeline.errors import AuditFailed
 from rag_pipeline.settings import Pipeline
 
@@ -47,13 +49,16 @@ def embeddings_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
 
     @dg.multi_asset(name="gold_embeddings", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
     def embeddings(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
+        from rag_pipeline.refresh.data_versions import embeddings_version
         from rag_pipeline.refresh.embeddings import refresh_embeddings
         from rag_pipeline.refresh.publication import withdrawals_reach_readers
 
         with as_dagster_failure() as work, withdrawals_reach_readers(pipeline.workspace):
             report = refresh_embeddings(pipeline.workspace, context.partition_key)
+            version = embeddings_version(pipeline.workspace, report.space_fingerprint)
         rate = report.computed / report.seconds if report.computed else 0.0
         return dg.MaterializeResult(
+            data_version=dg.DataVersion(version),
             metadata={
                 "dagster/partition_row_count": report.texts,
                 **work,
@@ -63,7 +68,7 @@ def embeddings_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
                 "rag/texts_per_second": rate,
                 "rag/space_fingerprint": report.space_fingerprint,
                 **({} if report.estimated_price is None else {"rag/estimated_price": report.estimated_price}),
-            }
+            },
         )
 
     return embeddings
@@ -85,22 +90,27 @@ def index_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
 
     @dg.multi_asset(name="gold_index", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
     def index(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
+        from rag_pipeline.refresh.data_versions import index_version
         from rag_pipeline.refresh.index import refresh_index
 
         with as_dagster_failure() as work:
             report = refresh_index(pipeline.workspace, context.partition_key)
+            version = index_version(
+                pipeline.workspace, report.table_name, report.space_fingerprint, report.table_version
+            )
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         audit: dict[str, Any] = {
             f"rag/audit_{key}": report.audit[key] for key in ("ghosts", "missing", "mismatched", "passed")
         }
         return dg.MaterializeResult(
+            data_version=dg.DataVersion(version),
             metadata={
                 "dagster/partition_row_count": report.rows,
                 **work,
                 "dagster/table_name": report.table_name,
                 **facts,
                 **audit,
-            }
+            },
         )
 
     return index
@@ -121,6 +131,7 @@ def evaluation_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
 
     @dg.multi_asset(name="gold_evaluation", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
     def evaluation(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
+        from rag_pipeline.refresh.data_versions import evaluation_version
         from rag_pipeline.refresh.evaluation import evaluation_history, refresh_evaluation
         from rag_pipeline.refresh.publication import withdrawals_reach_readers
 
@@ -131,10 +142,14 @@ def evaluation_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             except AuditFailed as error:
                 # Red at the index already; publication refuses that version, and says so at its own asset.
                 pipeline.settle_at_end()
-                return dg.MaterializeResult(metadata={"rag/note": f"not evaluated: {error.message}"})
+                return dg.MaterializeResult(
+                    metadata={"rag/note": f"not evaluated: {error.message}"},
+                    data_version=dg.DataVersion("not-evaluated"),
+                )
             history = evaluation_history(workspace, context.partition_key)
         figures = evaluation_metadata(report, history, workspace.settings.evaluation.mode)
-        return dg.MaterializeResult(metadata=figures | work)
+        version = evaluation_version(None if report.evaluation is None else report.evaluation.row)
+        return dg.MaterializeResult(metadata=figures | work, data_version=dg.DataVersion(version))
 
     return evaluation
 
@@ -148,6 +163,7 @@ def maintenance_asset() -> dg.AssetsDefinition:
         group_name="gold",
         kinds={"gold", "deltalake", "lancedb"},
         owners=OWNERS,
+        code_version=code_version(MAINTENANCE_KEY),
         description="Small files compacted, and files removed that no version within retention needs. Never touches "
         "what is published.",
         freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=3)),
@@ -166,6 +182,10 @@ def maintenance_asset() -> dg.AssetsDefinition:
 
         with as_dagster_failure() as work:
             report = maintain(pipeline.workspace)
-        return dg.MaterializeResult(metadata={f"rag/{k}": v for k, v in asdict(report).items()} | work)
+        facts = asdict(report)
+        return dg.MaterializeResult(
+            metadata={f"rag/{k}": v for k, v in facts.items()} | work,
+            data_version=dg.DataVersion(fingerprint("maintenance", *(f"{k}={v}" for k, v in facts.items()))),
+        )
 
     return maintenance

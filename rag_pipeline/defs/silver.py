@@ -25,6 +25,7 @@ from rag_pipeline.defs.specs import (
     spec,
 )
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.stores.lake import CHUNKS_PATH
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.documents import DocumentsReport
@@ -70,15 +71,24 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     @dg.multi_asset(name="silver_documents", specs=specs, check_specs=checks, pool=WRITER_POOL, retry_policy=RETRY)
     def documents(config: DocumentsConfig, pipeline: PipelineResource):  # type: ignore[no-untyped-def]
         from rag_pipeline.refresh.boilerplate import most_repeated
+        from rag_pipeline.refresh.data_versions import silver_version
         from rag_pipeline.refresh.documents import update_documents
 
         with as_dagster_failure() as work:
             report = update_documents(pipeline.workspace, allow_mass_deletion=config.allow_mass_deletion)
             repeated = most_repeated(pipeline.workspace)
+            versions = {
+                key: dg.DataVersion(silver_version(pipeline.workspace, "/".join(key.path))) for key, *_ in tables
+            }
         lineage = column_lineage("silver/documents", DOCUMENTS, [BRONZE] * len(sources), sources)
-        yield dg.MaterializeResult(asset_key=DOCUMENTS_KEY, metadata=documents_metadata(report) | work | lineage)
+        yield dg.MaterializeResult(
+            asset_key=DOCUMENTS_KEY,
+            metadata=documents_metadata(report) | work | lineage,
+            data_version=versions[DOCUMENTS_KEY],
+        )
         yield dg.MaterializeResult(
             asset_key=QUARANTINE_KEY,
+            data_version=versions[QUARANTINE_KEY],
             metadata={
                 "dagster/row_count": report.quarantined,
                 "rag/by_reason": counts_table("reason", report.by_reason),
@@ -88,6 +98,7 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         )
         yield dg.MaterializeResult(
             asset_key=DUPLICATES_KEY,
+            data_version=versions[DUPLICATES_KEY],
             metadata={
                 "dagster/row_count": report.duplicates,
                 "rag/by_source": rows_table(report.by_source, ("source", "documents", "duplicates")),
@@ -95,6 +106,7 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         )
         yield dg.MaterializeResult(
             asset_key=BOILERPLATE_KEY,
+            data_version=versions[BOILERPLATE_KEY],
             metadata={"dagster/row_count": report.boilerplate, "rag/most_repeated": rows_table(repeated)},
         )
         yield _held_result(report)
@@ -154,12 +166,15 @@ def chunks_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     @dg.multi_asset(name="silver_chunks", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
     def chunks(pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.chunks import refresh_chunks
+        from rag_pipeline.refresh.data_versions import silver_version
 
         with as_dagster_failure() as work:
             report = refresh_chunks(pipeline.workspace)
+            version = silver_version(pipeline.workspace, CHUNKS_PATH)
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         lineage = column_lineage("silver/chunks", CHUNKS, [DOCUMENTS], [DOCUMENTS_KEY])
         return dg.MaterializeResult(
+            data_version=dg.DataVersion(version),
             metadata={
                 "dagster/row_count": report.chunks,
                 "rag/chunk_length": histogram("Chunk length", report.token_counts, unit="tokens, header included"),
@@ -168,7 +183,7 @@ def chunks_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
                 **work,
                 **facts,
                 **lineage,
-            }
+            },
         )
 
     return chunks

@@ -11,6 +11,7 @@ import dagster as dg
 
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.defs.describe import column_schema, storage
+from rag_pipeline.defs.versions import code_version
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.stores.lake import EVALUATIONS_PATH, PUBLICATIONS_PATH
 
@@ -77,5 +78,6 @@ def spec(
         group_name=key.path[0],
         kinds={key.path[0], *kinds},
         metadata=shown | (metadata or {}),
+        code_version=code_version(key, contract),
         **{"owners": OWNERS, "freshness_policy": stale_policy(pipeline), **more},
     )

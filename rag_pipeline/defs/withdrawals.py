@@ -6,7 +6,7 @@ Does not belong here: what has to go (`transforms/withdraw.py`), doing it (`refr
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -17,7 +17,21 @@ from rag_pipeline.defs.specs import RETRY, WITHDRAWALS_KEY, WRITER_POOL, bronze_
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.transforms.withdraw import SHOWN_COLUMNS
 
+if TYPE_CHECKING:
+    from rag_pipeline.refresh.workspace import Workspace
+
 LOOKED_AT_CHECK = "everything_withdrawn_has_left"
+
+
+def _version(workspace: "Workspace") -> str:
+    """What was taken away follows from what bronze holds; where that cannot be read, nothing is known of it."""
+    from rag_pipeline.refresh.data_versions import all_sources_version
+    from rag_pipeline.refresh.withdraw import FAULTS
+
+    try:
+        return all_sources_version(workspace)
+    except FAULTS:
+        return "unknown"
 
 
 def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -53,7 +67,10 @@ def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
                 report = WithdrawReport(faults=[f"nothing was withdrawn: {error}"])
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         commits = 2 * int(report.table_version is not None)
-        yield dg.MaterializeResult(metadata={"rag/commits": commits, **work, **facts})
+        yield dg.MaterializeResult(
+            metadata={"rag/commits": commits, **work, **facts},
+            data_version=dg.DataVersion(_version(pipeline.workspace)),
+        )
         yield dg.AssetCheckResult(
             asset_key=WITHDRAWALS_KEY,
             check_name=LOOKED_AT_CHECK,

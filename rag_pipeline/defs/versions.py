@@ -1,0 +1,62 @@
+"""Code versions of the assets: when the recipe changed since an asset was last made, the UI says that it is unsynced.
+
+Belongs here: which constants decide what an asset holds.
+Does not belong here: the constants; each stands beside the code that it is the version of.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+
+import dagster as dg
+
+from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.contracts.index import INDEX_VERSION
+from rag_pipeline.contracts.table import TableContract
+from rag_pipeline.transforms import block_hashes, language, near_duplicates, quality, sensitive
+from rag_pipeline.transforms.chunk import omission
+from rag_pipeline.transforms.chunk.params import CHUNKER_VERSION
+from rag_pipeline.transforms.metadata import METADATA_VERSION
+from rag_pipeline.transforms.parse.registry import FORMATS, recipe_version
+
+
+@cache
+def _parsers() -> str:
+    """All parsers in one: any of them may change what silver holds."""
+    return fingerprint("parsers", *sorted({recipe_version(media_type) for media_type in FORMATS}))[:8]
+
+
+def _documents() -> str:
+    looks = f"{language.VERSION}.{quality.VERSION}.{block_hashes.VERSION}.{sensitive.VERSION}"
+    return f"parsers-{_parsers()}.looks-{looks}"
+
+
+def _evaluator() -> str:
+    from rag_pipeline.retrieval.evaluate import EVALUATOR_VERSION
+
+    return f"evaluator-{EVALUATOR_VERSION}"
+
+
+_RECIPES: Mapping[str, Callable[[], str]] = {
+    "source": lambda: f"metadata-{METADATA_VERSION}",
+    "bronze": lambda: f"metadata-{METADATA_VERSION}",
+    "silver/withdrawals": lambda: f"index-{INDEX_VERSION}",
+    "silver/documents": _documents,
+    "silver/quarantine": _documents,
+    "silver/duplicates": lambda: f"signature-{near_duplicates.signature_recipe()[:8]}",
+    "silver/boilerplate": lambda: f"blocks-{block_hashes.VERSION}.{omission.VERSION}",
+    "silver/chunks": lambda: f"chunker-{CHUNKER_VERSION}.{omission.VERSION}",
+    "gold/index": lambda: f"index-{INDEX_VERSION}",
+    "gold/evaluation": _evaluator,
+}
+
+
+def code_version(key: dg.AssetKey, contract: TableContract | None = None) -> str:
+    """Version of everything in the program that decides what an asset holds.
+
+    Args:
+        contract: Of the asset's table, if it has one.
+    """
+    name = key.path[0] if key.path[0] in ("source", "bronze") else "/".join(key.path)
+    table = f"table-{contract.version}" if contract is not None else ""
+    recipe = _RECIPES.get(name, lambda: "")()
+    return ".".join(part for part in (table, recipe) if part) or "1"

@@ -1,0 +1,70 @@
+"""Versions of what the tables hold, for whoever wants to know whether anything is different.
+
+Belongs here: which columns say what a table holds, and reading them.
+Does not belong here: the arithmetic (`transforms/versions.py`), showing them (`defs/`).
+
+Times of a run, attempts and ids of runs are left out: a run that changes nothing must not look like a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rag_pipeline.contracts.ids import digest
+from rag_pipeline.contracts.table import TableContract
+from rag_pipeline.contracts.tables import BOILERPLATE, BRONZE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.lake import (
+    BOILERPLATE_PATH,
+    CHUNKS_PATH,
+    DOCUMENTS_PATH,
+    DUPLICATES_PATH,
+    QUARANTINE_PATH,
+    bronze_path,
+)
+from rag_pipeline.transforms.versions import frame_version
+
+# Hashes on the rows stand for everything else on them.
+_TELLING: Mapping[str, tuple[TableContract, list[str]]] = {
+    DOCUMENTS_PATH: (DOCUMENTS, ["document_id", "content_hash", "metadata_hash", "principals_key"]),
+    QUARANTINE_PATH: (QUARANTINE, ["document_id", "stage", "reason_code", "detail", "input_key", "allowed_principals"]),
+    DUPLICATES_PATH: (DUPLICATES, ["document_id", "duplicate_of", "reason"]),
+    BOILERPLATE_PATH: (BOILERPLATE, ["source", "block_hash", "documents", "kept_in"]),
+    CHUNKS_PATH: (CHUNKS, ["chunk_id", "text_hash", "chunk_hash"]),
+}
+_OF_AN_INDEX_ROW = ["chunk_id", "chunk_hash", "metadata_hash"]
+
+
+def silver_version(workspace: Workspace, path: str) -> str:
+    """Version of one of the tables of silver."""
+    contract, columns = _TELLING[path]
+    return frame_version(workspace.lake.read(path, contract, columns))
+
+
+def bronze_version(workspace: Workspace, source: str) -> str:
+    """Version of what is known of a source: the log of its changes grows with each of them, and with nothing else."""
+    return frame_version(workspace.lake.read(bronze_path(source), BRONZE, ["document_id", "revision"]))
+
+
+def all_sources_version(workspace: Workspace) -> str:
+    """One version of all of bronze."""
+    return digest(*(bronze_version(workspace, name) for name in sorted(workspace.settings.sources)))[:16]
+
+
+def embeddings_version(workspace: Workspace, space_fingerprint: str) -> str:
+    """Version of the vectors of an embedding space, each of which follows from its text."""
+    return frame_version(workspace.lake.embedded_hashes(space_fingerprint).select("text_hash"))
+
+
+def index_version(workspace: Workspace, table_name: str, space_fingerprint: str, table_version: int) -> str:
+    """Version of the rows of an index, as of a version of its table."""
+    table = workspace.vectors.open(table_name, space_fingerprint, version=table_version)
+    return frame_version(table.read(_OF_AN_INDEX_ROW))
+
+
+def evaluation_version(row: Mapping[str, Any] | None) -> str:
+    """Version of an evaluation's outcome; None: nothing is asked."""
+    if row is None:
+        return "none"
+    return digest(str(row["evaluation_id"]))[:16]
