@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 MAX_HEADER_ROWS = 3
@@ -47,7 +48,9 @@ def header_count(rows: Sequence[Sequence[str]]) -> int:
         return 0
     first = row_look(rows[0], rows[1:])
     if first != "header":
-        return 0 if first == "data" or len(rows) < 2 else 1
+        # A name over several columns, as merged cells give it, has the names of these columns below it.
+        is_group = any(one and one == other for one, other in pairwise(rows[0])) and len(rows) > 2
+        return 0 if first == "data" or len(rows) < 2 else 1 + is_group
     count = 1
     while count < min(MAX_HEADER_ROWS, len(rows) - 1):
         row = rows[count]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
 
 STEP_BYTES = 1024 * 1024
+# Of members that were unpacked for a look at their size and will be read again.
+MAX_KEPT_BYTES = 8 * 1024 * 1024
 # Small members of plain XML pack better than any ratio limit; only large ones can hurt.
 RATIO_FLOOR_BYTES = 16 * 1024 * 1024
 _PICTURE = re.compile(r"\.(?:png|jpe?g|gif|tiff?|bmp|webp|emf|wmf)$", re.I)
@@ -49,6 +51,7 @@ class Archive:
         self._limits = limits
         self._unpacked_bytes = 0
         self.unread: list[str] = []
+        self._kept: dict[str, bytes] = {}
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(raw))
         except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError):
@@ -67,6 +70,8 @@ class Archive:
             LimitExceeded: It unpacks past a limit.
             UnparsableDocument: It is missing or damaged.
         """
+        if name in self._kept:
+            return self._kept[name]
         parts: list[bytes] = []
         size = 0
         try:
@@ -120,10 +125,15 @@ class Archive:
         return any(_PICTURE.search(name) and "thumbnail" not in name.lower() for name in self.names)
 
     def check_all(self) -> None:
-        """Unpacks every member once, keeping nothing: for libraries that unpack without limits themselves."""
+        """Unpacks every member once, for libraries that unpack without limits themselves; keeps some small ones."""
+        kept_bytes = 0
         for name in sorted(self.names):
-            if not name.endswith("/"):
-                self.read(name)
+            if name.endswith("/"):
+                continue
+            content = self.read(name)
+            if name.endswith((".xml", ".rels")) and kept_bytes + len(content) <= MAX_KEPT_BYTES:
+                kept_bytes += len(content)
+                self._kept[name] = content
 
     def _check(self, name: str, size: int, packed: int) -> None:
         limits = self._limits

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from rag_pipeline.transforms.parse.archives import (
 from rag_pipeline.transforms.parse.decode import clean_text
 from rag_pipeline.transforms.parse.drawings import drawn_paragraphs
 from rag_pipeline.transforms.parse.limits import check_count
+from rag_pipeline.transforms.parse.sheet_view import MAX_MERGES, View
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -64,7 +66,9 @@ def area_cells(sheet: bytes, address: str) -> int:
     if not found or len(found) != len(_ANY_CELL.findall(sheet)):
         # Cells without a reference or in an unusual spelling: slower, but it sees what any reader sees.
         return _area_of(_positions(xml_root(sheet, address)))
-    return _area_of((int(row), _column_number(column.decode("ascii"))) for column, row in set(found))
+    rows = [int(row) for row in {row for _, row in found}]
+    columns = [_column_number(column.decode("ascii")) for column in {column for column, _ in found}]
+    return _area_of([(min(rows), min(columns)), (max(rows), max(columns))])
 
 
 def _area_of(positions: Iterable[tuple[int, int]]) -> int:
@@ -118,10 +122,14 @@ def sparse_sheets(archive: Archive, parts: list[tuple[str, str]]) -> Iterator[tu
         yield name, rows
 
 
-def sheet_remarks(archive: Archive) -> dict[str, list[str]]:
-    """Comments and texts of drawn shapes, by name of the sheet they belong to."""
+def sheet_remarks(archive: Archive, parts: list[tuple[str, str]]) -> dict[str, list[str]]:
+    """Comments and texts of drawn shapes, by name of the sheet they belong to.
+
+    Args:
+        parts: As `sheet_parts` gives them.
+    """
     found: dict[str, list[str]] = {}
-    for sheet, member in sheet_parts(archive):
+    for sheet, member in parts:
         lines: dict[str, None] = {}
         for kind, name in relations(archive, member).values():
             root = archive.spare_xml(name) if kind in ("comments", "threadedComment", "drawing") else None
@@ -173,17 +181,32 @@ def _column_number(letters: str) -> int:
     return number
 
 
-def ods_sheets(archive: Archive, max_cells: int, max_chars: int) -> Iterator[tuple[str, list[list[str]]]]:
+@dataclass(slots=True)
+class OdsTable:
+    """A sheet of an OpenDocument spreadsheet: its cells as it shows them itself, and how they are shown."""
+
+    name: str
+    rows: list[list[str]] = field(default_factory=list)
+    view: View = field(default_factory=View)
+    is_hidden: bool = False
+
+
+def ods_sheets(archive: Archive, max_cells: int, max_chars: int) -> Iterator[OdsTable]:
     """The sheets of an OpenDocument spreadsheet.
 
     Raises:
         LimitExceeded: More cells than `max_cells`, or more characters in them than `max_chars`.
     """
     budget, chars = max_cells, 0
-    for table in archive.xml("content.xml").iter("{*}table"):
-        rows: list[list[str]] = []
-        for row in table.iter("{*}table-row"):
-            cells = list(islice(_ods_cells(row), MAX_COLUMNS))
+    root = archive.xml("content.xml")
+    hidden_styles = _hidden_styles(root)
+    for element in root.iter("{*}table"):
+        table = OdsTable(local_attribute(element, "name") or "")
+        table.is_hidden = local_attribute(element, "style-name") in hidden_styles
+        table.view.hidden_columns = _ods_hidden_columns(element)
+        rows = table.rows
+        for row in element.iter("{*}table-row"):
+            cells = list(islice(_ods_cells(row, len(rows), table.view), MAX_COLUMNS))
             while cells and not cells[-1]:
                 cells.pop()
             repeated = _count(row, "number-rows-repeated", MAX_REPEATED_ROWS) if cells else 1
@@ -197,11 +220,39 @@ def ods_sheets(archive: Archive, max_cells: int, max_chars: int) -> Iterator[tup
                     address=archive.address,
                     limit=max_cells,
                 )
-            rows.extend([cells] * repeated)
-        yield local_attribute(table, "name") or "", rows
+            if local_attribute(row, "visibility") in ("collapse", "filter"):
+                table.view.hidden_rows |= set(range(len(rows), len(rows) + repeated))
+            rows.extend([cells] * repeated if repeated == 1 else ([*cells] for _ in range(repeated)))
+        width = max(map(len, rows), default=0)
+        if table.view.merged:
+            table.rows = [row + [""] * (width - len(row)) for row in rows]
+        yield table
 
 
-def _ods_cells(row: _Element) -> Iterator[str]:
+def _hidden_styles(root: _Element) -> set[str | None]:
+    """Names of the styles of tables that are not displayed."""
+    return {
+        local_attribute(style, "name")
+        for style in root.iter("{*}style")
+        for properties in style.iterchildren("{*}table-properties")
+        if local_attribute(properties, "display") == "false"
+    }
+
+
+def _ods_hidden_columns(table: _Element) -> set[int]:
+    hidden: set[int] = set()
+    column = 0
+    for element in table.iter("{*}table-column"):
+        count = _count(element, "number-columns-repeated", MAX_COLUMNS)
+        if local_attribute(element, "visibility") in ("collapse", "filter") and column < MAX_COLUMNS:
+            hidden |= set(range(column, min(column + count, MAX_COLUMNS)))
+        column += count
+    return hidden
+
+
+def _ods_cells(row: _Element, number: int, view: View) -> Iterator[str]:
+    """Texts of a row's cells; merged ranges that begin there are added to the view."""
+    column = 0
     for cell in row:
         if local_name(cell) not in ("table-cell", "covered-table-cell"):
             continue
@@ -209,8 +260,12 @@ def _ods_cells(row: _Element) -> Iterator[str]:
             " ".join("".join(paragraph.itertext()).split()) for paragraph in cell.iterchildren("{*}p", "{*}h")
         ]
         text = " ".join(filter(None, paragraphs))
+        down, right = (_count(cell, f"number-{kind}-spanned", MAX_POSITION) for kind in ("rows", "columns"))
+        if text and max(down, right) > 1 and len(view.merged) < MAX_MERGES:
+            view.merged.append((number, column, number + down - 1, column + right - 1))
         for _ in range(_count(cell, "number-columns-repeated", MAX_REPEATED_COLUMNS if text else MAX_COLUMNS)):
             yield text
+            column += 1
 
 
 def _count(element: _Element, name: str, most: int) -> int:

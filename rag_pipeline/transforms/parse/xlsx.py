@@ -9,7 +9,8 @@ cells (`sheet_cells`), containers (`archives`).
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -27,12 +28,29 @@ from rag_pipeline.transforms.parse.sheet_cells import (
     sheet_remarks,
     sparse_sheets,
 )
+from rag_pipeline.transforms.parse.sheet_view import LeftOut, View, seen_rows, sheet_view, style_codes
 from rag_pipeline.transforms.parse.tabular import table_lines
+from rag_pipeline.transforms.parse.xls_look import xls_views
 from rag_pipeline.transforms.parse.xls_stream import sound_xls
 
-VERSION = "2"
+VERSION = "3"
 
 Row = list[str]
+HIDDEN_MARK = " (hidden sheet)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """A sheet as it is shown.
+
+    Attributes:
+        name: As its tab says, which remarks are found by.
+        is_hidden: The tab is not shown, but a person can bring it back from a menu.
+    """
+
+    name: str
+    rows: Iterable[Row]
+    is_hidden: bool = False
 
 
 def parse_xlsx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
@@ -43,22 +61,31 @@ def parse_xlsx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
     """
     facts: dict[str, str] = {}
     archive: Archive | None = None
+    parts: list[tuple[str, str]] = []
+    left_out = LeftOut()
     if raw.startswith(b"PK"):
         archive = Archive(raw, address, limits)
         if "content.xml" in archive.names:
             refuse_protected(archive)
-            sheets: Iterable[tuple[str, Iterable[Row]]] = ods_sheets(archive, limits.max_cells, limits.max_text_chars)
+            tables = ods_sheets(archive, limits.max_cells, limits.max_text_chars)
+            sheets: Iterable[_Sheet] = (
+                _Sheet(table.name, seen_rows(table.rows, (0, 0), table.view, str, left_out), table.is_hidden)
+                for table in tables
+            )
         else:
-            sheets = _xlsx_sheets(raw, archive, address, limits)
+            archive.check_all()
+            parts = sheet_parts(archive)
+            sheets = _xlsx_sheets(raw, archive, parts, limits, left_out)
             facts = core_properties(archive)
     else:
-        sheets = _calamine_sheets(sound_xls(raw, address, limits.max_cells), address)
-    remarks = sheet_remarks(archive) if archive is not None else {}
+        views = xls_views(raw, address)
+        sheets = _calamine_sheets(sound_xls(raw, address, limits.max_cells), address, views, left_out)
+    remarks = sheet_remarks(archive, parts) if archive is not None else {}
     builder = TextBuilder()
     count = 0
-    for count, (name, rows) in enumerate(sheets, 1):
+    for count, sheet in enumerate(sheets, 1):
         check_count(count, limits.max_pages, "sheets", address)
-        _add_sheet(builder, name, rows, count, remarks.get(name, []))
+        _add_sheet(builder, sheet, count, remarks.get(sheet.name, []))
         check_count(builder.length_chars, limits.max_text_chars, "characters of text", address)
     if archive is not None:
         refuse_pictures_only(archive, not builder.is_empty)
@@ -66,41 +93,47 @@ def parse_xlsx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
         builder.build(
             title=clean_text(facts.get("title", "")) or None,
             author=clean_text(facts.get("creator", "")) or None,
-            metadata={"sheets": str(count)},
+            metadata={"sheets": str(count), **left_out.metadata()},
         )
     ]
 
 
 def _xlsx_sheets(
-    raw: bytes, archive: Archive, address: str, limits: ParseLimits
-) -> Iterable[tuple[str, Iterable[Row]]]:
-    archive.check_all()
+    raw: bytes, archive: Archive, parts: list[tuple[str, str]], limits: ParseLimits, left_out: LeftOut
+) -> Iterable[_Sheet]:
+    address = archive.address
     if "xl/workbook.bin" in archive.names:
-        return list(_calamine_sheets(raw, address))
-    parts = sheet_parts(archive)
+        return list(_calamine_sheets(raw, address, {}, left_out))
     if not parts:
         raise UnparsableDocument(f"{address}: the container holds no worksheet.", address=address)
     # calamine allocates the whole rectangle between the first and last cell, however few cells there are.
     members = [archive.read(part) for _, part in parts]
     check_count(shared_chars(archive, members), limits.max_text_chars, "characters of text", address)
-    if max(area_cells(member, address) for member in members) > limits.max_cells:
-        return sparse_sheets(archive, parts)
-    try:
-        return list(_calamine_sheets(raw, address))
-    except UnparsableDocument:
-        return sparse_sheets(archive, parts)
+    if max(area_cells(member, address) for member in members) <= limits.max_cells:
+        codes = style_codes(archive)
+        views = {name: sheet_view(member, codes) for (name, _), member in zip(parts, members, strict=True)}
+        try:
+            return list(_calamine_sheets(raw, address, views, left_out))
+        except UnparsableDocument:
+            left_out.rows = left_out.columns = left_out.sheets = 0
+    return (_Sheet(name, rows) for name, rows in sparse_sheets(archive, parts))
 
 
-def _calamine_sheets(raw: bytes, address: str) -> Iterator[tuple[str, Iterable[Row]]]:
+def _calamine_sheets(raw: bytes, address: str, views: Mapping[str, View], left_out: LeftOut) -> Iterator[_Sheet]:
     from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum, SheetVisibleEnum
 
     try:
         workbook = CalamineWorkbook.from_filelike(io.BytesIO(raw))
         for index, sheet in enumerate(workbook.sheets_metadata):
-            if sheet.visible == SheetVisibleEnum.VeryHidden or sheet.typ != SheetTypeEnum.WorkSheet:
+            if sheet.typ != SheetTypeEnum.WorkSheet:
                 continue
-            rows = workbook.get_sheet_by_index(index).to_python()
-            yield sheet.name, ([_written(value) for value in row] for row in rows)
+            if sheet.visible == SheetVisibleEnum.VeryHidden:
+                left_out.sheets += 1
+                continue
+            found = workbook.get_sheet_by_index(index)
+            view = views.get(sheet.name) or View()
+            rows = seen_rows(found.to_python(), found.start or (0, 0), view, _written, left_out)
+            yield _Sheet(sheet.name, rows, sheet.visible == SheetVisibleEnum.Hidden)
     except PasswordError:
         raise EncryptedDocument(
             f"{address}: the workbook is protected by a password. Remove the password or exclude it.",
@@ -129,11 +162,11 @@ def _written(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _add_sheet(builder: TextBuilder, name: str, rows: Iterable[Row], page: int, remarks: list[str]) -> None:
+def _add_sheet(builder: TextBuilder, sheet: _Sheet, page: int, remarks: list[str]) -> None:
     """Blank rows part tables; a row with a single cell before a table is text about it; remarks come last."""
-    heading = clean_text(name).strip() or str(page)
+    heading = (clean_text(sheet.name).strip() or str(page)) + (HIDDEN_MARK if sheet.is_hidden else "")
     has_heading = False
-    for group in _groups(rows):
+    for group in _groups(sheet.rows):
         if not has_heading:
             builder.add("heading", heading, level=1, page=page)
             has_heading = True
