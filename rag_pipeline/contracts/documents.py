@@ -28,7 +28,8 @@ class Block:
         level: Heading depth from 1 for headings (definitions in code use it for nesting), else 0.
         label: Plain text of a heading; qualified name of a definition; speaker of a cue; else None.
         page: Page (slide, sheet) number counted from 1, where the format has pages.
-        line: First line in the original file, counted from 1, for line-based formats.
+        line: First line in the original file, counted from 1, for line-based formats; each line of the
+            block's text is then one line of the file.
     """
 
     kind: BlockKind
@@ -80,7 +81,7 @@ class Chunk:
         token_count: Tokens of header and text together as the model's tokenizer counts them, without
             the model's own special tokens.
         page: Page of the chunk's first character, from 1, or None.
-        line: Line of the chunk's first block in the original file, from 1, or None.
+        line: Line of the original file in which the chunk's text begins, from 1, or None.
         is_hard_split: The chunk ends inside a unit that alone was over the limit.
     """
 

@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from rag_pipeline.contracts.documents import Block, BlockKind, Chunk, ParsedDocument, embedded_text
 from rag_pipeline.errors import ContractViolation
-from rag_pipeline.transforms.chunk import splitters
+from rag_pipeline.transforms.chunk.context import contexts
 from rag_pipeline.transforms.chunk.headers import NO_HEADER, Header, Headers
 from rag_pipeline.transforms.chunk.omission import without_blocks
 from rag_pipeline.transforms.chunk.pack import Packer
@@ -64,7 +64,8 @@ def chunk_document(
 ) -> list[Chunk]:
     """Cut a document into chunks that tile its sections.
 
-    A chunk's span begins and ends with a character that is not white space; between the spans of one section
+    A chunk's span begins and ends with a character that is not white space, but for the indentation of its first
+    line where it begins inside a list or code; between the spans of one section
     lies only white space, or what is left out. The same document, parameters, tokenizer and hashes to leave out
     give the same chunks anywhere.
 
@@ -114,7 +115,7 @@ def _whole_sections(
             others.append(section)
             continue
         units = tuple(Unit(block.start_char, block.end_char, block, block.kind) for block in section.blocks)
-        chunks.append(_chunk(_Draft(section.path, header, units), token_count))
+        chunks.append(_chunk(text, _Draft(section.path, header, units), token_count))
     return chunks, sorted(others, key=lambda section: section.blocks[0].start_char)
 
 
@@ -165,21 +166,18 @@ def _drafts(
     full = headers.of(run.path)
     first = headers.of(run.path, without_own=run.is_opened)
     limit_tokens = params.max_tokens - max(first.token_count, full.token_count)
-    cutter = UnitCutter(text, tokens, document.language or DEFAULT_LANGUAGE, limit_tokens)
+    named_limit_tokens = params.max_tokens - params.header_max_tokens if params.with_header else limit_tokens
+    cutter = UnitCutter(text, tokens, document.language or DEFAULT_LANGUAGE, limit_tokens, named_limit_tokens)
     units = _units(run, cutter)
-
-    @cache
-    def names_of(start: int, end: int) -> str:
-        return splitters.header_row(text, start, end)
+    above = contexts(text, units)
 
     @cache
     def header_at(index: int) -> Header:
         base = full if index else first
-        unit = units[index]
-        if unit.kind != "table" or unit.start_char == unit.block.start_char:
+        if not above.get(index):
             return base
-        row = names_of(unit.block.start_char, unit.block.end_char)
-        named = headers.with_row(base, row)
+        unit = units[index]
+        named = headers.with_lines(base, above[index])
         fits = tokens.count(unit.start_char, unit.end_char) <= params.max_tokens - named.token_count
         return named if fits else base
 
@@ -213,7 +211,7 @@ def _counted(text: str, drafts: Sequence[_Draft], params: ChunkParams, counter: 
     )
     for draft, token_count in zip(drafts, counts, strict=True):
         if token_count <= params.max_tokens:
-            yield _chunk(draft, token_count)
+            yield _chunk(text, draft, token_count)
         else:
             yield from _counted(text, _halves(text, draft), params, counter)
 
@@ -246,7 +244,7 @@ def _halves(text: str, draft: _Draft) -> list[_Draft]:
     ]
 
 
-def _chunk(draft: _Draft, token_count: int) -> Chunk:
+def _chunk(text: str, draft: _Draft, token_count: int) -> Chunk:
     first = draft.units[0]
     kinds = [unit.kind for unit in draft.units if unit.kind != "heading"]
     return Chunk(
@@ -257,6 +255,13 @@ def _chunk(draft: _Draft, token_count: int) -> Chunk:
         token_count=token_count,
         kind=kinds[0] if kinds else first.kind,
         page=first.block.page,
-        line=first.block.line,
+        line=_line(text, first),
         is_hard_split=draft.units[-1].is_hard_split,
     )
+
+
+def _line(text: str, unit: Unit) -> int | None:
+    """Line of the file that the unit begins in: text that has a line holds the file's lines one by one."""
+    if unit.block.line is None:
+        return None
+    return unit.block.line + text.count("\n", unit.block.start_char, unit.start_char)

@@ -6,14 +6,17 @@ Does not belong here: the file name or address (a rename must change nothing tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rag_pipeline.contracts.documents import HEADER_SEPARATOR
+from rag_pipeline.transforms.chunk.context import shortened
 from rag_pipeline.transforms.chunk.params import ChunkParams
 from rag_pipeline.transforms.chunk.tokens import TokenCounter
 
 PART_SEPARATOR = " > "
+SHORT_LINE_CHARS = 60
+BRIEF_CELL_CHARS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +61,27 @@ class Headers:
                 parts = self._shortened(parts[0])
         return NO_HEADER
 
-    def with_row(self, header: Header, row: str) -> Header:
-        """The header with the column names of a table below it, or unchanged if that is too long."""
-        text = f"{header.text}\n{row}" if header.text else row
-        if not row or not self._params.with_header:
+    def with_lines(self, header: Header, lines: Sequence[str]) -> Header:
+        """The header with what a part of a list or table has to be told below it, outermost first.
+
+        Too long together, the lines are shortened, then the middle ones go, then title and path before the
+        nearest line; unchanged if that alone is too long.
+        """
+        if not lines or not self._params.with_header:
             return header
-        token_count = self._count(text)
-        return Header(text, token_count) if token_count <= self._params.header_max_tokens else header
+        above = [header.text] if header.text else []
+        nearest = header.text.rpartition(PART_SEPARATOR)[2]
+        few = [lines[0], lines[-1]] if len(lines) > 2 else [*lines]
+        shorter = [shortened(line, SHORT_LINE_CHARS) for line in few]
+        brief = [_brief_row(line) for line in few]
+        variants = [[*above, *lines], [*above, *few], few, [nearest, *brief], brief]
+        variants += [[*above, *shorter], [nearest, *shorter], shorter]
+        for variant in [*variants, [lines[-1]], [shorter[-1]]]:
+            text = "\n".join(line for line in variant if line)
+            token_count = self._count(text)
+            if token_count <= self._params.header_max_tokens:
+                return Header(text, token_count)
+        return header
 
     def prepare(self, paths: Iterable[tuple[str, ...]]) -> None:
         """Count the headers of many paths, with and without the last part, in one call."""
@@ -94,3 +111,11 @@ class Headers:
         cut = part[: spans[room][0]]
         at_word = cut.rstrip() if cut[-1:].isspace() else cut.rpartition(" ")[0].rstrip()
         return [shorter] if (shorter := at_word or cut) and len(shorter) < len(part) else []
+
+
+def _brief_row(line: str) -> str:
+    """A row of cells with each of them cut short; any other line as it is."""
+    mark = "\t" if "\t" in line else " | "
+    if mark not in line:
+        return line
+    return mark.join(shortened(cell, BRIEF_CELL_CHARS) for cell in line.split(mark))

@@ -46,15 +46,23 @@ class Packer:
         groups: list[Group] = []
         while first < stop:
             last = first + 1
-            while last < stop and self._fits(first, last + 1, self._params.pack_tokens):
+            while last < stop and self._may_join(last) and self._fits(first, last + 1, self._params.pack_tokens):
                 last += 1
             groups.append((first, last))
             first = last
         return groups
 
+    def _may_join(self, index: int) -> bool:
+        """Whether the unit may follow another: a part of a row is alone with the names of its columns."""
+        return not (self._units[index].is_row_part or self._units[index - 1].is_row_part)
+
     def _fed_tail(self, groups: list[Group]) -> list[Group]:
         """Join a short last group to the one before it, or move one unit over."""
-        if len(groups) < 2 or self._text_tokens(*groups[-1]) >= self._params.min_tokens:
+        if (
+            len(groups) < 2
+            or not self._may_join(groups[-1][0])
+            or self._text_tokens(*groups[-1]) >= self._params.min_tokens
+        ):
             return groups
         (first, middle), (_, stop) = groups[-2:]
         if self._fits(first, stop, self._params.max_tokens):

@@ -97,7 +97,10 @@ def _claim(text: str, start: int, end: int, covering: list[Block]) -> None:
             covering[-1] = replace(covering[-1], end_char=end_char)
         else:
             page = covering[-1].page if covering else None
-            covering.append(Block("paragraph", start_char, end_char, page=page))
+            line = covering[-1].line if covering else None
+            if line is not None:
+                line += text.count("\n", covering[-1].start_char, start_char)
+            covering.append(Block("paragraph", start_char, end_char, page=page, line=line))
 
 
 def _is_bare_parent(blocks: Sequence[Block], index: int) -> bool:

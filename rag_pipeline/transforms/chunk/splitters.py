@@ -7,7 +7,7 @@ Does not belong here: token counts; whether and how far to cut is decided in `un
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from rag_pipeline.transforms.table_heads import header_count
@@ -22,6 +22,8 @@ _LIST_MARKER = re.compile(
 _BLANK_LINE = re.compile(r"\n[ \t]*(?=\n)")
 _BLANK_QUOTE_LINE = re.compile(r"\n[ \t]*(?:>[ \t]*)*(?=\n)")
 _RULE_ROW_CHARACTERS = frozenset(" \t|:+-=")
+CELL_EDGE = re.compile(r"\t|(?<!\\)\|(?=[ \t])")
+"""What parts the cells of a row: a tab, or a bar that is not escaped."""
 _GRID_BORDER = re.compile(r"\+[-=+:]+\+")
 _CLOSES_A_STATEMENT = re.compile(
     r"[)\]}>,]|\*/|```|~~~|(?:end|else|elif|elsif|except|rescue|finally|ensure|catch|then|do|done|fi|esac)\b"
@@ -32,12 +34,17 @@ _BELONGS_TO_NEXT_LINE = re.compile(r"#(?!!)|//|/\*|\*|--|@|```|~~~|\[\[?\w|templ
 def list_item_cuts(text: str, start: int, end: int) -> list[int]:
     """Before each outermost item but the first; nested items stay with theirs."""
     items = [
-        (match.start(), _indent(match["indent"]))
+        (match.start(), indent_of(match["indent"]))
         for match in _LIST_MARKER.finditer(text, start, end)
         if match.start() > start
     ]
     outermost = min((indent for _, indent in items), default=0)
     return [position for position, indent in items if indent == outermost]
+
+
+def list_marker(line: str) -> bool:
+    """Whether a line opens an item of a list."""
+    return _LIST_MARKER.match(line) is not None
 
 
 def paragraph_cuts(text: str, start: int, end: int) -> list[int]:
@@ -94,6 +101,11 @@ def _grid_row_cuts(text: str, start: int, end: int) -> list[int]:
     return cuts
 
 
+def cell_cuts(text: str, start: int, end: int) -> list[int]:
+    """Before each cell but the first of rows of tab-parted or bar-parted cells."""
+    return [match.end() for match in CELL_EDGE.finditer(text, start, end) if start < match.end() < end]
+
+
 def header_row(text: str, start: int, end: int) -> str:
     """The rows of a table that name its columns, white space collapsed; empty if it begins with data."""
     end = min(end, start + HEADER_ROW_SEARCH_CHARS)
@@ -101,11 +113,18 @@ def header_row(text: str, start: int, end: int) -> str:
     if "\t" in first_line:
         lines = text[start:end].split("\n", HEADER_SAMPLE_ROWS)[:HEADER_SAMPLE_ROWS]
         count = header_count([line.split("\t") for line in lines])
-        return " ".join(" ".join(lines[:count]).split())
+        return _column_names([line.split("\t") for line in lines[:count]])
     for line in chain((first_line,), (line for _, line in _lines_after_first(text, start, end))):
         if line.strip() and not _is_rule(line):
             return " ".join(line.split())
     return ""
+
+
+def _column_names(rows: Sequence[Sequence[str]]) -> str:
+    """One row of names from all header rows, what stands above one another joined."""
+    width = max(map(len, rows), default=0)
+    columns = (dict.fromkeys(row[column].strip() for row in rows if column < len(row)) for column in range(width))
+    return "\t".join(" ".join(" ".join(names).split()) for names in columns).strip()
 
 
 def _is_rule(line: str) -> bool:
@@ -128,11 +147,11 @@ def statement_cuts(text: str, start: int, end: int) -> list[int]:
 
 def _code_cuts(text: str, start: int, end: int, *, after_blank_only: bool) -> list[int]:
     lines = [(position, line) for position, line in _lines_after_first(text, start, end) if line.strip()]
-    outermost = min((_indent(line) for _, line in lines), default=0)
+    outermost = min((indent_of(line) for _, line in lines), default=0)
     cuts: list[int] = []
     glued = _BELONGS_TO_NEXT_LINE.match(text[start : _line_end(text, start, end)].lstrip()) is not None
     for position, line in lines:
-        if _indent(line) != outermost:
+        if indent_of(line) != outermost:
             continue
         code = line.lstrip()
         follows_blank = _is_blank_before(text, start, position)
@@ -160,7 +179,7 @@ def _line_end(text: str, start: int, end: int) -> int:
     return end if stop < 0 else stop
 
 
-def _indent(line: str) -> int:
+def indent_of(line: str) -> int:
     """Columns of leading white space."""
     expanded = line.expandtabs(4)
     return len(expanded) - len(expanded.lstrip())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rag_pipeline.contracts.documents import Block, BlockKind
 from rag_pipeline.transforms.chunk import splitters
@@ -31,10 +31,15 @@ _LADDERS: dict[BlockKind, tuple[Splitter, ...]] = {
     "record": (splitters.paragraph_cuts, splitters.line_cuts),
 }
 _WITHOUT_SENTENCES: frozenset[BlockKind] = frozenset({"code", "definition"})
+# Their indentation says what lies in what, so a part keeps that of its first line.
+_INDENTED: frozenset[BlockKind] = frozenset({"list", "code", "definition", "field", "record"})
+# Their later parts get a longer header, which names the items above or the columns.
+_NAMED: frozenset[BlockKind] = frozenset({"list", "table", "cue"})
 _NESTED: frozenset[Splitter] = frozenset({splitters.list_item_cuts, splitters.statement_cuts})
 _MAX_NESTING = 24
 # A letter has a few marks; a run of thousands is no letter, and walking it for every piece takes forever.
 MAX_MARKS = 32
+MIN_CUT_COLUMNS = 3
 _CLAUSE_ENDS = ";:,)\u2014\u2013"
 
 
@@ -46,6 +51,7 @@ class Unit:
         block: The block it begins in.
         kind: Kind of its text; for a heading with the block below it, the kind of that block.
         is_hard_split: It ends inside a sentence or line that alone was over the limit.
+        is_row_part: Some cells of a row that alone was over the limit.
     """
 
     start_char: int
@@ -53,17 +59,29 @@ class Unit:
     block: Block
     kind: BlockKind
     is_hard_split: bool = False
+    is_row_part: bool = False
 
 
 class UnitCutter:
-    """Cuts the blocks of one text so that each unit fits into `limit_tokens`."""
+    """Cuts the blocks of one text so that each unit fits into `limit_tokens`.
 
-    def __init__(self, text: str, tokens: TokenMap, language: str, limit_tokens: int) -> None:
+    Args:
+        named_limit_tokens: The limit for the parts of lists, tables and turns, whose header says more.
+    """
+
+    def __init__(
+        self, text: str, tokens: TokenMap, language: str, limit_tokens: int, named_limit_tokens: int | None = None
+    ) -> None:
         self._text = text
         self._tokens = tokens
         self._language = language
-        self._limit_tokens = limit_tokens
-        self._limit_chars = limit_tokens * CHARS_PER_TOKEN_LIMIT
+        self._block_limit_tokens = self._limit_tokens = limit_tokens
+        self._named_limit_tokens = limit_tokens if named_limit_tokens is None else named_limit_tokens
+        self._names: list[tuple[int, int]] = []
+
+    @property
+    def _limit_chars(self) -> int:
+        return self._limit_tokens * CHARS_PER_TOKEN_LIMIT
 
     def fits(self, start: int, end: int) -> bool:
         """Whether the span may be a chunk's text."""
@@ -78,15 +96,52 @@ class UnitCutter:
     def parts(self, block: Block) -> list[Unit]:
         """The block cut at the outermost structure that has several parts, whether or not it fits."""
         found: list[Unit] = []
+        self._limit_tokens = self._named_limit_tokens if block.kind in _NAMED else self._block_limit_tokens
+        if block.kind == "table":
+            first_line_end = self._text.find("\n", block.start_char, block.end_char)
+            self._names = self._cells(block.start_char, block.end_char if first_line_end < 0 else first_line_end)
         self._cut(block, block.start_char, block.end_char, self._ladder(block.kind), found)
-        return found
+        self._limit_tokens = self._block_limit_tokens
+        return [self._indented(unit) for unit in found] if block.kind in _INDENTED else found
+
+    def _indented(self, unit: Unit) -> Unit:
+        """The unit with the indentation of its first line, if it begins with a line below its block's first."""
+        start = unit.start_char
+        while start > unit.block.start_char and self._text[start - 1] in " \t":
+            start -= 1
+        is_line = start > unit.block.start_char and self._text[start - 1] == "\n"
+        return replace(unit, start_char=start) if is_line else unit
 
     def _ladder(self, kind: BlockKind) -> tuple[Splitter, ...]:
         ladder = _LADDERS.get(kind, _PROSE)
+        if kind == "table":
+            ladder = (*ladder, self._column_cuts)
         return ladder if kind in _WITHOUT_SENTENCES else (*ladder, self._sentence_cuts)
 
     def _sentence_cuts(self, text: str, start: int, end: int) -> list[int]:
         return sentence_cuts(text, start, end, self._language)
+
+    def _column_cuts(self, text: str, start: int, end: int) -> list[int]:
+        """Inside one row, so that a part's columns can be named in its header, beside the row's first cell."""
+        cells = self._cells(start, end)
+        if "\n" in text[start:end] or len(cells) < MIN_CUT_COLUMNS or not self._names:
+            return []
+        key_tokens = self._tokens.count(*self._names[0]) + self._tokens.count(*cells[0])
+        room = self._block_limit_tokens - self._named_limit_tokens - key_tokens
+        cuts: list[int] = []
+        first = 0
+        for column in range(1, len(cells)):
+            names = self._names[max(first, 1) : column + 1]
+            are_named = not names or self._tokens.count(names[0][0], names[-1][1]) + len(names) <= room
+            if not (are_named and self.fits(cells[first][0], cells[column][1])):
+                cuts.append(cells[column][0])
+                first = column
+        return cuts
+
+    def _cells(self, start: int, end: int) -> list[tuple[int, int]]:
+        cuts = splitters.cell_cuts(self._text, start, end)
+        # The bar that opens a row belongs to its first cell.
+        return trimmed_spans(self._text, start, end, cuts[self._text.startswith("|", start) :])
 
     def _cut(
         self,
@@ -105,7 +160,8 @@ class UnitCutter:
             below = ladder[rung if again else rung + 1 :]
             for part_start, part_end in spans:
                 if self.fits(part_start, part_end):
-                    found.append(Unit(part_start, part_end, block, block.kind))
+                    is_row_part = splitter == self._column_cuts
+                    found.append(Unit(part_start, part_end, block, block.kind, is_row_part=is_row_part))
                 else:
                     self._cut(block, part_start, part_end, below, found, nesting + 1)
             return

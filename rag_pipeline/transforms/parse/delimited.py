@@ -26,7 +26,7 @@ from rag_pipeline.transforms.parse.records import (
 )
 from rag_pipeline.transforms.parse.tabular import table_lines
 
-VERSION = "2"
+VERSION = "3"
 
 _DELIMITERS = (",", "\t", ";", "|")
 _SAMPLE_LINES = 200
@@ -53,9 +53,10 @@ def parse_csv(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
     # Excel's own line on the delimiter is no row.
     text, above = (text[hint.end() :], 1) if hint else (text, 0)
     delimiter = hint.group(1) if hint and hint.group(1) in text else find_delimiter(text)
-    rows = _rows(text, delimiter, address)
-    caption = _caption(rows)
-    rows = rows[1:] if caption else rows
+    numbered = _rows(text, delimiter, address)
+    caption = _caption([row for _, row in numbered[:3]])
+    numbered = numbered[1:] if caption else numbered
+    rows = [row for _, row in numbered]
     if not rows or delimiter is None or not _has_header(rows):
         return [_source_document(text, above)]
     names = _names(rows[0], max(map(len, rows)))
@@ -68,7 +69,8 @@ def parse_csv(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
         return [chat_document(records)]
     builder = TextBuilder()
     builder.add("heading", caption or "", level=1, line=1 + above)
-    builder.add("table", "\n".join(table_lines([names, *rows[1:]])), line=(2 if caption else 1) + above)
+    starts = [line for line, _ in numbered]
+    builder.add("table", _table_text([names, *rows[1:]], starts), line=starts[0] + above)
     return [builder.build(title=caption, metadata={"row_count": str(len(rows) - 1)})]
 
 
@@ -93,12 +95,29 @@ def find_delimiter(text: str) -> str | None:
     return best[2] if best else None
 
 
-def _rows(text: str, delimiter: str | None, address: str) -> list[list[str]]:
+def _table_text(rows: Sequence[Sequence[str]], starts: Sequence[int]) -> str:
+    """The table with each row in its own line of the file: what a chunk cites is counted from the first row."""
+    lines = table_lines(rows)
+    if len(lines) < len(starts):
+        return "\n".join(lines)
+    return lines[0] + "".join(
+        "\n" * (start - before) + line for before, start, line in zip(starts, starts[1:], lines[1:], strict=False)
+    )
+
+
+def _rows(text: str, delimiter: str | None, address: str) -> list[tuple[int, list[str]]]:
+    """The rows that hold something, each with the line it begins in, from 1."""
     if delimiter is None:
         return []
     previous = csv.field_size_limit(_MAX_FIELD_CHARS)
     try:
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(cell.strip() for cell in row)]
+        rows: list[tuple[int, list[str]]] = []
+        line = 1
+        reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append((line, row))
+            line = reader.line_num + 1
     except csv.Error:
         raise UnparsableDocument(
             f"{address}: a field is longer than {_MAX_FIELD_CHARS:,} characters; "
@@ -107,10 +126,10 @@ def _rows(text: str, delimiter: str | None, address: str) -> list[list[str]]:
         ) from None
     finally:
         csv.field_size_limit(previous)
-    if any(row[-1].count("\n") > 1_000 for row in rows):
+    if any(row[-1].count("\n") > 1_000 for _, row in rows):
         # An unclosed quotation mark has swallowed the rest: read every line for itself.
-        lines = (line for line in text.split("\n") if line.strip())
-        rows = [row for row in csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE) if row]
+        single = csv.reader(text.split("\n"), delimiter=delimiter, quoting=csv.QUOTE_NONE)
+        rows = [(number, row) for number, row in enumerate(single, start=1) if any(cell.strip() for cell in row)]
     return rows
 
 

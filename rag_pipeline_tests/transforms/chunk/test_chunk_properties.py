@@ -64,7 +64,9 @@ def test_chunks_tile_the_sections_in_order(counter_of, document: ParsedDocument,
     for chunk in chunks:
         text = document.text[chunk.start_char : chunk.end_char]
         assert text
-        assert text == text.strip()
+        assert text == text.rstrip()
+        indentation = text[: len(text) - len(text.lstrip())]
+        assert not indentation or (not indentation.strip(" \t") and document.text[chunk.start_char - 1] == "\n")
 
 
 @few

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from rag_pipeline.contracts.documents import Block, Chunk, ParsedDocument
+from rag_pipeline.contracts.documents import Block, BlockKind, Chunk, ParsedDocument
 from rag_pipeline.errors import ContractViolation, SettingsError
 from rag_pipeline.transforms.chunk import ChunkParams, chunk_document
 from rag_pipeline.transforms.chunk.chunker import BATCH_CHARS
@@ -99,7 +99,7 @@ def test_code_is_cut_between_statements() -> None:
     function = "def run():\n" + "\n".join(f"    if a{index}:\n        b{index}(c, d)" for index in range(8))
     found = texts(document_of(("code", function)))
     assert len(found) > 1
-    assert all(text.startswith(("def", "if")) for text in found)
+    assert all(text.startswith(("def", "    if")) for text in found)
 
 
 def test_a_large_definition_is_its_own_chunk_under_its_qualified_name() -> None:
@@ -241,3 +241,78 @@ def test_a_section_larger_than_one_encoding_is_encoded_piece_by_piece() -> None:
     assert len(asked) > 4
     assert max(asked) <= MAX_ENCODE_CHARS
     assert chunks == chunk_document(document, SMALL, WordCounter())
+
+
+LINES = ChunkParams(max_tokens=60, min_tokens=8, header_max_tokens=24)
+
+
+@pytest.mark.parametrize(
+    ("kind", "row"),
+    [
+        ("list", "- item {n} is checked by hand every day of the year"),
+        ("table", "| berth {n} | {n} metres deep | due on day {n} |"),
+        ("code", "step(number={n}, name='pump', wait=True)"),
+        ("paragraph", "Sentence {n} says what there is to say about that."),
+        ("field", "key{n}: value {n} of all the values in the file"),
+    ],
+)
+def test_a_chunk_names_the_line_its_text_begins_in(kind: BlockKind, row: str) -> None:
+    document = document_of(heading("Harbour"), (kind, "\n".join(row.format(n=n) for n in range(60))))
+    found = chunks_of(document, LINES)
+    assert len(found) > 5
+    for chunk, text in found:
+        assert document.text.split("\n")[(chunk.line or 0) - 1].startswith(text.split("\n")[0])
+
+
+def test_text_that_no_block_claims_has_a_line() -> None:
+    document = ParsedDocument("# Top\n\n\nloose text", (Block("heading", 0, 5, 1, "Top", line=4),))
+    assert [(chunk.line, text) for chunk, text in chunks_of(document)] == [(4, document.text)]
+    parted = ParsedDocument(f"# Top\n\n\n{'loose text. ' * 40}", document.blocks)
+    assert next(chunk.line for chunk, _ in chunks_of(parted)) == 4
+    assert {chunk.line for chunk, text in chunks_of(parted) if not text.startswith("#")} <= {7}
+
+
+def parts_of(owner: str, indent: str, count: int = 12) -> str:
+    return f"{owner}\n" + "\n".join(f"{indent}- part {n} lies in the locker of {n}" for n in range(count))
+
+
+def test_every_part_of_a_list_names_the_items_above_it() -> None:
+    items = "\n".join(
+        [parts_of("- Boat Alpha", "  "), parts_of("7. Boat Beta", "   "), parts_of("- [x] Gear\n\t- Mast", "\t\t")]
+    )
+    owners = {"Alpha": "- Boat Alpha", "Beta": "7. Boat Beta", "Mast": "- [x] Gear\n\t- Mast"}
+    seen: set[str] = set()
+    owner = ""
+    for chunk, text in chunks_of(document_of(heading("Kit"), ("list", items)), LINES):
+        first = text.split("\n")[0]
+        if first.lstrip().startswith("- part"):
+            assert chunk.header == f"Kit\n{owners[owner]}"
+            assert first.startswith((" ", "\t"))
+            seen.add(owner)
+        owner = next((name for name in reversed(owners) if name in text), owner)
+    assert seen == set(owners)
+
+
+def test_a_part_of_one_long_item_names_the_item_and_those_above() -> None:
+    items = f"1. Checks\n   2. Pump room: {'look at the valve and the gauge. ' * 12}\n\n      {words(30)}\n3. Done"
+    headers = [chunk.header for chunk, _ in chunks_of(document_of(("list", items)), LINES)]
+    assert headers[0] == ""
+    assert all(header.startswith("1. Checks\n   2. Pump room: look") for header in headers[1:])
+    assert len(headers) > 2
+
+
+def test_a_row_cut_between_its_cells_keeps_its_first_cell_and_the_names_of_the_others() -> None:
+    names = "\t".join(["berth", *(f"column{n}" for n in range(40))])
+    rows = "\n".join("\t".join([f"quay{row}", *(f"{row}x{n}" for n in range(40))]) for row in range(3))
+    found = chunks_of(document_of(("table", f"{names}\n{rows}")), LINES)
+    for row in range(3):
+        for n in (9, 39):
+            header, text = next((c.header, text) for c, text in found if f"{row}x{n}" in text.split())
+            assert f"quay{row}" in header.split() or f"quay{row}" in text.split()
+            assert f"column{n}" in header.split()
+            assert "berth" in header.split()
+
+
+def test_a_part_of_a_turn_names_its_speaker_and_time() -> None:
+    found = chunks_of(document_of(("cue", f"[00:01:02] Ann Lee: {'We sail at dawn. ' * 30}")), LINES)
+    assert {chunk.header for chunk, _ in found[1:]} == {"[00:01:02] Ann Lee:"}

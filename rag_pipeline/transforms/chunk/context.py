@@ -1,0 +1,111 @@
+"""What a chunk that begins inside a block has to be told: the items above it, the names of its columns.
+
+Belongs here: reading that out of a block's own text.
+Does not belong here: whether it fits (`headers.py`), and where blocks are cut (`units.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from rag_pipeline.transforms.chunk.splitters import CELL_EDGE, header_row, indent_of, list_marker
+from rag_pipeline.transforms.chunk.units import Unit
+
+MAX_LINE_CHARS = 160
+"""Of a longer item its beginning names it."""
+MAX_KEY_CHARS = 80
+
+_FENCE = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])?[ \t]*(?:```|~~~)")
+_SPEAKER = re.compile(r"(?:\[[^\]\n]{1,40}\] )?[^\n:]{1,80}:(?=\s)|\[[^\]\n]{1,40}\](?=\s)")
+
+
+def contexts(text: str, units: Sequence[Unit]) -> dict[int, tuple[str, ...]]:
+    """Per unit that begins inside its block, by index: lines to stand above its text, outermost first."""
+    found: dict[int, tuple[str, ...]] = {}
+    start = 0
+    while start < len(units):
+        block = units[start].block
+        stop = start
+        while stop < len(units) and units[stop].block is block:
+            stop += 1
+        if block.kind == "list" and stop - start > 1:
+            found.update(zip(range(start, stop), _items_above(text, units[start:stop]), strict=True))
+        elif block.kind == "table" and stop - start > 1:
+            names = header_row(text, block.start_char, block.end_char)
+            found.update({at: _columns(text, units[at], names) for at in range(start + 1, stop)})
+        elif block.kind == "cue" and stop - start > 1 and (match := _SPEAKER.match(text, block.start_char)):
+            found.update(dict.fromkeys(range(start + 1, stop), (match.group(),)))
+        start = stop
+    return found
+
+
+def _items_above(text: str, units: Sequence[Unit]) -> Iterator[tuple[str, ...]]:
+    """For each unit of one list the first lines of the items that it lies in."""
+    block = units[0].block
+    open_items: list[tuple[int, str]] = []
+    position = block.start_char - _lead(text, block.start_char)
+    in_fence = False
+    for unit in units:
+        while True:
+            stop = text.find("\n", position, block.end_char)
+            stop = block.end_char if stop < 0 else stop
+            if stop >= unit.start_char:
+                break
+            in_fence = _enter(text[position:stop], open_items, in_fence)
+            position = stop + 1
+        before, line = text[position : unit.start_char], text[position:stop]
+        indent = indent_of(line)
+        if before.strip():
+            inner = [*open_items]
+            _enter(line, inner, in_fence)
+        else:
+            inner = [item for item in open_items if item[0] < indent]
+        yield tuple(shown for _, shown in inner) if unit.start_char > block.start_char else ()
+
+
+def _lead(text: str, start: int) -> int:
+    """White space between the start of the line and `start`; 0 if there is anything else."""
+    line_start = text.rfind("\n", max(0, start - MAX_LINE_CHARS), start) + 1
+    return start - line_start if not text[line_start:start].strip() else 0
+
+
+def _enter(line: str, open_items: list[tuple[int, str]], in_fence: bool) -> bool:
+    """Close the items that end before `line`, open its own; whether the next line is code."""
+    is_fence = _FENCE.match(line) is not None
+    if not in_fence and list_marker(line):
+        indent = indent_of(line)
+        while open_items and open_items[-1][0] >= indent:
+            open_items.pop()
+        open_items.append((indent, shortened(line.rstrip())))
+    return in_fence != is_fence
+
+
+def shortened(line: str, limit_chars: int = MAX_LINE_CHARS) -> str:
+    """The beginning of `line`, cut at a word where it is longer than the limit."""
+    if len(line) <= limit_chars:
+        return line
+    head = line[:limit_chars]
+    return (head.rpartition(" ")[0].rstrip() or head) + " …"
+
+
+def _columns(text: str, unit: Unit, names: str) -> tuple[str, ...]:
+    """The header row; for a part of a row its columns' names and, below, the row's first cell."""
+    block = unit.block
+    if "\n" not in text[block.start_char : unit.start_char]:
+        return ()
+    if not unit.is_row_part:
+        return (names,) if names else ()
+    before = text[text.rfind("\n", 0, unit.start_char) + 1 : unit.start_char]
+    titles, cells = _cells(names), _cells(f"{before}…")
+    first = max(1, len(cells) - 1)
+    shown = titles[first : first + len(_cells(text[unit.start_char : unit.end_char]))]
+    mark = "\t" if "\t" in names else " | "
+    row_key = shortened(cells[0], MAX_KEY_CHARS) if before.strip() else ""
+    return tuple(line for line in (mark.join([*titles[:1], *shown]).strip(), row_key) if line)
+
+
+def _cells(line: str) -> list[str]:
+    if line.startswith("|"):
+        line = line[1:].rstrip().removesuffix("|")
+    return [" ".join(cell.split()) for cell in CELL_EDGE.split(line)]
