@@ -19,6 +19,7 @@ from rag_pipeline import __version__
 from rag_pipeline.cli.config import config
 from rag_pipeline.cli.evaluate import evaluate
 from rag_pipeline.cli.inspect import status, trace, verify
+from rag_pipeline.cli.inspect_file import inspect_file
 from rag_pipeline.cli.models import models
 from rag_pipeline.cli.options import CONFIG_OPTION, DEBUG_OPTION, is_debugging
 from rag_pipeline.cli.quarantine import quarantine
@@ -84,5 +85,5 @@ def cli(ctx: click.Context) -> None:
         logging.basicConfig(level=logging.INFO)
 
 
-for command in (run, search, status, verify, rebuild, trace, evaluate, models, quarantine, sql, config):
+for command in (run, search, status, verify, rebuild, trace, evaluate, models, quarantine, sql, config, inspect_file):
     cli.add_command(command)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from liteparse.types import PageComplexityStats, ParsedPage, ParseResult
     from pypdfium2 import PdfDocument
 
-VERSION = "4"
+VERSION = "5"
 
 MIN_TEXT_CHARS = 3
 MAX_PAGES_NAMED = 50
@@ -182,6 +182,7 @@ def _composed(pages: list[list[Piece]], facts: dict[str, str], is_outlined: bool
         "heading_source": "outline" if is_outlined else "fonts" if has_headings else "none",
     }
     if unread:
+        metadata["pages_needing_ocr_count"] = str(len(unread))
         metadata["pages_needing_ocr"] = ",".join(map(str, unread[:MAX_PAGES_NAMED]))
     for name in ("Subject", "Keywords", "CreationDate"):
         if facts.get(name):
