@@ -17,6 +17,7 @@ from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import OWNERS, RETRY, WRITER_POOL, bronze_key, source_key, spec
 from rag_pipeline.defs.versions import code_version
+from rag_pipeline.defs.words import HAPPENED, counted, happened
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.settings import Pipeline
 
@@ -28,8 +29,10 @@ GUARD_CHECK = "deletion_guard_holds_nothing"
 PATTERNS_MATCH = "patterns_match_something"
 # Findings named in a check's description; the number of all of them stands behind.
 _SHOWN = 10
+_CHANGES = ("added", "modified", "moved", "metadata_changed", "deleted", "problems", "held")
 
 
+_ALL_MATCH = "each pattern matches something, and each sidecar has a document"
 ANSWERS_CHECK = "source_answers"
 POLLED_CHECK = "polled_in_time"
 
@@ -92,12 +95,17 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
             version = dg.DataVersion(bronze_version(pipeline.workspace, name))
         if not report.unavailable_because:
             yield dg.MaterializeResult(
-                asset_key=source_key(name), metadata={"rag/listed_count": report.listed}, data_version=version
+                asset_key=source_key(name),
+                metadata={
+                    HAPPENED: f"It answered and listed {counted(report.listed, 'object')}.",
+                    "rag/listed_count": report.listed,
+                },
+                data_version=version,
             )
         yield _answers_result(report)
         yield _in_time_result(pipeline.workspace, name)
         yield dg.MaterializeResult(
-            asset_key=bronze_key(name), metadata={**_facts(report), **work}, data_version=version
+            asset_key=bronze_key(name), metadata={**_happened(report), **_facts(report), **work}, data_version=version
         )
         yield _guard_result(report)
         yield _idle_result(report)
@@ -127,13 +135,21 @@ def _check_specs(name: str) -> list[dg.AssetCheckSpec]:
     return [answers, in_time, guard, _idle_check(name)]
 
 
+def _happened(report: "BronzeReport") -> dict[str, Any]:
+    """What a refresh of a source did, in words."""
+    if report.unavailable_because:
+        return happened({}, f"the source did not answer; {counted(report.live, 'document')} taken from it before stay")
+    changes = {name.replace("_", " "): getattr(report, name) for name in _CHANGES}
+    return happened(changes, f"it holds {counted(report.live, 'document')}")
+
+
 def _facts(report: "BronzeReport") -> dict[str, Any]:
     """What the UI shows of a refresh of a source."""
     facts: dict[str, Any] = {f"rag/{k}": v for k, v in asdict(report).items() if isinstance(v, int)}
     newest = report.newest_modified_at
     if newest is not None:
         facts["rag/newest_modified_at"] = dg.MetadataValue.timestamp(newest)
-        facts["rag/content_age_hours"] = (datetime.now(UTC) - newest).total_seconds() / 3600
+        facts["rag/content_age_hours"] = round((datetime.now(UTC) - newest).total_seconds() / 3600, 1)
     facts["rag/report"] = dg.MetadataValue.json(json.loads(json.dumps(asdict(report), default=str)))
     return {"dagster/row_count": report.live, **facts}
 
@@ -144,7 +160,7 @@ def _answers_result(report: "BronzeReport") -> dg.AssetCheckResult:
         asset_key=source_key(report.source),
         passed=not report.unavailable_because,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=report.unavailable_because or None,
+        description=report.unavailable_because or f"it listed {counted(report.listed, 'object')}",
         metadata={"rag/next_step": f"rag-pipeline config check, then rag-pipeline run; {report.live:,} documents stay"},
     )
 
@@ -181,7 +197,7 @@ def _guard_result(report: "BronzeReport") -> dg.AssetCheckResult:
         asset_key=bronze_key(report.source),
         passed=not report.held,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=report.held_because or None,
+        description=report.held_because or "nothing is held",
         metadata=metadata,
     )
 
@@ -203,6 +219,6 @@ def _idle_result(report: "BronzeReport") -> dg.AssetCheckResult:
         asset_key=bronze_key(report.source),
         passed=not idle,
         severity=dg.AssetCheckSeverity.WARN,
-        description="not looked at: the source did not answer" if report.unavailable_because else shown or None,
+        description="not looked at: the source did not answer" if report.unavailable_because else shown or _ALL_MATCH,
         metadata={"rag/idle_count": len(idle), "rag/next_step": "rag-pipeline config check"},
     )

@@ -32,6 +32,7 @@ from rag_pipeline.defs.specs import (
     model_partitions,
 )
 from rag_pipeline.defs.threshold_checks import build_threshold_checks
+from rag_pipeline.defs.words import counted, figure
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.transforms.freshness import content_age
 
@@ -76,7 +77,9 @@ def _result(
         lines += [f"| {f.code} | {f.count} | {', '.join(f.sample)} |" for f in found]
         metadata |= {"rag/findings": dg.MetadataValue.md("\n".join(lines)), "rag/next_step": next_step}
     description = "; ".join(f"{f.code}: {f.count}" for f in found)
-    return dg.AssetCheckResult(passed=not found, severity=severity, metadata=metadata, description=description or None)
+    return dg.AssetCheckResult(
+        passed=not found, severity=severity, metadata=metadata, description=description or "nothing found"
+    )
 
 
 def _source_has_documents(name: str) -> dg.AssetChecksDefinition:
@@ -91,7 +94,9 @@ def _source_has_documents(name: str) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=live > 0,
             severity=WARN,
-            description=None if live else "the source lists no document; check its location, include and exclude",
+            description=counted(live, "document")
+            if live
+            else "the source lists no document; check its location, include and exclude",
             metadata={"rag/live_count": live},
         )
 
@@ -112,7 +117,7 @@ def _somebody_may_read(name: str) -> dg.AssetChecksDefinition:
             severity=WARN,
             description=f"nobody may read {closed:,} of {live.height:,} objects; set allowed_principals"
             if closed
-            else None,
+            else "somebody may read each of them",
             metadata={"rag/closed_count": closed},
         )
 
@@ -132,10 +137,10 @@ def _objects_are_readable(name: str) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=share <= LARGEST_PROBLEM_SHARE,
             severity=WARN,
-            description=f"{broken.height} of {live.height} objects cannot be read" if broken.height else None,
+            description=f"{broken.height:,} of {live.height:,} objects cannot be read",
             metadata={
                 "rag/problem_count": broken.height,
-                "rag/problem_share": share,
+                "rag/problem_share": figure(share),
                 "rag/problem_sample": ", ".join(broken["address"].head(5)),
                 "rag/next_step": "rag-pipeline quarantine list",
             },
@@ -169,7 +174,7 @@ def _content_is_young(pipeline: Pipeline, name: str) -> dg.AssetChecksDefinition
             description=said if age is not None or found.in_future else "the source tells no times",
             metadata={
                 "rag/in_future_count": found.in_future,
-                **({} if age is None else {"rag/content_age_hours": age.total_seconds() / 3600}),
+                **({} if age is None else {"rag/content_age_hours": round(age.total_seconds() / 3600, 1)}),
             },
         )
 
@@ -281,7 +286,7 @@ def _audit_passed(pipeline: Pipeline) -> dg.AssetChecksDefinition:
         names = ("rows", "ghosts", "missing", "mismatched", "table_version")
         return dg.AssetCheckResult(
             passed=bool(audit["passed"]),
-            description=None if audit["passed"] else NOT_AUDITED,
+            description="it equals silver" if audit["passed"] else NOT_AUDITED,
             metadata={
                 **{f"rag/{name}": int(str(audit[name])) for name in names},
                 **(
@@ -359,8 +364,8 @@ def _models_have_not_drifted() -> dg.AssetChecksDefinition:
         largest = last["drift"].max()
         return dg.AssetCheckResult(
             passed=drifted.is_empty(),
-            description=f"drifted: {', '.join(drifted['space_fingerprint'])}" if drifted.height else None,
-            metadata={"rag/largest_drift": float(str(largest)) if largest is not None else 0.0},
+            description=f"drifted: {', '.join(drifted['space_fingerprint'])}" if drifted.height else "none has drifted",
+            metadata={"rag/largest_drift": figure(float(str(largest))) if largest is not None else 0.0},
         )
 
     return check

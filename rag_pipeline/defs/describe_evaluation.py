@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from rag_pipeline.contracts.evaluation import METRIC_NAMES, QuestionResult
+from rag_pipeline.defs.words import HAPPENED, happened
 from rag_pipeline.retrieval.comparison import Comparison
 
 if TYPE_CHECKING:
@@ -27,8 +28,12 @@ def evaluation_metadata(report: "EvaluationReport", history: Sequence[Mapping[st
     """
     shown: dict[str, Any] = {"rag/commits": report.commits, "rag/evaluations_computed": report.computed}
     if report.evaluation is None:
-        return shown | {"rag/note": "no questions are configured under evaluation.questions"}
+        return {HAPPENED: "Nothing is asked: no questions are configured under evaluation.questions."} | shown
     row = report.evaluation.row
+    asked = {"questions asked": row["questions"] if report.computed else 0}
+    shown = (
+        happened(asked, f"{row['scored']:,} of {row['questions']:,} questions count; leaks: {row['leaks']:,}") | shown
+    )
     counts = ("questions", "scored", "stale", "leaks", "k", "table_version")
     shown |= {f"rag/{name}": row[name] for name in counts} | {"dagster/partition_row_count": len(history)}
     shown |= {f"rag/{name}": row[name] for name in ("latency_p50_ms", "latency_p95_ms") if row[name] is not None}

@@ -31,6 +31,7 @@ from rag_pipeline.defs.specs import (
     spec,
 )
 from rag_pipeline.defs.versions import code_version
+from rag_pipeline.defs.words import HAPPENED, counted, figure, figures, happened
 from rag_pipeline.errors import AuditFailed
 from rag_pipeline.settings import Pipeline
 
@@ -60,14 +61,15 @@ def embeddings_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(version),
             metadata={
+                **happened({"embedded": report.computed}, f"{counted(report.kept, 'text')} had a vector already"),
                 "dagster/partition_row_count": report.texts,
                 **work,
                 "rag/embeddings_computed": report.computed,
                 "rag/embeddings_kept": report.kept,
                 "rag/commits": report.commits,
-                "rag/texts_per_second": rate,
+                "rag/texts_per_second": figure(rate),
                 "rag/space_fingerprint": report.space_fingerprint,
-                **({} if report.estimated_price is None else {"rag/estimated_price": report.estimated_price}),
+                **({} if report.estimated_price is None else {"rag/estimated_price": figure(report.estimated_price)}),
             },
         )
 
@@ -99,12 +101,14 @@ def index_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
                 pipeline.workspace, report.table_name, report.space_fingerprint, report.table_version
             )
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
+        changes = {"added": report.added, "changed": report.changed, "removed": report.removed}
         audit: dict[str, Any] = {
             f"rag/audit_{key}": report.audit[key] for key in ("ghosts", "missing", "mismatched", "passed")
         }
         return dg.MaterializeResult(
             data_version=dg.DataVersion(version),
             metadata={
+                **happened(changes, f"now {counted(report.rows, 'chunk')} of {counted(report.documents, 'document')}"),
                 "dagster/partition_row_count": report.rows,
                 **work,
                 "dagster/table_name": report.table_name,
@@ -143,13 +147,13 @@ def evaluation_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
                 # Red at the index already; publication refuses that version, and says so at its own asset.
                 pipeline.settle_at_end()
                 return dg.MaterializeResult(
-                    metadata={"rag/note": f"not evaluated: {error.message}"},
+                    metadata={HAPPENED: f"Not evaluated: {error.message}"},
                     data_version=dg.DataVersion("not-evaluated"),
                 )
             history = evaluation_history(workspace, context.partition_key)
-        figures = evaluation_metadata(report, history, workspace.settings.evaluation.mode)
+        shown = evaluation_metadata(report, history, workspace.settings.evaluation.mode)
         version = evaluation_version(None if report.evaluation is None else report.evaluation.row)
-        return dg.MaterializeResult(metadata=figures | work, data_version=dg.DataVersion(version))
+        return dg.MaterializeResult(metadata=figures(shown | work), data_version=dg.DataVersion(version))
 
     return evaluation
 
@@ -184,7 +188,13 @@ def maintenance_asset() -> dg.AssetsDefinition:
             report = maintain(pipeline.workspace)
         facts = asdict(report)
         return dg.MaterializeResult(
-            metadata={f"rag/{k}": v for k, v in facts.items()} | work,
+            metadata={
+                **happened(
+                    {"tables compacted": report.compacted, "vectors removed": report.vectors_removed}, "all done"
+                ),
+                **{f"rag/{k}": v for k, v in facts.items()},
+                **work,
+            },
             data_version=dg.DataVersion(fingerprint("maintenance", *(f"{k}={v}" for k, v in facts.items()))),
         )
 

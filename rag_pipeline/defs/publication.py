@@ -139,7 +139,7 @@ def _allowed_result(why: str | None, refused: RagPipelineError | None, *, by_han
         check_name=ALLOWED_CHECK,
         passed=why is None,
         severity=WARN if refused is None or red_elsewhere else ERROR,
-        description=why,
+        description=why or "readers see the newest version",
         metadata={} if refused is None else {"rag/error_code": refused.code},
     )
 
@@ -161,5 +161,6 @@ def published_result(workspace: "Workspace", name: str, key: dg.AssetKey) -> dg.
         asset_key=key,
         check_name=name,
         passed=rows == last["rows"],
+        description=f"version {version} opens and holds {rows:,} of {int(str(last['rows'])):,} rows",
         metadata={"rag/rows": rows, "rag/table_version": version},
     )

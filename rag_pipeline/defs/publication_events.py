@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from rag_pipeline.defs.specs import PUBLICATION_KEY
+from rag_pipeline.defs.words import HAPPENED, counted
 
 DATA_VERSION_TAG = "dagster/data_version"
 _SHOWN = ("sequence", "alias", "space_fingerprint", "table_name", "table_version", "rows", "documents")
@@ -24,7 +25,11 @@ def publication_facts(row: Mapping[str, Any], *, moved: bool, is_held: bool) -> 
     """
     shown = {f"rag/{name}": row[name] for name in _SHOWN}
     state = {"rag/moved": moved, "rag/is_held": is_held, "rag/commits": int(moved)}
-    return {"dagster/row_count": int(row["sequence"]) + 1, **shown, **state}
+    did = "Readers were pointed to" if moved else "Readers stay on"
+    said = {
+        HAPPENED: f"{did} the index of {row['alias']}, version {row['table_version']}: {counted(row['rows'], 'chunk')}."
+    }
+    return {**said, "dagster/row_count": int(row["sequence"]) + 1, **shown, **state}
 
 
 def publication_version(row: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import dagster as dg
 
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.defs.specs import INDEX_KEY, model_partitions
+from rag_pipeline.defs.words import figure
 from rag_pipeline.settings import Pipeline
 
 
@@ -53,5 +54,5 @@ def closeness(search: Mapping[str, Any]) -> dg.AssetCheckResult:
         passed=factor == REFINE_FACTOR,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"recall of the first {search['depth']}: {figures}. Vectors are searched {words_for(factor)}.",
-        metadata={"rag/refine_factor": factor, "rag/recall": max(search["recall"].values())},
+        metadata={"rag/refine_factor": factor, "rag/recall": figure(max(search["recall"].values()))},
     )

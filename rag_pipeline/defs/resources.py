@@ -117,7 +117,7 @@ def as_dagster_failure() -> Iterator[dict[str, float]]:
         raise _interruption()
     try:
         yield work
-        work["rag/work_seconds"] = time.perf_counter() - started
+        work["rag/work_seconds"] = round(time.perf_counter() - started, 3)
     except RagPipelineError as error:
         facts = {f"rag/{name}": str(value) for name, value in error.facts.items()}
         raise dg.Failure(

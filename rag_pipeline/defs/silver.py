@@ -24,6 +24,7 @@ from rag_pipeline.defs.specs import (
     bronze_key,
     spec,
 )
+from rag_pipeline.defs.words import HAPPENED, counted, happened, quarantine_table
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.stores.lake import CHUNKS_PATH
 
@@ -54,21 +55,10 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         spec(pipeline, key, contract, deps=deps, kinds={"deltalake", "python"}, description=contract.doc)
         for key, contract, deps in tables
     ]
-    checks = [
-        dg.AssetCheckSpec(
-            HELD_CHECK,
-            asset=DOCUMENTS_KEY,
-            description="No source lost more documents to refusals in one run than its deletion guard allows. It does "
-            "not block: what is held back stays as it was, and changed permissions go on to readers.",
-        ),
-        dg.AssetCheckSpec(
-            SLOW_CHECK,
-            asset=DOCUMENTS_KEY,
-            description="No document that this run parsed took longer than thresholds.max_parse_seconds.",
-        ),
-    ]
 
-    @dg.multi_asset(name="silver_documents", specs=specs, check_specs=checks, pool=WRITER_POOL, retry_policy=RETRY)
+    @dg.multi_asset(
+        name="silver_documents", specs=specs, check_specs=_check_specs(), pool=WRITER_POOL, retry_policy=RETRY
+    )
     def documents(config: DocumentsConfig, pipeline: PipelineResource):  # type: ignore[no-untyped-def]
         from rag_pipeline.refresh.boilerplate import most_repeated
         from rag_pipeline.refresh.data_versions import silver_version
@@ -77,6 +67,7 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         with as_dagster_failure() as work:
             report = update_documents(pipeline.workspace, allow_mass_deletion=config.allow_mass_deletion)
             repeated = most_repeated(pipeline.workspace)
+            refused = quarantine_table(pipeline.workspace.lake)
             versions = {
                 key: dg.DataVersion(silver_version(pipeline.workspace, "/".join(key.path))) for key, *_ in tables
             }
@@ -90,7 +81,9 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             asset_key=QUARANTINE_KEY,
             data_version=versions[QUARANTINE_KEY],
             metadata={
+                HAPPENED: f"Refused: {counted(report.quarantined, 'document')}.",
                 "dagster/row_count": report.quarantined,
+                **refused,
                 "rag/by_reason": counts_table("reason", report.by_reason),
                 "rag/by_source": rows_table(report.by_source, ("source", "documents", "quarantined")),
                 "rag/by_media_type": rows_table(report.by_media_type, ("media_type", "documents", "quarantined")),
@@ -100,6 +93,7 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             asset_key=DUPLICATES_KEY,
             data_version=versions[DUPLICATES_KEY],
             metadata={
+                HAPPENED: f"Left out, since an equal one stands for each: {counted(report.duplicates, 'document')}.",
                 "dagster/row_count": report.duplicates,
                 "rag/by_source": rows_table(report.by_source, ("source", "documents", "duplicates")),
             },
@@ -107,7 +101,11 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         yield dg.MaterializeResult(
             asset_key=BOILERPLATE_KEY,
             data_version=versions[BOILERPLATE_KEY],
-            metadata={"dagster/row_count": report.boilerplate, "rag/most_repeated": rows_table(repeated)},
+            metadata={
+                HAPPENED: f"Left out, since they repeat: {counted(report.boilerplate, 'block')}.",
+                "dagster/row_count": report.boilerplate,
+                "rag/most_repeated": rows_table(repeated),
+            },
         )
         yield _held_result(report)
         yield _slow_result(report, pipeline.workspace.settings.thresholds.max_parse_seconds)
@@ -115,10 +113,33 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     return documents
 
 
+def _check_specs() -> list[dg.AssetCheckSpec]:
+    return [
+        dg.AssetCheckSpec(
+            HELD_CHECK,
+            asset=DOCUMENTS_KEY,
+            description="No source lost more documents to refusals in one run than its deletion guard allows. It does "
+            "not block: what is held back stays as it was, and changed permissions go on to readers.",
+        ),
+        dg.AssetCheckSpec(
+            SLOW_CHECK,
+            asset=DOCUMENTS_KEY,
+            description="No document that this run parsed took longer than thresholds.max_parse_seconds.",
+        ),
+    ]
+
+
 def documents_metadata(report: "DocumentsReport") -> dict[str, Any]:
     """What the UI shows of a refresh of silver/documents."""
     facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
+    changes = {
+        "parsed": report.parsed,
+        "with new metadata": report.metadata_changed,
+        "removed": report.removed,
+        "held back": report.held,
+    }
     return {
+        **happened(changes, f"now {counted(report.documents, 'document')}"),
         "dagster/row_count": report.documents,
         "rag/by_media_type": rows_table(report.by_media_type),
         "rag/by_source": rows_table(report.by_source),
@@ -135,7 +156,7 @@ def _held_result(report: "DocumentsReport") -> dg.AssetCheckResult:
         check_name=HELD_CHECK,
         passed=not report.held,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=report.held_because or None,
+        description=report.held_because or "nothing is held",
         metadata={"rag/held_count": report.held, "rag/next_step": "rag-pipeline quarantine list"},
     )
 
@@ -147,7 +168,7 @@ def _slow_result(report: "DocumentsReport", limit_seconds: float) -> dg.AssetChe
         check_name=SLOW_CHECK,
         passed=not slow,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{slow[0].uri} took {slow[0].seconds:.0f} s to parse" if slow else None,
+        description=f"{slow[0].uri} took {slow[0].seconds:.0f} s to parse" if slow else "none was slow",
         metadata={"rag/slow_count": len(slow), "rag/limit_seconds": limit_seconds},
     )
 
@@ -172,10 +193,12 @@ def chunks_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             report = refresh_chunks(pipeline.workspace)
             version = silver_version(pipeline.workspace, CHUNKS_PATH)
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
+        changes = {"documents cut": report.documents_cut, "documents removed": report.documents_removed}
         lineage = column_lineage("silver/chunks", CHUNKS, [DOCUMENTS], [DOCUMENTS_KEY])
         return dg.MaterializeResult(
             data_version=dg.DataVersion(version),
             metadata={
+                **happened(changes, f"now {counted(report.chunks, 'chunk')}"),
                 "dagster/row_count": report.chunks,
                 "rag/chunk_length": histogram("Chunk length", report.token_counts, unit="tokens, header included"),
                 "rag/by_source": rows_table(report.by_source),

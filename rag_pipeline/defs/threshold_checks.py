@@ -16,6 +16,7 @@ from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, DUPLICATES, QUARANT
 from rag_pipeline.defs.describe import rows_table
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.defs.specs import CHUNKS_KEY, DOCUMENTS_KEY, DUPLICATES_KEY, QUARANTINE_KEY
+from rag_pipeline.defs.words import quarantine_table
 from rag_pipeline.settings.sections import ThresholdSettings
 from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH, Lake
 from rag_pipeline.transforms.overview import beyond, chunk_overview, source_overview
@@ -143,11 +144,14 @@ def _check(threshold: _Threshold) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=not found,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"{threshold.what} ({named}); the limit is {limit:.0%}" if found else None,
+            description=f"{threshold.what} ({named}); the limit is {limit:.0%}"
+            if found
+            else f"no source is above the limit of {limit:.0%}",
             metadata={
                 "rag/limit": limit,
                 "rag/setting": f"thresholds.{threshold.setting}",
                 "rag/by_source": rows_table(shares.to_dicts()),
+                **(quarantine_table(workspace.lake) if threshold.asset == QUARANTINE_KEY else {}),
                 **({"rag/next_step": threshold.next_step} if found else {}),
             },
         )

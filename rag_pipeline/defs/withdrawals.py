@@ -14,13 +14,24 @@ from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.defs.describe import arrow_schema
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import RETRY, WITHDRAWALS_KEY, WRITER_POOL, bronze_key, spec
+from rag_pipeline.defs.words import counted, happened
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.transforms.withdraw import SHOWN_COLUMNS
 
 if TYPE_CHECKING:
+    from rag_pipeline.refresh.withdraw import WithdrawReport
     from rag_pipeline.refresh.workspace import Workspace
 
 LOOKED_AT_CHECK = "everything_withdrawn_has_left"
+
+
+def _happened(report: "WithdrawReport") -> dict[str, Any]:
+    changes = {"removed": report.removed, "closed to some": report.narrowed}
+    if report.table_version is None:
+        return happened(changes, "readers keep what they had")
+    return happened(
+        changes, f"withdrawn from readers: {counted(report.documents, 'document')}, by version {report.table_version}"
+    )
 
 
 def _version(workspace: "Workspace") -> str:
@@ -68,7 +79,7 @@ def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         commits = 2 * int(report.table_version is not None)
         yield dg.MaterializeResult(
-            metadata={"rag/commits": commits, **work, **facts},
+            metadata={**_happened(report), "rag/commits": commits, **work, **facts},
             data_version=dg.DataVersion(_version(pipeline.workspace)),
         )
         yield dg.AssetCheckResult(
@@ -76,7 +87,7 @@ def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             check_name=LOOKED_AT_CHECK,
             passed=not report.faults,
             severity=dg.AssetCheckSeverity.ERROR,
-            description="; ".join(report.faults) or None,
+            description="; ".join(report.faults) or "everything could be looked at",
             metadata={"rag/next_step": "rag-pipeline verify"},
         )
 
