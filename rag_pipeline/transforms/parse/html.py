@@ -14,15 +14,16 @@ from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.errors import EmptyDocument
 from rag_pipeline.transforms.parse.builder import TextBuilder
 from rag_pipeline.transforms.parse.decode import clean_text
-from rag_pipeline.transforms.parse.html_blocks import Unit, Walker, inline_text, merged_lists
+from rag_pipeline.transforms.parse.html_blocks import Unit, Walker, merged_lists
 from rag_pipeline.transforms.parse.html_content import content_units
+from rag_pipeline.transforms.parse.html_inline import inline_text
 from rag_pipeline.transforms.parse.html_tree import drop_unseen, parse_tree, tree_of_text
 from rag_pipeline.transforms.parse.limits import ParseLimits, check_bytes
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-VERSION = "3"
+VERSION = "4"
 
 _LANGUAGE_TAG = re.compile(r"([a-zA-Z]{2})(?:[-_].*)?$")
 _SITE_SEPARATOR = re.compile(r"\s+(?:[|·•»\u2013\u2014]|::|-)\s+")
@@ -112,7 +113,11 @@ def _facts(root: HtmlElement) -> dict[str, str]:
 def _title(root: HtmlElement, title: str, shared_title: str) -> str | None:
     """The title element without the site's name, preferring the heading that says the same."""
     title = clean_text(title)
-    headings = [clean_text(" ".join(inline_text(heading).split())).rstrip("¶ ") for heading in root.iter("h1")]
+    headings = [
+        clean_text(" ".join(inline_text(heading).split())).rstrip("¶ ")
+        for heading in root.iter("h1")
+        if heading.text_content().strip()
+    ]
     for heading in headings:
         if heading and (not title or heading.casefold() in title.casefold()):
             return heading

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import BlockKind
+from rag_pipeline.transforms.parse.html_inline import SPACES, inline_text, last_text
 from rag_pipeline.transforms.parse.html_tables import BLOCK_TAGS, is_layout_table, table_rows
 from rag_pipeline.transforms.parse.tabular import table_lines
 
@@ -26,7 +27,6 @@ HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 LIST_TAGS = ("ul", "ol", "menu", "dir")
 PROSE_PRE_LINES = 12
 
-_SPACES = re.compile(r"[ \t\r\n\f\v]+")
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight(?:-source)?|brush:?)[-\s]([\w+#.-]+)")
 _NOT_LANGUAGES = frozenset({"text", "none", "default", "plaintext", "plain", "notranslate", "nohighlight"})
 
@@ -39,6 +39,8 @@ class Unit:
         link_chars: How many of the text's characters stand inside links.
         anchor: Nearest own or enclosing-section `id`, for headings.
         group: Number of the outermost list an item belongs to; equal neighbours become one list block.
+        is_picture: The text is what the page says for a picture, and nothing else.
+        lines: For tables and lists, the line of the source that each line of the text begins in.
     """
 
     kind: BlockKind
@@ -49,6 +51,8 @@ class Unit:
     link_chars: int = 0
     anchor: str | None = None
     group: int = 0
+    is_picture: bool = False
+    lines: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -57,12 +61,15 @@ class _Inline:
 
     parts: list[str] = field(default_factory=list)
     link_chars: int = 0
+    alt_chars: int = 0
 
-    def take(self) -> tuple[list[str], int]:
-        """The paragraphs gathered (two line breaks part them) and their link characters; then empty."""
+    def take(self) -> tuple[list[str], int, bool]:
+        """The paragraphs gathered (two line breaks part them), their link characters, and whether they are
+        nothing but words for pictures; then empty."""
         text = "".join(self.parts)
         link_chars = self.link_chars
-        self.parts, self.link_chars = [], 0
+        is_picture = 0 < sum(len(part.strip()) for part in self.parts) <= self.alt_chars
+        self.parts, self.link_chars, self.alt_chars = [], 0, 0
         paragraphs: list[list[str]] = [[]]
         for line in text.split("\n"):
             line = line.strip()
@@ -70,7 +77,7 @@ class _Inline:
                 paragraphs[-1].append(line)
             elif paragraphs[-1]:
                 paragraphs.append([])
-        return ["\n".join(lines) for lines in paragraphs if lines], link_chars
+        return ["\n".join(lines) for lines in paragraphs if lines], link_chars, is_picture
 
 
 @dataclass(slots=True)
@@ -133,21 +140,23 @@ class Walker:
             self._walk(element)
 
     def _add_text(self, text: str) -> None:
-        self._inline.parts.append(_SPACES.sub(" ", text))
+        self._inline.parts.append(SPACES.sub(" ", text))
 
     def _add_inline(self, element: HtmlElement, tag: str) -> None:
         if tag == "br":
             self._inline.parts.append("\n")
             return
-        text = inline_text(element)
+        text = inline_text(element, last_text(self._inline.parts))
         self._inline.parts.append(text)
+        if tag == "img" or (text and len(element) and not element.text_content().strip()):
+            self._inline.alt_chars += len(text.strip())
         if tag == "a":
             self._inline.link_chars += len(text)
         else:
             self._inline.link_chars += sum(len(inline_text(link)) for link in element.iter("a"))
 
     def _flush(self, element: HtmlElement) -> None:
-        paragraphs, link_chars = self._inline.take()
+        paragraphs, link_chars, is_picture = self._inline.take()
         if not paragraphs:
             return
         if self._lists:
@@ -156,7 +165,7 @@ class Walker:
         total = sum(len(text) for text in paragraphs)
         for text in paragraphs:
             share = link_chars * len(text) // total
-            self.units.append(Unit("paragraph", text, element, link_chars=share))
+            self.units.append(Unit("paragraph", text, element, link_chars=share, is_picture=is_picture))
 
     def _emit_item(self, text: str, element: HtmlElement, link_chars: int) -> None:
         state = self._lists[-1]
@@ -168,7 +177,8 @@ class Walker:
             state.marker = None
         lines = text.split("\n")
         body = "\n".join([first + lines[0], *(hanging + line for line in lines[1:])])
-        self.units.append(Unit("list", body, element, link_chars=link_chars, group=state.group))
+        places = (element.sourceline or 0,) * len(lines)
+        self.units.append(Unit("list", body, element, link_chars=link_chars, group=state.group, lines=places))
 
     def _heading(self, element: HtmlElement, level: int) -> None:
         label = " ".join(inline_text(element).split()).rstrip("¶ ").strip()
@@ -261,49 +271,39 @@ class Walker:
         for caption in element.iterchildren("caption"):
             self._walk_outside_lists(caption)
         rows = table_rows(element)
-        lines = table_lines(rows)
+        if rows and len(rows) > 1 and rows[0].is_title:
+            self.units.append(Unit("paragraph", rows.pop(0).cells[0], element))
+        lines = table_lines([row.cells for row in rows])
         if lines:
             links = sum(len(inline_text(link)) for link in element.iter("a"))
-            self.units.append(Unit("table", "\n".join(lines), element, link_chars=links))
-
-
-def inline_text(element: HtmlElement) -> str:
-    """Text of an inline element: white space collapsed, `br` as line break, formulas as TeX."""
-    if element.tag == "br":
-        return "\n"
-    if element.tag == "math":
-        return str(element.get("alttext") or element.xpath("string(.//*[local-name()='annotation'])") or "") or (
-            _SPACES.sub(" ", element.text_content())
-        )
-    if not len(element):
-        return _SPACES.sub(" ", element.text) if element.text else ""
-    parts = [_SPACES.sub(" ", element.text or "")]
-    for child in element:
-        if isinstance(child.tag, str):
-            parts.append(inline_text(child))
-        parts.append(_SPACES.sub(" ", child.tail or ""))
-    return "".join(parts)
+            places = tuple(row.line for row in rows if any(row.cells))
+            self.units.append(Unit("table", "\n".join(lines), element, link_chars=links, lines=places))
 
 
 def merged_lists(units: list[Unit]) -> Iterator[Unit]:
     """The units with neighbouring items of one list joined into one list unit."""
-    current: Unit | None = None
-    lines: list[str] = []
-    links = 0
+    gathered: list[Unit] = []
     for unit in units:
-        if current is not None and unit.kind == "list" and unit.group == current.group:
-            lines.append(unit.text)
-            links += unit.link_chars
-            continue
-        if current is not None:
-            yield Unit("list", "\n".join(lines), current.element, link_chars=links, group=current.group)
-            current = None
+        if gathered and not (unit.kind == "list" and unit.group == gathered[0].group):
+            yield _one_list(gathered)
+            gathered = []
         if unit.kind == "list":
-            current, lines, links = unit, [unit.text], unit.link_chars
+            gathered.append(unit)
         else:
             yield unit
-    if current is not None:
-        yield Unit("list", "\n".join(lines), current.element, link_chars=links, group=current.group)
+    if gathered:
+        yield _one_list(gathered)
+
+
+def _one_list(items: list[Unit]) -> Unit:
+    return Unit(
+        "list",
+        "\n".join(item.text for item in items),
+        items[0].element,
+        link_chars=sum(item.link_chars for item in items),
+        group=items[0].group,
+        lines=tuple(line for item in items for line in item.lines),
+    )
 
 
 def _elements_with_blocks(root: HtmlElement) -> set[HtmlElement]:

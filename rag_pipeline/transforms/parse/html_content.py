@@ -111,7 +111,7 @@ def _without_furniture(units: Sequence[Unit]) -> list[Unit]:
     kept: list[Unit] = []
     for unit in reversed(units):
         leads = unit.kind == "heading" and bool(kept) and kept[-1].kind != "heading"
-        if not in_furniture(unit.element) and (leads or not is_link_dense(unit)):
+        if not (unit.is_picture or in_furniture(unit.element)) and (leads or not is_link_dense(unit)):
             kept.append(unit)
     return kept[::-1]
 
@@ -289,7 +289,7 @@ def _trusted(units: Sequence[Unit], marks: Sequence[bool], inside: Sequence[bool
     """
     trusted = []
     for unit, mark, within in zip(units, marks, inside, strict=True):
-        if not mark:
+        if not mark or unit.is_picture:
             trusted.append(False)
         elif unit.kind == "heading":
             trusted.append(within and unit.level > 1)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rag_pipeline.errors import LimitExceeded
 from rag_pipeline.transforms.parse.decode import decode
+from rag_pipeline.transforms.parse.html_storage import resolve_storage_format, with_character_data
 from rag_pipeline.transforms.parse.limits import ParseLimits
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _web_default(raw: bytes) -> str | None:
 def tree_of_text(text: str) -> HtmlElement | None:
     """Like `parse_tree`, for text already decoded."""
     # lxml gives such characters out of a page, but takes them nowhere: trafilatura fails on them.
-    text = _NOT_XML.sub("", text)
+    text = with_character_data(_NOT_XML.sub("", text))
     # One tag with hundreds of thousands of attributes takes libxml2 minutes (quadratic duplicate check).
     text = _with_short_tags(text)
     root, is_complete = _parsed(text)
@@ -176,6 +177,10 @@ def drop_unseen(root: HtmlElement) -> None:
     """Takes out, in place, what a reader does not see or cannot read as text."""
     from lxml import etree
 
+    resolve_storage_format(root)
+    for box in root.iter("input"):
+        if box.get("type", "").lower() == "checkbox" and next(box.iterancestors("li"), None) is not None:
+            box.tail = f"[{'x' if 'checked' in box.attrib else ' '}] {(box.tail or '').lstrip()}"
     doomed = list(root.iter(*DROPPED_TAGS))
     for element in root.iter(etree.Element):
         if element.attrib and is_unseen(element):
