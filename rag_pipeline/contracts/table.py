@@ -37,7 +37,8 @@ class RowRule:
 class TableContract:
     """What one table promises: its grain (`doc`), columns, key and row rules.
 
-    `layer` and `name` give its place in the lake; a change of columns raises `version`.
+    `layer` and `name` give its place in the lake; a change of columns raises `version`. Rows with one value of
+    `grouped_by` are changed together; a table that names it lies in segments, so that a change rewrites little.
     """
 
     layer: str
@@ -47,6 +48,7 @@ class TableContract:
     key: tuple[str, ...]
     rules: tuple[RowRule, ...] = ()
     version: int = 1
+    grouped_by: str = ""
 
     @property
     def schema(self) -> pl.Schema:

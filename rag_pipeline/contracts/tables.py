@@ -89,6 +89,7 @@ DOCUMENTS = TableContract(
     name="documents",
     doc="One row per live document that was parsed.",
     key=("document_id",),
+    grouped_by="origin_id",
     columns={
         "document_id": _text("Document; for a part of a larger object, derived from it and the part."),
         "origin_id": _text("document_id in bronze of the object it came from."),
@@ -177,6 +178,7 @@ SIGNATURES = TableContract(
     name="signatures",
     doc="One row per text of a document, with what is needed to find texts of nearly the same wording.",
     key=("content_hash",),
+    grouped_by="content_hash",
     columns={
         "content_hash": _text("content_hash of the documents that have this text."),
         "words": _count("Words of the text."),
@@ -221,6 +223,7 @@ CHUNKS = TableContract(
     name="chunks",
     doc="One row per chunk of each document that is indexed.",
     key=("chunk_id",),
+    grouped_by="document_id",
     columns={
         "chunk_id": _text("From document, text hash and ordinal among equal texts."),
         "document_id": _text("Document it was cut from."),

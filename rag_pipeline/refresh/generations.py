@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from rag_pipeline.contracts.tables import AUDITS, PUBLICATIONS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, StoreError, UsageError
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.index_schema import table_name
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
-from rag_pipeline.stores.vectors import table_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 BATCH_ROWS = 10_000
 # Enough to go back some nights; an edit of an hour ago is no reason to keep a table twice for a week.
-KEPT_PUBLICATIONS = 8
+KEPT_PUBLICATIONS = 6
 KEPT_FOR = timedelta(days=7)
 DOCUMENT_COLUMNS = [
     "document_id",

@@ -30,6 +30,7 @@ from rag_pipeline.refresh.publication import PublicationReport, publish
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.damage import rows_set_aside, set_damage_aside, set_manifests_aside
 from rag_pipeline.stores.failures import cure, table_argument
+from rag_pipeline.stores.index_schema import table_name
 from rag_pipeline.stores.lake import (
     AUDITS_PATH,
     CANARIES_PATH,
@@ -44,7 +45,6 @@ from rag_pipeline.stores.lake import (
     bronze_path,
     embeddings_path,
 )
-from rag_pipeline.stores.vectors import table_name
 
 log = logging.getLogger(__name__)
 

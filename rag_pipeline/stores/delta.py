@@ -1,42 +1,53 @@
-"""Delta tables of the lake: read, append, merge, stream, count commits.
+"""Delta tables of the lake, written: append, change, empty, tidy; count commits.
 
-Belongs here: everything that touches `deltalake`, and the mapping of its errors to ours.
-Does not belong here: what is written; callers bring frames that a contract accepts.
+Belongs here: every commit to a Delta table.
+Does not belong here: reading (`delta_reads.py`); what is written: callers bring frames that a contract accepts.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError
 from deltalake.fs import DeltaStorageHandler
 
 from rag_pipeline.contracts.table import TableContract
-from rag_pipeline.errors import CommitConflict, TableMissing, TableOutdated
-from rag_pipeline.stores.failures import NOTHING_WRITTEN, failed, is_failure, reading
+from rag_pipeline.errors import CommitConflict, LakeDamaged, TableMissing
+from rag_pipeline.stores.delta_log import forget_log
+from rag_pipeline.stores.delta_reads import DeltaReads
+from rag_pipeline.stores.failures import NOTHING_WRITTEN, failed, is_failure
+from rag_pipeline.stores.segments import SEGMENT, Change, Segments
 
 log = logging.getLogger(__name__)
 
-STREAM_ROWS = 512
 COMPACT_ABOVE_FILES = 64
+# A table is tidied before every so many commits; then files below this size become one, and so many versions stay.
+TIDY_EVERY = 16
+SMALL_FILE_BYTES = 1_000_000
+KEPT_VERSIONS = 8
+# And of the log, for a look at what was done lately, so many commits more.
+KEPT_COMMITS = 8
 # Vacuumed files must outlive the longest reader that pinned an old version.
 RETENTION_HOURS = 7 * 24
+# Above so many bytes to rewrite, the rows are joined in a stream instead of in memory.
+MERGE_ABOVE_BYTES = 64_000_000
 
 _CONFIGURATION: Mapping[str, str | None] = {
     "delta.checkpointInterval": "10",
-    "delta.logRetentionDuration": "interval 30 days",
+    "delta.logRetentionDuration": "interval 1 days",
 }
+_COMPRESSED = WriterProperties(compression="ZSTD")
 
 
-class DeltaStore:
-    """All Delta tables under one root, by path relative to it.
+class DeltaStore(DeltaReads):
+    """All Delta tables under one root, by path relative to it, read and written.
 
     Args:
         root: A folder or an object store's prefix (`s3://…`).
@@ -45,32 +56,14 @@ class DeltaStore:
     """
 
     def __init__(self, root: str, storage_options: Mapping[str, str] | None = None, run_id: str = "") -> None:
-        self.root = root.rstrip("/")
+        super().__init__(root, storage_options)
         self.run_id = run_id
         self.commits = 0
-        self._options = dict(storage_options or {}) or None
-
-    def uri(self, path: str) -> str:
-        return f"{self.root}/{path}"
 
     @property
-    def storage_options(self) -> dict[str, str] | None:
-        """For the object store client; None on a disk."""
-        return self._options
-
-    def _open(self, path: str, version: int | None = None) -> DeltaTable | None:
-        try:
-            return DeltaTable(self.uri(path), version=version, storage_options=self._options)
-        except TableNotFoundError:
-            return None
-        except BaseException as error:
-            if not is_failure(error):
-                raise
-            raise failed("open", self.uri(path), path, error) from error
-
-    def opened(self, path: str) -> DeltaTable | None:
-        """The table itself at its newest version, for a look at its files; None if there is none yet."""
-        return self._open(path)
+    def is_alone(self) -> bool:
+        """Whether no other process can be writing to these tables now."""
+        return False
 
     def forget_missing_files(self, path: str, table: DeltaTable, names: Sequence[str]) -> None:
         """Take data files out of the newest version without reading them; in an object store they are removed first."""
@@ -85,95 +78,10 @@ class DeltaStore:
 
     def clear(self, path: str, contract: TableContract) -> None:
         """Make a table empty in one commit, without reading it."""
-        with self._writing("empty", path):
-            write_deltalake(
-                self.uri(path),
-                contract.empty(),
-                mode="overwrite",
-                storage_options=self._options,
-                commit_properties=self._properties(contract),
-            )
-        self.commits += 1
-
-    def exists(self, path: str) -> bool:
-        return self._open(path) is not None
-
-    def version(self, path: str) -> int:
-        """Newest version of the table, -1 if there is none yet."""
-        table = self._open(path)
-        return -1 if table is None else table.version()
-
-    def read(
-        self,
-        path: str,
-        contract: TableContract,
-        columns: Sequence[str] | None = None,
-        *,
-        where: pl.Expr | None = None,
-        version: int | None = None,
-    ) -> pl.DataFrame:
-        """The table's rows as a frame; an empty frame of the contract's schema if there is no table yet.
-
-        Args:
-            version: Read that version of the past; -1 is the state before the first commit.
-
-        Raises:
-            StoreError: The table cannot be read.
-        """
-        schema = contract.schema if columns is None else {c: contract.schema[c] for c in columns}
-        if version == -1:
-            return pl.DataFrame(schema=schema)
-        table = self._open(path, version)
-        if table is None:
-            return pl.DataFrame(schema=schema)
-        with self._reading(path):
-            frame = self._scan(table)
-            missing = [name for name in schema if name not in frame.collect_schema()]
-        if missing:
-            raise TableOutdated(
-                f"{self.uri(path)} was written by another version of this program and has no {', '.join(missing)}. "
-                f"Nothing was read or written. Use that version, or move {self.uri(_movable(path))} "
-                f"away and run again: what it held is made anew from what is below it.",
-                table=path,
-            )
-        if where is not None:
-            frame = frame.filter(where)
-        with self._reading(path):
-            return frame.select(list(schema)).collect()
-
-    def stream(self, path: str, columns: Sequence[str], *, version: int | None = None) -> Iterator[pl.DataFrame]:
-        """The table's rows a few hundred at a time, so that memory holds a batch and not the table."""
-        table = self._open(path, version)
-        if table is None:
-            return
-        yield from self._batches(path, table, columns=list(columns), batch_size=STREAM_ROWS)
-
-    def _batches(self, path: str, table: DeltaTable, **options: Any) -> Iterator[pl.DataFrame]:
-        with self._reading(path):
-            for batch in table.to_pyarrow_dataset().to_batches(**options):
-                if batch.num_rows:
-                    yield pl.DataFrame(pl.from_arrow(batch))
-
-    def _reading(self, path: str) -> AbstractContextManager[None]:
-        return reading("read", self.uri(path), path)
-
-    def stream_where(
-        self,
-        path: str,
-        columns: Sequence[str],
-        column: str,
-        wanted: Iterable[str],
-        *,
-        version: int | None = None,
-    ) -> Iterator[pl.DataFrame]:
-        """Rows whose `column` is among `wanted`, streamed; stops when each has been seen if it is unique."""
-        keys = pl.Series(column, sorted(set(wanted)), dtype=pl.String)
-        if keys.is_empty():
-            return
-        for frame in self.stream(path, columns, version=version):
-            found = frame.filter(pl.col(column).is_in(keys.implode()))
-            if found.height:
-                yield found
+        empty = contract.empty()
+        if contract.grouped_by:
+            empty = empty.with_columns(pl.lit(None, pl.Int64).alias(SEGMENT))
+        self._write(path, contract, empty, "empty", mode="overwrite", schema_mode="overwrite")
 
     def append(self, path: str, contract: TableContract, frame: pl.DataFrame) -> int:
         """Add rows in one commit and return the new version.
@@ -183,21 +91,35 @@ class DeltaStore:
             StoreError: The commit failed.
         """
         contract.check(frame)
-        with self._writing("append to", path):
-            write_deltalake(
-                self.uri(path),
-                frame,
-                mode="append",
-                name=f"{contract.layer}_{contract.name}",
-                description=contract.doc,
-                configuration=_CONFIGURATION,
-                storage_options=self._options,
-                commit_properties=self._properties(contract),
-            )
-        self.commits += 1
+        table = self._opened_to_write(path)
+        segments = None if table is None or not contract.grouped_by else self._segments(path, table)
+        if table is not None and contract.grouped_by and (segments is None or segments.unfilled is not None):
+            self._rewrite(table, path, Change(contract, frame, contract.empty()), segments)
+        else:
+            if contract.grouped_by:
+                segments = segments or Segments({}, 0)
+                frame = segments.cut(frame, segments.next)
+            self._write(path, contract, frame, "append to", mode="append")
         version = self.version(path)
         log.info("appended table=%s version=%d rows=%d", path, version, frame.height)
         return version
+
+    def _write(self, path: str, contract: TableContract, frame: pl.DataFrame, verb: str, **options: Any) -> None:
+        with self._writing(verb, path):
+            write_deltalake(
+                self.uri(path),
+                frame,
+                name=f"{contract.layer}_{contract.name}",
+                description=contract.doc,
+                # Statistics of texts would be most of the log, and only what numbers the commits is ever looked up by.
+                configuration={**_CONFIGURATION, "delta.dataSkippingStatsColumns": _looked_up(contract)},
+                partition_by=[SEGMENT] if contract.grouped_by else None,
+                writer_properties=_COMPRESSED,
+                storage_options=self._options,
+                commit_properties=self._properties(contract),
+                **options,
+            )
+        self.commits += 1
 
     def merge(
         self,
@@ -229,7 +151,7 @@ class DeltaStore:
     def replace_where(self, path: str, contract: TableContract, upserts: pl.DataFrame, deletes: pl.DataFrame) -> bool:
         """Like `merge`, with the rows to delete given by their whole key."""
         contract.check(upserts)
-        table = self._open(path)
+        table = self._opened_to_write(path)
         if table is None:
             if upserts.height:
                 self.append(path, contract, upserts)
@@ -238,8 +160,57 @@ class DeltaStore:
         doomed = doomed.join(upserts.select(contract.key), on=list(contract.key), how="anti")
         if not upserts.height and not doomed.height:
             return False
-        self._merge(table, path, contract, upserts, doomed)
+        if contract.grouped_by:
+            self._rewrite(table, path, Change(contract, upserts, doomed), self._segments(path, table))
+        else:
+            self._merge(table, path, contract, upserts, doomed)
+        log.info("merged table=%s upserts=%d deletes=%d", path, upserts.height, doomed.height)
         return True
+
+    def _segments(self, path: str, table: DeltaTable) -> Segments | None:
+        with self._reading(path):
+            return Segments.of(table)
+
+    def _rewrite(self, table: DeltaTable, path: str, change: Change, segments: Segments | None) -> None:
+        """Commit a change of a table in segments by writing the touched ones anew, or by a merge if these are large."""
+        contract = change.contract
+        if segments is None:
+            # It was written in one piece; once it is laid out anew.
+            rows = self._rows(path, table, list(contract.columns), None).with_columns(
+                pl.lit(0, pl.Int64).alias(SEGMENT)
+            )
+            first = Segments({}, 0)
+            rows = change.result(rows, first.cut(change.upserts, 0), first)
+            self._write(path, contract, rows, "lay out", mode="overwrite", schema_mode="overwrite")
+            return
+        names = list(dict.fromkeys([*contract.key, contract.grouped_by, SEGMENT]))
+        with self._writing("merge into", path):
+            touched = change.touched(self._scan_with_segments(table).select(names).collect())
+            placed = change.placed(touched, segments)
+            numbers = sorted({*touched[SEGMENT], *placed[SEGMENT]})
+            if sum(segments.sizes.get(number, 0) for number in numbers) <= MERGE_ABOVE_BYTES:
+                stored = self._scan_with_segments(table).filter(pl.col(SEGMENT).is_in(numbers))
+                rows = change.result(stored.select([*contract.columns, SEGMENT]).collect(), placed, segments)
+                self._overwrite(table, path, contract, rows, sorted({*numbers, *rows[SEGMENT]}))
+                return
+        self._merge(table, path, contract, placed, change.doomed)
+
+    def _overwrite(
+        self, table: DeltaTable, path: str, contract: TableContract, rows: pl.DataFrame, numbers: Sequence[int]
+    ) -> None:
+        """Make some segments hold these rows and no others, in one commit."""
+        if not numbers:
+            return
+        with self._writing("write segments of", path):
+            write_deltalake(
+                table,
+                rows,
+                mode="overwrite",
+                predicate=f"{SEGMENT} IN ({', '.join(map(str, numbers))})",
+                writer_properties=_COMPRESSED,
+                commit_properties=self._properties(contract),
+            )
+        self.commits += 1
 
     def _merge(
         self,
@@ -254,6 +225,7 @@ class DeltaStore:
             how="diagonal",
         )
         columns = {name: f"s.{_quoted(name)}" for name in contract.columns}
+        inserted = {name: f"s.{_quoted(name)}" for name in upserts.columns}
         with self._writing("merge into", path):
             (
                 table.merge(
@@ -265,11 +237,10 @@ class DeltaStore:
                 )
                 .when_matched_delete(predicate="s._delete")
                 .when_matched_update(columns, predicate="NOT s._delete")
-                .when_not_matched_insert(columns, predicate="NOT s._delete")
+                .when_not_matched_insert(inserted, predicate="NOT s._delete")
                 .execute()
             )
         self.commits += 1
-        log.info("merged table=%s upserts=%d deletes=%d", path, upserts.height, doomed.height)
 
     def update(self, path: str, contract: TableContract, rows: pl.DataFrame) -> bool:
         """Replace some columns of rows that are there, by key, in one commit; say whether anything was written.
@@ -284,9 +255,31 @@ class DeltaStore:
             return False
         part = replace(contract, columns={name: contract.columns[name] for name in rows.columns}, rules=())
         part.check(rows)
-        table = self._open(path)
+        table = self._opened_to_write(path)
         if table is None:
             raise TableMissing(f"there is no table at {self.uri(path)}; run: rag-pipeline run", table=path)
+        segments = self._segments(path, table) if contract.grouped_by else None
+        if segments is None or not self._update_segments(table, path, contract, rows, segments):
+            self._merge_update(table, path, contract, rows)
+        log.info("updated table=%s rows=%d columns=%d", path, rows.height, len(rows.columns) - len(contract.key))
+        return True
+
+    def _update_segments(
+        self, table: DeltaTable, path: str, contract: TableContract, rows: pl.DataFrame, segments: Segments
+    ) -> bool:
+        """Replace columns in the segments that hold the rows; False: these are too large for memory."""
+        key = list(contract.key)
+        with self._writing("update", path):
+            places = self._scan_with_segments(table).select([*key, SEGMENT]).collect()
+            numbers = sorted(places.join(rows, on=key, how="semi")[SEGMENT].unique())
+            if sum(segments.sizes[number] for number in numbers) > MERGE_ABOVE_BYTES:
+                return False
+            stored = self._scan_with_segments(table).filter(pl.col(SEGMENT).is_in(numbers)).collect()
+        changed = stored.update(rows, on=key, how="left", include_nulls=True)
+        self._overwrite(table, path, contract, changed.select([*contract.columns, SEGMENT]), numbers)
+        return True
+
+    def _merge_update(self, table: DeltaTable, path: str, contract: TableContract, rows: pl.DataFrame) -> None:
         columns = {name: f"s.{_quoted(name)}" for name in rows.columns if name not in contract.key}
         predicate = " AND ".join(f"t.{_quoted(k)} = s.{_quoted(k)}" for k in contract.key)
         with self._writing("update", path):
@@ -295,23 +288,64 @@ class DeltaStore:
             )
             merge.when_matched_update(columns).execute()
         self.commits += 1
-        log.info("updated table=%s rows=%d columns=%d", path, rows.height, len(columns))
-        return True
+
+    def _opened_to_write(self, path: str) -> DeltaTable | None:
+        """The table to be changed, tidied first if it is due: a version that was read stays the newest afterwards."""
+        table = self._open(path)
+        if table is None or not self.is_alone or not table.version() or table.version() % TIDY_EVERY:
+            return table
+        self.tidy(path, table)
+        return self._open(path)
+
+    def tidy(self, path: str, table: DeltaTable) -> bool:
+        """Compact the small files of a table and forget its old versions; say whether files were compacted.
+
+        The last versions stay for those who opened one, and commands that read for longer open the table again. Only
+        for a writer that is alone: files that no version names yet are taken for those of a writer that was killed.
+        """
+        sizes = pl.DataFrame(table.get_add_actions(flatten=True))
+        is_loose = Segments.of(table) is None and sizes.filter(pl.col("size_bytes") < SMALL_FILE_BYTES).height > 1
+        with self._writing("tidy", path):
+            if is_loose:
+                table.optimize.compact(target_size=SMALL_FILE_BYTES, writer_properties=_COMPRESSED)
+                self.commits += 1
+            kept = self._kept_versions(path, table.version())
+            options: dict[str, Any] = {"retention_hours": 0, "enforce_retention_duration": False, "full": True}
+            if table.vacuum(dry_run=True, keep_versions=kept, **options):
+                table.vacuum(dry_run=False, keep_versions=kept, **options)
+            forget_log(Path(self.uri(path)) / "_delta_log", kept[-1] - KEPT_COMMITS)
+        return is_loose
+
+    def _kept_versions(self, path: str, newest: int) -> list[int]:
+        """The newest versions that can still be opened."""
+        kept = [newest]
+        while len(kept) < KEPT_VERSIONS and kept[-1]:
+            try:
+                self._open(path, kept[-1] - 1)
+            except LakeDamaged:
+                break
+            kept.append(kept[-1] - 1)
+        return kept
 
     def maintain(self, path: str, *, retention_hours: int = RETENTION_HOURS) -> bool:
-        """Compact many small files into few, and remove files no version within retention needs."""
+        """Compact many small files into few, and remove files that nobody needs; say whether files were compacted.
+
+        Args:
+            retention_hours: Where other writers may be at work, files are removed at this age.
+        """
         table = self._open(path)
         if table is None:
             return False
-        changed = False
-        if len(table.file_uris()) > COMPACT_ABOVE_FILES:
+        if self.is_alone:
+            return self.tidy(path, table)
+        is_loose = len(table.file_uris()) > COMPACT_ABOVE_FILES
+        if is_loose:
             with self._writing("compact", path):
                 table.optimize.compact()
             self.commits += 1
-            changed = True
         with self._writing("vacuum", path):
             table.vacuum(retention_hours=retention_hours, dry_run=False, full=True)
-        return changed
+        return is_loose
 
     @contextmanager
     def _writing(self, verb: str, path: str) -> Iterator[None]:
@@ -328,46 +362,6 @@ class DeltaStore:
                 raise
             raise failed(verb, self.uri(path), path, error, note=NOTHING_WRITTEN) from error
 
-    def scan(self, path: str) -> pl.LazyFrame | None:
-        """The newest version of a table to query lazily, or None if there is no table yet."""
-        table = self._open(path)
-        if table is None:
-            return None
-        with self._reading(path):
-            return self._scan(table)
-
-    def _scan(self, table: DeltaTable) -> pl.LazyFrame:
-        uris = table.file_uris()
-        if "://" in self.root or all(unquote(uri) == uri for uri in uris):
-            return pl.scan_delta(table, storage_options=self._options)
-        # Delta keeps names percent-encoded, which the reader takes literally: a folder with a space is not found.
-        return pl.scan_parquet(
-            [unquote(uri) for uri in uris],
-            glob=False,
-            schema=pl.scan_delta(table).collect_schema(),
-            missing_columns="insert",
-        )
-
-    def file_uris(self, path: str) -> list[str]:
-        """Data files of the newest version.
-
-        Raises:
-            TableMissing: There is no such table.
-        """
-        table = self._open(path)
-        if table is None:
-            raise TableMissing(f"there is no table at {self.uri(path)}; run: rag-pipeline run", table=path)
-        with self._reading(path):
-            return sorted(table.file_uris())
-
-    def history(self, path: str, limit: int = 20) -> list[dict[str, Any]]:
-        """The last commits, newest first, with version, time, operation and run id."""
-        table = self._open(path)
-        if table is None:
-            return []
-        with self._reading(path):
-            return table.history(limit)
-
     def _properties(self, contract: TableContract) -> CommitProperties:
         return CommitProperties(
             custom_metadata={
@@ -377,9 +371,8 @@ class DeltaStore:
         )
 
 
-def _movable(path: str) -> str:
-    """What to move away with an outdated table: the tables of silver are made of each other."""
-    return "silver" if path.startswith("silver/") else path
+def _looked_up(contract: TableContract) -> str:
+    return "batch" if "batch" in contract.columns else contract.key[0]
 
 
 def _quoted(name: str) -> str:

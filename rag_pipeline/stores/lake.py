@@ -87,7 +87,6 @@ class Lake(DeltaStore):
         lock_timeout_seconds: float = 600,
     ) -> None:
         super().__init__(root, storage_options, run_id)
-        self.is_local = "://" not in root
         self._lock_timeout_seconds = lock_timeout_seconds
         self._lock: WriteLock | None = None
 
@@ -108,6 +107,10 @@ class Lake(DeltaStore):
             self._lock = WriteLock(self.root, self.run_id, self._lock_timeout_seconds)
         with self._lock.held():
             yield
+
+    @property
+    def is_alone(self) -> bool:
+        return self._lock is not None and self._lock.is_held
 
     def bronze_state(self, source: str) -> pl.DataFrame:
         """Last row of every document of a source, tombstones included, without the bytes."""

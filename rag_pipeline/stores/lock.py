@@ -43,6 +43,11 @@ class WriteLock:
         self._lock = FileLock(f"{root}/{LOCK_NAME}", timeout=timeout_seconds)
         self._holder = Path(root) / HOLDER_NAME
 
+    @property
+    def is_held(self) -> bool:
+        """Whether this process holds it."""
+        return self._lock.is_locked
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the lock while the block runs; who has to wait for it says so before waiting.

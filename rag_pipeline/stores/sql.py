@@ -200,7 +200,7 @@ class LakeSql:
         if files:
             self._files += files
             self._tables[path] = files
-            return f"read_parquet({_list(files)}, union_by_name = true)"
+            return f"read_parquet({_list(files)}, union_by_name = true, hive_partitioning = false)"
         if scan is None or self._lake.is_local:
             self._connection.register("empty_rows", contract.empty().to_arrow())
             self._run(f"CREATE OR REPLACE TABLE {name} AS FROM empty_rows")

@@ -22,8 +22,8 @@ UNINDEXED_SHARE = 0.01
 MAX_FRAGMENTS = 32
 # Lance itself compacts a fragment from a tenth of deleted rows on.
 DELETED_SHARE = 0.08
-# A run makes three versions; those nobody was pointed to, and what only they need, go once there are so many.
-MAX_VERSIONS = 48
+# A run makes three versions; those that nobody needs, and the files that only they need, go once there are so many.
+MAX_OUTDATED = 24
 
 MARGIN = timedelta(seconds=10)
 
@@ -68,22 +68,28 @@ def may_wait(rows: int) -> int:
     return 0 if is_small(rows) else max(LEAST_UNINDEXED, int(rows * UNINDEXED_SHARE))
 
 
-def is_compaction_due(rows: int, unindexed: int, versions: Sequence[Mapping[str, Any]]) -> bool:
+def is_compaction_due(rows: int, unindexed: int, versions: Sequence[Mapping[str, Any]], outdated: int) -> bool:
     """Whether a table is to be compacted and its old versions thinned.
 
     Args:
         unindexed: Rows that wait beside the index that lacks most of them.
         versions: As Lance lists them, oldest first.
+        outdated: How many of them thinning would remove.
     """
     newest = versions[-1]["metadata"]
     stored = int(newest.get("total_data_file_rows", rows))
     deleted = int(newest.get("total_deletion_file_rows", 0))
     return (
-        len(versions) > MAX_VERSIONS
+        outdated > MAX_OUTDATED
         or unindexed > may_wait(rows)
         or int(newest.get("total_fragments", 1)) > MAX_FRAGMENTS
         or deleted > DELETED_SHARE * max(1, stored)
     )
+
+
+def older_than(age: timedelta, versions: Sequence[Mapping[str, Any]], now: datetime) -> int:
+    """How many versions are older than that."""
+    return sum(now - version["timestamp"] > age for version in versions)
 
 
 def age_beyond(oldest_kept: int, versions: Sequence[Mapping[str, Any]], now: datetime) -> timedelta:

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -26,12 +25,21 @@ import lancedb
 from lancedb.index import IvfRq
 
 from rag_pipeline.contracts.embedding import EmbeddingSpace
-from rag_pipeline.contracts.index import INDEX_VERSION, NULLABLE, ROW_COLUMNS
+from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, StoreError, TableMissing, TableOutdated
 from rag_pipeline.stores.failures import reading, reason_of, written
+from rag_pipeline.stores.index_schema import FINGERPRINT_KEY, PREFIX, SPACE_KEY, index_schema, table_name
 from rag_pipeline.stores.legs import EXACT, EXACT_BELOW_MATCHES, REFINE_FACTOR, best_rows, by_ids, by_vector, by_words
 from rag_pipeline.stores.legs import sql_string as sql_string
-from rag_pipeline.stores.upkeep import TEXT_INDEX, age_beyond, is_compaction_due, is_small, may_wait, needed_indexes
+from rag_pipeline.stores.upkeep import (
+    TEXT_INDEX,
+    age_beyond,
+    is_compaction_due,
+    is_small,
+    may_wait,
+    needed_indexes,
+    older_than,
+)
 
 log = logging.getLogger(__name__)
 
@@ -39,28 +47,12 @@ T = TypeVar("T")
 
 INDEX = "gold/index"  # The folder of all index tables, as errors name it.
 stored = partial(written, INDEX)
-PREFIX = f"chunks_v{INDEX_VERSION}_"
 
-SPACE_KEY = b"rag_pipeline.space"
-FINGERPRINT_KEY = b"rag_pipeline.space_fingerprint"
 # One-bit codes are whole bytes; vectors of any other width are searched exactly.
 CODE_DIMENSIONS = 8
 # Each optimize after new rows adds one part to the approximate index; searching many of them is slow.
 MAX_INDEX_PARTS = 8
 DELETE_BATCH = 5_000
-
-
-def table_name(space_fingerprint: str) -> str:
-    """Name of a space's index table; another layout of the rows is another table, never a mixture."""
-    return f"{PREFIX}{space_fingerprint}"
-
-
-def index_schema(space: EmbeddingSpace) -> pa.Schema:
-    """Arrow schema of the index table of a space, with the space itself in its metadata."""
-    fields = [pa.field(name, dtype, nullable=name in NULLABLE) for name, dtype in ROW_COLUMNS.items()]
-    fields.append(pa.field("vector", pa.list_(pa.float32(), space.dimension), nullable=False))
-    metadata = {SPACE_KEY: json.dumps(asdict(space)).encode(), FINGERPRINT_KEY: space.fingerprint.encode()}
-    return pa.schema(fields, metadata=metadata)
 
 
 def permission_filter(principals: Iterable[str]) -> str:
@@ -305,13 +297,16 @@ class VectorTable:
         Args:
             oldest_kept: This version and all younger ones stay, for readers; None: the newest alone.
         """
-        if not is_compaction_due(self.count(), max(self._waiting().values(), default=0), self._versions()):
+        kept = self.version if oldest_kept is None else oldest_kept
+        versions, waiting = self._versions(), max(self._waiting().values(), default=0)
+        # A version's time is the local one without its zone.
+        now = datetime.now()  # noqa: DTZ005
+        age = age_beyond(kept, versions, now)
+        if not is_compaction_due(self.count(), waiting, versions, older_than(age, versions, now)):
             return False
         # The table first, and its versions in a call that finds nothing else to do: thinning counts from its own start.
         stored("optimize", self.place, self._table.optimize)
-        kept = self.version if oldest_kept is None else oldest_kept
-        # A version's time is the local one without its zone.
-        age = age_beyond(kept, self._versions(), datetime.now())  # noqa: DTZ005
+        age += datetime.now() - now  # noqa: DTZ005
         stored("thin the versions of", self.place, lambda: self._table.optimize(cleanup_older_than=age))
         return True
 

@@ -59,7 +59,7 @@ def crash_after(writes: int) -> Iterator[None]:
 
         return write
 
-    places = [(DeltaStore, name) for name in ("append", "update", "_merge")]
+    places = [(DeltaStore, name) for name in ("_write", "_overwrite", "_merge", "_merge_update", "tidy")]
     places += [(vectors.VectorTable, name) for name in ("add", "update_columns", "delete", "index", "compact_if_due")]
     for place, name in places:
         original = getattr(place, name)

@@ -93,11 +93,11 @@ def newest(files: Iterator[Path]) -> Path:
 
 
 def cut_data(folder: Path) -> None:
-    cut(newest(folder.glob("*.parquet")))
+    cut(newest(folder.glob("**/part-*.parquet")))
 
 
 def remove_data(folder: Path) -> None:
-    for file in folder.glob("*.parquet"):
+    for file in folder.glob("**/part-*.parquet"):
         file.unlink()
 
 

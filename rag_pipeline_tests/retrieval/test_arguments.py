@@ -10,7 +10,8 @@ import pytest
 
 from rag_pipeline.errors import BadQuery, StoreError
 from rag_pipeline.retrieval.search import Searcher
-from rag_pipeline.stores.vectors import VectorStore, table_name
+from rag_pipeline.stores.index_schema import table_name
+from rag_pipeline.stores.vectors import VectorStore
 from rag_pipeline_tests.pipeline.project import Project
 
 HALF_A_PAIR = "\ud800"

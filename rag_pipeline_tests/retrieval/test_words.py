@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rag_pipeline.stores import vectors
+from rag_pipeline.stores import index_schema
 from rag_pipeline_tests.pipeline.project import Project
 
 DIGEST = "5f1c0b7e9d3a48627f0e1d2c3b4a59687766554433221100ffeeddccbbaa9988"
@@ -90,7 +90,7 @@ def test_a_lake_of_an_older_index_is_indexed_anew_without_embedding(
     project = Project.create(tmp_path)
     project.write("a.md", TEXTS["staff.md"])
     with monkeypatch.context() as older:
-        older.setattr(vectors, "PREFIX", "chunks_v2_")
+        older.setattr(index_schema, "PREFIX", "chunks_v2_")
         project.refresh()
     embedded = len(project.embedded)
     assert embedded
@@ -98,6 +98,6 @@ def test_a_lake_of_an_older_index_is_indexed_anew_without_embedding(
     assert len(project.embedded) == embedded
     with project.workspace() as workspace:
         last: Any = workspace.lake.last_publication()
-        assert last["table_name"].startswith(vectors.PREFIX)
+        assert last["table_name"].startswith(index_schema.PREFIX)
         assert not last["table_name"].startswith("chunks_v2_")
     assert found(project, "IT") == ["a.md"]

@@ -55,7 +55,7 @@ def test_a_damaged_data_file_is_named_by_every_way_of_reading(
     project: Project, damage: Callable[[Path], None], path: str
 ) -> None:
     lake = Lake(str(project.folder / "lake"))
-    for file in (project.folder / "lake" / path).glob("*.parquet"):
+    for file in (project.folder / "lake" / path).glob("**/part-*.parquet"):
         damage(file)
     contract = BRONZE if path.startswith("bronze") else DOCUMENTS
     ways: list[Callable[[], object]] = [
@@ -89,7 +89,7 @@ def test_a_write_that_meets_damage_says_that_nothing_was_written(
 ) -> None:
     lake = Lake(str(project.folder / "lake"))
     rows = lake.read(CHUNKS_PATH, CHUNKS)
-    for file in (project.folder / "lake" / CHUNKS_PATH).glob("*.parquet"):
+    for file in (project.folder / "lake" / CHUNKS_PATH).glob("**/part-*.parquet"):
         damage(file)
     with pytest.raises(LakeDamaged, match="Nothing of this commit was written"):
         lake.replace_where(CHUNKS_PATH, CHUNKS, rows, rows.select("chunk_id").clear())
@@ -125,7 +125,7 @@ def test_a_damaged_manifest_is_damage_and_not_a_missing_table(project: Project) 
 def test_sql_names_a_damaged_table_and_answers_from_the_others(
     project: Project, damage: Callable[[Path], None]
 ) -> None:
-    for file in (project.folder / "lake" / CHUNKS_PATH).glob("*.parquet"):
+    for file in (project.folder / "lake" / CHUNKS_PATH).glob("**/part-*.parquet"):
         damage(file)
     with LakeSql(Lake(str(project.folder / "lake")), ["docs"], {"small": None}) as database:
         with pytest.raises(LakeDamaged, match="lake/silver/chunks"):

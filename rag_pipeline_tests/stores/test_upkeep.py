@@ -11,11 +11,12 @@ from rag_pipeline.stores.upkeep import (
     INDEXED_ABOVE_ROWS,
     MARGIN,
     MAX_FRAGMENTS,
-    MAX_VERSIONS,
+    MAX_OUTDATED,
     age_beyond,
     is_compaction_due,
     may_wait,
     needed_indexes,
+    older_than,
 )
 
 NOON = datetime(2026, 3, 1, 12)  # noqa: DTZ001 - as Lance gives times
@@ -39,8 +40,6 @@ def test_a_small_table_has_indexes_of_words_alone_and_nothing_waits_beside_it() 
         (9_000, 1, [version(1)], True),
         (100_000, 1_000, [version(1)], False),
         (100_000, 1_001, [version(1)], True),
-        (100, 0, [version(n) for n in range(MAX_VERSIONS)], False),
-        (100, 0, [version(n) for n in range(MAX_VERSIONS + 1)], True),
         (100, 0, [version(1, total_fragments=MAX_FRAGMENTS + 1)], True),
         (95, 0, [version(1, total_data_file_rows=100, total_deletion_file_rows=5)], False),
         (91, 0, [version(1, total_data_file_rows=100, total_deletion_file_rows=9)], True),
@@ -50,7 +49,8 @@ def test_a_small_table_has_indexes_of_words_alone_and_nothing_waits_beside_it() 
 def test_a_table_is_compacted_once_enough_has_gathered(
     rows: int, unindexed: int, versions: list[dict[str, Any]], is_due: bool
 ) -> None:
-    assert is_compaction_due(rows, unindexed, versions) is is_due
+    assert is_compaction_due(rows, unindexed, versions, MAX_OUTDATED) is is_due
+    assert is_compaction_due(rows, unindexed, versions, MAX_OUTDATED + 1)
 
 
 def test_the_oldest_kept_version_and_all_after_it_stay() -> None:
@@ -59,5 +59,6 @@ def test_the_oldest_kept_version_and_all_after_it_stay() -> None:
     assert age_beyond(6, versions, now) == timedelta(minutes=4) + MARGIN
     # Named, and thinned out before: the next one that is there counts.
     assert age_beyond(5, versions, now) == timedelta(minutes=4) + MARGIN
+    assert older_than(timedelta(minutes=4) + MARGIN, versions, now) == 2
     # A clock that stepped back keeps more, never less.
     assert age_beyond(6, versions, NOON) == MARGIN

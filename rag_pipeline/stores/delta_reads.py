@@ -1,0 +1,217 @@
+"""Delta tables of the lake, read: open, read, stream, history.
+
+Belongs here: what only reads `deltalake`, and the mapping of its errors to ours.
+Does not belong here: commits (`delta.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+from urllib.parse import unquote
+
+import polars as pl
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from rag_pipeline.contracts.table import TableContract
+from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
+from rag_pipeline.stores.failures import failed, is_failure, reading
+from rag_pipeline.stores.segments import SEGMENT
+
+STREAM_ROWS = 512
+FEW_KEYS = 256
+_FILE = "file of the row"
+
+
+class DeltaReads:
+    """All Delta tables under one root, by path relative to it.
+
+    Args:
+        root: A folder or an object store's prefix (`s3://…`).
+        storage_options: Passed to the object store client.
+    """
+
+    def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
+        self.root = root.rstrip("/")
+        self.is_local = "://" not in root
+        self._options = dict(storage_options or {}) or None
+
+    def uri(self, path: str) -> str:
+        return f"{self.root}/{path}"
+
+    @property
+    def storage_options(self) -> dict[str, str] | None:
+        """For the object store client; None on a disk."""
+        return self._options
+
+    def _open(self, path: str, version: int | None = None) -> DeltaTable | None:
+        try:
+            return DeltaTable(self.uri(path), version=version, storage_options=self._options)
+        except TableNotFoundError:
+            return None
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            raise failed("open", self.uri(path), path, error) from error
+
+    def opened(self, path: str) -> DeltaTable | None:
+        """The table itself at its newest version, for a look at its files; None if there is none yet."""
+        return self._open(path)
+
+    def exists(self, path: str) -> bool:
+        return self._open(path) is not None
+
+    def version(self, path: str) -> int:
+        """Newest version of the table, -1 if there is none yet."""
+        table = self._open(path)
+        return -1 if table is None else table.version()
+
+    def read(
+        self,
+        path: str,
+        contract: TableContract,
+        columns: Sequence[str] | None = None,
+        *,
+        where: pl.Expr | None = None,
+        version: int | None = None,
+    ) -> pl.DataFrame:
+        """The table's rows as a frame; an empty frame of the contract's schema if there is no table yet.
+
+        Args:
+            version: Read that version of the past; -1 is the state before the first commit.
+
+        Raises:
+            StoreError: The table cannot be read.
+        """
+        schema = contract.schema if columns is None else {c: contract.schema[c] for c in columns}
+        if version == -1:
+            return pl.DataFrame(schema=schema)
+        table = self._open(path, version)
+        if table is None:
+            return pl.DataFrame(schema=schema)
+        try:
+            return self._rows(path, table, list(schema), where)
+        except LakeDamaged:
+            newest = self._open(path)
+            if version is not None or newest is None or newest.version() == table.version():
+                raise
+            # A writer has gone on, and thinned out the files of the version that was opened.
+            return self._rows(path, newest, list(schema), where)
+
+    def _rows(self, path: str, table: DeltaTable, columns: list[str], where: pl.Expr | None) -> pl.DataFrame:
+        with self._reading(path):
+            frame = self._scan(table)
+            missing = [name for name in columns if name not in frame.collect_schema()]
+        if missing:
+            raise TableOutdated(
+                f"{self.uri(path)} was written by another version of this program and has no {', '.join(missing)}. "
+                f"Nothing was read or written. Use that version, or move {self.uri(_movable(path))} "
+                f"away and run again: what it held is made anew from what is below it.",
+                table=path,
+            )
+        if where is not None:
+            frame = frame.filter(where)
+        with self._reading(path):
+            return frame.select(columns).collect()
+
+    def stream(self, path: str, columns: Sequence[str], *, version: int | None = None) -> Iterator[pl.DataFrame]:
+        """The table's rows a few hundred at a time, so that memory holds a batch and not the table."""
+        table = self._open(path, version)
+        if table is None:
+            return
+        yield from self._batches(path, table, columns=list(columns), batch_size=STREAM_ROWS)
+
+    def _batches(self, path: str, table: DeltaTable, **options: Any) -> Iterator[pl.DataFrame]:
+        with self._reading(path):
+            for batch in table.to_pyarrow_dataset().to_batches(**options):
+                if batch.num_rows:
+                    yield pl.DataFrame(pl.from_arrow(batch))
+
+    def _reading(self, path: str) -> AbstractContextManager[None]:
+        return reading("read", self.uri(path), path)
+
+    def stream_where(
+        self,
+        path: str,
+        columns: Sequence[str],
+        column: str,
+        wanted: Iterable[str],
+        *,
+        version: int | None = None,
+    ) -> Iterator[pl.DataFrame]:
+        """Rows whose `column` is among `wanted`: a few are read at once, many are streamed."""
+        keys = pl.Series(column, sorted(set(wanted)), dtype=pl.String)
+        if keys.is_empty():
+            return
+        table = self._open(path, version)
+        if table is None:
+            return
+        chosen = pl.col(column).is_in(keys.implode())
+        if len(keys) <= FEW_KEYS:
+            # Decodes the one column of all rows, and of the others the rows that are wanted.
+            with self._reading(path):
+                found = self._scan(table).filter(chosen).select(list(columns)).collect()
+            if found.height:
+                yield found
+            return
+        for frame in self._batches(path, table, columns=list(columns), batch_size=STREAM_ROWS):
+            found = frame.filter(chosen)
+            if found.height:
+                yield found
+
+    def scan(self, path: str) -> pl.LazyFrame | None:
+        """The newest version of a table to query lazily, or None if there is no table yet."""
+        table = self._open(path)
+        if table is None:
+            return None
+        with self._reading(path):
+            return self._scan(table)
+
+    def _scan(self, table: DeltaTable) -> pl.LazyFrame:
+        return self._scan_with_segments(table).drop(SEGMENT, strict=False)
+
+    def _scan_with_segments(self, table: DeltaTable) -> pl.LazyFrame:
+        uris = table.file_uris()
+        if not self.is_local or all(unquote(uri) == uri for uri in uris):
+            return pl.scan_delta(table, storage_options=self._options)
+        # Delta keeps names percent-encoded, which the reader takes literally: a folder with a space is not found.
+        schema = pl.scan_delta(table).collect_schema()
+        number = schema.get(SEGMENT)
+        frame = pl.scan_parquet(
+            [unquote(uri) for uri in uris],
+            glob=False,
+            schema={name: dtype for name, dtype in schema.items() if name != SEGMENT},
+            missing_columns="insert",
+            include_file_paths=_FILE,
+        )
+        if number is not None:
+            in_name = pl.col(_FILE).str.extract(rf"{SEGMENT}=(\d+)/[^/]+$").cast(number)
+            frame = frame.with_columns(in_name.alias(SEGMENT))
+        return frame.drop(_FILE)
+
+    def file_uris(self, path: str) -> list[str]:
+        """Data files of the newest version.
+
+        Raises:
+            TableMissing: There is no such table.
+        """
+        table = self._open(path)
+        if table is None:
+            raise TableMissing(f"there is no table at {self.uri(path)}; run: rag-pipeline run", table=path)
+        with self._reading(path):
+            return sorted(table.file_uris())
+
+    def history(self, path: str, limit: int = 20) -> list[dict[str, Any]]:
+        """The last commits, newest first, with version, time, operation and run id."""
+        table = self._open(path)
+        if table is None:
+            return []
+        with self._reading(path):
+            return table.history(limit)
+
+
+def _movable(path: str) -> str:
+    """What to move away with an outdated table: the tables of silver are made of each other."""
+    return "silver" if path.startswith("silver/") else path
