@@ -20,7 +20,7 @@ from rag_pipeline.transforms.parse.limits import ParseLimits, check_count
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "2"
+VERSION = "3"
 
 _CHAPTER_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
 # These only obfuscate fonts; any other algorithm is copy protection of the text itself.

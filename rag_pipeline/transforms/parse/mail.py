@@ -23,7 +23,7 @@ from rag_pipeline.transforms.parse.mail_body import add_body
 from rag_pipeline.transforms.parse.mail_mime import Mail, open_sealed, read_parts
 from rag_pipeline.transforms.parse.mail_outlook import read_outlook
 
-VERSION = "2"
+VERSION = "3"
 
 MAX_HEADER_CHARS = 2_000
 # An attached message may attach messages: each level gets this share of the attachments allowed.

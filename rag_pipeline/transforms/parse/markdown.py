@@ -1,7 +1,7 @@
 """Markdown and MDX: CommonMark blocks with exact spans in the source text.
 
 Belongs here: block structure, heading labels, tables, gaps, MDX comments.
-Does not belong here: rendering; the text stays Markdown, as it was written.
+Does not belong here: rendering; the text stays Markdown, as it was written, but for its HTML blocks (`markdown_html`).
 
 Inline parsing is off but for headings, because only block boundaries are needed. The table rule is our
 own: markdown-it's makes tokens per cell and takes minutes for a table of 200,000 rows.
@@ -20,12 +20,13 @@ from rag_pipeline.transforms.parse.decode import read_text
 from rag_pipeline.transforms.parse.front_matter import split_front_matter
 from rag_pipeline.transforms.parse.limits import ParseLimits
 from rag_pipeline.transforms.parse.markdown_comments import without_comments
+from rag_pipeline.transforms.parse.markdown_html import with_html_read
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
 
-VERSION = "4"
+VERSION = "5"
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",
@@ -70,6 +71,8 @@ def markdown_document(source: str, is_mdx: bool = False) -> ParsedDocument:
         # What is left out is said: nobody could tell otherwise why a word that stands in the file is not found.
         front.fields["hidden_comment_count"] = str(comments)
     blocks = markdown_blocks(text, front.line_count, is_mdx)
+    if not is_mdx and any(block.kind == "html" for block in blocks):
+        text, blocks = with_html_read(text, blocks)
     title = front.take("title")
     if title is None:
         title = next((block.label for block in blocks[:_TITLE_WITHIN_BLOCKS] if block.level == 1), None)
