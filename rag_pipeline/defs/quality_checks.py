@@ -5,20 +5,68 @@ Does not belong here: promises that must hold (`checks.py`), thresholds of pipel
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
+from rag_pipeline.contracts.tables import DOCUMENTS
 from rag_pipeline.defs.resources import PipelineResource
-from rag_pipeline.defs.specs import INDEX_KEY, model_partitions
+from rag_pipeline.defs.silver import LEFT_OUT_COUNTS
+from rag_pipeline.defs.specs import DOCUMENTS_KEY, INDEX_KEY, model_partitions
 from rag_pipeline.defs.words import figure
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.stores.lake import DOCUMENTS_PATH
+from rag_pipeline.transforms.left_out import left_out_by_source, losses
+
+RUNS_REMEMBERED = 20
 
 
 def build_quality_checks(pipeline: Pipeline) -> list[dg.AssetChecksDefinition]:
     """All checks of this module."""
-    return [_approximate_index_is_close(pipeline)]
+    return [_approximate_index_is_close(pipeline), _documents_lose_no_more_than_usual()]
+
+
+def _documents_lose_no_more_than_usual() -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=DOCUMENTS_KEY,
+        name="documents_lose_no_more_than_usual",
+        description="Of no source is clearly more left out of its documents, by any cause such as pages without text "
+        "or hidden rows, than in any of the last runs.",
+    )
+    def check(context: dg.AssetCheckExecutionContext, pipeline: PipelineResource) -> dg.AssetCheckResult:
+        lake = pipeline.workspace.lake
+        now = left_out_by_source(lake.read(DOCUMENTS_PATH, DOCUMENTS, ["source", "metadata"]))
+        [key] = context.selected_asset_check_keys
+        return loss_result(now, _earlier(context.instance, key.asset_key))
+
+    return check
+
+
+def _earlier(instance: dg.DagsterInstance, key: dg.AssetKey) -> list[dict[str, dict[str, int]]]:
+    """What was left out after each of the last runs, the present one excepted."""
+    records = instance.fetch_materializations(key, limit=RUNS_REMEMBERED + 1).records
+    found = [record.asset_materialization for record in records[1:]]
+    values = [event.metadata[LEFT_OUT_COUNTS].value for event in found if event and LEFT_OUT_COUNTS in event.metadata]
+    return [value for value in values if isinstance(value, dict)]
+
+
+def loss_result(
+    now: Mapping[str, Mapping[str, int]], history: Sequence[Mapping[str, Mapping[str, int]]]
+) -> dg.AssetCheckResult:
+    """Yellow if a source loses more than it ever did; arguments as `losses` takes them."""
+    found = losses(now, history)
+    named = "; ".join(
+        f"{loss.source}: {loss.count:,} {loss.cause.replace('_', ' ')} in {loss.documents:,} documents, "
+        f"so far {loss.usual:,.0f}"
+        for loss in found
+    )
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"more is left out than before ({named})" if found else None,
+        metadata={"rag/runs_compared": len(history), "rag/next_step": "rag-pipeline inspect FILE"},
+    )
 
 
 def _approximate_index_is_close(pipeline: Pipeline) -> dg.AssetChecksDefinition:

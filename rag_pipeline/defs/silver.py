@@ -31,6 +31,7 @@ from rag_pipeline.stores.lake import CHUNKS_PATH
 if TYPE_CHECKING:
     from rag_pipeline.refresh.documents import DocumentsReport
 
+LEFT_OUT_COUNTS = "rag/left_out_counts"
 HELD_CHECK = "no_source_is_refused_at_once"
 SLOW_CHECK = "no_document_is_slow"
 
@@ -143,11 +144,22 @@ def documents_metadata(report: "DocumentsReport") -> dict[str, Any]:
         "dagster/row_count": report.documents,
         "rag/by_media_type": rows_table(report.by_media_type),
         "rag/by_source": rows_table(report.by_source),
+        "rag/left_out": rows_table(_left_out_rows(report.left_out), ("source", "left_out", "count", "documents")),
+        LEFT_OUT_COUNTS: dg.MetadataValue.json(report.left_out),
         "rag/by_language": counts_table("language", report.by_language),
         "rag/quality": histogram("Quality", report.quality_percents, bins=20, limit=100, unit="quality score, percent"),
         **timing_tables(report.timings, size_unit="bytes"),
         **facts,
     }
+
+
+def _left_out_rows(left_out: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
+    return [
+        {"source": source, "left_out": cause.replace("_", " "), "count": count, "documents": counts["documents"]}
+        for source, counts in left_out.items()
+        for cause, count in counts.items()
+        if cause != "documents"
+    ]
 
 
 def _held_result(report: "DocumentsReport") -> dg.AssetCheckResult:

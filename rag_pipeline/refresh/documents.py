@@ -36,6 +36,7 @@ from rag_pipeline.transforms.documents import (
     quarantine_row,
     with_new_metadata,
 )
+from rag_pipeline.transforms.left_out import left_out_by_source
 from rag_pipeline.transforms.overview import media_type_overview, source_overview
 
 # One commit holds about this much text: small enough to hold in memory and to lose, large enough to be rare.
@@ -51,6 +52,7 @@ class DocumentsReport:
         boilerplate: Blocks of text that are left out of the index because they repeat across their source.
         by_media_type, by_source: Rows of `media_type_overview` and `source_overview`.
         timings: What parsing took, sizes in bytes; what was not parsed by this run is not in it.
+        left_out: By source, what parsing left out of its documents, by cause.
         held: Documents that were refused, but are kept as they last were since too many were at once.
         held_because: What to say about them, and how to let them go.
     """
@@ -70,6 +72,7 @@ class DocumentsReport:
     by_reason: dict[str, int]
     quality_percents: list[int]
     timings: Timings
+    left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     held: int = 0
     held_because: str = ""
 
@@ -144,6 +147,7 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
         by_reason=_counts(quarantined["reason_code"]),
         quality_percents=(documents["quality_score"] * 100).cast(pl.Int64).to_list(),
         timings=outcome.timings,
+        left_out=left_out_by_source(documents),
         held=sum(row["stage"] == HELD for row in outcome.refused),
         held_because=" ".join(outcome.held_because),
     )

@@ -6,12 +6,20 @@ Does not belong here: leaving anything out (`parse/`), or showing it (`cli/`, `d
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
 
 # `hidden_row_count`, `bad_cue_count` and the like: a parser names the cause and the count in one.
 _COUNT = re.compile(r"(?P<cause>(?:hidden|bad|unread|lost|skipped|deleted)_[a-z_]+?)_count$")
+_MARK = r'"(?:(?:hidden|bad|unread|lost|skipped|deleted)_|pages_needing_ocr)'
+# Fewer than this are no trend, and a little more than ever is none either.
+LEAST_COUNT = 5
+MORE_THAN_USUAL = 1.5
 # Facts that list what could not be read, their items parted by commas.
 _LISTS = {
     "pages_needing_ocr": "pages_without_text",
@@ -45,3 +53,55 @@ def added_up(documents: Iterable[Mapping[str, str]]) -> dict[str, int]:
     for facts in documents:
         total.update(left_out(facts))
     return dict(sorted(total.items()))
+
+
+def left_out_by_source(documents: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """By source what its documents lack, by cause, and under `documents` how many there are.
+
+    Args:
+        documents: source and metadata (JSON) of silver/documents.
+    """
+    totals = dict(documents.group_by("source").len().iter_rows())
+    found: dict[str, Counter[str]] = {str(source): Counter() for source in sorted(totals)}
+    for source, metadata in (
+        documents.filter(pl.col("metadata").str.contains(_MARK)).select("source", "metadata").rows()
+    ):
+        found[source].update(left_out(json.loads(metadata)))
+    return {
+        source: {"documents": int(totals[source]), **dict(sorted(causes.items()))} for source, causes in found.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A source that lost more by one cause than it ever did.
+
+    Attributes:
+        count, documents: What is lacking now, in how many documents of the source.
+        usual: The most that as many documents lacked before.
+    """
+
+    source: str
+    cause: str
+    count: int
+    documents: int
+    usual: float
+
+
+def losses(now: Mapping[str, Mapping[str, int]], history: Sequence[Mapping[str, Mapping[str, int]]]) -> list[Loss]:
+    """What lacks clearly more of a source than in any earlier state, measured by document; the largest first.
+
+    Args:
+        now, history: As `left_out_by_source` gives them. A source without history has nothing to be measured by.
+    """
+    found: list[Loss] = []
+    for source, counts in now.items():
+        earlier = [state[source] for state in history if state.get(source, {}).get("documents")]
+        documents = counts.get("documents", 0)
+        if not earlier or not documents:
+            continue
+        for cause, count in counts.items():
+            usual = documents * max(state.get(cause, 0) / state["documents"] for state in earlier)
+            if cause != "documents" and count >= LEAST_COUNT and count > MORE_THAN_USUAL * usual:
+                found.append(Loss(source, cause, count, documents, usual))
+    return sorted(found, key=lambda loss: (-loss.count, loss.source, loss.cause))

@@ -14,6 +14,7 @@ import pytest
 from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.describe import rows_table
 from rag_pipeline.defs.launch import RunSummary, launch_refresh
+from rag_pipeline.transforms.left_out import losses
 from rag_pipeline_tests.pipeline.project import Project
 
 LETTERS = "qwrtzpsdfghjklxcvbnm"
@@ -137,3 +138,31 @@ def test_the_ui_shows_what_repeats(project: Project) -> None:
 def test_an_empty_table_is_a_table() -> None:
     assert records(rows_table([])) == []
     assert records(rows_table([{"share": 1 / 3, "median_quality": None}])) == [{"share": 0.333, "median quality": ""}]
+
+
+def test_a_source_that_loses_more_than_before_warns_and_the_counts_stand_in_the_ui(project: Project) -> None:
+    assert warnings(launch_refresh(project.pipeline())) == {}
+    for number in range(6):
+        project.write(f"{number}.md", f"# Lamp {number}\n\nIt burns until dawn.\n\n%% draft %%\n")
+    summary = launch_refresh(project.pipeline())
+    assert warnings(summary) == {
+        "documents_lose_no_more_than_usual": "more is left out than before (docs: 6 hidden comment in 6 documents, "
+        "so far 0)"
+    }
+    with dg.DagsterInstance.get() as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey(["silver", "documents"]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    counts = event.asset_materialization.metadata["rag/left_out_counts"].value
+    assert counts == {"docs": {"documents": 6, "hidden_comment": 6}, "wiki": {"documents": 1}}
+    # What a source loses for good becomes its history.
+    assert warnings(launch_refresh(project.pipeline())) == {}
+
+
+def test_a_few_more_than_usual_are_no_loss_and_a_new_source_has_no_history() -> None:
+    before = [{"docs": {"documents": 10, "bad_cue": 10}}]
+    assert losses({"docs": {"documents": 12, "bad_cue": 15}}, before) == []
+    assert losses({"wiki": {"documents": 1, "bad_cue": 99}}, before) == []
+    assert losses({"docs": {"documents": 10, "hidden_row": 4}}, before) == []
+    [loss] = losses({"docs": {"documents": 20, "bad_cue": 40}}, before)
+    assert (loss.count, loss.usual) == (40, 20)
