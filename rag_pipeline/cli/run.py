@@ -167,6 +167,7 @@ def show_summary(summary: RunSummary) -> None:
                 ("Documents", f"{summary.documents:,}" + _apart(summary)),
                 ("Chunks", summary.chunks),
                 ("Embeddings computed", summary.embeddings_computed),
+                *([("Healed", ", ".join(summary.healed))] if summary.healed else []),
                 ("Checks", _checks(summary)),
                 ("Published", _published(summary)),
                 ("Took", f"{summary.seconds:.1f} s, {counted(summary.commits, 'commit')}"),

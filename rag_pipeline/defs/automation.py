@@ -5,7 +5,7 @@ Does not belong here: assets. Triggers are schedules and one level-triggered sen
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -27,6 +27,9 @@ from rag_pipeline.defs.specs import (
     source_key,
 )
 from rag_pipeline.settings import Pipeline
+
+if TYPE_CHECKING:
+    from rag_pipeline.refresh.workspace import Workspace
 
 # The type that define_asset_job returns has no public name.
 Job = Any
@@ -129,18 +132,24 @@ def _schedule(described: Pipeline, name: str, job: Job, cron: str, prefix: Prefi
     )
     @prefix.bound
     def schedule(context: dg.ScheduleEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
-        from rag_pipeline.refresh.generations import served_alias
-
         waiting = context.instance.get_runs_count(dg.RunsFilter(job_name=job.name, statuses=ACTIVE))
         if waiting:
             # A run looks at everything there is when it starts, so a second one in the queue would find nothing.
             return dg.SkipReason(f"{waiting} earlier runs of {job.name} have not ended; the next tick asks again")
         # A run key of the UTC time: one of the local hour would meet itself when clocks go back.
         return dg.RunRequest(
-            run_key=context.scheduled_execution_time.isoformat(), partition_key=served_alias(pipeline.workspace)
+            run_key=context.scheduled_execution_time.isoformat(), partition_key=served_partition(pipeline.workspace)
         )
 
     return schedule
+
+
+def served_partition(workspace: "Workspace") -> str:
+    """The model whose partition a run carries, also while the log of publications is damaged: the run heals it."""
+    from rag_pipeline.refresh.damage import unless_damaged
+    from rag_pipeline.refresh.generations import served_alias
+
+    return unless_damaged(lambda: served_alias(workspace), workspace.settings.serve)
 
 
 def build_sensors(pipeline: Pipeline, jobs: dict[str, Job], prefix: Prefix) -> Sequence[dg.SensorDefinition]:
@@ -159,7 +168,8 @@ def build_sensors(pipeline: Pipeline, jobs: dict[str, Job], prefix: Prefix) -> S
     def behind(
         context: dg.SensorEvaluationContext, pipeline: PipelineResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        from rag_pipeline.refresh.generations import aliases_behind, served_alias
+        from rag_pipeline.refresh.damage import unless_damaged
+        from rag_pipeline.refresh.generations import aliases_behind
         from rag_pipeline.refresh.status import bronze_versions, is_behind
 
         # Other jobs of the instance do not hold this one up.
@@ -168,8 +178,9 @@ def build_sensors(pipeline: Pipeline, jobs: dict[str, Job], prefix: Prefix) -> S
             yield dg.SkipReason("a run is under way; it may be what is missing")
             return
         workspace = pipeline.workspace
-        if is_behind(workspace):
-            missing = [(CATCH_UP_JOB, served_alias(workspace))]
+        # A run heals what is damaged; a question that fails would never ask for one.
+        if unless_damaged(lambda: is_behind(workspace), True):
+            missing = [(CATCH_UP_JOB, served_partition(workspace))]
         else:
             missing = [(KEEP_IN_STEP_JOB, alias) for alias in aliases_behind(workspace)]
         if not missing:

@@ -93,6 +93,7 @@ def index_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     @dg.multi_asset(name="gold_index", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
     def index(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.data_versions import index_version
+        from rag_pipeline.refresh.heal import remember_index
         from rag_pipeline.refresh.index import refresh_index
 
         with as_dagster_failure() as work:
@@ -100,6 +101,7 @@ def index_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             version = index_version(
                 pipeline.workspace, report.table_name, report.space_fingerprint, report.table_version
             )
+            remember_index(pipeline.workspace)
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         changes = {"added": report.added, "changed": report.changed, "removed": report.removed}
         audit: dict[str, Any] = {
@@ -182,10 +184,12 @@ def maintenance_asset() -> dg.AssetsDefinition:
         op_tags={"dagster/priority": "-10"},
     )
     def maintenance(pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
+        from rag_pipeline.refresh.heal import remember_index
         from rag_pipeline.refresh.maintenance import maintain
 
         with as_dagster_failure() as work:
             report = maintain(pipeline.workspace)
+            remember_index(pipeline.workspace)
         facts = asdict(report)
         return dg.MaterializeResult(
             metadata={

@@ -19,10 +19,17 @@ from dagster._core.instance.ref import InstanceRef
 
 from rag_pipeline.contracts.notices import say
 from rag_pipeline.defs import build_definitions
-from rag_pipeline.defs.automation import KEEP_IN_STEP_JOB, REFRESH_JOB, published_selection
+from rag_pipeline.defs.automation import (
+    CATCH_UP_JOB,
+    KEEP_IN_STEP_JOB,
+    REFRESH_JOB,
+    published_selection,
+    served_partition,
+)
 from rag_pipeline.defs.bronze import ANSWERS_CHECK
 from rag_pipeline.defs.liveness import living_runs
 from rag_pipeline.defs.publication import ALLOWED_CHECK
+from rag_pipeline.defs.resources import met_damage
 from rag_pipeline.defs.specs import (
     CHUNKS_KEY,
     DOCUMENTS_KEY,
@@ -31,8 +38,9 @@ from rag_pipeline.defs.specs import (
     QUARANTINE_KEY,
     bronze_key,
 )
+from rag_pipeline.defs.withdrawals import WHOLE_CHECK
 from rag_pipeline.errors import SourceUnavailable
-from rag_pipeline.refresh.generations import aliases_behind, served_alias
+from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.progress import CURRENT, Progress
 from rag_pipeline.refresh.unsettled import finish_withdrawals
@@ -71,6 +79,7 @@ class RunSummary:
     Attributes:
         seconds: From start to end, Dagster's own time included.
         work_seconds: What the pipeline's own steps took of it.
+        healed: Tables that had damaged files and were made again, by their path in the lake.
         held: What the deletion guard holds after it, a row for each source and kind.
         held_because: The same in one sentence, with the one command that lets all of it go; empty if nothing is held.
     """
@@ -90,6 +99,7 @@ class RunSummary:
     errors: list[dict[str, Any]] = field(default_factory=list)
     run_ids: list[str] = field(default_factory=list)
     work_seconds: float = 0.0
+    healed: list[str] = field(default_factory=list)
     held: list[dict[str, Any]] = field(default_factory=list)
     held_because: str = ""
 
@@ -180,12 +190,18 @@ def _runs(
 
     _say_who_is_under_way(instance)
     with Workspace(pipeline, run_id="launch") as workspace:
-        served = served_alias(workspace)
+        served = served_partition(workspace)
     released: dict[str, Any] = {f"bronze_{name}": {"config": {"allow_mass_deletion": True}} for name in allowed}
     if allowed:
         released["silver_documents"] = {"config": {"allow_mass_deletion": allowed}}
-    runs = [execute(REFRESH_JOB, served, ops=released)]
-    failed = [name for name in pipeline.settings.sources if _failed(runs[0], f"bronze_{name}")]
+    main = execute(REFRESH_JOB, served, ops=released)
+    runs = [main]
+    if any(map(met_damage, main.all_events)):
+        # It was not seen at the beginning. Now the first step looks closely and heals, and everything is done again.
+        healing = execute(CATCH_UP_JOB, served)
+        main = execute(REFRESH_JOB, served, ops=released)
+        runs = [healing, main]
+    failed = [name for name in pipeline.settings.sources if _failed(main, f"bronze_{name}")]
     if failed and len(failed) < len(pipeline.settings.sources):
         kept = {op: config for op, config in released.items() if op.removeprefix("bronze_") not in failed}
         runs.append(execute(REFRESH_JOB, served, published_selection(pipeline, left_out=failed), kept))
@@ -194,7 +210,7 @@ def _runs(
     others = dict.fromkeys([*behind, *([wanted] if wanted is not None and wanted != served else [])])
     runs += [execute(KEEP_IN_STEP_JOB, other) for other in others]
     steps = ("gold_embeddings", "gold_evaluation", "gold_publication")
-    if others and (_refused(runs[0]) or any(_failed(runs[0], step) for step in steps)):
+    if others and (_refused(main) or any(_failed(main, step) for step in steps)):
         # The model that pipeline.yaml names was refused; readers of the one before it get what is new all the same.
         runs.append(execute(REFRESH_JOB, served, [PUBLICATION_KEY]))
     return runs
@@ -224,35 +240,57 @@ def _refused(run: dg.ExecuteInProcessResult) -> bool:
     return any(check.check_name == ALLOWED_CHECK and not check.passed for check in run.get_asset_check_evaluations())
 
 
+@dataclass
+class _Told:
+    """What the events of all runs of a launch tell, the later in place of the earlier."""
+
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    checks: dict[tuple[str, str], Any] = field(default_factory=dict)
+    errors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    healed: list[str] = field(default_factory=list)
+    commits: int = 0
+    computed: int = 0
+    work_seconds: float = 0.0
+
+    def take(self, event: dg.DagsterEvent) -> None:
+        # What is held by a rollback is observed and not made.
+        if event.is_step_materialization or event.event_type == dg.DagsterEventType.ASSET_OBSERVATION:
+            self._take_facts(_shown(event))
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            self._take_check(event.event_specific_data)
+        elif event.is_step_success:
+            self.errors.pop(str(event.step_key), None)
+        elif event.is_step_failure:
+            error = _error(event)
+            # Stopping after a failed check is reported as that check, not as an error of its own.
+            if error is not None:
+                self.errors[error["step"]] = error
+
+    def _take_facts(self, found: dg.AssetMaterialization | dg.AssetObservation) -> None:
+        if not found.metadata:
+            return
+        values: dict[str, Any] = {key: value.value for key, value in found.metadata.items()}
+        self.facts[found.asset_key.to_user_string()] = values
+        self.commits += int(values.get("rag/commits", 0))
+        self.work_seconds += float(values.get("rag/work_seconds", 0))
+        self.computed += int(values.get("rag/embeddings_computed", 0))
+        self.healed += str(values.get("rag/healed", "")).split()
+
+    def _take_check(self, data: Any) -> None:
+        key = data.asset_key.to_user_string()
+        if data.check_name == ANSWERS_CHECK and not data.passed:
+            self.errors[key] = _unavailable(data)
+        elif not (self.healed and data.check_name == WHOLE_CHECK and data.passed):
+            # That a table was healed stays said when a later run of the same launch finds it whole.
+            self.checks[key, data.check_name] = data
+
+
 def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds: float) -> RunSummary:
-    facts: dict[str, dict[str, Any]] = {}
-    checks: dict[tuple[str, str, str], dg.AssetCheckEvaluation] = {}
-    errors: dict[str, dict[str, Any]] = {}
-    commits = computed = 0
-    work_seconds = 0.0
+    told = _Told()
     for run in runs:
         for event in run.all_events:
-            # What is held by a rollback is observed and not made.
-            if event.is_step_materialization or event.event_type == dg.DagsterEventType.ASSET_OBSERVATION:
-                found = _shown(event)
-                if not found.metadata:
-                    continue
-                values: dict[str, Any] = {key: value.value for key, value in found.metadata.items()}
-                facts[found.asset_key.to_user_string()] = values
-                commits += int(values.get("rag/commits", 0))
-                work_seconds += float(values.get("rag/work_seconds", 0))
-                computed += int(values.get("rag/embeddings_computed", 0))
-            elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-                data: Any = event.event_specific_data
-                if data.check_name == ANSWERS_CHECK and not data.passed:
-                    errors[data.asset_key.to_user_string()] = _unavailable(data)
-                    continue
-                checks[(data.asset_key.to_user_string(), data.check_name, "")] = data
-            elif event.is_step_failure:
-                error = _error(event)
-                # Stopping after a failed check is reported as that check, not as an error of its own.
-                if error is not None:
-                    errors[error["step"]] = error
+            told.take(event)
+    facts, checks, errors = told.facts, told.checks, told.errors
     failed = [c for c in checks.values() if not c.passed]
     with Workspace(pipeline, run_id="launch") as workspace:
         holds = read_holds(workspace)
@@ -267,16 +305,17 @@ def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds:
         chunks=int(fact(CHUNKS_KEY, "dagster/row_count") or 0),
         quarantined=int(fact(QUARANTINE_KEY, "dagster/row_count") or 0),
         duplicates=int(fact(DUPLICATES_KEY, "dagster/row_count") or 0),
-        embeddings_computed=computed,
-        commits=commits,
+        embeddings_computed=told.computed,
+        commits=told.commits,
         seconds=round(seconds, 3),
-        work_seconds=round(work_seconds, 3),
+        work_seconds=round(told.work_seconds, 3),
         published=_published(published),
         sources=[_source(name, facts[key]) for name, key in _bronze_keys(pipeline) if key in facts],
         checks_passed=sum(c.passed for c in checks.values()),
         checks_failed=[_check(c) for c in failed],
         errors=list(errors.values()),
         run_ids=[run.run_id for run in runs],
+        healed=told.healed,
         held=[hold.summary() for hold in holds],
         held_because=describe_holds(holds),
     )

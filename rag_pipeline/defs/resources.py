@@ -15,7 +15,7 @@ from pydantic import PrivateAttr
 
 from rag_pipeline.contracts.notices import said_by
 from rag_pipeline.defs.liveness import alive, end_killed_runs
-from rag_pipeline.errors import RagPipelineError
+from rag_pipeline.errors import LakeDamaged, RagPipelineError
 from rag_pipeline.refresh.progress import CURRENT, LogProgress, NoProgress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import load_pipeline
@@ -58,6 +58,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
                     self._is_unsettled or _stopped_early(context.instance, context.run.run_id)
                 ):
                     self._withdraw()
+                    self._note_damage(context.instance, context.run.run_id)
 
     def settle_at_end(self) -> None:
         """Readers do not get what this run made: what was withdrawn in it leaves them when everything else is done."""
@@ -85,6 +86,14 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         finish_withdrawals(self.workspace)
 
+    def _note_damage(self, instance: dg.DagsterInstance, run_id: str) -> None:
+        """Have the next run look closely, when a step of this one met damage that its beginning did not see."""
+        from rag_pipeline.refresh.heal import damage_was_met
+
+        failures = instance.get_records_for_run(run_id, of_type={dg.DagsterEventType.STEP_FAILURE}).records
+        if any(met_damage(record.event_log_entry.dagster_event) for record in failures):
+            damage_was_met(self.workspace)
+
     @property
     def workspace(self) -> Workspace:
         if self._workspace is None:
@@ -100,6 +109,15 @@ def _stopped_early(instance: dg.DagsterInstance, run_id: str) -> bool:
     except Exception:
         _log.exception("the events of run %s cannot be read", run_id)
         return True
+
+
+def met_damage(event: dg.DagsterEvent | None) -> bool:
+    """Whether a step failed because files of the lake are damaged."""
+    if event is None or not event.is_step_failure:
+        return False
+    error = event.step_failure_data.error
+    # Checks raise it as it is, steps as the cause of a failure: the text of both holds the name.
+    return error is not None and LakeDamaged.__name__ in error.to_string()
 
 
 @contextmanager

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rag_pipeline.refresh.workspace import Workspace
 
 LOOKED_AT_CHECK = "everything_withdrawn_has_left"
+WHOLE_CHECK = "tables_are_whole"
 
 
 def _happened(report: "WithdrawReport") -> dict[str, Any]:
@@ -65,22 +66,33 @@ def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         "It does not block: the rest of the run may mend what is damaged, and its end looks again.",
     )
 
+    whole = dg.AssetCheckSpec(
+        WHOLE_CHECK,
+        asset=WITHDRAWALS_KEY,
+        description="No file of any table or index is lost or cut. What can be made again from the layers below is, "
+        "before the run goes on and beside what is served: yellow, once. What has to be restored is red.",
+    )
+
     @dg.multi_asset(
-        name="silver_withdrawals", specs=[declared], check_specs=[check], pool=WRITER_POOL, retry_policy=RETRY
+        name="silver_withdrawals", specs=[declared], check_specs=[check, whole], pool=WRITER_POOL, retry_policy=RETRY
     )
     def withdrawals(pipeline: PipelineResource) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        from rag_pipeline.refresh.withdraw import FAULTS, WithdrawReport, withdraw_now
+        from rag_pipeline.refresh.heal import heal_damage
 
+        workspace = pipeline.workspace
         with as_dagster_failure() as work:
-            try:
-                report = withdraw_now(pipeline.workspace)
-            except FAULTS as error:
-                report = WithdrawReport(faults=[f"nothing was withdrawn: {error}"])
-        facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
-        commits = 2 * int(report.table_version is not None)
+            report = _withdrawn(workspace)
+            first_commit = workspace.lake.commits
+            healed = heal_damage(workspace)
+            healing = workspace.lake.commits - first_commit
+            if report.faults and healed.tables:
+                report = _withdrawn(workspace)
+        facts: dict[str, Any] = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
+        facts["rag/commits"] = 2 * int(report.table_version is not None) + healing
+        if healed.tables:
+            facts |= {"rag/healed": " ".join(healed.tables), "rag/embeddings_computed": healed.embeddings_computed}
         yield dg.MaterializeResult(
-            metadata={**_happened(report), "rag/commits": commits, **work, **facts},
-            data_version=dg.DataVersion(_version(pipeline.workspace)),
+            metadata=_happened(report) | facts | work, data_version=dg.DataVersion(_version(workspace))
         )
         yield dg.AssetCheckResult(
             asset_key=WITHDRAWALS_KEY,
@@ -90,5 +102,22 @@ def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             description="; ".join(report.faults) or "everything could be looked at",
             metadata={"rag/next_step": "rag-pipeline verify"},
         )
+        yield dg.AssetCheckResult(
+            asset_key=WITHDRAWALS_KEY,
+            check_name=WHOLE_CHECK,
+            passed=not healed.said,
+            severity=dg.AssetCheckSeverity.ERROR if healed.left else dg.AssetCheckSeverity.WARN,
+            description=healed.said or "no file of any table or index is lost or cut",
+            metadata={"rag/next_step": "rag-pipeline verify"},
+        )
 
     return withdrawals
+
+
+def _withdrawn(workspace: "Workspace") -> "WithdrawReport":
+    from rag_pipeline.refresh.withdraw import FAULTS, WithdrawReport, withdraw_now
+
+    try:
+        return withdraw_now(workspace)
+    except FAULTS as error:
+        return WithdrawReport(faults=[f"nothing was withdrawn: {error}"])

@@ -52,7 +52,7 @@ def damaged_tables(workspace: Workspace, *, thorough: bool) -> list[DamagedTable
         error = _damage(lambda path=path: check_table(lake, path, thorough=thorough))  # type: ignore[misc]
         if error is not None:
             found.append(_named(path, error))
-    return found + _damaged_indexes(workspace, thorough=thorough)
+    return found + damaged_indexes(workspace, thorough=thorough)
 
 
 def _damage(look: Callable[[], object]) -> LakeDamaged | None:
@@ -85,7 +85,7 @@ def stored_spaces(workspace: Workspace) -> list[str]:
     return sorted(spaces)
 
 
-def _damaged_indexes(workspace: Workspace, *, thorough: bool) -> list[DamagedTable]:
+def damaged_indexes(workspace: Workspace, *, thorough: bool) -> list[DamagedTable]:
     """The published version and the newest of every index table; looked at through a connection of its own.
 
     What another connection has read before would hide the damage.
