@@ -16,6 +16,9 @@ from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.table import Column, RowRule, TableContract
 from rag_pipeline.contracts.tables import UTC_TIME
 
+# Raise it with any change to search or to the figures: results of two versions do not compare. It stands here so that
+# whoever asks for it loads no search.
+EVALUATOR_VERSION = "3"
 Status = Literal["scored", "stale", "no-answer"]
 METRIC_NAMES = ("recall", "mrr", "ndcg", "span_recall", "span_mrr", "span_ndcg")
 

@@ -9,6 +9,7 @@ from functools import cache
 
 import dagster as dg
 
+from rag_pipeline.contracts.evaluation import EVALUATOR_VERSION
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.index import INDEX_VERSION
 from rag_pipeline.contracts.table import TableContract
@@ -30,12 +31,6 @@ def _documents() -> str:
     return f"parsers-{_parsers()}.looks-{looks}"
 
 
-def _evaluator() -> str:
-    from rag_pipeline.retrieval.evaluate import EVALUATOR_VERSION
-
-    return f"evaluator-{EVALUATOR_VERSION}"
-
-
 _RECIPES: Mapping[str, Callable[[], str]] = {
     "source": lambda: f"metadata-{METADATA_VERSION}",
     "bronze": lambda: f"metadata-{METADATA_VERSION}",
@@ -46,7 +41,7 @@ _RECIPES: Mapping[str, Callable[[], str]] = {
     "silver/boilerplate": lambda: f"blocks-{block_hashes.VERSION}.{omission.VERSION}",
     "silver/chunks": lambda: f"chunker-{CHUNKER_VERSION}.{omission.VERSION}",
     "gold/index": lambda: f"index-{INDEX_VERSION}",
-    "gold/evaluation": _evaluator,
+    "gold/evaluation": lambda: f"evaluator-{EVALUATOR_VERSION}",
 }
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from rag_pipeline.contracts.evaluation import ExpectedDocument, Question, QuestionResult
+from rag_pipeline.contracts.evaluation import EVALUATOR_VERSION, ExpectedDocument, Question, QuestionResult
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.retrieval.fusion import RRF_K
@@ -27,8 +27,6 @@ from rag_pipeline.transforms.metrics import ndcg_at, recall_at, reciprocal_rank_
 if TYPE_CHECKING:
     from rag_pipeline.embedding.vectors import Vectors
 
-# Raise it with any change to search or to the figures: results of two versions do not compare.
-EVALUATOR_VERSION = "3"
 FOUND_SHOWN = 5
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -120,7 +120,7 @@ def test_what_was_polled_but_not_taken_further_is_unsynced(project: Project, tmp
         ("rag_pipeline.transforms.parse.markdown.VERSION", {"silver/documents", "silver/quarantine"}),
         ("rag_pipeline.transforms.quality.VERSION", {"silver/documents", "silver/quarantine"}),
         ("rag_pipeline.transforms.near_duplicates.VERSION", {"silver/duplicates"}),
-        ("rag_pipeline.retrieval.evaluate.EVALUATOR_VERSION", {"gold/evaluation"}),
+        ("rag_pipeline.defs.versions.EVALUATOR_VERSION", {"gold/evaluation"}),
     ],
 )
 def test_a_new_version_of_the_code_is_told_by_the_assets_that_it_makes(
