@@ -46,7 +46,7 @@ def remove_from_index(folder: Path) -> None:
 
 def scramble(folder: Path) -> None:
     """Other bytes, and as many: no size tells of it."""
-    for file in folder.glob("*.parquet"):
+    for file in folder.rglob("*.parquet"):
         file.write_bytes(bytes(len(file.read_bytes())))
 
 
