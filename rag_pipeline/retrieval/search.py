@@ -7,7 +7,6 @@ Does not belong here: LanceDB calls (`stores/vectors.py`), fusing (`fusion.py`),
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -18,14 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.index import PLACE_COLUMNS, ROW_COLUMNS
-from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch, NothingPublished, StoreError
+from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch
 from rag_pipeline.retrieval.arguments import checked_names, checked_principals, is_text
 from rag_pipeline.retrieval.freshness import PollMarks
 from rag_pipeline.retrieval.fusion import reciprocal_rank_fusion
+from rag_pipeline.retrieval.pointer import Pointer, Served
 from rag_pipeline.settings import Pipeline, load_pipeline, user_cache_folder
 from rag_pipeline.settings.load import check_lake_root
-from rag_pipeline.stores.lake import INDEX_PATH, PUBLICATIONS_PATH, Lake
-from rag_pipeline.stores.legs import refine_factor_of
+from rag_pipeline.stores.lake import INDEX_PATH, Lake
 from rag_pipeline.stores.vectors import VectorStore, VectorTable, permission_filter, sql_string
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ MODES: tuple[Mode, ...] = ("hybrid", "vector", "text")
 # Each leg must look deeper than k, or a chunk that is good in both but first in none is never fused.
 LEAST_DEPTH = 100
 DEPTH_PER_HIT = 5
-POINTER_SECONDS = 1.0
 # White space between two chunks is hardly ever wider, and a block that is left out never narrower.
 WIDEST_GAP_CHARS = 10
 HIT_COLUMNS = [name for name in ROW_COLUMNS if name not in ("chunk_hash", "metadata_hash", "word_forms")]
@@ -102,14 +100,6 @@ class Hit:
         return record
 
 
-@dataclass(frozen=True, slots=True)
-class _Served:
-    """One publication, opened."""
-
-    publication: Mapping[str, Any]
-    table: VectorTable
-
-
 class Searcher:
     """Answers searches from whatever is published; follows the pointer by itself.
 
@@ -127,9 +117,7 @@ class Searcher:
         self._marks = PollMarks(lake, stale_after or {})
         self._vectors = vectors
         self._cache_folder = cache_folder
-        self._served: _Served | None = None
-        self._log_version = -1
-        self._looked_at = float("-inf")
+        self._pointer = Pointer(lake, vectors)
         self._models: dict[str, EmbeddingModel] = {}
         self._threads = ThreadPoolExecutor(2)
 
@@ -190,13 +178,7 @@ class Searcher:
         if sources is not None:
             chosen = checked_names("sources", sources)
             where += f" AND source IN ({', '.join(sql_string(name) for name in sorted(chosen)) or 'NULL'})"
-        try:
-            return self._search(query, where, k, mode)
-        except StoreError:
-            # The version we had open may have been removed; whatever is published now is there.
-            self._served = None
-            self._looked_at = float("-inf")
-            return self._search(query, where, k, mode)
+        return self._pointer.answered(lambda served: self._search(served, query, where, k, mode))
 
     def chunk(self, chunk_id: str, *, principals: Iterable[str]) -> dict[str, Any] | None:
         """One indexed chunk with all its columns, or None if there is none that the caller may read.
@@ -207,20 +189,22 @@ class Searcher:
         if not is_text(chunk_id):
             raise BadQuery(f"the chunk id {chunk_id!r} is no text")
         where = f"chunk_id = {sql_string(chunk_id)} AND {permission_filter(checked_principals(principals))}"
-        rows = self._current().table.read(list(ROW_COLUMNS), where, limit=1)
+        rows = self._pointer.answered(lambda served: served.table.read(list(ROW_COLUMNS), where, limit=1))
         return rows.row(0, named=True) if rows.height else None
 
     def window(self, hit: Hit, *, principals: Iterable[str], max_tokens: int = 1_000) -> str:
         """The text around a hit inside its section, stitched from neighbouring chunks up to a budget of tokens.
 
-        Small chunks are found well and large ones read well; this gives the large one without storing it twice.
+        Small chunks are found well and large ones read well; this gives the large one without storing it twice. It is
+        empty if the hit is not published any more, or if the caller may not read it.
         """
         permitted = permission_filter(checked_principals(principals))
         where = f"document_id = {sql_string(hit.document_id)} AND {permitted}"
-        rows = self._current().table.read(HIT_COLUMNS, where).sort("start_char").to_dicts()
+        found = self._pointer.answered(lambda served: served.table.read(HIT_COLUMNS, where))
+        rows = found.sort("start_char").to_dicts()
         here = next((i for i, row in enumerate(rows) if row["chunk_id"] == hit.chunk_id), None)
         if here is None:
-            return hit.text
+            return ""
         first = last = here
         budget = max_tokens - rows[here]["token_count"]
         grew = True
@@ -236,31 +220,9 @@ class Searcher:
 
     def published(self) -> Mapping[str, Any]:
         """The publication that searches are answered from now."""
-        return self._current().publication
+        return self._pointer.answered(lambda served: served.publication)
 
-    def _current(self) -> _Served:
-        now = time.monotonic()
-        if self._served is not None and now - self._looked_at < POINTER_SECONDS:
-            return self._served
-        version = self._lake.version(PUBLICATIONS_PATH)
-        if self._served is None or version != self._log_version:
-            publication = self._lake.last_publication()
-            if publication is None:
-                raise NothingPublished(
-                    f"nothing has been published in the lake {self._lake.root} yet; run: rag-pipeline run"
-                )
-            fingerprint = str(publication["space_fingerprint"])
-            at = int(str(publication["table_version"]))
-            depth = refine_factor_of(str(publication["figures"]))
-            name = str(publication["table_name"])
-            table = self._vectors.open(name, fingerprint, version=at, refine_factor=depth)
-            self._served, self._log_version = _Served(publication, table), version
-        self._looked_at = now
-        return self._served
-
-    def _search(self, query: str, where: str, k: int, mode: Mode) -> list[Hit]:
-        served = self._current()
-
+    def _search(self, served: Served, query: str, where: str, k: int, mode: Mode) -> list[Hit]:
         def embed_query() -> Vectors:
             return self._model(served.publication).embed_query(query)
 

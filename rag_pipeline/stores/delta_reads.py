@@ -68,6 +68,11 @@ class DeltaReads:
         table = self._open(path)
         return -1 if table is None else table.version()
 
+    def identity(self, path: str) -> tuple[str, int]:
+        """Which table it is, and its newest version: one that was made again has another id. ("", -1): none."""
+        table = self._open(path)
+        return ("", -1) if table is None else (str(table.metadata().id), table.version())
+
     def read(
         self,
         path: str,

@@ -1,0 +1,86 @@
+"""Following the pointer: what is published now, opened, for readers that live long.
+
+Belongs here: when it is looked at again, what is opened, and that nothing older is ever handed out.
+Does not belong here: searching (`search.py`), moving the pointer (`refresh/publication.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from rag_pipeline.errors import NothingPublished, StoreError
+from rag_pipeline.stores.lake import PUBLICATIONS_PATH, Lake
+from rag_pipeline.stores.legs import refine_factor_of
+from rag_pipeline.stores.vectors import VectorStore, VectorTable
+
+POINTER_SECONDS = 1.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One publication, opened."""
+
+    publication: Mapping[str, Any]
+    table: VectorTable
+
+
+class Pointer:
+    """Hands out what is published, and looks again at most once a second.
+
+    An open handle can answer from memory when its files are gone, and a log that was made again can be at the version
+    that its forerunner had. So each look asks which log it is, and whether the published version still opens. Whatever
+    fails on the way, what was served before is not served again.
+    """
+
+    def __init__(self, lake: Lake, vectors: VectorStore) -> None:
+        self._lake = lake
+        self._vectors = vectors
+        self._served: Served | None = None
+        self._log_state = ("", -1)
+        self._looked_at = float("-inf")
+
+    def answered(self, action: Callable[[Served], T]) -> T:
+        """The result of an action on what is published; it is tried once more, since the version may have moved on.
+
+        Raises:
+            NothingPublished: There is no publication.
+            StoreError: What is published cannot be opened or read.
+        """
+        try:
+            return action(self._current())
+        except StoreError:
+            # The version we had open may have been removed; whatever is published now is there.
+            self._served = None
+            return action(self._current())
+
+    def _current(self) -> Served:
+        now = time.monotonic()
+        before = self._served
+        if before is not None and now - self._looked_at < POINTER_SECONDS:
+            return before
+        self._served = None
+        state = self._lake.identity(PUBLICATIONS_PATH)
+        if before is None or state != self._log_state:
+            served = self._opened(self._lake.last_publication())
+        else:
+            self._opened(before.publication)
+            served = before
+        self._served, self._log_state, self._looked_at = served, state, now
+        return served
+
+    def _opened(self, publication: Mapping[str, Any] | None) -> Served:
+        if publication is None:
+            raise NothingPublished(
+                f"nothing has been published in the lake {self._lake.root} yet; run: rag-pipeline run"
+            )
+        table = self._vectors.open(
+            str(publication["table_name"]),
+            str(publication["space_fingerprint"]),
+            version=int(str(publication["table_version"])),
+            refine_factor=refine_factor_of(str(publication["figures"])),
+        )
+        return Served(publication, table)

@@ -1,0 +1,154 @@
+"""A reader that lives long never answers from what is not published any more, whatever happened below it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag_pipeline.errors import RagPipelineError
+from rag_pipeline.retrieval import pointer
+from rag_pipeline.retrieval.search import MODES, Hit, Searcher
+from rag_pipeline_tests.pipeline.project import Project
+
+OLD, NEW = "crimson", "azure"
+Fault = Callable[[Project], None]
+
+
+def page(word: str) -> str:
+    return f"# Lamp\n\nThe lamp in the hall is {word}.\n"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("built"))
+    project.write("lamp.md", page(OLD))
+    project.write("other.md", "# Other\n\nAnother lamp stands in the yard.\n")
+    project.refresh()
+    return project
+
+
+@pytest.fixture(autouse=True)
+def looks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pointer, "POINTER_SECONDS", 0.0)
+
+
+def lake_of(project: Project) -> Path:
+    return project.folder / "lake"
+
+
+def removed(*names: str) -> Fault:
+    def fault(project: Project) -> None:
+        for name in names:
+            for path in list(lake_of(project).glob(name)):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return fault
+
+
+def overwritten(name: str) -> Fault:
+    def fault(project: Project) -> None:
+        for path in lake_of(project).glob(name):
+            path.write_bytes(b"{}")
+
+    return fault
+
+
+def edited(project: Project) -> None:
+    project.write("lamp.md", page(NEW))
+    project.refresh()
+
+
+def withdrawn(project: Project) -> None:
+    (project.folder / "docs" / "lamp.md").unlink()
+    project.refresh()
+
+
+def closed(project: Project) -> None:
+    project.settings["sources"]["docs"]["permission_rules"] = [{"pattern": "lamp.md", "allowed_principals": ["board"]}]
+    project.refresh()
+
+
+def made_again_at_the_same_versions(project: Project) -> None:
+    shutil.rmtree(lake_of(project))
+    edited(project)
+
+
+def then(*faults: Fault) -> Fault:
+    def fault(project: Project) -> None:
+        for each in faults:
+            each(project)
+
+    return fault
+
+
+FAULTS: dict[str, Fault] = {
+    "edited": edited,
+    "withdrawn": withdrawn,
+    "closed": closed,
+    "made again": made_again_at_the_same_versions,
+    "index gone": removed("gold/index"),
+    "tables gone": removed("gold/index/*.lance"),
+    "versions gone": removed("gold/index/*.lance/_versions"),
+    "versions damaged": overwritten("gold/index/*.lance/_versions/*"),
+    "log gone": removed("gold/publications"),
+    "log damaged": overwritten("gold/publications/_delta_log/*.json"),
+    "log emptied": removed("gold/publications/*.parquet", "gold/publications/_delta_log/*"),
+    "lake gone": removed("*", ".write.lock"),
+    "lake moved": lambda project: lake_of(project).rename(project.folder / "elsewhere") and None,
+    "withdrawn, then index gone": then(withdrawn, removed("gold/index/*.lance")),
+    "withdrawn, then log damaged": then(withdrawn, overwritten("gold/publications/_delta_log/*.json")),
+    "withdrawn, then lake moved": then(withdrawn, lambda p: lake_of(p).rename(p.folder / "elsewhere") and None),
+}
+
+
+def calls(searcher: Searcher, hit: Hit) -> Iterator[Callable[[], Any]]:
+    for mode in MODES:
+        yield lambda mode=mode: searcher.search("the lamp in the hall", principals=["public"], mode=mode)
+    yield lambda: searcher.chunk(hit.chunk_id, principals=["public"])
+    yield lambda: searcher.window(hit, principals=["public"])
+    yield lambda: dict(searcher.published())
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_is_not_published_any_more_is_not_served(built: Project, tmp_path: Path, name: str) -> None:
+    project = built.copied(tmp_path)
+    project = Project(
+        project.folder, {**project.settings, "sources": {"docs": dict(project.settings["sources"]["docs"])}}
+    )
+    searcher = Searcher.open(project.pipeline())
+    hit = next(hit for hit in searcher.search(f"{OLD} lamp", principals=["public"]) if OLD in hit.text)
+    before = [call() for call in calls(searcher, hit)]
+    assert all(OLD in str(found) for found in before[:-1])
+    FAULTS[name](project)
+    for _ in range(2):
+        for call in calls(searcher, hit):
+            try:
+                found = call()
+            except RagPipelineError:
+                continue
+            assert OLD not in str(found), name
+            assert found != before[-1], name
+
+
+@pytest.mark.parametrize("name", ["edited", "made again"])
+def test_a_reader_goes_on_with_what_is_published_now(built: Project, tmp_path: Path, name: str) -> None:
+    project = built.copied(tmp_path)
+    searcher = Searcher.open(project.pipeline())
+    searcher.search("lamp", principals=["public"])
+    FAULTS[name](project)
+    assert any(NEW in hit.text for hit in searcher.search("lamp", principals=["public"]))
+
+
+def test_a_reader_recovers_when_what_was_away_is_back(built: Project, tmp_path: Path) -> None:
+    project = built.copied(tmp_path)
+    searcher = Searcher.open(project.pipeline())
+    before = searcher.search("lamp", principals=["public"])
+    lake_of(project).rename(project.folder / "elsewhere")
+    with pytest.raises(RagPipelineError):
+        searcher.search("lamp", principals=["public"])
+    (project.folder / "elsewhere").rename(lake_of(project))
+    assert searcher.search("lamp", principals=["public"]) == before
