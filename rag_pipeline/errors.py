@@ -12,13 +12,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from rag_pipeline.shown import shown
+
 
 class RagPipelineError(Exception):
     """Root of the tree.
 
     Args:
-        message: One paragraph: what happened, where, what to do next.
-        facts: The values named in the message, for logs and metadata.
+        message: One paragraph: what happened, where, what to do next. Passwords in addresses are taken out of it, and
+            what is too long is cut, since names, titles and values come from anywhere.
+        facts: The values named in the message, for logs and metadata; texts are treated alike.
     """
 
     code: ClassVar[str] = "rag_pipeline_error"
@@ -26,9 +29,9 @@ class RagPipelineError(Exception):
     exit_code: ClassVar[int] = 3
 
     def __init__(self, message: str, **facts: Any) -> None:
-        super().__init__(message)
-        self.message = message
-        self.facts = facts
+        self.message = shown(message)
+        super().__init__(self.message)
+        self.facts = {name: shown(value) if isinstance(value, str) else value for name, value in facts.items()}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process boundaries, and pickle cannot guess keyword arguments.

@@ -30,6 +30,7 @@ from rag_pipeline.cli.search import search
 from rag_pipeline.cli.sql import sql
 from rag_pipeline.contracts.notices import said_by
 from rag_pipeline.errors import RagPipelineError
+from rag_pipeline.shown import shown
 
 PERMANENT = 3
 STOPPED = 130
@@ -37,6 +38,12 @@ STOPPED = 130
 
 class CommandLine(click.Group):
     """A group whose commands may raise any error of ours."""
+
+    def make_context(self, *arguments: Any, **values: Any) -> click.Context:
+        try:
+            return super().make_context(*arguments, **values)
+        except click.ClickException as error:
+            raise _shown(error) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -49,7 +56,9 @@ class CommandLine(click.Group):
         except KeyboardInterrupt:
             talk("Stopped. What was committed stays; the next run goes on from there.")
             ctx.exit(STOPPED)
-        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+        except click.ClickException as error:
+            raise _shown(error) from None
+        except (click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
             _show_traceback(ctx)
@@ -65,9 +74,16 @@ class CommandLine(click.Group):
         return list(self.commands)
 
 
+def _shown(error: click.ClickException) -> click.ClickException:
+    """The same complaint in a length that a person reads: it quotes what was typed."""
+    vars(error)["message"] = shown(error.message)
+    return error
+
+
 def _show_traceback(ctx: click.Context) -> None:
     if is_debugging(ctx):
-        talk(traceback.format_exc())
+        for line in traceback.format_exc().splitlines():
+            talk(line)
 
 
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"]})

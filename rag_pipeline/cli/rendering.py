@@ -23,6 +23,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rag_pipeline.shown import shown as as_shown
+
 WIDTH_OFF_TERMINAL = 120
 NOTHING = "-"
 # Columns of short values that are copied or compared as a whole.
@@ -46,10 +48,10 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def talk(text: str, *, style: str = "") -> None:
-    """Say something to the person, on standard error."""
+    """Say something to the person, on standard error, without secrets and in a length that can be read."""
     output = console(stderr=True)
     # Off a terminal a paragraph is one line, so that it can be searched for.
-    output.print(Text(clean(text), style=style), soft_wrap=not output.is_terminal)
+    output.print(Text(clean(as_shown(text)), style=style), soft_wrap=not output.is_terminal)
 
 
 def show(*renderables: RenderableType) -> None:

@@ -22,6 +22,7 @@ from rag_pipeline.cli.progress import showing_progress
 from rag_pipeline.cli.rendering import counted, emit, facts, show, table, talk, verdict
 from rag_pipeline.cli.shell import file_argument, search_command
 from rag_pipeline.cli.stopping import Stopped, in_a_thread, leave, stoppable
+from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ def run(allowed: tuple[str, ...], alias: str | None, as_json: bool) -> None:
     pipeline = open_pipeline()
     _check_names(pipeline, allowed, alias)
     if not as_json:
-        talk(f"Refreshing {counted(len(pipeline.settings.sources), 'source')} into {pipeline.lake_root}")
+        talk(
+            f"Refreshing {counted(len(pipeline.settings.sources), 'source')} into {without_secrets(pipeline.lake_root)}"
+        )
     launch_id = uuid.uuid4().hex
     with stoppable():
         try:

@@ -20,6 +20,7 @@ from rag_pipeline.defs.versions import code_version
 from rag_pipeline.defs.words import HAPPENED, counted, happened
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.shown import bounded
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.bronze import BronzeReport
@@ -219,6 +220,8 @@ def _idle_result(report: "BronzeReport") -> dg.AssetCheckResult:
         asset_key=bronze_key(report.source),
         passed=not idle,
         severity=dg.AssetCheckSeverity.WARN,
-        description="not looked at: the source did not answer" if report.unavailable_because else shown or _ALL_MATCH,
+        description="not looked at: the source did not answer"
+        if report.unavailable_because
+        else bounded(shown) or _ALL_MATCH,
         metadata={"rag/idle_count": len(idle), "rag/next_step": "rag-pipeline config check"},
     )

@@ -47,6 +47,7 @@ from rag_pipeline.refresh.unsettled import finish_withdrawals
 from rag_pipeline.refresh.withdraw import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.shown import shown
 from rag_pipeline.transforms.deletion_guard import describe_holds
 
 LAUNCH_TAG = "rag/launch"
@@ -332,7 +333,7 @@ def _unavailable(check: Any) -> dict[str, Any]:
     return {
         "step": f"bronze_{check.asset_key.path[-1]}",
         "code": SourceUnavailable.code,
-        "message": check.description,
+        "message": shown(check.description or ""),
         "exit_code": SourceUnavailable.exit_code,
     }
 
@@ -358,7 +359,7 @@ def _check(check: Any) -> dict[str, Any]:
         "asset": check.asset_key.to_user_string(),
         "check": check.check_name,
         "severity": check.severity.value,
-        "description": check.description or "",
+        "description": shown(check.description or ""),
     }
 
 
@@ -374,11 +375,11 @@ def _error(event: dg.DagsterEvent) -> dict[str, Any] | None:
                 "message": failure.description,
                 "exit_code": facts["rag/exit_code"],
             }
-    shown = data.error.to_string() if data.error is not None else ""
+    trace = data.error.to_string() if data.error is not None else ""
     kind = data.error.cls_name if data.error is not None else None
     if kind == "DagsterAssetCheckFailedError":
         return None
     if kind == "DagsterExecutionInterruptedError":
         message = "the run was interrupted; what it had committed is kept, and the next run goes on from there"
         return {"step": event.step_key, "code": "interrupted", "message": message, "exit_code": 130}
-    return {"step": event.step_key, "code": "unexpected", "message": shown, "exit_code": 3}
+    return {"step": event.step_key, "code": "unexpected", "message": trace, "exit_code": 3}

@@ -19,6 +19,7 @@ from rag_pipeline.errors import LakeDamaged, RagPipelineError
 from rag_pipeline.refresh.progress import CURRENT, LogProgress, NoProgress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import load_pipeline
+from rag_pipeline.shown import masked, shown
 
 _log = logging.getLogger(__name__)
 
@@ -142,10 +143,24 @@ def as_dagster_failure() -> Iterator[dict[str, float]]:
             description=error.message,
             metadata={"rag/error_code": error.code, "rag/exit_code": error.exit_code, **facts},
             allow_retries=error.retryable,
-        ) from error
+        ) from _cause(error)
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError) as error:
         _interrupted.set()
         raise _interruption() from error
+    except Exception as error:
+        if _cause(error) is not None:
+            raise
+        raise RuntimeError(shown(f"{type(error).__name__}: {error}")) from None
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """The error, unless what led to it holds what opens a place: Dagster keeps the text of the whole chain."""
+    found: BaseException | None = error
+    while found is not None:
+        if masked(str(found)) != str(found):
+            return None
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+    return error
 
 
 def _interruption() -> dg.Failure:

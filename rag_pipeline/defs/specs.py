@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.defs.describe import column_schema, storage
 from rag_pipeline.defs.versions import code_version
@@ -67,7 +68,7 @@ def spec(
     """The specification of one asset; `contract` is None for what LanceDB stores."""
     # Assets are named for what they are, some tables for the rows they hold.
     path = {PUBLICATION_KEY: PUBLICATIONS_PATH, EVALUATION_KEY: EVALUATIONS_PATH}.get(key, "/".join(key.path))
-    uri = f"{pipeline.lake_root}/{path}"
+    uri = f"{without_secrets(pipeline.lake_root)}/{path}"
     shown: dict[str, Any] = dict(storage(uri, "deltalake" if contract is not None else "lancedb"))
     if contract is not None:
         shown["dagster/column_schema"] = column_schema(contract)

@@ -16,6 +16,7 @@ import polars as pl
 
 from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, EMBEDDINGS, QUARANTINE
 from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, stored_spaces, unless_damaged
@@ -156,7 +157,7 @@ def read_status(workspace: Workspace) -> Status:
     published = unless_damaged(lake.last_publication, None)
     polls, polls_problem = poll_statuses(workspace)
     return Status(
-        lake=lake.root,
+        lake=without_secrets(lake.root),
         serve=workspace.settings.serve,
         sources=unless_damaged(lambda: _source_statuses(workspace, polls), [_uncounted(poll) for poll in polls]),
         tables=[_table_status(lake, path, contract, histories[path]) for path, contract in paths.items()],

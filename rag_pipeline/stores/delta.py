@@ -22,7 +22,7 @@ from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import CommitConflict, LakeDamaged, TableMissing
 from rag_pipeline.stores.delta_log import forget_log
 from rag_pipeline.stores.delta_reads import DeltaReads
-from rag_pipeline.stores.failures import NOTHING_WRITTEN, failed, is_failure
+from rag_pipeline.stores.failures import NOTHING_WRITTEN, cause_of, failed, is_failure
 from rag_pipeline.stores.segments import SEGMENT, Change, Segments
 
 log = logging.getLogger(__name__)
@@ -360,7 +360,7 @@ class DeltaStore(DeltaReads):
         except BaseException as error:
             if not is_failure(error):
                 raise
-            raise failed(verb, self.uri(path), path, error, note=NOTHING_WRITTEN) from error
+            raise failed(verb, self.uri(path), path, error, note=NOTHING_WRITTEN) from cause_of(error)
 
     def _properties(self, contract: TableContract) -> CommitProperties:
         return CommitProperties(

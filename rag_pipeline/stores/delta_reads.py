@@ -17,7 +17,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
-from rag_pipeline.stores.failures import failed, is_failure, reading
+from rag_pipeline.stores.failures import cause_of, failed, is_failure, reading
 from rag_pipeline.stores.segments import SEGMENT
 
 STREAM_ROWS = 512
@@ -54,7 +54,7 @@ class DeltaReads:
         except BaseException as error:
             if not is_failure(error):
                 raise
-            raise failed("open", self.uri(path), path, error) from error
+            raise failed("open", self.uri(path), path, error) from cause_of(error)
 
     def opened(self, path: str) -> DeltaTable | None:
         """The table itself at its newest version, for a look at its files; None if there is none yet."""

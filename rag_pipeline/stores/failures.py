@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from rag_pipeline.errors import LakeDamaged, RagPipelineError, StoreError, StoreUnavailable
+from rag_pipeline.shown import masked
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ def reading(what: str, place: str, table: str) -> Iterator[None]:
     except BaseException as error:
         if not is_failure(error):
             raise
-        raise failed(what, place, table, error) from error
+        raise failed(what, place, table, error) from cause_of(error)
 
 
 def written(table: str, verb: str, place: str, action: Callable[[], T]) -> T:
@@ -71,7 +72,15 @@ def written(table: str, verb: str, place: str, action: Callable[[], T]) -> T:
     except BaseException as error:
         if not is_failure(error):
             raise
-        raise failed(verb, place, table, error, note=NOTHING_WRITTEN) from error
+        raise failed(verb, place, table, error, note=NOTHING_WRITTEN) from cause_of(error)
+
+
+def cause_of(error: BaseException) -> BaseException | None:
+    """The library's error, or one like it without passwords, since its text goes into tracebacks and Dagster's log."""
+    said = str(error)
+    if masked(said) == said:
+        return error
+    return type(error)(masked(said)) if type(error) in (ValueError, OSError, RuntimeError, Exception) else None
 
 
 def failed(what: str, place: str, table: str, error: BaseException, *, note: str = "") -> StoreError:

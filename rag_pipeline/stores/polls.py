@@ -16,7 +16,7 @@ from typing import Any
 from deltalake.fs import DeltaStorageHandler
 
 from rag_pipeline.contracts.polls import POLLS_FILE, Poll, Polls, bytes_of, polls_of
-from rag_pipeline.stores.failures import failed, is_failure, reason_of
+from rag_pipeline.stores.failures import cause_of, failed, is_failure, reason_of
 from rag_pipeline.stores.lake import Lake
 
 # Thousands of sources; what is larger is not this file.
@@ -56,7 +56,7 @@ def write_polls(lake: Lake, polls: dict[str, Poll]) -> None:
     except BaseException as error:
         if not is_failure(error):
             raise
-        raise failed("write", lake.uri(POLLS_FILE), POLLS_FILE, error) from error
+        raise failed("write", lake.uri(POLLS_FILE), POLLS_FILE, error) from cause_of(error)
 
 
 def _content(lake: Lake) -> bytes | None:

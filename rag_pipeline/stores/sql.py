@@ -34,7 +34,7 @@ from rag_pipeline.contracts.tables import (
     QUARANTINE,
 )
 from rag_pipeline.errors import LakeDamaged, StoreError, UsageError
-from rag_pipeline.stores.failures import cure, failed, reason_of
+from rag_pipeline.stores.failures import cause_of, cure, failed, reason_of
 from rag_pipeline.stores.lake import (
     AUDITS_PATH,
     BOILERPLATE_PATH,
@@ -95,7 +95,7 @@ class LakeSql:
             self._create_views()
             self._lock_down()
         except duckdb.Error as error:
-            raise failed("open for SQL the tables of", lake.root, "", error) from error
+            raise failed("open for SQL the tables of", lake.root, "", error) from cause_of(error)
 
     def __enter__(self) -> LakeSql:
         return self

@@ -13,7 +13,8 @@ from rag_pipeline_tests.pipeline.project import Project
 KEYS = {
     "rank", "score", "chunk_id", "document_id", "source", "uri", "title", "section_path", "text", "page", "line",
     "start_char", "end_char", "token_count", "media_type", "allowed_principals", "source_modified_at", "vector_rank",
-    "vector_distance", "text_rank", "text_score", "rank_weight", "published_at", "citation", "source_overdue", "source_polled_at",
+    "vector_distance", "text_rank", "text_score", "rank_weight", "published_at", "citation", "source_overdue",
+    "source_polled_at",
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ FUNCTION_P95_LINES = 55
 
 # A package may import those to its left, never one to its right; members of one group do not know each other.
 ORDER = (
+    {"shown"},
     {"errors"},
     {"contracts"},
     {"settings"},
