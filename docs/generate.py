@@ -273,11 +273,15 @@ def formats() -> str:
         "",
         "## What is left out",
         "",
-        "What a reader of the document does not see is no text: scripts and hidden elements of HTML and what it marks",
-        "as deleted (`del`, `s`, `strike`), comments in HTML, MDX and Markdown (`<!-- … -->`, and Obsidian's `%% … %%`",
-        "in one line or between two lines of their own). Comments of Markdown are counted in the document's metadata",
-        "as `hidden_comment_count`, bad cues of a transcript as `bad_cue_count`; a record that is no JSON object",
-        "becomes a part of its own with `parse_error`. Code is left as it is.",
+        "What a reader of the document does not see is no text, in every format, and is counted in the document's",
+        "metadata by the way it was hidden:",
+        "",
+        *table(("metadata", "what was left out"), HIDDEN),
+        "",
+        "Scripts, styles, form fields, permalinks and line numbers are left out without being counted. What fades in",
+        "is shown: a transparent element stays if it also moves (`transform`, `transition`) or holds most of the page.",
+        "Bad cues of a transcript are counted as `bad_cue_count`; a record that is no JSON object becomes a part of",
+        "its own with `parse_error`. Code is left as it is.",
         "",
         "Hidden rows and columns of a spreadsheet are left out and counted as `hidden_row_count` and",
         "`hidden_column_count`, sheets that no menu brings back as `hidden_sheet_count`. A hidden sheet that a person",
@@ -288,6 +292,20 @@ def formats() -> str:
         "documents, and add a line to `FORMATS` in `transforms/parse/registry.py`. Raise the version whenever its",
         "output may change: every document of that type is then parsed again by the next run.",
     )
+
+
+HIDDEN = (
+    ("`hidden_comment_count`", "comments in HTML and Markdown (`<!-- … -->`, and Obsidian's `%% … %%` in one line "
+     "or between two lines of their own)"),
+    ("`hidden_attribute_count`", "elements of HTML with `hidden` or `aria-hidden`"),
+    ("`hidden_style_count`", "elements of HTML whose own style hides them: `display`, `visibility`, `opacity`, size or "
+     "font of zero, clipped, off the screen, or in the colour of what is behind"),
+    ("`hidden_class_count`", "elements of HTML for screen readers only (`sr-only`, `visually-hidden` and their like)"),
+    ("`hidden_template_count`", "`template` and `noscript` of HTML"),
+    ("`hidden_deletion_count`", "what HTML marks as deleted (`del`, `s`, `strike`)"),
+    ("`hidden_slide_count`", "slides that the show leaves out"),
+    ("`hidden_run_count`", "runs of Word formatted as hidden"),
+)  # fmt: skip
 
 
 def schema() -> str:

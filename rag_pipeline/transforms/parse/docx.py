@@ -38,7 +38,7 @@ from rag_pipeline.transforms.parse.tabular import table_lines
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "2"
+VERSION = "3"
 
 MAX_SPAN = 50
 MAX_EMBEDDED_DEPTH = 2
@@ -63,6 +63,8 @@ def parse_docx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
     metadata: dict[str, str] = {
         name: facts[name] for name in ("subject", "keywords", "created", "modified") if name in facts
     }
+    if walker.hidden_runs:
+        metadata["hidden_run_count"] = str(walker.hidden_runs)
     if archive.unread:
         metadata["unread_parts"] = ", ".join(archive.unread)[:1000]
     return [
@@ -81,6 +83,7 @@ def _walked(archive: Archive, builder: TextBuilder, limits: ParseLimits, depth: 
         raise UnparsableDocument(f"{address}: the container holds no Word document.", address=address)
     walker = _Walker(archive, mains[0], builder, limits, depth)
     root = archive.xml(mains[0])
+    walker.hidden_runs = sum(is_hidden(run) and run.find("{*}t") is not None for run in root.iter("{*}r"))
     walker.walk(root)
     walker.flush()
     check_count(builder.length_chars, limits.max_text_chars, "characters of text", address)
@@ -96,6 +99,7 @@ class _Walker:
         self.builder = builder
         self.title: str | None = None
         self.part = part
+        self.hidden_runs = 0
         self._archive = archive
         self._limits = limits
         self._depth = depth

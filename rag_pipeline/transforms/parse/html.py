@@ -8,6 +8,7 @@ the choice of content (`html_content`).
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import ParsedDocument
@@ -16,6 +17,7 @@ from rag_pipeline.transforms.parse.builder import TextBuilder
 from rag_pipeline.transforms.parse.decode import clean_text
 from rag_pipeline.transforms.parse.html_blocks import Unit, Walker, merged_lists
 from rag_pipeline.transforms.parse.html_content import content_units
+from rag_pipeline.transforms.parse.html_hidden import hidden_counts
 from rag_pipeline.transforms.parse.html_inline import inline_text
 from rag_pipeline.transforms.parse.html_tree import drop_unseen, parse_tree, tree_of_text
 from rag_pipeline.transforms.parse.limits import ParseLimits, check_bytes
@@ -23,7 +25,7 @@ from rag_pipeline.transforms.parse.limits import ParseLimits, check_bytes
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-VERSION = "4"
+VERSION = "5"
 
 _LANGUAGE_TAG = re.compile(r"([a-zA-Z]{2})(?:[-_].*)?$")
 _SITE_SEPARATOR = re.compile(r"\s+(?:[|·•»\u2013\u2014]|::|-)\s+")
@@ -47,11 +49,12 @@ def parse_html(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
         UndecodableBytes: The bytes are not text.
     """
     check_bytes(len(raw), limits.max_html_bytes, address, "limits.max_html_bytes")
-    root = parse_tree(raw, address, limits)
+    root, comments = parse_tree(raw, address, limits)
     if root is None:
         raise EmptyDocument(f"{address}: the page holds no element with text.", address=address)
     facts = _facts(root)
-    drop_unseen(root)
+    hidden = drop_unseen(root)
+    hidden["comment"] += comments
     generator = facts.pop("generator", "")
     is_article = facts.pop("og:type", "") == "article"
     units = content_units(root, list(merged_lists(Walker(root).units)), generator, is_article)
@@ -65,17 +68,23 @@ def parse_html(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
             title=title,
             author=facts.pop("author", "") or None,
             language=facts.pop("language", "") or None,
-            metadata=facts,
+            metadata=facts | hidden_counts(hidden),
         )
     ]
 
 
-def html_units(text: str) -> list[Unit]:
-    """All units of decoded HTML, without choosing: for books and mails, where everything is content."""
+def html_units(text: str, hidden: Counter[str] | None = None) -> list[Unit]:
+    """All units of decoded HTML, without choosing: for books and mails, where everything is content.
+
+    Args:
+        hidden: Gets what was left out, by cause.
+    """
     root = tree_of_text(text)
     if root is None:
         return []
-    drop_unseen(root)
+    counts = drop_unseen(root)
+    if hidden is not None:
+        hidden.update(counts)
     return list(merged_lists(Walker(root).units))
 
 

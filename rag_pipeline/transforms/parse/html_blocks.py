@@ -66,9 +66,11 @@ class _Inline:
     def take(self) -> tuple[list[str], int, bool]:
         """The paragraphs gathered (two line breaks part them), their link characters, and whether they are
         nothing but words for pictures; then empty."""
+        if not self.parts:
+            return [], 0, False
         text = "".join(self.parts)
         link_chars = self.link_chars
-        is_picture = 0 < sum(len(part.strip()) for part in self.parts) <= self.alt_chars
+        is_picture = self.alt_chars > 0 and sum(len(part.strip()) for part in self.parts) <= self.alt_chars
         self.parts, self.link_chars, self.alt_chars = [], 0, 0
         paragraphs: list[list[str]] = [[]]
         for line in text.split("\n"):

@@ -50,7 +50,7 @@ def _escaped(section: re.Match[str]) -> str:
 
 def resolve_storage_format(root: HtmlElement) -> None:
     """Turns, in place, storage elements into plain HTML; other pages stay as they are."""
-    found = [element for element in root.iter() if isinstance(element.tag, str) and element.tag.startswith("ac:")]
+    found = root.xpath(".//*[starts-with(name(), 'ac:')]")
     for element in found:
         tag = element.tag
         if tag in _HANDLERS:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import html as html_entities
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rag_pipeline.errors import LimitExceeded
 from rag_pipeline.transforms.parse.decode import decode
+from rag_pipeline.transforms.parse.html_hidden import LARGEST_SHARE, hidden_cause, is_transparent
 from rag_pipeline.transforms.parse.html_storage import resolve_storage_format, with_character_data
 from rag_pipeline.transforms.parse.limits import ParseLimits
 
@@ -65,12 +67,23 @@ DROPPED_TAGS = (
     "s",
     "strike",
 )
-_HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
 _NOISE_CLASS = re.compile(
     r"(?:^|\s)(?:headerlink|headeranchor|anchor-link|anchorjs-link|hash-link|mw-editsection|linenos|lineno|"
-    r"line-numbers-rows|gutter|sr-only|visually-hidden|screen-reader-text|copybtn|noprint|mw-jump-link|"
+    r"line-numbers-rows|gutter|copybtn|noprint|mw-jump-link|"
     r"navbox|catlinks|katex-html|MathJax_Preview)(?:\s|$)"
 )
+
+
+# What a page holds instead of itself, and what it marks as deleted.
+_COUNTED_TAGS = {
+    "template": "template",
+    "noscript": "template",
+    "del": "deletion",
+    "s": "deletion",
+    "strike": "deletion",
+}
+_COMMENT_OR_SCRIPT = re.compile(r"<!--|<(script|style)\b", re.I)
+_CONDITIONS = ("[if", "<![", "[endif")
 
 
 def declared_encoding(raw: bytes) -> str | None:
@@ -80,8 +93,8 @@ def declared_encoding(raw: bytes) -> str | None:
     return match.group(1).decode("ascii") if match else None
 
 
-def parse_tree(raw: bytes, address: str, limits: ParseLimits) -> HtmlElement | None:
-    """The document's root element without scripts, comments and hidden parts; None for no element at all.
+def parse_tree(raw: bytes, address: str, limits: ParseLimits) -> tuple[HtmlElement | None, int]:
+    """The document's root element without comments, and how many there were; None for no element at all.
 
     Raises:
         LimitExceeded: The text is longer than the limit.
@@ -95,7 +108,7 @@ def parse_tree(raw: bytes, address: str, limits: ParseLimits) -> HtmlElement | N
             chars=len(text),
             limit_chars=limits.max_text_chars,
         )
-    return tree_of_text(text)
+    return tree_of_text(text), comment_count(text)
 
 
 def _web_default(raw: bytes) -> str | None:
@@ -118,6 +131,8 @@ def tree_of_text(text: str) -> HtmlElement | None:
     if not is_complete:
         plain = html_entities.unescape(_ANY_TAG.sub("\n", text))
         root, _ = _parsed("".join(f"<p>{html_entities.escape(part)}</p>" for part in _short_lines(plain)))
+    if root is not None and "<ac:" in text:
+        resolve_storage_format(root)
     return root
 
 
@@ -173,30 +188,64 @@ def _parsed(text: str) -> tuple[HtmlElement | None, bool]:
     return root, is_complete
 
 
-def drop_unseen(root: HtmlElement) -> None:
-    """Takes out, in place, what a reader does not see or cannot read as text."""
+def drop_unseen(root: HtmlElement) -> Counter[str]:
+    """Takes out, in place, what a reader does not see or cannot read as text.
+
+    Returns:
+        How many elements with text were hidden, by the way of hiding; what pages hold by nature (scripts, permalinks)
+        does not count.
+    """
     from lxml import etree
 
-    resolve_storage_format(root)
+    _say_boxes(root)
+    has_styles = next(root.iter("style", "link"), None) is not None
+    doomed: list[tuple[HtmlElement, str | None]] = [
+        (element, _COUNTED_TAGS.get(str(element.tag))) for element in root.iter(*DROPPED_TAGS)
+    ]
+    for element in root.iter(etree.Element):
+        if element.attrib:
+            cause = hidden_cause(element, has_styles)
+            if cause == "style" and is_transparent(element) and _is_most_of(element, root):
+                continue
+            if cause or ((classes := element.get("class")) and _NOISE_CLASS.search(classes)):
+                doomed.append((element, cause))
+    return _dropped(doomed)
+
+
+def _dropped(doomed: list[tuple[HtmlElement, str | None]]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    gone: set[HtmlElement] = set()
+    for element, cause in doomed:
+        if element.getparent() is None or element.tag in ("body", "html") or element in gone:
+            continue
+        if cause and not any(above in gone for above in element.iterancestors()) and element.text_content().strip():
+            counts[cause] += 1
+        gone.add(element)
+    for element in gone:
+        element.drop_tree()
+    return counts
+
+
+def _say_boxes(root: HtmlElement) -> None:
+    """Boxes of task lists as Markdown writes them."""
     for box in root.iter("input"):
         if box.get("type", "").lower() == "checkbox" and next(box.iterancestors("li"), None) is not None:
             box.tail = f"[{'x' if 'checked' in box.attrib else ' '}] {(box.tail or '').lstrip()}"
-    doomed = list(root.iter(*DROPPED_TAGS))
-    for element in root.iter(etree.Element):
-        if element.attrib and is_unseen(element):
-            doomed.append(element)
-    for element in doomed:
-        if element.getparent() is not None and element.tag not in ("body", "html"):
-            element.drop_tree()
 
 
-def is_unseen(element: HtmlElement) -> bool:
-    """True for hidden elements and small furniture such as permalink signs and line numbers."""
-    attributes = element.attrib
-    if "hidden" in attributes or attributes.get("aria-hidden") == "true":
-        return True
-    style = attributes.get("style")
-    if style and _HIDDEN_STYLE.search(style):
-        return True
-    classes = attributes.get("class")
-    return bool(classes and _NOISE_CLASS.search(classes))
+def _is_most_of(element: HtmlElement, root: HtmlElement) -> bool:
+    return len(element.text_content()) > LARGEST_SHARE * len(root.text_content())
+
+
+def comment_count(text: str) -> int:
+    """How many comments with words HTML has outside scripts; conditional ones address programs."""
+    count = position = 0
+    while found := _COMMENT_OR_SCRIPT.search(text, position):
+        script = found.group(1)
+        end = text.find(f"</{script}" if script else "-->", found.end())
+        if end < 0:
+            break
+        words = text[found.end() : end]
+        count += not script and not words.startswith(_CONDITIONS) and any(map(str.isalnum, words))
+        position = end
+    return count

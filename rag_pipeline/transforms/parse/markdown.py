@@ -10,6 +10,7 @@ own: markdown-it's makes tokens per cell and takes minutes for a table of 200,00
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from rag_pipeline.contracts.documents import Block, BlockKind, ParsedDocument
 from rag_pipeline.transforms.parse.builder import LineTable, one_line
 from rag_pipeline.transforms.parse.decode import read_text
 from rag_pipeline.transforms.parse.front_matter import split_front_matter
+from rag_pipeline.transforms.parse.html_hidden import hidden_counts
 from rag_pipeline.transforms.parse.limits import ParseLimits
 from rag_pipeline.transforms.parse.markdown_comments import without_comments
 from rag_pipeline.transforms.parse.markdown_html import with_html_read
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
 
-VERSION = "5"
+VERSION = "6"
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",
@@ -72,7 +74,9 @@ def markdown_document(source: str, is_mdx: bool = False) -> ParsedDocument:
         front.fields["hidden_comment_count"] = str(comments)
     blocks = markdown_blocks(text, front.line_count, is_mdx)
     if not is_mdx and any(block.kind == "html" for block in blocks):
-        text, blocks = with_html_read(text, blocks)
+        hidden: Counter[str] = Counter()
+        text, blocks = with_html_read(text, blocks, hidden)
+        front.fields.update(hidden_counts(hidden))
     title = front.take("title")
     if title is None:
         title = next((block.label for block in blocks[:_TITLE_WITHIN_BLOCKS] if block.level == 1), None)

@@ -7,6 +7,7 @@ Does not belong here: reading HTML (`html_blocks`), blocks of Markdown (`markdow
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -34,8 +35,11 @@ _INLINE_NAMES = (
 _KNOWN = BLOCK_TAGS.union(_INLINE_NAMES.split())
 
 
-def with_html_read(text: str, blocks: Sequence[Block]) -> tuple[str, tuple[Block, ...]]:
+def with_html_read(text: str, blocks: Sequence[Block], hidden: Counter[str]) -> tuple[str, tuple[Block, ...]]:
     """`text` with its HTML blocks as readable text, and the blocks of both, each with its line of the file.
+
+    Args:
+        hidden: Gets how many elements with text no reader sees, by the way of hiding.
 
     Blocks with elements that HTML does not know (components) stay as they are written.
     """
@@ -47,7 +51,7 @@ def with_html_read(text: str, blocks: Sequence[Block]) -> tuple[str, tuple[Block
             found.append(replace(block, start_char=block.start_char + shift, end_char=block.end_char + shift))
             continue
         start = block.start_char
-        body, inner = _rendered(text[start:end], start + shift, block.line)
+        body, inner = _rendered(text[start:end], start + shift, block.line, hidden)
         pieces += (text[kept:start], body)
         found += inner
         kept = end
@@ -106,12 +110,12 @@ def _is_html(text: str, start: int, end: int) -> bool:
     return all(match.group(1).lower() in _KNOWN for match in _ANY_TAG.finditer(text, start, end))
 
 
-def _rendered(source: str, start_char: int, first_line: int | None) -> tuple[str, list[Block]]:
+def _rendered(source: str, start_char: int, first_line: int | None, hidden: Counter[str]) -> tuple[str, list[Block]]:
     """The text of one HTML block, with blank lines so that it takes the lines it took, and its blocks."""
     pieces: list[str] = []
     blocks: list[Block] = []
     length, line = 0, 1
-    for unit in html_units(source):
+    for unit in html_units(source, hidden):
         lines = clean_text(unit.text).split("\n")
         places = _places(unit, len(lines))
         span_start = 0

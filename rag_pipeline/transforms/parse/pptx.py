@@ -28,7 +28,7 @@ from rag_pipeline.transforms.parse.tabular import table_lines
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "2"
+VERSION = "3"
 
 _TITLES = frozenset({"title", "ctrTitle"})
 _FURNITURE = frozenset({"dt", "ftr", "sldNum", "hdr", "sldImg"})
@@ -38,7 +38,8 @@ _MADE_UP_TITLES = frozenset({"powerpoint presentation", "presentation", "slide 1
 def parse_pptx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
     """The presentation; every block carries its slide's number, from 1, as page.
 
-    Notes and reviewers' comments follow the slide they belong to. A damaged slide is left out and named.
+    Notes and reviewers' comments follow the slide they belong to. A damaged slide is left out and named,
+    a hidden one is left out and counted.
 
     Raises:
         EncryptedDocument, LimitExceeded, UnparsableDocument: From the container, or for more text than allowed.
@@ -52,9 +53,10 @@ def parse_pptx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
     check_count(len(slides), limits.max_pages, "slides", address)
     builder = TextBuilder()
     title: str | None = None
+    hidden = 0
     for number, name in enumerate(slides, 1):
         slide = _Slide(archive, name, builder, number)
-        slide.add()
+        hidden += not slide.add()
         title = title or slide.title
         check_count(builder.length_chars, limits.max_text_chars, "characters of text", address)
     if builder.is_empty and archive.unread:
@@ -63,7 +65,7 @@ def parse_pptx(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
         )
     if slides:
         refuse_pictures_only(archive, not builder.is_empty, slides)
-    metadata = {"slides": str(len(slides))}
+    metadata = {"slides": str(len(slides))} | ({"hidden_slide_count": str(hidden)} if hidden else {})
     if archive.unread:
         metadata["unread_parts"] = ", ".join(archive.unread)[:1000]
     facts = core_properties(archive)
@@ -100,10 +102,13 @@ class _Slide:
         self._number = number
         self._relations = relations(archive, name)
 
-    def add(self) -> None:
+    def add(self) -> bool:
+        """Adds what the slide shows; False for a slide that the show leaves out."""
         root = self._archive.spare_xml(self._name)
         if root is None:
-            return
+            return True
+        if root.get("show") in ("0", "false"):
+            return False
         titles = [shape for shape in root.iter("{*}sp") if _placeholder(shape) in _TITLES]
         for shape in titles[:1]:
             self.title = " ".join(text for _, text in drawn_paragraphs(shape)).replace("\n", " ").strip() or None
@@ -113,10 +118,13 @@ class _Slide:
         if tree is not None:
             self._shapes(tree, titles[0] if self.title else None)
         self._remarks()
+        return True
 
     def _shapes(self, parent: _Element, title: _Element | None) -> None:
         for shape in parent:
             name = local_name(shape)
+            if _is_hidden(shape):
+                continue
             if name in ("sp", "cxnSp") and shape is not title and _placeholder(shape) not in _FURNITURE:
                 self._texts(drawn_paragraphs(shape))
             elif name == "graphicFrame":
@@ -175,6 +183,15 @@ def _placeholder(shape: _Element) -> str:
             found = child(properties, "nvPr", "ph")
             return (found.get("type") or "body") if found is not None else ""
     return ""
+
+
+def _is_hidden(shape: _Element) -> bool:
+    """Whether a shape is switched off in the list of what a slide holds."""
+    for properties in shape:
+        if local_name(properties).startswith("nv"):
+            found = child(properties, "cNvPr")
+            return found is not None and found.get("hidden") in ("1", "true")
+    return False
 
 
 def _is_terse(paragraphs: list[tuple[int, str]]) -> bool:
