@@ -25,8 +25,9 @@ from rag_pipeline.transforms.quality import total_score
 from rag_pipeline.transforms.sensitive import redact_declared
 from rag_pipeline.transforms.worker_tasks import ParseRecipe
 
-# The suffix of the name, or the whole name if it has none: all of an address that may decide the media type.
-_NAME_END = r"(\.[^/.]+|[^/.]+)$"
+# The suffix of the name, or the whole name if it has none: all of an address that may decide the media type. A packed
+# file, such as `dues.csv.gz`, says by its last suffix but one what it holds.
+_NAME_END = r"(?i)((?:\.[^/.]+)?\.(?:gz|gzip|bz2|xz)|\.[^/.]+|[^/.]+)$"
 # Failures that depend on the machine's load are tried again by themselves, at growing distance.
 TRANSIENT_CODES = frozenset({"parser_timeout", "parser_crashed"})
 FIRST_RETRY = timedelta(hours=1)
@@ -227,7 +228,9 @@ def metadata_columns(origin: Mapping[str, Any], row: Mapping[str, Any], options:
     if options.sensitive == "redact":
         declared = redact_declared(declared)
     facts = json.loads(row["metadata"])
-    uri = f"{origin['uri']}#{row['part']}" if row["part"] else origin["uri"]
+    part = row["part"]
+    # A member of an archive has an address of its own, as in `reports.zip!/2026/dues.pdf`.
+    uri = f"{origin['uri']}{'' if not part or part.startswith('!/') else '#'}{part}"
     title = declared.title or row["content_title"]
     author = declared.author or facts.get("author")
     shown = [origin["metadata_hash"], uri, title or "", author or "", row["metadata"], row["language"] or ""]

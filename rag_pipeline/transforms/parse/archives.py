@@ -72,10 +72,21 @@ class Archive:
         """
         if name in self._kept:
             return self._kept[name]
+        try:
+            return self.read_member(self._zip.getinfo(name))
+        except KeyError:
+            raise self._missing(name) from None
+
+    def members(self) -> list[zipfile.ZipInfo]:
+        """What the container lists, folders and repeated names included, in its order."""
+        return self._zip.infolist()
+
+    def read_member(self, info: zipfile.ZipInfo) -> bytes:
+        """Like `read`, of a member as the container lists it."""
+        name = info.filename
         parts: list[bytes] = []
         size = 0
         try:
-            info = self._zip.getinfo(name)
             if info.flag_bits & 0x1:
                 raise EncryptedDocument(
                     f"{self.address}: the container is protected by a password. Remove it or exclude the file.",
@@ -87,14 +98,17 @@ class Archive:
                     self._check(name, size, info.compress_size)
                     parts.append(part)
         except (KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError, ValueError):
-            raise UnparsableDocument(
-                f"{self.address}: the part {name[:200]} is missing or damaged. "
-                "Open the file in its application and save it again.",
-                address=self.address,
-                part=name[:200],
-            ) from None
+            raise self._missing(name) from None
         self._unpacked_bytes += size
         return b"".join(parts)
+
+    def _missing(self, name: str) -> UnparsableDocument:
+        return UnparsableDocument(
+            f"{self.address}: the part {name[:200]} is missing or damaged. "
+            "Open the file in its application and save it again.",
+            address=self.address,
+            part=name[:200],
+        )
 
     def read_if_there(self, name: str) -> bytes | None:
         """Like `read`, but None for a member that the container does not list."""

@@ -15,6 +15,10 @@ from rag_pipeline.transforms.parse.decode import looks_wide
 OCTET_STREAM = "application/octet-stream"
 ZIP = "application/zip"
 OLE = "application/x-ole-storage"
+GZIP = "application/gzip"
+BZIP2 = "application/x-bzip2"
+XZ = "application/x-xz"
+TAR = "application/x-tar"
 PLAIN = "text/plain"
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -76,6 +80,11 @@ _ENDINGS: dict[str, str] = {
         MSG: ".msg",
         "application/rtf": ".rtf",
         "message/rfc822": ".eml .mht .mhtml .mbox",
+        ZIP: ".zip",
+        TAR: ".tar",
+        GZIP: ".gz .tgz",
+        BZIP2: ".bz2 .tbz .tbz2",
+        XZ: ".xz .txz",
         "image/png": ".png",
         "image/jpeg": ".jpg .jpeg",
         "image/gif": ".gif",
@@ -101,9 +110,9 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"II*\0", "image/tiff"),
     (b"MM\0*", "image/tiff"),
     (b"{\\rtf", "application/rtf"),
-    (b"\x1f\x8b\x08", "application/gzip"),
-    (b"BZh", "application/x-bzip2"),
-    (b"\xfd7zXZ\0", "application/x-xz"),
+    (b"\x1f\x8b\x08", GZIP),
+    (b"BZh", BZIP2),
+    (b"\xfd7zXZ\0", XZ),
     (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
     (b"Rar!\x1a\x07", "application/vnd.rar"),
     (b"\x28\xb5\x2f\xfd", "application/zstd"),
@@ -122,6 +131,7 @@ _OLE_STREAMS = (
 )
 _ZIP_MEMBERS = ((b"word/", DOCX), (b"ppt/", PPTX), (b"xl/", XLSX), (b"META-INF/container.xml", EPUB))
 _ZIP_TYPES = frozenset({DOCX, PPTX, XLSX, ODT, ODP, ODS, EPUB})
+_ARCHIVE_TYPES = frozenset({ZIP, TAR, GZIP, BZIP2, XZ})
 _OLE_TYPES = frozenset({DOC, PPT, XLS, MSG})
 _TEXT_ENDINGS_THAT_LIE = frozenset({PLAIN, "text/csv", "application/json", "application/xml"})
 
@@ -155,6 +165,8 @@ def media_type_of(address: str, head: bytes) -> str:
         return signed
     # The same bytes for every caller, however much of the file it shows.
     sample = head[:_SAMPLE_BYTES]
+    if named in _ARCHIVE_TYPES:
+        return named
     if _is_binary(sample):
         # Mail may carry binary parts as they are.
         is_mail = named == "message/rfc822" and _is_mail(sample, least=2)
@@ -188,6 +200,8 @@ def _by_signature(head: bytes, named: str | None) -> str | None:
             return media_type
     if b"%PDF-" in head[:1024] and (named == "application/pdf" or head.lstrip()[:5] == b"%PDF-"):
         return "application/pdf"
+    if head[257:262] == b"ustar":
+        return TAR
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "image/webp"
     if head[:2] == b"BM" and b"\0" in head[:18]:

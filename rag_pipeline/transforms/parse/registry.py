@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.errors import (
     DocumentError,
     EmptyDocument,
@@ -37,14 +38,17 @@ class Format:
         module: Module of this package that holds the parser and its VERSION.
         function: Name of the parser in that module.
         is_text: Whether the file itself is text, so that the smaller size limit holds.
+        holds_others: Whether it holds files of any kind, so that its recipe follows all parsers.
     """
 
     name: str
     module: str
     function: str
     is_text: bool = True
+    holds_others: bool = False
 
 
+_PACKED = Format("packed", "folders", "parse_packed", is_text=False, holds_others=True)
 _CODE = Format("code", "code", "parse_code")
 FORMATS: dict[str, Format] = {
     "text/markdown": Format("markdown", "markdown", "parse_markdown"),
@@ -89,6 +93,11 @@ FORMATS: dict[str, Format] = {
     "application/rtf": Format("rtf", "rtf", "parse_rtf", is_text=False),
     "message/rfc822": Format("email", "mail", "parse_email", is_text=False),
     media_type.MSG: Format("msg", "mail", "parse_msg", is_text=False),
+    media_type.ZIP: Format("zip", "folders", "parse_zip", is_text=False, holds_others=True),
+    media_type.TAR: Format("tar", "folders", "parse_tar", is_text=False, holds_others=True),
+    media_type.GZIP: _PACKED,
+    media_type.BZIP2: _PACKED,
+    media_type.XZ: _PACKED,
     media_type.DOC: Format("doc", "legacy", "parse_doc", is_text=False),
     media_type.PPT: Format("doc", "legacy", "parse_doc", is_text=False),
 }
@@ -108,6 +117,10 @@ def recipe_version(media_type: str) -> str:
     if found is None:
         return "unsupported/1"
     version = import_module(f"{_PACKAGE}.{found.module}").VERSION
+    if found.holds_others:
+        modules = sorted({each.module for each in FORMATS.values()})
+        all_versions = [(module, import_module(f"{_PACKAGE}.{module}").VERSION) for module in modules]
+        version = f"{version}-{fingerprint('parsers', repr(all_versions))[:8]}"
     return f"{found.name}/{version}.{decode.VERSION}.{builder.VERSION}"
 
 

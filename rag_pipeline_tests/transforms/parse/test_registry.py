@@ -97,7 +97,7 @@ def test_line_ends_make_no_difference(media_type: str, text: str) -> None:
         ("a.txt", b"word " * 2000 + b"\0", UndecodableBytes),
         ("a.png", b"\x89PNG\r\n\x1a\n123", NeedsOcr),
         ("a.exe", b"MZ\0\0\0", UnsupportedMediaType),
-        ("a.zip", b"PK\x05\x06" + bytes(18), UnsupportedMediaType),
+        ("a.zip", b"PK\x05\x06" + bytes(18), EmptyDocument),
         ("a.docx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"), EncryptedDocument),
         ("a.json", b"[" * 100_000 + b"]" * 100_000, UnparsableDocument),
         ("a.json", b'[{"a": 1}, {"a"', UnparsableDocument),
