@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.padding import Padding
@@ -19,6 +20,7 @@ from rag_pipeline.cli.rendering import age, clean, counted, emit, moment, show, 
 from rag_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
+    from rag_pipeline.contracts.filters import Filter
     from rag_pipeline.retrieval.search import Hit
 
 SNIPPET_CHARS = 320
@@ -46,6 +48,26 @@ MODES = ("hybrid", "vector", "text")
 )
 @click.option("--source", "sources", multiple=True, metavar="NAME", help="Only this source; give it again for more.")
 @click.option(
+    "--filter",
+    "conditions",
+    multiple=True,
+    metavar="CONDITION",
+    help="What a document's own metadata must say: status=Final, year>=2020, 'status in Draft,Final', status (says "
+    "anything); give it again, and all must hold.",
+)
+@click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only addresses that end like this, as hr/**.")
+@click.option("--language", "languages", multiple=True, metavar="CODE", help="Only documents of this language, as de.")
+@click.option("--media-type", "media_types", multiple=True, metavar="TYPE", help="Only documents of this media type.")
+@click.option("--since", metavar="TIME", help="Only what was modified since: 30d, 12h, 2026-03-01.")
+@click.option("--before", metavar="TIME", help="Only what was modified before: 1y, 2026-03-01.")
+@click.option("--min-quality", type=click.FloatRange(0, 1), metavar="SCORE", help="Only documents of this quality.")
+@click.option(
+    "--per-document",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="So many hits of a document before any more of it.",
+)
+@click.option(
     "--window",
     "window_tokens",
     metavar="TOKENS",
@@ -60,7 +82,9 @@ def search(
     mode: str,
     sources: tuple[str, ...],
     window_tokens: int | None,
+    per_document: int | None,
     as_json: bool,
+    **limits: Any,
 ) -> None:
     """Find what a caller may read, best first, in the index that is published now.
 
@@ -74,7 +98,9 @@ def search(
     from rag_pipeline.retrieval.search import Searcher
 
     searcher = Searcher.open(pipeline)
-    hits = searcher.search(query, principals=principals, k=k, mode=mode, sources=sources or None)  # type: ignore[arg-type]
+    chosen = _limits(**limits)
+    asked: Any = {"principals": principals, "mode": mode, "k": k, "sources": sources or None}
+    hits = searcher.search(query, **asked, limits=chosen, per_document=per_document)
     for hit in hits:
         around = None
         if window_tokens is not None:
@@ -106,6 +132,34 @@ def _overdue(hits: Iterable[Hit]) -> list[str]:
     ]
 
 
+def _limits(
+    conditions: tuple[str, ...],
+    paths: tuple[str, ...],
+    languages: tuple[str, ...],
+    media_types: tuple[str, ...],
+    since: str | None,
+    before: str | None,
+    min_quality: float | None,
+) -> Filter:
+    """The options as a filter; who asks is said elsewhere."""
+    from rag_pipeline.contracts.filters import Filter, parse_condition, parse_moment
+
+    now = datetime.now(UTC)
+    try:
+        return Filter(
+            frozenset(),
+            media_types=media_types or None,
+            languages=tuple(code.strip().lower() for code in languages) or None,
+            paths=paths or None,
+            modified_after=parse_moment(since, now) if since is not None else None,
+            modified_before=parse_moment(before, now) if before is not None else None,
+            least_quality=min_quality,
+            conditions=tuple(map(parse_condition, conditions)),
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
 def _drawn(hit: Hit, query: str, around: str | None) -> list[Text | Padding | str]:
     head = Text.assemble((f"{hit.rank}. ", "bold"), (clean(hit.title or hit.uri), "bold"))
     place = Text(clean(hit.citation), style="cyan")
@@ -116,6 +170,9 @@ def _drawn(hit: Hit, query: str, around: str | None) -> list[Text | Padding | st
     )
     snippet = Text(snippet_of(hit.text, query) if around is None else clean(around).expandtabs(4))
     snippet.highlight_regex(_words(query), "bold yellow")
+    if hit.elsewhere:
+        named = ", ".join(clean(uri) for uri in dict.fromkeys(other.uri for other in hit.elsewhere))
+        snippet.append(f"\nalso in {named}", style="dim")
     below = [place, snippet, facts, Text(f"chunk {hit.chunk_id}", style="dim")]
     return [head, *(Padding(line, (0, 0, 0, 3), expand=False) for line in below), ""]
 
@@ -126,6 +183,8 @@ def _parts(hit: Hit) -> str:
         parts.append(f"vector #{hit.vector_rank} (cosine {1 - hit.vector_distance:.3f})")
     if hit.text_rank is not None and hit.text_score is not None:
         parts.append(f"text #{hit.text_rank} (BM25 {hit.text_score:.2f})")
+    if hit.vector_weight is not None:
+        parts[-1] += f", vector counts {hit.vector_weight:.2f}"
     down = f", times {hit.rank_weight:g} for low quality" if hit.rank_weight < 1 else ""
     return " + ".join(parts) + down
 

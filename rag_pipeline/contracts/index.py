@@ -12,7 +12,7 @@ import pyarrow as pa
 
 # Another layout of the rows, other forms of words or another text index is another table, never a mixture of two: raise
 # it, and the next run makes the table anew from the vectors that are there.
-INDEX_VERSION = "3"
+INDEX_VERSION = "4"
 STATE_COLUMNS = ("chunk_id", "chunk_hash", "metadata_hash", "text_hash")
 # Where a text stands: the order of rows that are equally good.
 PLACE_COLUMNS = ("uri", "source", "start_char", "chunk_id")
@@ -36,6 +36,8 @@ ROW_COLUMNS: Mapping[str, pa.DataType] = {
     "allowed_principals": pa.list_(pa.string()),
     "source_modified_at": pa.timestamp("us", "UTC"),
     "rank_weight": pa.float64(),
+    "quality_score": pa.float64(),
+    "facts": pa.list_(pa.string()),
     "content_hash": pa.string(),
     "text_hash": pa.string(),
     "chunk_hash": pa.string(),

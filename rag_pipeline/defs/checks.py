@@ -16,6 +16,7 @@ import polars as pl
 
 from rag_pipeline.contracts.tables import CANARIES, DOCUMENTS, DUPLICATES
 from rag_pipeline.defs.describe_evaluation import comparison_metadata
+from rag_pipeline.defs.leg_checks import hybrid_holds_its_better_leg
 from rag_pipeline.defs.publication import published_result
 from rag_pipeline.defs.quality_checks import build_quality_checks
 from rag_pipeline.defs.resources import PipelineResource
@@ -64,6 +65,7 @@ def build_checks(pipeline: Pipeline) -> list[dg.AssetChecksDefinition]:
         _models_have_not_drifted(),
         *build_threshold_checks(),
         *build_quality_checks(pipeline),
+        hybrid_holds_its_better_leg(pipeline),
     ]
 
 

@@ -49,6 +49,7 @@ DERIVED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 INDEX_ONLY: Mapping[str, str] = {
     "header_chars": "Length of the header at the beginning of embedded_text; the text alone is the rest.",
     "embedded_text": "Header and text as one: what the model and the full-text index see.",
+    "facts": "What the document says of itself, as name=value, and each name alone: for filters.",
     "word_forms": "What is searched beside the words: identifiers, acronyms, beginnings of words that are not English.",
     "vector": "The text's vector in the table's embedding space, unit length.",
 }

@@ -26,7 +26,7 @@ from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import metrics_of
 from rag_pipeline.retrieval.evaluate import Keepers, KnownDocument, evaluate, evaluator_fingerprint, latency_of
 from rag_pipeline.retrieval.questions import questions_hash, read_questions
-from rag_pipeline.retrieval.search import MODES
+from rag_pipeline.retrieval.ranking import MODES
 from rag_pipeline.stores.lake import (
     BOILERPLATE_PATH,
     DOCUMENTS_PATH,

@@ -15,11 +15,11 @@ from datetime import timedelta
 import polars as pl
 import pyarrow as pa
 
-from rag_pipeline.contracts.documents import HEADER_SEPARATOR
 from rag_pipeline.contracts.ids import digest, text_hash
-from rag_pipeline.contracts.index import ROW_COLUMNS, STATE_COLUMNS
+from rag_pipeline.contracts.index import STATE_COLUMNS
 from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS, PUBLICATIONS
 from rag_pipeline.errors import ContractViolation, TableOutdated
+from rag_pipeline.refresh.index_rows import documents_of, shaped
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.recall import depth_of_search, is_measured
 from rag_pipeline.refresh.withdraw import NO_SILVER
@@ -36,7 +36,6 @@ from rag_pipeline.transforms.index import (
     invalid_vectors,
     plan_index,
 )
-from rag_pipeline.transforms.word_forms import forms_of
 
 log = logging.getLogger(__name__)
 
@@ -44,19 +43,6 @@ BATCH_ROWS = 10_000
 # Enough to go back some nights; an edit of an hour ago is no reason to keep a table twice for a week.
 KEPT_PUBLICATIONS = 6
 KEPT_FOR = timedelta(days=7)
-DOCUMENT_COLUMNS = [
-    "document_id",
-    "source",
-    "uri",
-    "title",
-    "author",
-    "media_type",
-    "language",
-    "allowed_principals",
-    "source_modified_at",
-    "rank_weight",
-    "metadata_hash",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +74,7 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
         first_commit = lake.commits
         versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
         chunks = lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "text_hash", "chunk_hash"])
-        documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_COLUMNS)
+        documents = documents_of(lake)
         table = workspace.vectors.open_or_create(space)
         before = table.version
         plan = plan_index(desired_state(chunks, documents), table.read(STATE_COLUMNS))
@@ -136,7 +122,7 @@ def withdraw(workspace: Workspace) -> IndexReport | None:
     with lake.writing():
         versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
         chunks = lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "text_hash", "chunk_hash"])
-        documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_COLUMNS)
+        documents = documents_of(lake)
         try:
             table = workspace.vectors.open(str(last["table_name"]), space_fingerprint)
         except TableOutdated:
@@ -241,22 +227,10 @@ def _rows(workspace: Workspace, chunk_ids: Iterable[str], documents: pl.DataFram
     for frame in workspace.lake.stream_where(CHUNKS_PATH, columns, "chunk_id", chunk_ids):
         pending.append(frame)
         if sum(part.height for part in pending) >= BATCH_ROWS:
-            yield _shaped(pl.concat(pending), documents)
+            yield shaped(pl.concat(pending), documents)
             pending = []
     if pending:
-        yield _shaped(pl.concat(pending), documents)
-
-
-def _shaped(chunks: pl.DataFrame, documents: pl.DataFrame) -> pl.DataFrame:
-    has_header = pl.col("header") != ""
-    separator = pl.when(has_header).then(pl.lit(HEADER_SEPARATOR)).otherwise(pl.lit(""))
-    rows = chunks.join(documents, on="document_id").with_columns(
-        embedded_text=pl.concat_str("header", separator, "text"),
-        header_chars=pl.col("header").str.len_chars() + separator.str.len_chars(),
-    )
-    forms = [forms_of(*row) for row in rows.select("embedded_text", "language").iter_rows()]
-    rows = rows.with_columns(pl.col("header_chars").cast(pl.Int64), word_forms=pl.Series(forms, dtype=pl.String))
-    return rows.select(list(ROW_COLUMNS))
+        yield shaped(pl.concat(pending), documents)
 
 
 def _with_vectors(

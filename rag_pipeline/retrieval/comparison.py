@@ -15,6 +15,8 @@ from rag_pipeline.transforms.metrics import mean
 # Publication looks at these; recall at k of the same questions moves with nDCG, and rarely alone.
 GATED = ("ndcg", "span_ndcg")
 _ROUNDING = 1e-9
+# Hybrid may be so much nDCG below a leg alone: what a few questions more or less do by chance.
+LEG_TOLERANCE = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,16 @@ def metrics_of(results: Iterable[QuestionResult], mode: str) -> Metrics:
     scored = [result for result in results if result.mode == mode and result.status == "scored"]
     means = {name: mean(getattr(result, name) for result in scored) for name in METRIC_NAMES}
     return Metrics(mode, len(scored), sum(result.span_ndcg is not None for result in scored), **means)
+
+
+def better_legs(metrics: Iterable[Metrics]) -> dict[str, float]:
+    """Legs that alone find clearly better than both together, with how much nDCG hybrid loses to each."""
+    by_mode = {one.mode: one.ndcg for one in metrics}
+    hybrid = by_mode.get("hybrid")
+    if hybrid is None:
+        return {}
+    lost = {mode: ndcg - hybrid for mode, ndcg in by_mode.items() if mode != "hybrid" and ndcg is not None}
+    return {mode: loss for mode, loss in lost.items() if loss > LEG_TOLERANCE + _ROUNDING}
 
 
 def compare(before: Iterable[QuestionResult], after: Iterable[QuestionResult], mode: str) -> Comparison:

@@ -17,11 +17,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.evaluation import EVALUATOR_VERSION, ExpectedDocument, Question, QuestionResult
+from rag_pipeline.contracts.filters import Filter
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.sources import PUBLIC
-from rag_pipeline.retrieval.fusion import RRF_K
-from rag_pipeline.retrieval.search import MODES, Hit, Legs, Mode, ranked_hits, read_legs, search_depth
-from rag_pipeline.stores.vectors import VectorTable, permission_filter, sql_string
+from rag_pipeline.retrieval.fusion import FUSION
+from rag_pipeline.retrieval.ranking import MODES, Hit, Legs, Mode, ranked_hits, read_legs, search_depth
+from rag_pipeline.stores.filters import one_of, where_of
+from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.metrics import ndcg_at, recall_at, reciprocal_rank_at
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ class _Judged:
 
 def evaluator_fingerprint(k: int) -> str:
     """How results come about, apart from the table and the questions."""
-    return fingerprint("evaluator", EVALUATOR_VERSION, str(k), str(RRF_K), str(search_depth(k)))
+    return fingerprint("evaluator", EVALUATOR_VERSION, str(k), FUSION, str(search_depth(k)))
 
 
 def evaluate(
@@ -91,7 +93,7 @@ def evaluate(
     with ThreadPoolExecutor(2) as threads:
 
         def legs_of(question: Question) -> Legs:
-            where = permission_filter({*question.principals, PUBLIC})
+            where = where_of(Filter(frozenset({*question.principals, PUBLIC})), table)
             text = question.question
             return read_legs(threads, table, lambda: embed_query(text), text, where, depth, "hybrid")
 
@@ -118,8 +120,12 @@ def _result(
 ) -> QuestionResult:
     """Figures of one question; ranks reach beyond k, figures do not."""
     # Copies of one document are one document: a reader sees the one they may see.
-    places = list(dict.fromkeys(corpus.name_of(hit.document_id) for hit in hits))
-    first = {name: rank for rank, name in enumerate(places, start=1)}
+    first: dict[str, int] = {}
+    rank = 0
+    for hit in hits:
+        names = {corpus.name_of(document) for document in _documents(hit)}
+        rank += names.isdisjoint(first)
+        first |= {name: rank for name in names if name not in first}
     wanted = dict.fromkeys(frozenset(corpus.name_of(d) for d in documents) for documents in judged.documents)
     document_ranks = [min((first[n] for n in names if n in first), default=None) for names in wanted]
     span_ranks = [_span_rank(hits, *pair) for pair in zip(judged.documents, judged.quotes, strict=True)]
@@ -143,9 +149,14 @@ def _result(
         span_recall=recall_at(spans, k) if spans else None,
         span_mrr=reciprocal_rank_at(spans, k) if spans else None,
         span_ndcg=ndcg_at(spans, k) if spans else None,
-        leaks=sum(not asker & corpus.readers.get(hit.document_id, frozenset()) for hit in hits),
+        leaks=sum(not asker & corpus.readers.get(name, frozenset()) for hit in hits for name in _documents(hit)),
         found=tuple(dict.fromkeys(hit.uri for hit in hits))[:FOUND_SHOWN],
     )
+
+
+def _documents(hit: Hit) -> list[str]:
+    """The documents that a hit shows: its own, and those whose texts are nearly the same."""
+    return [hit.document_id, *(place.document_id for place in hit.elsewhere)]
 
 
 def _best(ranks: Sequence[int | None]) -> int | None:
@@ -154,7 +165,7 @@ def _best(ranks: Sequence[int | None]) -> int | None:
 
 def _span_rank(hits: list[Hit], documents: frozenset[str], quote: str | None) -> int | None:
     for hit in hits:
-        if hit.document_id in documents and (quote is None or quote in normalised(hit.text)):
+        if not documents.isdisjoint(_documents(hit)) and (quote is None or quote in normalised(hit.text)):
             return hit.rank
     return None
 
@@ -225,7 +236,7 @@ class _Corpus:
 
     def _read_text(self, document_id: str) -> str:
         columns = ["start_char", "end_char", "header_chars", "embedded_text"]
-        rows = self._table.read(columns, f"document_id = {sql_string(document_id)}").sort("start_char")
+        rows = self._table.read(columns, one_of("document_id", [document_id])).sort("start_char")
         parts: list[str] = []
         end = -1
         for start, stop, header, text in rows.iter_rows():

@@ -55,12 +55,6 @@ MAX_INDEX_PARTS = 8
 DELETE_BATCH = 5_000
 
 
-def permission_filter(principals: Iterable[str]) -> str:
-    """SQL that holds for the rows a caller may read; no principals match no row."""
-    names = ", ".join(sql_string(name) for name in sorted(set(principals)))
-    return f"array_has_any(allowed_principals, [{names}])" if names else "false"
-
-
 class VectorStore:
     """The LanceDB database under one root."""
 

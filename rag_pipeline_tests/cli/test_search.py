@@ -14,7 +14,7 @@ KEYS = {
     "rank", "score", "chunk_id", "document_id", "source", "uri", "title", "section_path", "text", "page", "line",
     "start_char", "end_char", "token_count", "media_type", "allowed_principals", "source_modified_at", "vector_rank",
     "vector_distance", "text_rank", "text_score", "rank_weight", "published_at", "citation", "source_overdue",
-    "source_polled_at",
+    "source_polled_at", "vector_weight", "elsewhere",
 }  # fmt: skip
 
 
@@ -122,3 +122,17 @@ def test_a_snippet_shows_the_part_with_the_words_of_the_query() -> None:
 
 def test_a_short_text_is_its_own_snippet_on_one_line() -> None:
     assert snippet_of("## Head\n\nTwo\n  lines.", "anything") == "Head Two lines."
+
+
+def test_filters_of_the_command_line(ask: Ask) -> None:
+    assert ask("search", "red lever", "--as", "public", "--path", "nothing/**", "--json").records == []
+    everything = ask("search", "red lever", "--as", "public", "--json").records
+    limited = ask("search", "red lever", "--as", "public", "--since", "9999d", "--path", "*.md", "--json").records
+    assert limited
+    assert {record["uri"] for record in limited} <= {record["uri"] for record in everything}
+    unknown = ask("search", "red lever", "--as", "public", "--filter", "sttaus=Final")
+    assert unknown.code == 2
+    assert "no field 'sttaus'" in unknown.err
+    wrong = ask("search", "red lever", "--as", "public", "--since", "lately")
+    assert wrong.code == 2
+    assert "30d" in wrong.err

@@ -224,7 +224,7 @@ def test_a_leak_is_found_and_stops_publication_whatever_is_overridden(
 ) -> None:
     project.settings["sources"]["docs"]["permission_rules"] = [{"pattern": "2.md", "allowed_principals": ["hr"]}]
     ask(project, question(2, expected=[]))
-    monkeypatch.setattr(asking, "permission_filter", lambda _: "true")
+    monkeypatch.setattr(asking, "where_of", lambda *_: "true")
     assert results(build(project))["q2"].leaks >= 1
     with pytest.raises(PermissionLeak, match="q2"):
         published(project, override_gate=True, note="try")

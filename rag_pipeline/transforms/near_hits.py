@@ -1,0 +1,37 @@
+"""Whether two texts say the same to a reader: nearly equal words, and equal numbers.
+
+Belongs here: comparing a few texts that were found.
+Does not belong here: near duplicates of a corpus (`near_duplicates.py`), which hit stays (`retrieval/ranking.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# Of ten words, one may differ.
+LEAST_SHARED = 0.9
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Words of a text, each once, and apart from them the words with digits: a figure is never a small difference."""
+
+    words: frozenset[str]
+    numbers: frozenset[str]
+
+
+def wording_of(text: str) -> Wording:
+    """What is compared of a text; letter case, order and punctuation do not count."""
+    found = frozenset(_WORD.findall(text.casefold()))
+    return Wording(found, frozenset(word for word in found if any(map(str.isdigit, word))))
+
+
+def is_near(one: Wording, other: Wording) -> bool:
+    """Whether so many of all their words are in both that a reader needs one of the two; no, where there are none."""
+    least, most = sorted((len(one.words), len(other.words)))
+    if not least or least < LEAST_SHARED * most or one.numbers != other.numbers:
+        return False
+    shared = len(one.words & other.words)
+    return shared >= LEAST_SHARED * (least + most - shared)
