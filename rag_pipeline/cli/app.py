@@ -20,6 +20,7 @@ from rag_pipeline.cli.config import config
 from rag_pipeline.cli.evaluate import evaluate
 from rag_pipeline.cli.inspect import status, trace, verify
 from rag_pipeline.cli.inspect_file import inspect_file
+from rag_pipeline.cli.maintain import maintain
 from rag_pipeline.cli.models import models
 from rag_pipeline.cli.options import CONFIG_OPTION, DEBUG_OPTION, is_debugging
 from rag_pipeline.cli.quarantine import quarantine
@@ -101,5 +102,8 @@ def cli(ctx: click.Context) -> None:
         logging.basicConfig(level=logging.INFO)
 
 
-for command in (run, search, status, verify, rebuild, trace, evaluate, models, quarantine, sql, config, inspect_file):
+COMMANDS = (
+    run, search, status, verify, rebuild, maintain, trace, evaluate, models, quarantine, sql, config, inspect_file,
+)  # fmt: skip
+for command in COMMANDS:
     cli.add_command(command)

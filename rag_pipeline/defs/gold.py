@@ -5,7 +5,7 @@ Does not belong here: how it is refreshed (`refresh/`) or what must be true of i
 """
 
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -17,6 +17,7 @@ from rag_pipeline.contracts.tables import EMBEDDINGS
 from rag_pipeline.defs.describe import arrow_schema
 from rag_pipeline.defs.describe_evaluation import evaluation_metadata
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
+from rag_pipeline.defs.run_records import forget_runs
 from rag_pipeline.defs.specs import (
     CHUNKS_KEY,
     DOCUMENTS_KEY,
@@ -183,14 +184,15 @@ def maintenance_asset() -> dg.AssetsDefinition:
         # Last of what can run: a table that is compacted between audit and publication would count as changed.
         op_tags={"dagster/priority": "-10"},
     )
-    def maintenance(pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
+    def maintenance(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.heal import remember_index
         from rag_pipeline.refresh.maintenance import maintain
 
         with as_dagster_failure() as work:
             report = maintain(pipeline.workspace)
             remember_index(pipeline.workspace)
-        facts = asdict(report)
+        before = datetime.now(UTC) - pipeline.workspace.settings.run_records_retention
+        facts = asdict(report) | {"runs_forgotten": forget_runs(context.instance, before)}
         return dg.MaterializeResult(
             metadata={
                 **happened(

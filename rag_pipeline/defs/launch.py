@@ -22,6 +22,7 @@ from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.automation import (
     CATCH_UP_JOB,
     KEEP_IN_STEP_JOB,
+    NIGHTLY_JOB,
     REFRESH_JOB,
     published_selection,
     served_partition,
@@ -42,6 +43,7 @@ from rag_pipeline.defs.withdrawals import WHOLE_CHECK
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.holds import read_holds
+from rag_pipeline.refresh.maintenance import is_maintenance_due
 from rag_pipeline.refresh.progress import CURRENT, Progress
 from rag_pipeline.refresh.unsettled import finish_withdrawals
 from rag_pipeline.refresh.withdraw import FAULTS
@@ -138,7 +140,7 @@ def launch_refresh(
     started = time.monotonic()
     token = CURRENT.set(progress) if progress is not None else None
     try:
-        with _instance(dagster_home(pipeline)) as instance:
+        with opened_instance(dagster_home(pipeline)) as instance:
             runs = _runs(pipeline, instance, list(allow_mass_deletion), alias, launch_id)
     except FAULTS:
         # A run takes away by itself; this is for what breaks around it.
@@ -151,7 +153,7 @@ def launch_refresh(
     return _summary(pipeline, runs, time.monotonic() - started)
 
 
-def _instance(home: Path) -> dg.DagsterInstance:
+def opened_instance(home: Path) -> dg.DagsterInstance:
     """The instance of a Dagster home, without logs of standard output, unless its dagster.yaml wants them.
 
     Our steps print nothing, and catching that nothing starts two processes a run.
@@ -163,7 +165,7 @@ def _instance(home: Path) -> dg.DagsterInstance:
 
 def cancel_launch(pipeline: Pipeline, launch_id: str) -> None:
     """Mark the runs of a launch that is being stopped as cancelled, and give back the pools that they hold."""
-    with _instance(dagster_home(pipeline)) as instance:
+    with opened_instance(dagster_home(pipeline)) as instance:
         for run in instance.get_runs(filters=dg.RunsFilter(tags={LAUNCH_TAG: launch_id})):
             if not run.is_finished:
                 instance.report_run_canceled(run, "The command was stopped.")
@@ -192,15 +194,17 @@ def _runs(
     _say_who_is_under_way(instance)
     with Workspace(pipeline, run_id="launch") as workspace:
         served = served_partition(workspace)
+        # However runs are started: a lake that only ever sees this command is kept in order too.
+        job = NIGHTLY_JOB if is_maintenance_due(workspace) else REFRESH_JOB
     released: dict[str, Any] = {f"bronze_{name}": {"config": {"allow_mass_deletion": True}} for name in allowed}
     if allowed:
         released["silver_documents"] = {"config": {"allow_mass_deletion": allowed}}
-    main = execute(REFRESH_JOB, served, ops=released)
+    main = execute(job, served, ops=released)
     runs = [main]
     if any(map(met_damage, main.all_events)):
         # It was not seen at the beginning. Now the first step looks closely and heals, and everything is done again.
         healing = execute(CATCH_UP_JOB, served)
-        main = execute(REFRESH_JOB, served, ops=released)
+        main = execute(job, served, ops=released)
         runs = [healing, main]
     failed = [name for name in pipeline.settings.sources if _failed(main, f"bronze_{name}")]
     if failed and len(failed) < len(pipeline.settings.sources):

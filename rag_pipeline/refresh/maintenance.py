@@ -7,11 +7,13 @@ Does not belong here: anything a reader could notice.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 
 from rag_pipeline.contracts.tables import AUDITS, CANARIES, CHUNKS, EMBEDDINGS, UNUSED_EMBEDDINGS
+from rag_pipeline.errors import LakeDamaged
 from rag_pipeline.refresh.generations import living_aliases
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import (
@@ -24,6 +26,9 @@ from rag_pipeline.stores.lake import (
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 1e-3, "int8": 1e-2}
 """Largest cosine distance by precision that other processors and batches account for."""
+
+
+MAINTAINED_EVERY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,19 @@ class MaintenanceReport:
     vectors_unused: int
     vectors_removed: int
     drifted: list[str]
+
+
+def is_maintenance_due(workspace: Workspace) -> bool:
+    """Whether a day has passed since the last round, or since the first index was built if there was none."""
+    lake = workspace.lake
+    try:
+        last = lake.read(CANARIES_PATH, CANARIES, ["checked_at"])["checked_at"].max()
+        if last is None:
+            last = lake.read(AUDITS_PATH, AUDITS, ["audited_at"])["audited_at"].min()
+    except LakeDamaged:
+        # It is named and healed elsewhere; a run must not wait for that to take away what was withdrawn.
+        return False
+    return isinstance(last, datetime) and workspace.now() - last >= MAINTAINED_EVERY
 
 
 def maintain(workspace: Workspace) -> MaintenanceReport:

@@ -292,6 +292,8 @@ class Settings(Section):
     """Whether the last good version of a document stays visible while its newest cannot be read."""
     embeddings_retention: Duration = timedelta(days=90)
     """How long a vector is kept after its last use, so that what comes back costs no embedding."""
+    run_records_retention: Duration = timedelta(days=30)
+    """How long Dagster's records of a run are kept; those of an asset's last run always are."""
     hourly_schedule: Cron = "7 * * * *"
     """When sources without a schedule of their own are refreshed and published."""
     nightly_schedule: Cron = "23 2 * * *"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rag_pipeline.refresh.maintenance import MaintenanceReport, maintain
+from rag_pipeline.refresh.maintenance import MaintenanceReport, is_maintenance_due, maintain
 from rag_pipeline_tests.pipeline.project import Project
 
 
@@ -84,3 +84,21 @@ def test_retention_starts_anew_after_each_use(project: Project) -> None:
     path.unlink()
     project.refresh()
     assert maintained(project, 91).vectors_removed == 0
+
+
+def test_maintenance_is_due_a_day_after_the_first_build_and_after_each_round(project: Project) -> None:
+    def due(hours: int) -> bool:
+        with project.workspace() as workspace:
+            workspace.now = lambda: datetime.now(UTC) + timedelta(hours=hours)
+            return is_maintenance_due(workspace)
+
+    assert not due(23)
+    assert due(25)
+    maintained(project, 1)
+    assert not due(26)
+    assert due(49)
+
+
+def test_a_lake_that_was_never_built_is_not_due(tmp_path: Path) -> None:
+    with Project.create(tmp_path).workspace() as workspace:
+        assert not is_maintenance_due(workspace)

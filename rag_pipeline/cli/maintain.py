@@ -1,0 +1,52 @@
+"""`rag-pipeline maintain`: housekeeping now.
+
+Belongs here: arguments, and what was done.
+Does not belong here: housekeeping (`refresh/maintenance.py`, `defs/run_records.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from rag_pipeline.cli.options import common_options, open_workspace
+from rag_pipeline.cli.rendering import counted, emit, facts, show
+
+DRIFTED = 1
+
+
+@click.command()
+@common_options
+def maintain(as_json: bool) -> None:
+    """Compact small files, remove what nothing needs any more, and check that models still give the same vectors.
+
+    Runs do it themselves when a day has passed. Exit code 1: a model drifted.
+
+    Example: rag-pipeline maintain
+    """
+    from rag_pipeline.refresh.maintenance import maintain as tidy_up
+
+    with open_workspace() as workspace:
+        report = tidy_up(workspace)
+        forgotten = 0
+        if workspace.pipeline.dagster_home.is_dir():
+            from rag_pipeline.defs.launch import opened_instance
+            from rag_pipeline.defs.run_records import forget_runs
+
+            with opened_instance(workspace.pipeline.dagster_home) as instance:
+                forgotten = forget_runs(instance, workspace.now() - workspace.settings.run_records_retention)
+    if as_json:
+        emit(asdict(report) | {"runs_forgotten": forgotten})
+    else:
+        show(
+            facts(
+                [
+                    ("Tables", f"{report.tables:,}, {report.compacted:,} of them compacted"),
+                    ("Unused vectors", f"{report.vectors_unused:,} kept, {report.vectors_removed:,} removed"),
+                    ("Run records", f"{counted(forgotten, 'run')} forgotten"),
+                    ("Drifted models", ", ".join(report.drifted) or "none"),
+                ]
+            )
+        )
+    click.get_current_context().exit(DRIFTED if report.drifted else 0)
