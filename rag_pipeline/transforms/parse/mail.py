@@ -23,13 +23,17 @@ from rag_pipeline.transforms.parse.mail_body import add_body
 from rag_pipeline.transforms.parse.mail_mime import Mail, open_sealed, read_parts
 from rag_pipeline.transforms.parse.mail_outlook import read_outlook
 
-VERSION = "3"
+VERSION = "4"
 
 MAX_HEADER_CHARS = 2_000
+# Of a long list of recipients as much is text; metadata has more of it.
+MAX_SHOWN_CHARS = 500
 # An attached message may attach messages: each level gets this share of the attachments allowed.
 NESTED_SHARE = 8
 # A line that begins a message of a mailbox, with the first header field after it.
 _ENVELOPE = re.compile(rb"(?:\A|\r?\n\r?\n)From [^\r\n]{1,500}\r?\n(?=>?[A-Za-z][A-Za-z0-9-]*:)")
+_ENCODED = re.compile(r"^Content-Transfer-Encoding:[ \t]*(?:base64|quoted-printable)", re.M | re.I)
+_CHARSET = re.compile(r"(\bcharset[ \t]*=[ \t]*\"?)[\w.:-]+", re.I)
 _ESCAPED_FROM = re.compile(rb"^>(>*From )", re.M)
 
 
@@ -43,11 +47,13 @@ def parse_email(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDoc
         LimitExceeded: Too many attachments, parts or messages, or more text than allowed.
         UnparsableDocument: There is no message.
     """
+    raw = _in_utf_8(raw)
     marks = [match.span() for match in _ENVELOPE.finditer(raw)] if raw.startswith(b"From ") else []
     if len(marks) < 2:
         return _message(raw, address, limits)
     check_count(len(marks), limits.max_records, "messages", address)
     documents: list[ParsedDocument] = []
+    sealed: list[ParsedDocument] = []
     refusal: DocumentError | None = None
     chars = 0
     ends = [start for start, _ in marks[1:]] + [len(raw)]
@@ -59,6 +65,7 @@ def parse_email(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDoc
             )
         except DocumentError as error:
             refusal = error
+            sealed += _notice(message, error, f"message:{number}")
             continue
         chars += sum(len(document.text) for document in found)
         check_count(chars, limits.max_text_chars, "characters of text", address)
@@ -67,18 +74,44 @@ def parse_email(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDoc
             documents.append(replace(document, part=part))
     if not documents and refusal is not None:
         raise refusal
-    return documents
+    return documents + sealed
+
+
+def _in_utf_8(raw: bytes) -> bytes:
+    """A message saved as UTF-16, as some programs do, with its declared charsets to match; others unchanged."""
+    if not raw.startswith((b"\xff\xfe", b"\xfe\xff")) and b"\0" not in raw[:4]:
+        return raw
+    text = decode(raw, None)
+    if _ENCODED.search(text) is None:
+        text = _CHARSET.sub(r"\1utf-8", text)
+    return text.encode("utf-8", "replace")
+
+
+def _notice(raw: bytes, error: DocumentError, part: str) -> list[ParsedDocument]:
+    """What stands outside a message that cannot be read, and why it cannot, so that it does not vanish."""
+    message = message_from_bytes(raw)
+    mail = Mail(subject=_header(message, "Subject"))
+    _read_facts(message, mail)
+    builder = TextBuilder()
+    _add_head(builder, mail)
+    metadata = {name: value for name, value in mail.facts.items() if value} | {"unread": error.code}
+    found = builder.build(title=mail.subject or None, author=metadata.get("from"), metadata=metadata, part=part)
+    return [] if builder.is_empty else [found]
 
 
 def _message(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
     message = message_from_bytes(raw)
     mail = Mail(subject=_header(message, "Subject"))
+    _read_facts(message, mail)
+    read_parts(message, mail, address, limits)
+    return _documents(mail, address, limits)
+
+
+def _read_facts(message: Message, mail: Mail) -> None:
     for name, fact in (("From", "from"), ("To", "to"), ("Cc", "cc"), ("Message-ID", "message_id")):
         mail.facts[fact] = _header(message, name)
     mail.facts["in_reply_to"] = _header(message, "In-Reply-To")
     mail.facts["date"] = _date(message)
-    read_parts(message, mail, address, limits)
-    return _documents(mail, address, limits)
 
 
 def parse_msg(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocument]:
@@ -103,9 +136,7 @@ def parse_msg(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
 def _documents(mail: Mail, address: str, limits: ParseLimits) -> list[ParsedDocument]:
     check_count(len(mail.attachments), limits.max_attachments, "attachments", address)
     builder = TextBuilder()
-    subject = clean_text(mail.subject).strip()
-    if subject:
-        builder.add("heading", subject, level=1)
+    subject = _add_head(builder, mail)
     add_body(builder, clean_text(mail.plain), mail.html)
     for event in mail.events:
         builder.add("paragraph", event)
@@ -126,6 +157,21 @@ def _documents(mail: Mail, address: str, limits: ParseLimits) -> list[ParsedDocu
         metadata["unread_attachments"] = ", ".join(unread)[:MAX_HEADER_CHARS]
     body = builder.build(title=subject or None, author=metadata.get("from"), metadata=metadata)
     return [body, *parts]
+
+
+def _add_head(builder: TextBuilder, mail: Mail) -> str:
+    """Adds the subject, and who wrote to whom, since people look for mails by their names. Returns the subject."""
+    subject = clean_text(mail.subject).strip()
+    if subject:
+        builder.add("heading", subject, level=1)
+    people = [
+        f"{name}: {clean_text(mail.facts[fact])[:MAX_SHOWN_CHARS]}"
+        for name, fact in (("From", "from"), ("To", "to"), ("Cc", "cc"))
+        if mail.facts.get(fact) and not mail.facts[fact].startswith("<Saved by")
+    ]
+    if subject or mail.plain.strip() or mail.html or mail.events:
+        builder.add("field", "\n".join(people))
+    return subject
 
 
 def _attached(

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.errors import UnparsableDocument
@@ -18,11 +19,15 @@ from rag_pipeline.transforms.parse.builder import TextBuilder, one_line
 from rag_pipeline.transforms.parse.decode import clean_text, read_text
 from rag_pipeline.transforms.parse.limits import ParseLimits
 
-VERSION = "3"
+VERSION = "4"
 
 # Many programs leave out leading zeros, or the milliseconds.
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
 _TIMING = re.compile(rf"[ \t]{{0,20}}{_TIME}[ \t]{{0,20}}-{{1,9}}>[ \t]{{0,20}}{_TIME}")
+_NEARLY = r"[ \t]{0,20}\d{1,3}:\d[\d:.,]{1,15}[ \t]{0,20}"
+_NEARLY_TIMING = re.compile(
+    rf"{_NEARLY}(?:[-=]{{0,3}}>|[\u2013\u2014\u2192-])[^<>]{{0,60}}$|{_NEARLY}\d{{1,3}}:\d[\d:.,]{{1,15}}[ \t]*$"
+)
 _VOICE = re.compile(r"<v(?:\.[\w.-]+)?\s+([^<>]{1,200})>")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
 _NAME = re.compile(
@@ -32,6 +37,7 @@ _SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"'\u201d\u2019)]*$")
 _TURN_CHARS = 700
 _PAUSE_MS = 5_000
 _ROLLING_MS = 50
+_MOMENT_MS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ def _document(text: str, address: str, title: str | None) -> ParsedDocument:
         speaker = turn[0].speaker
         lead = f"[{clock(turn[0].start_ms)}] {speaker}: " if speaker else f"[{clock(turn[0].start_ms)}] "
         builder.add("cue", lead + words, label=speaker, line=turn[0].line)
-    bad = sum("-->" in line and not _TIMING.match(line) for line in text.split("\n"))
+    bad = sum(_is_bad_timing(line) for line in text.split("\n") if ">" in line or ":" in line)
     metadata = {"duration": clock(max(cue.end_ms for cue in cues)), "cue_count": str(len(cues))}
     if bad:
         metadata["bad_cue_count"] = str(bad)
@@ -91,10 +97,16 @@ def _document(text: str, address: str, title: str | None) -> ParsedDocument:
     return builder.build(title=title, metadata=metadata)
 
 
+def _is_bad_timing(line: str) -> bool:
+    """Whether a line means to time a cue but cannot be read as such."""
+    return not _TIMING.match(line) and ("-->" in line or _NEARLY_TIMING.match(line) is not None)
+
+
 def _cues(text: str) -> Iterator[_Cue]:
     """Every timing line and the lines below it, up to a blank line or the next timing line.
 
-    Rolling captions repeat the line before without a pause: the same speaker's equal line is then taken once.
+    Rolling captions repeat the line before without a pause, above the next one or for a moment alone: the same
+    speaker's equal line is then taken once. Who says the same again in a cue of its own is heard twice.
     """
     lines = text.split("\n")
     marks = [(number, match) for number, line in enumerate(lines) if "->" in line and (match := _TIMING.match(line))]
@@ -107,13 +119,16 @@ def _cues(text: str) -> Iterator[_Cue]:
         groups = match.groups()
         goes_on = _ms(groups[:4]) - last_end_ms <= _ROLLING_MS
         last_end_ms = _ms(groups[4:])
+        is_moment = last_end_ms - _ms(groups[:4]) <= _MOMENT_MS
+        spoken = sum(1 for _ in takewhile(str.strip, lines[number + 1 : stop]))
         for line in lines[number + 1 : stop]:
             if not line.strip():
                 break
             voice = _VOICE.search(line)
             speaker = speaker or (one_line(html.unescape(voice.group(1))) if voice else None)
             words = " ".join(clean_text(html.unescape(_TAG.sub("", line))).split())
-            if words and not (goes_on and (words, speaker) == last):
+            is_repeated = goes_on and (spoken > 1 or is_moment) and (words, speaker) == last
+            if words and not is_repeated:
                 body.append(words)
             if words:
                 last = (words, speaker)

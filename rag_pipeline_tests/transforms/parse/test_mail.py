@@ -43,6 +43,7 @@ def test_a_reply_keeps_its_quotes_apart() -> None:
     document = parsed(message(plain).as_bytes())[0]
     assert blocks(document) == [
         ("heading", "Größe der Datei"),
+        ("field", "From: Ada Byron <ada@example.org>\nTo: ops@example.org"),
         ("paragraph", "It moves to Thursday."),
         ("list", "- bring keys\n- be early"),
         ("quote", "> On Mon, Li wrote:"),

@@ -18,6 +18,7 @@ from rag_pipeline_tests.transforms.parse.rendering import check_invariants
 
 MAIL = "message/rfc822"
 HEAD = b"From: ada@example.org\nTo: bo@example.org\nSubject: Tides\nMIME-Version: 1.0\n"
+PEOPLE = "From: ada@example.org\nTo: bo@example.org"
 LIMITS = ParseLimits()
 
 
@@ -49,7 +50,7 @@ def test_each_message_of_a_mailbox_is_a_document() -> None:
     )
     documents = parsed(raw)
     assert [document.part for document in documents] == ["message:1", "message:2"]
-    assert [document.text.partition("\n\n")[2] for document in documents] == [
+    assert [document.text.split("\n\n", 2)[2] for document in documents] == [
         "One.\nFrom here on.",
         "Two.\n\nFrom now on: no mail.",
     ]
@@ -64,7 +65,10 @@ def test_a_mailbox_of_too_many_messages_stops_at_the_limit() -> None:
 def test_a_message_that_cannot_be_read_costs_a_mailbox_only_itself() -> None:
     sealed = HEAD + b"\n-----BEGIN PGP MESSAGE-----\nx\n-----END PGP MESSAGE-----\n"
     raw = b"From a@b Mon\n" + sealed + b"\nFrom c@d Tue\n" + HEAD + b"\nTwo.\n"
-    assert [document.part for document in parsed(raw)] == ["message:2"]
+    read, unread = parsed(raw)
+    assert (read.part, unread.part) == ("message:2", "message:1")
+    assert unread.text == f"Tides\n\n{PEOPLE}"
+    assert unread.metadata["unread"] == "encrypted"
     assert isinstance(refusal(b"From a@b Mon\n" + sealed + b"\nFrom c@d Tue\n" + sealed), EncryptedDocument)
 
 
@@ -82,7 +86,7 @@ def test_an_invitation_says_what_when_and_where() -> None:
         "Location: Room 5",
         "Organizer: Ada",
     ]
-    assert text == "Tides\n\n" + "\n".join(lines)
+    assert text == f"Tides\n\n{PEOPLE}\n\n" + "\n".join(lines)
 
 
 def der(tag: int, content: bytes) -> bytes:
@@ -98,7 +102,8 @@ def test_signed_mail_is_read_without_its_envelope(in_parts: bool) -> None:
     octets = der(0x24, der(0x04, inner[:20]) + der(0x04, inner[20:])) if in_parts else der(0x04, inner)
     envelope = der(0x30, SIGNED + der(0xA0, der(0x30, DATA + der(0xA0, octets))))
     assert (
-        parsed(encoded("application/pkcs7-mime; smime-type=signed-data", envelope))[0].text == "Tides\n\nLow at noon."
+        parsed(encoded("application/pkcs7-mime; smime-type=signed-data", envelope))[0].text
+        == f"Tides\n\n{PEOPLE}\n\nLow at noon."
     )
 
 
@@ -118,7 +123,10 @@ def test_mail_that_needs_a_key_is_refused_as_encrypted(raw: bytes) -> None:
 
 
 def test_parts_that_are_announced_but_not_parted_are_read_as_text() -> None:
-    assert parsed(HEAD + b"Content-Type: multipart/mixed\n\nLow at noon.\n")[0].text == "Tides\n\nLow at noon."
+    assert (
+        parsed(HEAD + b"Content-Type: multipart/mixed\n\nLow at noon.\n")[0].text
+        == f"Tides\n\n{PEOPLE}\n\nLow at noon."
+    )
 
 
 def squeezed(*pieces: bytes) -> bytes:
@@ -183,14 +191,14 @@ def test_what_outlook_wraps_is_body_and_attachments() -> None:
     wrapped = SIGNATURE + b"\0\0" + attribute(0x2800C, b"Low at noon.\0") + attribute(0x69002, b"")
     wrapped += attribute(0x6800F, b"The plan in words.") + attribute(0x69005, named)
     mail, attached = parsed(encoded("application/ms-tnef; name=winmail.dat", wrapped))
-    assert mail.text == "Tides\n\nLow at noon."
+    assert mail.text == f"Tides\n\n{PEOPLE}\n\nLow at noon."
     assert (attached.part, attached.text) == ("attachment:1:plan.txt", "The plan in words.")
 
 
 @pytest.mark.parametrize("count", [0, 1, 0xFFFFFFFF])
 def test_a_damaged_wrapping_keeps_the_subject(count: int) -> None:
     wrapped = SIGNATURE + b"\0\0" + attribute(0x69003, struct.pack("<IHHI", count, 0x1003, 3, count) + b"abc")
-    assert parsed(encoded("application/ms-tnef; name=winmail.dat", wrapped))[0].text == "Tides"
+    assert parsed(encoded("application/ms-tnef; name=winmail.dat", wrapped))[0].text == f"Tides\n\n{PEOPLE}"
 
 
 def test_attachments_together_stay_within_the_limit_of_text() -> None:
@@ -218,4 +226,23 @@ def test_a_saved_page_is_read_without_its_style_sheets() -> None:
         b"--b\nContent-Type: text/html\n\n<p>Low at noon.</p>\n--b\nContent-Type: text/css\n\np { color: red }\n--b--\n"
     )
     documents = parsed(HEAD + b"Content-Type: multipart/related; boundary=b\n\n" + page)
-    assert [document.text for document in documents] == ["Tides\n\nLow at noon."]
+    assert [document.text for document in documents] == [f"Tides\n\n{PEOPLE}\n\nLow at noon."]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("charset", ["utf-16", "utf-8", "iso-8859-1"])
+def test_a_message_saved_as_utf_16_is_a_message(encoding: str, charset: str) -> None:
+    text = HEAD.decode() + f'Content-Type: text/plain; charset="{charset}"\n\nEbbe um zw\u00f6lf.\n'
+    (document,) = parsed(text.encode(encoding))
+    assert document.title == "Tides"
+    assert document.text == f"Tides\n\n{PEOPLE}\n\nEbbe um zw\u00f6lf."
+    box = f"From a@b Mon\n{text}\nFrom c@d Tue\n{text}"
+    assert [found.part for found in parsed(box.encode(encoding))] == ["message:1", "message:2"]
+
+
+def test_who_wrote_to_whom_is_text() -> None:
+    head = (
+        b"From: =?utf-8?q?J=C3=B6rg?= <j@example.org>\nTo: Bo <bo@example.org>\nCc: Cy <cy@example.org>\nSubject: x\n"
+    )
+    (document,) = parsed(head + b"\nLow at noon.\n")
+    assert "From: J\u00f6rg <j@example.org>\nTo: Bo <bo@example.org>\nCc: Cy <cy@example.org>" in document.text
