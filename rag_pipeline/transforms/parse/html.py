@@ -19,13 +19,14 @@ from rag_pipeline.transforms.parse.html_blocks import Unit, Walker, merged_lists
 from rag_pipeline.transforms.parse.html_content import content_units
 from rag_pipeline.transforms.parse.html_hidden import hidden_counts
 from rag_pipeline.transforms.parse.html_inline import inline_text
+from rag_pipeline.transforms.parse.html_notes import place_notes
 from rag_pipeline.transforms.parse.html_tree import drop_unseen, parse_tree, tree_of_text
 from rag_pipeline.transforms.parse.limits import ParseLimits, check_bytes
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-VERSION = "5"
+VERSION = "6"
 
 _LANGUAGE_TAG = re.compile(r"([a-zA-Z]{2})(?:[-_].*)?$")
 _SITE_SEPARATOR = re.compile(r"\s+(?:[|·•»\u2013\u2014]|::|-)\s+")
@@ -55,6 +56,7 @@ def parse_html(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocu
     facts = _facts(root)
     hidden = drop_unseen(root)
     hidden["comment"] += comments
+    place_notes(root)
     generator = facts.pop("generator", "")
     is_article = facts.pop("og:type", "") == "article"
     units = content_units(root, list(merged_lists(Walker(root).units)), generator, is_article)
@@ -85,6 +87,7 @@ def html_units(text: str, hidden: Counter[str] | None = None) -> list[Unit]:
     counts = drop_unseen(root)
     if hidden is not None:
         hidden.update(counts)
+    place_notes(root)
     return list(merged_lists(Walker(root).units))
 
 

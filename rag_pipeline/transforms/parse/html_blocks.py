@@ -334,20 +334,28 @@ def _anchor(element: HtmlElement) -> str | None:
 
 
 def _joined_terms(element: HtmlElement, containers: set[HtmlElement]) -> HtmlElement:
-    terms = [child for child in element.iter("dt")]
-    for term in terms:
-        description = term.getnext()
-        if description is None or description.tag != "dd" or description in containers or term in containers:
+    for term in list(element.iter("dt")):
+        if term.getparent() is None or term in containers or not term.text_content().strip():
             continue
-        if not (term.text_content().strip() and description.text_content().strip()):
-            continue
-        # A `br` inside one block keeps term and description together as two lines.
-        separator = term.makeelement("br")
-        separator.tail = description.text
-        term.append(separator)
-        term.extend(list(description))
-        description.drop_tree()
+        # A `br` inside one block keeps terms and descriptions together as lines of one paragraph.
+        for other in _same_entry(term, containers):
+            separator = term.makeelement("br")
+            separator.tail = other.text
+            term.append(separator)
+            term.extend(list(other))
+            other.drop_tree()
     return element
+
+
+def _same_entry(term: HtmlElement, containers: set[HtmlElement]) -> list[HtmlElement]:
+    """The further terms and the descriptions of inline text that follow a term; none if it has no description."""
+    found: list[HtmlElement] = []
+    for other in term.itersiblings():
+        is_description = bool(found) and found[-1].tag == "dd"
+        if other in containers or other.tag not in ("dt", "dd") or (other.tag == "dt" and is_description):
+            break
+        found.append(other)
+    return found if found and found[-1].tag == "dd" else []
 
 
 def _language(element: HtmlElement) -> str:

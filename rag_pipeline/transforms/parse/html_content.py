@@ -47,6 +47,8 @@ _DOCUMENTATION_GENERATOR = re.compile(
 )
 _LEGAL_LINE = re.compile(r"\W*(?:copyright|all rights reserved|©|ⓒ)", re.I)
 SCOPE_SHARE = 0.9
+# More articles side by side are a list of teasers.
+MAX_SIBLINGS = 5
 MISSED_SHARE = 0.1
 FURNITURE_SHARE = 0.2
 # Trafilatura looks for anything at all when its first finds are shorter than about this.
@@ -79,13 +81,16 @@ def content_units(
         return clean or units
     scope = marked_scope(root, units, marks)
     inside = [_is_below(unit.element, scope) for unit in units]
-    whole = explicit_scope(scope)
+    whole = _with_siblings(explicit_scope(scope), units)
     if (
         _DOCUMENTATION_GENERATOR.search(generator)
         or _has_code(units, inside)
         or (whole is not None and not is_article and _is_clean(whole, units))
     ):
-        chosen = _all_of_scope(units, scope if whole is None else whole)
+        main = scope if whole is None else whole
+        chosen = _all_of_scope(units, main)
+        for sibling in _sibling_articles(main, units):
+            chosen = [kept or more for kept, more in zip(chosen, _all_of_scope(units, sibling), strict=True)]
     else:
         chosen = _with_structure(units, _trusted(units, marks, inside), inside)
     # A page of nothing but links is still what its author wrote.
@@ -257,6 +262,23 @@ def _all_of_scope(units: Sequence[Unit], scope: HtmlElement) -> list[bool]:
         _is_below(unit.element, scope) and not _is_menu(unit, before) and not in_furniture(unit.element, scope)
         for before, unit in zip([None, *units], units, strict=False)
     ]
+
+
+def _with_siblings(scope: HtmlElement | None, units: Sequence[Unit]) -> HtmlElement | None:
+    """The page's declared main part around an article in it, where that holds nothing but content."""
+    for element in scope.iterancestors() if scope is not None else ():
+        if (element.tag == "main" or element.get("role") == "main") and _is_clean(element, units):
+            return element
+    return scope
+
+
+def _sibling_articles(scope: HtmlElement, units: Sequence[Unit]) -> list[HtmlElement]:
+    """Further articles beside the one found that hold nothing but content."""
+    parent = scope.getparent()
+    if scope.tag != "article" or parent is None:
+        return []
+    others = [other for other in parent.iterchildren("article") if other is not scope and not is_furniture(other)]
+    return [other for other in others if _is_clean(other, units)] if len(others) <= MAX_SIBLINGS else []
 
 
 def _is_menu(unit: Unit, before: Unit | None) -> bool:

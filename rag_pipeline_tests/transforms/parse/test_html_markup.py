@@ -114,3 +114,41 @@ def test_character_data_of_a_script_is_no_text() -> None:
 def test_boxes_of_a_task_list_say_what_is_done() -> None:
     text = text_of("<ul><li><input type=checkbox checked disabled> Seal</li><li><input type='checkbox'> Oil</li></ul>")
     assert "- [x] Seal\n- [ ] Oil" in text
+
+
+@pytest.mark.parametrize("tag", ["li", "p", "div"])
+def test_a_note_stands_below_what_it_explains(tag: str) -> None:
+    note = f'<{tag} id="fn:{{0}}">Except for {{1}}. <a href="#r{{0}}">\u21a9</a></{tag}>'
+    frame = "<ol>{}</ol>" if tag == "li" else "<section>{}</section>"
+    text = text_of(
+        '<p>The due is nine euros.<sup><a href="#fn:1">1</a></sup> It holds.<sup><a href="#fn:2">2</a></sup></p>'
+        '<ul><li>Water is free<a href="#fn:3">[3]</a></li></ul><h2>Access</h2><p>The gate is open.</p>'
+        + frame.format(note.format(1, "tugs") + note.format(2, "ferries") + note.format(3, "cruisers"))
+    )
+    assert (
+        "nine euros.[1] It holds.[2]\n\n[1] Except for tugs.\n\n[2] Except for ferries.\n\n"
+        "- Water is free[3]\n  [3] Except for cruisers.\n\n## Access\n\nThe gate is open."
+    ) in text
+    assert text.endswith("The gate is open.")
+
+
+def test_terms_stay_with_all_their_meanings() -> None:
+    text = text_of(
+        "<dl><dt>Draught</dt><dt>Depth</dt><dd>Of the keel</dd><dd>Of the sea</dd><dt>Berth</dt><dd>Place</dd></dl>"
+    )
+    assert "Draught\nDepth\nOf the keel\nOf the sea\n\nBerth\nPlace" in text
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "<main><article><h1>Quay</h1>{0}</article><section><h2>Dues</h2><p>Nine euros a night.</p></section></main>",
+        "<article><h1>Quay</h1>{0}</article><article><h2>Dues</h2><p>Nine euros a night.</p></article>",
+    ],
+)
+def test_containers_beside_the_largest_are_content_too(frame: str) -> None:
+    body = f'<nav><a href="/">Home</a></nav>{frame.format(PROSE * 8)}<footer><a href="/x">Imprint</a></footer>'
+    page = f"<html><head><title>Quay</title></head><body>{body}</body></html>"
+    (document,) = parse(page.encode(), "text/html", "quay.html", ParseLimits())
+    assert "## Dues\n\nNine euros a night." in document.text
+    assert "Imprint" not in document.text
