@@ -22,12 +22,13 @@ from rag_pipeline.transforms.parse.pdf_outline import overlay, read_outline
 from rag_pipeline.transforms.parse.pdf_plain import has_most_words, page_text, plain_pieces
 from rag_pipeline.transforms.parse.pdf_running import without_running_heads
 from rag_pipeline.transforms.parse.pdf_tables import continue_tables
+from rag_pipeline.transforms.parse.pdf_titles import mend_headings, names_nothing
 
 if TYPE_CHECKING:
     from liteparse.types import PageComplexityStats, ParsedPage, ParseResult
     from pypdfium2 import PdfDocument
 
-VERSION = "5"
+VERSION = "6"
 
 MIN_TEXT_CHARS = 3
 MAX_PAGES_NAMED = 50
@@ -67,6 +68,7 @@ def parse_pdf(raw: bytes, address: str, limits: ParseLimits) -> list[ParsedDocum
     if not any(kept):
         kept = pages
     continue_tables(kept, layouts)
+    mend_headings(kept)
     is_outlined = overlay(kept, bookmarks)
     return [_composed(kept, facts, is_outlined, unread)]
 
@@ -201,7 +203,12 @@ def _title(declared: str, pages: list[list[Piece]]) -> str | None:
     None for a heading that others like it follow, which differ by their number.
     """
     declared = " ".join(declared.split())
-    if len(declared) > 3 and not _PROGRAM_TITLE.search(declared) and (" " in declared or not declared.isascii()):
+    if (
+        len(declared) > 3
+        and not names_nothing(declared)
+        and not _PROGRAM_TITLE.search(declared)
+        and (" " in declared or not declared.isascii())
+    ):
         return declared
     headings = [piece for pieces in pages[:1] for piece in pieces if piece.kind == "heading"]
     if not headings:

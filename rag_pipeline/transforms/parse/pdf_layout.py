@@ -45,6 +45,7 @@ class Piece:
         rows: Cells of a table as text, its header first; all rows of the same length.
         bold_rows: How many of the first rows are bold, where not all of them are.
         columns: Left edge of each column of a table, as share of the page's width, as far as they are known.
+        line_height: Height of the first line as share of the page's, of headings; 0 if unknown.
         has_gaps: It is one line with wide gaps, such as a title at the left and a number at the right.
     """
 
@@ -56,6 +57,7 @@ class Piece:
     bottom: float | None = None
     is_bold: bool = False
     has_gaps: bool = False
+    line_height: float = 0.0
     rows: list[list[str]] = field(default_factory=list)
     bold_rows: int = 0
     columns: tuple[float, ...] = ()
@@ -81,6 +83,9 @@ def page_pieces(page: ParsedPage) -> list[Piece]:
         if block.bbox and page.height:
             piece.top = block.bbox.y / page.height
             piece.bottom = (block.bbox.y + block.bbox.height) / page.height
+            if kind == "heading":
+                heights = [item.height for line in _lines(block.bbox, page.text_items)[:1] for item in line]
+                piece.line_height = max(heights, default=0.0) / page.height
             piece.has_gaps = kind == "paragraph" and _has_gaps(block.bbox, page.text_items)
         if pieces and _joins(pieces[-1], piece, page.height):
             pieces[-1].text += ("\n" if kind == "list" else " ") + piece.text

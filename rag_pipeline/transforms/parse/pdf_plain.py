@@ -48,11 +48,16 @@ def page_text(document: PdfDocument, index: int) -> str:
 
 
 def has_most_words(pieces: list[Piece], text: str) -> bool:
-    """Whether the pieces hold nearly all words of `text`, each as often as it stands there."""
+    """Whether the pieces hold nearly all words of `text`, each as often as it stands there.
+
+    Words are counted, and the letters in them: in a table of figures a lost sentence is few of the words.
+    """
     wanted = Counter(_WORD.findall(text.casefold()))
     found = Counter(word for piece in pieces for word in _WORD.findall(piece.text.casefold()))
-    total = sum(wanted.values())
-    return total == 0 or sum((wanted & found).values()) >= MIN_WORD_SHARE * total
+    kept = wanted & found
+    letters = sum(count * sum(map(str.isalpha, word)) for word, count in wanted.items())
+    kept_letters = sum(count * sum(map(str.isalpha, word)) for word, count in kept.items())
+    return kept.total() >= MIN_WORD_SHARE * wanted.total() and kept_letters >= MIN_WORD_SHARE * letters
 
 
 def plain_pieces(text: str, page: int, known: list[Piece]) -> list[Piece]:
