@@ -122,7 +122,7 @@ def test_readers_search_as_deep_after_a_withdrawal(poor: Project) -> None:
     assert figures(poor)["search"] == before
     assert audit is not None
     assert json.loads(str(audit["findings"]))["search"] == before
-    assert Searcher.open(poor.pipeline())._current().table.refine_factor == EXACT
+    assert Searcher.open(poor.pipeline())._pointer._current().table.refine_factor == EXACT
     poor.refresh()
 
 
