@@ -140,6 +140,7 @@ def test_an_archive_of_which_nothing_is_read_is_refused_for_the_reason_of_its_me
         ("a.tar.gz", gzip.compress(b"no archive at all" * 40)),
         ("a.zip", b"words under a false name"),
     ],
+    ids=["zip cut", "gz cut", "bz2 cut", "xz cut", "gz junk", "tar.gz of no archive", "zip of words"],
 )
 def test_damaged_archives_have_one_reason(address: str, raw: bytes) -> None:
     assert refusal(raw, address).code == UnparsableDocument.code
