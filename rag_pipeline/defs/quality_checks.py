@@ -64,7 +64,7 @@ def loss_result(
     return dg.AssetCheckResult(
         passed=not found,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"more is left out than before ({named})" if found else None,
+        description=f"more is left out than before ({named})" if found else "no source loses more than it did",
         metadata={"rag/runs_compared": len(history), "rag/next_step": "rag-pipeline inspect FILE"},
     )
 

@@ -16,16 +16,19 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """Words of a text, each once, and apart from them the words with digits: a figure is never a small difference."""
+    """Words of a text, each once, and apart from them the words with digits as they follow each other.
+
+    A figure is never a small difference, nor is another order of figures: part 1 of 4 is not part 4 of 4.
+    """
 
     words: frozenset[str]
-    numbers: frozenset[str]
+    numbers: tuple[str, ...]
 
 
 def wording_of(text: str) -> Wording:
-    """What is compared of a text; letter case, order and punctuation do not count."""
-    found = frozenset(_WORD.findall(text.casefold()))
-    return Wording(found, frozenset(word for word in found if any(map(str.isdigit, word))))
+    """What is compared of a text; letter case, punctuation and the order of words do not count."""
+    found = _WORD.findall(text.casefold())
+    return Wording(frozenset(found), tuple(word for word in found if any(map(str.isdigit, word))))
 
 
 def is_near(one: Wording, other: Wording) -> bool:

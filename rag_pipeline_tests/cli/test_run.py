@@ -17,7 +17,7 @@ from rag_pipeline_tests.cli.conftest import ask_in, small_project
 KEYS = {
     "success", "documents", "chunks", "quarantined", "duplicates", "embeddings_computed", "commits", "seconds",
     "published", "sources", "checks_passed", "checks_failed", "errors", "run_ids", "work_seconds",
-    "held", "held_because",
+    "held", "held_because", "healed",
 }  # fmt: skip
 PUBLISHED = {
     "alias": "small", "space_fingerprint": "f", "table_name": "t", "table_version": 3, "rows": 50, "documents": 20,

@@ -43,7 +43,9 @@ def holding(project: Project, text: str = NOTICE) -> list[str]:
 
 
 def readable(project: Project, caller: str) -> list[str]:
-    return sorted(hit.uri for hit in project.search(NOTICE, caller, mode="text", k=20) if NOTICE in hit.text)
+    hits = [hit for hit in project.search(NOTICE, caller, mode="text", k=20) if NOTICE in hit.text]
+    # Pages that say nearly the same are one hit, which names the others.
+    return sorted(place.uri for hit in hits for place in (hit, *hit.elsewhere))
 
 
 def table(project: Project) -> list[dict[str, Any]]:

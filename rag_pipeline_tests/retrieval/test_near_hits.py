@@ -74,3 +74,9 @@ def test_near_is_nine_tenths_of_all_words_and_every_number() -> None:
     assert not is_near(wording_of(ten), wording_of(f"{ten} eleven twelve"))
     assert not is_near(wording_of(f"{ten} eleven 7"), wording_of(f"{ten} eleven 8"))
     assert not is_near(wording_of(""), wording_of(""))
+
+
+def test_parts_of_one_form_that_differ_by_the_place_of_a_figure_are_not_the_same() -> None:
+    one, other = (f"Part {part} of 4 of document 1. {'It burns with oil and a long wick. ' * 6}" for part in (1, 4))
+    assert is_near(wording_of(one), wording_of(one.upper()))
+    assert not is_near(wording_of(one), wording_of(other))

@@ -121,9 +121,13 @@ def header_row(text: str, start: int, end: int) -> str:
 
 
 def _column_names(rows: Sequence[Sequence[str]]) -> str:
-    """One row of names from all header rows, what stands above one another joined."""
-    width = max(map(len, rows), default=0)
-    columns = (dict.fromkeys(row[column].strip() for row in rows if column < len(row)) for column in range(width))
+    """One row of names from all header rows: joined by column, or one after the other if they are not of one width.
+
+    Where a row leaves out its empty cells, nothing tells which column a name stands above.
+    """
+    if len(set(map(len, rows))) > 1:
+        return " ".join("\t".join(" ".join(cell.split()) for cell in row).strip() for row in rows)
+    columns = (dict.fromkeys(cell.strip() for cell in column) for column in zip(*rows, strict=True))
     return "\t".join(" ".join(" ".join(names).split()) for names in columns).strip()
 
 

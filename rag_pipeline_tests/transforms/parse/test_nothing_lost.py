@@ -98,6 +98,6 @@ def test_equal_cues_by_other_speakers_or_at_other_times_stay() -> None:
     ]
     body = "\n\n".join(f"00:00:{start}.000 --> 00:00:{end}.000\n{words}" for start, end, words in cues)
     document = _parsed("a.vtt", f"WEBVTT\n\n{body}\n\nlater --> 00:00:09.000\nBroken.\n")[0]
-    assert document.text.count("Yes.") == 3
+    assert document.text.count("Yes.") == 4
     assert document.metadata["speakers"] == "Ada, Bo"
     assert document.metadata["bad_cue_count"] == "1"
