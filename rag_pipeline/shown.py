@@ -7,6 +7,7 @@ Does not belong here: opening anything with an address (`sources/`, `stores/`), 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # A message of ours with its names and next step is a tenth of it.
 MOST_CHARS = 4_000
@@ -14,6 +15,16 @@ MOST_CHARS = 4_000
 _ADDRESS = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s'\"<>]+")
 # What stands before the @ is a container, a repository or a branch there, and part of the place.
 _NAMES_BEFORE_AT = frozenset({"abfs", "abfss", "az", "adl", "wasb", "wasbs", "github", "git"})
+
+
+# Shorter values are words like `true`, which stand in every message.
+_LEAST_SECRET_CHARS = 6
+_secrets: set[str] = set()
+
+
+def keep_secret(values: Iterable[str]) -> None:
+    """Values that no text shows from now on, wherever in it they stand: keys and passwords out of options."""
+    _secrets.update(value for value in values if len(value) >= _LEAST_SECRET_CHARS)
 
 
 def without_secrets(location: str) -> str:
@@ -42,7 +53,9 @@ def _bare(part: str) -> str:
 
 
 def masked(text: str) -> str:
-    """A text with every address in it as `without_secrets` shows it."""
+    """A text with every address in it as `without_secrets` shows it, and without the values that are kept secret."""
+    for value in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(value, "***")
     return _ADDRESS.sub(lambda found: without_secrets(found[0]), text) if "://" in text else text
 
 

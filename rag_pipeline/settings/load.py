@@ -24,6 +24,7 @@ from rag_pipeline.contracts.sources import PermissionRule, SourceSpec
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.bounded_yaml import read_text, read_yaml
 from rag_pipeline.settings.sections import SECTIONS, Settings
+from rag_pipeline.shown import keep_secret
 
 CONFIG_VARIABLE = "RAG_PIPELINE_CONFIG"
 OVERRIDE_PREFIX = "RAG_PIPELINE__"
@@ -45,6 +46,8 @@ _NO_PART_OF_A_SPACE = {
 }
 # Aliases can make a few lines of YAML a value whose text would fill the memory.
 # What stands there may be a password or hold one, and is not shown.
+# Options whose value opens a store; what comes out of an environment variable counts as such under any name.
+_OPENS = re.compile(r"secret|pass|token|key|credential|signature|sas\b|connection_string|auth", re.I)
 _HOLD_SECRETS = {"storage_options", "lake_options", "location", "lake", "base_url"}
 _VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 _SHOWN = reprlib.Repr()
@@ -171,6 +174,9 @@ class Pipeline:
                         variable=value[1:],
                     )
                 value = self.environment[value[1:]]
+                keep_secret([value])
+            elif _OPENS.search(key):
+                keep_secret([value])
             expanded[key] = value
         return expanded
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from rag_pipeline import shown as showing
 from rag_pipeline.errors import RagPipelineError
-from rag_pipeline.shown import MOST_CHARS, bounded, masked, shown
+from rag_pipeline.shown import MOST_CHARS, bounded, keep_secret, masked, shown
 
 SECRET = "hunter2secret"
 MEGABYTE = 2**20
@@ -91,3 +92,11 @@ def test_looking_takes_time_in_proportion_to_the_text(text: str) -> None:
     started = time.perf_counter()
     shown(text * (4 * MEGABYTE // len(text)))
     assert time.perf_counter() - started < 5
+
+
+def test_values_that_are_kept_secret_stand_in_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(showing, "_secrets", set())
+    keep_secret(["hunter2", "hunter2-and-more", "true", ""])
+    error = RagPipelineError("the store said: bad key hunter2-and-more, or hunter2; verify=true", said="hunter2")
+    assert error.message == "the store said: bad key ***, or ***; verify=true"
+    assert error.facts == {"said": "***"}

@@ -119,11 +119,11 @@ class Project:
 
         return Workspace(pipeline, run_id=run_id, open_model=counting)
 
-    def refresh(self, *, alias: str | None = None, allow_mass_deletion: bool = True) -> int:
+    def refresh(self, *, alias: str | None = None, allow_mass_deletion: bool = True, poll: bool = True) -> int:
         """Everything from sources to publication; returns the number of commits."""
         with self.workspace() as workspace:
             served = alias or workspace.settings.serve
-            for name in workspace.settings.sources:
+            for name in workspace.settings.sources if poll else ():
                 refresh_source(workspace, name, allow_mass_deletion=allow_mass_deletion)
             withdraw_now(workspace)
             refresh_documents(workspace, allow_mass_deletion=list(workspace.settings.sources) * allow_mass_deletion)

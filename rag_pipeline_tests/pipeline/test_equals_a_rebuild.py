@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from rag_pipeline.stores import vectors
+from rag_pipeline.errors import SourceUnavailable
+from rag_pipeline.refresh.maintenance import maintain
+from rag_pipeline.stores import delta, upkeep, vectors
 from rag_pipeline.stores.delta import DeltaStore
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -177,6 +180,39 @@ class Nights(RuleBasedStateMachine):
         self.move(name, to)
         self.write(name, title, body)
         self.night()
+
+    @rule()
+    def maintain(self) -> None:
+        with self.project.workspace() as workspace:
+            maintain(workspace)
+
+    @rule()
+    def thin_out(self) -> None:
+        """A night after which the index is compacted and only the last versions of all tables stay."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(upkeep, "MAX_OUTDATED", 0)
+            patch.setattr(upkeep, "MARGIN", timedelta(0))
+            patch.setattr(delta, "TIDY_EVERY", 1)
+            self.night()
+
+    @rule()
+    def night_without_the_source(self) -> None:
+        """It does not answer; everything else goes on with what bronze knows, and nothing a reader sees goes away."""
+        docs, away = self.folder / "docs", self.folder / "away"
+        docs.rename(away)
+        try:
+            with pytest.raises(SourceUnavailable):
+                self.project.refresh()
+            self.project.refresh(poll=False)
+        finally:
+            away.rename(docs)
+
+    @rule()
+    def guarded_nights(self) -> None:
+        """The deletion guard may hold something, however often the run is repeated."""
+        for _ in range(2):
+            self.project.refresh(allow_mass_deletion=False)
+        self.refreshed = False
 
     def night(self) -> None:
         known = len(self.project.embedded)
