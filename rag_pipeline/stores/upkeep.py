@@ -23,7 +23,7 @@ MAX_FRAGMENTS = 32
 # Lance itself compacts a fragment from a tenth of deleted rows on.
 DELETED_SHARE = 0.08
 # A run makes three versions; those that nobody needs, and the files that only they need, go once there are so many.
-MAX_OUTDATED = 24
+MAX_OUTDATED = 16
 
 MARGIN = timedelta(seconds=10)
 
