@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from rag_pipeline.embedding.canary import CANARY_TEXTS
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.refresh.maintenance import maintain
 from rag_pipeline.stores import delta, upkeep, vectors
@@ -183,8 +184,12 @@ class Nights(RuleBasedStateMachine):
 
     @rule()
     def maintain(self) -> None:
+        known = len(self.project.embedded)
         with self.project.workspace() as workspace:
             maintain(workspace)
+        # The model is asked for the same fixed texts each time, to see whether it still gives the same vectors.
+        assert set(self.project.embedded[known:]) <= set(CANARY_TEXTS)
+        del self.project.embedded[known:]
 
     @rule()
     def thin_out(self) -> None:
