@@ -14,7 +14,7 @@ import click
 
 from rag_pipeline.cli.options import common_options, open_pipeline
 from rag_pipeline.cli.rendering import counted, emit, facts, show, talk
-from rag_pipeline.contracts.secrets import without_secrets
+from rag_pipeline.shown import without_secrets
 
 if TYPE_CHECKING:
     from rag_pipeline.settings import Pipeline

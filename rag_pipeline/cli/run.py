@@ -22,8 +22,8 @@ from rag_pipeline.cli.progress import showing_progress
 from rag_pipeline.cli.rendering import counted, emit, facts, show, table, talk, verdict
 from rag_pipeline.cli.shell import file_argument, search_command
 from rag_pipeline.cli.stopping import Stopped, in_a_thread, leave, stoppable
-from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.errors import UsageError
+from rag_pipeline.shown import without_secrets
 
 if TYPE_CHECKING:
     from rag_pipeline.defs.launch import RunSummary

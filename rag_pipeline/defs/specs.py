@@ -9,11 +9,11 @@ from typing import Any
 
 import dagster as dg
 
-from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.defs.describe import column_schema, storage
 from rag_pipeline.defs.versions import code_version
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.shown import without_secrets
 from rag_pipeline.stores.lake import EVALUATIONS_PATH, PUBLICATIONS_PATH
 
 WITHDRAWALS_KEY = dg.AssetKey(["silver", "withdrawals"])

@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from rag_pipeline.contracts.polls import MAX_ERROR_CHARS, POLLS_FILE, Poll, Polls
-from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.errors import RagPipelineError, StoreError
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.shown import shown
 from rag_pipeline.stores.polls import read_polls, write_polls
 from rag_pipeline.transforms.freshness import is_overdue
 
 log = logging.getLogger(__name__)
-
-# Shorter values of options are words like `true`, which stand in every message.
-_LEAST_SECRET_CHARS = 4
-_ADDRESS = re.compile(r"[A-Za-z0-9+.-]+://[^\s'\"<>]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +52,7 @@ def recorded_poll(workspace: Workspace, name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        _record(workspace, name, _masked(workspace, name, error))
+        _record(workspace, name, _masked(error))
         raise
     _record(workspace, name, "")
 
@@ -99,14 +94,10 @@ def _record(workspace: Workspace, name: str, error: str) -> None:
         log.warning("%s was not written: %s", POLLS_FILE, failure.message)
 
 
-def _masked(workspace: Workspace, name: str, error: Exception) -> str:
+def _masked(error: Exception) -> str:
     """What an error says, without what opens the source."""
     if not isinstance(error, RagPipelineError):
         # Its message may hold anything, credentials too.
         number = error.errno if isinstance(error, OSError) else None
         return os.strerror(number) if number else type(error).__name__
-    said = _ADDRESS.sub(lambda match: without_secrets(match[0]), error.message)
-    for value in workspace.pipeline.source_spec(name).storage_options.values():
-        if isinstance(value, str) and len(value) >= _LEAST_SECRET_CHARS:
-            said = said.replace(value, "***")
-    return said[:MAX_ERROR_CHARS] or type(error).__name__
+    return shown(error.message)[:MAX_ERROR_CHARS] or type(error).__name__

@@ -16,7 +16,6 @@ import polars as pl
 
 from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.ids import fingerprint
-from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, EMBEDDINGS, QUARANTINE
 from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, stored_spaces, unless_damaged
@@ -24,6 +23,7 @@ from rag_pipeline.refresh.generations import index_problem, is_complete, is_held
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.polls import PollStatus, poll_statuses
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.shown import without_secrets
 from rag_pipeline.stores.lake import (
     AUDITS_PATH,
     CHUNKS_PATH,

@@ -19,12 +19,11 @@ from urllib.parse import unquote, urlsplit
 from pydantic import ValidationError
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
-from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.contracts.sources import PermissionRule, SourceSpec
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.bounded_yaml import read_text, read_yaml
 from rag_pipeline.settings.sections import SECTIONS, Settings
-from rag_pipeline.shown import keep_secret
+from rag_pipeline.shown import keep_secret, without_secrets
 
 CONFIG_VARIABLE = "RAG_PIPELINE_CONFIG"
 OVERRIDE_PREFIX = "RAG_PIPELINE__"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from rag_pipeline.contracts.ids import digest
-from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.contracts.sources import SourceSpec
+from rag_pipeline.shown import without_secrets
 from rag_pipeline.transforms.metadata import METADATA_VERSION
 
 # A byte of a name that is no UTF-8 becomes %XX. A name may hold such text itself, so a percent sign is

@@ -14,9 +14,9 @@ from threading import Lock
 from time import time_ns
 from typing import Any
 
-from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.contracts.sources import FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import DocumentError, DocumentTooLarge, DocumentVanished, SourceUnavailable
+from rag_pipeline.shown import without_secrets
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import address_of, name_of, stamp_of, uri_of
 from rag_pipeline.sources.selection import SIDECAR_SUFFIXES, Selection, Sidecars

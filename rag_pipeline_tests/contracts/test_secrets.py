@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag_pipeline.contracts.secrets import without_secrets
+from rag_pipeline.shown import without_secrets
 
 
 @pytest.mark.parametrize(

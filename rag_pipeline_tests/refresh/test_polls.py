@@ -215,8 +215,11 @@ def test_errors_are_recorded_without_what_opens_the_source(project: Project) -> 
         (PermissionError(13, "denied", "/home/sesame-7"), "sesame-7"),
     ]
     for fault, secret in faults:
-        with project.workspace() as workspace, pytest.raises(type(fault)), recorded_poll(workspace, "docs"):
-            raise fault
+        with project.workspace() as workspace:
+            # Opening the source reads its options.
+            workspace.pipeline.source_spec("docs")
+            with pytest.raises(type(fault)), recorded_poll(workspace, "docs"):
+                raise fault
         said = status_of(project).poll_error
         assert said
         assert secret not in said
