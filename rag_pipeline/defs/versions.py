@@ -5,30 +5,23 @@ Does not belong here: the constants; each stands beside the code that it is the 
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache
 
 import dagster as dg
 
 from rag_pipeline.contracts.evaluation import EVALUATOR_VERSION
-from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.index import INDEX_VERSION
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.transforms import block_hashes, language, near_duplicates, quality, sensitive
 from rag_pipeline.transforms.chunk import omission
 from rag_pipeline.transforms.chunk.params import CHUNKER_VERSION
 from rag_pipeline.transforms.metadata import METADATA_VERSION
-from rag_pipeline.transforms.parse.registry import FORMATS, recipe_version
-
-
-@cache
-def _parsers() -> str:
-    """All parsers in one: any of them may change what silver holds."""
-    return fingerprint("parsers", *sorted({recipe_version(media_type) for media_type in FORMATS}))[:8]
+from rag_pipeline.transforms.parse import builder, decode
+from rag_pipeline.transforms.parse.registry import all_parsers_version
 
 
 def _documents() -> str:
     looks = f"{language.VERSION}.{quality.VERSION}.{block_hashes.VERSION}.{sensitive.VERSION}"
-    return f"parsers-{_parsers()}.looks-{looks}"
+    return f"parsers-{all_parsers_version()}.{decode.VERSION}.{builder.VERSION}.looks-{looks}"
 
 
 _RECIPES: Mapping[str, Callable[[], str]] = {

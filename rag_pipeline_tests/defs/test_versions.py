@@ -126,10 +126,7 @@ def test_what_was_polled_but_not_taken_further_is_unsynced(project: Project, tmp
 def test_a_new_version_of_the_code_is_told_by_the_assets_that_it_makes(
     project: Project, monkeypatch: pytest.MonkeyPatch, constant: str, expected: set[str]
 ) -> None:
-    from rag_pipeline.defs import versions
-
     def code_versions() -> dict[str, str | None]:
-        versions._parsers.cache_clear()
         specs = build_definitions(project.pipeline()).resolve_all_asset_specs()
         return {spec.key.to_user_string(): spec.code_version for spec in specs}
 
@@ -137,7 +134,6 @@ def test_a_new_version_of_the_code_is_told_by_the_assets_that_it_makes(
     assert all(before.values())
     monkeypatch.setattr(constant, "99")
     after = code_versions()
-    versions._parsers.cache_clear()
     assert {name for name in after if before[name] != after[name]} == expected
 
 

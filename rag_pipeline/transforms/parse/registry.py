@@ -6,9 +6,13 @@ Does not belong here: anything about one format, or choosing the media type (`me
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from importlib.resources import files
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.contracts.ids import fingerprint
@@ -91,8 +95,8 @@ FORMATS: dict[str, Format] = {
     media_type.ODP: Format("odf", "odf", "parse_odf", is_text=False),
     media_type.EPUB: Format("epub", "epub", "parse_epub", is_text=False),
     "application/rtf": Format("rtf", "rtf", "parse_rtf", is_text=False),
-    "message/rfc822": Format("email", "mail", "parse_email", is_text=False),
-    media_type.MSG: Format("msg", "mail", "parse_msg", is_text=False),
+    "message/rfc822": Format("email", "mail", "parse_email", is_text=False, holds_others=True),
+    media_type.MSG: Format("msg", "mail", "parse_msg", is_text=False, holds_others=True),
     media_type.ZIP: Format("zip", "folders", "parse_zip", is_text=False, holds_others=True),
     media_type.TAR: Format("tar", "folders", "parse_tar", is_text=False, holds_others=True),
     media_type.GZIP: _PACKED,
@@ -103,6 +107,7 @@ FORMATS: dict[str, Format] = {
 }
 
 _VAGUE = frozenset({media_type.OCTET_STREAM, media_type.ZIP, media_type.OLE})
+_VERSION = re.compile(r'^VERSION = "([^"]+)"$', re.M)
 _OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
 
@@ -116,12 +121,30 @@ def recipe_version(media_type: str) -> str:
     found = FORMATS.get(media_type)
     if found is None:
         return "unsupported/1"
-    version = import_module(f"{_PACKAGE}.{found.module}").VERSION
+    version = _version_of(found.module)
     if found.holds_others:
-        modules = sorted({each.module for each in FORMATS.values()})
-        all_versions = [(module, import_module(f"{_PACKAGE}.{module}").VERSION) for module in modules]
-        version = f"{version}-{fingerprint('parsers', repr(all_versions))[:8]}"
+        version = f"{version}-{all_parsers_version()}"
     return f"{found.name}/{version}.{decode.VERSION}.{builder.VERSION}"
+
+
+def all_parsers_version() -> str:
+    """One version of all parsers, for what any of them may change."""
+    modules = sorted({each.module for each in FORMATS.values()})
+    return fingerprint("parsers", repr([(module, _version_of(module)) for module in modules]))[:8]
+
+
+def _version_of(module: str) -> str:
+    """VERSION of a parser's module, which is not imported for it: with its libraries that takes longer than a run."""
+    loaded = sys.modules.get(f"{_PACKAGE}.{module}")
+    return str(loaded.VERSION) if loaded is not None else _written_version(module)
+
+
+@cache
+def _written_version(module: str) -> str:
+    found = _VERSION.search(files(_PACKAGE).joinpath(f"{module}.py").read_text("utf-8"))
+    if found is None:
+        raise LookupError(f'{_PACKAGE}.{module} has no line VERSION = "..."')
+    return found[1]
 
 
 def parse(raw: bytes, media_type: str, address: str, limits: ParseLimits) -> list[ParsedDocument]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ from rag_pipeline.errors import (
     UnparsableDocument,
     UnsupportedMediaType,
 )
-from rag_pipeline.transforms.parse import ParseLimits, media_type_of, parse, recipe_version
+from rag_pipeline.transforms.parse import ParseLimits, media_type_of, parse, recipe_version, registry
 from rag_pipeline.transforms.parse.registry import FORMATS
 from rag_pipeline_tests.transforms.parse.rendering import check_invariants, is_surprise, outcome
 
@@ -137,6 +138,21 @@ def test_nested_entities_do_not_expand() -> None:
     entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10 if n else "boom"}">' for n in range(12))
     raw = f"<!DOCTYPE a [{entities}]><a>words &e11; more</a>".encode()
     assert len(parse(raw, "application/xml", "a.xml", LIMITS)[0].text) < 100
+
+
+def test_versions_are_read_without_importing_and_are_those_of_the_modules() -> None:
+    for module in sorted({each.module for each in registry.FORMATS.values()}):
+        imported = import_module(f"rag_pipeline.transforms.parse.{module}")
+        assert registry._written_version(module) == imported.VERSION, module
+
+
+@pytest.mark.parametrize("media_type", ["message/rfc822", "application/zip"])
+def test_what_holds_files_of_any_kind_is_parsed_again_when_a_parser_changes(
+    monkeypatch: pytest.MonkeyPatch, media_type: str
+) -> None:
+    before = recipe_version(media_type)
+    monkeypatch.setattr("rag_pipeline.transforms.parse.markdown.VERSION", "99")
+    assert recipe_version(media_type) != before
 
 
 def test_recipe_versions_name_the_format_and_its_version() -> None:
