@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from rag_pipeline.contracts.secrets import without_secrets
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import OWNERS, RETRY, WRITER_POOL, bronze_key, source_key, spec
@@ -20,7 +19,7 @@ from rag_pipeline.defs.versions import code_version
 from rag_pipeline.defs.words import HAPPENED, counted, happened
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.settings import Pipeline
-from rag_pipeline.shown import bounded
+from rag_pipeline.shown import bounded, without_secrets
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.bronze import BronzeReport
@@ -86,14 +85,14 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: BronzeConfig, pipeline: PipelineResource
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from rag_pipeline.refresh.bronze import poll_source
-        from rag_pipeline.refresh.data_versions import bronze_version
+        from rag_pipeline.refresh.data_versions import bronze_version, version_or_unknown
 
         with as_dagster_failure() as work:
             report = poll_source(pipeline.workspace, name, allow_mass_deletion=config.allow_mass_deletion)
             if report.unavailable_because and context.op_execution_context.retry_number < RETRY.max_retries:
                 # It may answer in a moment; when it has not after the last try, the run goes on without it.
                 raise SourceUnavailable(report.unavailable_because, source=name)
-            version = dg.DataVersion(bronze_version(pipeline.workspace, name))
+            version = dg.DataVersion(version_or_unknown(lambda: bronze_version(pipeline.workspace, name)))
         if not report.unavailable_because:
             yield dg.MaterializeResult(
                 asset_key=source_key(name),

@@ -51,13 +51,13 @@ def embeddings_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
 
     @dg.multi_asset(name="gold_embeddings", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
     def embeddings(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
-        from rag_pipeline.refresh.data_versions import embeddings_version
+        from rag_pipeline.refresh.data_versions import embeddings_version, version_or_unknown
         from rag_pipeline.refresh.embeddings import refresh_embeddings
         from rag_pipeline.refresh.publication import withdrawals_reach_readers
 
         with as_dagster_failure() as work, withdrawals_reach_readers(pipeline.workspace):
             report = refresh_embeddings(pipeline.workspace, context.partition_key)
-            version = embeddings_version(pipeline.workspace, report.space_fingerprint)
+            version = version_or_unknown(lambda: embeddings_version(pipeline.workspace, report.space_fingerprint))
         rate = report.computed / report.seconds if report.computed else 0.0
         return dg.MaterializeResult(
             data_version=dg.DataVersion(version),
@@ -93,15 +93,14 @@ def index_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
 
     @dg.multi_asset(name="gold_index", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
     def index(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
-        from rag_pipeline.refresh.data_versions import index_version
+        from rag_pipeline.refresh.data_versions import index_version, version_or_unknown
         from rag_pipeline.refresh.heal import remember_index
         from rag_pipeline.refresh.index import refresh_index
 
         with as_dagster_failure() as work:
             report = refresh_index(pipeline.workspace, context.partition_key)
-            version = index_version(
-                pipeline.workspace, report.table_name, report.space_fingerprint, report.table_version
-            )
+            shown = (report.table_name, report.space_fingerprint, report.table_version)
+            version = version_or_unknown(lambda: index_version(pipeline.workspace, *shown))
             remember_index(pipeline.workspace)
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         changes = {"added": report.added, "changed": report.changed, "removed": report.removed}

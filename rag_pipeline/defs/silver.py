@@ -5,6 +5,7 @@ Does not belong here: how it is refreshed (`refresh/`) or what must be true of i
 """
 
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -62,15 +63,17 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     )
     def documents(config: DocumentsConfig, pipeline: PipelineResource):  # type: ignore[no-untyped-def]
         from rag_pipeline.refresh.boilerplate import most_repeated
-        from rag_pipeline.refresh.data_versions import silver_version
+        from rag_pipeline.refresh.data_versions import silver_version, version_or_unknown
         from rag_pipeline.refresh.documents import update_documents
 
         with as_dagster_failure() as work:
             report = update_documents(pipeline.workspace, allow_mass_deletion=config.allow_mass_deletion)
             repeated = most_repeated(pipeline.workspace)
             refused = quarantine_table(pipeline.workspace.lake)
+            paths = {key: "/".join(key.path) for key, *_ in tables}
             versions = {
-                key: dg.DataVersion(silver_version(pipeline.workspace, "/".join(key.path))) for key, *_ in tables
+                key: dg.DataVersion(version_or_unknown(partial(silver_version, pipeline.workspace, path)))
+                for key, path in paths.items()
             }
         lineage = column_lineage("silver/documents", DOCUMENTS, [BRONZE] * len(sources), sources)
         yield dg.MaterializeResult(
@@ -199,11 +202,11 @@ def chunks_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     @dg.multi_asset(name="silver_chunks", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
     def chunks(pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.chunks import refresh_chunks
-        from rag_pipeline.refresh.data_versions import silver_version
+        from rag_pipeline.refresh.data_versions import silver_version, version_or_unknown
 
         with as_dagster_failure() as work:
             report = refresh_chunks(pipeline.workspace)
-            version = silver_version(pipeline.workspace, CHUNKS_PATH)
+            version = version_or_unknown(lambda: silver_version(pipeline.workspace, CHUNKS_PATH))
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         changes = {"documents cut": report.documents_cut, "documents removed": report.documents_removed}
         lineage = column_lineage("silver/chunks", CHUNKS, [DOCUMENTS], [DOCUMENTS_KEY])

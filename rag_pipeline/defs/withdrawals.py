@@ -35,17 +35,6 @@ def _happened(report: "WithdrawReport") -> dict[str, Any]:
     )
 
 
-def _version(workspace: "Workspace") -> str:
-    """What was taken away follows from what bronze holds; where that cannot be read, nothing is known of it."""
-    from rag_pipeline.refresh.data_versions import all_sources_version
-    from rag_pipeline.refresh.withdraw import FAULTS
-
-    try:
-        return all_sources_version(workspace)
-    except FAULTS:
-        return "unknown"
-
-
 def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Deleted documents and narrowed permissions, taken from readers before parsing begins."""
     declared = spec(
@@ -77,6 +66,7 @@ def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         name="silver_withdrawals", specs=[declared], check_specs=[check, whole], pool=WRITER_POOL, retry_policy=RETRY
     )
     def withdrawals(pipeline: PipelineResource) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        from rag_pipeline.refresh.data_versions import all_sources_version, version_or_unknown
         from rag_pipeline.refresh.heal import heal_damage
 
         workspace = pipeline.workspace
@@ -91,9 +81,9 @@ def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         facts["rag/commits"] = 2 * int(report.table_version is not None) + healing
         if healed.tables:
             facts |= {"rag/healed": " ".join(healed.tables), "rag/embeddings_computed": healed.embeddings_computed}
-        yield dg.MaterializeResult(
-            metadata=_happened(report) | facts | work, data_version=dg.DataVersion(_version(workspace))
-        )
+        # What was taken away follows from what bronze holds.
+        version = version_or_unknown(lambda: all_sources_version(workspace))
+        yield dg.MaterializeResult(metadata=_happened(report) | facts | work, data_version=dg.DataVersion(version))
         yield dg.AssetCheckResult(
             asset_key=WITHDRAWALS_KEY,
             check_name=LOOKED_AT_CHECK,

@@ -8,12 +8,14 @@ Times of a run, attempts and ids of runs are left out: a run that changes nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BOILERPLATE, BRONZE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.refresh.withdraw import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import (
     BOILERPLATE_PATH,
@@ -25,6 +27,8 @@ from rag_pipeline.stores.lake import (
 )
 from rag_pipeline.transforms.versions import frame_version
 
+log = logging.getLogger(__name__)
+
 # Hashes on the rows stand for everything else on them.
 _TELLING: Mapping[str, tuple[TableContract, list[str]]] = {
     DOCUMENTS_PATH: (DOCUMENTS, ["document_id", "content_hash", "metadata_hash", "principals_key"]),
@@ -34,6 +38,18 @@ _TELLING: Mapping[str, tuple[TableContract, list[str]]] = {
     CHUNKS_PATH: (CHUNKS, ["chunk_id", "text_hash", "chunk_hash"]),
 }
 _OF_AN_INDEX_ROW = ["chunk_id", "chunk_hash", "metadata_hash"]
+
+
+UNKNOWN = "unknown"
+
+
+def version_or_unknown(version: Callable[[], str]) -> str:
+    """A version for people to look at; what cannot be told is said, and is no reason for a step to fail."""
+    try:
+        return version()
+    except FAULTS as error:
+        log.warning("a data version is not known: %s", error)
+        return UNKNOWN
 
 
 def silver_version(workspace: Workspace, path: str) -> str:

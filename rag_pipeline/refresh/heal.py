@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,13 +73,13 @@ def heal_damage(workspace: Workspace) -> HealReport:
     try:
         found = _damage(workspace)
         report = _healed(workspace, found) if found else HealReport()
+        if not report.left:
+            remember_index(workspace)
+            _mark(workspace).unlink(missing_ok=True)
+        return report
     except FAULTS as error:
         log.exception("damage could not be healed")
         return HealReport(left=f"The lake could not be looked through for damage or healed: {error}")
-    if not report.left:
-        remember_index(workspace)
-        _mark(workspace).unlink(missing_ok=True)
-    return report
 
 
 def damage_was_met(workspace: Workspace) -> None:
@@ -92,12 +93,12 @@ def damage_was_met(workspace: Workspace) -> None:
 
 def remember_index(workspace: Workspace) -> None:
     """Note which files the indexes consist of, so that a later run sees that one was lost or cut."""
-    files = _index_files(workspace)
     path = Path(workspace.lake.root, INDEX_FILES)
-    if not files or files == _remembered(path):
-        return
     beside = path.with_suffix(".new")
     try:
+        files = _index_files(workspace)
+        if not files or files == _remembered(path):
+            return
         beside.write_text(json.dumps(files, sort_keys=True), "utf-8")
         beside.replace(path)
     except OSError as error:
@@ -143,7 +144,13 @@ def _index_files(workspace: Workspace) -> dict[str, int]:
     if not workspace.lake.is_local:
         return {}
     folder = Path(workspace.lake.root, INDEX_PATH)
-    return {file.relative_to(folder).as_posix(): file.stat().st_size for file in folder.rglob("*") if file.is_file()}
+    sizes: dict[str, int] = {}
+    for file in folder.rglob("*"):
+        # Another process may be thinning out: what went while this looked was not there.
+        with suppress(FileNotFoundError):
+            if file.is_file():
+                sizes[file.relative_to(folder).as_posix()] = file.stat().st_size
+    return sizes
 
 
 def _remembered(path: Path) -> dict[str, int]:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from rag_pipeline.contracts.ids import digest, text_hash
 from rag_pipeline.contracts.index import STATE_COLUMNS
 from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS, PUBLICATIONS
-from rag_pipeline.errors import ContractViolation, TableOutdated
+from rag_pipeline.errors import ContractViolation, StoreError, TableOutdated
 from rag_pipeline.refresh.index_rows import documents_of, shaped
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.recall import depth_of_search, is_measured
@@ -81,7 +81,7 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
         _apply(workspace, table, plan, documents, space.fingerprint)
         if not plan.is_empty or table.unindexed_rows() or not _is_finished(lake, table):
             table.index()
-            table.compact_if_due(_oldest_kept(workspace, table.name))
+            _compact(workspace, table)
         audit = _audit(workspace, alias, table, versions, documents)
         return IndexReport(
             alias=alias,
@@ -203,6 +203,14 @@ def _apply(
 
         if plan.new:
             table.add(arrived())
+
+
+def _compact(workspace: Workspace, table: VectorTable) -> None:
+    """Compact and thin out if that is due; what cannot be is tried again by the next change, and holds nothing up."""
+    try:
+        table.compact_if_due(_oldest_kept(workspace, table.name))
+    except StoreError as error:
+        log.warning("index table %s was not compacted: %s", table.name, error.message)
 
 
 def _oldest_kept(workspace: Workspace, name: str) -> int | None:

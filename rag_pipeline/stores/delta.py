@@ -19,7 +19,7 @@ from deltalake.exceptions import CommitFailedError
 from deltalake.fs import DeltaStorageHandler
 
 from rag_pipeline.contracts.table import TableContract
-from rag_pipeline.errors import CommitConflict, LakeDamaged, TableMissing
+from rag_pipeline.errors import CommitConflict, LakeDamaged, StoreError, TableMissing
 from rag_pipeline.stores.delta_log import forget_log
 from rag_pipeline.stores.delta_reads import DeltaReads
 from rag_pipeline.stores.failures import NOTHING_WRITTEN, cause_of, failed, is_failure
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 COMPACT_ABOVE_FILES = 64
 # A table is tidied before every so many commits; then files below this size become one, and so many versions stay.
 TIDY_EVERY = 16
-SMALL_FILE_BYTES = 1_000_000
+SMALL_FILE_BYTES = 256_000
 KEPT_VERSIONS = 8
 # And of the log, for a look at what was done lately, so many commits more.
 KEPT_COMMITS = 8
@@ -294,7 +294,11 @@ class DeltaStore(DeltaReads):
         table = self._open(path)
         if table is None or not self.is_alone or not table.version() or table.version() % TIDY_EVERY:
             return table
-        self.tidy(path, table)
+        try:
+            self.tidy(path, table)
+        except StoreError as error:
+            # What is to be written may take something from readers: it never waits for house-keeping.
+            log.warning("%s was not tidied: %s", path, error.message)
         return self._open(path)
 
     def tidy(self, path: str, table: DeltaTable) -> bool:
@@ -303,9 +307,9 @@ class DeltaStore(DeltaReads):
         The last versions stay for those who opened one, and commands that read for longer open the table again. Only
         for a writer that is alone: files that no version names yet are taken for those of a writer that was killed.
         """
-        sizes = pl.DataFrame(table.get_add_actions(flatten=True))
-        is_loose = Segments.of(table) is None and sizes.filter(pl.col("size_bytes") < SMALL_FILE_BYTES).height > 1
         with self._writing("tidy", path):
+            sizes = pl.DataFrame(table.get_add_actions(flatten=True))
+            is_loose = Segments.of(table) is None and sizes.filter(pl.col("size_bytes") < SMALL_FILE_BYTES).height > 1
             if is_loose:
                 table.optimize.compact(target_size=SMALL_FILE_BYTES, writer_properties=_COMPRESSED)
                 self.commits += 1

@@ -17,19 +17,24 @@ import pytest
 import yaml
 
 from rag_pipeline.defs.launch import launch_refresh
+from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh import (
     bronze,
     chunks,
+    data_versions,
     documents,
     duplicates,
     embeddings,
     evaluation,
+    heal,
     index,
     publication,
 )
 from rag_pipeline.refresh.unsettled import finish_withdrawals
 from rag_pipeline.refresh.withdraw import FAULTS, withdraw_now
 from rag_pipeline.retrieval.search import Searcher
+from rag_pipeline.stores import delta
+from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.index import Findings
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -154,6 +159,49 @@ def temporary_folder_unusable(project: Project, patch: pytest.MonkeyPatch) -> No
     patch.setenv("TMPDIR", str(project.folder / "not" / "there"))
 
 
+# house-keeping on the way -----------------------------------------------------------------------------------------
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@fault
+def tables_cannot_be_tidied(_: Project, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(delta, "TIDY_EVERY", 1)
+    patch.setattr(delta, "forget_log", raising(FULL))
+
+
+@fault
+def small_files_cannot_be_compacted(_: Project, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(delta, "TIDY_EVERY", 1)
+    patch.setattr("deltalake.table.TableOptimizer.compact", raising(FULL))
+
+
+@fault
+def index_cannot_be_compacted(_: Project, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(VectorTable, "compact_if_due", raising(StoreError("no space left")))
+
+
+@fault
+def polls_damaged(project: Project, _: pytest.MonkeyPatch) -> None:
+    lake(project, "polls.json").write_bytes(b"\x00{broken")
+
+
+@fault
+def polls_unwritable(project: Project, _: pytest.MonkeyPatch) -> None:
+    lake(project, ".polls.json.new").mkdir()
+
+
+@fault
+def healing_breaks(_: Project, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(heal, "damaged_tables", raising(KeyError("k")))
+    patch.setattr(heal, "remember_index", raising(FULL))
+
+
+@fault
+def data_versions_break(_: Project, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(data_versions, "frame_version", raising(MemoryError()))
+
+
 # verdicts ---------------------------------------------------------------------------------------------------------
 
 
@@ -237,13 +285,19 @@ def run(project: Project) -> None:
             finish_withdrawals(workspace)
 
 
-def through_dagster(project: Project, patch: pytest.MonkeyPatch) -> None:
-    for layer in ("bronze", "silver", "gold", "withdrawals"):
-        patch.setattr(f"rag_pipeline.defs.{layer}.RETRY", None)
+def through_dagster(project: Project) -> None:
     launch_refresh(project.pipeline(), allow_mass_deletion=["docs"])
 
 
-IN_DAGSTER = ("model_folder_gone", "parsing raises Panic", "damaged silver/chunks")
+IN_DAGSTER = (
+    "model_folder_gone",
+    "parsing raises Panic",
+    "damaged silver/chunks",
+    "tables_cannot_be_tidied",
+    "healing_breaks",
+    "data_versions_break",
+    "polls_damaged",
+)
 
 
 @pytest.mark.parametrize(
@@ -258,11 +312,11 @@ def test_what_was_withdrawn_reaches_no_reader(
     with monkeypatch.context() as patch:
         BROKEN[name](project, patch)
         with suppress(*FAULTS, Panic):
-            through_dagster(project, patch) if in_dagster else run(project)
+            through_dagster(project) if in_dagster else run(project)
     public = seen(project, "public")
     assert [word for word in SECRETS if word in public] == []
     assert "lamp" in public
-    if name.startswith(("embedding", "duplicates", "audit")):
+    if name.startswith(("embedding", "duplicates", "audit", "tables_", "small_", "index_", "polls_", "data_versions")):
         # What was parsed anew is compared wording by wording.
         assert "secret door" in public
 
