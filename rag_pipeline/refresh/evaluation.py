@@ -24,9 +24,9 @@ from rag_pipeline.errors import AuditFailed, EmbeddingError, EmbeddingSpaceMisma
 from rag_pipeline.refresh.generations import served_alias
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import metrics_of
-from rag_pipeline.retrieval.evaluate import Keepers, KnownDocument, evaluate, evaluator_fingerprint, latency_of
+from rag_pipeline.retrieval.evaluate import Keepers, KnownDocument, evaluate, latency_of
+from rag_pipeline.retrieval.plan import MODES, SearchPlan
 from rag_pipeline.retrieval.questions import questions_hash, read_questions
-from rag_pipeline.retrieval.ranking import MODES
 from rag_pipeline.stores.lake import (
     BOILERPLATE_PATH,
     DOCUMENTS_PATH,
@@ -206,8 +206,12 @@ def _place(target: _Target) -> tuple[str, int]:
 
 def _evaluation_id(workspace: Workspace, audit_id: str, questions: Sequence[Question]) -> str:
     # The audit and not the version names what is evaluated: a table that was retired and made again counts anew.
-    recipe = evaluator_fingerprint(workspace.settings.evaluation.k)
-    return digest("evaluation", audit_id, questions_hash(questions), recipe)[:32]
+    return digest("evaluation", audit_id, questions_hash(questions), _plan(workspace).fingerprint)[:32]
+
+
+def _plan(workspace: Workspace) -> SearchPlan:
+    """How questions are asked: as readers search, for as many hits as count."""
+    return SearchPlan(workspace.settings.evaluation.k)
 
 
 def _evaluated(workspace: Workspace, target: _Target, questions: Sequence[Question]) -> tuple[Evaluation, int]:
@@ -222,9 +226,9 @@ def _evaluated(workspace: Workspace, target: _Target, questions: Sequence[Questi
         version=target.table_version,
         refine_factor=target.refine_factor,
     )
-    k = workspace.settings.evaluation.k
+    plan = _plan(workspace)
     answers = evaluate(
-        table, _embedder(workspace, target), questions, _known_documents(workspace), _keepers(workspace), k=k
+        table, _embedder(workspace, target), questions, _known_documents(workspace), _keepers(workspace), plan=plan
     )
     hybrid = [result for result in answers.results if result.mode == "hybrid"]
     row = {
@@ -235,8 +239,8 @@ def _evaluated(workspace: Workspace, target: _Target, questions: Sequence[Questi
         "table_name": target.table_name,
         "table_version": target.table_version,
         "questions_hash": questions_hash(questions),
-        "evaluator_fingerprint": evaluator_fingerprint(k),
-        "k": k,
+        "evaluator_fingerprint": plan.fingerprint,
+        "k": plan.k,
         "questions": len(questions),
         "scored": sum(result.status == "scored" for result in hybrid),
         "stale": sum(result.status == "stale" for result in hybrid),

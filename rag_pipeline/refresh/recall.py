@@ -14,9 +14,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from rag_pipeline.errors import StoreError
-from rag_pipeline.retrieval.ranking import LEAST_DEPTH
-from rag_pipeline.stores.filters import one_of
+from rag_pipeline.retrieval.plan import LEAST_DEPTH
 from rag_pipeline.stores.legs import EXACT, REFINE_FACTOR
+from rag_pipeline.stores.selection import rows_with
 from rag_pipeline.stores.vectors import VectorTable
 
 log = logging.getLogger(__name__)
@@ -70,9 +70,9 @@ def recall_of_index(table: VectorTable, refine_factor: int) -> float:
     """
     names = table.read(["chunk_id"])["chunk_id"].sort()
     step = max(1, len(names) // RECALL_QUERIES)
-    chosen = one_of("chunk_id", names.gather_every(step).head(RECALL_QUERIES))
+    chosen = names.gather_every(step).head(RECALL_QUERIES)
     found = wanted = 0
-    for vector in table.read(["vector"], where=chosen)["vector"]:
+    for vector in rows_with(table, "chunk_id", chosen, ["vector"])["vector"]:
         query = np.asarray(vector, dtype=np.float32)
         exact = table.distances(query, LEAST_DEPTH, EXACT)
         if not len(exact):

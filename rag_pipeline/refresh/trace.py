@@ -17,7 +17,6 @@ from rag_pipeline.contracts.ids import bytes_hash, text_hash
 from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENT_FACTS, DOCUMENTS, DUPLICATES, EMBEDDINGS, QUARANTINE
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.filters import one_of
 from rag_pipeline.stores.lake import (
     CHUNKS_PATH,
     DOCUMENTS_PATH,
@@ -27,6 +26,7 @@ from rag_pipeline.stores.lake import (
     bronze_path,
     embeddings_path,
 )
+from rag_pipeline.stores.selection import rows_with
 
 FIRST_LINE_CHARS = 120
 # As many as lists of ids show.
@@ -127,7 +127,7 @@ def _index_row(workspace: Workspace, chunk_id: str) -> Row | None:
         str(publication["space_fingerprint"]),
         version=int(str(publication["table_version"])),
     )
-    rows = table.read(list(ROW_COLUMNS), where=one_of("chunk_id", [chunk_id]), limit=1)
+    rows = rows_with(table, "chunk_id", [chunk_id], list(ROW_COLUMNS), limit=1)
     if not rows.height:
         return None
     return {name: publication[name] for name in pointer} | rows.row(0, named=True)

@@ -3,7 +3,7 @@
 Belongs here: which hit answers which question, leaks, latency.
 Does not belong here: the arithmetic (`transforms/metrics.py`), keeping results and gates (`refresh/evaluation.py`).
 
-The outcome depends on the version of the table, the questions and `evaluator_fingerprint` alone; only latency varies.
+The outcome depends on the version of the table, the questions and the plan's fingerprint alone; only latency varies.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from rag_pipeline.contracts.evaluation import EVALUATOR_VERSION, ExpectedDocument, Question, QuestionResult
+from rag_pipeline.contracts.evaluation import ExpectedDocument, Question, QuestionResult
 from rag_pipeline.contracts.filters import Filter
-from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.sources import PUBLIC
-from rag_pipeline.retrieval.fusion import FUSION
-from rag_pipeline.retrieval.ranking import MODES, Hit, Legs, Mode, ranked_hits, read_legs, search_depth
-from rag_pipeline.stores.filters import one_of, where_of
+from rag_pipeline.retrieval.candidates import Candidates, find_candidates
+from rag_pipeline.retrieval.hits import Hit
+from rag_pipeline.retrieval.plan import MAX_HITS, MODES, Mode, SearchPlan
+from rag_pipeline.retrieval.ranking import ranked_hits
+from rag_pipeline.stores.selection import Selection, rows_with
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.metrics import ndcg_at, recall_at, reciprocal_rank_at
 
@@ -64,11 +65,6 @@ class _Judged:
     is_stale: bool
 
 
-def evaluator_fingerprint(k: int) -> str:
-    """How results come about, apart from the table and the questions."""
-    return fingerprint("evaluator", EVALUATOR_VERSION, str(k), FUSION, str(search_depth(k)))
-
-
 def evaluate(
     table: VectorTable,
     embed_query: Callable[[str], Vectors],
@@ -76,7 +72,7 @@ def evaluate(
     known: Iterable[KnownDocument] = (),
     keepers: Keepers = lambda _: (),
     *,
-    k: int,
+    plan: SearchPlan,
 ) -> Answers:
     """Ask all questions of a table as it was opened.
 
@@ -84,35 +80,38 @@ def evaluate(
         embed_query: Of the model whose space the table is in.
         known: Documents of silver: an expected document that is left out as a copy counts where its copy is found.
         keepers: Documents that keep the boilerplate left out of given ones: a quote counts where it is kept.
-        k: Hits that count.
+        plan: How is searched; its `k` hits count, and every mode is asked for.
     """
     corpus = _Corpus(table, known, keepers)
     results: list[QuestionResult] = []
     latencies: list[float] = []
-    depth = search_depth(k)
+    hybrid = replace(plan, mode="hybrid")
     with ThreadPoolExecutor(2) as threads:
 
-        def legs_of(question: Question) -> Legs:
-            where = where_of(Filter(frozenset({*question.principals, PUBLIC})), table)
+        def candidates_of(question: Question) -> Candidates:
+            selection = Selection(table, Filter(frozenset({*question.principals, PUBLIC})))
             text = question.question
-            return read_legs(threads, table, lambda: embed_query(text), text, where, depth, "hybrid")
+            return find_candidates(threads, selection, lambda: embed_query(text), text, hybrid)
 
         if questions:
             # Weights and index files are loaded by the first search; that is no reader's latency.
-            legs_of(questions[0])
+            candidates_of(questions[0])
         for question in questions:
             started = time.perf_counter()
-            legs = legs_of(question)
-            ranked_hits(legs, "hybrid", k, _NO_TIME)
+            candidates = candidates_of(question)
+            ranked_hits(candidates, hybrid, _NO_TIME)
             latencies.append((time.perf_counter() - started) * 1_000)
             judged = corpus.judge(question)
-            results += [_result(corpus, question, judged, mode, _hits(legs, mode, depth), k) for mode in MODES]
+            for mode in MODES:
+                hits = _hits(candidates, replace(plan, mode=mode))
+                results.append(_result(corpus, question, judged, mode, hits, plan.k))
     return Answers(tuple(results), tuple(latencies))
 
 
-def _hits(legs: Legs, mode: Mode, depth: int) -> list[Hit]:
-    needed: Legs = {leg: rows if mode in ("hybrid", leg) else [] for leg, rows in legs.items()}
-    return ranked_hits(needed, mode, 2 * depth, _NO_TIME)
+def _hits(candidates: Candidates, plan: SearchPlan) -> list[Hit]:
+    """All hits of one mode; ranks are looked at beyond `k`."""
+    needed: Candidates = {leg: rows if leg in plan.legs else [] for leg, rows in candidates.items()}
+    return ranked_hits(needed, replace(plan, k=min(MAX_HITS, 2 * plan.depth)), _NO_TIME)
 
 
 def _result(
@@ -186,7 +185,7 @@ class _Corpus:
         self._table = table
         self._keepers = keepers
         # Every document has exactly one first chunk.
-        rows = table.read(["document_id", "uri", "allowed_principals"], "position = 0").rows()
+        rows = rows_with(table, "position", [0], ["document_id", "uri", "allowed_principals"]).rows()
         self.readers = {document: frozenset(principals) for document, _, principals in rows}
         known = list(known)
         self._names = {document.document_id: document.stands_for for document in known}
@@ -236,7 +235,7 @@ class _Corpus:
 
     def _read_text(self, document_id: str) -> str:
         columns = ["start_char", "end_char", "header_chars", "embedded_text"]
-        rows = self._table.read(columns, one_of("document_id", [document_id])).sort("start_char")
+        rows = rows_with(self._table, "document_id", [document_id], columns).sort("start_char")
         parts: list[str] = []
         end = -1
         for start, stop, header, text in rows.iter_rows():

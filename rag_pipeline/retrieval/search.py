@@ -1,8 +1,7 @@
 """Search for a caller: what they may read, found by meaning and by words.
 
-Belongs here: arguments, the permission filter, windows.
-Does not belong here: LanceDB calls (`stores/vectors.py`), ranking (`ranking.py`), what is published (`pointer.py`),
-Dagster: search starts without it.
+Belongs here: who asks, and the steps of a search in their order: published, candidates, ranking, windows.
+Does not belong here: the steps themselves, Dagster: search starts without it.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,25 +19,24 @@ from rag_pipeline.contracts.filters import Filter
 from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch
 from rag_pipeline.retrieval.arguments import checked_names, checked_principals, is_text
+from rag_pipeline.retrieval.candidates import HIT_COLUMNS, find_candidates
 from rag_pipeline.retrieval.freshness import PollMarks
-from rag_pipeline.retrieval.pointer import Pointer, Served
-from rag_pipeline.retrieval.ranking import HIT_COLUMNS, body_of, ranked_hits, read_legs, search_depth
-from rag_pipeline.retrieval.ranking import MODES as MODES
-from rag_pipeline.retrieval.ranking import Hit as Hit
-from rag_pipeline.retrieval.ranking import Mode as Mode
+from rag_pipeline.retrieval.hits import Hit as Hit
+from rag_pipeline.retrieval.plan import MODES as MODES
+from rag_pipeline.retrieval.plan import Mode as Mode
+from rag_pipeline.retrieval.plan import SearchPlan
+from rag_pipeline.retrieval.published import Pointer, Served
+from rag_pipeline.retrieval.ranking import ranked_hits
+from rag_pipeline.retrieval.windows import window_around
 from rag_pipeline.settings import Pipeline, load_pipeline, user_cache_folder
 from rag_pipeline.settings.load import check_lake_root
-from rag_pipeline.stores.filters import where_of
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
+from rag_pipeline.stores.selection import Selection
 from rag_pipeline.stores.vectors import VectorStore
 
 if TYPE_CHECKING:
     from rag_pipeline.embedding.open import EmbeddingModel
     from rag_pipeline.embedding.vectors import Vectors
-
-MAX_HITS = 10_000
-# White space between two chunks is hardly ever wider, and a block that is left out never narrower.
-WIDEST_GAP_CHARS = 10
 
 
 class Searcher:
@@ -118,16 +115,11 @@ class Searcher:
         names = checked_principals(principals)
         if not is_text(query) or not query.strip():
             raise BadQuery("the query is empty or no text; ask something")
-        if mode not in MODES:
-            raise BadQuery(f"there is no search mode {mode!r}; allowed: {', '.join(MODES)}", mode=mode)
-        if not isinstance(k, int) or not 1 <= k <= MAX_HITS:
-            raise BadQuery(f"k is {k!r}, want a whole number from 1 to {MAX_HITS:,}", k=k)
-        if per_document is not None and (not isinstance(per_document, int) or per_document < 1):
-            raise BadQuery(f"per_document is {per_document!r}, want a whole number from 1 on, or None")
+        plan = SearchPlan(k, mode, per_document)
         chosen = replace(limits or Filter(frozenset()), principals=frozenset(names))
         if sources is not None:
             chosen = replace(chosen, sources=tuple(sorted(checked_names("sources", sources))))
-        return self._pointer.answered(lambda served: self._search(served, query, chosen, k, mode, per_document))
+        return self._pointer.answered(lambda served: self._search(served, query, chosen, plan))
 
     def chunk(self, chunk_id: str, *, principals: Iterable[str]) -> dict[str, Any] | None:
         """One indexed chunk with all its columns, or None if there is none that the caller may read.
@@ -138,9 +130,7 @@ class Searcher:
         if not is_text(chunk_id):
             raise BadQuery(f"the chunk id {chunk_id!r} is no text")
         chosen = Filter(frozenset(checked_principals(principals)), chunk_ids=(chunk_id,))
-        rows = self._pointer.answered(
-            lambda served: served.table.read(list(ROW_COLUMNS), where_of(chosen, served.table), limit=1)
-        )
+        rows = self._pointer.answered(lambda served: Selection(served.table, chosen).read(list(ROW_COLUMNS), limit=1))
         return rows.row(0, named=True) if rows.height else None
 
     def window(self, hit: Hit, *, principals: Iterable[str], max_tokens: int = 1_000) -> str:
@@ -150,38 +140,20 @@ class Searcher:
         empty if the hit is not published any more, or if the caller may not read it.
         """
         chosen = Filter(frozenset(checked_principals(principals)), document_ids=(hit.document_id,))
-        found = self._pointer.answered(lambda served: served.table.read(HIT_COLUMNS, where_of(chosen, served.table)))
-        rows = found.sort("start_char").to_dicts()
-        here = next((i for i, row in enumerate(rows) if row["chunk_id"] == hit.chunk_id), None)
-        if here is None:
-            return ""
-        first = last = here
-        budget = max_tokens - rows[here]["token_count"]
-        grew = True
-        while grew:
-            grew = False
-            for at in (last + 1, first - 1):
-                fits = 0 <= at < len(rows) and rows[at]["token_count"] <= budget
-                if fits and rows[at]["section_path"] == rows[here]["section_path"]:
-                    first, last = min(first, at), max(last, at)
-                    budget -= rows[at]["token_count"]
-                    grew = True
-        return _stitched(rows[first : last + 1])
+        found = self._pointer.answered(lambda served: Selection(served.table, chosen).read(HIT_COLUMNS))
+        return window_around(found.sort("start_char").to_dicts(), hit.chunk_id, max_tokens)
 
     def published(self) -> Mapping[str, Any]:
         """The publication that searches are answered from now."""
         return self._pointer.answered(lambda served: served.publication)
 
-    def _search(
-        self, served: Served, query: str, chosen: Filter, k: int, mode: Mode, per_document: int | None
-    ) -> list[Hit]:
+    def _search(self, served: Served, query: str, chosen: Filter, plan: SearchPlan) -> list[Hit]:
         def embed_query() -> Vectors:
             return self._model(served.publication).embed_query(query)
 
-        where = where_of(chosen, served.table, self._known_sources)
-        legs = read_legs(self._threads, served.table, embed_query, query, where, search_depth(k), mode)
-        at = served.publication["published_at"]
-        return self._marks.mark(ranked_hits(legs, mode, k, at, per_document=per_document))
+        selection = Selection(served.table, chosen, self._known_sources)
+        candidates = find_candidates(self._threads, selection, embed_query, query, plan)
+        return self._marks.mark(ranked_hits(candidates, plan, served.publication["published_at"]))
 
     def _model(self, publication: Mapping[str, Any]) -> EmbeddingModel:
         fingerprint = publication["space_fingerprint"]
@@ -201,13 +173,3 @@ class Searcher:
                 )
             self._models[fingerprint] = model
         return self._models[fingerprint]
-
-
-def _stitched(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Neighbouring chunks as one text; what is missing between two is white space, or boilerplate and shown as such."""
-    parts = [body_of(rows[0])]
-    for before, row in pairwise(rows):
-        gap = row["start_char"] - before["end_char"]
-        joint = "\n\n" if gap <= WIDEST_GAP_CHARS else "\n\n[…]\n\n"
-        parts += ["" if gap == 0 else " " if gap == 1 else joint, body_of(row)]
-    return "".join(parts)

@@ -38,9 +38,9 @@ def permission_filter(principals: Iterable[str]) -> str:
     return f"array_has_any(allowed_principals, [{names}])" if names else NOTHING
 
 
-def one_of(column: str, values: Iterable[str]) -> str:
+def one_of(column: str, values: Iterable[str | int]) -> str:
     """SQL that holds for the rows with one of the values; none match no row."""
-    names = _listed(values)
+    names = ", ".join(str(value) if isinstance(value, int) else sql_string(value) for value in values)
     return f"{column} IN ({names})" if names else NOTHING
 
 

@@ -17,7 +17,7 @@ from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.evaluation import EvaluationReport, refresh_evaluation
 from rag_pipeline.refresh.index import refresh_index
 from rag_pipeline.refresh.publication import PublicationReport, publish
-from rag_pipeline.retrieval import evaluate as asking
+from rag_pipeline.stores import selection
 from rag_pipeline.stores.lake import EVALUATIONS_PATH, QUESTION_RESULTS_PATH
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -224,7 +224,7 @@ def test_a_leak_is_found_and_stops_publication_whatever_is_overridden(
 ) -> None:
     project.settings["sources"]["docs"]["permission_rules"] = [{"pattern": "2.md", "allowed_principals": ["hr"]}]
     ask(project, question(2, expected=[]))
-    monkeypatch.setattr(asking, "where_of", lambda *_: "true")
+    monkeypatch.setattr(selection, "where_of", lambda *_: "true")
     assert results(build(project))["q2"].leaks >= 1
     with pytest.raises(PermissionLeak, match="q2"):
         published(project, override_gate=True, note="try")

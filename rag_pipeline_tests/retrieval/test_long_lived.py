@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rag_pipeline.errors import RagPipelineError
-from rag_pipeline.retrieval import pointer
+from rag_pipeline.retrieval import published
 from rag_pipeline.retrieval.search import MODES, Hit, Searcher
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -33,7 +33,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(autouse=True)
 def looks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pointer, "POINTER_SECONDS", 0.0)
+    monkeypatch.setattr(published, "POINTER_SECONDS", 0.0)
 
 
 def lake_of(project: Project) -> Path:

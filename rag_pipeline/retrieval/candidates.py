@@ -1,0 +1,47 @@
+"""Candidates: the rows that each leg of a search finds, before anything is ordered.
+
+Belongs here: asking the legs, at the same time, for the columns that ranking needs.
+Does not belong here: who may ask (`search.py`), the filter's meaning (`stores/filters.py`), the order (`ranking.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from rag_pipeline.contracts.index import ROW_COLUMNS
+from rag_pipeline.retrieval.plan import SearchPlan
+from rag_pipeline.stores.selection import Selection
+
+if TYPE_CHECKING:
+    from rag_pipeline.embedding.vectors import Vectors
+
+# Rows by leg, best first; `_distance` stands in those of `vector`, `_score` in those of `text`.
+Candidates = Mapping[str, list[dict[str, Any]]]
+# What only filters and the full-text index look at.
+NOT_SHOWN = ("chunk_hash", "metadata_hash", "word_forms", "facts", "quality_score")
+HIT_COLUMNS = [name for name in ROW_COLUMNS if name not in NOT_SHOWN]
+
+
+def find_candidates(
+    threads: ThreadPoolExecutor,
+    selection: Selection,
+    embed_query: Callable[[], Vectors],
+    query: str,
+    plan: SearchPlan,
+) -> Candidates:
+    """Rows of the legs that the plan needs, at most `plan.depth` of each; the legs run at the same time.
+
+    Args:
+        selection: What the caller may read, and any other limit.
+    """
+    by_vector = by_text = None
+    if "vector" in plan.legs:
+        by_vector = threads.submit(lambda: selection.nearest(embed_query(), plan.depth, HIT_COLUMNS))
+    if "text" in plan.legs:
+        by_text = threads.submit(selection.matching, query, plan.depth, HIT_COLUMNS)
+    return {
+        "vector": by_vector.result().to_dicts() if by_vector else [],
+        "text": by_text.result().to_dicts() if by_text else [],
+    }

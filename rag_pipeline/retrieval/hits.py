@@ -1,0 +1,88 @@
+"""Hits: what a search gives back.
+
+Belongs here: the values of a hit, and what a person or a program reads of it.
+Does not belong here: finding (`candidates.py`) and ordering (`ranking.py`) them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Another place that the caller may read, with the text of a hit or nearly the same."""
+
+    document_id: str
+    uri: str
+    chunk_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One chunk that was found.
+
+    Attributes:
+        score: Higher is better; comparable within one search only. In mode hybrid the fused score, in mode vector
+            the cosine similarity, in mode text BM25.
+        vector_rank, text_rank: Place in each leg, from 1; None if that leg did not find it.
+        vector_distance: Cosine distance, 0 is the same direction.
+        text_score: BM25.
+        vector_weight: What the vector leg counted in this search, in [0, 1], the text leg having the rest; None but in
+            mode hybrid.
+        rank_weight: What `score` was multiplied by: below 1 for documents that are ranked down for their quality.
+        start_char, end_char: Span in the document's text, code points.
+        published_at: When the index this was found in was published.
+        source_polled_at: When its source was last polled with success; None: never, or not known.
+        elsewhere: Where the same text, or nearly the same, was found as well; these are no hits of their own.
+        source_overdue: The source was not polled with success for longer than its `stale_after`; None: not known.
+    """
+
+    rank: int
+    score: float
+    chunk_id: str
+    document_id: str
+    source: str
+    uri: str
+    title: str | None
+    section_path: tuple[str, ...]
+    text: str
+    page: int | None
+    line: int | None
+    start_char: int
+    end_char: int
+    token_count: int
+    media_type: str
+    allowed_principals: tuple[str, ...]
+    source_modified_at: datetime | None
+    vector_rank: int | None
+    vector_distance: float | None
+    text_rank: int | None
+    text_score: float | None
+    vector_weight: float | None
+    rank_weight: float
+    published_at: datetime
+    source_polled_at: datetime | None = None
+    source_overdue: bool | None = None
+    elsewhere: tuple[Elsewhere, ...] = ()
+
+    @property
+    def citation(self) -> str:
+        """Where the text stands, for a person: address, page or line, section."""
+        place = f", page {self.page}" if self.page else f", line {self.line}" if self.line else ""
+        section = f" ({' > '.join(self.section_path)})" if self.section_path else ""
+        return f"{self.uri}{place}{section}"
+
+    def record(self) -> dict[str, Any]:
+        """Plain values with stable keys, for JSON."""
+        record = asdict(self)
+        record["citation"] = self.citation
+        return record
+
+
+def body_of(row: Mapping[str, Any]) -> str:
+    """Text of a row without its header."""
+    return str(row["embedded_text"])[row["header_chars"] :]

@@ -1,0 +1,64 @@
+"""The plan of a search: everything that decides what is found, but for what is asked, by whom, and of which index.
+
+Belongs here: the values that search, evaluation and gate share, and the fingerprint that names them.
+Does not belong here: the filter (`contracts/filters.py`), the steps themselves (`candidates.py`, `ranking.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rag_pipeline.contracts.evaluation import EVALUATOR_VERSION
+from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.errors import BadQuery
+from rag_pipeline.retrieval.fusion import FUSION
+
+Mode = Literal["hybrid", "vector", "text"]
+MODES: tuple[Mode, ...] = ("hybrid", "vector", "text")
+MAX_HITS = 10_000
+# Each leg must look deeper than k, or a chunk that is good in both but first in none is never fused.
+LEAST_DEPTH = 100
+DEPTH_PER_HIT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """How a search finds.
+
+    Attributes:
+        k: Most hits, 1 to 10,000.
+        mode: `vector` finds by meaning, `text` by words, `hybrid` by both, fused by their scores.
+        per_document: So many hits of one document before any more of it, at least 1; None: as they come.
+
+    Raises:
+        BadQuery: One of them is out of its range.
+    """
+
+    k: int = 10
+    mode: Mode = "hybrid"
+    per_document: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise BadQuery(f"there is no search mode {self.mode!r}; allowed: {', '.join(MODES)}", mode=self.mode)
+        if not isinstance(self.k, int) or not 1 <= self.k <= MAX_HITS:
+            raise BadQuery(f"k is {self.k!r}, want a whole number from 1 to {MAX_HITS:,}", k=self.k)
+        if self.per_document is not None and (not isinstance(self.per_document, int) or self.per_document < 1):
+            raise BadQuery(f"per_document is {self.per_document!r}, want a whole number from 1 on, or None")
+
+    @property
+    def depth(self) -> int:
+        """How many rows each leg looks for."""
+        return max(LEAST_DEPTH, DEPTH_PER_HIT * self.k)
+
+    @property
+    def legs(self) -> Sequence[str]:
+        """The legs that the mode needs."""
+        return ("vector", "text") if self.mode == "hybrid" else (self.mode,)
+
+    @property
+    def fingerprint(self) -> str:
+        """How results come about, apart from the table and the questions; an evaluation asks in every mode."""
+        return fingerprint("evaluator", EVALUATOR_VERSION, str(self.k), FUSION, str(self.depth))
