@@ -33,9 +33,9 @@ from rag_pipeline.contracts.documents import ParsedDocument, embedded_text
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.ids import text_hash
 from rag_pipeline.embedding.open import EmbeddingModel, open_model, token_counter
+from rag_pipeline.parsing import parse
+from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.transforms.chunk import ChunkParams, TokenCounter, chunk_document
-from rag_pipeline.transforms.parse import parse
-from rag_pipeline.transforms.parse.limits import ParseLimits
 
 MODEL = EmbeddingModelSpec("bench", "sentence-transformers/all-MiniLM-L6-v2")
 SMALLEST = {254: 48, 128: 32, 96: 24, 64: 16, 48: 12, 40: 10}

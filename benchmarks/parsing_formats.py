@@ -21,11 +21,11 @@ from statistics import median
 from rag_pipeline.embedding.open import TokenCounter
 from rag_pipeline.errors import DocumentError
 from rag_pipeline.parallel.pool import IsolatedPool
+from rag_pipeline.parsing import ParseLimits, media_type_of
+from rag_pipeline.parsing.registry import FORMATS
 from rag_pipeline.refresh.chunks import DocumentToCut, cut_document
 from rag_pipeline.transforms.chunk import ChunkParams
 from rag_pipeline.transforms.enrich import EnrichOptions
-from rag_pipeline.transforms.parse import ParseLimits, media_type_of
-from rag_pipeline.transforms.parse.registry import FORMATS
 from rag_pipeline.transforms.worker_tasks import ParseRecipe, parse_object
 
 MEGABYTE = 10**6

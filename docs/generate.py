@@ -28,8 +28,8 @@ from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.defs.describe import index_column_docs
 from rag_pipeline.errors import DocumentError, DocumentVanished, RagPipelineError
-from rag_pipeline.transforms.parse import media_type
-from rag_pipeline.transforms.parse.registry import FORMATS
+from rag_pipeline.parsing import media_type
+from rag_pipeline.parsing.registry import FORMATS
 
 FOLDER = Path(__file__).resolve().parent
 NOTE = "<!-- Made by docs/generate.py; edit the code it reads, then run `make docs`. -->"
@@ -259,7 +259,7 @@ def formats() -> str:
             f"{found.name}",
             f"`{kind}`",
             " ".join(f"`{e}`" for e in endings.get(kind, [])),
-            f"`transforms/parse/{found.module}.py`",
+            f"`parsing/{found.module.replace('.', '/')}.py`",
         )
         for kind, found in FORMATS.items()
     ]
@@ -291,9 +291,9 @@ def formats() -> str:
         "Members of an archive that cannot be read are named with their reason as `unread_members`, those that lead",
         "out of it among them; files that a file manager does not show are counted as `hidden_member_count`.",
         "",
-        "To add a format: write `transforms/parse/<name>.py` with `VERSION` and a function from bytes to parsed",
-        "documents, and add a line to `FORMATS` in `transforms/parse/registry.py`. Raise the version whenever its",
-        "output may change: every document of that type is then parsed again by the next run.",
+        "To add a format: write a module in its room of `parsing/` with `VERSION` and a function from bytes and a",
+        "`ParseContext` to parsed documents, and add a line to `FORMATS` in `parsing/registry.py`. Raise the version",
+        "whenever its output may change: every document of that type is then parsed again by the next run.",
     )
 
 

@@ -11,12 +11,12 @@ import dagster as dg
 from rag_pipeline.contracts.evaluation import EVALUATOR_VERSION
 from rag_pipeline.contracts.index import INDEX_VERSION
 from rag_pipeline.contracts.table import TableContract
+from rag_pipeline.parsing import builder, decode
+from rag_pipeline.parsing.registry import all_parsers_version
 from rag_pipeline.transforms import block_hashes, language, near_duplicates, quality, sensitive
 from rag_pipeline.transforms.chunk import omission
 from rag_pipeline.transforms.chunk.params import CHUNKER_VERSION
 from rag_pipeline.transforms.metadata import METADATA_VERSION
-from rag_pipeline.transforms.parse import builder, decode
-from rag_pipeline.transforms.parse.registry import all_parsers_version
 
 
 def _documents() -> str:

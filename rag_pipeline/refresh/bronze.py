@@ -19,6 +19,7 @@ from rag_pipeline.contracts.ids import bytes_hash, digest
 from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, SourceObject, SourceSpec
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.errors import DocumentError, DocumentVanished, InvalidMetadata, MassDeletion, SourceUnavailable
+from rag_pipeline.parsing import media_type_of
 from rag_pipeline.refresh.holds import hold_of
 from rag_pipeline.refresh.polls import recorded_poll
 from rag_pipeline.refresh.progress import progress
@@ -42,7 +43,6 @@ from rag_pipeline.transforms.listing import (
     tombstone_of,
     unlisted_settings,
 )
-from rag_pipeline.transforms.parse import media_type_of
 
 COMMIT_BYTES = 64 * 2**20
 COMMIT_ROWS = 5_000

@@ -12,9 +12,9 @@ from typing import Any
 
 from rag_pipeline.contracts.documents import Chunk, ParsedDocument
 from rag_pipeline.errors import DocumentError
+from rag_pipeline.parsing import media_type_of
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.transforms.left_out import left_out
-from rag_pipeline.transforms.parse import media_type_of
 from rag_pipeline.transforms.worker_tasks import cut_document, parse_object
 
 

@@ -1,7 +1,7 @@
 """Parse objects of bronze in worker processes.
 
 Belongs here: streaming their bytes to the workers and what comes back to the caller, with what it took.
-Does not belong here: which objects (`transforms/documents.py`), how (`transforms/parse`), what is kept of it
+Does not belong here: which objects (`transforms/documents.py`), how (`parsing`), what is kept of it
 (`documents.py`).
 """
 
@@ -16,10 +16,10 @@ import polars as pl
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.errors import DocumentError, EmptyDocument, ParserTimeout
+from rag_pipeline.parsing import media_type_of
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.timings import Timed
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.transforms.parse import media_type_of
 from rag_pipeline.transforms.worker_tasks import parse_object
 
 # Row of bronze, media type and size in bytes of an object that is being parsed.

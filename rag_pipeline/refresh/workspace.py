@@ -13,13 +13,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec, EmbeddingSpace
+from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.settings.sections import ChunkSizeSettings
 from rag_pipeline.sources import Source, open_source
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
 from rag_pipeline.transforms.chunk.params import ChunkParams
 from rag_pipeline.transforms.enrich import EnrichOptions
-from rag_pipeline.transforms.parse.limits import ParseLimits
 from rag_pipeline.transforms.worker_tasks import ParseRecipe
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """What one document may cost: the section `limits` of pipeline.yaml.
 
 Belongs here: every limit that a message tells a person to raise, except those of one source's files.
-Does not belong here: keeping to them (`transforms/parse/limits.py`, `parallel/limits.py`).
+Does not belong here: keeping to them (`parsing/limits.py`, `parallel/limits.py`).
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from typing import Literal
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.errors import LowQuality, SensitiveContent
+from rag_pipeline.parsing.code.languages import LANGUAGES
 from rag_pipeline.transforms import block_hashes, language, quality, sensitive
-from rag_pipeline.transforms.parse.code_languages import LANGUAGES
 
 Sensitive = Literal["off", "flag", "redact", "quarantine"]
 

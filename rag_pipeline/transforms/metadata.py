@@ -19,21 +19,21 @@ from typing import Any
 from rag_pipeline.contracts.names import marked
 from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.errors import InvalidMetadata, UndecodableBytes
-from rag_pipeline.transforms.metadata_fields import (
-    PERMISSION_KEY,
-    declared_from_fields,
-    is_permission_key,
-    mentions_permissions,
-    permission_keys,
-)
-from rag_pipeline.transforms.parse.decode import clean_text, decode
-from rag_pipeline.transforms.parse.front_matter import (
+from rag_pipeline.parsing.decode import clean_text, decode
+from rag_pipeline.parsing.markup.front_matter import (
     FENCES,
     MAX_FRONT_MATTER_CHARS,
     UnreadableBlock,
     find_front_matter,
     load_toml,
     load_yaml,
+)
+from rag_pipeline.transforms.metadata_fields import (
+    PERMISSION_KEY,
+    declared_from_fields,
+    is_permission_key,
+    mentions_permissions,
+    permission_keys,
 )
 
 # Part of every stamp: bump whenever the same bytes declare something else, and every document is read again.

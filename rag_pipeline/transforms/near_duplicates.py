@@ -18,7 +18,7 @@ from rensa import RMinHash
 
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.tables import DUPLICATES, SIGNATURES
-from rag_pipeline.transforms.parse.registry import FORMATS
+from rag_pipeline.parsing.registry import FORMATS
 
 Hashes = NDArray[np.uint64]
 Pair = tuple[str, str]

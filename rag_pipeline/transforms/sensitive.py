@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from rag_pipeline.contracts.documents import Block, ParsedDocument
 from rag_pipeline.contracts.sources import DeclaredMetadata
-from rag_pipeline.transforms.parse.builder import one_line
+from rag_pipeline.parsing.builder import one_line
 
 # Part of the recipe of every source that looks for sensitive content.
 VERSION = "1"

@@ -117,7 +117,7 @@ def test_what_was_polled_but_not_taken_further_is_unsynced(project: Project, tmp
     ("constant", "expected"),
     [
         ("rag_pipeline.defs.versions.CHUNKER_VERSION", {"silver/chunks"}),
-        ("rag_pipeline.transforms.parse.markdown.VERSION", {"silver/documents", "silver/quarantine"}),
+        ("rag_pipeline.parsing.markup.markdown.VERSION", {"silver/documents", "silver/quarantine"}),
         ("rag_pipeline.transforms.quality.VERSION", {"silver/documents", "silver/quarantine"}),
         ("rag_pipeline.transforms.near_duplicates.VERSION", {"silver/duplicates"}),
         ("rag_pipeline.defs.versions.EVALUATOR_VERSION", {"gold/evaluation"}),

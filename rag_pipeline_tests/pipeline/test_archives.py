@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rag_pipeline.contracts.tables import DOCUMENTS
 from rag_pipeline.stores.lake import DOCUMENTS_PATH
+from rag_pipeline_tests.parsing.office_files import container
 from rag_pipeline_tests.pipeline.project import Project
-from rag_pipeline_tests.transforms.parse.office_files import container
 
 
 def addresses(project: Project) -> dict[str, list[str]]:

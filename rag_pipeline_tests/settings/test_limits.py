@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from rag_pipeline.parallel.pool import IsolatedPool
+from rag_pipeline.parsing.limits import SETTING_OF, ParseLimits
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings.limits import LimitsSettings, Section
 from rag_pipeline.settings.sections import SECTIONS, Settings
-from rag_pipeline.transforms.parse.limits import SETTING_OF, ParseLimits
 from rag_pipeline_tests.house.test_house import MODULES, ROOT
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -60,7 +60,7 @@ def test_every_limit_that_a_message_names_is_a_setting() -> None:
 
 
 def test_what_is_counted_has_a_setting_of_the_limit_it_is_compared_with() -> None:
-    for path in ROOT.glob("transforms/parse/*.py"):
+    for path in ROOT.rglob("parsing/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
                 continue

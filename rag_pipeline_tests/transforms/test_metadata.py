@@ -12,17 +12,20 @@ from hypothesis import strategies as st
 
 from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.errors import InvalidMetadata, UndecodableBytes
-from rag_pipeline.transforms.metadata import merge_declared, read_front_matter, read_sidecar
-from rag_pipeline.transforms.parse import ParseLimits
-from rag_pipeline.transforms.parse.decode import read_text
-from rag_pipeline.transforms.parse.front_matter import (
+from rag_pipeline.parsing import ParseLimits, parse
+from rag_pipeline.parsing.context import ParseContext
+from rag_pipeline.parsing.decode import read_text
+from rag_pipeline.parsing.markup.front_matter import (
     FencedBlock,
     UnreadableBlock,
     find_front_matter,
     load_toml,
     load_yaml,
 )
-from rag_pipeline.transforms.parse.markdown import parse_markdown, parse_mdx
+from rag_pipeline.parsing.markup.markdown import parse_markdown, parse_mdx
+from rag_pipeline.transforms.metadata import merge_declared, read_front_matter, read_sidecar
+
+CONTEXT = ParseContext("a.md", ParseLimits(), parse)
 
 NOTHING = DeclaredMetadata()
 FRONT = "---\nallowed_principals: [hr]\n---\n# Text\n"
@@ -202,7 +205,7 @@ def test_whatever_front_matter_is_cut_off_has_stated_its_permissions(
     line = f"{name}{sign}['hr']"
     raw = f"{lead}{fence}{start}\n{above}\n{line}\n{below}\n{fence}\nThe text.\n".encode(encoding, "replace")
     try:
-        documents = [document for parser in (parse_markdown, parse_mdx) for document in parser(raw, "a", ParseLimits())]
+        documents = [document for parser in (parse_markdown, parse_mdx) for document in parser(raw, CONTEXT)]
     except UndecodableBytes:
         return
     seen = [document.text.lower() for document in documents]
@@ -228,7 +231,7 @@ def states(block: FencedBlock) -> bool:
 
 def test_the_parser_survives_front_matter_that_is_nested_without_end() -> None:
     raw = b"---\ntitle: x\ndeep:\n  " + b"- " * 30_000 + b"\n---\ntext"
-    (document,) = parse_markdown(raw, "a.md", ParseLimits())
+    (document,) = parse_markdown(raw, CONTEXT)
     assert (document.text, document.title) == ("text", "x")
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from rag_pipeline.contracts.documents import Block, ParsedDocument
 from rag_pipeline.errors import DocumentError, LowQuality
+from rag_pipeline.parsing import ParseLimits, media_type_of, parse
 from rag_pipeline.transforms.enrich import EnrichOptions, check_quality, enrich
-from rag_pipeline.transforms.parse import ParseLimits, media_type_of, parse
 from rag_pipeline.transforms.quality import PIECE_CHARS, WEIGHTS, measure, total_score
 from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.transforms.test_language import TEXTS

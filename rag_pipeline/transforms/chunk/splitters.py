@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from rag_pipeline.transforms.table_heads import header_count
+from rag_pipeline.parsing.table_heads import header_count
 
 LONGEST_WRAPPED_LINE_CHARS = 200
 HEADER_ROW_SEARCH_CHARS = 4_000

@@ -1,0 +1,213 @@
+"""E-mails (EML, MBOX, MSG): header facts, body, and attachments as further documents.
+
+Belongs here: headers, mailboxes of many messages, and what the mail formats share. Does not belong here: MIME
+parts (`mime`), the text of bodies (`body`), the Outlook container (`outlook`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from email import message_from_bytes
+from email.errors import HeaderParseError
+from email.header import decode_header
+from email.message import Message
+from email.utils import parsedate_to_datetime
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.errors import DocumentError, UndecodableBytes
+from rag_pipeline.parsing.builder import TextBuilder
+from rag_pipeline.parsing.context import ParseContext
+from rag_pipeline.parsing.decode import clean_text, decode
+from rag_pipeline.parsing.limits import check_count
+from rag_pipeline.parsing.mail.body import add_body
+from rag_pipeline.parsing.mail.mime import Mail, open_sealed, read_parts
+from rag_pipeline.parsing.mail.outlook import read_outlook
+from rag_pipeline.parsing.media_type import media_type_of
+
+VERSION = "4"
+
+MAX_HEADER_CHARS = 2_000
+# Of a long list of recipients as much is text; metadata has more of it.
+MAX_SHOWN_CHARS = 500
+# An attached message may attach messages: each level gets this share of the attachments allowed.
+NESTED_SHARE = 8
+# A line that begins a message of a mailbox, with the first header field after it.
+_ENVELOPE = re.compile(rb"(?:\A|\r?\n\r?\n)From [^\r\n]{1,500}\r?\n(?=>?[A-Za-z][A-Za-z0-9-]*:)")
+_ENCODED = re.compile(r"^Content-Transfer-Encoding:[ \t]*(?:base64|quoted-printable)", re.M | re.I)
+_CHARSET = re.compile(r"(\bcharset[ \t]*=[ \t]*\"?)[\w.:-]+", re.I)
+_ESCAPED_FROM = re.compile(rb"^>(>*From )", re.M)
+
+
+def parse_email(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    """The message as first document, then one or more for each attachment that can be read.
+
+    A mailbox gives so for each of its messages; those that cannot be read are left out.
+
+    Raises:
+        EncryptedDocument: Nothing can be read without a key.
+        LimitExceeded: Too many attachments, parts or messages, or more text than allowed.
+        UnparsableDocument: There is no message.
+    """
+    raw = _in_utf_8(raw)
+    marks = [match.span() for match in _ENVELOPE.finditer(raw)] if raw.startswith(b"From ") else []
+    if len(marks) < 2:
+        return _message(raw, context)
+    check_count(len(marks), context.limits.max_records, "messages", context.address)
+    documents: list[ParsedDocument] = []
+    sealed: list[ParsedDocument] = []
+    refusal: DocumentError | None = None
+    chars = 0
+    ends = [start for start, _ in marks[1:]] + [len(raw)]
+    for number, ((_, start), end) in enumerate(zip(marks, ends, strict=True), 1):
+        message = _ESCAPED_FROM.sub(rb"\1", raw[start:end])
+        try:
+            left = replace(context.limits, max_text_chars=context.limits.max_text_chars - chars)
+            found = _message(message, replace(context, address=f"{context.address}#{number}", limits=left))
+        except DocumentError as error:
+            refusal = error
+            sealed += _notice(message, error, f"message:{number}")
+            continue
+        chars += sum(len(document.text) for document in found)
+        check_count(chars, context.limits.max_text_chars, "characters of text", context.address)
+        for document in found:
+            part = f"message:{number}" + (f"/{document.part}" if document.part else "")
+            documents.append(replace(document, part=part))
+    if not documents and refusal is not None:
+        raise refusal
+    return documents + sealed
+
+
+def _in_utf_8(raw: bytes) -> bytes:
+    """A message saved as UTF-16, as some programs do, with its declared charsets to match; others unchanged."""
+    if not raw.startswith((b"\xff\xfe", b"\xfe\xff")) and b"\0" not in raw[:4]:
+        return raw
+    text = decode(raw, None)
+    if _ENCODED.search(text) is None:
+        text = _CHARSET.sub(r"\1utf-8", text)
+    return text.encode("utf-8", "replace")
+
+
+def _notice(raw: bytes, error: DocumentError, part: str) -> list[ParsedDocument]:
+    """What stands outside a message that cannot be read, and why it cannot, so that it does not vanish."""
+    message = message_from_bytes(raw)
+    mail = Mail(subject=_header(message, "Subject"))
+    _read_facts(message, mail)
+    builder = TextBuilder()
+    _add_head(builder, mail)
+    metadata = {name: value for name, value in mail.facts.items() if value} | {"unread": error.code}
+    found = builder.build(title=mail.subject or None, author=metadata.get("from"), metadata=metadata, part=part)
+    return [] if builder.is_empty else [found]
+
+
+def _message(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    message = message_from_bytes(raw)
+    mail = Mail(subject=_header(message, "Subject"))
+    _read_facts(message, mail)
+    read_parts(message, mail, context.address, context.limits)
+    return _documents(mail, context)
+
+
+def _read_facts(message: Message, mail: Mail) -> None:
+    for name, fact in (("From", "from"), ("To", "to"), ("Cc", "cc"), ("Message-ID", "message_id")):
+        mail.facts[fact] = _header(message, name)
+    mail.facts["in_reply_to"] = _header(message, "In-Reply-To")
+    mail.facts["date"] = _date(message)
+
+
+def parse_msg(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    """Like `parse_email`, for Outlook's own files.
+
+    Raises:
+        EncryptedDocument: Nothing can be read without a key.
+        LimitExceeded: Too many attachments.
+        UnparsableDocument: The container is damaged.
+    """
+    found = read_outlook(raw, context.address, context.limits)
+    mail = Mail(found.subject, found.facts, found.plain, found.html, attachments=found.attachments)
+    open_sealed(mail, context.address)
+    if found.header:
+        header = message_from_bytes(found.header.encode("utf-8", "replace"))
+        mail.facts["date"] = _date(header) or mail.facts.get("date", "")
+        mail.facts.setdefault("message_id", _header(header, "Message-ID"))
+        mail.facts.setdefault("in_reply_to", _header(header, "In-Reply-To"))
+    return _documents(mail, context)
+
+
+def _documents(mail: Mail, context: ParseContext) -> list[ParsedDocument]:
+    limits = context.limits
+    check_count(len(mail.attachments), limits.max_attachments, "attachments", context.address)
+    builder = TextBuilder()
+    subject = _add_head(builder, mail)
+    add_body(builder, clean_text(mail.plain), mail.html)
+    for event in mail.events:
+        builder.add("paragraph", event)
+    left_chars = limits.max_text_chars - builder.length_chars
+    parts: list[ParsedDocument] = []
+    unread: list[str] = []
+    for number, (name, media_type, data) in enumerate(mail.attachments, 1):
+        try:
+            allowed = replace(limits, max_text_chars=left_chars)
+            found = _attached(number, name, media_type, data, replace(context, limits=allowed))
+            left_chars -= sum(len(document.text) for document in found)
+            parts.extend(found)
+        except DocumentError as error:
+            unread.append(f"{name} ({error.code})")
+    metadata = {name: value[:MAX_HEADER_CHARS] for name, value in mail.facts.items() if value}
+    if mail.attachments:
+        metadata["attachments"] = ", ".join(name for name, _, _ in mail.attachments)[:MAX_HEADER_CHARS]
+    if unread:
+        metadata["unread_attachments"] = ", ".join(unread)[:MAX_HEADER_CHARS]
+    body = builder.build(title=subject or None, author=metadata.get("from"), metadata=metadata)
+    return [body, *parts]
+
+
+def _add_head(builder: TextBuilder, mail: Mail) -> str:
+    """Adds the subject, and who wrote to whom, since people look for mails by their names. Returns the subject."""
+    subject = clean_text(mail.subject).strip()
+    if subject:
+        builder.add("heading", subject, level=1)
+    people = [
+        f"{name}: {clean_text(mail.facts[fact])[:MAX_SHOWN_CHARS]}"
+        for name, fact in (("From", "from"), ("To", "to"), ("Cc", "cc"))
+        if mail.facts.get(fact) and not mail.facts[fact].startswith("<Saved by")
+    ]
+    if subject or mail.plain.strip() or mail.html or mail.events:
+        builder.add("field", "\n".join(people))
+    return subject
+
+
+def _attached(number: int, name: str, media_type: str, data: bytes, context: ParseContext) -> list[ParsedDocument]:
+    inner = replace(context.limits, max_attachments=context.limits.max_attachments // NESTED_SHARE)
+    kind = "message/rfc822" if media_type == "message/rfc822" else media_type_of(name, data)
+    prefix = f"attachment:{number}:{name}"
+    return [
+        replace(document, part=f"{prefix}/{document.part}" if document.part else prefix)
+        for document in context.parse_part(data, kind, f"{context.address}#{name}", inner)
+    ]
+
+
+def _header(message: Message, name: str) -> str:
+    """The header's decoded value; damaged headers give what can be read of them."""
+    # Cut before decoding: the standard library takes quadratic time on headers of a megabyte.
+    value = str(message.get(name) or "")[: 2 * MAX_HEADER_CHARS]
+    try:
+        parts = decode_header(value)
+    except (HeaderParseError, ValueError):
+        parts = [(value, None)]
+    text = "".join(part if isinstance(part, str) else _decoded(part, charset) for part, charset in parts)
+    return " ".join(clean_text(text).split())[:MAX_HEADER_CHARS]
+
+
+def _decoded(value: bytes, charset: str | None) -> str:
+    try:
+        return decode(value, charset) if value else ""
+    except UndecodableBytes:
+        return ""
+
+
+def _date(message: Message) -> str:
+    try:
+        return parsedate_to_datetime(_header(message, "Date")).isoformat()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return ""

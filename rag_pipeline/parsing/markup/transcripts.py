@@ -1,0 +1,178 @@
+"""Transcripts with times: WebVTT and SubRip, as turns of speakers.
+
+Belongs here: reading cues leniently (one scanner for both formats), speakers, turns.
+Does not belong here: chats (`records/records.py`) and transcripts without cue lines (`plain.py`).
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.errors import UnparsableDocument
+from rag_pipeline.parsing.builder import TextBuilder, one_line
+from rag_pipeline.parsing.context import ParseContext
+from rag_pipeline.parsing.decode import clean_text, read_text
+
+VERSION = "4"
+
+# Many programs leave out leading zeros, or the milliseconds.
+_TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
+_TIMING = re.compile(rf"[ \t]{{0,20}}{_TIME}[ \t]{{0,20}}-{{1,9}}>[ \t]{{0,20}}{_TIME}")
+_NEARLY = r"[ \t]{0,20}\d{1,3}:\d[\d:.,]{1,15}[ \t]{0,20}"
+_NEARLY_TIMING = re.compile(
+    rf"{_NEARLY}(?:[-=]{{0,3}}>|[\u2013\u2014\u2192-])[^<>]{{0,60}}$|{_NEARLY}\d{{1,3}}:\d[\d:.,]{{1,15}}[ \t]*$"
+)
+_VOICE = re.compile(r"<v(?:\.[\w.-]+)?\s+([^<>]{1,200})>")
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
+_NAME = re.compile(
+    r"(?:>>\s*|-\s*)?((?:[^\W\d_][\w.'\u2019-]*)(?: [^\W\d_][\w.'\u2019-]*){0,3}(?: \d{1,2})?):\s+(?=\S)"
+)
+_SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"'\u201d\u2019)]*$")
+_TURN_CHARS = 700
+_PAUSE_MS = 5_000
+_ROLLING_MS = 50
+_MOMENT_MS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Cue:
+    start_ms: int
+    end_ms: int
+    speaker: str | None
+    text: str
+    line: int
+
+
+def parse_vtt(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    """One document of turns, `[00:01:02] Speaker: words`, each a block labelled with its speaker.
+
+    Raises:
+        UnparsableDocument: There is no cue.
+        UndecodableBytes.
+    """
+    text = read_text(raw)
+    head = text.lstrip().split("\n", 1)[0]
+    title = re.sub(r"^WEBVTT[ \t]*-?[ \t]*", "", head) if head.startswith("WEBVTT") else ""
+    return [_document(text, context.address, one_line(title) or None)]
+
+
+def parse_srt(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    """As `parse_vtt`, for SubRip."""
+    return [_document(read_text(raw), context.address, None)]
+
+
+def clock(time_ms: int) -> str:
+    """`HH:MM:SS` of a time in milliseconds."""
+    seconds = time_ms // 1000
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def _document(text: str, address: str, title: str | None) -> ParsedDocument:
+    cues = _with_speakers(list(_cues(text)))
+    if not cues:
+        raise UnparsableDocument(
+            f"{address}: no cue (a line like 00:01:02.000 --> 00:01:04.000) was found.", address=address
+        )
+    builder = TextBuilder()
+    for turn in _turns(cues):
+        words = " ".join(cue.text for cue in turn)
+        speaker = turn[0].speaker
+        lead = f"[{clock(turn[0].start_ms)}] {speaker}: " if speaker else f"[{clock(turn[0].start_ms)}] "
+        builder.add("cue", lead + words, label=speaker, line=turn[0].line)
+    bad = sum(_is_bad_timing(line) for line in text.split("\n") if ">" in line or ":" in line)
+    metadata = {"duration": clock(max(cue.end_ms for cue in cues)), "cue_count": str(len(cues))}
+    if bad:
+        metadata["bad_cue_count"] = str(bad)
+    speakers = list(dict.fromkeys(cue.speaker for cue in cues if cue.speaker))
+    if speakers:
+        metadata["speakers"] = ", ".join(speakers)[:2_000]
+    return builder.build(title=title, metadata=metadata)
+
+
+def _is_bad_timing(line: str) -> bool:
+    """Whether a line means to time a cue but cannot be read as such."""
+    return not _TIMING.match(line) and ("-->" in line or _NEARLY_TIMING.match(line) is not None)
+
+
+def _cues(text: str) -> Iterator[_Cue]:
+    """Every timing line and the lines below it, up to a blank line or the next timing line.
+
+    Rolling captions repeat the line before without a pause, above the next one or for a moment alone: the same
+    speaker's equal line is then taken once. Who says the same again in a cue of its own is heard twice.
+    """
+    lines = text.split("\n")
+    marks = [(number, match) for number, line in enumerate(lines) if "->" in line and (match := _TIMING.match(line))]
+    last: tuple[str, str | None] = ("", None)
+    last_end_ms = 0
+    for position, (number, match) in enumerate(marks):
+        stop = marks[position + 1][0] if position + 1 < len(marks) else len(lines)
+        body: list[str] = []
+        speaker: str | None = None
+        groups = match.groups()
+        goes_on = _ms(groups[:4]) - last_end_ms <= _ROLLING_MS
+        last_end_ms = _ms(groups[4:])
+        is_moment = last_end_ms - _ms(groups[:4]) <= _MOMENT_MS
+        spoken = sum(1 for _ in takewhile(str.strip, lines[number + 1 : stop]))
+        for line in lines[number + 1 : stop]:
+            if not line.strip():
+                break
+            voice = _VOICE.search(line)
+            speaker = speaker or (one_line(html.unescape(voice.group(1))) if voice else None)
+            words = " ".join(clean_text(html.unescape(_TAG.sub("", line))).split())
+            is_repeated = goes_on and (spoken > 1 or is_moment) and (words, speaker) == last
+            if words and not is_repeated:
+                body.append(words)
+            if words:
+                last = (words, speaker)
+        # Without a blank line between cues, the next cue's number is the last line.
+        if body and position + 1 < len(marks) and body[-1].isdigit() and lines[stop - 1].strip() == body[-1]:
+            body.pop()
+        if body:
+            yield _Cue(_ms(groups[:4]), _ms(groups[4:]), speaker, " ".join(body), number + 1)
+
+
+def _ms(parts: tuple[str | None, ...]) -> int:
+    hours, minutes, seconds, fraction = (part or "0" for part in parts)
+    return ((int(hours) * 60 + int(minutes)) * 60 + int(seconds)) * 1000 + int(fraction.ljust(3, "0"))
+
+
+def _with_speakers(cues: list[_Cue]) -> list[_Cue]:
+    """Speakers written into the words (`MAYA: ...`), where names recur or are in capitals."""
+    names = Counter(match.group(1) for cue in cues if (match := _NAME.match(cue.text)))
+    found: list[_Cue] = []
+    for cue in cues:
+        match = _NAME.match(cue.text)
+        if cue.speaker is None and match and (names[match.group(1)] > 1 or match.group(1).isupper()):
+            cue = _Cue(cue.start_ms, cue.end_ms, match.group(1), cue.text[match.end() :], cue.line)
+        found.append(cue)
+    return found
+
+
+def _turns(cues: list[_Cue]) -> Iterator[list[_Cue]]:
+    """Cues of one speaker in a row; a long turn is cut at a sentence end or a pause."""
+    turn: list[_Cue] = []
+    length = 0
+    names_speakers = any(cue.speaker for cue in cues)
+    for cue in cues:
+        if turn:
+            changed = cue.speaker != turn[-1].speaker and (cue.speaker is not None or not names_speakers)
+            is_long = (length > _TURN_CHARS and bool(_SENTENCE_END.search(turn[-1].text))) or length > 2 * _TURN_CHARS
+            is_pause = cue.speaker is None and cue.start_ms - turn[-1].end_ms > _PAUSE_MS
+            if changed or is_long or is_pause:
+                yield turn
+                # A cue without a name goes on with the speaker before it.
+                speaker = cue.speaker or (turn[-1].speaker if is_long else None)
+                cue = _Cue(cue.start_ms, cue.end_ms, speaker, cue.text, cue.line)
+                turn, length = [], 0
+            elif cue.speaker is None and turn[-1].speaker:
+                cue = _Cue(cue.start_ms, cue.end_ms, turn[-1].speaker, cue.text, cue.line)
+        turn.append(cue)
+        length += len(cue.text) + 1
+    if turn:
+        yield turn

@@ -1,0 +1,308 @@
+"""Word documents (DOCX): paragraphs, headings, lists, tables, charts, notes, text boxes, in reading order.
+
+Belongs here: walking the document part. Does not belong here: styles and numbering (`docx_styles`), notes,
+comments and running lines (`docx_stories`), charts (`drawings`), containers (`containers/archives`).
+
+Elements are known by local name, because strict and transitional files use different namespaces.
+Left out: deleted and moved-away text, hidden text, field codes, readings of ruby text. Headers and footers
+come once, last: first they would open every document of a template with the same words.
+"""
+
+from __future__ import annotations
+
+from email import message_from_bytes
+from typing import TYPE_CHECKING
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.errors import UndecodableBytes, UnparsableDocument
+from rag_pipeline.parsing.builder import TextBuilder
+from rag_pipeline.parsing.containers.archives import (
+    Archive,
+    child,
+    core_properties,
+    local_attribute,
+    local_name,
+    refuse_pictures_only,
+    related,
+    relations,
+)
+from rag_pipeline.parsing.context import ParseContext
+from rag_pipeline.parsing.decode import clean_text, decode
+from rag_pipeline.parsing.limits import ParseLimits, check_count
+from rag_pipeline.parsing.office.docx_stories import SIGNS, SKIPPED, is_aside, is_hidden, running_lines, side_notes
+from rag_pipeline.parsing.office.docx_styles import Numbering, Styles
+from rag_pipeline.parsing.office.drawings import add_drawing
+from rag_pipeline.parsing.tabular import table_lines
+from rag_pipeline.parsing.web.html import add_units, html_units
+from rag_pipeline.parsing.web.tree import declared_encoding
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+VERSION = "3"
+
+MAX_SPAN = 50
+MAX_EMBEDDED_DEPTH = 2
+_TRANSPARENT = frozenset(
+    ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag", "AlternateContent", "Choice", "body")
+)
+_REFERENCES = {"footnoteReference": "footnotes", "endnoteReference": "endnotes", "commentReference": "comments"}
+_GRAPHICS = frozenset({"chart", "relIds"})
+
+
+def parse_docx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    """The document's main story, notes and comments beside the paragraph that refers to them.
+
+    Raises:
+        EncryptedDocument, LimitExceeded, UnparsableDocument: From the container.
+        NeedsOcr: Pictures and no text.
+    """
+    archive = Archive(raw, context.address, context.limits)
+    walker = _walked(archive, TextBuilder(), context.limits, 0)
+    refuse_pictures_only(archive, not walker.builder.is_empty, [walker.part])
+    facts = core_properties(archive)
+    metadata: dict[str, str] = {
+        name: facts[name] for name in ("subject", "keywords", "created", "modified") if name in facts
+    }
+    if walker.hidden_runs:
+        metadata["hidden_run_count"] = str(walker.hidden_runs)
+    if archive.unread:
+        metadata["unread_parts"] = ", ".join(archive.unread)[:1000]
+    return [
+        walker.builder.build(
+            title=clean_text(facts.get("title", "")) or walker.title,
+            author=clean_text(facts.get("creator", "")) or None,
+            metadata=metadata,
+        )
+    ]
+
+
+def _walked(archive: Archive, builder: TextBuilder, limits: ParseLimits, depth: int) -> _Walker:
+    address = archive.address
+    mains = related(archive, "", "officeDocument") or [n for n in ("word/document.xml",) if n in archive.names]
+    if not mains:
+        raise UnparsableDocument(f"{address}: the container holds no Word document.", address=address)
+    walker = _Walker(archive, mains[0], builder, limits, depth)
+    root = archive.xml(mains[0])
+    walker.hidden_runs = sum(is_hidden(run) and run.find("{*}t") is not None for run in root.iter("{*}r"))
+    walker.walk(root)
+    walker.flush()
+    check_count(builder.length_chars, limits.max_text_chars, "characters of text", address)
+    for line in running_lines(archive, mains[0], root, set(builder.build().text.split("\n"))):
+        builder.add("paragraph", line)
+    return walker
+
+
+class _Walker:
+    """Adds the blocks below an element to `builder`; runs of list items and code lines become one block."""
+
+    def __init__(self, archive: Archive, part: str, builder: TextBuilder, limits: ParseLimits, depth: int) -> None:
+        self.builder = builder
+        self.title: str | None = None
+        self.part = part
+        self.hidden_runs = 0
+        self._archive = archive
+        self._limits = limits
+        self._depth = depth
+        self._styles = Styles(archive, part)
+        self._numbering = Numbering(archive, part, self._styles)
+        self._notes = side_notes(archive, part)
+        self._relations = relations(archive, part)
+        self._run_kind = ""
+        self._run_lines: list[str] = []
+
+    def walk(self, element: _Element) -> None:
+        for item in element:
+            name = local_name(item)
+            if name == "p":
+                self._paragraph(item)
+            elif name == "tbl":
+                self._table(item)
+            elif name == "altChunk":
+                self._chunk(item)
+            elif name in _TRANSPARENT:
+                self.walk(item)
+
+    def flush(self) -> None:
+        """Ends a run of list items or code lines."""
+        if self._run_lines:
+            kind = self._run_kind
+            self.builder.add("code" if kind == "code" else "list", "\n".join(self._run_lines))
+        self._run_kind, self._run_lines = "", []
+
+    def _paragraph(self, element: _Element) -> None:
+        parts: list[str] = []
+        boxes: list[_Element] = []
+        notes: list[str] = []
+        _gather(element, parts, boxes, notes)
+        text = clean_text("".join(parts))
+        if text.strip():
+            self._add(element, text)
+        self._beside(boxes, notes)
+
+    def _beside(self, boxes: list[_Element], notes: list[str]) -> None:
+        """What hangs on the text just added: text boxes, charts, notes and comments."""
+        for box in boxes:
+            self.flush()
+            if local_name(box) in _GRAPHICS:
+                for value in box.attrib.values():
+                    kind, name = self._relations.get(str(value), ("", ""))
+                    if name in self._archive.names:
+                        add_drawing(self.builder, self._archive, kind, name)
+            else:
+                self.walk(box)
+            self.flush()
+        for note in notes:
+            if self._notes.get(note):
+                self.flush()
+                self.builder.add("paragraph", self._notes[note])
+
+    def _chunk(self, element: _Element) -> None:
+        """A whole document of another format that stands for a part of this one."""
+        kind, name = self._relations.get(local_attribute(element, "id") or "", ("", ""))
+        if kind != "aFChunk" or name not in self._archive.names:
+            return
+        self.flush()
+        data = self._archive.read(name)
+        try:
+            if data.startswith(b"PK"):
+                if self._depth < MAX_EMBEDDED_DEPTH:
+                    inner = Archive(data, f"{self._archive.address} ({name[:200]})", self._limits)
+                    _walked(inner, self.builder, self._limits, self._depth + 1)
+            else:
+                add_units(self.builder, html_units(_page(data)))
+        except (UndecodableBytes, UnparsableDocument):
+            self._archive.unread.append(name[:200])
+        check_count(self.builder.length_chars, self._limits.max_text_chars, "characters of text", self._archive.address)
+
+    def _add(self, element: _Element, text: str) -> None:
+        style = self._styles.of(element)
+        if style.is_code:
+            self._extend("code", text.rstrip())
+            return
+        if style.level:
+            self.flush()
+            label = " ".join(text.split())
+            if style.level == 1 and self.title is None:
+                self.title = label
+            self.builder.add("heading", label, level=style.level)
+            return
+        marker = self._numbering.marker(element, style)
+        body = "\n".join(line.strip() for line in text.replace("\t", " ").split("\n") if line.strip())
+        if marker is not None:
+            indent, sign = marker
+            self._extend("list", f"{'  ' * indent}{sign} " + body.replace("\n", f"\n{'  ' * (indent + 1)}"))
+            return
+        self.flush()
+        if style.is_quote:
+            self.builder.add("quote", "\n".join(f"> {line}" for line in body.split("\n")))
+        else:
+            self.builder.add("paragraph", body)
+
+    def _extend(self, kind: str, line: str) -> None:
+        if self._run_kind != kind:
+            self.flush()
+            self._run_kind = kind
+        self._run_lines.append(line)
+
+    def _table(self, element: _Element) -> None:
+        self.flush()
+        boxes: list[_Element] = []
+        notes: list[str] = []
+        rows = _rows(element, boxes, notes)
+        if max(map(len, rows), default=0) < 2 or any("\0" in cell for row in rows for cell in row):
+            # One column or tables within cells: a frame for text, not data.
+            for row in element.iter("{*}tr"):
+                if row.getparent() is element or local_name(row.getparent()) in _TRANSPARENT:
+                    for cell in row.iter("{*}tc"):
+                        if _row_of(cell) is row:
+                            self.walk(cell)
+                            self.flush()
+            return
+        self.builder.add("table", clean_text("\n".join(table_lines(rows))))
+        self._beside(boxes, notes)
+
+
+def _page(data: bytes) -> str:
+    """The HTML of a chunk, which may come as a mail-like archive with its pictures."""
+    message = message_from_bytes(data)
+    if message.is_multipart() or message.get("MIME-Version"):
+        for part in message.walk():
+            payload = part.get_payload(decode=True)
+            if part.get_content_type() == "text/html" and isinstance(payload, bytes):
+                return decode(payload, part.get_content_charset())
+    return decode(data, declared_encoding(data))
+
+
+def _gather(element: _Element, parts: list[str], boxes: list[_Element], notes: list[str]) -> None:
+    """Text of a paragraph in order; text boxes, charts and ids of notes apart."""
+    for item in element:
+        name = local_name(item)
+        if name == "t":
+            parts.append(item.text or "")
+        elif name in SIGNS:
+            if name != "br" or local_attribute(item, "type") not in ("page", "column"):
+                parts.append(SIGNS[name])
+        elif name == "txbxContent" or name in _GRAPHICS:
+            boxes.append(item)
+        elif name in _REFERENCES:
+            notes.append(f"{_REFERENCES[name]}:{local_attribute(item, 'id')}")
+        elif name == "AlternateContent":
+            # The fallback says the same for older programs; it is read only where nothing else is.
+            choice = child(item, "Choice")
+            fallback = child(item, "Fallback")
+            _gather(choice if choice is not None else fallback if fallback is not None else item, parts, boxes, notes)
+        elif name and name not in SKIPPED and name != "Fallback" and not (name == "r" and is_hidden(item)):
+            _gather(item, parts, boxes, notes)
+
+
+def _row_of(element: _Element) -> _Element | None:
+    parent = element.getparent()
+    while parent is not None and local_name(parent) != "tr":
+        parent = parent.getparent()
+    return parent
+
+
+def _rows(table: _Element, boxes: list[_Element], notes: list[str]) -> list[list[str]]:
+    """Cells as text, what stands beside it in `boxes` and `notes`.
+
+    Spanning cells are padded, vertically merged ones repeated; a NUL marks a nested table.
+    """
+    rows: list[list[str]] = []
+    for row in table.iter("{*}tr"):
+        owner = row.getparent()
+        while owner is not None and local_name(owner) in _TRANSPARENT:
+            owner = owner.getparent()
+        if owner is not table:
+            continue
+        cells: list[str] = []
+        for cell in row.iter("{*}tc"):
+            if _row_of(cell) is row:
+                _add_cell(cells, cell, rows[-1] if rows else [], boxes, notes)
+        rows.append(cells)
+    return rows
+
+
+def _add_cell(cells: list[str], cell: _Element, above: list[str], boxes: list[_Element], notes: list[str]) -> None:
+    properties = child(cell, "tcPr")
+    merge = child(properties, "vMerge") if properties is not None else None
+    span = child(properties, "gridSpan") if properties is not None else None
+    value = (local_attribute(span, "val") if span is not None else None) or "1"
+    if merge is not None and local_attribute(merge, "val") != "restart":
+        text = above[len(cells)] if len(cells) < len(above) else ""
+    else:
+        text = _cell_text(cell, boxes, notes)
+    cells.append(text)
+    cells.extend([""] * (min(int(value), MAX_SPAN) - 1 if value.isdecimal() else 0))
+
+
+def _cell_text(cell: _Element, boxes: list[_Element], notes: list[str]) -> str:
+    if next(cell.iter("{*}tbl"), None) is not None:
+        return "\0"
+    texts: list[str] = []
+    for paragraph in cell.iter("{*}p"):
+        if not is_aside(paragraph, cell):
+            parts: list[str] = []
+            _gather(paragraph, parts, boxes, notes)
+            texts.append("".join(parts))
+    return " ".join(texts)

@@ -1,0 +1,99 @@
+"""What a Word document says beside its main story: notes, comments, headers and footers.
+
+Belongs here: reading those parts into plain lines. Does not belong here: where the lines go (`docx`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rag_pipeline.parsing.containers.archives import Archive, local_attribute, local_name, related, relations
+from rag_pipeline.parsing.decode import clean_text
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+SIGNS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
+SKIPPED = frozenset((
+    "del", "moveFrom", "instrText", "delText", "delInstrText", "pPr", "rPr", "tblPr", "tblGrid", "trPr", "tcPr",
+    "sectPr", "fldData", "binData", "proofErr", "commentRangeStart", "commentRangeEnd", "annotationRef", "rt",
+))  # fmt: skip
+MAX_RUNNING_LINES = 100
+_ASIDE = ("Fallback", "txbxContent")
+_SEPARATORS = ("separator", "continuationSeparator", "continuationNotice")
+_PAGE_WORDS = re.compile(r"\b(?:page|seite|p[aá]gina|pagina|sida|strona|p|pp|s|of|von|de|sur|di|van|av|z)\b", re.I)
+
+
+def is_hidden(run: _Element) -> bool:
+    """Whether a run is formatted as hidden text."""
+    for properties in run:
+        if local_name(properties) == "rPr":
+            for item in properties:
+                if local_name(item) == "vanish":
+                    return local_attribute(item, "val") not in ("0", "false", "off")
+    return False
+
+
+def is_aside(paragraph: _Element, owner: _Element) -> bool:
+    """Whether a paragraph below `owner` stands in a text box there, or in the fallback for one."""
+    ancestor = paragraph.getparent()
+    while ancestor is not None and ancestor is not owner:
+        if local_name(ancestor) in _ASIDE:
+            return True
+        ancestor = ancestor.getparent()
+    return False
+
+
+def side_notes(archive: Archive, part: str) -> dict[str, str]:
+    """Text of foot- and endnotes and of comments, by "kind:id"; comments begin with who made them."""
+    found: dict[str, str] = {}
+    for kind in ("footnotes", "endnotes", "comments"):
+        for name in related(archive, part, kind):
+            root = archive.spare_xml(name)
+            for note in root if root is not None else ():
+                if local_attribute(note, "type") in _SEPARATORS:
+                    continue
+                text = " ".join(" ".join(_lines(note)).split())
+                if text and kind == "comments":
+                    author = " ".join(clean_text(local_attribute(note, "author") or "").split())[:100]
+                    text = f"Comment by {author}: {text}" if author else f"Comment: {text}"
+                found[f"{kind}:{local_attribute(note, 'id')}"] = text
+    return found
+
+
+def running_lines(archive: Archive, part: str, document: _Element, said: set[str]) -> list[str]:
+    """Each line of the headers and footers in use once, without page numbers and lines that are in `said`."""
+    in_use = {local_attribute(item, "id") for item in document.iter("{*}headerReference", "{*}footerReference")}
+    found: dict[str, None] = {}
+    for id_, (kind, name) in relations(archive, part).items():
+        if kind in ("header", "footer") and id_ in in_use and name in archive.names:
+            root = archive.spare_xml(name)
+            for line in _lines(root) if root is not None else ():
+                line = " ".join(line.split())
+                if any(map(str.isalpha, _PAGE_WORDS.sub("", line))) and line not in said:
+                    found[line] = None
+    return list(found)[:MAX_RUNNING_LINES]
+
+
+def _lines(story: _Element) -> list[str]:
+    """Text of the paragraphs, those within text boxes after the one that holds the box."""
+    lines: list[str] = []
+    for paragraph in story.iter("{*}p"):
+        if any(local_name(ancestor) == "Fallback" for ancestor in paragraph.iterancestors()):
+            continue
+        parts: list[str] = []
+        _gather(paragraph, parts)
+        lines.append(clean_text("".join(parts)))
+    return lines
+
+
+def _gather(element: _Element, parts: list[str]) -> None:
+    for item in element:
+        name = local_name(item)
+        if name == "t":
+            parts.append(item.text or "")
+        elif name in SIGNS:
+            parts.append(SIGNS[name])
+        elif name and name not in SKIPPED and name not in _ASIDE and not (name == "r" and is_hidden(item)):
+            _gather(item, parts)

@@ -1,0 +1,348 @@
+"""Rich Text Format: paragraphs, headings, lists and tables out of control words.
+
+Belongs here: the token stream of RTF 1.9 as far as text and structure go. Pictures, objects, headers,
+footers, hidden and deleted text and every destination marked as optional are left out, comments excepted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.errors import UnparsableDocument
+from rag_pipeline.parsing.builder import TextBuilder
+from rag_pipeline.parsing.context import ParseContext
+from rag_pipeline.parsing.decode import clean_text
+from rag_pipeline.parsing.limits import ParseLimits, check_count
+from rag_pipeline.parsing.tabular import table_lines
+
+VERSION = "2"
+
+MAX_DEPTH = 2_000
+_TOKEN = re.compile(
+    rb"\\([a-zA-Z]{1,32})(-?\d{1,10})?[ ]?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z'])|([{}])|[\r\n]+|([^\\{}\r\n]+)"
+)
+_SKIPPED = frozenset(
+    b"fonttbl colortbl stylesheet listtable listoverridetable rsidtbl generator info pict object header footer "
+    b"headerl headerr headerf footerl footerr footerf xmlnstbl themedata colorschememapping datastore "
+    b"latentstyles fldinst nonshppict bkmkstart bkmkend pgdsctbl filetbl revtbl mmathPr atnid sp xe tc "
+    b"atnauthor ftnsep ftnsepc aftnsep aftnsepc pntxta pntxtb htmltag mhtmltag".split()
+)
+_SIGNS = {
+    b"tab": "\t",
+    b"line": "\n",
+    b"emdash": "—",
+    b"endash": "\u2013",
+    b"bullet": "•",
+    b"lquote": "\u2018",
+    b"rquote": "\u2019",
+    b"ldblquote": "“",
+    b"rdblquote": "”",
+    b"emspace": " ",
+    b"enspace": " ",
+    b"qmspace": " ",
+}
+_CHARSETS = {
+    0: "cp1252", 128: "cp932", 129: "cp949", 134: "gb2312", 136: "big5", 161: "cp1253", 162: "cp1254",
+    163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250",
+}  # fmt: skip
+_READ_THOUGH_OPTIONAL = frozenset({b"shppict", b"shptxt", b"shpinst", b"annotation"})
+_MACHINES = {b"mac": "mac_roman", b"pc": "cp437", b"pca": "cp850"}
+_STYLE = re.compile(rb"\{\\s(\d{1,5})\b([^{};]*(?:\{[^{}]*\}[^{};]*)*);\}")
+_STYLE_OUTLINE = re.compile(rb"\\outlinelevel(\d)")
+_STYLE_HEADING = re.compile(rb"heading (\d)\s*$", re.I)
+_FONT = re.compile(rb"\{\\f(\d{1,5})[^{}]*?\\fcharset(\d{1,3})")
+_TITLE = re.compile(rb"\{\\title ([^{}\\]{1,300})\}")
+_AUTHOR = re.compile(rb"\{\\author ([^{}\\]{1,300})\}")
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a group inherits and restores."""
+
+    is_skipped: bool = False
+    fallback_chars: int = 1
+    encoding: str = "cp1252"
+    is_hidden: bool = False
+
+
+# (word, number, code, symbol, brace, text): one is set, a number only beside its word.
+Token = tuple[bytes, ...]
+
+
+def tokens(raw: bytes) -> Iterator[Token]:
+    """The tokens of RTF; line ends, which mean nothing, and binary data left out."""
+    position = 0
+    while match := _TOKEN.search(raw, position):
+        position = match.end()
+        if match.lastindex is None:
+            continue
+        if match.group(1) == b"bin":
+            position += max(0, int(match.group(2) or 0))
+            continue
+        yield match.groups(b"")
+
+
+def parse_rtf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    """As `rtf_document` gives it."""
+    return [rtf_document(raw, context.address, context.limits)]
+
+
+def rtf_document(raw: bytes, address: str, limits: ParseLimits) -> ParsedDocument:
+    """The document's text.
+
+    Raises:
+        LimitExceeded: More text than allowed.
+        UnparsableDocument: Not RTF, or its groups are nested absurdly.
+    """
+    if not raw.lstrip()[:5] == b"{\\rtf":
+        raise UnparsableDocument(f"{address}: not Rich Text Format, whatever its name says.", address=address)
+    reader = _Reader(raw, address)
+    reader.run()
+    check_count(reader.builder.length_chars, limits.max_text_chars, "characters of text", address)
+    title, author = _TITLE.search(raw), _AUTHOR.search(raw)
+    return reader.builder.build(
+        title=(title.group(1).decode("cp1252", "replace") if title else None) or reader.title,
+        author=author.group(1).decode("cp1252", "replace") if author else None,
+    )
+
+
+class _Reader:
+    """Runs through the tokens and adds blocks to `builder`."""
+
+    def __init__(self, raw: bytes, address: str) -> None:
+        self.builder = TextBuilder()
+        self.title: str | None = None
+        self._raw = raw
+        self._address = address
+        self._levels = dict(_style_levels(raw))
+        self._fonts = {int(number): _CHARSETS.get(int(charset), "") for number, charset in _FONT.findall(raw)}
+        self._default_encoding = "cp1252"
+        self._state = _State()
+        self._stack: list[_State] = []
+        self._text: list[str] = []
+        self._bytes = bytearray()
+        self._to_skip = 0
+        self._level = 0
+        self._is_item = self._in_table = False
+        self._row: list[str] = []
+        self._rows: list[list[str]] = []
+        self._items: list[str] = []
+        # Depth of the note or comment being read, and the text it interrupts.
+        self._note_depth = 0
+        self._interrupted: list[str] = []
+        self._notes: list[str] = []
+
+    def run(self) -> None:
+        is_first = is_optional = False
+        for word, number, code, symbol, brace, text in tokens(self._raw):
+            if brace:
+                self._brace(brace)
+                is_first, is_optional = brace == b"{", False
+                continue
+            if symbol == b"*" and is_first:
+                is_optional = True
+                continue
+            if word:
+                if is_first and (is_optional or word in _SKIPPED) and word not in _READ_THOUGH_OPTIONAL:
+                    self._flush_bytes()
+                    self._state = replace(self._state, is_skipped=True)
+                elif is_first and word in (b"footnote", b"annotation"):
+                    self._begin_note(b"Comment: " if word == b"annotation" else b"")
+                self._word(word, int(number) if number else None)
+            elif code:
+                self._byte(int(code, 16))
+            elif symbol:
+                self._symbol(symbol)
+            elif text:
+                self._plain(text)
+            is_first = is_optional = False
+        self._end_note()
+        self._in_table = False
+        self._end_paragraph()
+        self._end_table()
+        self._end_list()
+
+    def _begin_note(self, opening: bytes) -> None:
+        if not self._note_depth and not self._state.is_skipped:
+            self._flush_bytes()
+            self._note_depth, self._interrupted, self._text = len(self._stack), self._text, []
+            self._bytes += opening
+
+    def _end_note(self) -> None:
+        if self._note_depth:
+            self._notes.append(self._taken().replace("\n", " "))
+            self._text, self._note_depth = self._interrupted, 0
+
+    def _brace(self, brace: bytes) -> None:
+        self._flush_bytes()
+        if brace == b"{":
+            if len(self._stack) >= MAX_DEPTH:
+                raise UnparsableDocument(f"{self._address}: groups nested too deeply.", address=self._address)
+            self._stack.append(self._state)
+        elif self._stack:
+            if len(self._stack) == self._note_depth:
+                self._end_note()
+            self._state = self._stack.pop()
+        self._to_skip = 0
+
+    def _word(self, word: bytes, number: int | None) -> None:
+        if word == b"u" and number is not None:
+            self._flush_bytes()
+            if not self._state.is_skipped:
+                self._append(chr(number % 65536))
+            self._to_skip = self._state.fallback_chars
+        elif word == b"uc":
+            self._state = replace(self._state, fallback_chars=min(number or 0, 8))
+        elif word == b"ansicpg":
+            self._default_encoding = f"cp{number}" if _is_codec(f"cp{number}") else "cp1252"
+            self._state = replace(self._state, encoding=self._default_encoding)
+        elif word == b"f":
+            self._flush_bytes()
+            self._state = replace(self._state, encoding=self._fonts.get(number or 0) or self._default_encoding)
+        elif word in (b"v", b"deleted"):
+            self._flush_bytes()
+            self._state = replace(self._state, is_hidden=number != 0)
+        elif word == b"plain":
+            self._flush_bytes()
+            self._state = replace(self._state, is_hidden=False, encoding=self._default_encoding)
+        elif word in _MACHINES:
+            self._default_encoding = _MACHINES[word]
+            self._state = replace(self._state, encoding=self._default_encoding)
+        elif not self._state.is_skipped:
+            self._flush_bytes()
+            self._structure(word, number)
+
+    def _structure(self, word: bytes, number: int | None) -> None:
+        if word in _SIGNS:
+            self._append(_SIGNS[word])
+        elif self._note_depth:
+            if word == b"par":
+                self._append(" ")
+        elif word in (b"par", b"sect", b"page"):
+            self._end_paragraph()
+        elif word in (b"cell", b"nestcell"):
+            self._row.append(self._taken())
+        elif word in (b"row", b"nestrow"):
+            self._rows.append(self._row)
+            self._row = []
+        else:
+            self._paragraph_property(word, number)
+
+    def _paragraph_property(self, word: bytes, number: int | None) -> None:
+        if word == b"pard":
+            self._level, self._is_item, self._in_table = 0, False, False
+        elif word == b"s":
+            self._level = self._levels.get(number or 0, 0)
+        elif word == b"outlinelevel":
+            self._level = (number or 0) + 1 if (number or 0) < 6 else 0
+        elif word in (b"ls", b"pn"):
+            self._is_item = number != 0
+        elif word in (b"listtext", b"pntext"):
+            self._is_item = True
+            self._state = replace(self._state, is_skipped=True)
+        elif word == b"intbl":
+            self._in_table = True
+
+    def _byte(self, value: int) -> None:
+        if self._to_skip:
+            self._to_skip -= 1
+        elif not self._state.is_skipped:
+            self._bytes.append(value)
+
+    def _plain(self, text: bytes) -> None:
+        if self._to_skip:
+            skipped = min(self._to_skip, len(text))
+            text, self._to_skip = text[skipped:], self._to_skip - skipped
+        if not self._state.is_skipped:
+            self._bytes += text
+
+    def _symbol(self, symbol: bytes) -> None:
+        if symbol in b"\\{}":
+            self._plain(symbol)
+        elif symbol == b"~":
+            self._plain(b" ")
+        elif symbol == b"_":
+            self._plain(b"-")
+        elif symbol in b"\r\n" and not self._state.is_skipped and not self._note_depth:
+            self._flush_bytes()
+            self._end_paragraph()
+
+    def _flush_bytes(self) -> None:
+        if self._bytes:
+            self._append(bytes(self._bytes).decode(self._state.encoding, "replace"))
+            self._bytes.clear()
+
+    def _append(self, text: str) -> None:
+        if not self._state.is_hidden:
+            self._text.append(text)
+
+    def _taken(self) -> str:
+        self._flush_bytes()
+        # Characters beyond the first plane are written as two halves.
+        text = "".join(self._text).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        self._text.clear()
+        lines = (" ".join(line.split()) for line in clean_text(text).split("\n"))
+        return "\n".join(line for line in lines if line)
+
+    def _end_paragraph(self) -> None:
+        if self._in_table:
+            self._append(" ")
+            return
+        text = self._taken()
+        self._end_table()
+        if text:
+            self._add(text)
+        if self._notes:
+            self._end_list()
+            for note in self._notes:
+                self.builder.add("paragraph", note)
+            self._notes = []
+
+    def _add(self, text: str) -> None:
+        if self._level:
+            self._end_list()
+            self.title = self.title or (text.replace("\n", " ") if self._level == 1 else None)
+            self.builder.add("heading", text.replace("\n", " "), level=self._level)
+        elif self._is_item:
+            self._items.append("- " + text.replace("\n", "\n  "))
+        else:
+            self._end_list()
+            self.builder.add("paragraph", text)
+
+    def _end_table(self) -> None:
+        if self._row:
+            self._rows.append(self._row)
+        if self._rows:
+            self._end_list()
+            self.builder.add("table", "\n".join(table_lines(self._rows)))
+        self._row, self._rows = [], []
+
+    def _end_list(self) -> None:
+        if self._items:
+            self.builder.add("list", "\n".join(self._items))
+            self._items = []
+
+
+def _style_levels(raw: bytes) -> list[tuple[int, int]]:
+    start = raw.find(b"{\\stylesheet")
+    if start < 0:
+        return []
+    levels: list[tuple[int, int]] = []
+    for number, body in _STYLE.findall(raw, start, start + 400_000):
+        outline = _STYLE_OUTLINE.search(body)
+        named = _STYLE_HEADING.search(body)
+        level = int(outline.group(1)) + 1 if outline else int(named.group(1)) if named else 0
+        if 1 <= level <= 6:
+            levels.append((int(number), level))
+    return levels
+
+
+def _is_codec(name: str) -> bool:
+    try:
+        "".encode(name)
+    except LookupError:
+        return False
+    return True

@@ -1,0 +1,193 @@
+"""How a sheet is shown: number formats of cells, merged ranges, and the rows and columns that are hidden.
+
+Belongs here: what a sheet of XLSX says about its look, and a grid of values made as a person sees it.
+Does not belong here: values themselves (`xlsx`), format codes (`number_formats`), old workbooks (`xls_stream`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from html import unescape
+from typing import Any
+
+from rag_pipeline.parsing.containers.archives import Archive
+from rag_pipeline.parsing.office.number_formats import BUILTIN, shown
+
+MAX_MERGES = 20_000
+# A merged note of several lines stands once; a merged name stands beside each of its rows.
+MAX_FILLED_CHARS = 200
+MAX_FILLED_CELLS = 200_000
+MAX_HIDDEN_COLUMNS = 16_384
+
+_PLAIN = frozenset({"general", "", "@"})
+_FORMAT = re.compile(rb"<(?:\w+:)?numFmt(\s(?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>")
+_CELL_STYLES = re.compile(rb"<(?:\w+:)?cellXfs[\s>](.*?)</(?:\w+:)?cellXfs>", re.S)
+_STYLE = re.compile(rb"<(?:\w+:)?xf(\s[^<>]*)>")
+_ROW = re.compile(rb"<(?:\w+:)?row\s[^<>]*>")
+_HIDES = re.compile(rb"""\s(?:hidden=["'](?:1|true)["']|ht=["']0(?:\.0+)?["'])""")
+# Whether it is worth looking at each row and column.
+_HIDING = (b" hidden=", b' ht="0', b" ht='0", b' width="0', b" width='0")
+_ROW_NUMBER = re.compile(rb"""\sr=["'](\d{1,7})["']""")
+_COLUMN = re.compile(rb"<(?:\w+:)?col\s[^<>]*>")
+_COLUMN_HIDES = re.compile(rb"""\s(?:hidden=["'](?:1|true)["']|width=["']0(?:\.0+)?["'])""")
+_BOUND = rb"""\s%b=["'](\d{1,5})["']"""
+_MERGE = re.compile(rb"""<(?:\w+:)?mergeCell\s[^<>]*?\bref=["']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})["']""")
+_STYLED = rb"""<(?:\w+:)?c(?=\s[^<>]*?\ss=["'](%b)["'])\s[^<>]*?\br=["']([A-Z]{1,3})(\d{1,7})["']"""
+
+Place = tuple[int, int]
+Range = tuple[int, int, int, int]
+"""First row, first column, last row, last column, from 0, all of them within the range."""
+
+
+@dataclass(slots=True)
+class View:
+    """How one sheet is shown; rows and columns are numbered from 0.
+
+    Attributes:
+        codes: Number formats by (row, column), of cells whose format shows other than the plain value.
+        merged: Ranges shown as one cell.
+    """
+
+    codes: dict[Place, str] = field(default_factory=dict)
+    merged: list[Range] = field(default_factory=list)
+    hidden_rows: set[int] = field(default_factory=set)
+    hidden_columns: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """Rows and columns with content that a sheet hides, and sheets that no menu brings back."""
+
+    rows: int = 0
+    columns: int = 0
+    sheets: int = 0
+
+    def metadata(self) -> dict[str, str]:
+        """The counts that are not zero, as facts of the document."""
+        counts = {
+            "hidden_row_count": self.rows,
+            "hidden_column_count": self.columns,
+            "hidden_sheet_count": self.sheets,
+        }
+        return {name: str(count) for name, count in counts.items() if count}
+
+
+def style_codes(archive: Archive) -> dict[str, str]:
+    """Number format by the number that cells name their style with, where it may show other than the value."""
+    styles = archive.read_if_there("xl/styles.xml") or b""
+    own = {_fact(tag, b"numFmtId"): unescape(_fact(tag, b"formatCode")) for tag in _FORMAT.findall(styles)}
+    listed = _CELL_STYLES.search(styles)
+    found: dict[str, str] = {}
+    for number, tag in enumerate(_STYLE.findall(listed[1]) if listed else ()):
+        key = _fact(tag, b"numFmtId") or "0"
+        code = own.get(key) or (BUILTIN.get(int(key), "") if key.isdecimal() else "")
+        if code.casefold() not in _PLAIN:
+            found[str(number)] = code
+    return found
+
+
+def _fact(tag: bytes, name: bytes) -> str:
+    match = re.search(rb"""\s%b=(?:"([^"]*)"|'([^']*)')""" % name, tag)
+    return ((match[1] if match[1] is not None else match[2]) if match else b"").decode("utf-8", "replace")
+
+
+def sheet_view(sheet: bytes, codes: Mapping[str, str]) -> View:
+    """What the XML of a worksheet says about its look.
+
+    Args:
+        codes: As `style_codes` gives them.
+    """
+    view = View()
+    if codes:
+        styled = re.compile(_STYLED % b"|".join(number.encode() for number in codes))
+        column_of = cache(column_number)
+        view.codes = {
+            (int(row) - 1, column_of(column)): codes[style.decode()] for style, column, row in styled.findall(sheet)
+        }
+    for match in _MERGE.findall(sheet) if b"mergeCell" in sheet else ():
+        if len(view.merged) < MAX_MERGES:
+            first, top, last, bottom = match
+            view.merged.append((int(top) - 1, column_number(first), int(bottom) - 1, column_number(last)))
+    if any(mark in sheet for mark in _HIDING):
+        rows = (row for row in _ROW.findall(sheet) if _HIDES.search(row))
+        view.hidden_rows = {int(found[1]) - 1 for row in rows if (found := _ROW_NUMBER.search(row))}
+        for column in _COLUMN.findall(sheet):
+            if _COLUMN_HIDES.search(column):
+                bounds = [re.search(_BOUND % name, column) for name in (b"min", b"max")]
+                first_column, last_column = (int(bound[1]) if bound else 0 for bound in bounds)
+                if 0 < first_column <= last_column <= MAX_HIDDEN_COLUMNS:
+                    view.hidden_columns |= set(range(first_column - 1, last_column))
+    return view
+
+
+def column_number(letters: bytes) -> int:
+    """Number, from 0, of a column named by letters."""
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - 64
+    return number - 1
+
+
+def seen_rows(
+    rows: Iterable[Sequence[Any]], start: Place, view: View, written: Callable[[Any], str], left_out: LeftOut
+) -> list[list[str]]:
+    """The cells as a person sees them: formatted, merged ranges filled, hidden rows and columns left out.
+
+    Args:
+        rows: Values of the cells.
+        start: Row and column of the first of them, from 0.
+        written: A value without a format, as text.
+        left_out: Counts of what is left out are added here.
+    """
+    top, left = start
+    cells = [[written(value) for value in row] for row in rows] if not view.codes else []
+    if view.codes:
+        codes = view.codes
+        for number, row in enumerate(rows, top):
+            line = []
+            for column, value in enumerate(row, left):
+                code = codes.get((number, column))
+                text = shown(value, code) if code is not None and value != "" else None
+                line.append(written(value) if text is None else text)
+            cells.append(line)
+    _fill(cells, view.merged, top, left)
+    return _visible(cells, view, top, left, left_out)
+
+
+def _fill(cells: list[list[str]], merged: Iterable[Range], top: int, left: int) -> None:
+    """Writes a merged cell into each row and column of its range, where the row holds something else."""
+    budget = MAX_FILLED_CELLS
+    changes: list[tuple[int, int, str]] = []
+    for first_row, first_column, last_row, last_column in merged:
+        row, column = first_row - top, first_column - left
+        if not (0 <= row < len(cells) and 0 <= column < len(cells[row])):
+            continue
+        text = cells[row][column]
+        if not text.strip() or len(text) > MAX_FILLED_CHARS:
+            continue
+        for number in range(row, min(last_row - top, len(cells) - 1) + 1):
+            line = cells[number]
+            stop = min(last_column - left + 1, len(line))
+            budget -= max(1, stop - column)
+            if budget < 0:
+                return
+            if any(map(str.strip, line[:column])) or any(map(str.strip, line[stop:])):
+                changes += [(number, place, text) for place in range(column, stop)]
+    for number, place, text in changes:
+        cells[number][place] = text
+
+
+def _visible(cells: list[list[str]], view: View, top: int, left: int, left_out: LeftOut) -> list[list[str]]:
+    if not view.hidden_rows and not view.hidden_columns:
+        return cells
+    kept = [row for number, row in enumerate(cells, top) if number not in view.hidden_rows]
+    gone = [row for number, row in enumerate(cells, top) if number in view.hidden_rows]
+    left_out.rows += sum(any(map(str.strip, row)) for row in gone)
+    width = max(map(len, kept), default=0)
+    hidden = [column - left for column in view.hidden_columns if 0 <= column - left < width]
+    left_out.columns += sum(any(column < len(row) and row[column].strip() for row in kept) for column in hidden)
+    columns = set(hidden)
+    return [[cell for column, cell in enumerate(row) if column not in columns] for row in kept] if columns else kept

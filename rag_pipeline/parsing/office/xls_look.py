@@ -1,0 +1,129 @@
+"""How the sheets of an old Excel workbook (XLS) are shown: number formats, hidden rows and columns, merged ranges.
+
+Belongs here: the records of [MS-XLS] that say so. Does not belong here: values (a library reads those), bounds
+(`xls_stream`), the look itself (`sheet_view`).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+from rag_pipeline.parsing.legacy.ole import OleFile
+from rag_pipeline.parsing.office.number_formats import BUILTIN
+from rag_pipeline.parsing.office.sheet_view import MAX_MERGES, View
+
+_BOF, _SHEET, _FORMAT, _XF = 0x0809, 0x0085, 0x041E, 0x00E0
+_ROW, _COLUMNS, _MERGED, _RUN = 0x0208, 0x007D, 0x00E5, 0x00BD
+# Cells that hold a number: they begin with row, column and style.
+_NUMBERS = frozenset({0x0006, 0x0203, 0x027E})
+_VERSION_8 = 0x0600
+_PLAIN = frozenset({"general", "", "@"})
+
+
+@dataclass(slots=True)
+class _Book:
+    """What the workbook's own records say, and the views of its sheets by the place they begin at."""
+
+    names: dict[int, str] = field(default_factory=dict)
+    formats: dict[int, str] = field(default_factory=dict)
+    styles: list[int] = field(default_factory=list)
+    views: dict[int, View] = field(default_factory=dict)
+    styled: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
+
+
+def xls_views(raw: bytes, address: str) -> dict[str, View]:
+    """The view of each sheet by its name; nothing for workbooks older than Excel 97.
+
+    Raises:
+        UnparsableDocument: The container is damaged.
+    """
+    container = OleFile(raw, address)
+    name = next((name for name in ("Workbook", "WORKBOOK") if name in container.streams), "")
+    stream = container.read(name) if name else b""
+    if len(stream) < 8 or struct.unpack_from("<H", stream, 4)[0] != _VERSION_8:
+        return {}
+    book = _Book()
+    position = sheet = 0
+    while position + 4 <= len(stream):
+        kind, size = struct.unpack_from("<HH", stream, position)
+        content = stream[position + 4 : position + 4 + size]
+        if kind == _BOF:
+            sheet = position
+        elif kind in _READERS and len(content) == size:
+            _take(book, sheet, kind, content)
+        position += 4 + size
+    return _by_name(book)
+
+
+_READERS = frozenset({_SHEET, _FORMAT, _XF, _ROW, _COLUMNS, _MERGED, _RUN, *_NUMBERS})
+
+
+def _take(book: _Book, sheet: int, kind: int, content: bytes) -> None:
+    try:
+        if kind in (_SHEET, _FORMAT, _XF):
+            _take_global(book, kind, content)
+            return
+        view = book.views.setdefault(sheet, View())
+        if kind in _NUMBERS or kind == _RUN:
+            book.styled.setdefault(sheet, []).extend(_styled(kind, content))
+        elif kind == _MERGED:
+            _take_merged(view, content)
+        else:
+            _take_hidden(view, kind, content)
+    except struct.error:
+        # A record cut short says nothing about the look; the values do not depend on it.
+        return
+
+
+def _styled(kind: int, content: bytes) -> list[tuple[int, int, int]]:
+    if kind != _RUN:
+        row, column, style = struct.unpack_from("<HHH", content)
+        return [(row, column, style)]
+    row, first = struct.unpack_from("<HH", content)
+    count = (len(content) - 6) // 6
+    return [(row, first + number, struct.unpack_from("<H", content, 4 + 6 * number)[0]) for number in range(count)]
+
+
+def _take_merged(view: View, content: bytes) -> None:
+    for number in range(struct.unpack_from("<H", content)[0]):
+        top, bottom, left, right = struct.unpack_from("<HHHH", content, 2 + 8 * number)
+        if len(view.merged) < MAX_MERGES:
+            view.merged.append((top, left, bottom, right))
+
+
+def _take_hidden(view: View, kind: int, content: bytes) -> None:
+    if kind == _ROW:
+        row, height, options = (struct.unpack_from("<H", content, offset)[0] for offset in (0, 6, 12))
+        if options & 0x20 or height == 0:
+            view.hidden_rows.add(row)
+        return
+    first, last, width, _, options = struct.unpack_from("<HHHHH", content)
+    if (options & 0x1 or width == 0) and first <= last:
+        view.hidden_columns |= set(range(first, min(last, 0xFF) + 1))
+
+
+def _take_global(book: _Book, kind: int, content: bytes) -> None:
+    if kind == _XF:
+        book.styles.append(struct.unpack_from("<H", content, 2)[0])
+    elif kind == _FORMAT:
+        number, count, flags = struct.unpack_from("<HHB", content)
+        book.formats[number] = _text(content[5:], count, flags)
+    else:
+        offset, _, _, count, flags = struct.unpack_from("<IBBBB", content)
+        book.names[offset] = _text(content[8:], count, flags)
+
+
+def _text(data: bytes, count: int, flags: int) -> str:
+    return data[: 2 * count].decode("utf-16-le", "replace") if flags & 1 else data[:count].decode("latin-1")
+
+
+def _by_name(book: _Book) -> dict[str, View]:
+    codes: dict[int, str] = {}
+    for number, key in enumerate(book.styles):
+        code = book.formats.get(key) or BUILTIN.get(key, "")
+        if code.casefold() not in _PLAIN:
+            codes[number] = code
+    for sheet, places in book.styled.items():
+        book.views[sheet].codes = {(row, column): codes[style] for row, column, style in places if style in codes}
+    return {name: book.views[offset] for offset, name in book.names.items() if offset in book.views}

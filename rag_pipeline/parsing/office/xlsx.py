@@ -1,0 +1,204 @@
+"""Spreadsheets (XLSX, XLSB, XLS, ODS): one section a sheet, its tables as rows of tab-parted cells.
+
+Comments and text boxes follow the cells of their sheet.
+
+Belongs here: turning rows into blocks, and choosing a reader. Does not belong here: reading the XML of
+cells (`sheet_cells`), containers (`containers/archives`).
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.errors import EncryptedDocument, UnparsableDocument
+from rag_pipeline.parsing.builder import TextBuilder
+from rag_pipeline.parsing.containers.archives import Archive, core_properties, refuse_pictures_only, refuse_protected
+from rag_pipeline.parsing.context import ParseContext
+from rag_pipeline.parsing.decode import clean_text
+from rag_pipeline.parsing.limits import ParseLimits, check_count
+from rag_pipeline.parsing.office.sheet_cells import (
+    area_cells,
+    ods_sheets,
+    shared_chars,
+    sheet_parts,
+    sheet_remarks,
+    sparse_sheets,
+)
+from rag_pipeline.parsing.office.sheet_view import LeftOut, View, seen_rows, sheet_view, style_codes
+from rag_pipeline.parsing.office.xls_look import xls_views
+from rag_pipeline.parsing.office.xls_stream import sound_xls
+from rag_pipeline.parsing.tabular import table_lines
+
+VERSION = "3"
+
+Row = list[str]
+HIDDEN_MARK = " (hidden sheet)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """A sheet as it is shown.
+
+    Attributes:
+        name: As its tab says, which remarks are found by.
+        is_hidden: The tab is not shown, but a person can bring it back from a menu.
+    """
+
+    name: str
+    rows: Iterable[Row]
+    is_hidden: bool = False
+
+
+def parse_xlsx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    """The workbook; every block carries its sheet's number, from 1, as page.
+
+    Raises:
+        EncryptedDocument, LimitExceeded, UnparsableDocument: From the container or its reader.
+    """
+    facts: dict[str, str] = {}
+    archive: Archive | None = None
+    parts: list[tuple[str, str]] = []
+    left_out = LeftOut()
+    if raw.startswith(b"PK"):
+        archive = Archive(raw, context.address, context.limits)
+        if "content.xml" in archive.names:
+            refuse_protected(archive)
+            tables = ods_sheets(archive, context.limits.max_cells, context.limits.max_text_chars)
+            sheets: Iterable[_Sheet] = (
+                _Sheet(table.name, seen_rows(table.rows, (0, 0), table.view, str, left_out), table.is_hidden)
+                for table in tables
+            )
+        else:
+            archive.check_all()
+            parts = sheet_parts(archive)
+            sheets = _xlsx_sheets(raw, archive, parts, context.limits, left_out)
+            facts = core_properties(archive)
+    else:
+        views = xls_views(raw, context.address)
+        sheets = _calamine_sheets(
+            sound_xls(raw, context.address, context.limits.max_cells), context.address, views, left_out
+        )
+    remarks = sheet_remarks(archive, parts) if archive is not None else {}
+    builder = TextBuilder()
+    count = 0
+    for count, sheet in enumerate(sheets, 1):
+        check_count(count, context.limits.max_pages, "sheets", context.address)
+        _add_sheet(builder, sheet, count, remarks.get(sheet.name, []))
+        check_count(builder.length_chars, context.limits.max_text_chars, "characters of text", context.address)
+    if archive is not None:
+        refuse_pictures_only(archive, not builder.is_empty)
+    return [
+        builder.build(
+            title=clean_text(facts.get("title", "")) or None,
+            author=clean_text(facts.get("creator", "")) or None,
+            metadata={"sheets": str(count), **left_out.metadata()},
+        )
+    ]
+
+
+def _xlsx_sheets(
+    raw: bytes, archive: Archive, parts: list[tuple[str, str]], limits: ParseLimits, left_out: LeftOut
+) -> Iterable[_Sheet]:
+    address = archive.address
+    if "xl/workbook.bin" in archive.names:
+        return list(_calamine_sheets(raw, address, {}, left_out))
+    if not parts:
+        raise UnparsableDocument(f"{address}: the container holds no worksheet.", address=address)
+    # calamine allocates the whole rectangle between the first and last cell, however few cells there are.
+    members = [archive.read(part) for _, part in parts]
+    check_count(shared_chars(archive, members), limits.max_text_chars, "characters of text", address)
+    if max(area_cells(member, address) for member in members) <= limits.max_cells:
+        codes = style_codes(archive)
+        views = {name: sheet_view(member, codes) for (name, _), member in zip(parts, members, strict=True)}
+        try:
+            return list(_calamine_sheets(raw, address, views, left_out))
+        except UnparsableDocument:
+            left_out.rows = left_out.columns = left_out.sheets = 0
+    return (_Sheet(name, rows) for name, rows in sparse_sheets(archive, parts))
+
+
+def _calamine_sheets(raw: bytes, address: str, views: Mapping[str, View], left_out: LeftOut) -> Iterator[_Sheet]:
+    from python_calamine import CalamineError, CalamineWorkbook, PasswordError, SheetTypeEnum, SheetVisibleEnum
+
+    try:
+        workbook = CalamineWorkbook.from_filelike(io.BytesIO(raw))
+        for index, sheet in enumerate(workbook.sheets_metadata):
+            if sheet.typ != SheetTypeEnum.WorkSheet:
+                continue
+            if sheet.visible == SheetVisibleEnum.VeryHidden:
+                left_out.sheets += 1
+                continue
+            found = workbook.get_sheet_by_index(index)
+            view = views.get(sheet.name) or View()
+            rows = seen_rows(found.to_python(), found.start or (0, 0), view, _written, left_out)
+            yield _Sheet(sheet.name, rows, sheet.visible == SheetVisibleEnum.Hidden)
+    except PasswordError:
+        raise EncryptedDocument(
+            f"{address}: the workbook is protected by a password. Remove the password or exclude it.",
+            address=address,
+        ) from None
+    except (CalamineError, ValueError, OSError) as error:
+        raise UnparsableDocument(
+            f"{address}: the workbook could not be read ({type(error).__name__}). Open it and save it again.",
+            address=address,
+        ) from None
+
+
+def _written(value: Any) -> str:
+    """A cell's value as a person would write it."""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(round(value, 10))
+    if isinstance(value, datetime):
+        has_time = value.time() != time(0)
+        return value.isoformat(sep=" ", timespec="seconds") if has_time else value.date().isoformat()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return str(value)
+    return "" if value is None else str(value)
+
+
+def _add_sheet(builder: TextBuilder, sheet: _Sheet, page: int, remarks: list[str]) -> None:
+    """Blank rows part tables; a row with a single cell before a table is text about it; remarks come last."""
+    heading = (clean_text(sheet.name).strip() or str(page)) + (HIDDEN_MARK if sheet.is_hidden else "")
+    has_heading = False
+    for group in _groups(sheet.rows):
+        if not has_heading:
+            builder.add("heading", heading, level=1, page=page)
+            has_heading = True
+        first = 0
+        while first < len(group) and sum(bool(cell) for cell in group[first]) == 1:
+            if _is_column(group[first:]):
+                break
+            builder.add("paragraph", clean_text(next(filter(None, group[first]))), page=page)
+            first += 1
+        builder.add("table", clean_text("\n".join(table_lines(group[first:]))), page=page)
+    if remarks and not has_heading:
+        builder.add("heading", heading, level=1, page=page)
+    for remark in remarks:
+        builder.add("paragraph", remark, page=page)
+
+
+def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    group: list[Row] = []
+    for row in rows:
+        cells = [cell.strip() for cell in row]
+        if any(cells):
+            group.append(cells)
+        elif group:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _is_column(rows: Sequence[Row]) -> bool:
+    """Whether the rows are a table of one column rather than lines of text above a table."""
+    return len(rows) > 1 and all(sum(bool(cell) for cell in row) <= 1 for row in rows)

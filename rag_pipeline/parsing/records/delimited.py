@@ -1,0 +1,174 @@
+"""CSV and its relatives: rows as documents where they are worth it, else one table.
+
+Belongs here: finding the delimiter and the header, reading ragged rows. Does not belong here: rendering
+of records (`records.py`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from rag_pipeline.contracts.documents import Block, ParsedDocument
+from rag_pipeline.errors import UnparsableDocument
+from rag_pipeline.parsing.builder import LineTable, TextBuilder
+from rag_pipeline.parsing.context import ParseContext
+from rag_pipeline.parsing.decode import read_text
+from rag_pipeline.parsing.limits import check_count
+from rag_pipeline.parsing.records.records import (
+    are_documents,
+    chat_document,
+    is_chat,
+    record_documents,
+    record_id_field,
+)
+from rag_pipeline.parsing.tabular import table_lines
+
+VERSION = "3"
+
+_DELIMITERS = (",", "\t", ";", "|")
+_SAMPLE_LINES = 200
+_HEADER_CELL = re.compile(r"[^\d\W][^,;|\t\n!?]{0,59}$|#$|(?:19|20)\d\d$")
+_HINT = re.compile(r'"?sep=([^\n"])"?[ \t;,]*\n', re.I)
+_NUMBER = re.compile(r"[-+]?[\d.,\s]+%?$")
+_DIGITS = re.compile(r"\d+")
+_ROWS_BELOW = 5
+_MAX_CAPTION_CHARS = 200
+_MAX_FIELD_CHARS = 10_000_000
+
+
+def parse_csv(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    """One document a row if the rows have an id and prose, else one document with a table.
+
+    A file without a header, or of one column, keeps its own text.
+
+    Raises:
+        UnparsableDocument: The rows cannot be told apart (a field longer than 10 million characters).
+        UndecodableBytes, LimitExceeded.
+    """
+    text = read_text(raw)
+    hint = _HINT.match(text)
+    # Excel's own line on the delimiter is no row.
+    text, above = (text[hint.end() :], 1) if hint else (text, 0)
+    delimiter = hint.group(1) if hint and hint.group(1) in text else find_delimiter(text)
+    numbered = _rows(text, delimiter, context.address)
+    caption = _caption([row for _, row in numbered[:3]])
+    numbered = numbered[1:] if caption else numbered
+    rows = [row for _, row in numbered]
+    if not rows or delimiter is None or not _has_header(rows):
+        return [_source_document(text, above)]
+    names = _names(rows[0], max(map(len, rows)))
+    records = [{name: cell for name, cell in zip(names, row, strict=False) if cell.strip()} for row in rows[1:]]
+    records = [record for record in records if record]
+    if records and record_id_field(records) and are_documents(records):
+        check_count(len(records), context.limits.max_records, "records", context.address)
+        return record_documents(records)
+    if records and is_chat(records):
+        return [chat_document(records)]
+    builder = TextBuilder()
+    builder.add("heading", caption or "", level=1, line=1 + above)
+    starts = [line for line, _ in numbered]
+    builder.add("table", _table_text([names, *rows[1:]], starts), line=starts[0] + above)
+    return [builder.build(title=caption, metadata={"row_count": str(len(rows) - 1)})]
+
+
+def find_delimiter(text: str) -> str | None:
+    """The delimiter that cuts the first 200 lines into the most even rows; None if no row has two cells."""
+    sample = "\n".join(text.split("\n", _SAMPLE_LINES)[:_SAMPLE_LINES])
+    best: tuple[float, int, str] | None = None
+    for delimiter in _DELIMITERS:
+        if delimiter not in sample:
+            continue
+        try:
+            widths = Counter(len(row) for row in csv.reader(io.StringIO(sample), delimiter=delimiter) if row)
+        except csv.Error:
+            continue
+        total = sum(widths.values())
+        width, count = max(widths.items(), key=lambda item: (item[1], item[0]))
+        if width < 2 or count < 0.6 * total:
+            continue
+        score = (round(count / total, 2), width, delimiter)
+        if best is None or score[:2] > best[:2]:
+            best = score
+    return best[2] if best else None
+
+
+def _table_text(rows: Sequence[Sequence[str]], starts: Sequence[int]) -> str:
+    """The table with each row in its own line of the file: what a chunk cites is counted from the first row."""
+    lines = table_lines(rows)
+    if len(lines) < len(starts):
+        return "\n".join(lines)
+    return lines[0] + "".join(
+        "\n" * (start - before) + line for before, start, line in zip(starts, starts[1:], lines[1:], strict=False)
+    )
+
+
+def _rows(text: str, delimiter: str | None, address: str) -> list[tuple[int, list[str]]]:
+    """The rows that hold something, each with the line it begins in, from 1."""
+    if delimiter is None:
+        return []
+    previous = csv.field_size_limit(_MAX_FIELD_CHARS)
+    try:
+        rows: list[tuple[int, list[str]]] = []
+        line = 1
+        reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append((line, row))
+            line = reader.line_num + 1
+    except csv.Error:
+        raise UnparsableDocument(
+            f"{address}: a field is longer than {_MAX_FIELD_CHARS:,} characters; "
+            "a quotation mark is probably not closed.",
+            address=address,
+        ) from None
+    finally:
+        csv.field_size_limit(previous)
+    if any(row[-1].count("\n") > 1_000 for _, row in rows):
+        # An unclosed quotation mark has swallowed the rest: read every line for itself.
+        single = csv.reader(text.split("\n"), delimiter=delimiter, quoting=csv.QUOTE_NONE)
+        rows = [(number, row) for number, row in enumerate(single, start=1) if any(cell.strip() for cell in row)]
+    return rows
+
+
+def _caption(rows: Sequence[Sequence[str]]) -> str | None:
+    """The only cell of the first row, where the rows below have several."""
+    if len(rows) < 3 or len(rows[0]) < 2:
+        return None
+    cells = [cell.strip() for cell in rows[0] if cell.strip()]
+    below = [cell for cell in rows[1] if cell.strip()]
+    return cells[0] if len(cells) == 1 and len(below) > 1 and len(cells[0]) <= _MAX_CAPTION_CHARS else None
+
+
+def _has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row holds distinct short names."""
+    first = [cell.strip() for cell in rows[0]]
+    named = [cell for cell in first if cell]
+    if len(rows) < 2 or len(set(named)) < len(named) or len(named) < 2:
+        return False
+    odd = [column for column, cell in enumerate(first) if cell and not _HEADER_CELL.match(cell)]
+    return len(odd) < len(named) and all(_is_odd_name(rows, column) for column in odd)
+
+
+def _is_odd_name(rows: Sequence[Sequence[str]], column: int) -> bool:
+    """Whether a first cell such as "2nd dose", "(EUR)" or "18-25" is a name: no number, and none below is like it."""
+    cell = rows[0][column].strip()
+    if cell[0].isalpha() or len(cell) > 60 or _NUMBER.match(cell) or any(sign in cell for sign in "\n!?"):
+        return False
+    below = [row[column].strip() for row in rows[1 : 1 + _ROWS_BELOW] if column < len(row)]
+    return _DIGITS.sub("0", cell) not in [_DIGITS.sub("0", other) for other in below]
+
+
+def _names(header: Sequence[str], width: int) -> list[str]:
+    cells = [" ".join(cell.split()) for cell in header] + [""] * (width - len(header))
+    return [cell or f"column {number}" for number, cell in enumerate(cells, start=1)]
+
+
+def _source_document(text: str, above: int) -> ParsedDocument:
+    table = LineTable(text)
+    block = table.block("table", 0, len(table.lines), line_offset=above)
+    blocks: tuple[Block, ...] = (block,) if block else ()
+    return ParsedDocument(text, blocks)

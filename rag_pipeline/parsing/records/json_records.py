@@ -1,0 +1,209 @@
+"""JSON and newline-delimited JSON: tickets, arrays of records, chats, and configuration.
+
+Belongs here: choosing what a file of JSON is. Does not belong here: reading values (`json_values.py`) and rendering
+them (`records.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import groupby, islice
+from typing import Any
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.contracts.ids import digest
+from rag_pipeline.errors import UnparsableDocument
+from rag_pipeline.parsing.builder import TextBuilder, one_line
+from rag_pipeline.parsing.code.notebook import notebook_document
+from rag_pipeline.parsing.context import ParseContext
+from rag_pipeline.parsing.decode import clean_text, decode
+from rag_pipeline.parsing.limits import ParseLimits, check_count
+from rag_pipeline.parsing.markup.front_matter import scalar_fields, scalar_text
+from rag_pipeline.parsing.markup.plain import plain_document
+from rag_pipeline.parsing.records.json_values import load_json, load_leniently
+from rag_pipeline.parsing.records.records import (
+    are_documents,
+    chat_document,
+    is_chat,
+    is_ticket,
+    readable_lines,
+    record_document,
+    record_documents,
+    records_document,
+)
+
+VERSION = "3"
+
+_STRICT_ENDINGS = (".json", ".jsonld", ".geojson")
+_MAX_BAD_LINES = 100
+_SCALARS_A_BLOCK = 1_000
+
+
+def parse_json(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    """One ticket or configuration is one document; an array of records is one document each, or one for all.
+
+    Newline-delimited JSON, values one after another, comments, and notebooks under a .json name are recognised.
+
+    Raises:
+        UnparsableDocument: Neither JSON nor newline-delimited JSON, or nested too deeply.
+        UndecodableBytes, LimitExceeded.
+    """
+    text = decode(raw)
+    try:
+        value = load_json(text)
+    except json.JSONDecodeError as error:
+        if "\n" in text.strip() and _is_json_line(text.lstrip().split("\n", 1)[0]):
+            return parse_ndjson(raw, context)
+        try:
+            value = load_leniently(text)
+        except ValueError:
+            if not context.address.casefold().endswith(_STRICT_ENDINGS):
+                # JSON5, or text that only begins like JSON.
+                return [plain_document(clean_text(text))]
+            raise UnparsableDocument(
+                f"{context.address}: not valid JSON at line {error.lineno}, column {error.colno}. "
+                "Correct the file there.",
+                address=context.address,
+                line=error.lineno,
+                column=error.colno,
+            ) from None
+    if isinstance(value, Mapping) and "nbformat" in value and isinstance(value.get("cells"), list):
+        return [notebook_document(value)]
+    return _documents(value, context.address, context.limits)
+
+
+def parse_ndjson(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    """One document a line where the records are worth it, else one for all.
+
+    A line that is no JSON becomes a part of its own whose metadata has `parse_error`; beyond 100 such
+    lines, the rest share one part.
+
+    Raises:
+        UnparsableDocument: No line is JSON.
+        UndecodableBytes, LimitExceeded.
+    """
+    records: list[Any] = []
+    bad: list[tuple[int, str]] = []
+    for number, line in enumerate(decode(raw).replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            # A text sequence (RFC 7464) puts a record separator before each value; it strips like a space.
+            records.append(load_json(line.strip()))
+        except (ValueError, RecursionError):
+            bad.append((number, line))
+    if not records:
+        raise UnparsableDocument(
+            f"{context.address}: none of the {len(bad):,} lines is JSON. Write one JSON value a line.",
+            address=context.address,
+            bad_line_count=len(bad),
+        )
+    documents = _documents(records, context.address, context.limits)
+    return [*documents, *_bad_line_documents(bad)]
+
+
+def _documents(value: Any, address: str, limits: ParseLimits) -> list[ParsedDocument]:
+    if isinstance(value, Mapping):
+        if is_ticket(value):
+            return [record_document(value)]
+        wrapped = _wrapped_records(value)
+        if wrapped is None:
+            return [_config_document(value)]
+        name, records = wrapped
+        documents = _documents(records, address, limits)
+        shared = scalar_fields({key: item for key, item in value.items() if key != name})
+        for document in documents:
+            # The record's own field wins over the envelope's.
+            document.metadata.update({key: item for key, item in shared.items() if key not in document.metadata})
+        return documents
+    records = [item for item in value if isinstance(item, Mapping) and item] if isinstance(value, list) else []
+    if not records or len(records) * 2 < len(value):
+        return [_config_document(value)]
+    strays = [item for item in value if not isinstance(item, Mapping)]
+    if are_documents(records):
+        check_count(len(records), limits.max_records, "records", address)
+        return [*record_documents(records), *_stray_documents(strays)]
+    if strays and not is_chat(records):
+        return [_config_document(value)]
+    return [chat_document(records) if is_chat(records) else records_document(records), *_stray_documents(strays)]
+
+
+def _stray_documents(strays: list[Any]) -> list[ParsedDocument]:
+    """What stands among records and is none, in one part, so that the records stay what they were."""
+    if not strays:
+        return []
+    builder = TextBuilder()
+    builder.add("field", "\n".join("null" if item is None else "\n".join(readable_lines(item)) for item in strays))
+    reason = f"{len(strays)} {'value is' if len(strays) == 1 else 'values are'} no record"
+    return [builder.build(metadata={"parse_error": reason}, part="stray-values")]
+
+
+def _wrapped_records(value: Mapping[str, Any]) -> tuple[str, list[Any]] | None:
+    """The one array of objects in an export's envelope, such as {"total": 2, "issues": [...]}."""
+    arrays = [
+        (name, item)
+        for name, item in value.items()
+        if isinstance(item, list) and item and all(isinstance(record, Mapping) for record in item)
+    ]
+    others = [item for name, item in value.items() if isinstance(item, Mapping | list)]
+    if len(arrays) != 1 or len(others) > 1:
+        return None
+    records = arrays[0][1]
+    return arrays[0] if are_documents(records) or is_chat(records) else None
+
+
+def _config_document(value: Any) -> ParsedDocument:
+    builder = TextBuilder()
+    if not isinstance(value, Mapping):
+        for lines in _listed(value) if isinstance(value, list) else [readable_lines(value)]:
+            builder.add("field", "\n".join(lines))
+        return builder.build()
+    scalars: dict[str, Any] = {}
+    for name, item in value.items():
+        if isinstance(item, Mapping | list):
+            builder.add("field", "\n".join(readable_lines(scalars)))
+            scalars = {}
+            builder.add("field", "\n".join(readable_lines({name: item})), label=one_line(clean_text(str(name))))
+        else:
+            scalars[name] = item
+    builder.add("field", "\n".join(readable_lines(scalars)))
+    return builder.build()
+
+
+def _listed(items: list[Any]) -> Iterator[list[str]]:
+    """The lines of each container among the items, and of scalars in runs: a block or a line a number is dear."""
+    for is_scalar, run in groupby(items, key=lambda item: not isinstance(item, Mapping | list)):
+        step = _SCALARS_A_BLOCK if is_scalar else 1
+        while batch := list(islice(run, step)):
+            if all(isinstance(item, int | float) for item in batch):
+                yield [", ".join(scalar_text(item) or "" for item in batch)]
+            else:
+                yield readable_lines(batch)
+
+
+def _bad_line_documents(bad: list[tuple[int, str]]) -> list[ParsedDocument]:
+    documents: list[ParsedDocument] = []
+    rest = bad[_MAX_BAD_LINES:]
+    seen: dict[str, int] = {}
+    for number, line in bad[:_MAX_BAD_LINES]:
+        builder = TextBuilder()
+        builder.add("code", clean_text(line), line=number)
+        part = "bad-line-" + digest("bad line", line)[:16]
+        seen[part] = seen.get(part, 0) + 1
+        part += f"#{seen[part]}" if seen[part] > 1 else ""
+        documents.append(builder.build(metadata={"parse_error": f"line {number} is not valid JSON"}, part=part))
+    if rest:
+        builder = TextBuilder()
+        for number, line in rest:
+            builder.add("code", clean_text(line), line=number)
+        reason = f"{len(rest)} further lines, from line {rest[0][0]}, are not valid JSON"
+        documents.append(builder.build(metadata={"parse_error": reason}, part="bad-lines-rest"))
+    return documents
+
+
+def _is_json_line(line: str) -> bool:
+    try:
+        return isinstance(load_json(line), Mapping | list)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,69 @@
+"""Reads JSON safely: numbers as written, lone surrogates mended, comments and values in a row where allowed.
+
+Belongs here: from text to values. Does not belong here: what the values say (`json_records.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rag_pipeline.parsing.markup.front_matter import WrittenFloat
+
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+# What is never closed runs to the end, so that no character is looked at twice.
+_JSONC = re.compile(r'"(?:[^"\\\n]|\\.)*+"?|//[^\n]*|/\*.*?(?:\*/|\Z)|,(?=\s*[}\]])', re.S)
+_SEPARATORS = re.compile(r"[\s,\x1e]*")
+_MAX_INTEGER_DIGITS = 4_000
+
+
+def load_json(text: str) -> Any:
+    """The value of JSON `text`, lone surrogates as "?". Raises ValueError, RecursionError."""
+    try:
+        value = json.loads(text, parse_float=WrittenFloat)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:
+        # Python reads no integer of more than 4300 digits.
+        value = json.loads(text, parse_int=_integer, parse_float=WrittenFloat)
+    if _SURROGATE_ESCAPE.search(text):
+        # A lone surrogate is valid JSON but no character: it could not be stored as UTF-8.
+        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    return value
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else digits
+
+
+def load_leniently(text: str) -> Any:
+    """The value of JSON with comments and trailing commas, or the list of values that follow one another.
+
+    Raises ValueError, RecursionError.
+    """
+    try:
+        return load_json(_JSONC.sub(_without_comment, text))
+    except json.JSONDecodeError:
+        decoder = json.JSONDecoder(parse_int=_integer)
+        values: list[Any] = []
+        position = _after_separators(text, 0)
+        while position < len(text):
+            value, position = decoder.raw_decode(text, position)
+            values.append(value)
+            position = _after_separators(text, position)
+        if not all(isinstance(value, Mapping | list) for value in values):
+            raise
+        # A second time through the one place that mends lone surrogates.
+        return load_json(json.dumps(values))
+
+
+def _after_separators(text: str, position: int) -> int:
+    found = _SEPARATORS.match(text, position)
+    return found.end() if found else position
+
+
+def _without_comment(match: re.Match[str]) -> str:
+    token = match.group()
+    return token if token.startswith('"') else ""

@@ -1,0 +1,223 @@
+"""Which parser reads which media type, and the checks around every parser.
+
+Belongs here: the table of formats, lazy import of their modules, limits and refusals common to all.
+Does not belong here: anything about one format, or choosing the media type (`media_type.py`).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.errors import (
+    DocumentError,
+    EmptyDocument,
+    EncryptedDocument,
+    LimitExceeded,
+    NeedsOcr,
+    UnparsableDocument,
+    UnsupportedMediaType,
+)
+from rag_pipeline.parsing import builder, decode, media_type
+from rag_pipeline.parsing.context import ParseContext
+from rag_pipeline.parsing.limits import ParseLimits, check_bytes, check_count
+
+Parser = Callable[[bytes, ParseContext], list[ParsedDocument]]
+
+_PACKAGE = "rag_pipeline.parsing"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One row of the registry.
+
+    Attributes:
+        name: Short name, the first half of the recipe version.
+        module: Module below this package that holds the parser and its VERSION.
+        function: Name of the parser in that module.
+        is_text: Whether the file itself is text, so that the smaller size limit holds.
+        holds_others: Whether it holds files of any kind, so that its recipe follows all parsers.
+    """
+
+    name: str
+    module: str
+    function: str
+    is_text: bool = True
+    holds_others: bool = False
+
+
+_PACKED = Format("packed", "containers.folders", "parse_packed", is_text=False, holds_others=True)
+_CODE = Format("code", "code.code", "parse_code")
+FORMATS: dict[str, Format] = {
+    "text/markdown": Format("markdown", "markup.markdown", "parse_markdown"),
+    "text/mdx": Format("mdx", "markup.markdown", "parse_mdx"),
+    "text/plain": Format("plain", "markup.plain", "parse_plain"),
+    "text/x-rst": Format("rst", "markup.rst", "parse_rst"),
+    "text/asciidoc": Format("asciidoc", "markup.asciidoc", "parse_asciidoc"),
+    "text/x-org": Format("org", "markup.org", "parse_org"),
+    "text/x-tex": Format("latex", "markup.latex", "parse_latex"),
+    "text/html": Format("html", "web.html", "parse_html"),
+    "application/json": Format("json", "records.json_records", "parse_json"),
+    "application/x-ndjson": Format("ndjson", "records.json_records", "parse_ndjson"),
+    "application/x-ipynb+json": Format("notebook", "code.notebook", "parse_notebook"),
+    "text/csv": Format("csv", "records.delimited", "parse_csv"),
+    "text/tab-separated-values": Format("csv", "records.delimited", "parse_csv"),
+    "application/yaml": Format("yaml", "records.config", "parse_yaml"),
+    "application/toml": Format("toml", "records.config", "parse_toml"),
+    "text/x-ini": Format("ini", "records.config", "parse_ini"),
+    "application/xml": Format("xml", "records.xml", "parse_xml"),
+    "text/vtt": Format("vtt", "markup.transcripts", "parse_vtt"),
+    "application/x-subrip": Format("srt", "markup.transcripts", "parse_srt"),
+    "text/x-python": _CODE,
+    "text/javascript": _CODE,
+    "text/x-typescript": _CODE,
+    "text/x-tsx": _CODE,
+    "text/x-go": _CODE,
+    "text/x-rust": _CODE,
+    "text/x-java": _CODE,
+    "text/x-c": _CODE,
+    "text/x-c++": _CODE,
+    "application/sql": _CODE,
+    "text/x-shellscript": _CODE,
+    "application/pdf": Format("pdf", "pdf.pdf", "parse_pdf", is_text=False),
+    media_type.DOCX: Format("docx", "office.docx", "parse_docx", is_text=False),
+    media_type.PPTX: Format("pptx", "office.pptx", "parse_pptx", is_text=False),
+    media_type.XLSX: Format("xlsx", "office.xlsx", "parse_xlsx", is_text=False),
+    media_type.XLS: Format("xlsx", "office.xlsx", "parse_xlsx", is_text=False),
+    media_type.ODS: Format("xlsx", "office.xlsx", "parse_xlsx", is_text=False),
+    media_type.ODT: Format("odf", "office.odf", "parse_odf", is_text=False),
+    media_type.ODP: Format("odf", "office.odf", "parse_odf", is_text=False),
+    media_type.EPUB: Format("epub", "web.epub", "parse_epub", is_text=False),
+    "application/rtf": Format("rtf", "office.rtf", "parse_rtf", is_text=False),
+    "message/rfc822": Format("email", "mail.mail", "parse_email", is_text=False, holds_others=True),
+    media_type.MSG: Format("msg", "mail.mail", "parse_msg", is_text=False, holds_others=True),
+    media_type.ZIP: Format("zip", "containers.folders", "parse_zip", is_text=False, holds_others=True),
+    media_type.TAR: Format("tar", "containers.folders", "parse_tar", is_text=False, holds_others=True),
+    media_type.GZIP: _PACKED,
+    media_type.BZIP2: _PACKED,
+    media_type.XZ: _PACKED,
+    media_type.DOC: Format("doc", "legacy.word_ppt97", "parse_doc", is_text=False),
+    media_type.PPT: Format("doc", "legacy.word_ppt97", "parse_doc", is_text=False),
+}
+
+_VAGUE = frozenset({media_type.OCTET_STREAM, media_type.ZIP, media_type.OLE})
+_VERSION = re.compile(r'^VERSION = "([^"]+)"$', re.M)
+_OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
+
+
+def recipe_version(media_type: str) -> str:
+    """Name and version of the recipe that parses `media_type`, such as "markdown/1.1.1".
+
+    The numbers are the parser's own, the decoder's and the builder's. It changes whenever the parser's
+    output may change, and is part of the silver fingerprint.
+    """
+    found = FORMATS.get(media_type)
+    if found is None:
+        return "unsupported/1"
+    version = _version_of(found.module)
+    if found.holds_others:
+        version = f"{version}-{all_parsers_version()}"
+    return f"{found.name}/{version}.{decode.VERSION}.{builder.VERSION}"
+
+
+def all_parsers_version() -> str:
+    """One version of all parsers, for what any of them may change."""
+    modules = sorted({each.module for each in FORMATS.values()})
+    return fingerprint("parsers", repr([(module, _version_of(module)) for module in modules]))[:8]
+
+
+def _version_of(module: str) -> str:
+    """VERSION of a parser's module, which is not imported for it: with its libraries that takes longer than a run."""
+    loaded = sys.modules.get(f"{_PACKAGE}.{module}")
+    return str(loaded.VERSION) if loaded is not None else _written_version(module)
+
+
+@cache
+def _written_version(module: str) -> str:
+    found = _VERSION.search(files(_PACKAGE).joinpath(f"{module.replace('.', '/')}.py").read_text("utf-8"))
+    if found is None:
+        raise LookupError(f'{_PACKAGE}.{module} has no line VERSION = "..."')
+    return found[1]
+
+
+def parse(raw: bytes, media_type: str, address: str, limits: ParseLimits) -> list[ParsedDocument]:
+    """The documents that the bytes of one source object hold, at least one, none of them empty.
+
+    Args:
+        media_type: As `media_type_of` gives it.
+        address: Where the object lies in its source; used in messages, and for the language of code.
+
+    Raises:
+        DocumentError: A subclass that says why the object cannot be taken in. Nothing else is raised,
+            save BaseException from native code, which is the worker's to handle, and ImportError for a
+            library that is not installed, which is no document's fault.
+    """
+    if not raw or raw.isspace():
+        raise EmptyDocument(f"{address}: the file is empty.", address=address)
+    found = _format_for(raw, media_type, address)
+    check_bytes(len(raw), limits.max_document_bytes, address, "sources.NAME.max_document_bytes")
+    if found.is_text:
+        check_bytes(len(raw), limits.max_text_bytes, address, "sources.NAME.max_text_bytes")
+    parser: Parser = getattr(import_module(f"{_PACKAGE}.{found.module}"), found.function)
+    try:
+        documents = parser(raw, ParseContext(address, limits, parse_part=parse))
+    except (DocumentError, ImportError):
+        raise
+    except MemoryError:
+        raise LimitExceeded(
+            f"{address}: parsing as {found.name} ran out of memory.", address=address, parser=found.name
+        ) from None
+    except RecursionError:
+        raise UnparsableDocument(
+            f"{address}: nested too deeply for the {found.name} parser.", address=address, parser=found.name
+        ) from None
+    # The edge of the worker: a library's surprise concerns this one document, never the run.
+    except Exception as error:
+        raise UnparsableDocument(
+            f"{address}: the {found.name} parser failed with {type(error).__name__}. "
+            "The file may be damaged; open it in its own application and save it again.",
+            address=address,
+            parser=found.name,
+            error=type(error).__name__,
+        ) from error
+    return _checked(documents, address, limits)
+
+
+def _format_for(raw: bytes, declared: str, address: str) -> Format:
+    if raw.startswith(_OLE_MAGIC) and _ENCRYPTED_STREAM in raw:
+        raise EncryptedDocument(
+            f"{address}: the document is protected by a password. Remove the password or exclude it.",
+            address=address,
+        )
+    if declared in _VAGUE:
+        declared = media_type.media_type_of(address, raw)
+    found = FORMATS.get(declared)
+    if found is not None:
+        return found
+    if declared.startswith("image/"):
+        raise NeedsOcr(
+            f"{address}: a picture ({declared}) has no text of its own. Run it through OCR and add the result.",
+            address=address,
+            media_type=declared,
+        )
+    raise UnsupportedMediaType(
+        f"{address}: no parser takes {declared}. Exclude the file, or convert it to a format that is read.",
+        address=address,
+        media_type=declared,
+    )
+
+
+def _checked(documents: list[ParsedDocument], address: str, limits: ParseLimits) -> list[ParsedDocument]:
+    kept = [document for document in documents if document.blocks and document.text.strip()]
+    if not kept:
+        raise EmptyDocument(f"{address}: the file holds no text to index.", address=address)
+    check_count(sum(len(document.text) for document in kept), limits.max_text_chars, "characters of text", address)
+    return kept

@@ -1,0 +1,104 @@
+"""E-books (EPUB): the chapters of the spine, in reading order, as one document.
+
+Belongs here: package and spine. Does not belong here: chapter markup (`html`), containers (`containers/archives`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.errors import EncryptedDocument, UndecodableBytes, UnparsableDocument
+from rag_pipeline.parsing.builder import TextBuilder
+from rag_pipeline.parsing.containers.archives import Archive, local_name, refuse_pictures_only, resolved
+from rag_pipeline.parsing.context import ParseContext
+from rag_pipeline.parsing.decode import clean_text, decode
+from rag_pipeline.parsing.limits import check_count
+from rag_pipeline.parsing.web.html import add_units, html_units
+from rag_pipeline.parsing.web.tree import declared_encoding
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+VERSION = "3"
+
+_CHAPTER_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
+# These only obfuscate fonts; any other algorithm is copy protection of the text itself.
+_FONT_ALGORITHMS = (b"http://www.idpf.org/2008/embedding", b"http://ns.adobe.com/pdf/enc#RC")
+
+
+def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    """The book without its table of contents; chapters that cannot be read are left out and named.
+
+    Raises:
+        EncryptedDocument: The chapters are copy-protected.
+        LimitExceeded, UnparsableDocument: From the container, or for more text than allowed.
+    """
+    archive = Archive(raw, context.address, context.limits)
+    _refuse_protected(archive, context.address)
+    package = _package_name(archive, context.address)
+    root = archive.xml(package)
+    facts: dict[str, str] = {}
+    for element in root.iter("{*}title", "{*}creator", "{*}language", "{*}publisher", "{*}date"):
+        facts.setdefault(local_name(element), clean_text(" ".join((element.text or "").split())))
+    builder = TextBuilder()
+    unread: list[str] = []
+    # A spine that names a chapter again and again would make a large book of a small file.
+    names = dict.fromkeys(resolved(package, unquote(item.get("href") or "")) for item in _chapters(root))
+    for name in names:
+        try:
+            data = archive.read(name)
+            add_units(builder, html_units(decode(data, declared_encoding(data))))
+        except (UnparsableDocument, UndecodableBytes):
+            unread.append(name)
+        check_count(builder.length_chars, context.limits.max_text_chars, "characters of text", context.address)
+    if builder.is_empty and unread:
+        raise UnparsableDocument(
+            f"{context.address}: no chapter of the e-book could be read. Export the book again.",
+            address=context.address,
+        )
+    refuse_pictures_only(archive, not builder.is_empty)
+    metadata = {name: facts[name] for name in ("publisher", "date") if facts.get(name)}
+    if unread:
+        metadata["unread_chapters"] = ", ".join(unread)[:1000]
+    language = facts.get("language", "")[:2].lower()
+    return [
+        builder.build(
+            title=facts.get("title"),
+            author=facts.get("creator"),
+            language=language if len(language) == 2 and language.isalpha() else None,
+            metadata=metadata,
+        )
+    ]
+
+
+def _chapters(root: _Element) -> list[_Element]:
+    """Manifest items in reading order, the table of contents left out; in the manifest's for want of a spine."""
+    manifest = [item for element in root if local_name(element) == "manifest" for item in element]
+    items = {item.get("id"): item for item in manifest}
+    spine = [items.get(reference.get("idref")) for reference in root.iter("{*}itemref")]
+    found = [item for item in spine if item is not None and item.get("media-type") in _CHAPTER_TYPES]
+    found = found or [item for item in manifest if item.get("media-type") in _CHAPTER_TYPES]
+    return [item for item in found if "nav" not in (item.get("properties") or "").split()]
+
+
+def _package_name(archive: Archive, address: str) -> str:
+    container = archive.xml_if_there("META-INF/container.xml")
+    if container is not None:
+        for element in container.iter("{*}rootfile"):
+            name = element.get("full-path") or ""
+            if name in archive.names:
+                return name
+    for name in sorted(archive.names):
+        if name.endswith(".opf"):
+            return name
+    raise UnparsableDocument(f"{address}: the e-book has no package file, so its order is unknown.", address=address)
+
+
+def _refuse_protected(archive: Archive, address: str) -> None:
+    encryption = archive.read_if_there("META-INF/encryption.xml") or b""
+    for algorithm in _FONT_ALGORITHMS:
+        encryption = encryption.replace(algorithm, b"")
+    if b'Algorithm="http' in encryption or b"Algorithm='http" in encryption:
+        raise EncryptedDocument(f"{address}: the e-book is copy-protected.", address=address)

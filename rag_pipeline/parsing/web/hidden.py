@@ -1,0 +1,137 @@
+"""What a reader of an HTML page does not see, by the way in which it is hidden.
+
+Belongs here: the judgement about one element, and counting.
+Does not belong here: taking elements out of the tree (`tree`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lxml.html import HtmlElement
+
+STYLE_LIMIT_CHARS = 5_000
+LARGEST_SHARE = 0.5
+"""What a script fades in begins transparent: an element with more of the page's text than this is shown."""
+
+_DECLARATION = re.compile(r"([a-z-]+)\s*:\s*([^;]+)")
+_ZERO = re.compile(r"[-+]?0*\.?0*(?:px|em|rem|pt|%|ex|ch|vw|vh|cm|mm|in)?\Z")
+_FAR = re.compile(r"-\d{3,}(?:\.\d+)?(?:px|em|rem|pt|%|vw|vh)?\Z")
+_CLIPPED = re.compile(
+    r"rect\(\s*(?:[01](?:px)?[\s,]+){3}[01](?:px)?\s*\)|inset\(\s*(?:50|[6-9]\d|100)%|polygon\(0(?:px)? 0"
+)
+_CLASS_NAMES = """
+    sr-only visually-hidden visuallyhidden screen-reader-text screen-reader-only screenreader assistive-text
+    element-invisible u-hidden is-hidden d-none display-none a11y-hidden hide-visually cdk-visually-hidden offscreen
+    off-screen"""
+_CLASSES = frozenset(_CLASS_NAMES.split())
+# A style without any of these hides nothing, and need not be read.
+_MAY_HIDE = re.compile(
+    r"none|hidden|collapse|opacity|font-size|clip|position|indent|margin-|color|transform|mso-hide", re.I
+)
+_SHOWN_AGAIN = re.compile(
+    r"(?:^|\s)d-(?:\w+-)?(?:block|inline|flex|grid|table)|sr-only-focusable|(?:^|\s)\w+:(?:block|flex|not-sr-only)"
+)
+_NAMED = {"white": "#ffffff", "black": "#000000", "#fff": "#ffffff", "#000": "#000000"}
+_RGB = re.compile(r"rgba?\((\d+),(\d+),(\d+)(?:,[\d.]+)?\)\Z")
+
+
+def hidden_cause(element: HtmlElement, has_styles: bool) -> str | None:
+    """How an element is hidden: `attribute`, `style` or `class`; None if a reader sees it.
+
+    Args:
+        has_styles: The page has a style sheet, so that what stands behind a text is not known from its own styles.
+    """
+    found = element.get
+    if found("hidden") is not None or found("aria-hidden", "").lower() == "true":
+        return "attribute"
+    if element.tag == "font" and _is_background(element, found("color", ""), has_styles):
+        return "style"
+    style = found("style")
+    if style and _MAY_HIDE.search(style) and _is_style_hidden(element, style, has_styles):
+        return "style"
+    classes = found("class")
+    if classes and not _CLASSES.isdisjoint(classes.lower().split()) and not _SHOWN_AGAIN.search(classes):
+        return "class"
+    return None
+
+
+def is_transparent(element: HtmlElement) -> bool:
+    """Whether an element is hidden only by being transparent, as what fades in is."""
+    style = declarations(element.get("style") or "")
+    return bool(_ZERO.match(style.get("opacity", "1")))
+
+
+def declarations(style: str) -> dict[str, str]:
+    """Properties of a `style` attribute, lower case, without `!important`."""
+    found = _DECLARATION.findall(style[:STYLE_LIMIT_CHARS].lower())
+    return {name: value.replace("!important", "").strip() for name, value in found}
+
+
+def _is_style_hidden(element: HtmlElement, style: str, has_styles: bool) -> bool:
+    said = declarations(style)
+    if said.get("display") == "none" or said.get("visibility") in ("hidden", "collapse"):
+        return True
+    if said.get("content-visibility") == "hidden" or said.get("mso-hide") == "all":
+        return True
+    if _ZERO.match(said.get("opacity", "1")):
+        return not ("transform" in said or "transition" in said or "animation" in said)
+    if _ZERO.match(said.get("font-size", "1")) and not any(
+        "font" in (inner.get("style") or "") for inner in element.iterdescendants()
+    ):
+        return True
+    return _is_out_of_sight(said) or _is_background(element, said.get("color", ""), has_styles)
+
+
+def _is_out_of_sight(said: dict[str, str]) -> bool:
+    is_clipping = said.get("overflow") in ("hidden", "clip") or said.get("overflow-y") == "hidden"
+    small = [said.get(name, "auto") for name in ("width", "height", "max-height", "max-width")]
+    if is_clipping and any(_ZERO.match(size) or size == "1px" for size in small):
+        return True
+    if _CLIPPED.match(said.get("clip", "")) or _CLIPPED.match(said.get("clip-path", "")):
+        return True
+    if said.get("position") in ("absolute", "fixed") and any(
+        _FAR.match(said.get(side, "")) for side in ("left", "top", "right", "bottom")
+    ):
+        return True
+    if said.get("transform", "").replace(" ", "") in ("scale(0)", "scale(0,0)", "scalex(0)", "scaley(0)"):
+        return True
+    return any(_FAR.match(said.get(name, "")) for name in ("text-indent", "margin-left", "margin-top"))
+
+
+def _is_background(element: HtmlElement, color: str, has_styles: bool) -> bool:
+    """Whether text of this colour stands on the same colour."""
+    wanted = _colour(color)
+    if not wanted:
+        return False
+    if wanted == "transparent":
+        return True
+    holder = element
+    while holder is not None:
+        said = declarations(holder.get("style") or "")
+        behind = said.get("background-color") or said.get("background") or holder.get("bgcolor") or ""
+        if behind and _colour(behind) != "transparent":
+            return _colour(behind) == wanted
+        holder = holder.getparent()
+    # Without a style sheet a page is white.
+    return not has_styles and wanted == "#ffffff"
+
+
+def _colour(value: str) -> str:
+    value = value.strip().lower().replace(" ", "")
+    match = _RGB.match(value)
+    if match:
+        if value.endswith(",0)") and value.startswith("rgba"):
+            return "transparent"
+        return "#" + "".join(f"{min(int(part), 255):02x}" for part in match.groups())
+    if re.fullmatch(r"#[0-9a-f]{3}", value):
+        return "#" + "".join(sign * 2 for sign in value[1:])
+    return _NAMED.get(value, value)
+
+
+def hidden_counts(counts: Counter[str]) -> dict[str, str]:
+    """What was left out, as metadata: `hidden_style_count` and the like."""
+    return {f"hidden_{cause}_count": str(count) for cause, count in sorted(counts.items()) if count}

@@ -1,0 +1,50 @@
+"""Cues of transcripts: which are kept, which are one line seen twice, which cannot be read."""
+
+from __future__ import annotations
+
+import pytest
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.parsing import ParseLimits, parse
+
+
+def talk(*cues: str) -> ParsedDocument:
+    raw = "WEBVTT\n\n" + "\n\n".join(cues) + "\n"
+    (document,) = parse(raw.encode(), "text/vtt", "talk.vtt", ParseLimits())
+    return document
+
+
+def test_who_says_the_same_again_is_heard_twice() -> None:
+    document = talk(
+        "00:01.000 --> 00:02.000\n<v Ann>Aye.",
+        "00:02.000 --> 00:03.000\n<v Ben>Aye.",
+        "00:03.000 --> 00:04.000\n<v Ben>Aye.",
+        "00:30.000 --> 00:31.000\n<v Ben>Aye.",
+    )
+    assert document.text == "[00:00:01] Ann: Aye.\n\n[00:00:02] Ben: Aye. Aye. Aye."
+    assert document.metadata["cue_count"] == "4"
+
+
+def test_a_line_that_rolls_up_is_heard_once() -> None:
+    document = talk(
+        "00:01.000 --> 00:03.000\nwe sail at dawn",
+        "00:03.000 --> 00:03.010\nwe sail at dawn",
+        "00:03.010 --> 00:05.000\nwe sail at dawn\nwith the tide",
+    )
+    assert document.text == "[00:00:01] we sail at dawn with the tide"
+
+
+@pytest.mark.parametrize(
+    "timing",
+    ["00:00:05.000 -> ", "xx:yy --> 00:00:06.000", "00:00:05:000 00:00:06:000", "00:00:05,000 \u2192 00:00:06,000"],
+)
+def test_a_cue_whose_times_cannot_be_read_is_counted(timing: str) -> None:
+    document = talk("00:01.000 --> 00:02.000\nAye.", f"{timing}\nlost words")
+    assert document.metadata["bad_cue_count"] == "1"
+
+
+@pytest.mark.parametrize(
+    "words", ["We met at 10:30 and left.", "10:30", "2024 was long", "Genesis 1:1 to 1:12", "a -> b"]
+)
+def test_words_with_times_are_words(words: str) -> None:
+    assert "bad_cue_count" not in talk(f"00:01.000 --> 00:02.000\n{words}").metadata

@@ -1,0 +1,103 @@
+"""Every field, row and cue of a record format reaches the text or the metadata."""
+
+from __future__ import annotations
+
+import json
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.parsing import ParseLimits, media_type_of, parse
+
+
+def _parsed(address: str, text: str) -> list[ParsedDocument]:
+    raw = text.encode()
+    return parse(raw, media_type_of(address, raw), address, ParseLimits())
+
+
+def _tickets(count: int) -> list[dict[str, object]]:
+    return [
+        {
+            "id": f"Q-{number}",
+            "title": f"Crane {number}",
+            "body": f"The crane {number} creaks when the north wind blows.",
+        }
+        for number in range(1, count + 1)
+    ]
+
+
+def test_an_object_with_a_name_keeps_its_other_fields() -> None:
+    value = {
+        "cache": {"name": "tide", "host": "c3.inner", "port": 6111},
+        "teams": [{"name": "Crew", "phone": "99-12", "lead": {"id": 4, "name": "Ida", "room": "B7"}}],
+    }
+    text = _parsed("a.json", json.dumps(value))[0].text
+    for word in ("tide", "c3.inner", "6111", "Crew", "99-12", "Ida", "B7"):
+        assert word in text
+
+
+def test_a_ticket_keeps_the_fields_of_its_people_products_and_comments() -> None:
+    ticket = _tickets(1)[0] | {
+        "product": {"id": 7, "name": "Crane X", "load": "31 tons", "page": "https://crane.example/x"},
+        "comments": [{"author": {"name": "Ole", "team": "Night"}, "body": "Greased it.", "hours": 3.50}],
+    }
+    document = _parsed("t.json", json.dumps(ticket).replace("3.5", "3.50"))[0]
+    for word in ("31 tons", "Night", "Greased it.", "3.50"):
+        assert word in document.text
+    assert document.metadata["product"] == "Crane X"
+    assert "https://crane.example/x" in document.metadata["product.fields"]
+
+
+def test_an_odd_empty_or_repeated_record_changes_nothing_for_the_others() -> None:
+    plain = {document.part: document.text for document in _parsed("a.ndjson", _lines(_tickets(12)))}
+    for odd in (None, 7, "loose", [1], {}, _tickets(3)[2], {"note": "without an id"}):
+        documents = {document.part: document.text for document in _parsed("a.ndjson", _lines([*_tickets(12), odd]))}
+        assert documents.items() >= plain.items()
+        array = {document.part: document.text for document in _parsed("a.json", json.dumps([odd, *_tickets(12)]))}
+        assert array.items() >= plain.items()
+
+
+def test_a_value_that_is_no_record_is_a_part_that_says_so() -> None:
+    stray = _parsed("a.ndjson", _lines([*_tickets(3), "loose end"]))[-1]
+    assert (stray.part, stray.text.strip()) == ("stray-values", "loose end")
+    assert stray.metadata["parse_error"] == "1 value is no record"
+
+
+def _lines(values: list[object] | list[dict[str, object]]) -> str:
+    return "\n".join(json.dumps(value) for value in values)
+
+
+def test_scalars_stay_as_they_were_written() -> None:
+    front = _parsed("a.md", "---\ntitle: 2.40\nat: 12:30\nopen: No\nzip: 0123\n---\n\nWords.\n")[0]
+    assert front.title == "2.40"
+    assert front.metadata == {"at": "12:30", "open": "No", "zip": "0123"}
+    toml = _parsed("b.md", "+++\nversion = 2.40\n+++\n\nWords.\n")[0]
+    assert toml.metadata == {"version": "2.40"}
+    assert "version: 2.40" in _parsed("a.json", '{"version": 2.40}')[0].text
+
+
+def test_the_hint_on_the_delimiter_is_no_row() -> None:
+    for first in ("sep=;", '"sep=;"', "SEP=;"):
+        document = _parsed("a.csv", f"{first}\nShip;Length\nGull;31,5\nTern;28,0\n")[0]
+        assert document.title is None
+        assert document.text.startswith("Ship\tLength\n")
+        assert document.blocks[0].line == 2
+
+
+def test_a_header_may_begin_with_a_digit_sign_or_bracket() -> None:
+    document = _parsed("a.csv", "Port,2nd visit,(EUR),18-25,%\nOslo,4,7,1,2\nBergen,5,8,2,3\n")[0]
+    assert document.metadata["row_count"] == "2"
+    assert "row_count" not in _parsed("b.csv", "Oslo,4,7\nBergen,5,8\n")[0].metadata
+    assert "row_count" not in _parsed("c.csv", "Oslo,4 tons\nBergen,5 tons\n")[0].metadata
+
+
+def test_equal_cues_by_other_speakers_or_at_other_times_stay() -> None:
+    cues = [
+        ("01", "02", "<v Ada>Yes."),
+        ("02", "03", "<v Bo>Yes."),
+        ("05", "06", "<v Bo>Yes."),
+        ("06", "07", "<v Bo>Yes."),
+    ]
+    body = "\n\n".join(f"00:00:{start}.000 --> 00:00:{end}.000\n{words}" for start, end, words in cues)
+    document = _parsed("a.vtt", f"WEBVTT\n\n{body}\n\nlater --> 00:00:09.000\nBroken.\n")[0]
+    assert document.text.count("Yes.") == 4
+    assert document.metadata["speakers"] == "Ada, Bo"
+    assert document.metadata["bad_cue_count"] == "1"

@@ -1,0 +1,39 @@
+"""Rich Text Format: what is read, what is passed over, and binary data in between."""
+
+from __future__ import annotations
+
+import pytest
+
+from rag_pipeline.parsing import ParseLimits, parse
+
+
+def lines(raw: bytes) -> list[str]:
+    document = parse(raw, "application/rtf", "a.rtf", ParseLimits())[0]
+    return [document.text[block.start_char : block.end_char] for block in document.blocks]
+
+
+def test_notes_and_comments_follow_the_paragraph_they_interrupt() -> None:
+    raw = rb"{\rtf1 Low{\footnote\pard By the\par chart.} at noon.\par High{\*\annotation when?} at six.\par}"
+    assert lines(raw) == ["Low at noon.", "By the chart.", "High at six.", "Comment: when?"]
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (rb"{\pict\bin12 {{{{\par}}}}x} after\par", ["after"]),
+        (rb"{\pict\bin-5 x} after\par", ["after"]),
+        (rb"{\v unseen \plain seen}\par", ["seen"]),
+        (rb"{\deleted old}new\par", ["new"]),
+        (rb"{\shp{\*\shpinst{\sp{\sn shapeType}{\sv 202}}{\shptxt In a box\par}}}\par", ["In a box"]),
+        (rb"{\xe index entry}word\par", ["word"]),
+        (rb"\mac \'8a\'9a\par", ["\u00e4\u00f6"]),
+        (rb"{\*\unknown{\nested x}}word\par", ["word"]),
+    ],
+    ids=["binary", "negative binary", "plain ends hidden", "deleted", "shape", "index", "mac", "optional"],
+)
+def test_only_text_that_a_reader_sees_is_read(body: bytes, expected: list[str]) -> None:
+    assert lines(rb"{\rtf1 " + body + b"}") == expected
+
+
+def test_binary_data_longer_than_the_file_ends_it() -> None:
+    assert lines(rb"{\rtf1 before\par{\pict\bin2147483647 x} after\par}") == ["before"]
