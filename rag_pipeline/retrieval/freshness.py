@@ -18,7 +18,7 @@ from rag_pipeline.stores.polls import read_polls
 from rag_pipeline.transforms.freshness import is_overdue
 
 if TYPE_CHECKING:
-    from rag_pipeline.retrieval.ranking import Hit
+    from rag_pipeline.retrieval.hits import Hit
 
 # A small file on a disk costs next to nothing, and a request to an object store as much as the search.
 _LOCAL_SECONDS = 1.0
