@@ -93,9 +93,10 @@ def _announce_cost(workspace: Workspace, alias: str, tokens: list[int]) -> float
     spec = workspace.pipeline.model_spec(alias)
     if spec.kind != "endpoint" or not tokens:
         return None
-    from rag_pipeline.embedding.costs import estimate_cost
+    from rag_pipeline.embedding.endpoint_backend import endpoint_of
+    from rag_pipeline.endpoints.costs import estimate_cost
 
-    cost = estimate_cost(spec, tokens)
+    cost = estimate_cost(endpoint_of(spec), tokens, spec.batch_texts)
     log.warning(
         "embedding at an endpoint model=%s texts=%d tokens=%d requests=%d price=%s minimum_seconds=%s",
         *(spec.model, cost.texts, cost.tokens, cost.requests, cost.price, cost.minimum_seconds),

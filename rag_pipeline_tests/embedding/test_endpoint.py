@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
-from rag_pipeline.embedding.costs import estimate_cost
+from rag_pipeline.embedding.endpoint_backend import endpoint_of
 from rag_pipeline.embedding.open import open_model, resolve_space
+from rag_pipeline.endpoints.costs import estimate_cost
 from rag_pipeline.errors import EmbeddingError, ModelUnavailable, SettingsError
 
 pytest.importorskip("openai", reason="needs the extra `endpoint`")
@@ -102,7 +103,7 @@ def test_an_endpoint_that_asks_for_patience_gets_it(endpoint: Endpoint, tmp_path
 def test_an_endpoint_that_never_recovers_is_worth_another_try_later(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag_pipeline.embedding.endpoint_backend.MAX_RETRIES", 2)
+    monkeypatch.setattr("rag_pipeline.endpoints.client.MAX_RETRIES", 2)
     endpoint.refusals = [(429, {"retry-after-ms": "1"})] * 3
     with pytest.raises(EmbeddingError, match="after 3 tries") as raised:
         open_model(spec_of(endpoint), tmp_path).embed_query("question")
@@ -138,12 +139,12 @@ def test_another_model_at_the_endpoint_is_another_space(endpoint: Endpoint, tmp_
 
 
 def test_requests_keep_the_pace_of_the_rate_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rag_pipeline.embedding import endpoint_backend
+    from rag_pipeline.endpoints import pace as pacing
 
     slept: list[float] = []
-    monkeypatch.setattr(endpoint_backend.time, "monotonic", lambda: 100.0)
-    monkeypatch.setattr(endpoint_backend.time, "sleep", slept.append)
-    pace = endpoint_backend.Pace(120)
+    monkeypatch.setattr(pacing.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(pacing.time, "sleep", slept.append)
+    pace = pacing.Pace(120)
     for _ in range(3):
         pace.wait()
     assert np.allclose(slept, [0, 0.5, 1.0])
@@ -151,8 +152,8 @@ def test_requests_keep_the_pace_of_the_rate_limit(monkeypatch: pytest.MonkeyPatc
 
 def test_the_cost_is_known_before_anything_is_sent(endpoint: Endpoint) -> None:
     spec = spec_of(endpoint, price_per_million_tokens=0.5, requests_per_minute=30)
-    estimate = estimate_cost(spec, [100] * 25, prompt_tokens=4)
+    estimate = estimate_cost(endpoint_of(spec), [100] * 25, 10, prompt_tokens=4)
     assert (estimate.texts, estimate.tokens, estimate.requests) == (25, 2_600, 3)
     assert estimate.price == pytest.approx(0.0013)
     assert estimate.minimum_seconds == pytest.approx(6.0)
-    assert estimate_cost(spec_of(endpoint), []).price is None
+    assert estimate_cost(endpoint_of(spec_of(endpoint)), [], 10).price is None
