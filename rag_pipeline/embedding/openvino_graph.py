@@ -71,7 +71,7 @@ def _make(layout: ModelLayout, final: Path) -> None:
         if reason:
             (unfinished / _REFUSAL_FILE).write_text(reason, "utf-8")
         unfinished.chmod(0o755)
-        _publish(unfinished, final)
+        put_in_place(unfinished, final)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -86,7 +86,8 @@ def _build(layout: ModelLayout, target: Path) -> str:
     return ""
 
 
-def _publish(unfinished: Path, final: Path) -> None:
+def put_in_place(unfinished: Path, final: Path) -> None:
+    """Give a finished folder its name, unless another process was first."""
     try:
         unfinished.rename(final)
     except OSError:

@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,13 @@ import polars as pl
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS, Metrics, Question, QuestionResult
 from rag_pipeline.contracts.ids import digest
+from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.tables import BOILERPLATE, DOCUMENTS, DUPLICATES
 from rag_pipeline.errors import AuditFailed, EmbeddingError, EmbeddingSpaceMismatch, SettingsError, StoreError
 from rag_pipeline.refresh.generations import served_alias
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import metrics_of
-from rag_pipeline.retrieval.evaluate import Keepers, KnownDocument, evaluate, latency_of
+from rag_pipeline.retrieval.evaluate import Answers, Keepers, KnownDocument, Score, evaluate, latency_of
 from rag_pipeline.retrieval.plan import MODES, SearchPlan
 from rag_pipeline.retrieval.questions import questions_hash, read_questions
 from rag_pipeline.stores.lake import (
@@ -74,7 +75,8 @@ class EvaluationReport:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """One version of an index table; `model_spec` opens its model when pipeline.yaml no longer names it."""
+    """One version of an index table, and how it is searched; `model_spec` opens its model when pipeline.yaml no longer
+    names it."""
 
     alias: str
     space_fingerprint: str
@@ -82,6 +84,7 @@ class _Target:
     table_version: int
     audit_id: str
     refine_factor: int
+    recipe: SearchRecipe
     model_spec: str | None = None
 
 
@@ -114,6 +117,7 @@ def refresh_evaluation(
         try:
             published, added = _evaluated(workspace, before, asked)
             computed += added
+            computed += _evaluated_as_before(workspace, target, before, asked)
         except (EmbeddingError, EmbeddingSpaceMismatch, SettingsError, StoreError) as error:
             # The new version was evaluated; publication refuses to go on without a comparison, and says so.
             log.warning("what is published cannot be evaluated: %s", error.message)
@@ -127,12 +131,31 @@ def refresh_evaluation(
     )
 
 
+def _evaluated_as_before(workspace: Workspace, target: _Target, before: _Target, questions: Sequence[Question]) -> int:
+    """Evaluate the newest version searched as readers search now; 1 if it was computed.
+
+    Should publication refuse another reranking, readers get the version without it.
+    """
+    same_table = before.table_name == target.table_name and before.table_version != target.table_version
+    if not same_table or before.recipe.fingerprint == target.recipe.fingerprint:
+        return 0
+    return _evaluated(workspace, replace(target, recipe=before.recipe), questions)[1]
+
+
 def stored_evaluation(
-    workspace: Workspace, audit_id: str, questions: Sequence[Question] | None = None
+    workspace: Workspace,
+    audit_id: str,
+    questions: Sequence[Question] | None = None,
+    recipe: SearchRecipe | None = None,
 ) -> Evaluation | None:
-    """The evaluation of an audited version on the configured (or given) questions, if there is one."""
+    """The evaluation of an audited version on the configured (or given) questions, if there is one.
+
+    Args:
+        recipe: How it was searched; None: as pipeline.yaml says.
+    """
     asked = read_questions(workspace.pipeline.question_files) if questions is None else questions
-    return read_evaluation(workspace, _evaluation_id(workspace, audit_id, asked))
+    plan = _plan(workspace, workspace.recipe if recipe is None else recipe)
+    return read_evaluation(workspace, _evaluation_id(audit_id, asked, plan))
 
 
 def read_evaluation(workspace: Workspace, evaluation_id: str) -> Evaluation | None:
@@ -182,6 +205,7 @@ def _newest_audited(workspace: Workspace, alias: str) -> _Target:
         table_version=int(str(audit["table_version"])),
         audit_id=str(audit["audit_id"]),
         refine_factor=refine_factor_of(str(audit["findings"])),
+        recipe=workspace.recipe,
     )
 
 
@@ -196,27 +220,29 @@ def _published(workspace: Workspace) -> _Target | None:
         table_version=int(str(last["table_version"])),
         audit_id=published_audit(last),
         refine_factor=refine_factor_of(str(last["figures"])),
+        recipe=SearchRecipe.of(str(last["figures"])),
         model_spec=str(last["model_spec"]),
     )
 
 
-def _place(target: _Target) -> tuple[str, int]:
-    return target.table_name, target.table_version
+def _place(target: _Target) -> tuple[str, int, str]:
+    return target.table_name, target.table_version, target.recipe.fingerprint
 
 
-def _evaluation_id(workspace: Workspace, audit_id: str, questions: Sequence[Question]) -> str:
+def _evaluation_id(audit_id: str, questions: Sequence[Question], plan: SearchPlan) -> str:
     # The audit and not the version names what is evaluated: a table that was retired and made again counts anew.
-    return digest("evaluation", audit_id, questions_hash(questions), _plan(workspace).fingerprint)[:32]
+    return digest("evaluation", audit_id, questions_hash(questions), plan.fingerprint)[:32]
 
 
-def _plan(workspace: Workspace) -> SearchPlan:
+def _plan(workspace: Workspace, recipe: SearchRecipe) -> SearchPlan:
     """How questions are asked: as readers search, for as many hits as count."""
-    return SearchPlan(workspace.settings.evaluation.k)
+    return SearchPlan(workspace.settings.evaluation.k, recipe=recipe)
 
 
 def _evaluated(workspace: Workspace, target: _Target, questions: Sequence[Question]) -> tuple[Evaluation, int]:
     """The evaluation of a version, and 1 if it had to be computed."""
-    name = _evaluation_id(workspace, target.audit_id, questions)
+    plan = _plan(workspace, target.recipe)
+    name = _evaluation_id(target.audit_id, questions, plan)
     stored = read_evaluation(workspace, name)
     if stored is not None:
         return stored, 0
@@ -226,10 +252,16 @@ def _evaluated(workspace: Workspace, target: _Target, questions: Sequence[Questi
         version=target.table_version,
         refine_factor=target.refine_factor,
     )
-    plan = _plan(workspace)
     answers = evaluate(
-        table, _embedder(workspace, target), questions, _known_documents(workspace), _keepers(workspace), plan=plan
+        table,
+        _embedder(workspace, target),
+        questions,
+        _known_documents(workspace),
+        _keepers(workspace),
+        plan=plan,
+        score=_scorer(workspace, target.recipe),
     )
+    _warn_of_time(target.recipe, answers)
     hybrid = [result for result in answers.results if result.mode == "hybrid"]
     row = {
         "evaluation_id": name,
@@ -284,6 +316,40 @@ def _embedder(workspace: Workspace, target: _Target) -> Callable[[str], Vectors]
             published=target.space_fingerprint,
         )
     return model.embed_query
+
+
+def _scorer(workspace: Workspace, recipe: SearchRecipe) -> Score | None:
+    """The reranking model, without any limit of time: an evaluation must not hang on how busy the machine is."""
+    if recipe.rerank is None:
+        return None
+    from rag_pipeline.embedding.cross_encoder import open_reranker
+
+    model = open_reranker(recipe.rerank, workspace.pipeline.cache_folder)
+    if model.fingerprint != recipe.reranker:
+        raise EmbeddingSpaceMismatch(
+            f"the reranking model {recipe.rerank.model} is {model.fingerprint} here, but the published order is "
+            f"of {recipe.reranker}; it was not evaluated. Install the files it was published with.",
+            found=model.fingerprint,
+            published=recipe.reranker,
+        )
+    return model.scores
+
+
+def _warn_of_time(recipe: SearchRecipe, answers: Answers) -> None:
+    """Figures are of hits that were all read; readers who wait for less get another order."""
+    if recipe.rerank is None or not answers.rerank_seconds:
+        return
+    budget = recipe.rerank.time_budget_seconds
+    late = sum(seconds > budget for seconds in answers.rerank_seconds)
+    if late:
+        log.warning(
+            "reranking took longer than rerank.time_budget_seconds (%g) for %d of %d questions of the evaluation; in "
+            "a search what was not read in that time keeps its place. Lower rerank.candidates or rerank.max_tokens, "
+            "or allow more time",
+            budget,
+            late,
+            len(answers.rerank_seconds),
+        )
 
 
 def _keepers(workspace: Workspace) -> Keepers:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from rag_pipeline.contracts.evaluation import EVALUATIONS
+from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.errors import LakeDamaged, SettingsError, StoreError, TableOutdated
 from rag_pipeline.refresh.evaluation import Evaluation, published_audit, read_evaluation, stored_evaluation
 from rag_pipeline.refresh.withdrawals import withdrawals
@@ -48,20 +49,31 @@ class Verdict:
     is_leak: bool = False
 
 
-def judge(workspace: Workspace, alias: str, audit: Mapping[str, object], last: Mapping[str, object] | None) -> Verdict:
+def judge(
+    workspace: Workspace,
+    alias: str,
+    audit: Mapping[str, object],
+    last: Mapping[str, object] | None,
+    recipe: SearchRecipe | None = None,
+) -> Verdict:
     """Judge the audited version of a model's index against the last publication.
 
     Args:
         audit: Audit of the version.
         last: What readers see now; None: nothing yet.
+        recipe: How the version is to be searched; None: as pipeline.yaml says.
 
     Files of questions that are not valid count as an evaluation that says no. An index that another version of this
     program wrote cannot be searched by readers of this one, so nothing is held back for it.
     """
     if last is not None and _is_outdated(workspace, last):
         last = None
-    verdict = _judge(workspace, alias, audit, last)
+    recipe = workspace.recipe if recipe is None else recipe
+    verdict = _judge(workspace, alias, audit, last, recipe)
     if verdict.passed or verdict.is_leak or last is None or last["space_fingerprint"] != audit["space_fingerprint"]:
+        return verdict
+    if SearchRecipe.of(str(last["figures"])).fingerprint != recipe.fingerprint:
+        # What is withdrawn goes without it, from what readers search now.
         return verdict
     withdrawn = withdrawals(workspace, last, audit)
     if not withdrawn:
@@ -105,14 +117,20 @@ def _leak(workspace: Workspace, alias: str, evaluation: Evaluation) -> Verdict:
     )
 
 
-def _judge(workspace: Workspace, alias: str, audit: Mapping[str, object], last: Mapping[str, object] | None) -> Verdict:
+def _judge(
+    workspace: Workspace,
+    alias: str,
+    audit: Mapping[str, object],
+    last: Mapping[str, object] | None,
+    recipe: SearchRecipe,
+) -> Verdict:
     try:
         questions = read_questions(workspace.pipeline.question_files)
     except SettingsError as error:
         return leak_of(workspace, alias, audit) or Verdict(False, f"{error.message.rstrip('.')}.")
     if not questions:
         return Verdict(True, "no questions are configured under evaluation.questions, so nothing is compared")
-    evaluation = stored_evaluation(workspace, str(audit["audit_id"]), questions)
+    evaluation = stored_evaluation(workspace, str(audit["audit_id"]), questions, recipe)
     if evaluation is None:
         return Verdict(
             False,
@@ -126,9 +144,11 @@ def _judge(workspace: Workspace, alias: str, audit: Mapping[str, object], last: 
         return Verdict(
             True, "nothing that can be read was published before, so there is nothing to compare with", figures
         )
-    if (last["table_name"], last["table_version"]) == (audit["table_name"], audit["table_version"]):
+    recipe_before = SearchRecipe.of(str(last["figures"]))
+    same_table = (last["table_name"], last["table_version"]) == (audit["table_name"], audit["table_version"])
+    if same_table and recipe_before.fingerprint == recipe.fingerprint:
         return Verdict(True, "this is the version that readers see", figures)
-    before = stored_evaluation(workspace, published_audit(last), questions)
+    before = stored_evaluation(workspace, published_audit(last), questions, recipe_before)
     if before is None:
         return Verdict(
             False,

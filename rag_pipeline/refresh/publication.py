@@ -15,6 +15,7 @@ from typing import Any
 
 import polars as pl
 
+from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.tables import AUDITS, PUBLICATIONS
 from rag_pipeline.errors import (
     AuditFailed,
@@ -88,11 +89,21 @@ def publish(
     except (AuditFailed, EvaluationBelowBaseline, IndexIncomplete, PermissionLeak, TableMissing):
         # Readers of another model's index, which runs keep in step, must not miss deletions and permissions meanwhile.
         last = workspace.lake.last_publication()
-        if last is not None and not by_hand and last["alias"] not in (alias, None):
-            kept = str(last["alias"])
-            if kept in workspace.settings.embedding_models:
-                _publish(workspace, kept, note=f"kept up to date while {alias} is refused", configured=last)
+        if last is not None and not by_hand and last["alias"] in workspace.settings.embedding_models:
+            _keep_up_to_date(workspace, alias, last)
         raise
+
+
+def _keep_up_to_date(workspace: Workspace, refused: str, last: Mapping[str, object]) -> None:
+    """The newest version of what readers are on, searched as they do, while another model or reranking is refused."""
+    kept, recipe = str(last["alias"]), SearchRecipe.of(str(last["figures"]))
+    if kept != refused:
+        what = refused
+    elif recipe.fingerprint != workspace.recipe.fingerprint:
+        what = "another reranking"
+    else:
+        return
+    _publish(workspace, kept, note=f"kept up to date while {what} is refused", configured=last, recipe=recipe)
 
 
 def _publish(
@@ -103,9 +114,11 @@ def _publish(
     by_hand: bool = False,
     override_gate: bool = False,
     configured: Mapping[str, object] | None = None,
+    recipe: SearchRecipe | None = None,
 ) -> PublicationReport:
     lake = workspace.lake
     space = workspace.space(alias)
+    recipe = workspace.recipe if recipe is None else recipe
     with lake.writing():
         audit = lake.last_audit(space.fingerprint)
         last = lake.last_publication()
@@ -122,12 +135,12 @@ def _publish(
         if not by_hand and is_held(workspace):
             assert last is not None
             return _report(last, moved=False, is_held=True)
-        if last is not None and not is_held(workspace) and _is_where_readers_are(last, audit):
+        if last is not None and not is_held(workspace) and _is_where_readers_are(last, audit, recipe):
             return _report(last, moved=False)
-        verdict = judge(workspace, alias, audit, last)
+        verdict = judge(workspace, alias, audit, last, recipe)
         _check_evaluation(verdict, alias, override_gate=override_gate)
         figures = verdict.figures | ({} if verdict.passed else {"gate_overridden": verdict.reason})
-        figures |= _audit_figures(audit)
+        figures |= _audit_figures(audit) | recipe.figures()
         row: dict[str, object] = {
             "sequence": 0 if last is None else int(str(last["sequence"])) + 1,
             "action": "publish",
@@ -149,11 +162,15 @@ def _publish(
     return _report(row, moved=True)
 
 
-def _is_where_readers_are(last: Mapping[str, object], audit: Mapping[str, object]) -> bool:
-    """Whether a publication shows the audited version, searched as deep as the audit says."""
+def _is_where_readers_are(last: Mapping[str, object], audit: Mapping[str, object], recipe: SearchRecipe) -> bool:
+    """Whether a publication shows the audited version, searched as deep as the audit says, and by the recipe."""
     names = ("space_fingerprint", "table_name", "table_version")
     same_depth = refine_factor_of(str(last["figures"])) == refine_factor_of(str(audit["findings"]))
-    return same_depth and [last[name] for name in names] == [audit[name] for name in names]
+    return (
+        same_depth
+        and SearchRecipe.of(str(last["figures"])) == recipe
+        and [last[name] for name in names] == [audit[name] for name in names]
+    )
 
 
 def _audit_figures(audit: Mapping[str, object]) -> dict[str, object]:
@@ -252,7 +269,8 @@ def _at_audit(
         **row,
         "sequence": int(str(current["sequence"])) + 1,
         **{name: audit[name] for name in ("table_name", "table_version", "rows", "documents")},
-        "figures": json.dumps(_audit_figures(audit), sort_keys=True),
+        # Searched as what it follows was: no other way was evaluated.
+        "figures": json.dumps(_audit_figures(audit) | SearchRecipe.of(str(row["figures"])).figures(), sort_keys=True),
         "published_at": workspace.now(),
         "run_id": workspace.run_id,
     }
@@ -339,8 +357,8 @@ def _earlier(rows: list[dict[str, Any]], alias: str | None) -> dict[str, Any] | 
     What a version shows, before anything was withdrawn from it, is one step, however often something was.
     """
 
-    def shows(row: Mapping[str, Any]) -> tuple[str, str, int]:
-        return row["space_fingerprint"], row["table_name"], made_from(row)
+    def shows(row: Mapping[str, Any]) -> tuple[str, str, int, str]:
+        return row["space_fingerprint"], row["table_name"], made_from(row), SearchRecipe.of(row["figures"]).fingerprint
 
     now = shows(rows[-1])
     published = [row for row in rows if row["action"] == "publish"]

@@ -20,6 +20,7 @@ from typing import Any
 import polars as pl
 
 from rag_pipeline.contracts.ids import digest
+from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, PUBLICATIONS
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.generations import is_held
@@ -186,6 +187,7 @@ def _reduced(
     audit = _audit_row(workspace, last, table, state, search)
     note = f"{plan.documents} documents withdrawn: {len(plan.gone)} rows removed, {plan.narrowed.height} narrowed"
     figures = {"audit_id": audit["audit_id"], "withdrawn": plan.documents, "made_from": made_from(last), **search}
+    figures |= SearchRecipe.of(str(last["figures"])).figures()
     row = {
         **last,
         "sequence": int(last["sequence"]) + 1,

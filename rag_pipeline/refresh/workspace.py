@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec, EmbeddingSpace
+from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.settings.sections import ChunkSizeSettings
@@ -98,6 +99,20 @@ class Workspace:
 
                 self._models[alias] = open_model(spec, self.pipeline.cache_folder)
         return self._models[alias]
+
+    @cached_property
+    def recipe(self) -> SearchRecipe:
+        """How pipeline.yaml says that an index is searched, the reranking model named by its files.
+
+        Raises:
+            ModelUnavailable: Those are nowhere, or not whole.
+        """
+        spec = self.pipeline.reranker_spec
+        if spec is None:
+            return SearchRecipe()
+        from rag_pipeline.embedding.cross_encoder import resolve_reranker
+
+        return SearchRecipe(spec, resolve_reranker(spec, self.pipeline.cache_folder).fingerprint)
 
     @cached_property
     def token_counter(self) -> TokenCounter:

@@ -23,6 +23,7 @@ from rag_pipeline.retrieval.candidates import Candidates, find_candidates
 from rag_pipeline.retrieval.hits import Hit
 from rag_pipeline.retrieval.plan import MAX_HITS, MODES, Mode, SearchPlan
 from rag_pipeline.retrieval.ranking import ranked_hits
+from rag_pipeline.retrieval.rerank import Reader, Reading
 from rag_pipeline.stores.selection import Selection, rows_with
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.metrics import ndcg_at, recall_at, reciprocal_rank_at
@@ -35,6 +36,8 @@ _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 Keepers = Callable[[Iterable[str]], Iterable[str]]
+# A score for each text, from a question and the texts.
+Score = Callable[[str, Sequence[str]], Sequence[float | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,11 @@ class KnownDocument:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Results of all questions in all modes, and how long each hybrid search took."""
+    """Results of all questions in all modes, how long each hybrid search took, and reranking alone."""
 
     results: tuple[QuestionResult, ...]
     latencies_ms: tuple[float, ...]
+    rerank_seconds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def evaluate(
     keepers: Keepers = lambda _: (),
     *,
     plan: SearchPlan,
+    score: Score | None = None,
 ) -> Answers:
     """Ask all questions of a table as it was opened.
 
@@ -81,10 +86,12 @@ def evaluate(
         known: Documents of silver: an expected document that is left out as a copy counts where its copy is found.
         keepers: Documents that keep the boilerplate left out of given ones: a quote counts where it is kept.
         plan: How is searched; its `k` hits count, and every mode is asked for.
+        score: The reranking model of the plan's recipe.
     """
     corpus = _Corpus(table, known, keepers)
     results: list[QuestionResult] = []
     latencies: list[float] = []
+    reading: list[float] = []
     hybrid = replace(plan, mode="hybrid")
     with ThreadPoolExecutor(2) as threads:
 
@@ -99,19 +106,35 @@ def evaluate(
         for question in questions:
             started = time.perf_counter()
             candidates = candidates_of(question)
-            ranked_hits(candidates, hybrid, _NO_TIME)
+            read = None if score is None else _once(score, question.question, reading)
+            ranked_hits(candidates, hybrid, _NO_TIME, read)
             latencies.append((time.perf_counter() - started) * 1_000)
             judged = corpus.judge(question)
             for mode in MODES:
-                hits = _hits(candidates, replace(plan, mode=mode))
+                hits = _hits(candidates, replace(plan, mode=mode), read)
                 results.append(_result(corpus, question, judged, mode, hits, plan.k))
-    return Answers(tuple(results), tuple(latencies))
+    return Answers(tuple(results), tuple(latencies), tuple(reading))
 
 
-def _hits(candidates: Candidates, plan: SearchPlan) -> list[Hit]:
+def _once(score: Score, question: str, seconds: list[float]) -> Reader:
+    """Reads the texts of one question once, however often they are ranked; how long it took goes into `seconds`."""
+    known: dict[str, float | None] = {}
+
+    def read(texts: Sequence[str]) -> Reading:
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            started = time.perf_counter()
+            known.update(zip(new, score(question, new), strict=True))
+            seconds.append(time.perf_counter() - started)
+        return Reading([known[text] for text in texts])
+
+    return read
+
+
+def _hits(candidates: Candidates, plan: SearchPlan, read: Reader | None) -> list[Hit]:
     """All hits of one mode; ranks are looked at beyond `k`."""
     needed: Candidates = {leg: rows if leg in plan.legs else [] for leg, rows in candidates.items()}
-    return ranked_hits(needed, replace(plan, k=min(MAX_HITS, 2 * plan.depth)), _NO_TIME)
+    return ranked_hits(needed, replace(plan, k=min(MAX_HITS, 2 * plan.depth)), _NO_TIME, read)
 
 
 def _result(

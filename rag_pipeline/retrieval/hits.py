@@ -26,8 +26,8 @@ class Hit:
     """One chunk that was found.
 
     Attributes:
-        score: Higher is better; comparable within one search only. In mode hybrid the fused score, in mode vector
-            the cosine similarity, in mode text BM25.
+        score: Higher is better; comparable within one search only. In mode hybrid the fused score, blended with
+            the reranking model's where one read the hit, in mode vector the cosine similarity, in mode text BM25.
         vector_rank, text_rank: Place in each leg, from 1; None if that leg did not find it.
         vector_distance: Cosine distance, 0 is the same direction.
         text_score: BM25.
@@ -38,6 +38,8 @@ class Hit:
         published_at: When the index this was found in was published.
         source_polled_at: When its source was last polled with success; None: never, or not known.
         elsewhere: Where the same text, or nearly the same, was found as well; these are no hits of their own.
+        rerank_score: What the reranking model said of it, a logit; None: it did not read it.
+        rerank_note: Why the model did not read all of the best hits; None: it did, or there is none.
         source_overdue: The source was not polled with success for longer than its `stale_after`; None: not known.
     """
 
@@ -68,6 +70,8 @@ class Hit:
     source_polled_at: datetime | None = None
     source_overdue: bool | None = None
     elsewhere: tuple[Elsewhere, ...] = ()
+    rerank_score: float | None = None
+    rerank_note: str | None = None
 
     @property
     def citation(self) -> str:

@@ -7,11 +7,12 @@ Does not belong here: the filter (`contracts/filters.py`), the steps themselves 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from rag_pipeline.contracts.evaluation import EVALUATOR_VERSION
 from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.errors import BadQuery
 from rag_pipeline.retrieval.fusion import FUSION
 
@@ -31,6 +32,7 @@ class SearchPlan:
         k: Most hits, 1 to 10,000.
         mode: `vector` finds by meaning, `text` by words, `hybrid` by both, fused by their scores.
         per_document: So many hits of one document before any more of it, at least 1; None: as they come.
+        recipe: What the publication adds.
 
     Raises:
         BadQuery: One of them is out of its range.
@@ -39,6 +41,7 @@ class SearchPlan:
     k: int = 10
     mode: Mode = "hybrid"
     per_document: int | None = None
+    recipe: SearchRecipe = field(default_factory=SearchRecipe)
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -61,4 +64,5 @@ class SearchPlan:
     @property
     def fingerprint(self) -> str:
         """How results come about, apart from the table and the questions; an evaluation asks in every mode."""
-        return fingerprint("evaluator", EVALUATOR_VERSION, str(self.k), FUSION, str(self.depth))
+        added = [self.recipe.fingerprint] if self.recipe.fingerprint else []
+        return fingerprint("evaluator", EVALUATOR_VERSION, str(self.k), FUSION, str(self.depth), *added)

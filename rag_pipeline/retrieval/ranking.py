@@ -1,6 +1,6 @@
 """From candidates to one ranking of hits, step by step.
 
-Belongs here: the steps and their order: fuse, weigh, (rerank,) collapse, spread.
+Belongs here: the steps and their order: fuse, weigh, collapse, rerank, spread.
 Does not belong here: finding candidates (`candidates.py`), the arithmetic of fusing (`fusion.py`), what a hit is
 (`hits.py`).
 """
@@ -17,6 +17,7 @@ from rag_pipeline.retrieval.candidates import Candidates
 from rag_pipeline.retrieval.fusion import fuse
 from rag_pipeline.retrieval.hits import Elsewhere, Hit, body_of
 from rag_pipeline.retrieval.plan import SearchPlan
+from rag_pipeline.retrieval.rerank import Reader, blended
 from rag_pipeline.transforms.near_hits import Wording, is_near, wording_of
 
 # So many of the best rows are compared by their words; what is equal to the letter is found at any depth.
@@ -31,11 +32,13 @@ class Ranked:
         row: As the store gave it, with `_rank` and `_value` of the legs (`vector_rank` …) that found it.
         score: What it is ordered by; a step that orders anew sets it.
         elsewhere: Places of the same text, or nearly the same.
+        rerank_score: What the reranking model said; None: it did not read it.
     """
 
     row: Mapping[str, Any]
     score: float
     elsewhere: list[Elsewhere] = field(default_factory=list)
+    rerank_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,24 @@ class Ranking:
     vector_weight: float | None
 
 
-def ranked_hits(candidates: Candidates, plan: SearchPlan, published_at: datetime) -> list[Hit]:
-    """One ranking from the candidates, best first, each text once, and what nearly equals it named by it."""
+def ranked_hits(
+    candidates: Candidates, plan: SearchPlan, published_at: datetime, read: Reader | None = None
+) -> list[Hit]:
+    """One ranking from the candidates, best first, each text once, and what nearly equals it named by it.
+
+    Args:
+        read: Reads texts for the plan's recipe; without it, or in another mode than hybrid, nothing is reranked.
+    """
     ranking = fused(candidates, plan)
     kept = collapsed(ranking.ranked)
+    note = None
+    if read is not None and plan.mode == "hybrid":
+        kept, note = reranked(kept, read, plan)
     if plan.per_document is not None:
         kept = spread(kept, plan.per_document)
-    return [_hit(one, rank, ranking.vector_weight, published_at) for rank, one in enumerate(kept[: plan.k], start=1)]
+    return [
+        _hit(one, rank, ranking.vector_weight, published_at, note) for rank, one in enumerate(kept[: plan.k], start=1)
+    ]
 
 
 def fused(candidates: Candidates, plan: SearchPlan) -> Ranking:
@@ -68,7 +82,11 @@ def fused(candidates: Candidates, plan: SearchPlan) -> Ranking:
 
 def in_order(ranked: Iterable[Ranked]) -> list[Ranked]:
     """Best first, and equal ones by where they stand, so that equal lakes answer equally."""
-    return sorted(ranked, key=lambda one: (-one.score, *_place(one.row)))
+
+    def key(one: Ranked) -> tuple[Any, ...]:
+        return -one.score, one.rerank_score is None, -(one.rerank_score or 0), *_place(one.row)
+
+    return sorted(ranked, key=key)
 
 
 def collapsed(ranked: Sequence[Ranked]) -> list[Ranked]:
@@ -93,6 +111,21 @@ def collapsed(ranked: Sequence[Ranked]) -> list[Ranked]:
             keeper.elsewhere.append(Elsewhere(one.row["document_id"], one.row["uri"], one.row["chunk_id"]))
         by_hash.setdefault(one.row["text_hash"], keeper)
     return kept
+
+
+def reranked(kept: Sequence[Ranked], read: Reader, plan: SearchPlan) -> tuple[list[Ranked], str | None]:
+    """The best rows as a model that read them orders them, before the others; and what a person should know of it."""
+    spec = plan.recipe.rerank
+    best = kept[: spec.candidates] if spec is not None else ()
+    if spec is None or len(best) < 2:
+        return list(kept), None
+    reading = read([str(one.row["embedded_text"]) for one in best])
+    scores = blended([one.score for one in best], reading.scores, spec)
+    for one, score, said in zip(best, scores, reading.scores, strict=True):
+        # Ranked down for its quality it was, and stays.
+        weighed = one.score + (score - one.score) * (one.row["rank_weight"] if score > one.score else 1)
+        one.score, one.rerank_score = weighed, said
+    return in_order(kept), reading.note
 
 
 def spread(kept: Sequence[Ranked], per_document: int) -> list[Ranked]:
@@ -130,7 +163,7 @@ def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in PLACE_COLUMNS)
 
 
-def _hit(one: Ranked, rank: int, vector_weight: float | None, published_at: datetime) -> Hit:
+def _hit(one: Ranked, rank: int, vector_weight: float | None, published_at: datetime, note: str | None) -> Hit:
     row = one.row
     plain = ("chunk_id", "document_id", "source", "uri", "title", "page", "line", "start_char", "end_char")
     return Hit(
@@ -151,4 +184,6 @@ def _hit(one: Ranked, rank: int, vector_weight: float | None, published_at: date
         rank_weight=row["rank_weight"],
         published_at=published_at,
         elsewhere=tuple(one.elsewhere),
+        rerank_score=one.rerank_score,
+        rerank_note=note,
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.filters import Filter
 from rag_pipeline.contracts.index import ROW_COLUMNS
+from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch
 from rag_pipeline.retrieval.arguments import checked_names, checked_principals, is_text
 from rag_pipeline.retrieval.candidates import HIT_COLUMNS, find_candidates
@@ -27,6 +28,7 @@ from rag_pipeline.retrieval.plan import Mode as Mode
 from rag_pipeline.retrieval.plan import SearchPlan
 from rag_pipeline.retrieval.published import Pointer, Served
 from rag_pipeline.retrieval.ranking import ranked_hits
+from rag_pipeline.retrieval.rerank import Rerankers
 from rag_pipeline.retrieval.windows import window_around
 from rag_pipeline.settings import Pipeline, load_pipeline, user_cache_folder
 from rag_pipeline.settings.load import check_lake_root
@@ -59,6 +61,7 @@ class Searcher:
         self._cache_folder = cache_folder
         self._pointer = Pointer(lake, vectors)
         self._models: dict[str, EmbeddingModel] = {}
+        self._rerankers = Rerankers(cache_folder)
         self._threads = ThreadPoolExecutor(2)
 
     @classmethod
@@ -93,6 +96,7 @@ class Searcher:
         sources: Sequence[str] | None = None,
         limits: Filter | None = None,
         per_document: int | None = None,
+        rerank: bool = True,
     ) -> list[Hit]:
         """Chunks that answer `query` and that the caller may read, best first.
 
@@ -105,6 +109,7 @@ class Searcher:
             sources: Search only in these sources.
             limits: What else must hold of a hit. Who asks is `principals`, whatever it says.
             per_document: So many hits of one document before any more of it, at least 1; None: as they come.
+            rerank: Let the reranking model read the best hits of mode hybrid, where one is published.
 
         Raises:
             BadQuery: Nobody asks, nothing is asked, the mode is unknown, `k` is out of range, a text is none, or a
@@ -119,7 +124,7 @@ class Searcher:
         chosen = replace(limits or Filter(frozenset()), principals=frozenset(names))
         if sources is not None:
             chosen = replace(chosen, sources=tuple(sorted(checked_names("sources", sources))))
-        return self._pointer.answered(lambda served: self._search(served, query, chosen, plan))
+        return self._pointer.answered(lambda served: self._search(served, query, chosen, plan, rerank))
 
     def chunk(self, chunk_id: str, *, principals: Iterable[str]) -> dict[str, Any] | None:
         """One indexed chunk with all its columns, or None if there is none that the caller may read.
@@ -147,13 +152,15 @@ class Searcher:
         """The publication that searches are answered from now."""
         return self._pointer.answered(lambda served: served.publication)
 
-    def _search(self, served: Served, query: str, chosen: Filter, plan: SearchPlan) -> list[Hit]:
+    def _search(self, served: Served, query: str, chosen: Filter, plan: SearchPlan, rerank: bool) -> list[Hit]:
         def embed_query() -> Vectors:
             return self._model(served.publication).embed_query(query)
 
         selection = Selection(served.table, chosen, self._known_sources)
         candidates = find_candidates(self._threads, selection, embed_query, query, plan)
-        return self._marks.mark(ranked_hits(candidates, plan, served.publication["published_at"]))
+        plan = replace(plan, recipe=SearchRecipe.of(str(served.publication["figures"])))
+        read = self._rerankers.reader(plan.recipe, query) if rerank else None
+        return self._marks.mark(ranked_hits(candidates, plan, served.publication["published_at"], read))
 
     def _model(self, publication: Mapping[str, Any]) -> EmbeddingModel:
         fingerprint = publication["space_fingerprint"]

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import ValidationError
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
+from rag_pipeline.contracts.reranking import RerankerSpec
 from rag_pipeline.contracts.sources import PermissionRule, SourceSpec
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.bounded_yaml import read_text, read_yaml
@@ -152,6 +153,14 @@ class Pipeline:
         if model.folder is not None:
             model = model.model_copy(update={"folder": str(self.folder / model.folder)})
         return model.spec(alias)
+
+    @property
+    def reranker_spec(self) -> RerankerSpec | None:
+        """Spec of the reranking model, with a relative folder made relative to pipeline.yaml; None: there is none."""
+        rerank = self.settings.rerank
+        if rerank is not None and rerank.folder is not None:
+            rerank = rerank.model_copy(update={"folder": str(self.folder / _expanduser(rerank.folder))})
+        return None if rerank is None else rerank.spec()
 
     def _located(self, location: str) -> str:
         if "://" in location or "::" in location:

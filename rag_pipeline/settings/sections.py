@@ -18,6 +18,7 @@ from rag_pipeline.contracts import names
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.settings.cron import cron
 from rag_pipeline.settings.limits import LimitsSettings, Section
+from rag_pipeline.settings.reranking import RerankSettings
 
 OLD_TIMEOUT = "parse_timeout_seconds"
 _DURATION = re.compile(r"^([0-9]{1,12})\s*(s|min|h|d)$")
@@ -286,6 +287,8 @@ class Settings(Section):
     """How documents are cut."""
     evaluation: EvaluationSettings = EvaluationSettings()
     """How every version of an index is evaluated before it may be published."""
+    rerank: RerankSettings | None = None
+    """What reads the best hits again; none: they stay as they were found."""
     thresholds: ThresholdSettings = ThresholdSettings()
     """When the checks on silver turn yellow."""
     quarantined_documents: Literal["hide", "keep_last_good"] = "hide"
@@ -345,6 +348,7 @@ SECTIONS: dict[str, type[Section]] = {
     "chunking": ChunkingSettings,
     "media_types": ChunkSizeSettings,
     "evaluation": EvaluationSettings,
+    "rerank": RerankSettings,
     "limits": LimitsSettings,
     "thresholds": ThresholdSettings,
     "permission_rules": PermissionRuleSettings,

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from rag_pipeline_tests.cli.conftest import Ask, ask_in
+from rag_pipeline_tests.embedding.cross_models import make_cross_encoder
 from rag_pipeline_tests.pipeline.project import Project
 
 
@@ -49,6 +50,7 @@ def test_places_that_are_not_there_are_named_with_their_fields(tmp_path: Path) -
         "path": {"model": "./neither", "kind": "static"},
     }
     project.settings["evaluation"] = {"questions": ["questions.jsonl"]}
+    project.settings["rerank"] = {"model": "some/reranker", "folder": "empty"}
     (tmp_path / "pipeline.yaml").write_text(json.dumps(project.settings), "utf-8")
     answer = ask_in(tmp_path, "config", "check", "--json")
     assert answer.code == 1
@@ -59,6 +61,7 @@ def test_places_that_are_not_there_are_named_with_their_fields(tmp_path: Path) -
         "embedding_models.away.folder",
         "embedding_models.empty.folder",
         "embedding_models.path.model",
+        "rerank.folder",
         "evaluation.questions.0",
     ]
     shown = ask_in(tmp_path, "config", "check")
@@ -66,6 +69,21 @@ def test_places_that_are_not_there_are_named_with_their_fields(tmp_path: Path) -
     for missing in record["missing"]:
         assert f"{missing['field']}: " in shown.err
     assert str(tmp_path / "gone") in shown.err
+
+
+def test_a_reranker_is_opened_and_what_is_wrong_in_its_folder_is_said(tmp_path: Path) -> None:
+    project = Project.create(tmp_path, cache="cache")
+    make_cross_encoder(tmp_path / "reranker")
+    project.settings["rerank"] = {"model": "tiny", "folder": "reranker"}
+    (tmp_path / "pipeline.yaml").write_text(json.dumps(project.settings), "utf-8")
+    assert ask_in(tmp_path, "config", "check").code == 0
+    make_cross_encoder(tmp_path / "other", model_type="deberta-v2")
+    project.settings["rerank"]["folder"] = "other"
+    (tmp_path / "pipeline.yaml").write_text(json.dumps(project.settings), "utf-8")
+    answer = ask_in(tmp_path, "config", "check")
+    assert answer.code == 1
+    assert "rerank.folder" in answer.err
+    assert "models of type deberta-v2" in " ".join(answer.err.split())
 
 
 def test_places_that_are_there_are_no_finding(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ import pytest
 
 from rag_pipeline.cli.search import SNIPPET_CHARS, snippet_of
 from rag_pipeline_tests.cli.conftest import Ask, ask_in, small_project
+from rag_pipeline_tests.embedding.cross_models import make_cross_encoder
 from rag_pipeline_tests.pipeline.project import Project
 
 KEYS = {
     "rank", "score", "chunk_id", "document_id", "source", "uri", "title", "section_path", "text", "page", "line",
     "start_char", "end_char", "token_count", "media_type", "allowed_principals", "source_modified_at", "vector_rank",
     "vector_distance", "text_rank", "text_score", "rank_weight", "published_at", "citation", "source_overdue",
-    "source_polled_at", "vector_weight", "elsewhere",
+    "source_polled_at", "vector_weight", "elsewhere", "rerank_score", "rerank_note",
 }  # fmt: skip
 
 
@@ -136,3 +137,20 @@ def test_filters_of_the_command_line(ask: Ask) -> None:
     wrong = ask("search", "red lever", "--as", "public", "--since", "lately")
     assert wrong.code == 2
     assert "30d" in wrong.err
+
+
+def test_what_a_reranker_said_is_shown_and_it_can_be_left_aside(tmp_path: Path) -> None:
+    project = small_project(tmp_path)
+    project.settings |= {"cache": "cache", "rerank": {"model": "tiny", "folder": "model"}}
+    make_cross_encoder(tmp_path / "model")
+    project.refresh()
+    hits = ask_in(tmp_path, "search", "pump lever", "--as", "public", "--json").records
+    assert len(hits) > 1
+    assert all(isinstance(hit["rerank_score"], float) and hit["rerank_note"] is None for hit in hits)
+    assert "reranked (" in " ".join(ask_in(tmp_path, "search", "pump lever", "--as", "public").out.split())
+    plain = ask_in(tmp_path, "search", "pump lever", "--as", "public", "--no-rerank", "--json").records
+    assert {hit["rerank_score"] for hit in plain} == {None}
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"damaged")
+    answer = ask_in(tmp_path, "search", "pump lever", "--as", "public")
+    assert answer.code == 0
+    assert "Not reranked" in answer.err

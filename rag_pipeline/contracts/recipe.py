@@ -1,0 +1,49 @@
+"""How a published index is searched, beside its embedding space: kept with every publication.
+
+Belongs here: the values, their form in a publication's figures, and what names them.
+Does not belong here: searching by them (`retrieval/`), where they come from (settings, `refresh/`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.contracts.reranking import RerankerSpec
+
+_KEY = "recipe"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRecipe:
+    """What a publication adds to a search.
+
+    Attributes:
+        rerank: The cross-encoder that reads the best hits; None: nothing is reranked.
+        reranker: Fingerprint of that model's files; a search with other files would give another order.
+    """
+
+    rerank: RerankerSpec | None = None
+    reranker: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the order that it gives; empty for the plain one. How long it may take is no part of it."""
+        if self.rerank is None:
+            return ""
+        return fingerprint("recipe", self.reranker, str(self.rerank.candidates), repr(self.rerank.weight))
+
+    def figures(self) -> dict[str, Any]:
+        """As it stands among the figures of a publication; nothing for the plain one."""
+        return {_KEY: asdict(self)} if self != SearchRecipe() else {}
+
+    @classmethod
+    def of(cls, figures: str) -> SearchRecipe:
+        """From the figures of a publication, which are JSON."""
+        record: Mapping[str, Any] | None = json.loads(figures).get(_KEY)
+        if not record or not record.get("rerank"):
+            return cls()
+        return cls(RerankerSpec.from_record(record["rerank"]), str(record["reranker"]))
