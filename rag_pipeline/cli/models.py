@@ -13,7 +13,7 @@ import click
 from rich.text import Text
 
 from rag_pipeline.cli.options import common_options, open_workspace
-from rag_pipeline.cli.records import recorded_publications
+from rag_pipeline.cli.records import record_retirement, recorded_publications
 from rag_pipeline.cli.rendering import emit, show, table, talk, verdict
 from rag_pipeline.errors import EmbeddingError
 
@@ -95,6 +95,7 @@ def retire(alias: str, as_json: bool) -> None:
 
     with open_workspace() as workspace:
         report = drop_index(workspace, alias)
+        record_retirement(workspace, report)
     if as_json:
         emit(report)
     else:

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from rag_pipeline.cli.options import common_options, config_path, is_debugging, open_pipeline
 from rag_pipeline.cli.progress import showing_progress
+from rag_pipeline.cli.records import recorded_releases
 from rag_pipeline.cli.rendering import counted, emit, facts, show, table, talk, verdict
 from rag_pipeline.cli.shell import file_argument, search_command
 from rag_pipeline.cli.stopping import Stopped, in_a_thread, leave, stoppable
@@ -74,7 +75,8 @@ def run(allowed: tuple[str, ...], alias: str | None, as_json: bool) -> None:
     launch_id = uuid.uuid4().hex
     with stoppable():
         try:
-            summary = _launched(pipeline, allowed, alias, launch_id)
+            with recorded_releases(pipeline, allowed):
+                summary = _launched(pipeline, allowed, alias, launch_id)
         except Stopped as stopped:
             _end_stopped(pipeline, stopped, launch_id)
     if as_json:

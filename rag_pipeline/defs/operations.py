@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import dagster as dg
 
+from rag_pipeline.defs.operator_events import retirement_event
 from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.publication_events import publication_event
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
@@ -75,7 +76,13 @@ def _retire_job(prefix: Prefix) -> dg.JobDefinition:
 
         with as_dagster_failure():
             report = retire(pipeline.workspace, config.alias)
-        context.log.info(f"retired {report.alias}: dropped {report.table_name}")
+        event = retirement_event(
+            report.alias,
+            report.table_name,
+            by_whom=context.run.tags.get("user", "an operator"),
+            how="the job models_retire",
+        )
+        context.log_event(event._replace(asset_key=prefix.key(event.asset_key)))
 
     @dg.job(
         name=prefix.name("models_retire"),

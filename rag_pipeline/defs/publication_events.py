@@ -1,11 +1,10 @@
 """A publication as the Dagster UI shows it, whoever moved the pointer: the asset, a job or the command line.
 
-Belongs here: the facts of a publication, its data version, and telling an instance of one that no run of it made.
+Belongs here: the facts of a publication, its data version, and those that no run of it made.
 Does not belong here: moving the pointer (`refresh/publication.py`).
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -63,17 +62,18 @@ def publication_event(
     )
 
 
-def report_publications(
-    home: Path, rows: Sequence[Mapping[str, Any]], *, by_whom: str, how: str, is_held: bool
-) -> None:
-    """Write publications that no run made into the history of gold/publication in the instance of a Dagster home.
+def publication_events(
+    rows: Sequence[Mapping[str, Any]], *, by_whom: str, how: str, is_held: bool
+) -> list[dg.AssetMaterialization]:
+    """Publications that no run made, for the history of gold/publication.
 
     Args:
         rows: Rows of gold/publications, in order.
         is_held: Whether the last of them holds readers there.
     """
-    with dg.DagsterInstance.from_config(str(home)) as instance:
-        for at, row in enumerate(rows, start=1):
-            held = is_held and at == len(rows)
-            event = publication_event(row, moved=True, is_held=held, why=str(row["note"]), by_whom=by_whom, how=how)
-            instance.report_runless_asset_event(event)
+    return [
+        publication_event(
+            row, moved=True, is_held=is_held and at == len(rows), why=str(row["note"]), by_whom=by_whom, how=how
+        )
+        for at, row in enumerate(rows, start=1)
+    ]

@@ -1,4 +1,4 @@
-"""What is published by command line stands in the history of the asset, where Dagster is in use."""
+"""What is done by command line stands in the history of the asset, where Dagster is in use."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from rag_pipeline.cli.records import recorded_releases
 from rag_pipeline.defs.launch import launch_refresh
-from rag_pipeline.defs.specs import PUBLICATION_KEY
+from rag_pipeline.defs.specs import INDEX_KEY, PUBLICATION_KEY, bronze_key
+from rag_pipeline.refresh.bronze import update_source
 from rag_pipeline_tests.cli.conftest import ask_in, small_project
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -20,7 +22,14 @@ def history(home: Path) -> list[dg.AssetMaterialization]:
     return [record.asset_materialization for record in records if record.asset_materialization is not None]
 
 
-def shown(event: dg.AssetMaterialization) -> dict[str, object]:
+def observed(home: Path, key: dg.AssetKey) -> list[dg.AssetObservation]:
+    """Observations of an asset that no run made, newest first."""
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        records = instance.fetch_observations(key, limit=10).records
+    return [r.asset_observation for r in records if r.asset_observation is not None and not r.run_id]
+
+
+def shown(event: dg.AssetMaterialization | dg.AssetObservation) -> dict[str, object]:
     return {name: value.value for name, value in event.metadata.items()}
 
 
@@ -79,7 +88,7 @@ def test_without_a_dagster_home_a_publication_makes_none(own: Project, monkeypat
     assert not (own.folder / ".dagster").exists()
 
 
-def test_damaged_records_hold_no_publication_up(own: Project, home: Path) -> None:
+def test_damaged_records_hold_nothing_up(own: Project, home: Path) -> None:
     own.refresh(alias="wide-2")
     home.mkdir()
     (home / "dagster.yaml").write_text("storage: [this is no setting]\n", "utf-8")
@@ -87,3 +96,43 @@ def test_damaged_records_hold_no_publication_up(own: Project, home: Path) -> Non
     assert answer.code == 0
     assert answer.records[0]["alias"] == "small"
     assert str(home) in answer.err.replace("\n", "")
+    retired = ask_in(own.folder, "models", "retire", "wide-2", "--json")
+    assert (retired.code, retired.records[0]["alias"]) == (0, "wide-2")
+    assert str(home) in retired.err.replace("\n", "")
+
+
+def test_a_model_retired_by_command_is_in_the_history_of_its_partition(own: Project, home: Path) -> None:
+    home.mkdir()
+    own.refresh(alias="wide-2")
+    assert ask_in(own.folder, "models", "rollback", "--to", "small").code == 0
+    assert ask_in(own.folder, "models", "retire", "wide-2").code == 0
+    [event] = observed(home, INDEX_KEY)
+    assert event.partition == "wide-2"
+    assert event.description is not None
+    assert "rag-pipeline models retire" in event.description
+    assert "@" in str(shown(event)["rag/by_whom"])
+    assert ask_in(own.folder, "models", "retire", "small").code != 0
+    assert len(observed(home, INDEX_KEY)) == 1
+
+
+def test_losses_let_go_by_command_are_in_the_history_of_the_source(tmp_path: Path, home: Path) -> None:
+    project = Project.create(tmp_path / "project", sources=("docs", "people"))
+    project.settings["sources"]["docs"]["max_deleted_floor"] = 2
+    for number in range(12):
+        project.write(f"{number}.md", f"# Lamp {number}\n\nThe lamp number {number}.\n")
+    project.write("a.md", "# A\n\nOne.\n", source="people")
+    project.refresh()
+    for number in range(11):
+        (project.folder / "docs" / f"{number}.md").unlink()
+    with project.workspace() as workspace:
+        assert update_source(workspace, "docs").held == 11
+    # What is not let go is no event, nor what was never held.
+    with recorded_releases(project.pipeline(), ["docs", "people"]):
+        pass
+    assert ask_in(project.folder, "run", "--allow-mass-deletion", "docs", "--allow-mass-deletion", "people").code == 0
+    assert observed(home, bronze_key("people")) == []
+    [event] = observed(home, bronze_key("docs"))
+    found = shown(event)
+    assert (found["rag/released_count"], found["rag/released_of_count"]) == (11, 12)
+    assert found["rag/how"] == "rag-pipeline run --allow-mass-deletion docs"
+    assert "11" in str(event.description)

@@ -197,7 +197,10 @@ def test_an_operator_goes_back_and_retires_from_the_ui(project: Project) -> None
     assert not any("fourth" in row["embedded_text"] for row in project.published())
     retire = definitions.resolve_job_def("models_retire")
     config = {"ops": {"retire_model": {"config": {"alias": "other"}}}}
-    assert retire.execute_in_process(run_config=config).success
+    retired = retire.execute_in_process(run_config=config)
+    assert retired.success
+    [told] = [event for event in retired.all_events if event.event_type == dg.DagsterEventType.ASSET_OBSERVATION]
+    assert (told.asset_key, told.partition) == (dg.AssetKey(["gold", "index"]), "other")
     with project.workspace() as workspace:
         assert living_aliases(workspace) == ["small"]
     refused = {"ops": {"retire_model": {"config": {"alias": "small"}}}}

@@ -18,6 +18,7 @@ from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.documents import refresh_documents
 from rag_pipeline.refresh.embeddings import refresh_embeddings
+from rag_pipeline.refresh.evaluation import refresh_evaluation
 from rag_pipeline.refresh.index import refresh_index
 from rag_pipeline.refresh.publication import publish
 from rag_pipeline.refresh.verify import VerifyReport, verify
@@ -119,7 +120,9 @@ class Project:
 
         return Workspace(pipeline, run_id=run_id, open_model=counting)
 
-    def refresh(self, *, alias: str | None = None, allow_mass_deletion: bool = True, poll: bool = True) -> int:
+    def refresh(
+        self, *, alias: str | None = None, allow_mass_deletion: bool = True, poll: bool = True, evaluate: bool = False
+    ) -> int:
         """Everything from sources to publication; returns the number of commits."""
         with self.workspace() as workspace:
             served = alias or workspace.settings.serve
@@ -130,6 +133,8 @@ class Project:
             refresh_chunks(workspace)
             refresh_embeddings(workspace, served)
             index = refresh_index(workspace, served)
+            if evaluate:
+                refresh_evaluation(workspace, served)
             publish(workspace, served)
             return workspace.lake.commits + (index.commits if index.added or index.changed or index.removed else 0)
 
@@ -151,7 +156,7 @@ class Project:
         """What a build from nothing would publish."""
         other = Project(self.folder, self.settings | {"lake": "rebuilt"})
         shutil.rmtree(self.folder / "rebuilt", ignore_errors=True)
-        other.refresh()
+        other.refresh(evaluate=True)
         return other.published()
 
     def answers(

@@ -3,6 +3,7 @@ what a build from nothing would publish; and P2: nothing is embedded twice on th
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -18,8 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rag_pipeline.embedding.canary import CANARY_TEXTS
-from rag_pipeline.errors import SourceUnavailable
+from rag_pipeline.errors import EvaluationBelowBaseline, SourceUnavailable
 from rag_pipeline.refresh.maintenance import maintain
+from rag_pipeline.refresh.publication import publish
+from rag_pipeline.refresh.unsettled import finish_withdrawals
 from rag_pipeline.stores import delta, upkeep, vectors
 from rag_pipeline.stores.delta import DeltaStore
 from rag_pipeline_tests.pipeline.project import Project
@@ -37,7 +40,22 @@ QUERIES = ("green lamp", "Who enters the hall without a helmet?", "bolt price")
 names = st.sampled_from(NAMES)
 bodies = st.lists(st.sampled_from(PARAGRAPHS), min_size=0, max_size=4).map("\n\n".join)
 titles = st.sampled_from(["# Handbook\n\n", "# Rules\n\n## Safety\n\n", ""])
-principals = st.lists(st.sampled_from(["public", "staff", "hr"]), max_size=2, unique=True)
+ASKERS = ("public", "staff", "hr")
+# Documents that answer them may be deleted, moved or closed meanwhile, and what is edited may answer worse.
+questions = st.lists(
+    st.builds(
+        lambda at, name, asker: {
+            "question": QUERIES[at],
+            "expected": [{"uri_suffix": f"docs/{name}"}],
+            "principals": [asker],
+        },
+        st.integers(0, len(QUERIES) - 1),
+        names,
+        st.sampled_from(ASKERS),
+    ),
+    max_size=4,
+)
+principals = st.lists(st.sampled_from(ASKERS), max_size=2, unique=True)
 
 
 class Crash(BaseException):
@@ -170,6 +188,29 @@ class Nights(RuleBasedStateMachine):
         self.project.settings["sources"]["docs"] |= {"min_quality": quality, "low_quality": "rank_down"}
         self.refreshed = False
 
+    @rule(asked=questions)
+    def change_questions(self, asked: list[dict[str, Any]]) -> None:
+        """From now on a version has to come out as well as what readers see, whatever the questions ask for."""
+        lines = [json.dumps(question | {"id": f"q{at}"}) for at, question in enumerate(asked)]
+        (self.folder / "questions.jsonl").write_text("\n".join(lines), "utf-8")
+        self.project.settings["evaluation"] = {"questions": ["questions.jsonl"], "mode": "text", "tolerance": 0.0}
+
+    @rule(asked_for=names, rival=names, taken=names, takes=st.booleans())
+    def worse_night(self, asked_for: str, rival: str, taken: str, takes: bool) -> None:
+        """What is new answers a question worse, on a night on which something may be taken away too."""
+        self.change_default_permissions(["public"])
+        self.undeclare(asked_for)
+        self.write(asked_for, "# Lamps\n\n", f"{PARAGRAPHS[0]} It hangs above the door, and nobody has to look for it.")
+        self.change_questions(
+            [{"question": QUERIES[0], "expected": [{"uri_suffix": f"docs/{asked_for}"}], "principals": ["public"]}]
+        )
+        self.night()
+        if takes:
+            self.delete(taken)
+        self.undeclare(rival)
+        self.write(rival, "# Green lamp\n\n", "Green lamp, green lamp.")
+        self.night()
+
     @rule(again=st.integers(1, 2))
     def refresh(self, again: int) -> None:
         for _ in range(again):
@@ -208,7 +249,7 @@ class Nights(RuleBasedStateMachine):
         try:
             with pytest.raises(SourceUnavailable):
                 self.project.refresh()
-            self.project.refresh(poll=False)
+            self.update(poll=False)
         finally:
             away.rename(docs)
 
@@ -216,12 +257,33 @@ class Nights(RuleBasedStateMachine):
     def guarded_nights(self) -> None:
         """The deletion guard may hold something, however often the run is repeated."""
         for _ in range(2):
-            self.project.refresh(allow_mass_deletion=False)
+            self.update(allow_mass_deletion=False)
         self.refreshed = False
+
+    def update(self, **options: Any) -> bool:
+        """A refresh that asks the questions and ends as a run does; False if the gate holds the new version back."""
+        try:
+            self.project.refresh(evaluate=True, **options)
+        except EvaluationBelowBaseline:
+            with self.project.workspace() as workspace:
+                finish_withdrawals(workspace)
+            return False
+        return True
+
+    def words(self, rows: list[dict[str, Any]], asker: str) -> set[str]:
+        """Words of the texts that somebody can read."""
+        texts = (row["embedded_text"][row["header_chars"] :] for row in rows if asker in row["allowed_principals"])
+        return {word for text in texts for word in text.split()}
 
     def night(self) -> None:
         known = len(self.project.embedded)
-        self.project.refresh()
+        if not self.update():
+            # A worse evaluation keeps what is new from readers, and never what they may no longer read before them.
+            shown, allowed = self.project.published(), self.project.rebuilt()
+            for asker in ASKERS:
+                assert self.words(shown, asker) <= self.words(allowed, asker)
+            with self.project.workspace() as workspace:
+                publish(workspace, note="it is meant", by_hand=True, override_gate=True)
         assert len(self.project.embedded) == len(set(self.project.embedded)), self.project.embedded[known:]
         self.refreshed = True
 
@@ -230,13 +292,11 @@ class Nights(RuleBasedStateMachine):
         embedded = list(self.project.embedded)
         try:
             with crash_after(writes):
-                self.project.refresh()
+                self.refreshed = self.update()
         except Crash:
             # The batch that was being committed may be computed again.
             self.project.embedded[:] = embedded
             self.refreshed = False
-        else:
-            self.refreshed = True
 
     @precondition(lambda self: self.refreshed)
     @invariant()
