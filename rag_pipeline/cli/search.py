@@ -174,6 +174,9 @@ def _drawn(hit: Hit, query: str, around: str | None) -> list[Text | Padding | st
     )
     snippet = Text(snippet_of(hit.text, query) if around is None else clean(around).expandtabs(4))
     snippet.highlight_regex(_words(query), "bold yellow")
+    if hit.superseded_by:
+        newest = ", ".join(clean(version.uri) for version in hit.superseded_by)
+        snippet.append(f"\nan older version; superseded by {newest}", style="yellow")
     if hit.elsewhere:
         named = ", ".join(clean(uri) for uri in dict.fromkeys(other.uri for other in hit.elsewhere))
         snippet.append(f"\nalso in {named}", style="dim")
@@ -192,6 +195,7 @@ def _parts(hit: Hit) -> str:
     if hit.rerank_score is not None:
         parts.append(f"reranked ({hit.rerank_score:.2f})")
     down = f", times {hit.rank_weight:g} for low quality" if hit.rank_weight < 1 else ""
+    down += f", times {hit.age_weight:.2f} for age" if hit.age_weight < 1 else ""
     return " + ".join(parts) + down
 
 

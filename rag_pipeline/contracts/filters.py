@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
@@ -65,6 +65,14 @@ class Filter:
     document_ids: tuple[str, ...] | None = None
     chunk_ids: tuple[str, ...] | None = None
     conditions: tuple[Condition, ...] = ()
+
+
+def among(chosen: Filter, document_ids: Iterable[str]) -> Filter:
+    """The same filter for some documents alone; those that it leaves out already stay out."""
+    names = set(document_ids)
+    if chosen.document_ids is not None:
+        names &= set(chosen.document_ids)
+    return replace(chosen, document_ids=tuple(sorted(names)))
 
 
 def fact_name(name: str) -> str:

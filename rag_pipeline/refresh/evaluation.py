@@ -26,7 +26,7 @@ from rag_pipeline.refresh.generations import served_alias
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import metrics_of
 from rag_pipeline.retrieval.evaluate import Answers, Keepers, KnownDocument, Score, evaluate, latency_of
-from rag_pipeline.retrieval.plan import MODES, SearchPlan
+from rag_pipeline.retrieval.plan import MODES, SearchPlan, rules_of
 from rag_pipeline.retrieval.questions import questions_hash, read_questions
 from rag_pipeline.stores.lake import (
     BOILERPLATE_PATH,
@@ -236,7 +236,7 @@ def _evaluation_id(audit_id: str, questions: Sequence[Question], plan: SearchPla
 
 def _plan(workspace: Workspace, recipe: SearchRecipe) -> SearchPlan:
     """How questions are asked: as readers search, for as many hits as count."""
-    return SearchPlan(workspace.settings.evaluation.k, recipe=recipe)
+    return SearchPlan(workspace.settings.evaluation.k, recipe=recipe, rules=rules_of(workspace.settings))
 
 
 def _evaluated(workspace: Workspace, target: _Target, questions: Sequence[Question]) -> tuple[Evaluation, int]:

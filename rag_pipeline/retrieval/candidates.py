@@ -45,3 +45,25 @@ def find_candidates(
         "vector": by_vector.result().to_dicts() if by_vector else [],
         "text": by_text.result().to_dicts() if by_text else [],
     }
+
+
+def best_row_of_each(
+    threads: ThreadPoolExecutor,
+    selection: Selection,
+    embed_query: Callable[[], Vectors],
+    query: str,
+    plan: SearchPlan,
+) -> dict[str, dict[str, Any]]:
+    """By document, the row that fits the query best; its first one, where the query has none of its words.
+
+    Args:
+        selection: All rows of a few documents.
+    """
+    found = find_candidates(threads, selection, embed_query, query, plan)
+    best: dict[str, dict[str, Any]] = {}
+    for leg in plan.legs:
+        for row in found[leg]:
+            best.setdefault(row["document_id"], row)
+    for row in selection.read(HIT_COLUMNS).sort("start_char").to_dicts():
+        best.setdefault(row["document_id"], row)
+    return best

@@ -13,19 +13,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.evaluation import ExpectedDocument, Question, QuestionResult
-from rag_pipeline.contracts.filters import Filter
+from rag_pipeline.contracts.filters import Filter, among
 from rag_pipeline.contracts.sources import PUBLIC
-from rag_pipeline.retrieval.candidates import Candidates, find_candidates
+from rag_pipeline.retrieval.candidates import Candidates, best_row_of_each, find_candidates
 from rag_pipeline.retrieval.hits import Hit
 from rag_pipeline.retrieval.plan import MAX_HITS, MODES, Mode, SearchPlan
-from rag_pipeline.retrieval.ranking import ranked_hits
+from rag_pipeline.retrieval.ranked import Ranked
+from rag_pipeline.retrieval.ranking import Circumstances, ranked_hits
 from rag_pipeline.retrieval.rerank import Reader, Reading
-from rag_pipeline.stores.selection import Selection, rows_with
+from rag_pipeline.retrieval.supersession import read_successions
+from rag_pipeline.stores.selection import Selection, first_rows, rows_with
 from rag_pipeline.stores.vectors import VectorTable
+from rag_pipeline.transforms.freshness import content_age
 from rag_pipeline.transforms.metrics import ndcg_at, recall_at, reciprocal_rank_at
 
 if TYPE_CHECKING:
@@ -92,26 +95,21 @@ def evaluate(
     results: list[QuestionResult] = []
     latencies: list[float] = []
     reading: list[float] = []
-    hybrid = replace(plan, mode="hybrid")
-    with ThreadPoolExecutor(2) as threads:
-
-        def candidates_of(question: Question) -> Candidates:
-            selection = Selection(table, Filter(frozenset({*question.principals, PUBLIC})))
-            text = question.question
-            return find_candidates(threads, selection, lambda: embed_query(text), text, hybrid)
-
+    asking = _Asking(table, embed_query, replace(plan, mode="hybrid"), corpus.newest)
+    with asking.threads:
         if questions:
             # Weights and index files are loaded by the first search; that is no reader's latency.
-            candidates_of(questions[0])
+            asking.ask(questions[0])
         for question in questions:
             started = time.perf_counter()
-            candidates = candidates_of(question)
-            read = None if score is None else _once(score, question.question, reading)
-            ranked_hits(candidates, hybrid, _NO_TIME, read)
+            candidates, around = asking.ask(question)
+            if score is not None:
+                around = replace(around, read=_once(score, question.question, reading))
+            ranked_hits(candidates, asking.plan, around)
             latencies.append((time.perf_counter() - started) * 1_000)
             judged = corpus.judge(question)
             for mode in MODES:
-                hits = _hits(candidates, replace(plan, mode=mode), read)
+                hits = _hits(candidates, replace(plan, mode=mode), around)
                 results.append(_result(corpus, question, judged, mode, hits, plan.k))
     return Answers(tuple(results), tuple(latencies), tuple(reading))
 
@@ -131,10 +129,39 @@ def _once(score: Score, question: str, seconds: list[float]) -> Reader:
     return read
 
 
-def _hits(candidates: Candidates, plan: SearchPlan, read: Reader | None) -> list[Hit]:
+class _Asking:
+    """Asks questions of one table as readers ask it; `plan` is of mode hybrid, whose candidates serve all modes."""
+
+    def __init__(
+        self, table: VectorTable, embed_query: Callable[[str], Vectors], plan: SearchPlan, now: datetime
+    ) -> None:
+        self.threads = ThreadPoolExecutor(2)
+        self.plan = plan
+        self._table = table
+        self._embed_query = embed_query
+        self._now = now
+        self._successions = read_successions(table, plan.rules)
+
+    def ask(self, question: Question) -> tuple[Candidates, Circumstances]:
+        """Candidates of both legs, and what ranking them needs."""
+        text = question.question
+        chosen = Filter(frozenset({*question.principals, PUBLIC}))
+        embed = cache(lambda: self._embed_query(text))
+
+        def best_rows(document_ids: Sequence[str]) -> dict[str, Ranked]:
+            few = Selection(self._table, among(chosen, document_ids))
+            rows = best_row_of_each(self.threads, few, embed, text, self.plan)
+            return {name: Ranked(row, 0.0) for name, row in rows.items()}
+
+        candidates = find_candidates(self.threads, Selection(self._table, chosen), embed, text, self.plan)
+        versions = self._successions.seen_by(chosen.principals)
+        return candidates, Circumstances(now=self._now, versions=versions, best_rows=best_rows)
+
+
+def _hits(candidates: Candidates, plan: SearchPlan, around: Circumstances) -> list[Hit]:
     """All hits of one mode; ranks are looked at beyond `k`."""
     needed: Candidates = {leg: rows if leg in plan.legs else [] for leg, rows in candidates.items()}
-    return ranked_hits(needed, replace(plan, k=min(MAX_HITS, 2 * plan.depth)), _NO_TIME, read)
+    return ranked_hits(needed, replace(plan, k=min(MAX_HITS, 2 * plan.depth)), around)
 
 
 def _result(
@@ -208,7 +235,10 @@ class _Corpus:
         self._table = table
         self._keepers = keepers
         # Every document has exactly one first chunk.
-        rows = rows_with(table, "position", [0], ["document_id", "uri", "allowed_principals"]).rows()
+        first = first_rows(table, ["document_id", "uri", "allowed_principals", "source_modified_at"])
+        # What age is counted from, so that an evaluation does not hang on the day it is made.
+        self.newest = content_age(first["source_modified_at"], datetime.now(UTC)).newest or _NO_TIME
+        rows = first.drop("source_modified_at").rows()
         self.readers = {document: frozenset(principals) for document, _, principals in rows}
         known = list(known)
         self._names = {document.document_id: document.stands_for for document in known}

@@ -22,6 +22,15 @@ class Elsewhere:
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """A newer version of a hit's document, which the caller may read."""
+
+    document_id: str
+    uri: str
+    title: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One chunk that was found.
 
@@ -40,6 +49,8 @@ class Hit:
         elsewhere: Where the same text, or nearly the same, was found as well; these are no hits of their own.
         rerank_score: What the reranking model said of it, a logit; None: it did not read it.
         rerank_note: Why the model did not read all of the best hits; None: it did, or there is none.
+        superseded_by: The newest versions of its document that the caller may read; empty: it is the newest itself.
+        age_weight: What `score` was multiplied by for the document's age; 1 where its source has no half-life.
         source_overdue: The source was not polled with success for longer than its `stale_after`; None: not known.
     """
 
@@ -72,6 +83,8 @@ class Hit:
     elsewhere: tuple[Elsewhere, ...] = ()
     rerank_score: float | None = None
     rerank_note: str | None = None
+    superseded_by: tuple[Version, ...] = ()
+    age_weight: float = 1.0
 
     @property
     def citation(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Literal
 
 from rag_pipeline.contracts.evaluation import EVALUATOR_VERSION
@@ -15,6 +16,7 @@ from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.errors import BadQuery
 from rag_pipeline.retrieval.fusion import FUSION
+from rag_pipeline.settings import Settings
 
 Mode = Literal["hybrid", "vector", "text"]
 MODES: tuple[Mode, ...] = ("hybrid", "vector", "text")
@@ -22,6 +24,39 @@ MAX_HITS = 10_000
 # Each leg must look deeper than k, or a chunk that is good in both but first in none is never fused.
 LEAST_DEPTH = 100
 DEPTH_PER_HIT = 5
+
+
+# Part of the fingerprint: raise it when the rules of what supersedes what change.
+SUPERSESSION_VERSION = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRules:
+    """How documents of one source are ordered, as pipeline.yaml says it.
+
+    Attributes:
+        half_life: At this age a score counts three quarters; None: age does not count.
+        version_pattern, archive_folders: Which of its documents are versions of one; `transforms/supersession.py`.
+    """
+
+    source: str
+    half_life: timedelta | None = None
+    version_pattern: str | None = None
+    archive_folders: tuple[str, ...] = ()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is said."""
+        return self.half_life is None and self.version_pattern is None and not self.archive_folders
+
+
+def rules_of(settings: Settings) -> tuple[SourceRules, ...]:
+    """Rules of the sources that have any, in the order of their names."""
+    rules = (
+        SourceRules(name, source.half_life, source.version_pattern, source.archive_folders)
+        for name, source in sorted(settings.sources.items())
+    )
+    return tuple(rule for rule in rules if not rule.is_idle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +68,7 @@ class SearchPlan:
         mode: `vector` finds by meaning, `text` by words, `hybrid` by both, fused by their scores.
         per_document: So many hits of one document before any more of it, at least 1; None: as they come.
         recipe: What the publication adds.
+        rules: What single sources say of the order of their documents.
 
     Raises:
         BadQuery: One of them is out of its range.
@@ -42,6 +78,7 @@ class SearchPlan:
     mode: Mode = "hybrid"
     per_document: int | None = None
     recipe: SearchRecipe = field(default_factory=SearchRecipe)
+    rules: tuple[SourceRules, ...] = ()
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -64,5 +101,6 @@ class SearchPlan:
     @property
     def fingerprint(self) -> str:
         """How results come about, apart from the table and the questions; an evaluation asks in every mode."""
+        order = [f"supersession {SUPERSESSION_VERSION}", *map(repr, self.rules)]
         added = [self.recipe.fingerprint] if self.recipe.fingerprint else []
-        return fingerprint("evaluator", EVALUATOR_VERSION, str(self.k), FUSION, str(self.depth), *added)
+        return fingerprint("evaluator", EVALUATOR_VERSION, str(self.k), FUSION, str(self.depth), *order, *added)

@@ -7,92 +7,83 @@ Does not belong here: finding candidates (`candidates.py`), the arithmetic of fu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from rag_pipeline.contracts.index import PLACE_COLUMNS
 from rag_pipeline.retrieval.candidates import Candidates
 from rag_pipeline.retrieval.fusion import fuse
 from rag_pipeline.retrieval.hits import Elsewhere, Hit, body_of
 from rag_pipeline.retrieval.plan import SearchPlan
+from rag_pipeline.retrieval.ranked import Ranked, Ranking, in_order, place_of
 from rag_pipeline.retrieval.rerank import Reader, blended
+from rag_pipeline.retrieval.supersession import Versions, newer_first
+from rag_pipeline.transforms.freshness import age_weight
 from rag_pipeline.transforms.near_hits import Wording, is_near, wording_of
 
 # So many of the best rows are compared by their words; what is equal to the letter is found at any depth.
 NEAR_COMPARED = 60
 
 
-@dataclass(slots=True)
-class Ranked:
-    """One row on its way to a hit.
-
-    Attributes:
-        row: As the store gave it, with `_rank` and `_value` of the legs (`vector_rank` …) that found it.
-        score: What it is ordered by; a step that orders anew sets it.
-        elsewhere: Places of the same text, or nearly the same.
-        rerank_score: What the reranking model said; None: it did not read it.
-    """
-
-    row: Mapping[str, Any]
-    score: float
-    elsewhere: list[Elsewhere] = field(default_factory=list)
-    rerank_score: float | None = None
+_NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
-    """Rows, best first, and the weight that the vector leg had; None but in mode hybrid."""
+class Circumstances:
+    """What ranking has to know besides the candidates.
 
-    ranked: list[Ranked]
-    vector_weight: float | None
-
-
-def ranked_hits(
-    candidates: Candidates, plan: SearchPlan, published_at: datetime, read: Reader | None = None
-) -> list[Hit]:
-    """One ranking from the candidates, best first, each text once, and what nearly equals it named by it.
-
-    Args:
+    Attributes:
+        published_at: When the index was published.
+        now: What the age of documents is counted from, UTC.
+        versions: Older and newer versions of documents, as the caller may know them.
+        best_rows: The best row of each of some documents, for what the candidates lack.
         read: Reads texts for the plan's recipe; without it, or in another mode than hybrid, nothing is reranked.
     """
-    ranking = fused(candidates, plan)
-    kept = collapsed(ranking.ranked)
+
+    published_at: datetime = _NO_TIME
+    now: datetime = _NO_TIME
+    versions: Versions = field(default_factory=Versions)
+    best_rows: Callable[[Sequence[str]], Mapping[str, Ranked]] = lambda _: {}
+    read: Reader | None = None
+
+
+def ranked_hits(candidates: Candidates, plan: SearchPlan, around: Circumstances) -> list[Hit]:
+    """One ranking from the candidates, best first, each text once, and what nearly equals it named by it."""
+    ranking = fused(candidates, plan, around.now)
+    kept = collapsed(ranking.ranked, around.versions)
     note = None
-    if read is not None and plan.mode == "hybrid":
-        kept, note = reranked(kept, read, plan)
+    if around.read is not None and plan.mode == "hybrid":
+        kept, note = reranked(kept, around.read, plan)
+    kept = newer_first(kept, around.versions, around.best_rows, plan.k)
     if plan.per_document is not None:
         kept = spread(kept, plan.per_document)
     return [
-        _hit(one, rank, ranking.vector_weight, published_at, note) for rank, one in enumerate(kept[: plan.k], start=1)
+        _hit(one, rank, ranking.vector_weight, around.published_at, note)
+        for rank, one in enumerate(kept[: plan.k], start=1)
     ]
 
 
-def fused(candidates: Candidates, plan: SearchPlan) -> Ranking:
-    """The rows of all legs, each once, by the score of the mode times the weight of their documents."""
+def fused(candidates: Candidates, plan: SearchPlan, now: datetime) -> Ranking:
+    """The rows of all legs, each once, by the score of the mode times the weights of quality and age."""
     rows, weight = _fused_rows(candidates)
+    half_lives = {rule.source: rule.half_life for rule in plan.rules if rule.half_life is not None}
     ranked: list[Ranked] = []
     for row in rows:
         scores = {"hybrid": row["fused"], "vector": 1 - row.get("vector_value", 0), "text": row.get("text_value", 0)}
+        half_life = half_lives.get(row["source"])
+        by_age = 1.0 if half_life is None else age_weight(row["source_modified_at"], now, half_life)
         # A cosine below zero would rise.
-        ranked.append(Ranked(row, min(scores[plan.mode], scores[plan.mode] * row["rank_weight"])))
+        score = min(scores[plan.mode], scores[plan.mode] * row["rank_weight"] * by_age)
+        ranked.append(Ranked(row, score, age_weight=by_age))
     return Ranking(in_order(ranked), weight if plan.mode == "hybrid" else None)
 
 
-def in_order(ranked: Iterable[Ranked]) -> list[Ranked]:
-    """Best first, and equal ones by where they stand, so that equal lakes answer equally."""
-
-    def key(one: Ranked) -> tuple[Any, ...]:
-        return -one.score, one.rerank_score is None, -(one.rerank_score or 0), *_place(one.row)
-
-    return sorted(ranked, key=key)
-
-
-def collapsed(ranked: Sequence[Ranked]) -> list[Ranked]:
+def collapsed(ranked: Sequence[Ranked], versions: Versions) -> list[Ranked]:
     """The best row of each text and of its near copies, with the places of the others; all of them the caller may read.
 
-    The same text under other permissions is a row of its own; one reader needs it once.
+    The same text under other permissions is a row of its own; one reader needs it once. Of two versions of a document
+    the newer one is shown, whichever was found first.
     """
     kept: list[Ranked] = []
     by_hash: dict[str, Ranked] = {}
@@ -108,7 +99,10 @@ def collapsed(ranked: Sequence[Ranked]) -> list[Ranked]:
             keeper = one
             kept.append(one)
         else:
-            keeper.elsewhere.append(Elsewhere(one.row["document_id"], one.row["uri"], one.row["chunk_id"]))
+            other = one.row
+            if other["document_id"] in versions.newer(keeper.row["document_id"]):
+                keeper.row, other = other, keeper.row
+            keeper.elsewhere.append(Elsewhere(other["document_id"], other["uri"], other["chunk_id"]))
         by_hash.setdefault(one.row["text_hash"], keeper)
     return kept
 
@@ -122,8 +116,10 @@ def reranked(kept: Sequence[Ranked], read: Reader, plan: SearchPlan) -> tuple[li
     reading = read([str(one.row["embedded_text"]) for one in best])
     scores = blended([one.score for one in best], reading.scores, spec)
     for one, score, said in zip(best, scores, reading.scores, strict=True):
-        # Ranked down for its quality it was, and stays.
-        weighed = one.score + (score - one.score) * (one.row["rank_weight"] if score > one.score else 1)
+        # Ranked down for its quality or age it was, and stays.
+        weighed = one.score + (score - one.score) * (
+            one.row["rank_weight"] * one.age_weight if score > one.score else 1
+        )
         one.score, one.rerank_score = weighed, said
     return in_order(kept), reading.note
 
@@ -148,7 +144,7 @@ def _fused_rows(candidates: Candidates) -> tuple[list[dict[str, Any]], float]:
         sign = 1 if leg == "vector" else -1
         # The store orders equal scores by chance. By place, a text that stands twice is cited where it stands first,
         # and equal searches give equal answers, also after a rebuild, which may give other ids.
-        ordered = sorted(candidates[leg], key=lambda row: (sign * row[column], *_place(row)))
+        ordered = sorted(candidates[leg], key=lambda row: (sign * row[column], *place_of(row)))
         scored[leg] = [(row["chunk_id"], 1 - row[column] if leg == "vector" else row[column]) for row in ordered]
         for rank, row in enumerate(ordered, start=1):
             known = rows.setdefault(row["chunk_id"], row)
@@ -157,10 +153,6 @@ def _fused_rows(candidates: Candidates) -> tuple[list[dict[str, Any]], float]:
     for name, row in rows.items():
         row["fused"] = fused_scores.scores[name]
     return list(rows.values()), fused_scores.vector_weight
-
-
-def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in PLACE_COLUMNS)
 
 
 def _hit(one: Ranked, rank: int, vector_weight: float | None, published_at: datetime, note: str | None) -> Hit:
@@ -186,4 +178,6 @@ def _hit(one: Ranked, rank: int, vector_weight: float | None, published_at: date
         elsewhere=tuple(one.elsewhere),
         rerank_score=one.rerank_score,
         rerank_note=note,
+        superseded_by=one.superseded_by,
+        age_weight=one.age_weight,
     )

@@ -10,25 +10,28 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
-from rag_pipeline.contracts.filters import Filter
+from rag_pipeline.contracts.filters import Filter, among
 from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch
 from rag_pipeline.retrieval.arguments import checked_names, checked_principals, is_text
-from rag_pipeline.retrieval.candidates import HIT_COLUMNS, find_candidates
+from rag_pipeline.retrieval.candidates import HIT_COLUMNS, best_row_of_each, find_candidates
 from rag_pipeline.retrieval.freshness import PollMarks
 from rag_pipeline.retrieval.hits import Hit as Hit
 from rag_pipeline.retrieval.plan import MODES as MODES
 from rag_pipeline.retrieval.plan import Mode as Mode
-from rag_pipeline.retrieval.plan import SearchPlan
+from rag_pipeline.retrieval.plan import SearchPlan, SourceRules, rules_of
 from rag_pipeline.retrieval.published import Pointer, Served
-from rag_pipeline.retrieval.ranking import ranked_hits
+from rag_pipeline.retrieval.ranked import Ranked
+from rag_pipeline.retrieval.ranking import Circumstances, ranked_hits
 from rag_pipeline.retrieval.rerank import Rerankers
+from rag_pipeline.retrieval.supersession import KnownSuccessions
 from rag_pipeline.retrieval.windows import window_around
 from rag_pipeline.settings import Pipeline, load_pipeline, user_cache_folder
 from rag_pipeline.settings.load import check_lake_root
@@ -53,6 +56,7 @@ class Searcher:
         vectors: VectorStore,
         cache_folder: Path,
         stale_after: Mapping[str, timedelta] | None = None,
+        rules: Iterable[SourceRules] = (),
     ) -> None:
         self._lake = lake
         self._marks = PollMarks(lake, stale_after or {})
@@ -63,6 +67,8 @@ class Searcher:
         self._models: dict[str, EmbeddingModel] = {}
         self._rerankers = Rerankers(cache_folder)
         self._threads = ThreadPoolExecutor(2)
+        self._rules = tuple(rules)
+        self._successions = KnownSuccessions(self._rules)
 
     @classmethod
     def open(cls, target: str | Path | Pipeline, *, environment: Mapping[str, str] | None = None) -> Searcher:
@@ -75,8 +81,10 @@ class Searcher:
             SettingsError: pipeline.yaml is not valid, or the lake's path cannot be used.
         """
         stale_after: dict[str, timedelta] = {}
+        rules: tuple[SourceRules, ...] = ()
         if isinstance(target, Pipeline):
             stale_after = {name: source.stale_after for name, source in target.settings.sources.items()}
+            rules = rules_of(target.settings)
             root, options, cache = target.lake_root, target.lake_options, target.cache_folder
         elif str(target).endswith((".yaml", ".yml")):
             return cls.open(load_pipeline(target, environment))
@@ -84,7 +92,7 @@ class Searcher:
             root, options, cache = str(target), {}, user_cache_folder(environment)
             check_lake_root(root)
         lake = Lake(root, options)
-        return cls(lake, VectorStore(lake.uri(INDEX_PATH), options), cache, stale_after)
+        return cls(lake, VectorStore(lake.uri(INDEX_PATH), options), cache, stale_after, rules)
 
     def search(
         self,
@@ -120,7 +128,7 @@ class Searcher:
         names = checked_principals(principals)
         if not is_text(query) or not query.strip():
             raise BadQuery("the query is empty or no text; ask something")
-        plan = SearchPlan(k, mode, per_document)
+        plan = SearchPlan(k, mode, per_document, rules=self._rules)
         chosen = replace(limits or Filter(frozenset()), principals=frozenset(names))
         if sources is not None:
             chosen = replace(chosen, sources=tuple(sorted(checked_names("sources", sources))))
@@ -153,14 +161,27 @@ class Searcher:
         return self._pointer.answered(lambda served: served.publication)
 
     def _search(self, served: Served, query: str, chosen: Filter, plan: SearchPlan, rerank: bool) -> list[Hit]:
+        @cache
         def embed_query() -> Vectors:
             return self._model(served.publication).embed_query(query)
 
         selection = Selection(served.table, chosen, self._known_sources)
         candidates = find_candidates(self._threads, selection, embed_query, query, plan)
         plan = replace(plan, recipe=SearchRecipe.of(str(served.publication["figures"])))
-        read = self._rerankers.reader(plan.recipe, query) if rerank else None
-        return self._marks.mark(ranked_hits(candidates, plan, served.publication["published_at"], read))
+
+        def best_rows(document_ids: Sequence[str]) -> dict[str, Ranked]:
+            few = Selection(served.table, among(chosen, document_ids), self._known_sources)
+            rows = best_row_of_each(self._threads, few, embed_query, query, plan)
+            return {name: Ranked(row, 0.0) for name, row in rows.items()}
+
+        around = Circumstances(
+            published_at=served.publication["published_at"],
+            now=datetime.now(UTC),
+            versions=self._successions.of(served.table).seen_by(chosen.principals),
+            best_rows=best_rows,
+            read=self._rerankers.reader(plan.recipe, query) if rerank else None,
+        )
+        return self._marks.mark(ranked_hits(candidates, plan, around))
 
     def _model(self, publication: Mapping[str, Any]) -> EmbeddingModel:
         fingerprint = publication["space_fingerprint"]

@@ -64,6 +64,12 @@ def _owner(value: str) -> str:
     return value
 
 
+def _versioned(value: str) -> str:
+    if value.count("{version}") != 1:
+        raise ValueError("want a glob that holds {version} once, like guides/v{version}/**")
+    return value
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
@@ -84,6 +90,9 @@ Principal = Annotated[
 Pattern = Annotated[
     str, Field(max_length=1_024), AfterValidator(names.pattern), Field(json_schema_extra={"minLength": 1})
 ]
+
+
+VersionPattern = Annotated[Pattern, AfterValidator(_versioned)]
 
 
 class PermissionRuleSettings(Section):
@@ -136,6 +145,15 @@ class SourceSettings(Section):
     hits say so."""
     content_stale_after: Duration | None = None
     """A check turns red when the source's newest content is older than this; none: content may age."""
+    half_life: Duration | None = None
+    """Search counts the scores of its documents less the older they are: at this age three quarters, never less than
+    half; none: age does not count."""
+    version_pattern: VersionPattern | None = None
+    """Glob on the end of an address with `{version}` once, like `guides/v{version}/**`: of documents whose addresses
+    differ in that alone, the older one is never found before the newer one."""
+    archive_folders: tuple[Text, ...] = ()
+    """Names of folders, like `archive`: what lies in one is an older version of what lies at the same address without
+    it."""
     owners: tuple[Owner, ...] = ()
     """Dagster owners of the asset, like `team:docs` or an e-mail address."""
     max_deleted_share: float = Field(default=1 / 3, ge=0, le=1)

@@ -44,6 +44,12 @@ def one_of(column: str, values: Iterable[str | int]) -> str:
     return f"{column} IN ({names})" if names else NOTHING
 
 
+def saying_any(fields: Iterable[str]) -> str:
+    """SQL that holds for the rows whose documents' metadata has one of the fields."""
+    names = _listed(fields)
+    return f"array_has_any(facts, [{names}])" if names else NOTHING
+
+
 def where_of(chosen: Filter, table: Rows, known_sources: Iterable[str] = ()) -> str:
     """SQL of a filter; the condition on who asks stands first, and holds for all that is looked up for the others.
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from rag_pipeline.contracts.filters import Filter
-from rag_pipeline.stores.filters import one_of, where_of
+from rag_pipeline.stores.filters import one_of, saying_any, where_of
 from rag_pipeline.stores.vectors import VectorTable
 
 
@@ -48,3 +48,24 @@ def rows_with(
 ) -> pl.DataFrame:
     """Rows that have one of the values, whoever may read them: for what looks after the index, never for a caller."""
     return table.read(columns, one_of(column, values), limit=limit)
+
+
+def first_rows(
+    table: VectorTable,
+    columns: Sequence[str],
+    *,
+    facts: Iterable[str] | None = None,
+    sources: Iterable[str] | None = None,
+) -> pl.DataFrame:
+    """The first row of each document, whoever may read it; to be filtered by its principals before anyone is told.
+
+    Args:
+        facts: Only documents whose metadata has one of these fields.
+        sources: Only documents of these.
+    """
+    parts = ["position = 0"]
+    if facts is not None:
+        parts.append(saying_any(facts))
+    if sources is not None:
+        parts.append(one_of("source", sources))
+    return table.read(columns, " AND ".join(f"({part})" for part in parts))

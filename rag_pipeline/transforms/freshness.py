@@ -1,6 +1,6 @@
 """How new a source's content is, by times that can be believed.
 
-Belongs here: which modification times count, and when a source was not polled for too long.
+Belongs here: which modification times count, when a source was not polled for too long, what age counts in a search.
 Does not belong here: when content is too old (`content_stale_after`), showing it.
 """
 
@@ -14,6 +14,19 @@ from rag_pipeline.contracts.polls import Poll
 
 # Two clocks that are kept in step differ by less; one wrong time must not hide for years that a source is stale.
 CLOCK_TOLERANCE = timedelta(minutes=5)
+
+
+# However old, a document that answers alone is still found above what hardly answers.
+LEAST_AGE_WEIGHT = 0.5
+
+
+def age_weight(modified_at: datetime | None, now: datetime, half_life: timedelta) -> float:
+    """What a score is multiplied by: 1 for what is new, and half way down to `LEAST_AGE_WEIGHT` at the half-life.
+
+    A time in the future is no younger than now, and what has no time counts as old as the half-life.
+    """
+    age = half_life if modified_at is None else max(timedelta(0), now - modified_at)
+    return float(LEAST_AGE_WEIGHT + (1 - LEAST_AGE_WEIGHT) * 0.5 ** (age / half_life))
 
 
 @dataclass(frozen=True, slots=True)

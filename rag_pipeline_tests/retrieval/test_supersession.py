@@ -1,0 +1,208 @@
+"""Of two versions of a document the older one never comes first, says so, and names only what the caller may see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag_pipeline.retrieval.search import MODES
+from rag_pipeline.transforms.supersession import Member, addressed_pairs, declared_pairs, newer_than
+from rag_pipeline_tests.pipeline.project import Project
+
+SUBJECTS = ("metadata", "wheels", "imports", "typing", "locks", "strings", "numbers", "loops", "paths", "dates")
+
+
+def header(number: int, title: str, **fields: str) -> str:
+    lines = [
+        f"PEP: {number}",
+        f"Title: {title}",
+        *(f"{name.replace('_', '-')}: {value}" for name, value in fields.items()),
+    ]
+    return "\n".join(lines) + "\n\n"
+
+
+@pytest.fixture(scope="module")
+def peps(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Pairs of proposals as PEPs have them; the field stands on the old side, the new side, or both."""
+    project = Project.create(tmp_path_factory.mktemp("peps"), deduplication={"near": False})
+    for at, subject in enumerate(SUBJECTS):
+        old, new = 100 + at, 400 + at
+        on_old = {} if at % 3 == 1 else {"Superseded_By": str(new)}
+        on_new = {} if at % 3 == 2 else {"Replaces": str(old)}
+        text = f"Abstract\n========\n\nThis proposal says how {subject} of packages are written. "
+        project.write(f"pep-{old:04}.rst", header(old, f"The form of {subject}", **on_old) + text * 2 + "\n")
+        project.write(
+            f"pep-{new:04}.rst", header(new, f"{subject.title()}, revised", **on_new) + f"{text}It is stricter.\n"
+        )
+    project.refresh()
+    return project
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_stale_one_never_comes_first(peps: Project, mode: str) -> None:
+    stale = 0
+    for at, subject in enumerate(SUBJECTS):
+        for question in (f"The form of {subject}", f"{subject.title()}, revised"):
+            hits = peps.search(question, "public", mode=mode, k=10)
+            order = [hit.uri for hit in hits]
+            old, new = f"docs/pep-{100 + at:04}.rst", f"docs/pep-{400 + at:04}.rst"
+            stale += old in order and (new not in order or order.index(old) < order.index(new))
+            for hit in hits:
+                assert [one.uri for one in hit.superseded_by] == ([new] if hit.uri == old else []) or hit.uri not in (
+                    old,
+                    new,
+                )
+            scores = [hit.score for hit in hits]
+            assert scores == sorted(scores, reverse=True)
+    assert stale == 0
+
+
+def project_of(tmp_path: Any, notes: dict[str, tuple[str, str]], **source: Any) -> Project:
+    project = Project.create(tmp_path, deduplication={"near": False}, boilerplate={"leave_out": False})
+    project.settings["sources"]["docs"] |= source
+    for name, (fields, text) in notes.items():
+        project.write(name, f"---\n{fields}\n---\n{text}\n")
+    project.refresh()
+    return project
+
+
+def test_a_newer_version_that_is_not_found_is_looked_for(tmp_path: Any) -> None:
+    """The new one shares no word with the question, and stands behind more others than a search looks at."""
+    others = {
+        f"{at}.md": (f"a: {at}", f"The quay fee of berth {at} is paid at the quay, fee by fee.") for at in range(130)
+    }
+    notes = {"old.md": ("superseded_by: new.md", "The quay fee is 4 crowns."), "new.md": ("x: y", "Mooring costs 5.")}
+    project = project_of(tmp_path, notes | others)
+    for mode in MODES:
+        hits = project.search("quay fee crowns", "public", mode=mode, k=3)
+        assert [hit.uri for hit in hits[:2]] == ["docs/new.md", "docs/old.md"], mode
+
+
+@pytest.mark.parametrize("asker", ["public", "board"])
+@pytest.mark.parametrize("hidden", ["old.md", "new.md"])
+def test_a_version_that_the_caller_may_not_see_says_and_moves_nothing(tmp_path: Any, hidden: str, asker: str) -> None:
+    def readers(name: str) -> str:
+        return f"allowed_principals: [{'board' if name == hidden else 'public'}]"
+
+    notes = {
+        "old.md": (f"superseded_by: new.md\n{readers('old.md')}", "The quay fee is 4 crowns."),
+        "new.md": (
+            f"replaces: old.md\n{readers('new.md')}",
+            "The fee of mooring at any quay is now 5 crowns, due at dawn.",
+        ),
+    }
+    project = project_of(tmp_path, notes)
+    asked = ("public",) if asker == "public" else ("public", "board")
+    hits = project.search("quay fee is 4 crowns", *asked, k=5)
+    if asker == "board":
+        assert [hit.uri for hit in hits] == ["docs/new.md", "docs/old.md"]
+        return
+    assert hidden not in str([hit.record() for hit in hits])
+    assert [hit.superseded_by for hit in hits] == [()]
+
+
+def test_equal_texts_of_two_versions_are_shown_as_the_newer(tmp_path: Any) -> None:
+    notes = {
+        "a/rule.md": (
+            "superseded_by: z/rule.md\nreaders: a",
+            "The gate is closed at nine, and the key hangs beside it.",
+        ),
+        "z/rule.md": ("x: y", "The gate is closed at nine, and the key hangs beside it."),
+    }
+    project = project_of(tmp_path, notes)
+    project.write("z/rule.md.meta.yaml", "allowed_principals: [public, staff]\n")
+    project.refresh()
+    (hit,) = project.search("when is the gate closed", "public", k=5)
+    assert hit.uri == "docs/z/rule.md"
+    assert [place.uri for place in hit.elsewhere] == ["docs/a/rule.md"]
+    assert hit.superseded_by == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "old", "new"),
+    [
+        ({"version_pattern": "guides/v{version}/**"}, "guides/v1.9/pump.md", "guides/v1.10/pump.md"),
+        ({"version_pattern": "**/pump-{version}.md"}, "it/pump-2.0rc1.md", "it/pump-2.0.md"),
+        ({"archive_folders": ["archive"]}, "archive/pump.md", "pump.md"),
+        ({"archive_folders": ["Archive"]}, "hr/archive/pump.md", "hr/pump.md"),
+    ],
+)
+def test_versions_lie_in_addresses_by_what_is_declared(
+    tmp_path: Any, source: dict[str, Any], old: str, new: str
+) -> None:
+    notes = {old: ("x: y", "The lever of the pump is red."), new: ("x: y", "The lever of the pump was painted blue.")}
+    project = project_of(tmp_path, notes, **source)
+    hits = project.search("the lever of the pump is red", "public", mode="text", k=5)
+    assert [hit.uri for hit in hits] == [f"docs/{new}", f"docs/{old}"]
+    assert [version.uri for version in hits[1].superseded_by] == [f"docs/{new}"]
+    project.settings["sources"]["docs"] = {
+        name: value for name, value in project.settings["sources"]["docs"].items() if name not in source
+    }
+    assert project.search("the lever of the pump is red", "public", mode="text", k=5)[0].uri == f"docs/{old}"
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("566", {"n"}),
+        ("PEP 566", {"n"}),
+        ("pep-0566", {"n"}),
+        ("566, 600", {"n", "m"}),
+        ("566 600", {"n", "m"}),
+        ("./pep-0566.rst", {"n"}),
+        ("../peps/pep-0566.rst", {"n"}),
+        ("peps/pep-0566.rst", {"n"}),
+        ("[new](pep-0566.rst#top)", {"n"}),
+        ("https://example.org/x/peps/pep-0566.rst", {"n"}),
+        ("https://peps.example.org/pep-0566/", {"n"}),
+        ("metadata 2, now", {"n"}),
+        ("n", {"n"}),
+        ("two.md", set()),
+        ("7", set()),
+        ("345", set()),
+        ("", set()),
+    ],
+)
+def test_a_reference_is_a_number_a_name_a_path_or_a_title(value: str, found: set[str]) -> None:
+    members = [
+        Member("o", "s", "docs/peps/pep-0345.rst", None, ("superseded_by", f"superseded_by={value}")),
+        Member("n", "s", "docs/peps/pep-0566.rst", "Metadata 2, now"),
+        Member("m", "s", "docs/peps/pep-0600.rst", None),
+        Member("p", "s", "docs/a/two.md", None),
+        Member("q", "s", "docs/b/two.md", None),
+        Member("r", "other", "docs/peps/pep-0007.rst", None),
+    ]
+    assert declared_pairs(members) == {("o", name) for name in found}
+
+
+def test_versions_are_ordered_as_people_read_them() -> None:
+    names = ("v1.2", "v1.10", "v1.10.1", "v2.0rc1", "v2.0", "v2.0.1")
+    members = [Member(name, "s", f"docs/{name}/a.md", None) for name in names]
+    pairs = addressed_pairs(members, "v{version}/**", ())
+    assert pairs == {(old, new) for at, old in enumerate(names) for new in names[at + 1 :]}
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.frozensets(st.sampled_from("abcdef"), max_size=3)))
+def test_nothing_is_older_than_itself_and_circles_say_nothing(newer: dict[str, frozenset[str]]) -> None:
+    for one in "abcdef":
+        above = newer_than(one, newer)
+        assert one not in above
+        assert all(one not in newer_than(other, newer) for other in above)
+
+
+def test_scores_of_old_documents_count_less_where_a_half_life_is_set(tmp_path: Any) -> None:
+    notes = {
+        "old.md": ("modified_at: 2015-01-01", "The lamp hangs in the hall."),
+        "new.md": ("modified_at: 2026-01-01", "A lamp hangs in the hall, over a door."),
+    }
+    project = project_of(tmp_path, notes)
+    plain = project.search("the lamp hangs in the hall", "public", mode="text", k=5)
+    assert plain[0].uri == "docs/old.md"
+    assert [hit.age_weight for hit in plain] == [1.0, 1.0]
+    project.settings["sources"]["docs"]["half_life"] = "1000d"
+    aged = project.search("the lamp hangs in the hall", "public", mode="text", k=5)
+    assert aged[0].uri == "docs/new.md"
+    assert 0.5 <= aged[1].age_weight < aged[0].age_weight <= 1
