@@ -115,7 +115,7 @@ def _say(report: PublicationReport, as_json: bool) -> None:
 
 
 def _model_row(workspace: Workspace, space: SpaceStatus) -> dict[str, Any]:
-    from rag_pipeline.refresh.generations import is_held
+    from rag_pipeline.refresh.generations import index_cure, is_held
 
     settings = workspace.settings.embedding_models.get(space.alias)
     configured: str | None = None
@@ -126,8 +126,8 @@ def _model_row(workspace: Workspace, space: SpaceStatus) -> dict[str, Any]:
         except EmbeddingError as error:
             problem = error.message
     if space.index_problem and not problem:
-        problem = f"its index was retired or lost ({space.index_problem.rstrip('.')})"
-        problem += f"; build it again: rag-pipeline run --model {space.alias}" if settings is not None else ""
+        problem = f"its index cannot be searched: {space.index_problem.rstrip('.')}."
+        problem += f" {index_cure(space.alias, problem)}" if settings is not None else ""
     if configured and space.space_fingerprint and configured != space.space_fingerprint:
         problem = (
             f"configured as embedding space {configured}, but its index is of {space.space_fingerprint}; give the "

@@ -14,7 +14,7 @@ from typing import TypeVar
 from rag_pipeline.contracts.tables import AUDITS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.damage import check_table, probe_index
+from rag_pipeline.stores.damage import ask_index, check_table, probe_index
 from rag_pipeline.stores.failures import cure_command
 from rag_pipeline.stores.lake import AUDITS_PATH, INDEX_PATH, embeddings_path
 from rag_pipeline.stores.vectors import VectorStore, VectorTable
@@ -37,11 +37,12 @@ class DamagedTable:
     next_step: str
 
 
-def damaged_tables(workspace: Workspace, *, thorough: bool) -> list[DamagedTable]:
+def damaged_tables(workspace: Workspace, *, thorough: bool, asking: bool = False) -> list[DamagedTable]:
     """Open every table there is, and name those that are damaged.
 
     Args:
         thorough: Read every file through and ask every index once; else files are only measured.
+        asking: Ask every index once, though files are only measured.
 
     Raises:
         StoreUnavailable: The store did not answer.
@@ -52,7 +53,7 @@ def damaged_tables(workspace: Workspace, *, thorough: bool) -> list[DamagedTable
         error = _damage(lambda path=path: check_table(lake, path, thorough=thorough))  # type: ignore[misc]
         if error is not None:
             found.append(_named(path, error))
-    return found + damaged_indexes(workspace, thorough=thorough)
+    return found + damaged_indexes(workspace, thorough=thorough, asking=asking)
 
 
 def _damage(look: Callable[[], object]) -> LakeDamaged | None:
@@ -85,7 +86,7 @@ def stored_spaces(workspace: Workspace) -> list[str]:
     return sorted(spaces)
 
 
-def damaged_indexes(workspace: Workspace, *, thorough: bool) -> list[DamagedTable]:
+def damaged_indexes(workspace: Workspace, *, thorough: bool, asking: bool = False) -> list[DamagedTable]:
     """The published version and the newest of every index table; looked at through a connection of its own.
 
     What another connection has read before would hide the damage.
@@ -99,21 +100,19 @@ def damaged_indexes(workspace: Workspace, *, thorough: bool) -> list[DamagedTabl
         looks.append(lambda: store.open(name, fingerprint, version=version))
     for name, fingerprint in store.named():
         looks.append(lambda name=name, fingerprint=fingerprint: store.open(name, fingerprint))  # type: ignore[misc]
+    probe = probe_index if thorough else ask_index if asking else VectorTable.count
     found: dict[str, DamagedTable] = {}
     for look in looks:
-        error = _damage(lambda look=look: _looked_at(look, thorough=thorough))  # type: ignore[misc]
+        error = _damage(lambda look=look: _looked_at(look, probe))  # type: ignore[misc]
         if error is not None:
             found.setdefault(error.message, _named(INDEX_PATH, error))
     return list(found.values())
 
 
-def _looked_at(look: Callable[[], VectorTable], *, thorough: bool) -> None:
+def _looked_at(look: Callable[[], VectorTable], probe: Callable[[VectorTable], object]) -> None:
     try:
         table = look()
     except (TableMissing, TableOutdated, EmbeddingSpaceMismatch):
         # No damage of files; what it means for readers is said where readers are looked at.
         return
-    if thorough:
-        probe_index(table)
-    else:
-        table.count()
+    probe(table)

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from rag_pipeline.contracts.tables import AUDITS, PUBLICATIONS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, StoreError, UsageError
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.damage import ask_index, probe_index
 from rag_pipeline.stores.index_schema import table_name
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
+
+Look = Literal["count", "ask", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +86,30 @@ def is_complete(audit: Mapping[str, object] | None, versions: tuple[int, int]) -
     return (audit["chunks_version"], audit["documents_version"]) == versions
 
 
-def index_problem(workspace: Workspace, row: Mapping[str, object]) -> str:
+def index_problem(workspace: Workspace, row: Mapping[str, object], look: Look = "count") -> str:
     """Why the version of an index table that an audit or a publication names cannot be searched; empty: it can.
 
-    The row alone proves nothing: the table may have been retired, lost or made again since.
+    The row alone proves nothing: the table may have been retired, lost, damaged or made again since.
+
+    Args:
+        look: `count` its rows; `ask` each of its indexes once as well; or `read` every row too.
     """
     name, version = str(row["table_name"]), int(str(row["table_version"]))
     try:
-        found = workspace.vectors.open(name, str(row["space_fingerprint"]), version=version).count()
+        table = workspace.vectors.open(name, str(row["space_fingerprint"]), version=version)
+        found = table.count()
+        if look != "count":
+            (ask_index if look == "ask" else probe_index)(table)
     except (StoreError, EmbeddingSpaceMismatch) as error:
         return error.message
     if found != row["rows"]:
         return f"index table {name}, version {version}, holds {found:,} rows instead of {row['rows']:,}"
     return ""
+
+
+def index_cure(alias: str, problem: str) -> str:
+    """What to type about an index that cannot be searched; empty where the problem says it: files are damaged."""
+    return "" if "rag-pipeline rebuild" in problem else f"Build it again: rag-pipeline run --model {alias}"
 
 
 def retire(workspace: Workspace, alias: str) -> RetireReport:

@@ -29,11 +29,12 @@ from rag_pipeline.errors import (
 )
 from rag_pipeline.refresh.evaluation import published_audit
 from rag_pipeline.refresh.gate import Verdict, judge, leak_of
-from rag_pipeline.refresh.generations import index_problem, is_complete, is_held, served_alias
+from rag_pipeline.refresh.generations import Look, index_cure, index_problem, is_complete, is_held, served_alias
 from rag_pipeline.refresh.index import withdraw
 from rag_pipeline.refresh.withdraw import as_it_may_be_read, made_from
 from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.damage import probe_index
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
 from rag_pipeline.stores.legs import refine_factor_of, search_of
 
@@ -79,7 +80,7 @@ def publish(
         PermissionLeak: A question was answered with what its asker may not read. Readers stay where they were.
         AuditFailed: The newest audit of that index found faults, or there is none. Readers stay where they were.
         IndexIncomplete: Readers would change to a model whose index is behind silver. They stay where they were.
-        TableMissing: The audited index was retired or lost. Readers stay where they were.
+        TableMissing: The audited index was retired, lost or damaged. Readers stay where they were.
     """
     alias = alias or served_alias(workspace)
     if override_gate and not note.strip():
@@ -129,8 +130,10 @@ def _publish(
                 f"The next run rebuilds the rows at fault: rag-pipeline run",
                 alias=alias,
             )
-        _check_there(workspace, alias, audit)
-        if last is not None and last["space_fingerprint"] != space.fingerprint:
+        is_switch = last is not None and last["space_fingerprint"] != space.fingerprint
+        # What no run of late has worked on is read through before readers depend on it.
+        _check_there(workspace, alias, audit, "read" if is_switch or by_hand else "count")
+        if is_switch:
             _check_complete(workspace, alias, audit)
         if not by_hand and is_held(workspace):
             assert last is not None
@@ -190,13 +193,13 @@ def _check_evaluation(verdict: Verdict, alias: str, *, override_gate: bool) -> N
         )
 
 
-def _check_there(workspace: Workspace, alias: str, audit: Mapping[str, object]) -> None:
-    """An audit outlives its table; readers must not be pointed to one that was retired or lost since."""
-    problem = index_problem(workspace, audit)
+def _check_there(workspace: Workspace, alias: str, audit: Mapping[str, object], look: Look = "read") -> None:
+    """An audit outlives its table; readers must not be pointed to one that was retired, lost or damaged since."""
+    problem = index_problem(workspace, audit, look)
     if problem:
         raise TableMissing(
-            f"the index of embedding model {alias} was audited but is not there any more: {problem.rstrip('.')}. "
-            f"Nothing was published and readers keep what they had. Build it again: rag-pipeline run --model {alias}",
+            f"the index of embedding model {alias} was audited but cannot be searched any more: {problem.rstrip('.')}. "
+            f"Nothing was published and readers keep what they had. {index_cure(alias, problem)}".rstrip(),
             table=audit["table_name"],
         )
 
@@ -291,6 +294,7 @@ def rollback(workspace: Workspace, *, to: str | None = None, note: str = "") -> 
         NothingPublished: There is no earlier publication.
         IndexIncomplete: The other model's index is behind silver. Readers stay where they were.
         TableMissing: The earlier version is gone.
+        LakeDamaged: A file of the earlier version cannot be read.
     """
     lake = workspace.lake
     with lake.writing():
@@ -332,7 +336,7 @@ def _newest_complete(workspace: Workspace, row: Mapping[str, object]) -> dict[st
 
 
 def _check_opens(workspace: Workspace, row: Mapping[str, Any]) -> None:
-    """A table that was retired, cleaned away or made again must not become what readers are pointed to."""
+    """A table that was retired, cleaned away, damaged or made again must not become what readers are pointed to."""
     version = row["table_version"]
     table = workspace.vectors.open(row["table_name"], row["space_fingerprint"], version=version)
     audits = workspace.lake.read(
@@ -349,6 +353,7 @@ def _check_opens(workspace: Workspace, row: Mapping[str, Any]) -> None:
             f"rag-pipeline models publish {row['alias']}",
             table=row["table_name"],
         )
+    probe_index(table)
 
 
 def _earlier(rows: list[dict[str, Any]], alias: str | None) -> dict[str, Any] | None:

@@ -145,7 +145,7 @@ class Status:
 def read_status(workspace: Workspace) -> Status:
     """Read how the lake stands; needs neither the sources nor the models."""
     lake = workspace.lake
-    damaged = damaged_tables(workspace, thorough=False)
+    damaged = damaged_tables(workspace, thorough=False, asking=True)
     no_spaces: list[SpaceStatus] = []
     spaces = unless_damaged(lambda: space_statuses(workspace), no_spaces)
     paths = _paths(workspace)
@@ -170,7 +170,7 @@ def read_status(workspace: Workspace) -> Status:
         held=[hold.summary() for hold in holds],
         held_because=describe_holds(holds),
         damaged=damaged,
-        published_problem="" if published is None else index_problem(workspace, published),
+        published_problem="" if published is None else index_problem(workspace, published, "ask"),
         polls_problem=polls_problem,
     )
 
@@ -195,7 +195,7 @@ def _space_status(workspace: Workspace, alias: str, audit: dict[str, Any] | None
         return SpaceStatus(alias, None, 0, 0, None, None, is_current=False, is_published=False)
     space = str(audit["space_fingerprint"])
     versions = _silver_versions(lake)
-    problem = index_problem(workspace, audit)
+    problem = index_problem(workspace, audit, "ask")
     return SpaceStatus(
         alias=alias,
         space_fingerprint=space,

@@ -168,6 +168,15 @@ def probe_index(table: VectorTable) -> None:
     """
     for _ in table.stream([*ROW_COLUMNS, "vector"]):
         pass
+    ask_index(table)
+
+
+def ask_index(table: VectorTable) -> None:
+    """Ask each index of a version once, as a search does; the time it takes does not grow with the rows.
+
+    Raises:
+        LakeDamaged: A file that is needed for that cannot be read.
+    """
     rows = table.read([*ROW_COLUMNS, "vector"], limit=1)
     if rows.is_empty():
         return

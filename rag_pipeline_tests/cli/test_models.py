@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rag_pipeline.stores.index_schema import table_name
 from rag_pipeline_tests.cli.conftest import Ask, ask_in
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -105,8 +112,43 @@ def test_a_retired_model_is_listed_as_not_there_and_not_published(own: Project) 
     assert "rag-pipeline run --model wide-2" in answer.err.replace("\n", " ")
     refused = ask_in(own.folder, "models", "publish", "wide-2")
     assert refused.code != 0
-    assert "was audited but is not there any more" in refused.err.replace("\n", " ")
+    assert "was audited but cannot be searched any more" in refused.err.replace("\n", " ")
     assert ask_in(own.folder, "status").code == 0
+
+
+def cut_data(table: Path) -> None:
+    for file in (table / "data").iterdir():
+        file.write_bytes(file.read_bytes()[:50])
+
+
+def lose_indexes(table: Path) -> None:
+    shutil.rmtree(table / "_indices")
+
+
+@pytest.mark.parametrize("harm", [cut_data, lose_indexes, shutil.rmtree])
+def test_readers_are_not_sent_to_a_damaged_index_and_it_is_said(own: Project, harm: Callable[[Path], None]) -> None:
+    own.refresh(alias="wide-2")
+    assert ask_in(own.folder, "models", "rollback").code == 0
+    with own.workspace() as workspace:
+        table = Path(workspace.vectors.place(table_name(workspace.space("wide-2").fingerprint)))
+    harm(table)
+    for command in (("publish", "wide-2"), ("rollback", "--to", "wide-2")):
+        refused = ask_in(own.folder, "models", *command)
+        assert refused.code == 3
+        assert "rag-pipeline r" in refused.err
+    listed = {record["alias"]: record for record in ask_in(own.folder, "models", "list", "--json").records}
+    assert "rag-pipeline r" in listed["wide-2"]["problem"]
+    assert listed["small"]["problem"] == ""
+    status = ask_in(own.folder, "status", "--json")
+    # An index that is gone as a whole may have been retired, which is nothing to mend.
+    assert status.code == int(harm is not shutil.rmtree)
+    found = {(damaged["table"], damaged["next_step"]) for damaged in status.records[0]["damaged"]}
+    assert found == ({("gold/index", "rag-pipeline rebuild gold.index")} if status.code else set())
+    assert own.search("pump", "public")
+    if status.code:
+        assert ask_in(own.folder, "rebuild").code == 0
+        assert ask_in(own.folder, "models", "publish", "wide-2").code == 0
+        assert own.search("pump", "public")
 
 
 def test_status_of_a_lake_whose_published_index_is_lost_is_a_finding(own: Project) -> None:

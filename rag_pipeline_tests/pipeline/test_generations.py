@@ -222,7 +222,7 @@ def test_a_lost_index_is_said_and_is_not_what_readers_see_already(project: Proje
         assert last is not None
         workspace.vectors.drop(str(last["table_name"]))
         assert read_status(workspace).published_problem
-        with pytest.raises(TableMissing, match="not there any more"):
+        with pytest.raises(TableMissing, match="cannot be searched any more"):
             publish(workspace, "small", by_hand=True)
     (found,) = project.verify().findings
     assert (found["code"], found["kind"], found["count"]) == ("published_index_not_there", "missing", last["rows"])
