@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 READY_TO_TEST := $(VENV)/.ready-to-test
 
 # The UI shows the runs of `rag-pipeline run`, so both ask the same function where runs are recorded.
-HOME_OF_RUNS := from rag_pipeline.defs.launch import dagster_home; \
+HOME_OF_RUNS := from rag_pipeline.defs.instance import dagster_home; \
 	from rag_pipeline.settings import load_pipeline; print(dagster_home(load_pipeline()))
 
 .PHONY: run test check ui docs format clean help constraints

@@ -31,7 +31,7 @@ def maintain(as_json: bool) -> None:
         report = tidy_up(workspace)
         forgotten = 0
         if workspace.pipeline.dagster_home.is_dir():
-            from rag_pipeline.defs.launch import opened_instance
+            from rag_pipeline.defs.instance import opened_instance
             from rag_pipeline.defs.run_records import forget_runs
 
             with opened_instance(workspace.pipeline.dagster_home) as instance:

@@ -27,7 +27,7 @@ from rag_pipeline.errors import UsageError
 from rag_pipeline.shown import without_secrets
 
 if TYPE_CHECKING:
-    from rag_pipeline.defs.launch import RunSummary
+    from rag_pipeline.defs.summary import RunSummary
     from rag_pipeline.settings import Pipeline
 
 FOUND = 1
@@ -89,7 +89,13 @@ def run(allowed: tuple[str, ...], alias: str | None, as_json: bool) -> None:
 
 
 def _launched(pipeline: Pipeline, allowed: tuple[str, ...], alias: str | None, launch_id: str) -> RunSummary:
-    # The only command that needs the orchestrator, which takes longer to import than most runs take.
+    if not allowed and alias is None:
+        # The orchestrator takes longer to import than to look, so less of it is imported for that.
+        from rag_pipeline.defs.look import look_first
+
+        summary = in_a_thread(lambda: look_first(pipeline, launch_id))
+        if summary is not None:
+            return summary
     from rag_pipeline.defs.launch import launch_refresh
 
     with showing_progress() as progress:
@@ -104,8 +110,8 @@ def _end_stopped(pipeline: Pipeline, stopped: Stopped, launch_id: str) -> NoRetu
     """Set free what the run holds, say what stands, and end the process, whatever its threads are doing."""
     talk(f"Stopped by {stopped.name}.", style="yellow")
     # Nothing was launched while the orchestrator was still being imported.
-    if "rag_pipeline.defs.launch" in sys.modules:
-        from rag_pipeline.defs.launch import cancel_launch
+    if "rag_pipeline.defs.instance" in sys.modules:
+        from rag_pipeline.defs.instance import cancel_launch
 
         try:
             in_a_thread(lambda: cancel_launch(pipeline, launch_id), seconds=STOPPING_SECONDS)

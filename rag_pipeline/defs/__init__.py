@@ -4,46 +4,18 @@ Belongs here: everything that imports dagster. Assets are thin: open, call one r
 Does not belong here: any decision about data; that is in `transforms/` and `refresh/`.
 """
 
-import warnings
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import dagster as dg
-
-from rag_pipeline.defs.assets import build_assets
-from rag_pipeline.defs.automation import build_jobs, build_schedules, build_sensors
-from rag_pipeline.defs.checks import build_checks
-from rag_pipeline.defs.operations import build_operator_jobs
-from rag_pipeline.defs.prefix import Prefix, prefixed_asset, prefixed_check
-from rag_pipeline.defs.resources import PipelineResource
-from rag_pipeline.settings import Pipeline
+if TYPE_CHECKING:
+    from rag_pipeline.defs.build import build_definitions
 
 __all__ = ["build_definitions"]
 
 
-def build_definitions(pipeline: Pipeline, *, prefix: str | Sequence[str] = ()) -> dg.Definitions:
-    """All Dagster definitions of one pipeline.yaml.
+def __getattr__(name: str) -> Any:
+    # Whoever looks before a run needs none of the assets, which take longer to import than to look.
+    if name == "build_definitions":
+        from rag_pipeline.defs.build import build_definitions
 
-    Merge them into another project with `dg.Definitions.merge`: jobs hold only assets of this pipeline and bring their
-    own executor, and the project's is left as it is. Nothing is opened here: no lake, no model.
-
-    Args:
-        prefix: What stands before every asset key, and before the name of every op, job, schedule, sensor, group, pool
-            and of the resource: one part, or several. Each pipeline that is merged into one project needs its own.
-
-    Raises:
-        SettingsError: The prefix holds what Dagster takes in no name.
-    """
-    names = Prefix.of(prefix)
-    jobs = build_jobs(pipeline, names)
-    with warnings.catch_warnings():
-        # Checks per partition are still marked as preview; the pinned minor version has them whole.
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        checks = [prefixed_check(check, names) for check in build_checks(pipeline)]
-    return dg.Definitions(
-        assets=[prefixed_asset(asset, names) for asset in build_assets(pipeline)],
-        asset_checks=checks,
-        jobs=[*jobs.values(), *build_operator_jobs(names)],
-        schedules=build_schedules(pipeline, jobs, names),
-        sensors=build_sensors(pipeline, jobs, names),
-        resources={names.resource: PipelineResource(config_path=str(pipeline.path))},
-    )
+        return build_definitions
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

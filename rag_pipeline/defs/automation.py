@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from rag_pipeline.defs.names import REFRESH_JOB as REFRESH_JOB
+from rag_pipeline.defs.names import source_key
 from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.defs.specs import (
@@ -24,7 +26,6 @@ from rag_pipeline.defs.specs import (
     QUARANTINE_KEY,
     WITHDRAWALS_KEY,
     bronze_key,
-    source_key,
 )
 from rag_pipeline.settings import Pipeline
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 # The type that define_asset_job returns has no public name.
 Job = Any
 
-REFRESH_JOB = "refresh"
 HOURLY_JOB = "hourly"
 NIGHTLY_JOB = "nightly"
 CATCH_UP_JOB = "catch_up"

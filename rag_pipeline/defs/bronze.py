@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from rag_pipeline.contracts.tables import BRONZE
+from rag_pipeline.defs.names import ANSWERS_CHECK, POLLED_CHECK, source_key
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
-from rag_pipeline.defs.specs import OWNERS, RETRY, WRITER_POOL, bronze_key, source_key, spec
+from rag_pipeline.defs.specs import OWNERS, RETRY, WRITER_POOL, bronze_key, spec
 from rag_pipeline.defs.versions import code_version
 from rag_pipeline.defs.words import HAPPENED, counted, happened
 from rag_pipeline.errors import SourceUnavailable
@@ -33,8 +34,6 @@ _CHANGES = ("added", "modified", "moved", "metadata_changed", "deleted", "proble
 
 
 _ALL_MATCH = "each pattern matches something, and each sidecar has a document"
-ANSWERS_CHECK = "source_answers"
-POLLED_CHECK = "polled_in_time"
 
 
 class BronzeConfig(dg.Config):

@@ -4,18 +4,13 @@ Belongs here: running the job that the UI and the schedules run, and summing up 
 Does not belong here: showing the summary (`cli/`).
 """
 
-import os
 import time
-import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import yaml
-from dagster._core.instance.ref import InstanceRef
 
 from rag_pipeline.contracts.notices import say
 from rag_pipeline.defs import build_definitions
@@ -23,12 +18,12 @@ from rag_pipeline.defs.automation import (
     CATCH_UP_JOB,
     KEEP_IN_STEP_JOB,
     NIGHTLY_JOB,
-    REFRESH_JOB,
     published_selection,
     served_partition,
 )
-from rag_pipeline.defs.bronze import ANSWERS_CHECK
+from rag_pipeline.defs.instance import LAUNCH_TAG, dagster_home, opened_instance
 from rag_pipeline.defs.liveness import living_runs
+from rag_pipeline.defs.names import ANSWERS_CHECK, LAUNCHED_BY_TAG, REFRESH_JOB
 from rag_pipeline.defs.publication import ALLOWED_CHECK
 from rag_pipeline.defs.resources import met_damage
 from rag_pipeline.defs.specs import (
@@ -39,84 +34,21 @@ from rag_pipeline.defs.specs import (
     QUARANTINE_KEY,
     bronze_key,
 )
+from rag_pipeline.defs.summary import RunSummary
 from rag_pipeline.defs.withdrawals import WHOLE_CHECK
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.holds import read_holds
+from rag_pipeline.refresh.look import forget_settled
 from rag_pipeline.refresh.maintenance import is_maintenance_due
 from rag_pipeline.refresh.progress import CURRENT, Progress
+from rag_pipeline.refresh.settle import settle
 from rag_pipeline.refresh.unsettled import finish_withdrawals
 from rag_pipeline.refresh.withdraw import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.shown import shown
 from rag_pipeline.transforms.deletion_guard import describe_holds
-
-LAUNCH_TAG = "rag/launch"
-DAGSTER_YAML = """\
-telemetry: {enabled: false}
-nux: {enabled: false}
-concurrency:
-  pools: {default_limit: 1, granularity: op}
-  runs:
-    max_concurrent_runs: 3
-    tag_concurrency_limits:
-      - {key: dagster/backfill, limit: 1}
-run_monitoring: {enabled: true, start_timeout_seconds: 180}
-run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}
-retention:
-  schedule: {purge_after_days: 30}
-  sensor: {purge_after_days: {skipped: 3, failure: 30, success: -1}}
-"""
-
-NO_COMPUTE_LOGS = {
-    "module": "dagster._core.storage.noop_compute_log_manager",
-    "class": "NoOpComputeLogManager",
-}
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """What one refresh did, summed over its Dagster runs.
-
-    Attributes:
-        seconds: From start to end, Dagster's own time included.
-        work_seconds: What the pipeline's own steps took of it.
-        healed: Tables that had damaged files and were made again, by their path in the lake.
-        held: What the deletion guard holds after it, a row for each source and kind.
-        held_because: The same in one sentence, with the one command that lets all of it go; empty if nothing is held.
-    """
-
-    success: bool
-    documents: int
-    chunks: int
-    quarantined: int
-    duplicates: int
-    embeddings_computed: int
-    commits: int
-    seconds: float
-    published: dict[str, Any] | None
-    sources: list[dict[str, Any]] = field(default_factory=list)
-    checks_passed: int = 0
-    checks_failed: list[dict[str, Any]] = field(default_factory=list)
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    run_ids: list[str] = field(default_factory=list)
-    work_seconds: float = 0.0
-    healed: list[str] = field(default_factory=list)
-    held: list[dict[str, Any]] = field(default_factory=list)
-    held_because: str = ""
-
-
-def dagster_home(pipeline: Pipeline) -> Path:
-    """Where runs are recorded: DAGSTER_HOME, else `.dagster` beside pipeline.yaml, made ready for use."""
-    home = Path(os.environ.get("DAGSTER_HOME") or pipeline.folder / ".dagster")
-    home.mkdir(parents=True, exist_ok=True)
-    settings = home / "dagster.yaml"
-    if not settings.exists():
-        partial = home / f".dagster.yaml.{uuid.uuid4().hex}"
-        partial.write_text(DAGSTER_YAML, "utf-8")
-        partial.replace(settings)
-    return home
 
 
 def launch_refresh(
@@ -150,26 +82,22 @@ def launch_refresh(
     finally:
         if token is not None:
             CURRENT.reset(token)
-    return _summary(pipeline, runs, time.monotonic() - started)
+    summary = _summary(pipeline, runs, time.monotonic() - started)
+    _settle(pipeline, summary)
+    return summary
 
 
-def opened_instance(home: Path) -> dg.DagsterInstance:
-    """The instance of a Dagster home, without logs of standard output, unless its dagster.yaml wants them.
-
-    Our steps print nothing, and catching that nothing starts two processes a run.
-    """
-    configured = yaml.safe_load((home / "dagster.yaml").read_text("utf-8")) or {}
-    overrides = {} if "compute_logs" in configured else {"compute_logs": NO_COMPUTE_LOGS}
-    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
-
-
-def cancel_launch(pipeline: Pipeline, launch_id: str) -> None:
-    """Mark the runs of a launch that is being stopped as cancelled, and give back the pools that they hold."""
-    with opened_instance(dagster_home(pipeline)) as instance:
-        for run in instance.get_runs(filters=dg.RunsFilter(tags={LAUNCH_TAG: launch_id})):
-            if not run.is_finished:
-                instance.report_run_canceled(run, "The command was stopped.")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+def _settle(pipeline: Pipeline, summary: RunSummary) -> None:
+    """Let the next run look first, where this one left nothing that a run would do or tell otherwise."""
+    is_as_before = not summary.commits and not summary.embeddings_computed
+    is_held = summary.published is None or summary.published["is_held"]
+    # A check that failed may speak of this run alone; what fails where nothing changed, fails in the next run too.
+    is_stable = is_as_before or not summary.checks_failed
+    with Workspace(pipeline, run_id=summary.run_ids[-1]) as workspace:
+        if summary.success and is_stable and not (summary.healed or summary.held or is_held):
+            settle(workspace, summary.run_ids[-1], asdict(summary))
+        else:
+            forget_settled(pipeline)
 
 
 def _runs(
@@ -188,7 +116,7 @@ def _runs(
             run_config={"ops": ops or {}, "loggers": loggers},
             asset_selection=selection,
             raise_on_error=False,
-            tags={"rag/launched_by": "rag-pipeline run", LAUNCH_TAG: launch_id},
+            tags={LAUNCHED_BY_TAG: "rag-pipeline run", LAUNCH_TAG: launch_id},
         )
 
     _say_who_is_under_way(instance)
@@ -229,7 +157,7 @@ def _say_who_is_under_way(instance: dg.DagsterInstance) -> None:
             continue
         run, began = record.dagster_run, record.start_time or record.create_timestamp.timestamp()
         since = datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        by = run.tags.get("rag/launched_by", "Dagster")
+        by = run.tags.get(LAUNCHED_BY_TAG, "Dagster")
         say(
             f"Run {run_id} of {run.job_name}, started by {by} at {since}, is under way: this one waits whenever that "
             f"one writes."

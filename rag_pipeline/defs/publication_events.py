@@ -9,10 +9,10 @@ from typing import Any
 
 import dagster as dg
 
+from rag_pipeline.defs.names import DATA_VERSION_TAG
 from rag_pipeline.defs.specs import PUBLICATION_KEY
 from rag_pipeline.defs.words import HAPPENED, counted
 
-DATA_VERSION_TAG = "dagster/data_version"
 _SHOWN = ("sequence", "alias", "space_fingerprint", "table_name", "table_version", "rows", "documents")
 
 

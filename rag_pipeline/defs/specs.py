@@ -11,6 +11,7 @@ import dagster as dg
 
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.defs.describe import column_schema, storage
+from rag_pipeline.defs.names import source_key as source_key
 from rag_pipeline.defs.versions import code_version
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.shown import without_secrets
@@ -32,11 +33,6 @@ OWNERS = ["team:data-platform"]
 WRITER_POOL = "rag_lake_writer"
 # Only what a retry can cure is retried: errors that are not retryable turn retries off.
 RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
-
-
-def source_key(source: str) -> dg.AssetKey:
-    """The source itself: materialized when it answers, so that its freshness is that of polling."""
-    return dg.AssetKey(["source", source])
 
 
 def bronze_key(source: str) -> dg.AssetKey:

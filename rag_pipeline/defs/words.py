@@ -11,10 +11,9 @@ import polars as pl
 
 from rag_pipeline.contracts.tables import QUARANTINE
 from rag_pipeline.defs.describe import rows_table
+from rag_pipeline.defs.names import HAPPENED as HAPPENED
 from rag_pipeline.stores.lake import QUARANTINE_PATH, Lake
 
-# Materializations have no description of their own that a step could give; this stands first among their facts.
-HAPPENED = "rag/what_happened"
 ROWS_SHOWN = 20
 _CELL_CHARS = 300
 

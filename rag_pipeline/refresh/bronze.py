@@ -161,7 +161,7 @@ class _Refresh:
         self.name = name
         self.spec: SourceSpec = workspace.pipeline.source_spec(name)
         self.source = source
-        self.known = _known_objects(workspace.lake.bronze_state(name))
+        self.known = known_objects(workspace.lake.bronze_state(name))
         self.plan: ListingPlan = plan_listing(self.known, listed)
         self.listed = listed
         self.guard = SourceGuard(workspace, name, self.known, allow_loss=allow_loss)
@@ -376,6 +376,6 @@ def _groups(items: Sequence[SourceObject]) -> Iterator[list[SourceObject]]:
         yield group
 
 
-def _known_objects(state: pl.DataFrame) -> list[KnownObject]:
+def known_objects(state: pl.DataFrame) -> list[KnownObject]:
     rows = state.select(list(KnownObject.__dataclass_fields__)).iter_rows(named=True)
     return [KnownObject(**row | {"declared": DeclaredMetadata.from_json(row["declared"])}) for row in rows]

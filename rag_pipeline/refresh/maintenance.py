@@ -48,6 +48,12 @@ class MaintenanceReport:
 
 def is_maintenance_due(workspace: Workspace) -> bool:
     """Whether a day has passed since the last round, or since the first index was built if there was none."""
+    due_at = maintenance_due_at(workspace)
+    return due_at is not None and workspace.now() >= due_at
+
+
+def maintenance_due_at(workspace: Workspace) -> datetime | None:
+    """When the next round is due; None: there is nothing to maintain yet, or the lake cannot say."""
     lake = workspace.lake
     try:
         last = lake.read(CANARIES_PATH, CANARIES, ["checked_at"])["checked_at"].max()
@@ -55,8 +61,8 @@ def is_maintenance_due(workspace: Workspace) -> bool:
             last = lake.read(AUDITS_PATH, AUDITS, ["audited_at"])["audited_at"].min()
     except LakeDamaged:
         # It is named and healed elsewhere; a run must not wait for that to take away what was withdrawn.
-        return False
-    return isinstance(last, datetime) and workspace.now() - last >= MAINTAINED_EVERY
+        return None
+    return last + MAINTAINED_EVERY if isinstance(last, datetime) else None
 
 
 def maintain(workspace: Workspace) -> MaintenanceReport:

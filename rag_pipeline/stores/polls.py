@@ -9,7 +9,6 @@ file or the new one. Readers of a search look at it too, so it is read without o
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from deltalake.fs import DeltaStorageHandler
 from rag_pipeline.contracts.polls import POLLS_FILE, Poll, Polls, bytes_of, polls_of
 from rag_pipeline.stores.failures import cause_of, failed, is_failure, reason_of
 from rag_pipeline.stores.lake import Lake
+from rag_pipeline.stores.small_files import replace_file
 
 # Thousands of sources; what is larger is not this file.
 _MAX_BYTES = 16 * 2**20
@@ -47,7 +47,7 @@ def write_polls(lake: Lake, polls: dict[str, Poll]) -> None:
     content = bytes_of(polls)
     try:
         if lake.is_local:
-            _replace(Path(lake.root), content)
+            replace_file(Path(lake.root, POLLS_FILE), content)
         else:
             # The wrapper around this stream passes buffers on, and the stream takes bytes only.
             stream: Any = _handler(lake)._handler.open_output_stream(POLLS_FILE)
@@ -76,17 +76,6 @@ def _content(lake: Lake) -> bytes | None:
             return file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         return None
-
-
-def _replace(folder: Path, content: bytes) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    # Always the same name: what a killed run left is written over by the next one.
-    beside = folder / f".{POLLS_FILE}.new"
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(folder / POLLS_FILE)
 
 
 def _handler(lake: Lake) -> DeltaStorageHandler:

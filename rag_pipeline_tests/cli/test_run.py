@@ -11,7 +11,7 @@ import pytest
 
 from rag_pipeline.cli.app import cli
 from rag_pipeline.cli.run import exit_code_of, show_summary
-from rag_pipeline.defs.launch import RunSummary
+from rag_pipeline.defs.summary import RunSummary
 from rag_pipeline_tests.cli.conftest import ask_in, small_project
 
 KEYS = {

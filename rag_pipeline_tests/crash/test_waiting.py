@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from rag_pipeline.defs import build_definitions
-from rag_pipeline.defs.launch import dagster_home
+from rag_pipeline.defs.instance import dagster_home
 from rag_pipeline.defs.liveness import alive
 from rag_pipeline.errors import LakeBusy
 from rag_pipeline.stores.lake import Lake

@@ -13,7 +13,8 @@ import pytest
 
 from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.bronze import GUARD_CHECK
-from rag_pipeline.defs.launch import dagster_home, launch_refresh
+from rag_pipeline.defs.instance import dagster_home
+from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.errors import CommitConflict, EmbeddingSpaceMismatch, RagPipelineError
 from rag_pipeline.refresh.generations import living_aliases

@@ -9,7 +9,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from rag_pipeline.defs.launch import dagster_home, launch_refresh
+from rag_pipeline.defs.instance import dagster_home
+from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline_tests.pipeline.project import Project
 
 

@@ -9,8 +9,9 @@ import dagster as dg
 import pytest
 
 from rag_pipeline.defs import build_definitions
-from rag_pipeline.defs.launch import RunSummary, launch_refresh
+from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.defs.resources import PipelineResource
+from rag_pipeline.defs.summary import RunSummary
 from rag_pipeline.refresh.heal import heal_damage
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.refresh.test_damage import cut, cut_data, cut_log, remove_data, table_folder

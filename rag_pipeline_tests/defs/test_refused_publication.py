@@ -13,8 +13,10 @@ import pytest
 from rag_pipeline.cli.app import cli
 from rag_pipeline.cli.run import exit_code_of, show_summary
 from rag_pipeline.defs import build_definitions
-from rag_pipeline.defs.launch import RunSummary, dagster_home, launch_refresh
+from rag_pipeline.defs.instance import dagster_home
+from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.defs.publication import ALLOWED_CHECK
+from rag_pipeline.defs.summary import RunSummary
 from rag_pipeline.refresh import index
 from rag_pipeline.refresh.publication import rollback
 from rag_pipeline_tests.defs.test_evaluation_asset import asked_project

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from rag_pipeline.defs.launch import opened_instance
+from rag_pipeline.defs.instance import opened_instance
 from rag_pipeline.defs.run_records import forget_runs
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.describe import rows_table
-from rag_pipeline.defs.launch import RunSummary, launch_refresh
+from rag_pipeline.defs.launch import launch_refresh
+from rag_pipeline.defs.summary import RunSummary
 from rag_pipeline.transforms.left_out import losses
 from rag_pipeline_tests.pipeline.project import Project
 

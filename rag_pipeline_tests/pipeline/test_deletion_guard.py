@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 
 from rag_pipeline.contracts.tables import QUARANTINE
-from rag_pipeline.defs.launch import RunSummary, launch_refresh
+from rag_pipeline.defs.launch import launch_refresh
+from rag_pipeline.defs.summary import RunSummary
 from rag_pipeline.errors import MassDeletion
 from rag_pipeline.refresh.bronze import update_source
 from rag_pipeline.refresh.chunks import refresh_chunks

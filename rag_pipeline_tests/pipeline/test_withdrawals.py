@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from rag_pipeline.contracts.tables import AUDITS
-from rag_pipeline.defs.launch import RunSummary, launch_refresh
+from rag_pipeline.defs.launch import launch_refresh
+from rag_pipeline.defs.summary import RunSummary
 from rag_pipeline.errors import (
     EmbeddingError,
     EvaluationBelowBaseline,

@@ -233,7 +233,7 @@ def test_a_record_that_cannot_be_written_fails_no_run(
         raise OSError(28, "No space left on device")
 
     before = (project.folder / "lake" / POLLS_FILE).read_bytes()
-    monkeypatch.setattr("rag_pipeline.stores.polls.os.fsync", full)
+    monkeypatch.setattr("rag_pipeline.stores.small_files.os.fsync", full)
     with project.workspace() as workspace:
         assert refresh_source(workspace, "docs").listed == 1
     assert POLLS_FILE in caplog.text

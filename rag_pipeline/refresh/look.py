@@ -1,0 +1,245 @@
+"""Look before a run whether anything at all could make it do something.
+
+Belongs here: what a finished run noted of the state it left, and comparing that with the state of now.
+Does not belong here: making the note (`settle.py`), the run, or telling Dagster that it was looked (`defs/look.py`).
+
+A look says "nothing changed" only where everything that a run reads is what it was when a run last found nothing left
+to do: the program and its libraries, the settings, the models' files, the questions, each file of the lake, and what
+each source lists. Whatever it cannot tell is a reason for a run. No library of frames or storage is imported here:
+importing them takes longer than looking.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import rag_pipeline
+from rag_pipeline.contracts.ids import bytes_hash, digest
+from rag_pipeline.contracts.polls import POLLS_FILE, Poll, bytes_of, polls_of
+from rag_pipeline.contracts.sources import Source, SourceObject
+from rag_pipeline.embedding.space import resolve
+from rag_pipeline.errors import DocumentError, RagPipelineError
+from rag_pipeline.parsing.registry import FORMATS, recipe_version
+from rag_pipeline.settings import Pipeline
+from rag_pipeline.sources import open_source
+from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME, WriteLock
+from rag_pipeline.stores.small_files import replace_file
+from rag_pipeline.transforms.chunk.params import ChunkParams
+
+log = logging.getLogger(__name__)
+
+SETTLED_FILE = ".settled.json"
+_FORMAT = 1
+# Files of the lake that say nothing of what is in it.
+_ASIDE = frozenset({LOCK_NAME, HOLDER_NAME, POLLS_FILE, f".{POLLS_FILE}.new", SETTLED_FILE, f"{SETTLED_FILE}.new"})
+_LOCK_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a source listed when a run had taken all of it in.
+
+    Attributes:
+        listing: Digest of the listing.
+        idle: Digest of what matched nothing.
+        racy: (address, bytes_hash, declared) of objects that were written so shortly before they were read that equal
+            stamps prove nothing: their bytes are compared.
+        objects: How many were listed.
+        version: Version of what bronze holds of it, as Dagster is told.
+    """
+
+    listing: str
+    idle: str
+    racy: tuple[tuple[str, str, str], ...]
+    objects: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A run's note that nothing was left to do.
+
+    Attributes:
+        run_id: Its run in Dagster; a newer one makes the note worthless.
+        since, until: When it was made, and when time alone gives a run something to do.
+        inputs: Digest of what runs are made with: program, settings, models, questions.
+        lake: Digest of the files of the lake.
+        summary: What the run told; a look tells the same.
+    """
+
+    run_id: str
+    since: datetime
+    until: datetime
+    inputs: str
+    lake: str
+    sources: Mapping[str, Listed]
+    summary: Mapping[str, Any]
+
+
+def read_settled(pipeline: Pipeline) -> Settled | None:
+    """The note of the last run that left nothing to do; None: there is none that can be understood."""
+    if "://" in pipeline.lake_root:
+        return None
+    try:
+        record = json.loads(Path(pipeline.lake_root, SETTLED_FILE).read_bytes())
+        if record.pop("format") != _FORMAT:
+            return None
+        since, until = (datetime.fromisoformat(record.pop(name)).astimezone(UTC) for name in ("since", "until"))
+        sources = {
+            name: Listed(**values | {"racy": tuple(tuple(each) for each in values["racy"])})
+            for name, values in record.pop("sources").items()
+        }
+        return Settled(since=since, until=until, sources=sources, **record)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+
+
+def write_settled(pipeline: Pipeline, settled: Settled) -> None:
+    """Make the note; the caller holds the lake's lock.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    record = asdict(settled) | {"format": _FORMAT}
+    record |= {"since": settled.since.isoformat(), "until": settled.until.isoformat()}
+    replace_file(Path(pipeline.lake_root, SETTLED_FILE), json.dumps(record).encode())
+
+
+def forget_settled(pipeline: Pipeline) -> None:
+    """There is something left to do."""
+    if "://" not in pipeline.lake_root:
+        Path(pipeline.lake_root, SETTLED_FILE).unlink(missing_ok=True)
+
+
+def nothing_changed(pipeline: Pipeline, settled: Settled, now: datetime) -> bool:
+    """Whether a run would find nothing to do; if so, it is recorded that the sources were polled.
+
+    What cannot be looked at is for the run to find.
+    """
+    try:
+        return _nothing_changed(pipeline, settled, now)
+    except (RagPipelineError, OSError) as error:
+        log.info("looking ended, and a run finds out more: %s: %s", type(error).__name__, error)
+        return False
+
+
+def _nothing_changed(pipeline: Pipeline, settled: Settled, now: datetime) -> bool:
+    # A clock that was set back says nothing of what is due.
+    if not settled.since <= now < settled.until or settled.inputs != inputs_of(pipeline):
+        return False
+    root = Path(pipeline.lake_root)
+    # Whoever is writing now changes something.
+    if (root / HOLDER_NAME).exists() or settled.sources.keys() != pipeline.settings.sources.keys():
+        return False
+    with WriteLock(str(root), "", _LOCK_SECONDS).held():
+        if lake_state(root) != settled.lake:
+            return False
+        # Listed while holding the lock, as a run does.
+        if not all(_is_as_listed(pipeline, name, listed) for name, listed in settled.sources.items()):
+            return False
+        _record_polls(pipeline, now)
+    return True
+
+
+def _is_as_listed(pipeline: Pipeline, name: str, before: Listed) -> bool:
+    source = open_source(pipeline.source_spec(name))
+    listed = source.list()
+    if listing_state(listed) != before.listing or idle_state(source) != before.idle:
+        return False
+    by_address = {item.address: item for item in listed}
+    return all(_reads_the_same(source, by_address[address], *known) for address, *known in before.racy)
+
+
+def _reads_the_same(source: Source, item: SourceObject, hashed: str, declared: str) -> bool:
+    try:
+        fetched = source.fetch(item)
+    except DocumentError:
+        return False
+    return bytes_hash(fetched.raw) == hashed and fetched.declared.to_json() == declared
+
+
+def _record_polls(pipeline: Pipeline, now: datetime) -> None:
+    path = Path(pipeline.lake_root, POLLS_FILE)
+    known = dict(polls_of(path.read_bytes()).by_source) if path.is_file() else {}
+    sources = pipeline.settings.sources
+    polls = {name: Poll(now, now, "", source.stale_after) for name, source in sources.items()}
+    replace_file(path, bytes_of({name: known[name] for name in known if name in sources} | polls))
+
+
+def listing_state(listed: Sequence[SourceObject]) -> str:
+    """Equal for listings of which a run would make the same."""
+    sha = hashlib.sha256()
+    for item in sorted(listed, key=lambda item: item.address):
+        problem = item.problem.code if item.problem is not None else None
+        values = (item.address, item.uri, item.size_bytes, item.stamp, problem, item.sidecar_address)
+        modified = item.modified_at.isoformat() if item.modified_at else None
+        sha.update(repr((*values, modified)).encode("utf-8", "surrogatepass"))
+    return sha.hexdigest()
+
+
+def idle_state(source: Source) -> str:
+    """Digest of what matched nothing in the listing before."""
+    return digest("idle", *(each.text for each in source.idle()))
+
+
+def lake_state(root: Path) -> str:
+    """Digest of names, sizes and times of all files of the lake: every commit and every damage changes it."""
+    sha = hashlib.sha256()
+    for path, status in sorted(_files(str(root))):
+        if path not in _ASIDE:
+            # The time of the last change of any kind: the one of writing can be set.
+            sha.update(repr((path, status.st_size, status.st_ctime_ns)).encode("utf-8", "surrogateescape"))
+    return sha.hexdigest()
+
+
+def inputs_of(pipeline: Pipeline) -> str:
+    """Digest of everything a run is made with, but for the sources and the lake.
+
+    Raises:
+        RagPipelineError: A model's files are not there, or a question's.
+    """
+    settings, spec = pipeline.settings, pipeline.model_spec
+    spaces = [resolve(spec(alias), pipeline.cache_folder).space.fingerprint for alias in settings.embedding_models]
+    recipes = [ChunkParams(max_tokens=512).fingerprint, *map(recipe_version, FORMATS)]
+    return digest(
+        repr(
+            [str(pipeline.path), pipeline.lake_root, str(pipeline.cache_folder), sorted(pipeline.lake_options.items())]
+        ),
+        pipeline.path.read_bytes(),
+        settings.model_dump_json(),
+        repr([spaces, recipes]),
+        *(path.read_bytes() for path in pipeline.question_files),
+        *_program(),
+    )
+
+
+def _program() -> Iterator[str]:
+    """What stands for this program and the libraries beside it; a file that is edited while it runs counts as new."""
+    yield sys.version
+    package = Path(rag_pipeline.__file__).parent
+    for path, status in sorted(_files(str(package))):
+        if path.endswith(".py"):
+            yield repr((path, status.st_size, status.st_mtime_ns))
+    for folder in sys.path:
+        if Path(folder or ".").is_dir():
+            yield from sorted(name for name in os.listdir(folder or ".") if name.endswith(".dist-info"))  # noqa: PTH208
+
+
+def _files(root: str, below: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(f"{root}/{below}") as entries:
+        for entry in entries:
+            path = f"{below}{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name != "__pycache__":
+                    yield from _files(root, f"{path}/")
+            else:
+                yield path, entry.stat(follow_symlinks=False)

@@ -1,0 +1,133 @@
+"""After a run: note that nothing is left to do, so that the next one may look before it begins.
+
+Belongs here: making sure that nothing is left, and when time alone will give a run something to do.
+Does not belong here: what is compared at the next look (`look.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rag_pipeline.contracts.sources import SourceObject
+from rag_pipeline.contracts.tables import QUARANTINE
+from rag_pipeline.errors import RagPipelineError
+from rag_pipeline.refresh.bronze import known_objects
+from rag_pipeline.refresh.data_versions import bronze_version
+from rag_pipeline.refresh.generations import aliases_behind
+from rag_pipeline.refresh.heal import SEEN_FILE
+from rag_pipeline.refresh.holds import read_holds
+from rag_pipeline.refresh.look import (
+    Listed,
+    Settled,
+    forget_settled,
+    idle_state,
+    inputs_of,
+    lake_state,
+    listing_state,
+    write_settled,
+)
+from rag_pipeline.refresh.maintenance import maintenance_due_at
+from rag_pipeline.refresh.status import is_behind
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.lake import QUARANTINE_PATH
+from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE, content_age
+from rag_pipeline.transforms.listing import KnownObject, changed_settings, plan_listing
+
+log = logging.getLogger(__name__)
+
+# A look reads again what was written within moments of being read; more of it than this is for a run to read.
+MOST_RACY = 64
+MOST_RACY_BYTES = 16 * 2**20
+
+
+def settle(workspace: Workspace, run_id: str, summary: Mapping[str, Any]) -> bool:
+    """Note that a run left nothing to do, if so it is; say whether it was noted.
+
+    What cannot be looked at is no fault of the run that ended, and no note is made.
+
+    Args:
+        run_id: The run in Dagster that was the last of those that ended now.
+        summary: What is told of a run that finds nothing to do.
+    """
+    pipeline = workspace.pipeline
+    if not workspace.lake.is_local:
+        return False
+    try:
+        with workspace.lake.writing():
+            settled = _settled(workspace, run_id, summary)
+            if settled is None:
+                forget_settled(pipeline)
+            else:
+                write_settled(pipeline, settled)
+            return settled is not None
+    except (RagPipelineError, OSError) as error:
+        # The next run does not look first, which costs time and nothing else.
+        log.info("nothing was noted for the next run to look at: %s: %s", type(error).__name__, error)
+        return False
+
+
+def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any]) -> Settled | None:
+    pipeline, root = workspace.pipeline, Path(workspace.lake.root)
+    inputs, since = inputs_of(pipeline), workspace.now()
+    # Another process may have written since the run ended.
+    if (root / SEEN_FILE).exists() or read_holds(workspace) or is_behind(workspace) or aliases_behind(workspace):
+        return None
+    last, told = workspace.lake.last_publication(), summary["published"]
+    if last is None or any(last[name] != told[name] for name in ("alias", "table_name", "table_version")):
+        return None
+    sources: dict[str, Listed] = {}
+    until = [since + min(source.stale_after for source in workspace.settings.sources.values()) / 2]
+    until += [] if (due_at := maintenance_due_at(workspace)) is None else [due_at]
+    until += workspace.lake.read(QUARANTINE_PATH, QUARANTINE, ["next_attempt_at"]).drop_nulls().to_series().to_list()
+    for name in workspace.settings.sources:
+        state = workspace.lake.bronze_state(name)
+        listed = _listed(workspace, name, state)
+        if listed is None:
+            return None
+        sources[name] = listed
+        until += _content_changes(workspace, name, state)
+    return Settled(run_id, since, min(until), inputs, lake_state(root), sources, dict(summary))
+
+
+def _listed(workspace: Workspace, name: str, state: pl.DataFrame) -> Listed | None:
+    """What a source lists now, or None if bronze does not hold it just so."""
+    spec, source = workspace.pipeline.source_spec(name), workspace.source(name)
+    items = source.list()
+    plan = plan_listing(known_objects(state), items)
+    racy = [_racy(before, item) for before, item in plan.to_fetch]
+    size = sum(item.size_bytes or 0 for _, item in plan.to_fetch)
+    if plan.vanished or changed_settings(plan.unchanged, spec) or len(racy) > MOST_RACY or size > MOST_RACY_BYTES:
+        return None
+    found = [each for each in racy if each is not None]
+    if len(found) < len(racy):
+        return None
+    version = bronze_version(workspace, name)
+    return Listed(listing_state(items), idle_state(source), tuple(found), len(items), version)
+
+
+def _racy(before: KnownObject | None, item: SourceObject) -> tuple[str, str, str] | None:
+    """What is known of an object whose stamp is equal and proves nothing; None: it is another matter."""
+    if before is None or item.problem is not None or before.problem_code is not None or before.bytes_hash is None:
+        return None
+    if before.stamp != item.stamp:
+        return None
+    return item.address, before.bytes_hash, before.declared.to_json()
+
+
+def _content_changes(workspace: Workspace, name: str, state: pl.DataFrame) -> Iterator[datetime]:
+    """When a source's content comes to count as too old, or times in the future to count at all."""
+    limit = workspace.settings.sources[name].content_stale_after
+    if limit is None:
+        return
+    times = state.filter(pl.col("change") != "deleted")["source_modified_at"].drop_nulls()
+    now = workspace.now()
+    found = content_age(times, now)
+    if found.newest is not None and found.newest + limit > now:
+        yield found.newest + limit
+    yield from (moment - CLOCK_TOLERANCE for moment in times if moment - CLOCK_TOLERANCE > now)
