@@ -7,11 +7,13 @@ Does not belong here: running anything (`launch.py`), how long records are kept 
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
+from rag_pipeline.defs import run_store
 from rag_pipeline.settings import Pipeline
 
 LAUNCH_TAG = "rag/launch"
@@ -31,6 +33,8 @@ retention:
   sensor: {purge_after_days: {skipped: 3, failure: 30, success: -1}}
 """
 
+# Settings of dagster.yaml that name a storage.
+STORAGES = frozenset({"storage", "run_storage", "event_log_storage", "schedule_storage"})
 NO_COMPUTE_LOGS = {
     "module": "dagster._core.storage.noop_compute_log_manager",
     "class": "NoOpComputeLogManager",
@@ -52,10 +56,13 @@ def dagster_home(pipeline: Pipeline) -> Path:
 def opened_instance(home: Path) -> dg.DagsterInstance:
     """The instance of a Dagster home, without logs of standard output, unless its dagster.yaml wants them.
 
-    Our steps print nothing, and catching that nothing starts two processes a run.
+    Our steps print nothing, and catching that nothing starts two processes a run. Dagster's default storage is opened
+    with connections that stay open; another one that dagster.yaml names is left alone.
     """
     configured = yaml.safe_load((home / "dagster.yaml").read_text("utf-8")) or {}
-    overrides = {} if "compute_logs" in configured else {"compute_logs": NO_COMPUTE_LOGS}
+    overrides: dict[str, Any] = {} if "compute_logs" in configured else {"compute_logs": NO_COMPUTE_LOGS}
+    if not configured.keys() & STORAGES:
+        overrides |= run_store.overrides(str(home))
     return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
 
 
