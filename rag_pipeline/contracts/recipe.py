@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rag_pipeline.contracts.ids import fingerprint
@@ -24,17 +24,27 @@ class SearchRecipe:
     Attributes:
         rerank: The cross-encoder that reads the best hits; None: nothing is reranked.
         reranker: Fingerprint of that model's files; a search with other files would give another order.
+        vector_scale: What the vector leg's weight in mode hybrid is multiplied by; fitted on the pipeline's questions.
     """
 
     rerank: RerankerSpec | None = None
     reranker: str = ""
+    vector_scale: float = 1.0
 
     @property
     def fingerprint(self) -> str:
         """Names the order that it gives; empty for the plain one. How long it may take is no part of it."""
-        if self.rerank is None:
-            return ""
-        return fingerprint("recipe", self.reranker, str(self.rerank.candidates), repr(self.rerank.weight))
+        parts: list[str] = []
+        if self.rerank is not None:
+            parts += [self.reranker, str(self.rerank.candidates), repr(self.rerank.weight)]
+        if self.vector_scale != 1:
+            parts += ["vector", repr(self.vector_scale)]
+        return fingerprint("recipe", *parts) if parts else ""
+
+    @property
+    def unfitted(self) -> SearchRecipe:
+        """What pipeline.yaml alone says of it."""
+        return replace(self, vector_scale=1.0)
 
     def figures(self) -> dict[str, Any]:
         """As it stands among the figures of a publication; nothing for the plain one."""
@@ -43,7 +53,10 @@ class SearchRecipe:
     @classmethod
     def of(cls, figures: str) -> SearchRecipe:
         """From the figures of a publication, which are JSON."""
-        record: Mapping[str, Any] | None = json.loads(figures).get(_KEY)
-        if not record or not record.get("rerank"):
-            return cls()
-        return cls(RerankerSpec.from_record(record["rerank"]), str(record["reranker"]))
+        record: Mapping[str, Any] = json.loads(figures).get(_KEY) or {}
+        rerank = record.get("rerank")
+        return cls(
+            RerankerSpec.from_record(rerank) if rerank else None,
+            str(record.get("reranker", "")),
+            float(record.get("vector_scale", 1)),
+        )

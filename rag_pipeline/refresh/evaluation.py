@@ -21,11 +21,13 @@ from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS, Met
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.tables import BOILERPLATE, DOCUMENTS, DUPLICATES
-from rag_pipeline.errors import AuditFailed, EmbeddingError, EmbeddingSpaceMismatch, SettingsError, StoreError
+from rag_pipeline.errors import EmbeddingError, EmbeddingSpaceMismatch, SettingsError, StoreError
+from rag_pipeline.refresh.evaluation_targets import Target, newest_audited, place_of, published_target
 from rag_pipeline.refresh.generations import served_alias
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import metrics_of
 from rag_pipeline.retrieval.evaluate import Answers, Keepers, KnownDocument, Score, evaluate, latency_of
+from rag_pipeline.retrieval.fit import Fit, fit_of, fitted, other_scales
 from rag_pipeline.retrieval.plan import MODES, SearchPlan, rules_of
 from rag_pipeline.retrieval.questions import questions_hash, read_questions
 from rag_pipeline.stores.lake import (
@@ -35,7 +37,7 @@ from rag_pipeline.stores.lake import (
     EVALUATIONS_PATH,
     QUESTION_RESULTS_PATH,
 )
-from rag_pipeline.stores.legs import refine_factor_of
+from rag_pipeline.transforms.paired import LEAST_QUESTIONS
 
 if TYPE_CHECKING:
     from rag_pipeline.embedding.vectors import Vectors
@@ -73,21 +75,6 @@ class EvaluationReport:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """One version of an index table, and how it is searched; `model_spec` opens its model when pipeline.yaml no longer
-    names it."""
-
-    alias: str
-    space_fingerprint: str
-    table_name: str
-    table_version: int
-    audit_id: str
-    refine_factor: int
-    recipe: SearchRecipe
-    model_spec: str | None = None
-
-
 def refresh_evaluation(
     workspace: Workspace, alias: str | None = None, *, files: Sequence[Path] | None = None
 ) -> EvaluationReport:
@@ -109,11 +96,14 @@ def refresh_evaluation(
     if not asked:
         return EvaluationReport(alias, None, None, 0, 0, time.monotonic() - started)
     first_commit = workspace.lake.commits
-    target = _newest_audited(workspace, alias)
-    evaluation, computed = _evaluated(workspace, target, asked)
+    target = newest_audited(workspace, alias)
+    computed = _evaluated(workspace, target, asked, fits=True)[1] if files is None else 0
+    target = replace(target, recipe=fitted(workspace.recipe, fit_for(workspace, target.audit_id)))
+    evaluation, added = _evaluated(workspace, target, asked)
+    computed += added
     published = None
-    before = _published(workspace)
-    if before is not None and _place(before) != _place(target):
+    before = published_target(workspace)
+    if before is not None and place_of(before) != place_of(target):
         try:
             published, added = _evaluated(workspace, before, asked)
             computed += added
@@ -131,7 +121,7 @@ def refresh_evaluation(
     )
 
 
-def _evaluated_as_before(workspace: Workspace, target: _Target, before: _Target, questions: Sequence[Question]) -> int:
+def _evaluated_as_before(workspace: Workspace, target: Target, before: Target, questions: Sequence[Question]) -> int:
     """Evaluate the newest version searched as readers search now; 1 if it was computed.
 
     Should publication refuse another reranking, readers get the version without it.
@@ -142,20 +132,26 @@ def _evaluated_as_before(workspace: Workspace, target: _Target, before: _Target,
     return _evaluated(workspace, replace(target, recipe=before.recipe), questions)[1]
 
 
-def stored_evaluation(
-    workspace: Workspace,
-    audit_id: str,
-    questions: Sequence[Question] | None = None,
-    recipe: SearchRecipe | None = None,
-) -> Evaluation | None:
-    """The evaluation of an audited version on the configured (or given) questions, if there is one.
+def fit_for(workspace: Workspace, audit_id: str) -> Fit:
+    """What the configured questions say of the weight of the vector leg, from the evaluation of an audited version."""
+    if not workspace.settings.evaluation.fit_weight:
+        return Fit()
+    try:
+        asked = read_questions(workspace.pipeline.question_files)
+    except SettingsError:
+        # The gate says so.
+        return Fit()
+    if len(asked) < LEAST_QUESTIONS:
+        return Fit(questions=len(asked))
+    evaluation = stored_evaluation(workspace, audit_id, workspace.recipe, asked)
+    return Fit() if evaluation is None else fit_of(evaluation.results)
 
-    Args:
-        recipe: How it was searched; None: as pipeline.yaml says.
-    """
-    asked = read_questions(workspace.pipeline.question_files) if questions is None else questions
-    plan = _plan(workspace, workspace.recipe if recipe is None else recipe)
-    return read_evaluation(workspace, _evaluation_id(audit_id, asked, plan))
+
+def stored_evaluation(
+    workspace: Workspace, audit_id: str, recipe: SearchRecipe, questions: Sequence[Question]
+) -> Evaluation | None:
+    """The evaluation of an audited version on some questions, searched by a recipe, if there is one."""
+    return read_evaluation(workspace, _evaluation_id(audit_id, questions, _plan(workspace, recipe)))
 
 
 def read_evaluation(workspace: Workspace, evaluation_id: str) -> Evaluation | None:
@@ -183,52 +179,6 @@ def result_of(record: Mapping[str, Any]) -> QuestionResult:
     return QuestionResult(**values | {"found": tuple(values["found"])})
 
 
-def published_audit(last: Mapping[str, object]) -> str:
-    """Audit that the version of a publication passed."""
-    return str(json.loads(str(last["figures"]))["audit_id"])
-
-
-def _newest_audited(workspace: Workspace, alias: str) -> _Target:
-    space = workspace.space(alias)
-    audit = workspace.lake.last_audit(space.fingerprint)
-    if audit is None or not audit["passed"]:
-        raise AuditFailed(
-            f"the index of embedding model {alias} has {'not been audited' if audit is None else 'failed its audit'}, "
-            f"so its figures would mean nothing; it was not evaluated. Bring it up to date first: "
-            f"rag-pipeline run --model {alias}",
-            alias=alias,
-        )
-    return _Target(
-        alias=alias,
-        space_fingerprint=space.fingerprint,
-        table_name=str(audit["table_name"]),
-        table_version=int(str(audit["table_version"])),
-        audit_id=str(audit["audit_id"]),
-        refine_factor=refine_factor_of(str(audit["findings"])),
-        recipe=workspace.recipe,
-    )
-
-
-def _published(workspace: Workspace) -> _Target | None:
-    last = workspace.lake.last_publication()
-    if last is None:
-        return None
-    return _Target(
-        alias=str(last["alias"]),
-        space_fingerprint=str(last["space_fingerprint"]),
-        table_name=str(last["table_name"]),
-        table_version=int(str(last["table_version"])),
-        audit_id=published_audit(last),
-        refine_factor=refine_factor_of(str(last["figures"])),
-        recipe=SearchRecipe.of(str(last["figures"])),
-        model_spec=str(last["model_spec"]),
-    )
-
-
-def _place(target: _Target) -> tuple[str, int, str]:
-    return target.table_name, target.table_version, target.recipe.fingerprint
-
-
 def _evaluation_id(audit_id: str, questions: Sequence[Question], plan: SearchPlan) -> str:
     # The audit and not the version names what is evaluated: a table that was retired and made again counts anew.
     return digest("evaluation", audit_id, questions_hash(questions), plan.fingerprint)[:32]
@@ -239,8 +189,14 @@ def _plan(workspace: Workspace, recipe: SearchRecipe) -> SearchPlan:
     return SearchPlan(workspace.settings.evaluation.k, recipe=recipe, rules=rules_of(workspace.settings))
 
 
-def _evaluated(workspace: Workspace, target: _Target, questions: Sequence[Question]) -> tuple[Evaluation, int]:
-    """The evaluation of a version, and 1 if it had to be computed."""
+def _evaluated(
+    workspace: Workspace, target: Target, questions: Sequence[Question], *, fits: bool = False
+) -> tuple[Evaluation, int]:
+    """The evaluation of a version, and 1 if it had to be computed.
+
+    Args:
+        fits: Try other weights of the vector leg as well, if the questions are enough for a fit.
+    """
     plan = _plan(workspace, target.recipe)
     name = _evaluation_id(target.audit_id, questions, plan)
     stored = read_evaluation(workspace, name)
@@ -260,6 +216,7 @@ def _evaluated(workspace: Workspace, target: _Target, questions: Sequence[Questi
         _keepers(workspace),
         plan=plan,
         score=_scorer(workspace, target.recipe),
+        scales=other_scales(target.recipe, len(questions)) if fits and workspace.settings.evaluation.fit_weight else (),
     )
     _warn_of_time(target.recipe, answers)
     hybrid = [result for result in answers.results if result.mode == "hybrid"]
@@ -300,7 +257,7 @@ def _keep(workspace: Workspace, row: dict[str, Any], results: Sequence[QuestionR
         lake.append(EVALUATIONS_PATH, EVALUATIONS, EVALUATIONS.frame([row]))
 
 
-def _embedder(workspace: Workspace, target: _Target) -> Callable[[str], Vectors]:
+def _embedder(workspace: Workspace, target: Target) -> Callable[[str], Vectors]:
     configured = target.alias in workspace.settings.embedding_models
     if configured and workspace.space(target.alias).fingerprint == target.space_fingerprint:
         return workspace.model(target.alias).embed_query

@@ -18,10 +18,12 @@ import polars as pl
 from rag_pipeline.contracts.evaluation import EVALUATIONS
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.errors import LakeDamaged, SettingsError, StoreError, TableOutdated
-from rag_pipeline.refresh.evaluation import Evaluation, published_audit, read_evaluation, stored_evaluation
+from rag_pipeline.refresh.evaluation import Evaluation, fit_for, read_evaluation, stored_evaluation
+from rag_pipeline.refresh.evaluation_targets import published_audit
 from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import Comparison, compare, regressions
+from rag_pipeline.retrieval.fit import fitted
 from rag_pipeline.retrieval.questions import read_questions
 from rag_pipeline.stores.lake import EVALUATIONS_PATH
 
@@ -61,18 +63,18 @@ def judge(
     Args:
         audit: Audit of the version.
         last: What readers see now; None: nothing yet.
-        recipe: How the version is to be searched; None: as pipeline.yaml says.
+        recipe: How the version is to be searched; None: as pipeline.yaml and the fit on its questions say.
 
     Files of questions that are not valid count as an evaluation that says no. An index that another version of this
     program wrote cannot be searched by readers of this one, so nothing is held back for it.
     """
     if last is not None and _is_outdated(workspace, last):
         last = None
-    recipe = workspace.recipe if recipe is None else recipe
+    recipe = fitted(workspace.recipe, fit_for(workspace, str(audit["audit_id"]))) if recipe is None else recipe
     verdict = _judge(workspace, alias, audit, last, recipe)
     if verdict.passed or verdict.is_leak or last is None or last["space_fingerprint"] != audit["space_fingerprint"]:
         return verdict
-    if SearchRecipe.of(str(last["figures"])).fingerprint != recipe.fingerprint:
+    if SearchRecipe.of(str(last["figures"])).unfitted.fingerprint != recipe.unfitted.fingerprint:
         # What is withdrawn goes without it, from what readers search now.
         return verdict
     withdrawn = withdrawals(workspace, last, audit)
@@ -130,7 +132,7 @@ def _judge(
         return leak_of(workspace, alias, audit) or Verdict(False, f"{error.message.rstrip('.')}.")
     if not questions:
         return Verdict(True, "no questions are configured under evaluation.questions, so nothing is compared")
-    evaluation = stored_evaluation(workspace, str(audit["audit_id"]), questions, recipe)
+    evaluation = stored_evaluation(workspace, str(audit["audit_id"]), recipe, questions)
     if evaluation is None:
         return Verdict(
             False,
@@ -148,7 +150,7 @@ def _judge(
     same_table = (last["table_name"], last["table_version"]) == (audit["table_name"], audit["table_version"])
     if same_table and recipe_before.fingerprint == recipe.fingerprint:
         return Verdict(True, "this is the version that readers see", figures)
-    before = stored_evaluation(workspace, published_audit(last), questions, recipe_before)
+    before = stored_evaluation(workspace, published_audit(last), recipe_before, questions)
     if before is None:
         return Verdict(
             False,

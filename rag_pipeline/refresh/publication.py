@@ -27,13 +27,15 @@ from rag_pipeline.errors import (
     TableMissing,
     UsageError,
 )
-from rag_pipeline.refresh.evaluation import published_audit
+from rag_pipeline.refresh.evaluation import fit_for
+from rag_pipeline.refresh.evaluation_targets import published_audit
 from rag_pipeline.refresh.gate import Verdict, judge, leak_of
 from rag_pipeline.refresh.generations import Look, index_cure, index_problem, is_complete, is_held, served_alias
 from rag_pipeline.refresh.index import withdraw
 from rag_pipeline.refresh.withdraw import as_it_may_be_read, made_from
 from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.retrieval.fit import Fit, fitted
 from rag_pipeline.stores.damage import probe_index
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
 from rag_pipeline.stores.legs import refine_factor_of, search_of
@@ -100,7 +102,7 @@ def _keep_up_to_date(workspace: Workspace, refused: str, last: Mapping[str, obje
     kept, recipe = str(last["alias"]), SearchRecipe.of(str(last["figures"]))
     if kept != refused:
         what = refused
-    elif recipe.fingerprint != workspace.recipe.fingerprint:
+    elif recipe.unfitted.fingerprint != workspace.recipe.fingerprint:
         what = "another reranking"
     else:
         return
@@ -119,7 +121,6 @@ def _publish(
 ) -> PublicationReport:
     lake = workspace.lake
     space = workspace.space(alias)
-    recipe = workspace.recipe if recipe is None else recipe
     with lake.writing():
         audit = lake.last_audit(space.fingerprint)
         last = lake.last_publication()
@@ -135,6 +136,8 @@ def _publish(
         _check_there(workspace, alias, audit, "read" if is_switch or by_hand else "count")
         if is_switch:
             _check_complete(workspace, alias, audit)
+        fit = Fit() if recipe is not None else fit_for(workspace, str(audit["audit_id"]))
+        recipe = fitted(workspace.recipe, fit) if recipe is None else recipe
         if not by_hand and is_held(workspace):
             assert last is not None
             return _report(last, moved=False, is_held=True)
@@ -143,7 +146,7 @@ def _publish(
         verdict = judge(workspace, alias, audit, last, recipe)
         _check_evaluation(verdict, alias, override_gate=override_gate)
         figures = verdict.figures | ({} if verdict.passed else {"gate_overridden": verdict.reason})
-        figures |= _audit_figures(audit) | recipe.figures()
+        figures |= _audit_figures(audit) | recipe.figures() | ({} if fit.gain is None else {"fit": asdict(fit)})
         row: dict[str, object] = {
             "sequence": 0 if last is None else int(str(last["sequence"])) + 1,
             "action": "publish",

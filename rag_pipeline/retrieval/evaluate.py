@@ -20,8 +20,9 @@ from rag_pipeline.contracts.evaluation import ExpectedDocument, Question, Questi
 from rag_pipeline.contracts.filters import Filter, among
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.retrieval.candidates import Candidates, best_row_of_each, find_candidates
+from rag_pipeline.retrieval.fit import mode_at
 from rag_pipeline.retrieval.hits import Hit
-from rag_pipeline.retrieval.plan import MAX_HITS, MODES, Mode, SearchPlan
+from rag_pipeline.retrieval.plan import MAX_HITS, MODES, SearchPlan
 from rag_pipeline.retrieval.ranked import Ranked
 from rag_pipeline.retrieval.ranking import Circumstances, ranked_hits
 from rag_pipeline.retrieval.rerank import Reader, Reading
@@ -81,6 +82,7 @@ def evaluate(
     *,
     plan: SearchPlan,
     score: Score | None = None,
+    scales: Sequence[float] = (),
 ) -> Answers:
     """Ask all questions of a table as it was opened.
 
@@ -90,6 +92,7 @@ def evaluate(
         keepers: Documents that keep the boilerplate left out of given ones: a quote counts where it is kept.
         plan: How is searched; its `k` hits count, and every mode is asked for.
         score: The reranking model of the plan's recipe.
+        scales: Other weights of the vector leg that mode hybrid is tried with, for a fit.
     """
     corpus = _Corpus(table, known, keepers)
     results: list[QuestionResult] = []
@@ -111,6 +114,10 @@ def evaluate(
             for mode in MODES:
                 hits = _hits(candidates, replace(plan, mode=mode), around)
                 results.append(_result(corpus, question, judged, mode, hits, plan.k))
+            for scale in scales:
+                other = replace(asking.plan, recipe=replace(plan.recipe, vector_scale=scale))
+                hits = _hits(candidates, other, around)
+                results.append(_result(corpus, question, judged, mode_at(scale), hits, plan.k))
     return Answers(tuple(results), tuple(latencies), tuple(reading))
 
 
@@ -164,9 +171,7 @@ def _hits(candidates: Candidates, plan: SearchPlan, around: Circumstances) -> li
     return ranked_hits(needed, replace(plan, k=min(MAX_HITS, 2 * plan.depth)), around)
 
 
-def _result(
-    corpus: _Corpus, question: Question, judged: _Judged, mode: Mode, hits: list[Hit], k: int
-) -> QuestionResult:
+def _result(corpus: _Corpus, question: Question, judged: _Judged, mode: str, hits: list[Hit], k: int) -> QuestionResult:
     """Figures of one question; ranks reach beyond k, figures do not."""
     # Copies of one document are one document: a reader sees the one they may see.
     first: dict[str, int] = {}

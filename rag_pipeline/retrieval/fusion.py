@@ -41,12 +41,13 @@ class Fused:
     vector_weight: float
 
 
-def fuse(vector: Scored, text: Scored) -> Fused:
+def fuse(vector: Scored, text: Scored, scale: float = 1.0) -> Fused:
     """One score for each id of two legs.
 
     Args:
         vector: (id, cosine similarity), best first; no id stands twice.
         text: (id, BM25), best first; no id stands twice.
+        scale: What the rule's weight is multiplied by; it stays at most 1.
 
     Raises:
         ValueError: An id stands twice in one leg.
@@ -57,7 +58,9 @@ def fuse(vector: Scored, text: Scored) -> Fused:
     by_vector, by_text = scaled_cosines(vector), scaled_bm25(text)
     if len(by_vector) != len(vector) or len(by_text) != len(text):
         raise ValueError("an id stands twice in one ranking")
-    weight = vector_weight(list(by_vector.values())[:SCALE_DEPTH], by_vector, text)
+    weight = min(1.0, scale * vector_weight(list(by_vector.values())[:SCALE_DEPTH], by_vector, text))
+    if not text:
+        weight = 1.0
     least = min(by_vector.values(), default=0.0)
     names = dict.fromkeys([*by_vector, *by_text])
     scores = {

@@ -66,7 +66,7 @@ def ranked_hits(candidates: Candidates, plan: SearchPlan, around: Circumstances)
 
 def fused(candidates: Candidates, plan: SearchPlan, now: datetime) -> Ranking:
     """The rows of all legs, each once, by the score of the mode times the weights of quality and age."""
-    rows, weight = _fused_rows(candidates)
+    rows, weight = _fused_rows(candidates, plan.recipe.vector_scale)
     half_lives = {rule.source: rule.half_life for rule in plan.rules if rule.half_life is not None}
     ranked: list[Ranked] = []
     for row in rows:
@@ -136,7 +136,7 @@ def spread(kept: Sequence[Ranked], per_document: int) -> list[Ranked]:
     return [*first, *more]
 
 
-def _fused_rows(candidates: Candidates) -> tuple[list[dict[str, Any]], float]:
+def _fused_rows(candidates: Candidates, scale: float) -> tuple[list[dict[str, Any]], float]:
     """Rows of both legs, each once, with rank and value in each and the fused score; and the vector leg's weight."""
     rows: dict[str, dict[str, Any]] = {}
     scored: dict[str, list[tuple[str, float]]] = {}
@@ -149,7 +149,7 @@ def _fused_rows(candidates: Candidates) -> tuple[list[dict[str, Any]], float]:
         for rank, row in enumerate(ordered, start=1):
             known = rows.setdefault(row["chunk_id"], row)
             known[f"{leg}_rank"], known[f"{leg}_value"] = rank, row[column]
-    fused_scores = fuse(scored["vector"], scored["text"])
+    fused_scores = fuse(scored["vector"], scored["text"], scale)
     for name, row in rows.items():
         row["fused"] = fused_scores.scores[name]
     return list(rows.values()), fused_scores.vector_weight

@@ -282,6 +282,9 @@ class EvaluationSettings(Section):
     """Hits that count."""
     mode: Literal["hybrid", "vector", "text"] = "hybrid"
     """Search mode whose figures decide; the others are measured beside it."""
+    fit_weight: bool = True
+    """With 50 questions or more, let them decide what vectors count in mode hybrid, if held-out questions are answered
+    better beyond chance."""
 
 
 class Settings(Section):
