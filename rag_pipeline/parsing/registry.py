@@ -86,7 +86,7 @@ FORMATS: dict[str, Format] = {
     "text/x-c++": _CODE,
     "application/sql": _CODE,
     "text/x-shellscript": _CODE,
-    "application/pdf": Format("pdf", "pdf.pdf", "parse_pdf", is_text=False),
+    "application/pdf": Format("pdf", "pdf.pdf", "parse_pdf", is_text=False, holds_others=True),
     media_type.DOCX: Format("docx", "office.docx", "parse_docx", is_text=False),
     media_type.PPTX: Format("pptx", "office.pptx", "parse_pptx", is_text=False),
     media_type.XLSX: Format("xlsx", "office.xlsx", "parse_xlsx", is_text=False),

@@ -7,8 +7,8 @@ import pytest
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.parsing import ParseLimits, parse
 from rag_pipeline.parsing.pdf.layout import Piece
-from rag_pipeline.parsing.pdf.plain_text import has_most_words
 from rag_pipeline.parsing.pdf.titles import mend_headings
+from rag_pipeline.parsing.pdf.witness import compared
 from rag_pipeline_tests.parsing.office_files import text_pdf
 
 BODY = "The boat was hauled out in spring and her planks were scraped and painted once again."
@@ -67,5 +67,6 @@ def test_names_that_begin_like_a_phrase_stay_headings(name: str) -> None:
 def test_lost_prose_is_seen_among_many_numbers() -> None:
     figures = " ".join(str(number) for number in range(400))
     prose = "The cargo was insured against fire but never against the ice of the river"
-    assert not has_most_words([Piece("table", figures, 1)], f"{figures}\n{prose}")
-    assert has_most_words([Piece("table", figures, 1), Piece("paragraph", prose, 1)], f"{figures}\n{prose}")
+    assert not compared([Piece("table", figures, 1)], f"{figures}\n{prose}").has_most_words
+    both = [Piece("table", figures, 1), Piece("paragraph", prose, 1)]
+    assert compared(both, f"{figures}\n{prose}").has_most_words

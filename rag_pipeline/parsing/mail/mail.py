@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.errors import DocumentError, UndecodableBytes
+from rag_pipeline.parsing.attached import attached_documents
 from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, decode
@@ -23,15 +24,12 @@ from rag_pipeline.parsing.limits import check_count
 from rag_pipeline.parsing.mail.body import add_body
 from rag_pipeline.parsing.mail.mime import Mail, open_sealed, read_parts
 from rag_pipeline.parsing.mail.outlook import read_outlook
-from rag_pipeline.parsing.media_type import media_type_of
 
-VERSION = "4"
+VERSION = "5"
 
 MAX_HEADER_CHARS = 2_000
 # Of a long list of recipients as much is text; metadata has more of it.
 MAX_SHOWN_CHARS = 500
-# An attached message may attach messages: each level gets this share of the attachments allowed.
-NESTED_SHARE = 8
 # A line that begins a message of a mailbox, with the first header field after it.
 _ENVELOPE = re.compile(rb"(?:\A|\r?\n\r?\n)From [^\r\n]{1,500}\r?\n(?=>?[A-Za-z][A-Za-z0-9-]*:)")
 _ENCODED = re.compile(r"^Content-Transfer-Encoding:[ \t]*(?:base64|quoted-printable)", re.M | re.I)
@@ -142,22 +140,8 @@ def _documents(mail: Mail, context: ParseContext) -> list[ParsedDocument]:
     add_body(builder, clean_text(mail.plain), mail.html)
     for event in mail.events:
         builder.add("paragraph", event)
-    left_chars = limits.max_text_chars - builder.length_chars
-    parts: list[ParsedDocument] = []
-    unread: list[str] = []
-    for number, (name, media_type, data) in enumerate(mail.attachments, 1):
-        try:
-            allowed = replace(limits, max_text_chars=left_chars)
-            found = _attached(number, name, media_type, data, replace(context, limits=allowed))
-            left_chars -= sum(len(document.text) for document in found)
-            parts.extend(found)
-        except DocumentError as error:
-            unread.append(f"{name} ({error.code})")
-    metadata = {name: value[:MAX_HEADER_CHARS] for name, value in mail.facts.items() if value}
-    if mail.attachments:
-        metadata["attachments"] = ", ".join(name for name, _, _ in mail.attachments)[:MAX_HEADER_CHARS]
-    if unread:
-        metadata["unread_attachments"] = ", ".join(unread)[:MAX_HEADER_CHARS]
+    parts, said = attached_documents(mail.attachments, limits.max_text_chars - builder.length_chars, context)
+    metadata = {name: value[:MAX_HEADER_CHARS] for name, value in mail.facts.items() if value} | said
     body = builder.build(title=subject or None, author=metadata.get("from"), metadata=metadata)
     return [body, *parts]
 
@@ -175,16 +159,6 @@ def _add_head(builder: TextBuilder, mail: Mail) -> str:
     if subject or mail.plain.strip() or mail.html or mail.events:
         builder.add("field", "\n".join(people))
     return subject
-
-
-def _attached(number: int, name: str, media_type: str, data: bytes, context: ParseContext) -> list[ParsedDocument]:
-    inner = replace(context.limits, max_attachments=context.limits.max_attachments // NESTED_SHARE)
-    kind = "message/rfc822" if media_type == "message/rfc822" else media_type_of(name, data)
-    prefix = f"attachment:{number}:{name}"
-    return [
-        replace(document, part=f"{prefix}/{document.part}" if document.part else prefix)
-        for document in context.parse_part(data, kind, f"{context.address}#{name}", inner)
-    ]
 
 
 def _header(message: Message, name: str) -> str:

@@ -1,37 +1,44 @@
 """PDF files: text blocks with page numbers, headings from bookmarks and fonts, tables and lists.
 
-Belongs here: opening, refusing and falling back. Does not belong here: what blocks mean (`layout`)
-and bookmarks (`outline`). Nothing here runs OCR; a file that needs it is refused by that name.
+Belongs here: the order of the steps, refusing and falling back. Does not belong here: opening (`opening`), what
+blocks mean (`layout`) and bookmarks (`outline`). Nothing here runs OCR; a file that needs it is refused by that name.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import ParsedDocument
-from rag_pipeline.errors import EmptyDocument, EncryptedDocument, NeedsOcr, UnparsableDocument
+from rag_pipeline.errors import DocumentError, EmptyDocument, NeedsOcr, UnparsableDocument
+from rag_pipeline.parsing.attached import MAX_LISTED_CHARS, attached_documents
 from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import check_count
+from rag_pipeline.parsing.pdf.attachments import embedded_files
 from rag_pipeline.parsing.pdf.forms import form_pieces
-from rag_pipeline.parsing.pdf.guard import check_streams
 from rag_pipeline.parsing.pdf.layout import Piece, page_pieces
+from rag_pipeline.parsing.pdf.opening import opened, read_layouts
 from rag_pipeline.parsing.pdf.outline import overlay, read_outline
-from rag_pipeline.parsing.pdf.plain_text import has_most_words, page_text, plain_pieces
+from rag_pipeline.parsing.pdf.plain_text import page_reading, plain_pieces, text_on_page
+from rag_pipeline.parsing.pdf.rebuild import rebuilt
+from rag_pipeline.parsing.pdf.right_to_left import Words, mended
 from rag_pipeline.parsing.pdf.running import without_running_heads
 from rag_pipeline.parsing.pdf.tables import continue_tables
 from rag_pipeline.parsing.pdf.titles import mend_headings, names_nothing
+from rag_pipeline.parsing.pdf.witness import compared, letters, lost_lines, visible_lines, with_lines
 
 if TYPE_CHECKING:
-    from liteparse.types import PageComplexityStats, ParsedPage, ParseResult
+    from liteparse.types import PageComplexityStats, ParsedPage
     from pypdfium2 import PdfDocument
 
-VERSION = "6"
+VERSION = "7"
 
 MIN_TEXT_CHARS = 3
+MIN_PAGE_LETTERS = 40
 MAX_PAGES_NAMED = 50
 MAX_OBJECTS = 500
 MAX_DECORATIONS = 8
@@ -44,109 +51,118 @@ _PROGRAM_TITLE = re.compile(
 
 
 def parse_pdf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
-    """The document with one or more blocks a page, each block carrying its page number from 1.
+    """The document with one or more blocks a page, each block carrying its page number from 1, then its attachments.
 
     Raises:
         EmptyDocument: All pages are blank.
         EncryptedDocument: A password is needed to open it.
         LimitExceeded: Too many pages, or a stream unpacks past the limits.
         NeedsOcr: The pages hold pictures but no text.
-        UnparsableDocument: Neither reader could open it.
+        UnparsableDocument: It cannot be opened, nor put together again from what is in it.
     """
-    check_streams(raw, context.address, context.limits)
-    document = _opened(raw, context.address)
+    try:
+        return _parsed(raw, context, {})
+    except (EmptyDocument, UnparsableDocument) as error:
+        again = rebuilt(raw, context.limits.max_pages)
+        if again is None:
+            raise
+        try:
+            return _parsed(again, context, {"is_rebuilt": "true"})
+        except DocumentError:
+            raise error from None
+
+
+def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[ParsedDocument]:
+    document = opened(raw, context.address, context.limits)
     try:
         check_count(len(document), context.limits.max_pages, "pages", context.address)
         bookmarks = read_outline(document)
         facts = {name: clean_text(value).strip() for name, value in document.get_metadata_dict().items() if value}
-        layouts = _layouts(raw)
-        pages, unread = _pages(layouts, document)
-        if sum(len(piece.text) for pieces in pages for piece in pieces) < MIN_TEXT_CHARS:
-            _refuse_textless(context.address, len(pages), bool(unread) or _has_pictures(document))
+        layouts, turned = read_layouts(raw)
+        pages, unread = _pages(layouts, turned, document)
+        files, left_out = embedded_files(document, _clipped(layouts), context.limits)
+        is_textless = sum(len(piece.text) for pieces in pages for piece in pieces) < MIN_TEXT_CHARS
+        has_pictures = is_textless and (bool(unread) or _has_pictures(document))
     finally:
         document.close()
+    text_chars = sum(len(piece.text) for pieces in pages for piece in pieces)
+    below, said = attached_documents(files, context.limits.max_text_chars - text_chars, context)
+    said = _with_left_out(said, left_out) | _page_facts(len(pages), unread) | origin
+    if is_textless and below:
+        return [replace(below[0], metadata={**said, **below[0].metadata}), *below[1:]]
+    if is_textless:
+        _refuse_textless(context.address, len(pages), has_pictures)
     kept = without_running_heads(pages)
     if not any(kept):
         kept = pages
     continue_tables(kept, layouts)
     mend_headings(kept)
     is_outlined = overlay(kept, bookmarks)
-    return [_composed(kept, facts, is_outlined, unread)]
+    text_share = 1 - len(unread) / max(1, len(pages))
+    return [_composed(kept, facts, is_outlined, said, text_share), *below]
 
 
-def _opened(raw: bytes, address: str) -> PdfDocument:
-    import pypdfium2
-    from pypdfium2 import raw as pdfium
-
-    try:
-        document = pypdfium2.PdfDocument(raw)
-        if len(document) == 0:
-            raise UnparsableDocument(
-                f"{address}: the PDF has no readable page. Open it in a PDF reader and save it again.",
-                address=address,
-            )
-        return document
-    except pypdfium2.PdfiumError as error:
-        code = pdfium.FPDF_GetLastError()
-        if code == pdfium.FPDF_ERR_PASSWORD or "password" in str(error).lower():
-            raise EncryptedDocument(
-                f"{address}: the PDF is protected by a password. Remove the password or exclude the file.",
-                address=address,
-            ) from None
-        raise UnparsableDocument(
-            f"{address}: not a readable PDF ({error}). Open it in a PDF reader and save it again.",
-            address=address,
-        ) from None
-
-
-def _pages(layouts: dict[int, ParsedPage], document: PdfDocument) -> tuple[list[list[Piece]], list[int]]:
+def _pages(
+    layouts: dict[int, ParsedPage], turned: dict[int, int], document: PdfDocument
+) -> tuple[list[list[Piece]], list[int]]:
     """Pieces by page, and the numbers of pages that have pictures but no text."""
     pages: list[list[Piece]] = []
     pictured: list[int] = []
     for index in range(len(document)):
         page = layouts.get(index + 1)
         pieces = page_pieces(page) if page is not None else []
-        text = page_text(document, index)
-        if not has_most_words(pieces, text):
-            # Rotated, vertical and right-to-left text is where liteparse loses words.
+        reading = page_reading(document, index, turned.get(index + 1, 0))
+        for piece in pieces if reading.words else ():
+            _mend(piece, reading.words)
+        text = reading.text
+        found = compared(pieces, text)
+        lost = lost_lines(pieces, text, found)
+        if lost:
+            # Text beside the page is read by nobody.
+            text = visible_lines(text, text_on_page(document, index, reading.words))
+            found = compared(pieces, text)
+            lost = lost_lines(pieces, text, found)
+        if not found.has_most_words:
+            # Vertical text, and some right-to-left text, is where liteparse loses words.
             pieces = plain_pieces(text, index + 1, pieces)
+        elif lost:
+            pieces = with_lines(pieces, text, lost, index + 1)
         if page is not None:
             pieces += form_pieces(page, text)
-        if not pieces and page is not None and page.complexity is not None and _is_pictured(page.complexity):
+        if page is not None and page.complexity is not None and _is_pictured(page.complexity, pieces):
             pictured.append(index + 1)
         pages.append(pieces)
     return pages, pictured
 
 
-def _is_pictured(complexity: PageComplexityStats) -> bool:
+def _mend(piece: Piece, words: Words) -> None:
+    piece.text = mended(piece.text, words)
+    piece.rows = [[mended(cell, words) for cell in row] for row in piece.rows]
+
+
+def _clipped(layouts: dict[int, ParsedPage]) -> list[int]:
+    """Numbers from 0 of the pages that a file is pinned to."""
+    return [
+        number - 1
+        for number, page in layouts.items()
+        if any(annotation.subtype == "fileattachment" for annotation in page.annotations or ())
+    ]
+
+
+def _with_left_out(said: dict[str, str], left_out: list[str]) -> dict[str, str]:
+    if not left_out:
+        return said
+    listed = ", ".join(filter(None, [said.get("unread_attachments", ""), *left_out]))[:MAX_LISTED_CHARS]
+    count = int(said.get("unread_attachments_count", "0")) + len(left_out)
+    return said | {"unread_attachments": listed, "unread_attachments_count": str(count)}
+
+
+def _is_pictured(complexity: PageComplexityStats, pieces: list[Piece]) -> bool:
+    """Whether the page's words are in a picture: it has no others, or no more than a stamp over a scan."""
+    if pieces:
+        return bool(complexity.full_page_image) and sum(len(letters(piece.text)) for piece in pieces) < MIN_PAGE_LETTERS
     vectors = complexity.uncovered_vector_area or 0
     return bool(complexity.full_page_image or complexity.image_block_count or vectors > 0.01 * complexity.page_area)
-
-
-def _layouts(raw: bytes) -> dict[int, ParsedPage]:
-    """What liteparse makes of the pages, by number from 1; nothing where it cannot open the file."""
-    from liteparse import LiteParse, ParseError
-
-    # OCR would fetch models and the result is not needed; pictures only cost memory.
-    parser = LiteParse(
-        ocr_enabled=False,
-        extract_blocks=True,
-        image_mode="off",
-        extract_links=False,
-        extract_annotations=True,
-        extract_form_fields=True,
-        include_complexity=True,
-        # Its own removal also takes the first lines of short letters; ours asks for three pages.
-        keep_headers_footers=True,
-        continue_on_page_error=True,
-        num_workers=1,
-        quiet=True,
-    )
-    try:
-        result: ParseResult = parser.parse(raw)
-    except ParseError:
-        return {}
-    return {page.page_num: page for page in result.pages}
 
 
 def _has_pictures(document: PdfDocument) -> bool:
@@ -174,19 +190,23 @@ def _refuse_textless(address: str, pages: int, has_pictures: bool) -> None:
     raise EmptyDocument(f"{address}: all {pages} pages of the PDF are blank.", address=address, pages=pages)
 
 
-def _composed(pages: list[list[Piece]], facts: dict[str, str], is_outlined: bool, unread: list[int]) -> ParsedDocument:
+def _page_facts(pages: int, unread: list[int]) -> dict[str, str]:
+    facts = {"pages": str(pages)}
+    if unread:
+        facts["pages_needing_ocr_count"] = str(len(unread))
+        facts["pages_needing_ocr"] = ",".join(map(str, unread[:MAX_PAGES_NAMED]))
+    return facts
+
+
+def _composed(
+    pages: list[list[Piece]], facts: dict[str, str], is_outlined: bool, said: dict[str, str], text_share: float
+) -> ParsedDocument:
     builder = TextBuilder()
     for pieces in pages:
         for piece in pieces:
             builder.add(piece.kind, piece.text, level=piece.level if piece.kind == "heading" else 0, page=piece.page)
     has_headings = any(block.kind == "heading" for block in builder.blocks)
-    metadata = {
-        "pages": str(len(pages)),
-        "heading_source": "outline" if is_outlined else "fonts" if has_headings else "none",
-    }
-    if unread:
-        metadata["pages_needing_ocr_count"] = str(len(unread))
-        metadata["pages_needing_ocr"] = ",".join(map(str, unread[:MAX_PAGES_NAMED]))
+    metadata = said | {"heading_source": "outline" if is_outlined else "fonts" if has_headings else "none"}
     for name in ("Subject", "Keywords", "CreationDate"):
         if facts.get(name):
             metadata[name.lower()] = facts[name][:1000]
@@ -194,7 +214,7 @@ def _composed(pages: list[list[Piece]], facts: dict[str, str], is_outlined: bool
         title=_title(facts.get("Title", ""), pages),
         author=facts.get("Author") or None,
         metadata=metadata,
-        quality={"pages_with_text": 1 - len(unread) / max(1, len(pages))},
+        quality={"pages_with_text": text_share},
     )
 
 

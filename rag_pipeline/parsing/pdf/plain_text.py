@@ -1,63 +1,78 @@
-"""PDFium's own text of a page: the witness that no words were lost, and the fallback where they were.
+"""PDFium's own text of a page: what the witness is asked (`witness`), and the fallback where words were lost.
 
-Belongs here: reading a page without layout, comparing words, and cutting lines into paragraphs.
+Belongs here: reading a page without layout, and cutting lines into paragraphs.
 Does not belong here: layout blocks (`layout`).
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.pdf.layout import Piece
+from rag_pipeline.parsing.pdf.right_to_left import Words, mended, misread_words
 
 if TYPE_CHECKING:
-    from pypdfium2 import PdfDocument
+    from pypdfium2 import PdfDocument, PdfTextPage
 
-# A table read in another order keeps its words; below this share words were lost or broken.
-MIN_WORD_SHARE = 0.85
 FULL_LINE_SHARE = 0.75
 MAX_PAGE_CHARS = 400_000
 
-_WORD = re.compile(r"\w+")
 _HYPHENATED = re.compile(r"(?<=[^\W\d_])[-\u00ad\ufffe\x02]\r?\n(?=[a-zß-öø-ÿ])")
 _SENTENCE_END = re.compile(r"[.!?:;。!?][\"')\]\u201d\u2019]*$")
 
 
-def page_text(document: PdfDocument, index: int) -> str:
-    """The page's text with PDFium's lines; hyphens at line ends joined; empty for an unreadable page."""
-    import pypdfium2
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What PDFium reads of a page.
+
+    Attributes:
+        text: Its lines; hyphens at line ends joined; empty for an unreadable page.
+        words: Right-to-left words as any reader gets them, with how they are read.
+    """
+
+    text: str = ""
+    words: Words = field(default_factory=dict)
+
+
+def page_reading(document: PdfDocument, index: int, turn: int = 0) -> Reading:
+    """What PDFium reads of the page at `index`, if that is turned back by `turn` degrees."""
+    from pypdfium2 import PdfiumError
 
     try:
-        page = document[index]
-    except pypdfium2.PdfiumError:
-        return ""
+        with _textpage(document, index, turn) as textpage:
+            count = min(textpage.count_chars(), MAX_PAGE_CHARS)
+            text = textpage.get_text_range(0, count)
+            words = misread_words(textpage, text, count)
+    except PdfiumError:
+        return Reading()
+    return Reading(clean_text(_HYPHENATED.sub("", mended(text, words))), words)
+
+
+def text_on_page(document: PdfDocument, index: int, words: Words) -> str:
+    """The text within the page's edges; other than `page_reading` it costs what many pages do not need."""
+    with _textpage(document, index, 0) as textpage:
+        text = textpage.get_text_bounded()
+    return clean_text(_HYPHENATED.sub("", mended(text, words)))
+
+
+@contextmanager
+def _textpage(document: PdfDocument, index: int, turn: int) -> Iterator[PdfTextPage]:
+    page = document[index]
     try:
+        if turn:
+            page.set_rotation((page.get_rotation() - turn) % 360)
         textpage = page.get_textpage()
         try:
-            text = textpage.get_text_range(0, min(textpage.count_chars(), MAX_PAGE_CHARS))
+            yield textpage
         finally:
             textpage.close()
-    except pypdfium2.PdfiumError:
-        return ""
     finally:
         page.close()
-    return clean_text(_HYPHENATED.sub("", text))
-
-
-def has_most_words(pieces: list[Piece], text: str) -> bool:
-    """Whether the pieces hold nearly all words of `text`, each as often as it stands there.
-
-    Words are counted, and the letters in them: in a table of figures a lost sentence is few of the words.
-    """
-    wanted = Counter(_WORD.findall(text.casefold()))
-    found = Counter(word for piece in pieces for word in _WORD.findall(piece.text.casefold()))
-    kept = wanted & found
-    letters = sum(count * sum(map(str.isalpha, word)) for word, count in wanted.items())
-    kept_letters = sum(count * sum(map(str.isalpha, word)) for word, count in kept.items())
-    return kept.total() >= MIN_WORD_SHARE * wanted.total() and kept_letters >= MIN_WORD_SHARE * letters
 
 
 def plain_pieces(text: str, page: int, known: list[Piece]) -> list[Piece]:

@@ -1,0 +1,118 @@
+"""No page loses words in silence: what only the second reader saw of a page becomes text as well.
+
+Belongs here: lines that layout dropped, such as notes that stand upright in the margin.
+Does not belong here: reading the page (`plain_text`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from rag_pipeline.parsing.pdf.layout import Piece
+
+# A table read in another order keeps its words; below this share words were lost or broken.
+MIN_WORD_SHARE = 0.85
+MIN_LOST_LETTERS = 3
+LOST_SHARE = 0.6
+# Shorter than this, the letters of a line occur anywhere by chance.
+CHANCE_LETTERS = 12
+
+_WORD = re.compile(r"[^\W_]+")
+_NOT_LETTERS = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What layout made of a page beside what the second reader has.
+
+    Attributes:
+        lacking: Words that stand more often in the second reading, by how much more.
+        words, letters: All words of the second reading, and the letters in them.
+    """
+
+    lacking: Counter[str]
+    words: int
+    letters: int
+
+    @property
+    def has_most_words(self) -> bool:
+        """Whether nearly all is there. Letters count too: in a table of figures a lost sentence is few of the words."""
+        lacking = sum(count * _letter_count(word) for word, count in self.lacking.items())
+        may_lack = 1 - MIN_WORD_SHARE
+        return self.lacking.total() <= may_lack * self.words and lacking <= may_lack * self.letters
+
+
+def compared(pieces: list[Piece], text: str) -> Comparison:
+    """The pieces of a page beside its text as the second reader has it."""
+    wanted = Counter(_WORD.findall(text.casefold()))
+    lacking = wanted - Counter(_WORD.findall("\n".join(piece.text for piece in pieces).casefold()))
+    if not lacking:
+        return Comparison(lacking, 0, 0)
+    return Comparison(lacking, wanted.total(), sum(count * _letter_count(word) for word, count in wanted.items()))
+
+
+def lost_lines(pieces: list[Piece], text: str, found: Comparison) -> set[int]:
+    """Numbers from 0 of the lines of `text` whose words the pieces lack."""
+    if sum(len(word) * count for word, count in found.lacking.items()) < MIN_LOST_LETTERS:
+        return set()
+    lacking = found.lacking.copy()
+    # A reader may have parted or joined words, but the letters are there.
+    has = "\n".join(letters(piece.text) for piece in pieces)
+    lost: set[int] = set()
+    for number, line in enumerate(text.split("\n")):
+        missing = _take(_WORD.findall(line.casefold()), lacking)
+        if missing < MIN_LOST_LETTERS:
+            continue
+        key = letters(line)
+        is_there = len(key) >= CHANCE_LETTERS and key in has
+        if missing >= LOST_SHARE * len(key) and not is_there:
+            lost.add(number)
+    return lost
+
+
+def visible_lines(text: str, on_page: str) -> str:
+    """The lines of `text` that are part of `on_page`, the text within the page's edges."""
+    seen = letters(on_page)
+    return "\n".join(line for line in text.split("\n") if letters(line) in seen)
+
+
+def with_lines(pieces: list[Piece], text: str, lost: set[int], page: int) -> list[Piece]:
+    """The pieces, and a paragraph for each run of lost lines of `text`, after what stands before it."""
+    found = list(pieces)
+    at = 0
+    run: Piece | None = None
+    for number, line in enumerate(text.split("\n")):
+        key = letters(line)
+        if number in lost:
+            if run is None:
+                run = Piece("paragraph", " ".join(line.split()), page)
+                found.insert(at, run)
+                at += 1
+            else:
+                run.text += f" {' '.join(line.split())}"
+        elif key:
+            run = None
+            place = next((index for index, piece in enumerate(found) if key in letters(piece.text)), None)
+            at = place + 1 if place is not None else at
+    return found
+
+
+def _letter_count(word: str) -> int:
+    return sum(map(str.isalpha, word))
+
+
+def letters(text: str) -> str:
+    """The letters and digits of a text, without case."""
+    return _NOT_LETTERS.sub("", text).casefold()
+
+
+def _take(words: list[str], lacking: Counter[str]) -> int:
+    """How many letters of `words` are lacking; these are accounted for by that."""
+    count = 0
+    for word in words:
+        if lacking[word] > 0:
+            lacking[word] -= 1
+            count += len(word)
+    return count

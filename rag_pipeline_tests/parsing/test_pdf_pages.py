@@ -1,0 +1,138 @@
+"""Pages of a PDF in reading order however their text lies, with every word that a second reader sees."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.parsing import ParseLimits, parse
+from rag_pipeline_tests.parsing.office_files import Line, placed_pdf
+from rag_pipeline_tests.parsing.pdf_files import drawn_from_the_left, glyph_pdf, page_pdf, pages_pdf, turned_text
+from rag_pipeline_tests.parsing.rendering import check_invariants
+
+PUMP = [
+    "The pump starts when the level in the",
+    "basin falls below the lower mark and",
+    "stops again once the upper mark has",
+    "been reached for a full minute. Each",
+    "start is written to the log with its",
+    "time and the level that was measured.",
+]
+VALVES = [
+    "Valves are checked twice a year by the",
+    "harbour crew. The first check happens",
+    "in spring before the season begins and",
+    "the second one in late autumn. Worn",
+    "seals are replaced at once, and parts",
+    "that cannot be had are ordered anew.",
+]
+START = {0: (72, 700), 90: (100, 100), 180: (540, 100), 270: (500, 700)}
+
+
+def parsed(raw: bytes) -> ParsedDocument:
+    documents = parse(raw, "application/pdf", "a.pdf", ParseLimits())
+    check_invariants(documents)
+    return documents[0]
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+@pytest.mark.parametrize("angle", [0, 90, 180, 270])
+def test_turned_text_is_read_along_its_lines(angle: int, rotation: int) -> None:
+    document = parsed(page_pdf(turned_text(angle, PUMP, *START[angle]), page=b"/Rotate %d" % rotation))
+    assert document.text == " ".join(PUMP)
+    assert [block.page for block in document.blocks] == [1]
+
+
+def test_a_turned_page_among_others_keeps_its_number_and_its_table() -> None:
+    upright: list[Line] = [(11, 72, 100 + 14 * number, line) for number, line in enumerate(PUMP)]
+    table: list[Line] = [
+        (10, 72 + 120 * column, 100 + 16 * row, f"{name} {row}" if row else name)
+        for row in range(6)
+        for column, name in enumerate(("Berth", "Depth", "Crew"))
+    ]
+    pages = placed_pdf([upright, table, upright])
+    kinds = {block.page: block.kind for block in parsed(pages).blocks}
+    assert kinds == {1: "paragraph", 2: "table", 3: "paragraph"}
+    for rotation in (b"/Rotate 90", b"/Rotate 180", b"/Rotate 270"):
+        turned = placed_pdf([upright, table, upright], page_facts=rotation)
+        assert [(block.page, block.kind) for block in parsed(turned).blocks] == list(kinds.items())
+        assert parsed(turned).text == parsed(pages).text
+
+
+def test_what_stands_upright_in_the_margin_is_not_lost() -> None:
+    note = "Form 27 of the harbour office"
+    document = parsed(page_pdf(turned_text(0, PUMP, 72, 700) + turned_text(90, [note], 40, 300)))
+    assert " ".join(PUMP) in document.text
+    assert note in document.text
+    assert document.text.count("harbour office") == 1
+
+
+def test_words_beside_the_page_are_read_by_nobody() -> None:
+    beside = turned_text(0, ["Colour marks of the printer"], 700, 400) + turned_text(90, ["Trim here please"], -30, 300)
+    document = parsed(page_pdf(turned_text(0, PUMP, 72, 700) + beside))
+    assert document.text == " ".join(PUMP)
+
+
+@pytest.mark.parametrize(
+    ("text", "ligatures"),
+    [
+        ("الأسطول لا يغادر الا بعد الاذن", ("لا", "لأ")),
+        ("ثلاث سفن في الميناء الآن", ("لا", "لآ")),
+        ("شركة الملاحة الإقليمية", ("لا", "لإ")),
+        ("שָׁלוֹם לַנָּמָל", ()),
+        ("ספינה נכנסת לנמל בבוקר", ()),
+        ("السفينة تدخل الميناء صباحا", ()),
+    ],
+)
+def test_right_to_left_lines_and_their_ligatures_read_in_order(text: str, ligatures: tuple[str, ...]) -> None:
+    assert parsed(glyph_pdf([drawn_from_the_left(text, ligatures)])).text == text
+
+
+def test_numbers_and_names_within_right_to_left_lines_stay_as_they_are() -> None:
+    assert parsed(glyph_pdf([list("חתפנ 42 רעשה")])).text == "השער 42 נפתח"
+    assert parsed(glyph_pdf([["The o", "ffi", "ce ", "fi", "les"]])).text == "The office files"
+
+
+def test_scanned_pages_are_named_even_under_a_stamp() -> None:
+    scan = b"q 612 0 0 792 0 0 cm BI /W 2/H 2/CS/G/BPC 8 ID \x80\x81\x82\x83 EI Q "
+    words = turned_text(0, PUMP, 72, 700)
+    pages = [words, scan, scan + turned_text(0, ["Received 4 May"], 400, 760), scan + words]
+    document = parsed(pages_pdf(pages))
+    assert document.metadata["pages_needing_ocr"] == "2,3"
+    assert "Received 4 May" in document.text
+
+
+@settings(max_examples=25)
+@given(
+    columns=st.integers(1, 3),
+    lines=st.integers(5, 14),
+    is_interleaved=st.booleans(),
+    has_note=st.booleans(),
+    rotation=st.sampled_from([0, 90, 180, 270]),
+)
+def test_every_page_made_reads_column_by_column_and_loses_no_word(
+    columns: int, lines: int, is_interleaved: bool, has_note: bool, rotation: int
+) -> None:
+    width = 36 if columns < 3 else 26
+    texts = [
+        [f"w{column}x{number} {VALVES[(number + column) % 6]}"[:width].strip() for number in range(lines)]
+        for column in range(columns)
+    ]
+    places = [
+        (9, 60 + column * 520 // columns, 120 + 12 * number, text)
+        for column, found in enumerate(texts)
+        for number, text in enumerate(found)
+    ]
+    if is_interleaved:
+        places.sort(key=lambda place: (place[2], place[1]))
+    content = b"".join(turned_text(0, [text], left, 792 - top, points) for points, left, top, text in places)
+    if has_note:
+        content += turned_text(90, ["Kept for ten years"], 30, 300)
+    text = " ".join(parsed(page_pdf(content, page=b"/Rotate %d" % rotation)).text.split())
+    for found in texts:
+        assert " ".join(found) in text
+    assert text.count("Kept for ten years") == has_note
+    starts = [text.index(found[0]) for found in texts]
+    assert starts == sorted(starts)
