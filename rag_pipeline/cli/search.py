@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,8 +22,17 @@ from rag_pipeline.errors import UsageError
 if TYPE_CHECKING:
     from rag_pipeline.contracts.filters import Filter
     from rag_pipeline.retrieval.search import Hit
+    from rag_pipeline.retrieval.windows import Window
 
 SNIPPET_CHARS = 320
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}")
+# What is said of a hit whose source was read again.
+_AT_SOURCE = {
+    "same": ("as it is at its source now", "green"),
+    "changed": ("changed at its source since it was indexed", "yellow"),
+    "gone": ("gone from its source", "red"),
+    "unknown": ("its source could not be read", "yellow"),
+}
 _HEADING_MARK = re.compile(r"(?m)^#+\s+")
 MODES = ("hybrid", "vector", "text")
 
@@ -73,8 +82,21 @@ MODES = ("hybrid", "vector", "text")
     "window_tokens",
     metavar="TOKENS",
     type=click.IntRange(min=1),
-    help="Show the text around each hit in its section, up to so many tokens, instead of an excerpt.",
+    help="Show the text around each hit, up to so many tokens, instead of an excerpt; neighbours share one.",
 )
+@click.option(
+    "--window-by",
+    default="section",
+    show_default=True,
+    type=click.Choice(("section", "tokens")),
+    help="Whether the text around a hit ends with its section.",
+)
+@click.option(
+    "--as-of",
+    metavar="TIME",
+    help="Search what readers had then, where it is kept, with the permissions of today: 2026-03-01, 3d.",
+)
+@click.option("--verify", is_flag=True, help="Read the sources of the hits again: as it is now, changed, or gone.")
 @common_options
 def search(
     query: str,
@@ -85,10 +107,13 @@ def search(
     window_tokens: int | None,
     per_document: int | None,
     no_rerank: bool,
+    window_by: str,
+    as_of: str | None,
+    verify: bool,
     as_json: bool,
     **limits: Any,
 ) -> None:
-    """Find what a caller may read, best first, in the index that is published now.
+    """Find what a caller may read, best first, in the index that is published now, or was at a time.
 
     Example: rag-pipeline search "how do I roll back a release?" --as public
     """
@@ -102,27 +127,61 @@ def search(
     searcher = Searcher.open(pipeline)
     chosen = _limits(**limits)
     asked: Any = {"principals": principals, "mode": mode, "k": k, "sources": sources or None}
-    hits = searcher.search(query, **asked, limits=chosen, per_document=per_document, rerank=not no_rerank)
+    then = _moment(as_of)
+    asked |= {"per_document": per_document, "rerank": not no_rerank, "as_of": then, "verify": verify}
+    hits = searcher.search(query, **asked, limits=chosen)
+    around: dict[int, Any] = {}
+    if window_tokens is not None:
+        options: Any = {"max_tokens": window_tokens, "by": window_by, "as_of": then}
+        for window in searcher.windows(hits, principals=principals, **options):
+            around |= dict.fromkeys(window.ranks, window)
     for hit in hits:
-        around = None
-        if window_tokens is not None:
-            around = searcher.window(hit, principals=principals, max_tokens=window_tokens)
         if as_json:
-            emit(hit.record() | ({} if around is None else {"window": around}))
+            emit(hit.record() | ({} if window_tokens is None else _window_record(hit, around.get(hit.rank))))
         else:
-            show(*_drawn(hit, query, around))
+            show(*_drawn(hit, query, _window_text(hit, around.get(hit.rank), is_wanted=window_tokens is not None)))
     if as_json:
         return
     published = searcher.published()
+    at = hits[0].published_at if hits else published["published_at"]
     talk(
         # How many chunks there are in all is nothing that every caller may know.
         f"{counted(len(hits), 'hit')} for {', '.join(principals)} in mode {mode}; index of {published['alias']}, "
-        f"published {moment(published['published_at'])} UTC"
+        f"published {moment(at)} UTC"
     )
     for note in dict.fromkeys(hit.rerank_note for hit in hits if hit.rerank_note is not None):
         talk(f"{note[:1].upper()}{note[1:]}.", style="yellow")
     for sentence in _overdue(hits):
         talk(sentence, style="yellow")
+
+
+def _moment(text: str | None) -> datetime | date | None:
+    """A time as it was typed; a day alone stays a day."""
+    from rag_pipeline.contracts.filters import parse_moment
+
+    if text is None:
+        return None
+    try:
+        found = parse_moment(text, datetime.now(UTC))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return found.date() if _DAY.fullmatch(text.strip()) else found
+
+
+def _window_record(hit: Hit, window: Window | None) -> dict[str, Any]:
+    """The window in JSON; with the first of the hits that share it, which the others name."""
+    if window is None:
+        return {"window": "", "window_with": None}
+    is_first = window.ranks[0] == hit.rank
+    return {"window": window.text if is_first else "", "window_with": None if is_first else window.ranks[0]}
+
+
+def _window_text(hit: Hit, window: Window | None, *, is_wanted: bool) -> str | None:
+    if not is_wanted:
+        return None
+    if window is None or window.ranks[0] == hit.rank:
+        return "" if window is None else window.text
+    return f"(stands in the text shown with hit {window.ranks[0]})"
 
 
 def _overdue(hits: Iterable[Hit]) -> list[str]:
@@ -174,6 +233,9 @@ def _drawn(hit: Hit, query: str, around: str | None) -> list[Text | Padding | st
     )
     snippet = Text(snippet_of(hit.text, query) if around is None else clean(around).expandtabs(4))
     snippet.highlight_regex(_words(query), "bold yellow")
+    if hit.at_source is not None:
+        sentence, style = _AT_SOURCE[hit.at_source]
+        snippet.append(f"\n{sentence}", style=style)
     if hit.superseded_by:
         newest = ", ".join(clean(version.uri) for version in hit.superseded_by)
         snippet.append(f"\nan older version; superseded by {newest}", style="yellow")

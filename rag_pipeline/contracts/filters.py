@@ -52,6 +52,7 @@ class Filter:
             in neither.
         least_quality: Quality score of the document, 0 to 1.
         conditions: All of them hold.
+        closed_ids: Documents that are not found, whatever else holds of them.
     """
 
     principals: frozenset[str]
@@ -65,6 +66,7 @@ class Filter:
     document_ids: tuple[str, ...] | None = None
     chunk_ids: tuple[str, ...] | None = None
     conditions: tuple[Condition, ...] = ()
+    closed_ids: frozenset[str] = frozenset()
 
 
 def among(chosen: Filter, document_ids: Iterable[str]) -> Filter:

@@ -51,6 +51,8 @@ class Hit:
         rerank_note: Why the model did not read all of the best hits; None: it did, or there is none.
         superseded_by: The newest versions of its document that the caller may read; empty: it is the newest itself.
         age_weight: What `score` was multiplied by for the document's age; 1 where its source has no half-life.
+        at_source: What its source said when it was asked again: `same`, `changed`, `gone`, or `unknown` where it did
+            not answer; None: it was not asked.
         source_overdue: The source was not polled with success for longer than its `stale_after`; None: not known.
     """
 
@@ -85,6 +87,7 @@ class Hit:
     rerank_note: str | None = None
     superseded_by: tuple[Version, ...] = ()
     age_weight: float = 1.0
+    at_source: str | None = None
 
     @property
     def citation(self) -> str:

@@ -7,11 +7,12 @@ Does not belong here: searching (`search.py`), moving the pointer (`refresh/publ
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
-from rag_pipeline.errors import NothingPublished, StoreError
+from rag_pipeline.errors import NothingPublished, StoreError, TableMissing
 from rag_pipeline.stores.lake import PUBLICATIONS_PATH, Lake
 from rag_pipeline.stores.legs import refine_factor_of
 from rag_pipeline.stores.vectors import VectorStore, VectorTable
@@ -56,6 +57,33 @@ class Pointer:
             # The version we had open may have been removed; whatever is published now is there.
             self._served = None
             return action(self._current())
+
+    def at(self, moment: datetime) -> Served:
+        """What readers had at a moment, UTC, opened.
+
+        Raises:
+            NothingPublished: Nothing was published by then, or its version is not kept any more.
+        """
+        rows = self._lake.publications()
+        before = [row for row in rows if row["published_at"] <= moment]
+        if not before:
+            first = f"the first publication is of {rows[0]['published_at']:%Y-%m-%d %H:%M} UTC" if rows else "nor since"
+            raise NothingPublished(f"nothing had been published at {moment:%Y-%m-%d %H:%M} UTC; {first}")
+        try:
+            return self._opened(before[-1])
+        except TableMissing as error:
+            raise NothingPublished(
+                f"what readers had at {moment:%Y-%m-%d %H:%M} UTC is not kept any more; {self._oldest_kept(rows)}"
+            ) from error
+
+    def _oldest_kept(self, publications: Sequence[Mapping[str, Any]]) -> str:
+        for row in publications:
+            try:
+                self._opened(row)
+            except StoreError:
+                continue
+            return f"the oldest version that is kept was published at {row['published_at']:%Y-%m-%d %H:%M} UTC"
+        return "no older version is"
 
     def _current(self) -> Served:
         now = time.monotonic()

@@ -7,13 +7,13 @@ Does not belong here: the steps themselves, Dagster: search starts without it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.filters import Filter, among
@@ -21,18 +21,20 @@ from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch
 from rag_pipeline.retrieval.arguments import checked_names, checked_principals, is_text
+from rag_pipeline.retrieval.as_of import Then, moment_of, seen_today
+from rag_pipeline.retrieval.at_source import Indexed, OpenSource, SourceCheck, sources_of
 from rag_pipeline.retrieval.candidates import HIT_COLUMNS, best_row_of_each, find_candidates
 from rag_pipeline.retrieval.freshness import PollMarks
 from rag_pipeline.retrieval.hits import Hit as Hit
 from rag_pipeline.retrieval.plan import MODES as MODES
 from rag_pipeline.retrieval.plan import Mode as Mode
 from rag_pipeline.retrieval.plan import SearchPlan, SourceRules, rules_of
-from rag_pipeline.retrieval.published import Pointer, Served
+from rag_pipeline.retrieval.published import Pointer
 from rag_pipeline.retrieval.ranked import Ranked
 from rag_pipeline.retrieval.ranking import Circumstances, ranked_hits
 from rag_pipeline.retrieval.rerank import Rerankers
 from rag_pipeline.retrieval.supersession import KnownSuccessions
-from rag_pipeline.retrieval.windows import window_around
+from rag_pipeline.retrieval.windows import WINDOW_COLUMNS, WINDOWS_BY, Window, WindowBy, merged_windows, window_around
 from rag_pipeline.settings import Pipeline, load_pipeline, user_cache_folder
 from rag_pipeline.settings.load import check_lake_root
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
@@ -42,6 +44,9 @@ from rag_pipeline.stores.vectors import VectorStore
 if TYPE_CHECKING:
     from rag_pipeline.embedding.open import EmbeddingModel
     from rag_pipeline.embedding.vectors import Vectors
+
+T = TypeVar("T")
+STATE_COLUMNS = ["document_id", "source", "content_hash", "allowed_principals"]
 
 
 class Searcher:
@@ -57,6 +62,7 @@ class Searcher:
         cache_folder: Path,
         stale_after: Mapping[str, timedelta] | None = None,
         rules: Iterable[SourceRules] = (),
+        check: SourceCheck | None = None,
     ) -> None:
         self._lake = lake
         self._marks = PollMarks(lake, stale_after or {})
@@ -67,6 +73,7 @@ class Searcher:
         self._models: dict[str, EmbeddingModel] = {}
         self._rerankers = Rerankers(cache_folder)
         self._threads = ThreadPoolExecutor(2)
+        self._check = check
         self._rules = tuple(rules)
         self._successions = KnownSuccessions(self._rules)
 
@@ -82,9 +89,10 @@ class Searcher:
         """
         stale_after: dict[str, timedelta] = {}
         rules: tuple[SourceRules, ...] = ()
+        open_named: OpenSource | None = None
         if isinstance(target, Pipeline):
             stale_after = {name: source.stale_after for name, source in target.settings.sources.items()}
-            rules = rules_of(target.settings)
+            rules, open_named = rules_of(target.settings), sources_of(target)
             root, options, cache = target.lake_root, target.lake_options, target.cache_folder
         elif str(target).endswith((".yaml", ".yml")):
             return cls.open(load_pipeline(target, environment))
@@ -92,7 +100,8 @@ class Searcher:
             root, options, cache = str(target), {}, user_cache_folder(environment)
             check_lake_root(root)
         lake = Lake(root, options)
-        return cls(lake, VectorStore(lake.uri(INDEX_PATH), options), cache, stale_after, rules)
+        check = None if open_named is None else SourceCheck(lake, open_named)
+        return cls(lake, VectorStore(lake.uri(INDEX_PATH), options), cache, stale_after, rules, check)
 
     def search(
         self,
@@ -105,6 +114,8 @@ class Searcher:
         limits: Filter | None = None,
         per_document: int | None = None,
         rerank: bool = True,
+        as_of: datetime | date | None = None,
+        verify: bool = False,
     ) -> list[Hit]:
         """Chunks that answer `query` and that the caller may read, best first.
 
@@ -118,11 +129,15 @@ class Searcher:
             limits: What else must hold of a hit. Who asks is `principals`, whatever it says.
             per_document: So many hits of one document before any more of it, at least 1; None: as they come.
             rerank: Let the reranking model read the best hits of mode hybrid, where one is published.
+            verify: Read the documents of the hits at their sources again, and say of each hit whether it is as it was
+                indexed (`at_source`). Needs the pipeline, not the lake alone.
+            as_of: Search what readers had then, where it is kept, with the permissions of today: nothing is found that
+                the caller may not read now, nor what they could not read then. A day is its end; UTC.
 
         Raises:
             BadQuery: Nobody asks, nothing is asked, the mode is unknown, `k` is out of range, a text is none, or a
                 source or field is named that nothing the caller may read has.
-            NothingPublished: There is no index yet.
+            NothingPublished: There is no index yet, or what readers had at `as_of` is not kept.
             EmbeddingSpaceMismatch: The published space's model is not the one that can be opened here.
         """
         names = checked_principals(principals)
@@ -132,7 +147,8 @@ class Searcher:
         chosen = replace(limits or Filter(frozenset()), principals=frozenset(names))
         if sources is not None:
             chosen = replace(chosen, sources=tuple(sorted(checked_names("sources", sources))))
-        return self._pointer.answered(lambda served: self._search(served, query, chosen, plan, rerank))
+        hits = self._answered(as_of, chosen, lambda then: self._search(then, query, plan, rerank))
+        return self.verified(hits, principals=principals, as_of=as_of) if verify else hits
 
     def chunk(self, chunk_id: str, *, principals: Iterable[str]) -> dict[str, Any] | None:
         """One indexed chunk with all its columns, or None if there is none that the caller may read.
@@ -156,11 +172,75 @@ class Searcher:
         found = self._pointer.answered(lambda served: Selection(served.table, chosen).read(HIT_COLUMNS))
         return window_around(found.sort("start_char").to_dicts(), hit.chunk_id, max_tokens)
 
+    def verified(
+        self, hits: Sequence[Hit], *, principals: Iterable[str], as_of: datetime | date | None = None
+    ) -> list[Hit]:
+        """The hits, each with what its source says now: `same`, `changed`, `gone` or `unknown`.
+
+        Nothing is read of a document that the caller may not read.
+
+        Raises:
+            BadQuery: Nobody asks, or the Searcher was opened without its pipeline and knows no source.
+        """
+        if self._check is None:
+            raise BadQuery("sources can only be read again with their pipeline.yaml; open it instead of the lake")
+        names = frozenset(checked_principals(principals))
+        chosen = Filter(names, document_ids=tuple({hit.document_id for hit in hits}))
+        rows = self._answered(as_of, chosen, lambda then: Selection(then.served.table, then.chosen).read(STATE_COLUMNS))
+        found = self._check.check(
+            Indexed(document, source, content, frozenset(readers))
+            for document, source, content, readers in rows.unique("document_id").select(STATE_COLUMNS).iter_rows()
+        )
+        return [replace(hit, at_source=found.get(hit.document_id, "unknown")) for hit in hits]
+
+    def windows(
+        self,
+        hits: Sequence[Hit],
+        *,
+        principals: Iterable[str],
+        max_tokens: int = 1_000,
+        by: WindowBy = "section",
+        as_of: datetime | date | None = None,
+    ) -> list[Window]:
+        """The texts around all hits of a page, read at once; hits that are neighbours share one window.
+
+        A hit that is not there any more, or that the caller may not read, has none.
+
+        Args:
+            max_tokens: Budget of each hit, at least 1.
+            by: `section` stays in the section of the hit, `tokens` takes neighbours whatever section they stand in.
+            as_of: As in the search that found the hits.
+
+        Raises:
+            BadQuery: Nobody asks, or an argument is out of its range.
+        """
+        if by not in WINDOWS_BY:
+            raise BadQuery(f"there are no windows by {by!r}; allowed: {', '.join(WINDOWS_BY)}")
+        if not isinstance(max_tokens, int) or max_tokens < 1:
+            raise BadQuery(f"max_tokens is {max_tokens!r}, want a whole number from 1 on")
+        documents = tuple(sorted({hit.document_id for hit in hits}))
+        chosen = Filter(frozenset(checked_principals(principals)), document_ids=documents)
+        if not documents:
+            return []
+        rows = self._answered(
+            as_of, chosen, lambda then: Selection(then.served.table, then.chosen).read(WINDOW_COLUMNS)
+        )
+        return merged_windows(rows.to_dicts(), hits, max_tokens, by)
+
     def published(self) -> Mapping[str, Any]:
         """The publication that searches are answered from now."""
         return self._pointer.answered(lambda served: served.publication)
 
-    def _search(self, served: Served, query: str, chosen: Filter, plan: SearchPlan, rerank: bool) -> list[Hit]:
+    def _answered(self, as_of: datetime | date | None, chosen: Filter, action: Callable[[Then], T]) -> T:
+        """The result of an action on what is published now, or was then."""
+        if as_of is None:
+            return self._pointer.answered(lambda served: action(Then(served, chosen)))
+        moment = moment_of(as_of)
+        return self._pointer.answered(lambda now: action(seen_today(now, self._pointer.at(moment), chosen)))
+
+    def _search(self, then: Then, query: str, plan: SearchPlan, rerank: bool) -> list[Hit]:
+        served, chosen = then.served, then.chosen
+
         @cache
         def embed_query() -> Vectors:
             return self._model(served.publication).embed_query(query)
@@ -177,11 +257,11 @@ class Searcher:
         around = Circumstances(
             published_at=served.publication["published_at"],
             now=datetime.now(UTC),
-            versions=self._successions.of(served.table).seen_by(chosen.principals),
+            versions=self._successions.of(served.table).seen_by(chosen.principals, chosen.closed_ids),
             best_rows=best_rows,
             read=self._rerankers.reader(plan.recipe, query) if rerank else None,
         )
-        return self._marks.mark(ranked_hits(candidates, plan, around))
+        return self._marks.mark(then.shown(ranked_hits(candidates, plan, around)))
 
     def _model(self, publication: Mapping[str, Any]) -> EmbeddingModel:
         fingerprint = publication["space_fingerprint"]

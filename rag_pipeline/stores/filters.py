@@ -60,6 +60,8 @@ def where_of(chosen: Filter, table: Rows, known_sources: Iterable[str] = ()) -> 
         BadQuery: A source or field is named that nothing the caller may read has; the message names what there is.
     """
     readers = permission_filter(chosen.principals)
+    if chosen.closed_ids:
+        readers = f"({readers}) AND NOT ({one_of('document_id', sorted(chosen.closed_ids))})"
     parts = [readers]
     for column, values in (
         ("source", chosen.sources),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import polars as pl
 
@@ -171,6 +172,10 @@ class Lake(DeltaStore):
         """The pointer: the publication readers are to follow, or None before the first."""
         rows = self.read(PUBLICATIONS_PATH, PUBLICATIONS)
         return rows.sort("sequence").row(-1, named=True) if rows.height else None
+
+    def publications(self) -> list[dict[str, Any]]:
+        """All publications, oldest first."""
+        return self.read(PUBLICATIONS_PATH, PUBLICATIONS).sort("sequence").to_dicts()
 
     def publications_of(self, run_id: str) -> list[dict[str, object]]:
         """What one run or command published, in order."""

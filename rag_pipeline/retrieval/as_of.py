@@ -1,0 +1,63 @@
+"""Searching what readers had at an earlier time, with the permissions of today.
+
+Belongs here: which documents of then the caller may see now.
+Does not belong here: which publication was valid then (`published.py`).
+
+What is closed or deleted today is not found in an old version either. Nor is what the caller could not read then,
+though they may read the document today: an old text may have been closed for what has been taken out of it since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+
+from rag_pipeline.contracts.filters import Filter
+from rag_pipeline.errors import BadQuery
+from rag_pipeline.retrieval.hits import Hit
+from rag_pipeline.retrieval.published import Served
+from rag_pipeline.stores.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """What is searched, and with which filter.
+
+    Attributes:
+        readers: Principals of today by document, where an earlier version is searched.
+    """
+
+    served: Served
+    chosen: Filter
+    readers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def shown(self, hits: Sequence[Hit]) -> list[Hit]:
+        """The hits with the principals that may read their documents today."""
+        return [
+            replace(hit, allowed_principals=self.readers[hit.document_id]) if hit.document_id in self.readers else hit
+            for hit in hits
+        ]
+
+
+def moment_of(as_of: datetime | date) -> datetime:
+    """A time as UTC; a day is its end, and so is a time without a zone UTC.
+
+    Raises:
+        BadQuery: It is no time.
+    """
+    if isinstance(as_of, datetime):
+        return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
+    if not isinstance(as_of, date):
+        raise BadQuery(f"as_of is {as_of!r}, want a date or a time")
+    return datetime.combine(as_of, time(), UTC) + timedelta(days=1) - timedelta(microseconds=1)
+
+
+def seen_today(now: Served, then: Served, chosen: Filter) -> Then:
+    """An earlier publication, without the documents that the caller may not read in the one of now."""
+    asker = Filter(chosen.principals)
+    rows = Selection(now.table, asker).read(["document_id", "allowed_principals"]).unique("document_id")
+    readers = {name: tuple(principals) for name, principals in rows.iter_rows()}
+    before = set(Selection(then.table, asker).read(["document_id"])["document_id"])
+    closed = frozenset(before - readers.keys())
+    return Then(then, replace(chosen, closed_ids=chosen.closed_ids | closed), readers)
