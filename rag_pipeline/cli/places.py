@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rag_pipeline.embedding.locate import holds_model
 from rag_pipeline.errors import ModelUnavailable
 from rag_pipeline.settings.load import local_path
+from rag_pipeline.sources.remote import filesystem_problem
 
 if TYPE_CHECKING:
     from rag_pipeline.settings import Pipeline
@@ -44,6 +45,10 @@ def _sources(pipeline: Pipeline) -> Iterator[MissingPlace]:
     for name in pipeline.settings.sources:
         folder = local_path(pipeline.location(name))
         if folder is None:
+            unopened = filesystem_problem(pipeline.location(name))
+            if unopened:
+                advice = "Correct the location, or install the package."
+                yield MissingPlace(f"sources.{name}.location", f"{unopened}. {advice}")
             continue
         problem = _folder_problem(folder)
         if problem:

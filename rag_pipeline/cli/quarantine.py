@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag_pipeline.cli.options import common_options, open_workspace
-from rag_pipeline.cli.rendering import SHORT_ID_CHARS, counted, emit, facts, show, table, talk
+from rag_pipeline.cli.rendering import SHORT_ID_CHARS, counted, emit, facts, one_line, show, table, talk
 from rag_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # What could not be fetched is fetched again by every run; there is nothing to release.
 TRIED_BY_EVERY_RUN = "fetch"
 LEAST_ID_CHARS = 6
+# What happened stands first and what to do last; what is left out between is in `quarantine show`.
+HEAD_CHARS, TAIL_CHARS = 90, 130
 
 
 @click.group()
@@ -53,9 +55,8 @@ def list_rows(source: str | None, reason: str | None, as_json: bool) -> None:
     if not rows:
         talk("Nothing is in quarantine.")
         return
-    columns = ["Document", "Source", "Location", "Stage", "Reason"]
-    names = ("source", "uri", "stage", "reason_code")
-    show(table("", columns, ([_short(row), *(row[name] for name in names)] for row in rows)))
+    columns = ["Document", "Source", "Location", "Reason", "What to do"]
+    show(table("", columns, (_cells(row) for row in rows)))
     talk(f"{counted(len(rows), 'document')} in quarantine. More on one: rag-pipeline quarantine show DOCUMENT")
 
 
@@ -105,6 +106,13 @@ def retry(document_ids: tuple[str, ...], as_json: bool) -> None:
     talk(f"The next run tries {counted(len(released), 'document')} again: rag-pipeline run")
     if len(chosen) > len(released):
         talk(f"{len(chosen) - len(released):,} could not be fetched, which every run tries again anyway.")
+
+
+def _cells(row: dict[str, Any]) -> list[Any]:
+    detail = one_line(row["detail"])
+    if len(detail) > HEAD_CHARS + TAIL_CHARS + 20:
+        detail = f"{detail[:HEAD_CHARS].rpartition(' ')[0]} … {detail[-TAIL_CHARS:].partition(' ')[2]}"
+    return [_short(row), row["source"], one_line(row["uri"]), row["reason_code"], detail]
 
 
 def _rows(workspace: Workspace) -> list[dict[str, Any]]:

@@ -92,6 +92,11 @@ def clean(text: str) -> str:
     return text.translate(_CONTROL)
 
 
+def one_line(text: str) -> str:
+    """A name or a place that can be shown: an address with a line end in it begins no line of its own."""
+    return clean(text).replace("\n", "·").replace("\t", " ")
+
+
 def shown(value: Any) -> str:
     """One value of a table's cell."""
     if value is None:

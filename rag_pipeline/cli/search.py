@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from rag_pipeline.cli.options import common_options, open_pipeline
-from rag_pipeline.cli.rendering import age, clean, counted, emit, moment, show, shown, talk
+from rag_pipeline.cli.rendering import age, clean, counted, emit, moment, one_line, show, shown, talk
 from rag_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -224,8 +224,8 @@ def _limits(
 
 
 def _drawn(hit: Hit, query: str, around: str | None) -> list[Text | Padding | str]:
-    head = Text.assemble((f"{hit.rank}. ", "bold"), (clean(hit.title or hit.uri), "bold"))
-    place = Text(clean(hit.citation), style="cyan")
+    head = Text.assemble((f"{hit.rank}. ", "bold"), (one_line(hit.title or hit.uri), "bold"))
+    place = Text(one_line(hit.citation), style="cyan")
     facts = Text(
         f"score {hit.score:.4f} = {_parts(hit)} · may read: {shown(hit.allowed_principals)} · "
         f"modified {_modified(hit)}",
@@ -237,10 +237,10 @@ def _drawn(hit: Hit, query: str, around: str | None) -> list[Text | Padding | st
         sentence, style = _AT_SOURCE[hit.at_source]
         snippet.append(f"\n{sentence}", style=style)
     if hit.superseded_by:
-        newest = ", ".join(clean(version.uri) for version in hit.superseded_by)
+        newest = ", ".join(one_line(version.uri) for version in hit.superseded_by)
         snippet.append(f"\nan older version; superseded by {newest}", style="yellow")
     if hit.elsewhere:
-        named = ", ".join(clean(uri) for uri in dict.fromkeys(other.uri for other in hit.elsewhere))
+        named = ", ".join(one_line(uri) for uri in dict.fromkeys(other.uri for other in hit.elsewhere))
         snippet.append(f"\nalso in {named}", style="dim")
     below = [place, snippet, facts, Text(f"chunk {hit.chunk_id}", style="dim")]
     return [head, *(Padding(line, (0, 0, 0, 3), expand=False) for line in below), ""]

@@ -24,7 +24,7 @@ from rag_pipeline.contracts.sources import PermissionRule, SourceSpec
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.bounded_yaml import read_text, read_yaml
 from rag_pipeline.settings.sections import SECTIONS, Settings
-from rag_pipeline.shown import keep_secret, without_secrets
+from rag_pipeline.shown import keep_secret, secrets_of, without_secrets
 
 CONFIG_VARIABLE = "RAG_PIPELINE_CONFIG"
 OVERRIDE_PREFIX = "RAG_PIPELINE__"
@@ -229,7 +229,9 @@ def load_pipeline(path: str | Path | None = None, environment: Mapping[str, str]
     if not isinstance(data, dict):
         raise SettingsError(f"{config} must hold a mapping with sources, embedding_models and serve", path=str(config))
     try:
-        settings = Settings.model_validate(_overridden(data, environment))
+        data = _overridden(data, environment)
+        keep_secret(_secrets_in(data))
+        settings = Settings.model_validate(data)
     except ValidationError as error:
         problems = "; ".join(_problem(dict(detail)) for detail in error.errors())
         raise SettingsError(f"{config}: {problems}", path=str(config)) from error
@@ -345,6 +347,18 @@ def _overridden(data: dict[str, Any], environment: Mapping[str, str]) -> dict[st
             target[key] = target = dict(nested)
         target[keys[-1]] = read_yaml(environment[variable], variable)
     return data
+
+
+def _secrets_in(data: Any, key: str = "") -> Iterator[str]:
+    """Passwords in whatever the settings name as a place, well written or not."""
+    if isinstance(data, dict):
+        for name, value in data.items():
+            yield from _secrets_in(value, str(name))
+    elif isinstance(data, list):
+        for value in data:
+            yield from _secrets_in(value, key)
+    elif isinstance(data, str) and ("://" in data or key in ("lake", "location")):
+        yield from secrets_of(data)
 
 
 def _problem(detail: dict[str, Any]) -> str:

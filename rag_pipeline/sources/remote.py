@@ -133,7 +133,10 @@ class RemoteFiles:
         # Every filesystem has errors of its own, from packages that are not even imported here.
         except Exception as error:
             reason = "nothing is there" if isinstance(error, FileNotFoundError) else type(error).__name__
-            if isinstance(error, ImportError | ValueError) and self._may_be_shown(str(error)):
+            missing = filesystem_problem(self._spec.location) if isinstance(error, ImportError | ValueError) else ""
+            if missing:
+                reason = missing
+            elif isinstance(error, ImportError | ValueError) and self._may_be_shown(str(error)):
                 reason = f"{reason}: {error}"
             raise SourceUnavailable(
                 f"{uri_of(self._spec, '')} of source {self.name} cannot be listed ({reason}), so nothing of the "
@@ -304,3 +307,21 @@ def _modified_at(info: Mapping[str, Any]) -> datetime | None:
         except (ValueError, OverflowError, OSError):
             continue
     return None
+
+
+def filesystem_problem(location: str) -> str:
+    """Why no filesystem can be opened at an address, whatever is there: empty, or which package to install.
+
+    What fsspec says of it names no address, so nothing in it opens one.
+    """
+    from fsspec.registry import get_filesystem_class
+
+    for part in location.split("::"):
+        protocol, mark, _ = part.partition("://")
+        if not mark:
+            continue
+        try:
+            get_filesystem_class(protocol)
+        except (ImportError, ValueError) as error:
+            return f"there is nothing to open {protocol}:// with: {str(error).rstrip('.')}"
+    return ""

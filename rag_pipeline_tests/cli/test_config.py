@@ -43,7 +43,8 @@ def test_places_that_are_not_there_are_named_with_their_fields(tmp_path: Path) -
     (tmp_path / "file").rmdir()
     (tmp_path / "file").write_text("no folder")
     (tmp_path / "empty").mkdir()
-    project.settings["sources"]["bucket"] = {"location": "s3://nobody/there"}
+    project.settings["sources"]["bucket"] = {"location": "memory://nobody/there"}
+    project.settings["sources"]["odd"] = {"location": "zip://*.md::nothing://amy:b0at@host"}
     project.settings["embedding_models"] |= {
         "away": {"model": "some/model", "folder": "weights/nowhere"},
         "empty": {"model": "some/model", "folder": "empty"},
@@ -58,6 +59,7 @@ def test_places_that_are_not_there_are_named_with_their_fields(tmp_path: Path) -
     assert [missing["field"] for missing in record["missing"]] == [
         "sources.gone.location",
         "sources.file.location",
+        "sources.odd.location",
         "embedding_models.away.folder",
         "embedding_models.empty.folder",
         "embedding_models.path.model",
@@ -68,6 +70,8 @@ def test_places_that_are_not_there_are_named_with_their_fields(tmp_path: Path) -
     assert shown.code == 1
     for missing in record["missing"]:
         assert f"{missing['field']}: " in shown.err
+    assert "nothing://" in shown.err
+    assert "b0at" not in shown.err
     assert str(tmp_path / "gone") in shown.err
 
 

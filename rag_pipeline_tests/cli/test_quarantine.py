@@ -19,6 +19,18 @@ def test_what_was_refused_is_listed_with_every_column(ask: Ask) -> None:
     assert record["uri"].endswith("nothing.txt")
 
 
+def test_the_list_says_what_to_do_and_an_address_begins_no_line_of_its_own(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    project.write("a\n2. forged\x1b[31m.pdf", b"no PDF at all")
+    project.write("b\nforged.md", "# A lamp\nIt is lit.\n")
+    project.refresh()
+    listed = " ".join(ask_in(tmp_path, "quarantine", "list", columns=200).out.split())
+    assert "a·2. forged·[31m.pdf" in listed
+    assert "save it again" in listed
+    found = ask_in(tmp_path, "search", "lamp", "--as", "public").out
+    assert "b·forged.md, line 1" in found
+
+
 def test_the_list_is_narrowed_by_source_and_reason(ask: Ask) -> None:
     assert len(ask("quarantine", "list", "--source", "docs", "--reason", "empty", "--json").records) == 1
     assert ask("quarantine", "list", "--source", "people", "--json").records == []

@@ -107,6 +107,16 @@ def test_a_run_that_changed_nothing_says_so(capsys: pytest.CaptureFixture[str]) 
     assert "Sources" not in out
 
 
+def test_what_is_published_although_a_source_is_down_is_not_called_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    down = replace(DONE, success=False, errors=[error(4, "source_unavailable", "nobody answers")])
+    out, _ = shown(down, capsys)
+    assert "(new)" in out
+    assert "keep" not in out
+    assert "succeeded, as" in out
+    out, _ = shown(replace(down, published=None), capsys)
+    assert "did not succeed; readers keep" in out
+
+
 def test_failures_are_told_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     stack = "dagster.Wrapped: in step\n\nStack Trace:\n  File x\n\nThe above exception was caused by the following "
     stack += "exception:\nKeyError: 'lost'\n\nStack Trace:\n  File y"

@@ -20,7 +20,11 @@ def test_a_source_that_is_down_for_too_long_is_yellow_too_and_says_why(
     project = Project.create(tmp_path / "project", ["docs", "wiki"])
     project.write("a.md", "# A\n\nThe first lamp.\n")
     project.write("b.md", "# B\n\nThe second lamp.\n", source="wiki")
-    assert launch_refresh(project.pipeline()).checks_failed == []
+    # A source that never answered holds no documents either, which is nothing more to be said of it.
+    project.settings["sources"]["never"] = {"location": "nowhere", "allowed_principals": ["public"]}
+    [check] = launch_refresh(project.pipeline()).checks_failed
+    assert (check["asset"], check["check"], check["severity"]) == ("source/never", "polled_in_time", "WARN")
+    del project.settings["sources"]["never"]
     shutil.rmtree(project.folder / "wiki")
     assert launch_refresh(project.pipeline()).checks_failed == []
     set_back(project, timedelta(days=1), source="wiki")
