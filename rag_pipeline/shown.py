@@ -1,6 +1,7 @@
-"""Text as it may be shown: of a length that a person can read, and without what opens a place.
+"""Text as it may be shown: of a length that a person can read, as it is, and without what opens a place.
 
-Belongs here: cutting, and taking passwords and keys out of addresses. Standard library only; everything may use it.
+Belongs here: cutting, making visible what nobody would see, and taking passwords and keys out of addresses. Standard
+library only; everything may use it.
 Does not belong here: opening anything with an address (`sources/`, `stores/`), drawing (`cli/`).
 """
 
@@ -26,6 +27,10 @@ _PATH = re.compile(r"[/?#]")
 # `s3:/key:secret@bucket` lacks a slash, and is looked for among folders.
 _MISTYPED = re.compile(r"((?:^|(?<=[/\\]))[A-Za-z][A-Za-z0-9+.-]*:[/\\]*)[^/\\:@\s]+:([^@]+)@")
 _secrets: set[str] = set()
+# Control characters could move the cursor or rewrite what is on a screen.
+_UNSEEN: dict[int, str | None] = {code: "·" for code in (*range(9), *range(11, 32), *range(127, 160))} | {13: None}
+# These turn the direction of writing or end a line.
+_UNSEEN |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029), "·")
 
 
 def keep_secret(values: Iterable[str]) -> None:
@@ -103,6 +108,11 @@ def masked(text: str) -> str:
     for value in sorted(_secrets, key=len, reverse=True):
         text = text.replace(value, "***")
     return _ADDRESS.sub(lambda found: without_secrets(found[0]), text) if "://" in text else text
+
+
+def visible(text: str) -> str:
+    """A text with a dot for each character that could make it look like another; tabs and line ends stay."""
+    return text.translate(_UNSEEN)
 
 
 def bounded(text: str, most: int = MOST_CHARS) -> str:

@@ -13,6 +13,7 @@ import click
 from rag_pipeline.cli.options import common_options, open_workspace
 from rag_pipeline.cli.rendering import SHORT_ID_CHARS, counted, emit, facts, one_line, show, table, talk
 from rag_pipeline.errors import UsageError
+from rag_pipeline.shown import bounded
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.workspace import Workspace
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 # What could not be fetched is fetched again by every run; there is nothing to release.
 TRIED_BY_EVERY_RUN = "fetch"
 LEAST_ID_CHARS = 6
-# What happened stands first and what to do last; what is left out between is in `quarantine show`.
-HEAD_CHARS, TAIL_CHARS = 90, 130
+# What happened stands first in it and what to do last; what is left out between is in `quarantine show`.
+DETAIL_CHARS = 240
 
 
 @click.group()
@@ -109,9 +110,7 @@ def retry(document_ids: tuple[str, ...], as_json: bool) -> None:
 
 
 def _cells(row: dict[str, Any]) -> list[Any]:
-    detail = one_line(row["detail"])
-    if len(detail) > HEAD_CHARS + TAIL_CHARS + 20:
-        detail = f"{detail[:HEAD_CHARS].rpartition(' ')[0]} … {detail[-TAIL_CHARS:].partition(' ')[2]}"
+    detail = bounded(one_line(row["detail"]), DETAIL_CHARS)
     return [_short(row), row["source"], one_line(row["uri"]), row["reason_code"], detail]
 
 

@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rag_pipeline.shown import shown as as_shown
+from rag_pipeline.shown import visible
 
 WIDTH_OFF_TERMINAL = 120
 NOTHING = "-"
@@ -31,10 +32,6 @@ NOTHING = "-"
 _IDENTIFYING = {"Alias", "Document", "Reason", "Run", "Source", "Space", "Stage"}
 WHOLE = _IDENTIFYING | {"Bytes", "Change", "Index", "Observed (UTC)", "Started (UTC)", "Took"}
 SHORT_ID_CHARS = 12
-# Control characters in a document could move the cursor or rewrite what is on the screen.
-_CONTROL = {code: "·" for code in (*range(9), *range(11, 32), *range(127, 160))} | {13: None}
-# Characters that turn the direction of writing, and line separators: they can make one text look like another.
-_CONTROL |= dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x2029), "·")
 # Seconds and name of each unit of time; months and years are the Gregorian calendar's mean.
 _UNITS = ((31_556_952, "years"), (2_629_746, "months"), (86_400, "days"), (3_600, "h"), (60, "min"))
 Justify = Literal["left", "right", "center"]
@@ -89,7 +86,7 @@ def jsonable(value: Any) -> Any:
 
 def clean(text: str) -> str:
     """Text that can be shown: no control characters but tabs and line ends."""
-    return text.translate(_CONTROL)
+    return visible(text)
 
 
 def one_line(text: str) -> str:

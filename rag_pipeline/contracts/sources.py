@@ -122,17 +122,24 @@ class Idle:
         field: The setting that holds it, or `sidecar`.
         name: The pattern, or the sidecar's address.
         hint: What may have been meant.
+        decided_by: The rule before it that decides on everything that this one matches; empty: it matches nothing.
     """
 
     field: str
     name: str
     hint: str = ""
+    decided_by: str = ""
 
     @property
     def text(self) -> str:
         """One sentence for people."""
         if self.field == "sidecar":
             said = f"the sidecar {self.name} has no document beside it, and is none itself"
+        elif self.decided_by:
+            said = (
+                f"{self.field}: the rule for {self.name} decides on nothing, since {self.decided_by} stands before it "
+                f"and says otherwise; the first rule that matches decides, so put the narrower one first"
+            )
         else:
             said = f"{self.field}: the pattern {self.name} matches nothing"
         return f"{said} ({self.hint})" if self.hint else said

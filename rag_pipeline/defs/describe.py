@@ -14,6 +14,7 @@ import pyarrow as pa
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS
 from rag_pipeline.refresh.timings import Timings
+from rag_pipeline.shown import visible
 
 # The UI draws Markdown shorter than this where it stands, and hides longer text behind a click.
 INLINE_CHARS = 1_000
@@ -147,7 +148,7 @@ def rows_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -
 def _cell(value: Any) -> str | int | float:
     if value is None:
         return ""
-    return round(value, 3) if isinstance(value, float) else value if isinstance(value, int) else str(value)
+    return round(value, 3) if isinstance(value, float) else value if isinstance(value, int) else visible(str(value))
 
 
 def timing_tables(timings: Timings, *, size_unit: str) -> dict[str, dg.MetadataValue]:

@@ -7,11 +7,10 @@ Does not belong here: which asset shows what (`bronze.py`, `silver.py`, `gold.py
 from collections.abc import Mapping
 from typing import Any
 
-import polars as pl
-
 from rag_pipeline.contracts.tables import QUARANTINE
 from rag_pipeline.defs.describe import rows_table
 from rag_pipeline.defs.names import HAPPENED as HAPPENED
+from rag_pipeline.shown import bounded
 from rag_pipeline.stores.lake import QUARANTINE_PATH, Lake
 
 ROWS_SHOWN = 20
@@ -48,11 +47,10 @@ def quarantine_table(lake: Lake) -> dict[str, Any]:
     """The first rows of quarantine as metadata: address, reason, and what to do."""
     rows = lake.read(QUARANTINE_PATH, QUARANTINE, ["source", "uri", "reason_code", "detail", "last_seen_at"])
     first = rows.sort("last_seen_at", "uri", descending=[True, False]).head(ROWS_SHOWN).drop("last_seen_at")
-    shown = first.rename({"uri": "address", "reason_code": "reason", "detail": "what to do"}).with_columns(
-        pl.when(pl.col(pl.String).str.len_chars() > _CELL_CHARS)
-        .then(pl.col(pl.String).str.head(_CELL_CHARS) + "…")
-        .otherwise(pl.col(pl.String))
-        .name.keep()
-    )
+    named = first.rename({"uri": "address", "reason_code": "reason", "detail": "what to do"})
+    shown = [
+        {name: bounded(row[name], _CELL_CHARS) for name in ("address", "reason", "what to do", "source")}
+        for row in named.iter_rows(named=True)
+    ]
     more = {"rag/rows_not_shown": rows.height - first.height} if rows.height > first.height else {}
-    return {"rag/first_rows": rows_table(shown.select("address", "reason", "what to do", "source").to_dicts())} | more
+    return {"rag/first_rows": rows_table(shown)} | more

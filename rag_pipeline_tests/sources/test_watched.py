@@ -54,6 +54,26 @@ def test_what_matches_nothing_is_named_with_what_may_be_meant(tmp_path: Path, lo
     assert {(each.field, each.name) for each in source.idle()} == set(found)
 
 
+def test_a_rule_that_never_decides_is_named_with_the_one_that_does(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    for address in ("pay/a.md", "pay/board/b.md", "open.md"):
+        project.write(address, "# A")
+    said = {"pattern": "**", "allowed_principals": ["public"]}
+    closing = {"pattern": "pay/**", "allowed_principals": ["crew"]}
+    board = {"pattern": "pay/board/**", "allowed_principals": ["board"]}
+    docs = project.settings["sources"]["docs"]
+    docs["permission_rules"] = [said, closing, board]
+    assert [text.partition("rule for ")[2].partition(" decides")[0] for text in review(project.pipeline())] == [
+        "pay/**",
+        "pay/board/**",
+    ]
+    docs["permission_rules"] = [board, closing, said]
+    assert review(project.pipeline()) == []
+    # One that says the same closes as much.
+    docs["permission_rules"] = [closing, board | {"allowed_principals": ["crew"]}, said]
+    assert review(project.pipeline()) == []
+
+
 def test_a_pipeline_in_which_all_is_used_has_nothing_to_review(tmp_path: Path) -> None:
     project = Project.create(tmp_path)
     project.write("a/b.md", "# B")
