@@ -13,7 +13,7 @@ import click
 from rag_pipeline.cli.options import common_options, open_workspace
 from rag_pipeline.cli.rendering import counted, emit, facts, show
 
-DRIFTED = 1
+FOUND = 1
 
 
 @click.command()
@@ -21,7 +21,8 @@ DRIFTED = 1
 def maintain(as_json: bool) -> None:
     """Compact small files, remove what nothing needs any more, and check that models still give the same vectors.
 
-    Runs do it themselves when a day has passed. Exit code 1: a model drifted.
+    Runs do it themselves when a day has passed. Exit code 1: a model drifted, or an index failed its audit,
+    which the next run mends.
 
     Example: rag-pipeline maintain
     """
@@ -46,7 +47,8 @@ def maintain(as_json: bool) -> None:
                     ("Unused vectors", f"{report.vectors_unused:,} kept, {report.vectors_removed:,} removed"),
                     ("Run records", f"{counted(forgotten, 'run')} forgotten"),
                     ("Drifted models", ", ".join(report.drifted) or "none"),
+                    ("Indexes at fault", ", ".join(report.at_fault) or "none"),
                 ]
             )
         )
-    click.get_current_context().exit(DRIFTED if report.drifted else 0)
+    click.get_current_context().exit(FOUND if report.drifted or report.at_fault else 0)

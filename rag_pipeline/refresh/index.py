@@ -6,7 +6,6 @@ Does not belong here: what differs (`transforms/index.py`), LanceDB (`stores/vec
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,25 +14,23 @@ from datetime import timedelta
 import polars as pl
 import pyarrow as pa
 
-from rag_pipeline.contracts.ids import digest, text_hash
 from rag_pipeline.contracts.index import STATE_COLUMNS
-from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS, PUBLICATIONS
+from rag_pipeline.contracts.tables import CHUNKS, PUBLICATIONS
 from rag_pipeline.errors import ContractViolation, StoreError, TableOutdated
+from rag_pipeline.refresh.audit import Trusted, audit_table, recorded, trusted_since
 from rag_pipeline.refresh.index_rows import documents_of, shaped
 from rag_pipeline.refresh.progress import progress
-from rag_pipeline.refresh.recall import depth_of_search, is_measured
+from rag_pipeline.refresh.recall import is_measured
 from rag_pipeline.refresh.withdraw import NO_SILVER
 from rag_pipeline.refresh.withdrawals import withdrawn_chunks
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH, Lake
+from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH, Lake
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.index import (
     SAMPLE,
     Findings,
     IndexPlan,
-    audit_rows,
     desired_state,
-    invalid_vectors,
     plan_index,
 )
 
@@ -79,10 +76,12 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
         before = table.version
         plan = plan_index(desired_state(chunks, documents), table.read(STATE_COLUMNS))
         _apply(workspace, table, plan, documents, space.fingerprint)
+        trusted = trusted_since(lake.last_audit(space.fingerprint), table, before, [*plan.new, *plan.changed])
         if not plan.is_empty or table.unindexed_rows() or not _is_finished(lake, table):
-            table.index()
-            _compact(workspace, table)
-        audit = _audit(workspace, alias, table, versions, documents)
+            is_trained = table.index()
+            if (_compact(workspace, table) or is_trained) and trusted is not None:
+                trusted = replace(trusted, search=None)
+        audit = _audit(workspace, alias, table, versions, documents, trusted)
         return IndexReport(
             alias=alias,
             space_fingerprint=space.fingerprint,
@@ -181,7 +180,7 @@ def _audit_withheld(
     details = findings.details | ({"recut": {"count": len(kept), "sample": kept[:SAMPLE]}} if kept else {})
     passed = findings.details.keys() <= {"missing"}
     findings = replace(findings, details=details)
-    return _recorded(workspace, alias, table, versions, findings, withheld=findings.missing + len(kept), passed=passed)
+    return recorded(workspace, alias, table, versions, findings, withheld=findings.missing + len(kept), passed=passed)
 
 
 def _apply(
@@ -205,12 +204,16 @@ def _apply(
             table.add(arrived())
 
 
-def _compact(workspace: Workspace, table: VectorTable) -> None:
-    """Compact and thin out if that is due; what cannot be is tried again by the next change, and holds nothing up."""
+def _compact(workspace: Workspace, table: VectorTable) -> bool:
+    """Compact and thin out if that is due, and say whether it was.
+
+    What cannot be is tried again by the next change, and holds nothing up.
+    """
     try:
-        table.compact_if_due(_oldest_kept(workspace, table.name))
+        return table.compact_if_due(_oldest_kept(workspace, table.name))
     except StoreError as error:
         log.warning("index table %s was not compacted: %s", table.name, error.message)
+        return True
 
 
 def _oldest_kept(workspace: Workspace, name: str) -> int | None:
@@ -265,113 +268,37 @@ def _with_vectors(
 
 
 def _audit(
-    workspace: Workspace, alias: str, table: VectorTable, versions: tuple[int, int], documents: pl.DataFrame
+    workspace: Workspace,
+    alias: str,
+    table: VectorTable,
+    versions: tuple[int, int],
+    documents: pl.DataFrame,
+    trusted: Trusted | None,
 ) -> dict[str, object]:
     """Audit the table unless this very version was audited against this very silver and passed.
 
     Rows at fault, lost or damaged by whatever means, are taken from silver again; they and no others.
+
+    Args:
+        trusted: What an audit found of the version that this refresh began from; None: everything is looked at.
     """
     last = workspace.lake.last_audit(table.space.fingerprint)
     seen = ("alias", "table_name", "table_version", "chunks_version", "documents_version", "passed", "withheld")
     now = (alias, table.name, table.version, *versions, True, 0)
     if last is not None and tuple(last[name] for name in seen) == now and is_measured(last, table):
         return last
-    findings = audit_table(workspace, table, versions)
+    findings = audit_table(workspace, table, versions, trusted=trusted)
     repaired = len(findings.at_fault)
     if repaired:
         log.warning("repairing table=%s rows=%d findings=%s", table.name, repaired, findings.details)
         _repair(workspace, table, findings, documents)
+        trusted = None
         findings = audit_table(workspace, table, versions)
-    return _recorded(workspace, alias, table, versions, findings, repaired=repaired, passed=findings.passed)
-
-
-def _recorded(
-    workspace: Workspace,
-    alias: str,
-    table: VectorTable,
-    versions: tuple[int, int],
-    findings: Findings,
-    *,
-    passed: bool,
-    repaired: int = 0,
-    withheld: int = 0,
-) -> dict[str, object]:
-    state = table.read(["document_id"])
-    audited_at = workspace.now()
-    before = workspace.lake.read(AUDITS_PATH, AUDITS, ["sequence"])["sequence"]
-    sequence = 0 if before.is_empty() else int(before.max()) + 1  # type: ignore[arg-type]
-    named = (table.name, str(table.version), str(sequence), audited_at.isoformat(), workspace.run_id)
-    row: dict[str, object] = {
-        "audit_id": digest("audit", *named)[:32],
-        "sequence": sequence,
-        "alias": alias,
-        "space_fingerprint": table.space.fingerprint,
-        "table_name": table.name,
-        "table_version": table.version,
-        "chunks_version": versions[0],
-        "documents_version": versions[1],
-        "rows": state.height,
-        "documents": state["document_id"].n_unique(),
-        "repaired": repaired,
-        "ghosts": findings.ghosts,
-        "missing": findings.missing,
-        "mismatched": findings.mismatched,
-        "withheld": withheld,
-        "findings": json.dumps(findings.details | depth_of_search(table), sort_keys=True),
-        "passed": passed,
-        "audited_at": audited_at,
-        "run_id": workspace.run_id,
-    }
-    workspace.lake.append(AUDITS_PATH, AUDITS, AUDITS.frame([row]))
-    return row
+    passed = findings.passed
+    return recorded(workspace, alias, table, versions, findings, repaired=repaired, passed=passed, trusted=trusted)
 
 
 def _repair(workspace: Workspace, table: VectorTable, findings: Findings, documents: pl.DataFrame) -> None:
     names = sorted(findings.at_fault)
     _apply(workspace, table, IndexPlan(new=names, changed=[], gone=names), documents, table.space.fingerprint)
     table.index()
-
-
-def audit_table(
-    workspace: Workspace, table: VectorTable, versions: tuple[int, int], recut: frozenset[str] = frozenset()
-) -> Findings:
-    """Compare a table with the versions of silver it was made from, and check its vectors and indexes.
-
-    Args:
-        versions: Of silver/chunks and silver/documents.
-        recut: chunk_ids of rows that may stand although silver cuts their document differently now; their metadata
-            and permissions have to be silver's all the same.
-    """
-    lake = workspace.lake
-    columns = ["chunk_id", "document_id", "text_hash", "chunk_hash"]
-    chunks = lake.read(CHUNKS_PATH, CHUNKS, columns, version=versions[0])
-    documents = lake.read(
-        DOCUMENTS_PATH, DOCUMENTS, ["document_id", "metadata_hash", "allowed_principals"], version=versions[1]
-    )
-    actual = table.read([*STATE_COLUMNS, "document_id", "allowed_principals"])
-    kept = actual.filter(pl.col("chunk_id").is_in(pl.Series(sorted(recut), dtype=pl.String).implode()))
-    desired = desired_state(pl.concat([chunks, kept.select(columns)]), documents).join(
-        documents.select("document_id", "allowed_principals"), on="document_id"
-    )
-    findings = audit_rows(desired, actual.drop("document_id"))
-    details = dict(findings.details)
-    unsound = _unsound_rows(table)
-    if unsound:
-        details["content"] = {"count": len(unsound), "sample": sorted(unsound)[:SAMPLE]}
-    unindexed = table.unindexed_rows()
-    details |= {"unindexed": unindexed} if unindexed else {}
-    mismatched = findings.mismatched + len(unsound)
-    return Findings(findings.ghosts, findings.missing, mismatched, details, findings.at_fault | set(unsound))
-
-
-def _unsound_rows(table: VectorTable) -> list[str]:
-    """Rows whose vector is unsound or whose text is not the one that its hash names."""
-    width = table.space.dimension
-    bad: list[str] = []
-    for batch in table.stream(["chunk_id", "text_hash", "embedded_text", "vector"]):
-        names = batch.column("chunk_id").to_pylist()
-        vectors = batch.column("vector").flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-        bad += invalid_vectors(names, vectors)
-        hashes, texts = batch.column("text_hash").to_pylist(), batch.column("embedded_text").to_pylist()
-        bad += [name for name, h, text in zip(names, hashes, texts, strict=True) if text_hash(text) != h]
-    return bad

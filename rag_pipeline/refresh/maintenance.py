@@ -6,7 +6,7 @@ Does not belong here: anything a reader could notice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -14,6 +14,7 @@ import polars as pl
 
 from rag_pipeline.contracts.tables import AUDITS, CANARIES, CHUNKS, EMBEDDINGS, UNUSED_EMBEDDINGS
 from rag_pipeline.errors import LakeDamaged
+from rag_pipeline.refresh.audit import audit_whole
 from rag_pipeline.refresh.generations import living_aliases
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import (
@@ -37,6 +38,7 @@ class MaintenanceReport:
 
     Attributes:
         drifted: Models that no longer give the vectors they gave when first checked.
+        at_fault: Models whose index was looked through and failed its audit; the next run mends it.
     """
 
     tables: int
@@ -44,6 +46,7 @@ class MaintenanceReport:
     vectors_unused: int
     vectors_removed: int
     drifted: list[str]
+    at_fault: list[str] = field(default_factory=list)
 
 
 def is_maintenance_due(workspace: Workspace) -> bool:
@@ -74,10 +77,12 @@ def maintain(workspace: Workspace) -> MaintenanceReport:
         spaces = sorted({*living.values(), *audited})
         removed = sum(_retain(workspace, space, is_living=space in living.values()) for space in spaces)
         drifted = [alias for alias in living if _has_drifted(workspace, alias)]
+        # Before anything is compacted: what is published then is the version that was looked at.
+        at_fault = [alias for alias in living if not audit_whole(workspace, alias)]
         paths = lake.all_paths(workspace.settings.sources, spaces)
         compacted = sum(lake.maintain(path) for path in paths)
         unused = lake.read(UNUSED_EMBEDDINGS_PATH, UNUSED_EMBEDDINGS, ["text_hash"]).height
-    return MaintenanceReport(len(paths), compacted, unused, removed, drifted)
+    return MaintenanceReport(len(paths), compacted, unused, removed, drifted, at_fault)
 
 
 def _retain(workspace: Workspace, space: str, *, is_living: bool) -> int:

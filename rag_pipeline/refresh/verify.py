@@ -15,12 +15,12 @@ import polars as pl
 
 from rag_pipeline.contracts.tables import BOILERPLATE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
+from rag_pipeline.refresh.audit import audit_table
 from rag_pipeline.refresh.boilerplate import desired_boilerplate
 from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, unless_damaged
 from rag_pipeline.refresh.documents import read_origins
 from rag_pipeline.refresh.generations import index_problem, is_held
 from rag_pipeline.refresh.holds import read_holds
-from rag_pipeline.refresh.index import audit_table
 from rag_pipeline.refresh.recall import LEAST_RECALL, recall_of_index
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.failures import cure_command

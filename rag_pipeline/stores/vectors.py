@@ -276,14 +276,18 @@ class VectorTable:
         """Make an older version the newest again, as one more commit."""
         stored("restore", self.place, lambda: self._table.restore(version))
 
-    def index(self) -> None:
-        """Bring the indexes up to date with the rows, as far as search needs it; call once after a change."""
+    def index(self) -> bool:
+        """Bring the indexes up to date with the rows, as far as search needs it; call once after a change.
+
+        Returns:
+            Whether the approximate index is another one than before.
+        """
         existing = {index.name for index in self._indexes()}
         rows = self.count()
         for column, configuration in needed_indexes(rows).items():
             if f"{column}_idx" not in existing or (is_small(rows) and column in TEXT_INDEX):
                 self._create_index(column, configuration())
-        self._index_vectors(existing, rows)
+        return self._index_vectors(existing, rows)
 
     def compact_if_due(self, oldest_kept: int | None = None) -> bool:
         """Compact, index what waits and forget versions, once enough has gathered; say whether it was done.
@@ -304,17 +308,19 @@ class VectorTable:
         stored("thin the versions of", self.place, lambda: self._table.optimize(cleanup_older_than=age))
         return True
 
-    def _index_vectors(self, existing: set[str], rows: int) -> None:
+    def _index_vectors(self, existing: set[str], rows: int) -> bool:
         if is_small(rows) or self.space.dimension % CODE_DIMENSIONS:
             if "vector_idx" in existing:
                 stored("drop index of", self.place, lambda: self._table.drop_index("vector_idx"))
-            return
+                return True
+            return False
         if "vector_idx" in existing:
             stats = self._statistics("vector_idx")
             doubled = stats.num_unindexed_rows > stats.num_indexed_rows
             if stats.num_indices < MAX_INDEX_PARTS and not doubled:
-                return
+                return False
         self._create_index("vector", IvfRq(distance_type="cosine"))
+        return True
 
     def _create_index(self, column: str, configuration: Any) -> None:
         stored(

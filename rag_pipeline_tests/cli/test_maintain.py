@@ -9,6 +9,7 @@ import pytest
 
 from rag_pipeline.contracts.tables import CANARIES
 from rag_pipeline.refresh import maintenance
+from rag_pipeline.refresh.look import SETTLED_FILE
 from rag_pipeline.stores.lake import CANARIES_PATH
 from rag_pipeline_tests.cli.conftest import ask_in, small_project
 from rag_pipeline_tests.pipeline.project import Project
@@ -35,6 +36,8 @@ def test_the_command_says_what_it_did_and_a_run_does_it_when_a_day_has_passed(
     assert ask_in(tmp_path, "run", "--json").code == 0
     assert rounds(project) == 2
     monkeypatch.setattr(maintenance, "MAINTAINED_EVERY", timedelta(0))
+    # It says when the next round is due, as of then.
+    (tmp_path / "lake" / SETTLED_FILE).unlink()
     assert ask_in(tmp_path, "run", "--json").code == 0
     assert rounds(project) == 3
     assert project.verify().findings == []

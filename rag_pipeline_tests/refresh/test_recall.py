@@ -13,7 +13,7 @@ import pytest
 from lancedb.index import IvfPq, IvfRq
 
 from rag_pipeline.errors import StoreError
-from rag_pipeline.refresh import recall
+from rag_pipeline.refresh import audit, recall
 from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.recall import recall_of_index
 from rag_pipeline.refresh.withdraw import withdraw_now
@@ -67,6 +67,18 @@ def test_an_index_over_made_up_text_is_published(large: Project) -> None:
     assert large.verify().findings == []
 
 
+def test_an_index_that_was_not_trained_again_is_not_measured_again(
+    large: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = figures(large)
+    monkeypatch.setattr(recall, "recall_of_index", lambda *_: 0.0)
+    large.write("3.md.meta.yaml", "allowed_principals: [board]\n")
+    large.refresh()
+    after = figures(large)
+    assert after["audit_id"] != before["audit_id"]
+    assert after["search"] == before["search"]
+
+
 def test_more_candidates_help_a_poor_index(large: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(VectorTable, "_index_vectors", train_badly)
     monkeypatch.setattr(recall, "FACTORS", (REFINE_FACTOR, 8 * REFINE_FACTOR))
@@ -77,8 +89,9 @@ def test_more_candidates_help_a_poor_index(large: Project, monkeypatch: pytest.M
     assert search["refine_factor"] > REFINE_FACTOR
 
 
-def train_badly(table: VectorTable, _: set[str], __: int) -> None:
+def train_badly(table: VectorTable, _: set[str], __: int) -> bool:
     table._create_index("vector", IvfPq(distance_type="cosine", num_sub_vectors=1, num_bits=8))
+    return True
 
 
 @pytest.fixture
@@ -148,6 +161,7 @@ def test_an_index_that_cannot_be_searched_is_left_aside(
         return found(table, vector, limit, refine_factor)
 
     monkeypatch.setattr(VectorTable, "distances", fails)
+    monkeypatch.setattr(VectorTable, "_index_vectors", lambda *_: True)
     large.write("9.md.meta.yaml", "allowed_principals: [board]\n")
     with caplog.at_level(logging.WARNING):
         large.refresh()
@@ -157,9 +171,8 @@ def test_an_index_that_cannot_be_searched_is_left_aside(
 
 def test_an_audit_without_a_figure_is_made_again(large: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lakes that were audited before the figure was kept: the next run measures, and readers follow."""
-    from rag_pipeline.refresh import index
-
-    monkeypatch.setattr(index, "depth_of_search", lambda _: {})
+    monkeypatch.setattr(audit, "depth_of_search", lambda _: {})
+    monkeypatch.setattr(VectorTable, "_index_vectors", lambda *_: True)
     large.write("11.md.meta.yaml", "allowed_principals: [board]\n")
     large.refresh()
     assert "search" not in figures(large)
