@@ -32,10 +32,11 @@ import numpy as np
 from rag_pipeline.contracts.documents import ParsedDocument, embedded_text
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.ids import text_hash
+from rag_pipeline.contracts.tokens import TokenCounter
 from rag_pipeline.embedding.open import EmbeddingModel, open_model, token_counter
 from rag_pipeline.parsing import parse
 from rag_pipeline.parsing.limits import ParseLimits
-from rag_pipeline.transforms.chunk import ChunkParams, TokenCounter, chunk_document
+from rag_pipeline.transforms.chunk import ChunkParams, chunk_document
 
 MODEL = EmbeddingModelSpec("bench", "sentence-transformers/all-MiniLM-L6-v2")
 SMALLEST = {254: 48, 128: 32, 96: 24, 64: 16, 48: 12, 40: 10}

@@ -21,8 +21,9 @@ from benchmarks.cores import Demand
 from rag_pipeline.contracts.documents import embedded_text
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.tables import CHUNKS
+from rag_pipeline.contracts.tokens import TokenCounter
 from rag_pipeline.embedding.locate import model_folder
-from rag_pipeline.embedding.open import EmbeddingModel, TokenCounter, open_model
+from rag_pipeline.embedding.open import EmbeddingModel, open_model
 from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.documents import update_documents

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from rag_pipeline.embedding.open import TokenCounter
+from rag_pipeline.contracts.tokens import TokenCounter
 from rag_pipeline.errors import DocumentError
 from rag_pipeline.parallel.pool import IsolatedPool
 from rag_pipeline.parsing import ParseLimits, media_type_of

@@ -1,6 +1,6 @@
 """Progress of long work: a bar on a terminal, a plain line every few seconds elsewhere.
 
-Belongs here: the two sinks of `refresh.progress.Progress`.
+Belongs here: the two ways to show `contracts.progress.Progress`.
 Does not belong here: what makes progress.
 """
 
@@ -9,27 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from rag_pipeline.cli.rendering import clean, console, talk
+from rag_pipeline.contracts.progress import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
 LINE_SECONDS = 5.0
-
-
-class Sink(Protocol):
-    """The same as `refresh.progress.Progress`, which is not imported so that this module stays light."""
-
-    def start(self, label: str, total: int) -> None: ...
-
-    def advance(self, count: int) -> None: ...
-
-    def finish(self) -> None: ...
 
 
 class BarProgress:
@@ -95,7 +86,7 @@ class _Work:
 
 
 @contextmanager
-def showing_progress() -> Iterator[Sink]:
+def showing_progress() -> Iterator[Progress]:
     """A sink that fits standard error."""
     output = console(stderr=True)
     if not output.is_terminal:

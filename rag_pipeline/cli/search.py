@@ -17,6 +17,7 @@ from rich.text import Text
 
 from rag_pipeline.cli.options import common_options, open_pipeline
 from rag_pipeline.cli.rendering import age, clean, counted, emit, moment, one_line, show, shown, talk
+from rag_pipeline.contracts.modes import MODES
 from rag_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ _AT_SOURCE = {
     "unknown": ("its source could not be read", "yellow"),
 }
 _HEADING_MARK = re.compile(r"(?m)^#+\s+")
-MODES = ("hybrid", "vector", "text")
 
 
 @click.command()

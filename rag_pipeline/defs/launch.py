@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from rag_pipeline.contracts.notices import say
+from rag_pipeline.contracts.progress import Progress
 from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.automation import (
     CATCH_UP_JOB,
@@ -41,7 +42,7 @@ from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.look import forget_settled
 from rag_pipeline.refresh.maintenance import is_maintenance_due
-from rag_pipeline.refresh.progress import CURRENT, Progress
+from rag_pipeline.refresh.progress import CURRENT
 from rag_pipeline.refresh.settle import settle
 from rag_pipeline.refresh.unsettled import finish_withdrawals
 from rag_pipeline.refresh.withdraw import FAULTS

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec, EmbeddingSpace
+from rag_pipeline.contracts.tokens import TokenCounter
 from rag_pipeline.embedding.batching import Rows
-from rag_pipeline.embedding.tokens import TokenCounter
 from rag_pipeline.endpoints.client import Endpoint, EndpointClient
 from rag_pipeline.errors import EmbeddingError
 

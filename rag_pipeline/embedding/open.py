@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec, EmbeddingSpace
+from rag_pipeline.contracts.tokens import TokenCounter
 from rag_pipeline.embedding.model import Backend, BackendModel, EmbeddingModel
 from rag_pipeline.embedding.space import ResolvedModel, resolve
-from rag_pipeline.embedding.tokens import HuggingFaceTokenCounter, TokenCounter, WordTokenCounter
+from rag_pipeline.embedding.tokens import HuggingFaceTokenCounter, WordTokenCounter
 from rag_pipeline.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.errors import SettingsError
@@ -18,33 +18,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _WORDS = re.compile(r"\w+|[^\w\s]")
-
-
-class TokenCounter(Protocol):
-    """Counts for the chunker. Picklable and small: a worker process opens the tokenizer again.
-
-    Attributes:
-        fingerprint: Equal fingerprints cut equal tokens under an equal limit.
-        max_tokens: What a text may hold: the model's limit less special tokens and the document prompt.
-    """
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    @property
-    def max_tokens(self) -> int: ...
-
-    def token_spans(self, text: str) -> list[tuple[int, int]]:
-        """Spans in code points, in order, without special tokens and without truncation."""
-        ...
-
-    def token_spans_batch(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """`token_spans` of each text."""
-        ...
-
-    def token_counts(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text has: cheaper than their spans."""
-        ...
 
 
 def open_tokenizer(file: Path, lower_case: bool) -> Tokenizer:

@@ -121,7 +121,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x7fELF", OCTET_STREAM),
 )
 _SAMPLE_BYTES = 4096
-_OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = (
     ("__properties_version1.0", MSG),
     ("__substg1.0_", MSG),
@@ -193,7 +193,7 @@ def _by_name(address: str) -> str | None:
 def _by_signature(head: bytes, named: str | None) -> str | None:
     if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
         return _zip_type(head, named)
-    if head.startswith(_OLE_MAGIC):
+    if head.startswith(OLE_MAGIC):
         return _ole_type(head, named)
     for magic, media_type in _SIGNATURES:
         if head.startswith(magic):

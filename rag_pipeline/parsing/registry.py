@@ -109,7 +109,6 @@ FORMATS: dict[str, Format] = {
 
 _VAGUE = frozenset({media_type.OCTET_STREAM, media_type.ZIP, media_type.OLE})
 _VERSION = re.compile(r'^VERSION = "([^"]+)"$', re.M)
-_OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
 
 
@@ -192,7 +191,7 @@ def parse(raw: bytes, media_type: str, address: str, limits: ParseLimits) -> lis
 
 
 def _format_for(raw: bytes, declared: str, address: str) -> Format:
-    if raw.startswith(_OLE_MAGIC) and _ENCRYPTED_STREAM in raw:
+    if raw.startswith(media_type.OLE_MAGIC) and _ENCRYPTED_STREAM in raw:
         raise EncryptedDocument(
             f"{address}: the document is protected by a password. Remove the password or exclude it.",
             address=address,

@@ -1,6 +1,6 @@
 """Progress of long work, for whoever wants to show it.
 
-Belongs here: the protocol, and the sink that shows nothing.
+Belongs here: which sink is in use, one that shows nothing and one that logs.
 Does not belong here: drawing (the command line) or logging (`defs/`).
 """
 
@@ -10,19 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Protocol
+
+from rag_pipeline.contracts.progress import Progress
 
 LOG_SECONDS = 10
-
-
-class Progress(Protocol):
-    """Where progress is shown. `start` opens one piece of work, `advance` counts it, `finish` closes it."""
-
-    def start(self, label: str, total: int) -> None: ...
-
-    def advance(self, count: int) -> None: ...
-
-    def finish(self) -> None: ...
 
 
 class NoProgress:

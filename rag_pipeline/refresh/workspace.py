@@ -24,8 +24,8 @@ from rag_pipeline.transforms.enrich import EnrichOptions
 from rag_pipeline.transforms.worker_tasks import ParseRecipe
 
 if TYPE_CHECKING:
+    from rag_pipeline.contracts.tokens import TokenCounter
     from rag_pipeline.embedding.open import EmbeddingModel
-    from rag_pipeline.embedding.tokens import TokenCounter
     from rag_pipeline.parallel.pool import IsolatedPool
     from rag_pipeline.stores.vectors import VectorStore
 

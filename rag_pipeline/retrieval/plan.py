@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
 
 from rag_pipeline.contracts.evaluation import EVALUATOR_VERSION
 from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.contracts.modes import MODES as MODES
+from rag_pipeline.contracts.modes import Mode as Mode
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.errors import BadQuery
 from rag_pipeline.retrieval.fusion import FUSION
 from rag_pipeline.settings import Settings
 
-Mode = Literal["hybrid", "vector", "text"]
-MODES: tuple[Mode, ...] = ("hybrid", "vector", "text")
 MAX_HITS = 10_000
 # Each leg must look deeper than k, or a chunk that is good in both but first in none is never fused.
 LEAST_DEPTH = 100

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from rag_pipeline.contracts import names
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
+from rag_pipeline.contracts.modes import Mode
 from rag_pipeline.settings.cron import cron
 from rag_pipeline.settings.limits import LimitsSettings, Section
 from rag_pipeline.settings.reranking import RerankSettings
@@ -280,7 +281,7 @@ class EvaluationSettings(Section):
     """Publication refuses an index whose nDCG at k is below the published one's by more than this."""
     k: int = Field(default=10, gt=0, le=100)
     """Hits that count."""
-    mode: Literal["hybrid", "vector", "text"] = "hybrid"
+    mode: Mode = "hybrid"
     """Search mode whose figures decide; the others are measured beside it."""
     fit_weight: bool = True
     """With 50 questions or more, let them decide what vectors count in mode hybrid, if held-out questions are answered

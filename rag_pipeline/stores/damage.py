@@ -27,7 +27,8 @@ from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, StoreError, TableMissing, TableOutdated
 from rag_pipeline.stores.failures import cure, reading, reason_of
 from rag_pipeline.stores.lake import Lake
-from rag_pipeline.stores.vectors import VectorStore, VectorTable, sql_string
+from rag_pipeline.stores.quoting import sql_string
+from rag_pipeline.stores.vectors import VectorStore, VectorTable
 
 ASIDE = ".damaged"
 READ_ROWS = 512

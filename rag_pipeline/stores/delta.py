@@ -23,6 +23,7 @@ from rag_pipeline.errors import CommitConflict, LakeDamaged, StoreError, TableMi
 from rag_pipeline.stores.delta_log import forget_log
 from rag_pipeline.stores.delta_reads import DeltaReads
 from rag_pipeline.stores.failures import NOTHING_WRITTEN, cause_of, failed, is_failure
+from rag_pipeline.stores.quoting import sql_name
 from rag_pipeline.stores.segments import SEGMENT, Change, Segments
 
 log = logging.getLogger(__name__)
@@ -224,13 +225,13 @@ class DeltaStore(DeltaReads):
             [upserts.with_columns(_delete=pl.lit(False)), doomed.with_columns(_delete=pl.lit(True))],
             how="diagonal",
         )
-        columns = {name: f"s.{_quoted(name)}" for name in contract.columns}
-        inserted = {name: f"s.{_quoted(name)}" for name in upserts.columns}
+        columns = {name: f"s.{sql_name(name)}" for name in contract.columns}
+        inserted = {name: f"s.{sql_name(name)}" for name in upserts.columns}
         with self._writing("merge into", path):
             (
                 table.merge(
                     source,
-                    predicate=" AND ".join(f"t.{_quoted(k)} = s.{_quoted(k)}" for k in contract.key),
+                    predicate=" AND ".join(f"t.{sql_name(k)} = s.{sql_name(k)}" for k in contract.key),
                     source_alias="s",
                     target_alias="t",
                     commit_properties=self._properties(contract),
@@ -280,8 +281,8 @@ class DeltaStore(DeltaReads):
         return True
 
     def _merge_update(self, table: DeltaTable, path: str, contract: TableContract, rows: pl.DataFrame) -> None:
-        columns = {name: f"s.{_quoted(name)}" for name in rows.columns if name not in contract.key}
-        predicate = " AND ".join(f"t.{_quoted(k)} = s.{_quoted(k)}" for k in contract.key)
+        columns = {name: f"s.{sql_name(name)}" for name in rows.columns if name not in contract.key}
+        predicate = " AND ".join(f"t.{sql_name(k)} = s.{sql_name(k)}" for k in contract.key)
         with self._writing("update", path):
             merge = table.merge(
                 rows, predicate, source_alias="s", target_alias="t", commit_properties=self._properties(contract)
@@ -377,7 +378,3 @@ class DeltaStore(DeltaReads):
 
 def _looked_up(contract: TableContract) -> str:
     return "batch" if "batch" in contract.columns else contract.key[0]
-
-
-def _quoted(name: str) -> str:
-    return f"`{name}`"

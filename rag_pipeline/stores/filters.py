@@ -17,7 +17,7 @@ import polars as pl
 from rag_pipeline.contracts.filters import Condition, Filter
 from rag_pipeline.contracts.names import comparable
 from rag_pipeline.errors import BadQuery
-from rag_pipeline.stores.legs import sql_string
+from rag_pipeline.stores.quoting import sql_string
 from rag_pipeline.transforms.facts import values_in_range
 
 NOTHING = "false"

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from rag_pipeline.contracts.index import PLACE_COLUMNS
+from rag_pipeline.stores.quoting import sql_string
 from rag_pipeline.transforms.word_forms import asked_beginnings, asked_identifiers, asked_words
 
 # One-bit codes need their best candidates compared again in full precision: recall@10 0.65 -> 0.997.
@@ -71,11 +72,6 @@ def best_rows(leg: Leg, wide: Wide, score: str, limit: int, columns: Sequence[st
     chosen = rows.head(limit).select("chunk_id", score)
     found = wide(chosen["chunk_id"].to_list(), names).join(chosen, on="chunk_id")
     return found.sort(order, descending=descending).select(shown)
-
-
-def sql_string(value: str) -> str:
-    """A SQL literal of any text."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def by_ids(handle: Any, where: str, chunk_ids: Sequence[str], columns: Sequence[str]) -> pl.DataFrame:

@@ -50,6 +50,7 @@ from rag_pipeline.stores.lake import (
     bronze_path,
     embeddings_path,
 )
+from rag_pipeline.stores.quoting import sql_string
 
 BATCH_ROWS = 1_000
 # Stands in a view's query for a table that cannot be read.
@@ -242,5 +243,4 @@ def _sql_error(error: Exception) -> UsageError | StoreError:
 
 
 def _list(values: Iterable[str]) -> str:
-    quoted = ("'" + value.replace("'", "''") + "'" for value in values)
-    return f"[{', '.join(quoted)}]"
+    return f"[{', '.join(map(sql_string, values))}]"

@@ -30,7 +30,7 @@ from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, StoreError,
 from rag_pipeline.stores.failures import reading, reason_of, written
 from rag_pipeline.stores.index_schema import FINGERPRINT_KEY, PREFIX, SPACE_KEY, index_schema, table_name
 from rag_pipeline.stores.legs import EXACT, EXACT_BELOW_MATCHES, REFINE_FACTOR, best_rows, by_ids, by_vector, by_words
-from rag_pipeline.stores.legs import sql_string as sql_string
+from rag_pipeline.stores.quoting import sql_string
 from rag_pipeline.stores.upkeep import (
     TEXT_INDEX,
     age_beyond,

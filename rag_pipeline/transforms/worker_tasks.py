@@ -14,11 +14,11 @@ from typing import Any
 
 from rag_pipeline.contracts.documents import Block, Chunk, ParsedDocument
 from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.contracts.tokens import TokenCounter
 from rag_pipeline.parsing import parse, recipe_version
 from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.transforms.chunk import chunk_document
 from rag_pipeline.transforms.chunk.params import ChunkParams
-from rag_pipeline.transforms.chunk.tokens import TokenCounter
 from rag_pipeline.transforms.enrich import EnrichOptions, check_quality, enrich
 
 # Text, title, language, blocks as stored, how to cut, and hashes of blocks to leave out: what a worker process needs.

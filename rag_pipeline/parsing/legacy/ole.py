@@ -10,8 +10,8 @@ import struct
 from array import array
 
 from rag_pipeline.errors import UnparsableDocument
+from rag_pipeline.parsing.media_type import OLE_MAGIC
 
-MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _END = 0xFFFFFFFA  # this and above are marks, not sectors
 _ENTRY_BYTES = 128
 MAX_ENTRIES = 100_000
@@ -28,7 +28,7 @@ class OleFile:
     def __init__(self, raw: bytes, address: str) -> None:
         self._raw = raw
         self._address = address
-        if len(raw) < 512 or not raw.startswith(MAGIC):
+        if len(raw) < 512 or not raw.startswith(OLE_MAGIC):
             raise self._broken()
         sector_shift, mini_shift = struct.unpack_from("<HH", raw, 30)
         if sector_shift not in (9, 12) or mini_shift not in (6, 7, 8, 9):

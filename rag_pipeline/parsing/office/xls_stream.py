@@ -12,7 +12,8 @@ from __future__ import annotations
 import struct
 
 from rag_pipeline.errors import EncryptedDocument, LimitExceeded, UnsupportedMediaType
-from rag_pipeline.parsing.legacy.ole import MAGIC, OleFile
+from rag_pipeline.parsing.legacy.ole import OleFile
+from rag_pipeline.parsing.media_type import OLE_MAGIC
 
 _BOF, _FILEPASS, _MULRK = 0x0809, 0x002F, 0x00BD
 # Every other record that sets a cell begins with its row and column.
@@ -98,7 +99,7 @@ def wrapped(name: str, stream: bytes) -> bytes:
     chain += [*range(first_data + 1, first_data + data_sectors), _END]
     chain += [_FREE] * (-len(chain) % per_table)
     listed = list(range(tables)) + [_FREE] * max(0, 109 - tables)
-    header = struct.pack("<8s16xHHHHH6xIIIIIIIII", MAGIC, 0x3E, 3, 0xFFFE, 9, 6, 0, tables, tables + extra, 0, 4096,
+    header = struct.pack("<8s16xHHHHH6xIIIIIIIII", OLE_MAGIC, 0x3E, 3, 0xFFFE, 9, 6, 0, tables, tables + extra, 0, 4096,
                          _END, 0, tables if extra else _END, extra)  # fmt: skip
     out = [header.ljust(76, b"\0")[:76], struct.pack("<109I", *listed[:109])]
     out.append(struct.pack(f"<{len(chain)}I", *chain))

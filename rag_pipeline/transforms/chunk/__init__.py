@@ -6,6 +6,5 @@ Does not belong here: tokenizers, frames, tables, settings files.
 
 from rag_pipeline.transforms.chunk.chunker import chunk_document
 from rag_pipeline.transforms.chunk.params import CHUNKER_VERSION, ChunkParams
-from rag_pipeline.transforms.chunk.tokens import TokenCounter
 
-__all__ = ["CHUNKER_VERSION", "ChunkParams", "TokenCounter", "chunk_document"]
+__all__ = ["CHUNKER_VERSION", "ChunkParams", "chunk_document"]

@@ -12,6 +12,7 @@ from functools import cache
 from operator import attrgetter
 
 from rag_pipeline.contracts.documents import Block, BlockKind, Chunk, ParsedDocument, embedded_text
+from rag_pipeline.contracts.tokens import TokenCounter
 from rag_pipeline.errors import ContractViolation
 from rag_pipeline.transforms.chunk.context import contexts
 from rag_pipeline.transforms.chunk.headers import NO_HEADER, Header, Headers
@@ -20,7 +21,7 @@ from rag_pipeline.transforms.chunk.pack import Packer
 from rag_pipeline.transforms.chunk.params import ChunkParams
 from rag_pipeline.transforms.chunk.sections import Section, sections_of
 from rag_pipeline.transforms.chunk.sentences import DEFAULT_LANGUAGE
-from rag_pipeline.transforms.chunk.tokens import TokenCounter, TokenMap
+from rag_pipeline.transforms.chunk.tokens import TokenMap
 from rag_pipeline.transforms.chunk.units import Unit, UnitCutter, hard_cut, trimmed_spans
 
 BATCH_CHARS = 256_000

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rag_pipeline.contracts.documents import HEADER_SEPARATOR
+from rag_pipeline.contracts.tokens import TokenCounter
 from rag_pipeline.transforms.chunk.context import shortened
 from rag_pipeline.transforms.chunk.params import ChunkParams
-from rag_pipeline.transforms.chunk.tokens import TokenCounter
 
 PART_SEPARATOR = " > "
 SHORT_LINE_CHARS = 60

@@ -1,44 +1,21 @@
 """Counting tokens of many overlapping spans after encoding each character once.
 
-Belongs here: the protocol a tokenizer has to meet, and `TokenMap`.
-Does not belong here: any particular tokenizer (`embedding/tokens.py`), or limits.
+Belongs here: `TokenMap`. Does not belong here: tokenizers (`contracts/tokens.py`), or limits.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+
+from rag_pipeline.contracts.tokens import TokenCounter
 
 ENCODE_CHARS = 8_000
 """Neighbouring pieces are joined up to this length before encoding: few calls, and none of them large."""
 
 MAX_ENCODE_CHARS = 200_000
 """No single encoding is longer; tokenizers take hundreds of bytes per character."""
-
-
-class TokenCounter(Protocol):
-    """The embedding model's own tokenizer, asked only where its tokens lie.
-
-    Attributes:
-        fingerprint: Names the tokenizer file; equal fingerprints cut equal tokens.
-    """
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    def token_spans(self, text: str) -> list[tuple[int, int]]:
-        """Character spans of the tokens in order, without special tokens and without truncation."""
-        ...
-
-    def token_spans_batch(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
-        """`token_spans` of each text."""
-        ...
-
-    def token_counts(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text has: cheaper than their spans."""
-        ...
 
 
 class TokenMap:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag_pipeline.contracts.documents import Block, Chunk, ParsedDocument, embedded_text
-from rag_pipeline.transforms.chunk import ChunkParams, TokenCounter, chunk_document
+from rag_pipeline.contracts.tokens import TokenCounter
+from rag_pipeline.transforms.chunk import ChunkParams, chunk_document
 from rag_pipeline.transforms.chunk.sections import Section, sections_of
 from rag_pipeline.transforms.chunk.sentences import sentence_cuts
 from rag_pipeline.transforms.chunk.units import CHARS_PER_TOKEN_LIMIT
