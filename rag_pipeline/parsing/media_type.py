@@ -136,7 +136,7 @@ _OLE_TYPES = frozenset({DOC, PPT, XLS, MSG})
 _TEXT_ENDINGS_THAT_LIE = frozenset({PLAIN, "text/csv", "application/json", "application/xml"})
 
 # Possessive: a comment that may end at any later `-->` can be cut in more ways than there is time for.
-_HTML = re.compile(rb"\s*+(?:<\?xml[^>]*+>\s*+|<!--(?:(?!-->).)*+-->\s*+)*+<(?:!doctype\s+html|html[\s>])", re.I | re.S)
+_HTML = re.compile(rb"\s*+(?>(?:<\?xml[^>]*+>\s*+|<!--(?>.*?-->)\s*+)*)<(?:!doctype\s+html|html[\s>])", re.I | re.S)
 _HTML_FRAGMENT = re.compile(rb"\s*<(?:head|body|div|table|p|h1|article|section|main)[\s>]", re.I)
 _MAIL_FIELD = re.compile(
     rb"^(?:From|To|Cc|Date|Subject|Message-ID|MIME-Version|Received|Return-Path|Delivered-To|"

@@ -32,7 +32,7 @@ _LONG_FUNCTION_BYTES = 4_000
 _CPLUSPLUS = re.compile(rb"^[ \t]*+(?:class\s+\w+|namespace\s+\w*|template\s*<|public:|private:)", re.M)
 _LINE_TAIL = re.compile(r"[ \t]*+[;,)\]}]*+[ \t]*+(?://[^\n]*|#[^\n]*|--[^\n]*|/\*[^\n]*\*/[ \t]*)?(?=\n|\Z)")
 _WORD = re.compile(r"\w")
-_DOCSTRING = re.compile(r"(?:#[^\n]*+\n|\s)*+[rRuU]{0,2}(\"\"\"|''')\\?\s*+(\S[^\n]*)")
+_DOCSTRING = re.compile(r"(?>(?:#[^\n]*+\n|\s++)*)[rRuU]{0,2}(\"\"\"|''')\\?\s*+(\S[^\n]*)")
 _MAX_TITLE_CHARS = 120
 _NOT_ASCII = re.compile(rb"[\x80-\xff]+")
 _BEYOND_BASIC_PLANE = re.compile(rb"(?:[\xf0-\xf4][\x80-\xbf]{3})+")

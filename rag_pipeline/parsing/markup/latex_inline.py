@@ -29,7 +29,7 @@ _SILENT = (
     r"|setcounter|addtocounter|input|include|usepackage|documentclass|newcommand|renewcommand|definecolor|color"
     r"|graphicspath|hypersetup|newtheorem|markboth|addcontentsline|phantomsection|selectlanguage|resizebox|def"
 )
-_MATH = re.compile(r"\$[^$]{1,2000}\$|\\\((?:[^\\]|\\(?![()])){1,2000}+\\\)")
+_MATH = re.compile(r"\$[^$]{1,2000}\$|\\\((?>(?:[^\\]|\\(?![()])){1,2000})\\\)")
 _SILENT_COMMAND = re.compile(rf"\\(?:{_SILENT})\*?(?![A-Za-z])\s*(?:\[[^\[\]]*\])*(?:\{{[^{{}}]*\}})*(?:\[[^\[\]]*\])?")
 _CITE = re.compile(r"\\[a-zA-Z]{0,20}cite[a-zA-Z]{0,20}\*?(?:\[[^\[\]]*\])*\{([^{}]*)\}")
 _REF = re.compile(r"\\(?:[a-zA-Z]{0,20}ref)\*?\{([^{}]*)\}")

@@ -44,7 +44,7 @@ _MAX_NESTING = 20
 # Badges and a logo may stand before the title; a heading further down names its section, not the document.
 _TITLE_WITHIN_BLOCKS = 5
 _MAX_INLINE_CHARS = 1_000
-_DELIMITER_ROW = re.compile(r"\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+$")
+_DELIMITER_ROW = re.compile(r"\|?[ \t]*+:?-++:?[ \t]*+(?>(?:\|[ \t]*+:?-++:?[ \t]*+)*)\|?[ \t]*+$")
 _CELL_BREAK = re.compile(r"(?<!\\)\|")
 _MARKUP = re.compile(r"[\\`*_\[\]<>&!~{]")
 _HTML_TAG = re.compile(r"</?[A-Za-z][^<>]*>")

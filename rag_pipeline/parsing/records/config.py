@@ -16,7 +16,9 @@ from rag_pipeline.parsing.decode import read_text
 
 VERSION = "2"
 
-_YAML_KEY = re.compile(r"(?:\"([^\"]+)\"|'([^']+)'|([^\s#\-?:,\[\]{}&*!|>'\"%@`](?:[^#\n:]|:(?!\s|$))*+))\s*+:(?:\s|$)")
+_YAML_KEY = re.compile(
+    r"(?:\"([^\"]+)\"|'([^']+)'|([^\s#\-?:,\[\]{}&*!|>'\"%@`](?>(?:[^#\n:]++|:(?!\s|$))*)))\s*+:(?:\s|$)"
+)
 _YAML_ITEM = re.compile(r"-(?:\s|$)")
 _DOCUMENT_MARK = re.compile(r"(?:---|\.\.\.)(?:\s|$)")
 _SECTION = re.compile(r"[ \t]*+\[{1,2}([^\[\]\n]++)\]{1,2}[ \t]*+(?:[#;].*)?$")

@@ -14,7 +14,7 @@ from rag_pipeline.parsing.markup.front_matter import WrittenFloat
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 # What is never closed runs to the end, so that no character is looked at twice.
-_JSONC = re.compile(r'"(?:[^"\\\n]|\\.)*+"?|//[^\n]*|/\*.*?(?:\*/|\Z)|,(?=\s*[}\]])', re.S)
+_JSONC = re.compile(r'"(?>(?:[^"\\\n]++|\\.)*)"?|//[^\n]*|/\*.*?(?:\*/|\Z)|,(?=\s*[}\]])', re.S)
 _SEPARATORS = re.compile(r"[\s,\x1e]*")
 _MAX_INTEGER_DIGITS = 4_000
 

@@ -26,7 +26,7 @@ MAX_TAG_CHARS = 20_000
 MAX_ATTRIBUTES = 1_000
 MAX_LINE_CHARS = 100_000
 # Possessive throughout: one pass, whatever stands between the quotes and however many are never closed.
-_TAG = re.compile(r"<([a-zA-Z][\w:-]*+)[^<>\"']*+(?:(?:\"[^\"]*+\"|'[^']*+')[^<>\"']*+)*+>?")
+_TAG = re.compile(r"<([a-zA-Z][\w:-]*+)[^<>\"']*+(?>(?:(?:\"[^\"]*+\"|'[^']*+')[^<>\"']*+)*)>?")
 _NESTING_TAGS = re.compile(r"</?(?:div|span|font|b|i|u|em|strong|center|section|big|small|a)\b[^<>]*>", re.I)
 _ANY_TAG = re.compile(r"<[^<>]*>")
 _UNSEEN = re.compile(r"<(/?)(script|style|template|noscript|svg)\b[^<>]*>", re.I)
