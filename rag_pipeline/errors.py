@@ -179,6 +179,12 @@ class ParserCrashed(DocumentError):
     code = "parser_crashed"
 
 
+class DagsterUnusable(RagPipelineError):
+    """Dagster's own records of runs cannot be opened or written, so that no run can be made."""
+
+    code = "dagster_unusable"
+
+
 class WorkersUnavailable(RagPipelineError):
     """Worker processes were ended from outside as they started, or the machine had no room for them."""
 

@@ -36,16 +36,17 @@ from rag_pipeline.defs.specs import (
     bronze_key,
 )
 from rag_pipeline.defs.summary import RunSummary
+from rag_pipeline.defs.unusable import check_it_began, said_of
 from rag_pipeline.defs.withdrawals import WHOLE_CHECK
 from rag_pipeline.errors import SourceUnavailable
+from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.look import forget_settled
 from rag_pipeline.refresh.maintenance import is_maintenance_due
 from rag_pipeline.refresh.progress import CURRENT
 from rag_pipeline.refresh.settle import settle
-from rag_pipeline.refresh.unsettled import finish_withdrawals
-from rag_pipeline.refresh.withdraw import FAULTS
+from rag_pipeline.refresh.unsettled import withdraw_alone
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.shown import shown
@@ -75,11 +76,11 @@ def launch_refresh(
     try:
         with opened_instance(dagster_home(pipeline)) as instance:
             runs = _runs(pipeline, instance, list(allow_mass_deletion), alias, launch_id)
-    except FAULTS:
-        # A run takes away by itself; this is for what breaks around it.
+    except FAULTS as error:
+        # A run takes away by itself; this is for what breaks around it, even before a source was polled.
         with Workspace(pipeline, run_id="launch") as workspace:
-            finish_withdrawals(workspace)
-        raise
+            withdraw_alone(workspace, allow_mass_deletion)
+        raise said_of(error, pipeline) from error
     finally:
         if token is not None:
             CURRENT.reset(token)
@@ -111,7 +112,7 @@ def _runs(
     def execute(
         job: str, alias: str, selection: list[dg.AssetKey] | None = None, ops: dict[str, Any] | None = None
     ) -> dg.ExecuteInProcessResult:
-        return definitions.resolve_job_def(job).execute_in_process(
+        run = definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
             partition_key=alias,
             run_config={"ops": ops or {}, "loggers": loggers},
@@ -119,6 +120,8 @@ def _runs(
             raise_on_error=False,
             tags={LAUNCHED_BY_TAG: "rag-pipeline run", LAUNCH_TAG: launch_id},
         )
+        check_it_began(run)
+        return run
 
     _say_who_is_under_way(instance)
     with Workspace(pipeline, run_id="launch") as workspace:

@@ -25,13 +25,20 @@ _UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.Dag
 def alive(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """Show other processes that this run is under way while the block runs; the kernel ends it with the process."""
     folder = Path(instance.storage_directory()) / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{run_id}.lock")
-    with lock:
-        try:
-            yield
-        finally:
-            Path(lock.lock_file).unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        # A full disk must not keep anybody from taking away what was withdrawn.
+        log.warning("other processes cannot see that run %s is under way: %s", run_id, error)
+        yield
+        return
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def living_runs(instance: dg.DagsterInstance) -> list[str]:

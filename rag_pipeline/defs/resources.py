@@ -51,7 +51,11 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             return
         with alive(context.instance, context.run.run_id), self._opened(context.run.run_id, context.log):
             # Steps wait for the pool that a killed run may still hold; nothing else would ever free it.
-            end_killed_runs(context.instance)
+            try:
+                end_killed_runs(context.instance)
+            except Exception:
+                # What has to be taken from readers waits for no house-keeping.
+                _log.exception("runs that were killed could not be ended")
             try:
                 yield self
             finally:

@@ -105,7 +105,8 @@ def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
 
 
 def _withdrawn(workspace: "Workspace") -> "WithdrawReport":
-    from rag_pipeline.refresh.withdraw import FAULTS, WithdrawReport, withdraw_now
+    from rag_pipeline.refresh.faults import FAULTS
+    from rag_pipeline.refresh.withdraw import WithdrawReport, withdraw_now
 
     try:
         return withdraw_now(workspace)

@@ -15,7 +15,7 @@ from typing import Any
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BOILERPLATE, BRONZE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
-from rag_pipeline.refresh.withdraw import FAULTS
+from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import (
     BOILERPLATE_PATH,

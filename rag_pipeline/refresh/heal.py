@@ -18,8 +18,8 @@ from pathlib import Path
 
 from rag_pipeline.errors import AuditFailed, EvaluationBelowBaseline, IndexIncomplete, LakeDamaged, PermissionLeak
 from rag_pipeline.refresh.damage import DamagedTable, damaged_indexes, damaged_tables
+from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.rebuild import rebuild
-from rag_pipeline.refresh.withdraw import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import INDEX_PATH
 

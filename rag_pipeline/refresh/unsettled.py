@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 import polars as pl
 
 from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS, PUBLICATIONS, QUARANTINE
+from rag_pipeline.refresh.bronze import poll_source
 from rag_pipeline.refresh.documents import read_origins
+from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
-from rag_pipeline.refresh.withdraw import FAULTS, WithdrawReport, read_readers, take_from_published, withdraw_now
+from rag_pipeline.refresh.withdraw import WithdrawReport, read_readers, take_from_published, withdraw_now
 from rag_pipeline.refresh.withdrawals import withdrawn_chunks
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import DOCUMENTS_PATH, PUBLICATIONS_PATH, QUARANTINE_PATH, bronze_path
@@ -51,6 +54,20 @@ def finish_withdrawals(workspace: Workspace) -> None:
             log.error("what was withdrawn could not all be taken from readers: %s", error)
 
 
+def withdraw_alone(workspace: Workspace, allow_mass_deletion: Collection[str] = ()) -> None:
+    """Poll the sources and take from readers what is gone, where no run could be begun; its own faults are only said.
+
+    Args:
+        allow_mass_deletion: Sources whose deletion guard lets everything go.
+    """
+    for name in workspace.settings.sources:
+        try:
+            poll_source(workspace, name, allow_mass_deletion=name in allow_mass_deletion)
+        except FAULTS as error:
+            log.error("source %s could not be polled: %s", name, error)
+    finish_withdrawals(workspace)
+
+
 def close_unsettled(workspace: Workspace) -> WithdrawReport:
     """Close published texts that were edited, or are to be redacted, and that nobody can say still stand."""
     report = WithdrawReport()
@@ -77,13 +94,8 @@ def _unsettled(workspace: Workspace, table: VectorTable, shown: pl.DataFrame) ->
     lake = workspace.lake
     documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_COLUMNS)
     quarantine = lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id", "input_key"])
-    origins = read_origins(workspace)
     recipes = {name: workspace.parse_recipe(name) for name in workspace.settings.sources}
-    found = edited_documents(documents, origins, quarantine) | unredacted_documents(documents, recipes)
-    known = set(documents["document_id"]) | set(quarantine["document_id"])
-    if set(shown["document_id"]) & set(origins["document_id"]) - known:
-        log.error("silver has lost documents that readers see; of these, whatever was edited since is closed")
-        found |= _edited_since_publication(workspace) - known
+    found = unredacted_documents(documents, recipes) | _edited(workspace, documents, quarantine, shown)
     both = shown.join(documents.select("document_id", now="content_hash"), on="document_id")
     parsed = both.filter(pl.col("content_hash") != pl.col("now"))["chunk_id"].to_list()
     try:
@@ -91,6 +103,23 @@ def _unsettled(workspace: Workspace, table: VectorTable, shown: pl.DataFrame) ->
     except FAULTS as error:
         log.error("wording cannot be compared, so every text that was parsed anew is closed: %s", error)
         return found | set(parsed)
+
+
+def _edited(workspace: Workspace, documents: pl.DataFrame, quarantine: pl.DataFrame, shown: pl.DataFrame) -> set[str]:
+    """document_ids whose object has other bytes than silver took in."""
+    try:
+        origins = read_origins(workspace)
+    except FAULTS as error:
+        log.error(
+            "bronze of some source cannot be read, so whatever of the others was edited since is closed: %s", error
+        )
+        return _edited_since_publication(workspace)
+    found = edited_documents(documents, origins, quarantine)
+    known = set(documents["document_id"]) | set(quarantine["document_id"])
+    if set(shown["document_id"]) & set(origins["document_id"]) - known:
+        log.error("silver has lost documents that readers see; of these, whatever was edited since is closed")
+        found |= _edited_since_publication(workspace) - known
+    return found
 
 
 def _edited_since_publication(workspace: Workspace) -> set[str]:

@@ -5,7 +5,8 @@ Does not belong here: what has to go (`transforms/withdraw.py`); withdrawn wordi
 (`refresh/index.py`, `refresh/publication.py`).
 
 It needs bronze, the settings, the published version of the index and the log of publications, and nothing else: no
-source, parser, model or table of silver. A fault in one thing it could do without is said and gone around.
+source, parser, model or table of silver. A fault in one thing it could do without is said and gone around; where bronze
+cannot be read, the source itself says what may still be shown (`unrecorded.py`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, PUBLICATIONS
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
+from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
+from rag_pipeline.refresh.unrecorded import readers_by_source
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, PUBLICATIONS_PATH, bronze_path
 from rag_pipeline.stores.legs import search_of
@@ -39,8 +42,6 @@ from rag_pipeline.transforms.withdraw import (
 
 log = logging.getLogger(__name__)
 
-# A library's panic is no Exception; an interrupt passes.
-FAULTS = (Exception, pl.exceptions.PanicException)
 # An audit of a version that was compared with bronze alone: no version of silver has this number.
 NO_SILVER = -1
 
@@ -100,25 +101,36 @@ def as_it_may_be_read(workspace: Workspace, row: Mapping[str, Any]) -> dict[str,
 
 
 def _plan_of_now(workspace: Workspace, report: WithdrawReport) -> Callable[[pl.DataFrame], WithdrawalPlan]:
-    readers, unknown = read_readers(workspace, report)
-    return lambda rows: plan_withdrawal(rows, readers, unknown)
+    readers, unrecorded = read_readers(workspace, report)
+
+    def planned(rows: pl.DataFrame) -> WithdrawalPlan:
+        asked = {name: readers_by_source(workspace, name, rows, readers.get(name)) for name in sorted(unrecorded)}
+        return plan_withdrawal(rows, {**readers, **asked})
+
+    return planned
 
 
 def read_readers(workspace: Workspace, report: WithdrawReport) -> tuple[dict[str, Readers], set[str]]:
-    """Who may read the objects of each configured source, and the sources of which bronze says nothing."""
+    """Who may read the objects of each configured source by bronze, and the sources that have to be asked themselves.
+
+    Of these bronze says nothing, or not what they say now.
+    """
     readers: dict[str, Readers] = {}
-    unknown: set[str] = set()
+    unrecorded: set[str] = set()
     for name in workspace.settings.sources:
+        reason = "what it says now could not be recorded" if name in workspace.unrecorded else ""
         try:
-            if not workspace.lake.exists(bronze_path(name)):
-                unknown.add(name)
-                continue
-            readers[name] = _readers_of(workspace, name)
+            if workspace.lake.exists(bronze_path(name)):
+                readers[name] = _readers_of(workspace, name)
+            else:
+                unrecorded.add(name)
         except FAULTS as error:
-            unknown.add(name)
-            report.faults.append(f"bronze of source {name} cannot be read: {error}")
-            log.error("bronze of source %s cannot be read, so nothing of it was withdrawn: %s", name, error)
-    return readers, unknown
+            reason = f"its bronze table cannot be read: {error}"
+        if reason:
+            unrecorded.add(name)
+            report.faults.append(f"source {name} itself was asked who may be shown what, since {reason}")
+            log.error("source %s itself is asked who may be shown what, since %s", name, reason)
+    return readers, unrecorded
 
 
 def _readers_of(workspace: Workspace, name: str) -> Readers:

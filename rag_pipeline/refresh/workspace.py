@@ -55,6 +55,8 @@ class Workspace:
         self.run_id = run_id
         self.now = clock
         self.lake = Lake(pipeline.lake_root, pipeline.lake_options, run_id)
+        # Sources whose changes could not be recorded in bronze by this run, whatever the cause.
+        self.unrecorded: set[str] = set()
         self._open_model = open_model
         self._models: dict[str, EmbeddingModel] = {}
         self._pool: IsolatedPool | None = None

@@ -41,6 +41,14 @@ class Readers:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """One object as its source gives it now: who may read it, and the hash of its bytes."""
+
+    principals: frozenset[str]
+    bytes_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class WithdrawalPlan:
     """What one index has to lose.
 
@@ -79,22 +87,18 @@ def readers_now(state: pl.DataFrame, spec: SourceSpec) -> dict[str, frozenset[st
     return found
 
 
-def plan_withdrawal(
-    rows: pl.DataFrame, readers: Mapping[str, Readers], unknown: Collection[str] = ()
-) -> WithdrawalPlan:
+def plan_withdrawal(rows: pl.DataFrame, readers: Mapping[str, Readers]) -> WithdrawalPlan:
     """Compare what an index shows with who may read it now. It only takes away: nobody reads more afterwards.
 
     Args:
         rows: SHOWN_COLUMNS of the index.
-        readers: By source; documents of a source that is in neither argument are gone.
-        unknown: Sources of which nothing is known now; their rows stay as they are.
+        readers: By source; documents of a source that is not named are gone.
     """
-    known = rows.filter(~pl.col("source").is_in(list(unknown)))
     # Few audiences stand for many documents, and a list for each document would be most of the work.
     audiences: dict[frozenset[str], int] = {}
     audience_of: dict[str, int] = {}
     gone: set[str] = set()
-    for document, source, uri in known.select("document_id", "source", "uri").unique().iter_rows():
+    for document, source, uri in rows.select("document_id", "source", "uri").unique().iter_rows():
         limit = _readers_of(document, uri, readers.get(source))
         if limit is None:
             gone.add(document)
@@ -109,17 +113,37 @@ def plan_withdrawal(
         schema={"audience": pl.Int64(), "limit": pl.List(pl.String())},
     )
     both = (
-        known.join(documents, on="document_id")
+        rows.join(documents, on="document_id")
         .join(limits, on="audience")
         .with_columns(kept=pl.col("allowed_principals").list.set_intersection("limit").list.sort())
     )
     narrowed = both.filter(pl.col("kept").list.len() < pl.col("allowed_principals").list.n_unique())
-    leaving = known.filter(pl.col("document_id").is_in(pl.Series(sorted(gone), dtype=pl.String).implode()))
+    leaving = rows.filter(pl.col("document_id").is_in(pl.Series(sorted(gone), dtype=pl.String).implode()))
     return WithdrawalPlan(
         gone=tuple(leaving["chunk_id"].unique().sort()),
         narrowed=closed_rows(narrowed.select("chunk_id", allowed_principals="kept")),
         documents=len(gone) + narrowed["document_id"].n_unique(),
     )
+
+
+def readers_as_given(rows: pl.DataFrame, given: Mapping[str, Given], input_keys: Mapping[str, str]) -> Readers:
+    """Who may read the shown documents of one source by what the source itself gives, where nothing is recorded of it.
+
+    A document stays with those who may read its object now, if that still has the bytes that silver parsed; any other
+    is for nobody, since it may have lost its permissions, its wording or itself.
+
+    Args:
+        rows: `document_id` and `uri` of the index, of this source alone.
+        given: By location.
+        input_keys: Of silver, by document_id; they begin with the hash of the bytes.
+    """
+    live: dict[str, frozenset[str]] = {}
+    for document, uri in rows.select("document_id", "uri").unique().iter_rows():
+        places = [uri, *(prefix for prefix, _ in _divisions(uri))]
+        found = next((given[place] for place in places if place in given), None)
+        is_same = found is not None and input_keys.get(document, "").startswith(f"{found.bytes_hash}:")
+        live[document] = found.principals if found is not None and is_same else frozenset()
+    return Readers(live, {})
 
 
 def plan_closing(rows: pl.DataFrame, closing: Collection[str], readers: Mapping[str, Readers]) -> WithdrawalPlan:

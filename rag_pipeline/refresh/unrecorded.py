@@ -1,0 +1,90 @@
+"""Who may read a source's documents where bronze does not say it: the source itself is asked.
+
+Belongs here: listing and reading that one source, and comparing it with what silver parsed.
+Does not belong here: what follows for readers (`transforms/withdraw.py`), taking it from them (`withdraw.py`).
+
+For a source whose bronze table is damaged, or whose changes a run could not write to it, whatever the cause. Each
+document is then shown to no more people than the source allows now, and one that the source no longer gives, or gives
+with other bytes, to nobody, until a run has recorded it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import polars as pl
+
+from rag_pipeline.contracts.ids import bytes_hash
+from rag_pipeline.contracts.sources import DeclaredMetadata, SourceObject, SourceSpec
+from rag_pipeline.contracts.tables import DOCUMENTS
+from rag_pipeline.refresh.bronze import known_objects
+from rag_pipeline.refresh.faults import FAULTS
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.sources import Source
+from rag_pipeline.stores.lake import DOCUMENTS_PATH
+from rag_pipeline.transforms.listing import KnownObject, plan_listing
+from rag_pipeline.transforms.permissions import allowed_principals
+from rag_pipeline.transforms.withdraw import Given, Readers, readers_as_given
+
+log = logging.getLogger(__name__)
+
+
+def readers_by_source(workspace: Workspace, name: str, rows: pl.DataFrame, otherwise: Readers | None) -> Readers:
+    """Readers of the documents that an index shows of a source, by what the source gives now.
+
+    Args:
+        rows: `document_id`, `source`, `uri` and `allowed_principals` of the index.
+        otherwise: By what bronze holds, for a source that does not answer; None: that cannot be told either, and then
+            nobody is shown any of it.
+    """
+    mine = rows.filter(pl.col("source") == name)
+    shown = set(mine.filter(pl.col("allowed_principals").list.len() > 0)["uri"])
+    nobody = readers_as_given(mine, {}, {})
+    if not shown:
+        return nobody
+    try:
+        source = workspace.source(name)
+        listed = source.list()
+    except FAULTS as error:
+        log.error("source %s does not say what it gives now: %s", name, error)
+        return nobody if otherwise is None else otherwise
+    try:
+        silver = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "input_key"])
+        given = _given(workspace, source, listed, shown, _known(workspace, name) if otherwise is not None else ())
+        return readers_as_given(mine, given, dict(silver.iter_rows()))
+    except FAULTS as error:
+        log.error("nobody can say who may read source %s, so nobody does until it is known again: %s", name, error)
+        return nobody
+
+
+def _known(workspace: Workspace, name: str) -> Sequence[KnownObject]:
+    return known_objects(workspace.lake.bronze_state(name))
+
+
+def _given(
+    workspace: Workspace, source: Source, listed: Sequence[SourceObject], shown: set[str], known: Sequence[KnownObject]
+) -> dict[str, Given]:
+    """What the source gives now, by location, of what an index shows; parts are shown below the location of a whole.
+
+    Only what bronze does not know as it is now is read.
+    """
+    spec = workspace.pipeline.source_spec(source.name)
+    places = shown | {uri[:at] for uri in shown for at, letter in enumerate(uri) if letter == "#"}
+    plan = plan_listing(known, [item for item in listed if item.uri in places and item.problem is None])
+    found = {
+        item.uri: Given(_allowed(item, before.declared, spec), before.bytes_hash or "")
+        for before, item in plan.unchanged
+    }
+    for _, item in plan.to_fetch:
+        try:
+            fetched = source.fetch(item)
+        except FAULTS as error:
+            log.warning("%s cannot be read, so nobody is shown it: %s", item.uri, type(error).__name__)
+            continue
+        found[item.uri] = Given(_allowed(item, fetched.declared, spec), bytes_hash(fetched.raw))
+    return found
+
+
+def _allowed(item: SourceObject, declared: DeclaredMetadata, spec: SourceSpec) -> frozenset[str]:
+    return frozenset(allowed_principals(item.address, declared, spec))

@@ -1,0 +1,82 @@
+"""What breaks around a run, before any step of it begins, keeps nothing from leaving readers, and is said."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag_pipeline.defs import launch, liveness, resources
+from rag_pipeline.defs.launch import launch_refresh
+from rag_pipeline.errors import DagsterUnusable
+from rag_pipeline_tests.pipeline.project import Project
+
+
+def a_file_in_its_place(home: Path, _: pytest.MonkeyPatch) -> None:
+    home.write_text("no folder")
+
+
+def settings_broken(home: Path, _: pytest.MonkeyPatch) -> None:
+    home.mkdir()
+    (home / "dagster.yaml").write_text(":{[broken")
+
+
+def records_damaged(home: Path, _: pytest.MonkeyPatch) -> None:
+    (home / "history").mkdir(parents=True)
+    (home / "history" / "runs.db").write_bytes(b"no database" * 1_000)
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def raise_it(*_: object, **__: object) -> Any:
+        raise error
+
+    return raise_it
+
+
+def workspace_does_not_open(_: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(resources, "load_pipeline", raising(KeyError("k")))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    project = Project.create(tmp_path / "project")
+    for name in ("menu", "lamp", "salaries"):
+        project.write(f"{name}.md", f"# {name}\n\nThe secret {name}.\n")
+    project.refresh()
+    (project.folder / "docs" / "menu.md").unlink()
+    project.write("salaries.md.meta.yaml", "allowed_principals: [hr]\n")
+    return project
+
+
+@pytest.mark.parametrize(
+    "fault", [a_file_in_its_place, settings_broken, records_damaged, workspace_does_not_open], ids=lambda f: f.__name__
+)
+def test_what_is_gone_leaves_readers_although_no_run_could_be_made(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[[Path, pytest.MonkeyPatch], None]
+) -> None:
+    fault(tmp_path / "dagster", monkeypatch)
+    with pytest.raises(DagsterUnusable, match="rag-pipeline run"):
+        launch_refresh(project.pipeline())
+    assert {hit.uri.rpartition("/")[2] for hit in project.search("secret", "public", mode="text")} == {"lamp.md"}
+
+
+def test_a_fault_of_the_program_before_the_run_takes_away_too(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "build_definitions", raising(KeyError("k")))
+    with pytest.raises(KeyError):
+        launch_refresh(project.pipeline())
+    assert {hit.uri.rpartition("/")[2] for hit in project.search("secret", "public", mode="text")} == {"lamp.md"}
+
+
+@pytest.mark.slow
+def test_house_keeping_of_runs_fails_no_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(liveness, "FOLDER", "history/runs.db/no folder")
+    monkeypatch.setattr(resources, "end_killed_runs", raising(full))
+    assert launch_refresh(project.pipeline()).errors == []
+    assert {hit.uri.rpartition("/")[2] for hit in project.search("secret", "public", mode="text")} == {"lamp.md"}
