@@ -29,12 +29,14 @@ class Poll:
         polled_at: When that last succeeded; None if it is not known to have succeeded ever.
         error: Why the last attempt failed, without passwords; empty if it succeeded.
         stale_after: How long after `polled_at` it counts as overdue, as pipeline.yaml said at the last attempt.
+        unrecorded: The last attempt failed although the source may answer, so bronze does not hold what it says now.
     """
 
     attempted_at: datetime
     polled_at: datetime | None
     error: str
     stale_after: timedelta
+    unrecorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ def _record_of(poll: Poll) -> dict[str, Any]:
         "overdue_at": None if poll.polled_at is None else (poll.polled_at + poll.stale_after).isoformat(),
         "stale_after_seconds": poll.stale_after.total_seconds(),
         "error": poll.error,
+        "unrecorded": poll.unrecorded,
     }
 
 
@@ -93,7 +96,9 @@ def _poll_of(entry: Mapping[str, Any]) -> Poll:
     polled = entry["polled_at"]
     attempted_at = _moment(entry["attempted_at"])
     polled_at = None if polled is None else _moment(polled)
-    return Poll(attempted_at, polled_at, error[:MAX_ERROR_CHARS], timedelta(seconds=seconds))
+    return Poll(
+        attempted_at, polled_at, error[:MAX_ERROR_CHARS], timedelta(seconds=seconds), entry.get("unrecorded") is True
+    )
 
 
 def _moment(text: str) -> datetime:

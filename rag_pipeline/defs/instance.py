@@ -59,7 +59,9 @@ def opened_instance(home: Path) -> dg.DagsterInstance:
     Our steps print nothing, and catching that nothing starts two processes a run. Dagster's default storage is opened
     with connections that stay open; another one that dagster.yaml names is left alone.
     """
-    configured = yaml.safe_load((home / "dagster.yaml").read_text("utf-8")) or {}
+    read = yaml.safe_load((home / "dagster.yaml").read_text("utf-8"))
+    # What is no mapping Dagster refuses itself.
+    configured = read if isinstance(read, dict) else {}
     overrides: dict[str, Any] = {} if "compute_logs" in configured else {"compute_logs": NO_COMPUTE_LOGS}
     if not configured.keys() & STORAGES:
         overrides |= run_store.overrides(str(home))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -105,7 +104,7 @@ def update_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool 
         SourceUnavailable: The source cannot be listed; nothing was written but who may read what is known of it
             under the settings of now.
     """
-    with unrecorded_if_it_fails(workspace, name), workspace.lake.writing(), recorded_poll(workspace, name):
+    with workspace.lake.writing(), recorded_poll(workspace, name):
         source = workspace.source(name)
         # Listed while holding the lock: a listing made before another run's would undo what that run recorded.
         try:
@@ -115,21 +114,6 @@ def update_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool 
             _Refresh(workspace, name, source, (), allow_loss=False).record_settings()
             raise
         return _Refresh(workspace, name, source, listed, allow_mass_deletion).run()
-
-
-@contextmanager
-def unrecorded_if_it_fails(workspace: Workspace, name: str) -> Iterator[None]:
-    """Have what is taken from readers ask the source itself, if what it says now cannot be recorded in the block.
-
-    A source that does not answer cannot be asked either: what bronze holds of it stands.
-    """
-    workspace.unrecorded.add(name)
-    try:
-        yield
-    except SourceUnavailable:
-        workspace.unrecorded.discard(name)
-        raise
-    workspace.unrecorded.discard(name)
 
 
 def poll_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool = False) -> BronzeReport:

@@ -8,5 +8,5 @@ from __future__ import annotations
 
 import polars as pl
 
-# A library's panic is no Exception; an interrupt passes.
-FAULTS = (Exception, pl.exceptions.PanicException)
+# A library's panic is no Exception, nor is its wish to end the process; an interrupt passes.
+FAULTS = (Exception, pl.exceptions.PanicException, SystemExit)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rag_pipeline.contracts.polls import MAX_ERROR_CHARS, POLLS_FILE, Poll, Polls
-from rag_pipeline.errors import RagPipelineError, StoreError
+from rag_pipeline.errors import RagPipelineError, SourceUnavailable, StoreError
+from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.shown import shown
 from rag_pipeline.stores.polls import read_polls, write_polls
@@ -49,12 +50,24 @@ def recorded_poll(workspace: Workspace, name: str) -> Iterator[None]:
 
     Being stopped by a person says nothing of the source, and is not recorded.
     """
+    workspace.unrecorded.discard(name)
     try:
         yield
-    except Exception as error:
-        _record(workspace, name, _masked(error))
+    except FAULTS as error:
+        # A source that does not answer cannot be asked either: what bronze holds of it stands.
+        unrecorded = not isinstance(error, SourceUnavailable)
+        if unrecorded:
+            workspace.unrecorded.add(name)
+        _record(workspace, name, _masked(error), unrecorded=unrecorded)
         raise
     _record(workspace, name, "")
+
+
+def unrecorded_sources(workspace: Workspace) -> set[str]:
+    """Sources of which bronze does not hold what they say now, by this run or the last that polled them."""
+    polls = read_polls(workspace.lake).by_source
+    noted = {name for name, poll in polls.items() if poll.unrecorded}
+    return (noted | workspace.unrecorded) & set(workspace.settings.sources)
 
 
 def poll_statuses(workspace: Workspace, names: Iterable[str] | None = None) -> tuple[list[PollStatus], str]:
@@ -79,13 +92,13 @@ def _status(workspace: Workspace, name: str, polls: Polls) -> PollStatus:
     )
 
 
-def _record(workspace: Workspace, name: str, error: str) -> None:
+def _record(workspace: Workspace, name: str, error: str, *, unrecorded: bool = False) -> None:
     known = read_polls(workspace.lake).by_source
     sources = workspace.settings.sources
     before = known.get(name)
     now = workspace.now()
     last = before.polled_at if before is not None else None
-    poll = Poll(now, now if not error else last, error, sources[name].stale_after)
+    poll = Poll(now, now if not error else last, error, sources[name].stale_after, unrecorded)
     try:
         # Sources that pipeline.yaml no longer names are forgotten.
         write_polls(workspace.lake, {each: known[each] for each in known if each in sources} | {name: poll})
@@ -94,7 +107,7 @@ def _record(workspace: Workspace, name: str, error: str) -> None:
         log.warning("%s was not written: %s", POLLS_FILE, failure.message)
 
 
-def _masked(error: Exception) -> str:
+def _masked(error: BaseException) -> str:
     """What an error says, without what opens the source."""
     if not isinstance(error, RagPipelineError):
         # Its message may hold anything, credentials too.

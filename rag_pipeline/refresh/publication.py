@@ -32,6 +32,7 @@ from rag_pipeline.refresh.evaluation_targets import published_audit
 from rag_pipeline.refresh.gate import Verdict, judge, leak_of
 from rag_pipeline.refresh.generations import Look, index_cure, index_problem, is_complete, is_held, served_alias
 from rag_pipeline.refresh.index import withdraw
+from rag_pipeline.refresh.polls import unrecorded_sources
 from rag_pipeline.refresh.withdraw import as_it_may_be_read, made_from
 from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
@@ -147,7 +148,7 @@ def _publish(
         _check_evaluation(verdict, alias, override_gate=override_gate)
         figures = verdict.figures | ({} if verdict.passed else {"gate_overridden": verdict.reason})
         figures |= _audit_figures(audit) | recipe.figures() | ({} if fit.gain is None else {"fit": asdict(fit)})
-        row: dict[str, object] = {
+        row: dict[str, Any] = {
             "sequence": 0 if last is None else int(str(last["sequence"])) + 1,
             "action": "publish",
             "configured_alias": workspace.settings.serve if configured is None else configured["configured_alias"],
@@ -164,8 +165,14 @@ def _publish(
             "run_id": workspace.run_id,
             "note": note,
         }
+        row = _as_recorded_or_asked(workspace, row)
         lake.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([row]))
     return _report(row, moved=True)
+
+
+def _as_recorded_or_asked(workspace: Workspace, row: dict[str, Any]) -> dict[str, Any]:
+    """The publication, with no more than sources allow now of which silver could not be told what they say."""
+    return as_it_may_be_read(workspace, row) if unrecorded_sources(workspace) else row
 
 
 def _is_where_readers_are(last: Mapping[str, object], audit: Mapping[str, object], recipe: SearchRecipe) -> bool:
@@ -262,6 +269,7 @@ def publish_withdrawals(workspace: Workspace) -> PublicationReport | None:
             "configured_alias": last["configured_alias"],
             "note": f"while the run could not go on: it {withdrawn}; {audit['withheld']} chunks wait for vectors",
         }
+        row = _as_recorded_or_asked(workspace, row)
         lake.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([row]))
     log.warning("published withdrawals only: %s", row["note"])
     return _report(row, moved=True)

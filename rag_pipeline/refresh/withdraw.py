@@ -26,6 +26,7 @@ from rag_pipeline.contracts.tables import AUDITS, BRONZE, PUBLICATIONS
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
+from rag_pipeline.refresh.polls import unrecorded_sources
 from rag_pipeline.refresh.unrecorded import readers_by_source
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, PUBLICATIONS_PATH, bronze_path
@@ -116,9 +117,9 @@ def read_readers(workspace: Workspace, report: WithdrawReport) -> tuple[dict[str
     Of these bronze says nothing, or not what they say now.
     """
     readers: dict[str, Readers] = {}
-    unrecorded: set[str] = set()
+    unrecorded = unrecorded_sources(workspace)
     for name in workspace.settings.sources:
-        reason = "what it says now could not be recorded" if name in workspace.unrecorded else ""
+        reason = "what it says now could not be recorded" if name in unrecorded else ""
         try:
             if workspace.lake.exists(bronze_path(name)):
                 readers[name] = _readers_of(workspace, name)

@@ -332,6 +332,8 @@ IN_DAGSTER = (
     "healing_breaks",
     "data_versions_break",
     "polls_damaged",
+    "recording raises KeyError",
+    "damaged bronze/docs",
 )
 
 
