@@ -7,7 +7,7 @@ Does not belong here: searching (`retrieval/search.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import click
 from rich.padding import Padding
 from rich.text import Text
 
+from rag_pipeline.cli.explain import drawn_why, record_of, steps_of
 from rag_pipeline.cli.options import common_options, open_pipeline
 from rag_pipeline.cli.rendering import age, clean, counted, emit, moment, one_line, show, shown, talk
 from rag_pipeline.contracts.modes import MODES
@@ -22,7 +23,8 @@ from rag_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from rag_pipeline.contracts.filters import Filter
-    from rag_pipeline.retrieval.search import Hit
+    from rag_pipeline.retrieval.explain import Why
+    from rag_pipeline.retrieval.search import Hit, Searcher
     from rag_pipeline.retrieval.windows import Window
 
 SNIPPET_CHARS = 320
@@ -76,6 +78,13 @@ _HEADING_MARK = re.compile(r"(?m)^#+\s+")
     metavar="N",
     help="So many hits of a document before any more of it.",
 )
+@click.option(
+    "--diversity",
+    default=0.0,
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="How much a hit counts less for words that better hits have already; 0.1 is a little.",
+)
 @click.option("--no-rerank", is_flag=True, help="Leave the reranking model aside, where one is published.")
 @click.option(
     "--window",
@@ -97,6 +106,17 @@ _HEADING_MARK = re.compile(r"(?m)^#+\s+")
     help="Search what readers had then, where it is kept, with the permissions of today: 2026-03-01, 3d.",
 )
 @click.option("--verify", is_flag=True, help="Read the sources of the hits again: as it is now, changed, or gone.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Say how the score of each hit came about.",
+)
+@click.option(
+    "--why",
+    "document",
+    metavar="DOCUMENT",
+    help="Say what became of a document: its id, its address or the end of it.",
+)
 @common_options
 def search(
     query: str,
@@ -106,10 +126,13 @@ def search(
     sources: tuple[str, ...],
     window_tokens: int | None,
     per_document: int | None,
+    diversity: float,
     no_rerank: bool,
     window_by: str,
     as_of: str | None,
     verify: bool,
+    explain: bool,
+    document: str | None,
     as_json: bool,
     **limits: Any,
 ) -> None:
@@ -125,23 +148,26 @@ def search(
     from rag_pipeline.retrieval.search import Searcher
 
     searcher = Searcher.open(pipeline)
-    chosen = _limits(**limits)
-    asked: Any = {"principals": principals, "mode": mode, "k": k, "sources": sources or None}
     then = _moment(as_of)
-    asked |= {"per_document": per_document, "rerank": not no_rerank, "as_of": then, "verify": verify}
-    hits = searcher.search(query, **asked, limits=chosen)
-    around: dict[int, Any] = {}
+    asked: Any = {"principals": principals, "mode": mode, "k": k, "sources": sources or None, "as_of": then}
+    asked |= {
+        "per_document": per_document,
+        "diversity": diversity,
+        "rerank": not no_rerank,
+        "limits": _limits(**limits),
+    }
+    hits, whys = _searched(searcher, query, document, asked, verify=verify)
+    around: dict[int, Window] | None = None
     if window_tokens is not None:
-        options: Any = {"max_tokens": window_tokens, "by": window_by, "as_of": then}
-        for window in searcher.windows(hits, principals=principals, **options):
-            around |= dict.fromkeys(window.ranks, window)
-    for hit in hits:
-        if as_json:
-            emit(hit.record() | ({} if window_tokens is None else _window_record(hit, around.get(hit.rank))))
-        else:
-            show(*_drawn(hit, query, _window_text(hit, around.get(hit.rank), is_wanted=window_tokens is not None)))
+        windows = searcher.windows(hits, principals=principals, max_tokens=window_tokens, by=window_by, as_of=then)  # type: ignore[arg-type]
+        around = {rank: window for window in windows for rank in window.ranks}
     if as_json:
+        _emit(hits, whys, around)
         return
+    for hit in hits:
+        show(*_drawn(hit, query, _window_text(hit, around)), *([steps_of(hit)] if explain else []))
+    for why in whys:
+        show(*drawn_why(why))
     published = searcher.published()
     at = hits[0].published_at if hits else published["published_at"]
     talk(
@@ -153,6 +179,26 @@ def search(
         talk(f"{note[:1].upper()}{note[1:]}.", style="yellow")
     for sentence in _overdue(hits):
         talk(sentence, style="yellow")
+
+
+def _searched(
+    searcher: Searcher, query: str, document: str | None, asked: Any, *, verify: bool
+) -> tuple[list[Hit], Sequence[Why]]:
+    """The hits, and what became of a document that was asked about."""
+    if document is None:
+        return searcher.search(query, **asked, verify=verify), ()
+    explanation = searcher.explain(query, **asked, document=document)
+    hits = list(explanation.hits)
+    if verify:
+        hits = searcher.verified(hits, principals=asked["principals"], as_of=asked["as_of"])
+    return hits, explanation.documents
+
+
+def _emit(hits: Iterable[Hit], whys: Iterable[Why], around: Mapping[int, Window] | None) -> None:
+    for hit in hits:
+        emit(hit.record() | ({} if around is None else _window_record(hit, around.get(hit.rank))))
+    for why in whys:
+        emit(record_of(why))
 
 
 def _moment(text: str | None) -> datetime | date | None:
@@ -176,9 +222,10 @@ def _window_record(hit: Hit, window: Window | None) -> dict[str, Any]:
     return {"window": window.text if is_first else "", "window_with": None if is_first else window.ranks[0]}
 
 
-def _window_text(hit: Hit, window: Window | None, *, is_wanted: bool) -> str | None:
-    if not is_wanted:
+def _window_text(hit: Hit, around: Mapping[int, Window] | None) -> str | None:
+    if around is None:
         return None
+    window = around.get(hit.rank)
     if window is None or window.ranks[0] == hit.rank:
         return "" if window is None else window.text
     return f"(stands in the text shown with hit {window.ranks[0]})"

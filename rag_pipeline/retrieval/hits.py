@@ -53,6 +53,8 @@ class Hit:
         age_weight: What `score` was multiplied by for the document's age; 1 where its source has no half-life.
         at_source: What its source said when it was asked again: `same`, `changed`, `gone`, or `unknown` where it did
             not answer; None: it was not asked.
+        raised_above: document_id of the older version that it was put before, whose score it has; None: its place is
+            its own.
         source_overdue: The source was not polled with success for longer than its `stale_after`; None: not known.
     """
 
@@ -88,6 +90,7 @@ class Hit:
     superseded_by: tuple[Version, ...] = ()
     age_weight: float = 1.0
     at_source: str | None = None
+    raised_above: str | None = None
 
     @property
     def citation(self) -> str:

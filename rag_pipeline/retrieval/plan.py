@@ -67,6 +67,7 @@ class SearchPlan:
         mode: `vector` finds by meaning, `text` by words, `hybrid` by both, fused by their scores.
         per_document: So many hits of one document before any more of it, at least 1; None: as they come.
         recipe: What the publication adds.
+        diversity: How much a hit counts less for words that better hits have already, 0 to 1; 0: not at all.
         rules: What single sources say of the order of their documents.
 
     Raises:
@@ -76,6 +77,7 @@ class SearchPlan:
     k: int = 10
     mode: Mode = "hybrid"
     per_document: int | None = None
+    diversity: float = 0.0
     recipe: SearchRecipe = field(default_factory=SearchRecipe)
     rules: tuple[SourceRules, ...] = ()
 
@@ -86,6 +88,9 @@ class SearchPlan:
             raise BadQuery(f"k is {self.k!r}, want a whole number from 1 to {MAX_HITS:,}", k=self.k)
         if self.per_document is not None and (not isinstance(self.per_document, int) or self.per_document < 1):
             raise BadQuery(f"per_document is {self.per_document!r}, want a whole number from 1 on, or None")
+
+        if not isinstance(self.diversity, int | float) or not 0 <= self.diversity <= 1:
+            raise BadQuery(f"diversity is {self.diversity!r}, want a number from 0 to 1")
 
     @property
     def depth(self) -> int:
@@ -100,6 +105,9 @@ class SearchPlan:
     @property
     def fingerprint(self) -> str:
         """How results come about, apart from the table and the questions; an evaluation asks in every mode."""
-        order = [f"supersession {SUPERSESSION_VERSION}", *map(repr, self.rules)]
+        order = [f"supersession {SUPERSESSION_VERSION}", *map(repr, self.rules), *self._diversity()]
         added = [self.recipe.fingerprint] if self.recipe.fingerprint else []
         return fingerprint("evaluator", EVALUATOR_VERSION, str(self.k), FUSION, str(self.depth), *order, *added)
+
+    def _diversity(self) -> list[str]:
+        return [f"diversity {self.diversity:g}"] if self.diversity else []

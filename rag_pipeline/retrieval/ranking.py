@@ -1,6 +1,6 @@
 """From candidates to one ranking of hits, step by step.
 
-Belongs here: the steps and their order: fuse, weigh, collapse, rerank, spread.
+Belongs here: the steps and their order: fuse, weigh, collapse, rerank, diversify, newer versions first, spread.
 Does not belong here: finding candidates (`candidates.py`), the arithmetic of fusing (`fusion.py`), what a hit is
 (`hits.py`).
 """
@@ -55,6 +55,8 @@ def ranked_hits(candidates: Candidates, plan: SearchPlan, around: Circumstances)
     note = None
     if around.read is not None and plan.mode == "hybrid":
         kept, note = reranked(kept, around.read, plan)
+    if plan.diversity:
+        kept = diverse(kept, plan.diversity)
     kept = newer_first(kept, around.versions, around.best_rows, plan.k)
     if plan.per_document is not None:
         kept = spread(kept, plan.per_document)
@@ -124,6 +126,35 @@ def reranked(kept: Sequence[Ranked], read: Reader, plan: SearchPlan) -> tuple[li
     return in_order(kept), reading.note
 
 
+def diverse(kept: Sequence[Ranked], diversity: float) -> list[Ranked]:
+    """The best rows anew: each time the one that is best, less what it shares in words with those before it.
+
+    A score is at most that of the hit before, so that scores still fall.
+
+    Source: maximal marginal relevance; Carbonell and Goldstein, SIGIR 1998.
+    """
+    waiting = [(one, wording_of(body_of(one.row)).words) for one in kept[:NEAR_COMPARED]]
+    best = max((one.score for one, _ in waiting), default=0.0)
+    if best <= 0:
+        return list(kept)
+    shared = [0.0] * len(waiting)
+    order = list(range(len(waiting)))
+    chosen: list[Ranked] = []
+    while order:
+        at = max(order, key=lambda i: ((1 - diversity) * waiting[i][0].score / best - diversity * shared[i], -i))
+        order.remove(at)
+        one, words = waiting[at]
+        one.score = min(one.score, chosen[-1].score) if chosen else one.score
+        chosen.append(one)
+        for i in order:
+            union = len(words | waiting[i][1])
+            shared[i] = max(shared[i], len(words & waiting[i][1]) / union if union else 0.0)
+    rest = list(kept[NEAR_COMPARED:])
+    for one in rest:
+        one.score = min(one.score, chosen[-1].score)
+    return [*chosen, *rest]
+
+
 def spread(kept: Sequence[Ranked], per_document: int) -> list[Ranked]:
     """So many of each document, and then the others."""
     first: list[Ranked] = []
@@ -180,4 +211,5 @@ def _hit(one: Ranked, rank: int, vector_weight: float | None, published_at: date
         rerank_note=note,
         superseded_by=one.superseded_by,
         age_weight=one.age_weight,
+        raised_above=one.raised_above,
     )

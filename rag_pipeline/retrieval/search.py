@@ -24,11 +24,12 @@ from rag_pipeline.retrieval.arguments import checked_names, checked_principals, 
 from rag_pipeline.retrieval.as_of import Then, moment_of, seen_today
 from rag_pipeline.retrieval.at_source import Indexed, OpenSource, SourceCheck, sources_of
 from rag_pipeline.retrieval.candidates import HIT_COLUMNS, best_row_of_each, find_candidates
+from rag_pipeline.retrieval.explain import LOOKED_THROUGH, Explanation, explain_named
 from rag_pipeline.retrieval.freshness import PollMarks
 from rag_pipeline.retrieval.hits import Hit as Hit
+from rag_pipeline.retrieval.plan import MAX_HITS, SearchPlan, SourceRules, rules_of
 from rag_pipeline.retrieval.plan import MODES as MODES
 from rag_pipeline.retrieval.plan import Mode as Mode
-from rag_pipeline.retrieval.plan import SearchPlan, SourceRules, rules_of
 from rag_pipeline.retrieval.published import Pointer
 from rag_pipeline.retrieval.ranked import Ranked
 from rag_pipeline.retrieval.ranking import Circumstances, ranked_hits
@@ -47,6 +48,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 STATE_COLUMNS = ["document_id", "source", "content_hash", "allowed_principals"]
+
+
+def _asked(query: str, principals: Iterable[str], sources: Sequence[str] | None, limits: Filter | None) -> Filter:
+    """The filter of a search, once it is clear that somebody asks something."""
+    names = checked_principals(principals)
+    if not is_text(query) or not query.strip():
+        raise BadQuery("the query is empty or no text; ask something")
+    chosen = replace(limits or Filter(frozenset()), principals=frozenset(names))
+    if sources is not None:
+        chosen = replace(chosen, sources=tuple(sorted(checked_names("sources", sources))))
+    return chosen
 
 
 class Searcher:
@@ -113,6 +125,7 @@ class Searcher:
         sources: Sequence[str] | None = None,
         limits: Filter | None = None,
         per_document: int | None = None,
+        diversity: float = 0.0,
         rerank: bool = True,
         as_of: datetime | date | None = None,
         verify: bool = False,
@@ -128,6 +141,7 @@ class Searcher:
             sources: Search only in these sources.
             limits: What else must hold of a hit. Who asks is `principals`, whatever it says.
             per_document: So many hits of one document before any more of it, at least 1; None: as they come.
+            diversity: How much a hit counts less for words that better hits have already, 0 to 1.
             rerank: Let the reranking model read the best hits of mode hybrid, where one is published.
             verify: Read the documents of the hits at their sources again, and say of each hit whether it is as it was
                 indexed (`at_source`). Needs the pipeline, not the lake alone.
@@ -140,13 +154,8 @@ class Searcher:
             NothingPublished: There is no index yet, or what readers had at `as_of` is not kept.
             EmbeddingSpaceMismatch: The published space's model is not the one that can be opened here.
         """
-        names = checked_principals(principals)
-        if not is_text(query) or not query.strip():
-            raise BadQuery("the query is empty or no text; ask something")
-        plan = SearchPlan(k, mode, per_document, rules=self._rules)
-        chosen = replace(limits or Filter(frozenset()), principals=frozenset(names))
-        if sources is not None:
-            chosen = replace(chosen, sources=tuple(sorted(checked_names("sources", sources))))
+        chosen = _asked(query, principals, sources, limits)
+        plan = SearchPlan(k, mode, per_document, diversity, rules=self._rules)
         hits = self._answered(as_of, chosen, lambda then: self._search(then, query, plan, rerank))
         return self.verified(hits, principals=principals, as_of=as_of) if verify else hits
 
@@ -171,6 +180,55 @@ class Searcher:
         chosen = Filter(frozenset(checked_principals(principals)), document_ids=(hit.document_id,))
         found = self._pointer.answered(lambda served: Selection(served.table, chosen).read(HIT_COLUMNS))
         return window_around(found.sort("start_char").to_dicts(), hit.chunk_id, max_tokens)
+
+    def explain(
+        self,
+        query: str,
+        *,
+        principals: Iterable[str],
+        document: str | None = None,
+        k: int = 10,
+        mode: Mode = "hybrid",
+        sources: Sequence[str] | None = None,
+        limits: Filter | None = None,
+        per_document: int | None = None,
+        diversity: float = 0.0,
+        rerank: bool = True,
+        as_of: datetime | date | None = None,
+    ) -> Explanation:
+        """The hits of a search, which say how their scores came about, and what became of one document in it.
+
+        Args:
+            document: An id, an address or its end, or a glob on that. Of what the caller may not read the answer is
+                the same as of what does not exist.
+
+        Raises:
+            BadQuery: As `search` does, or `document` is no text.
+        """
+        chosen = _asked(query, principals, sources, limits)
+        if document is not None and (not is_text(document) or not document.strip()):
+            raise BadQuery(f"the document {document!r} is no text; name it by its id or the end of its address")
+        shown = SearchPlan(k, mode, per_document, diversity, rules=self._rules)
+        # The first hits of a search are those of a longer one.
+        plan = replace(shown, k=min(MAX_HITS, max(k, LOOKED_THROUGH)))
+
+        def action(then: Then) -> Explanation:
+            ranked = self._search(then, query, plan, rerank)
+
+            def alone(name: str) -> Hit | None:
+                mine = Filter(then.chosen.principals, document_ids=(name,), closed_ids=then.chosen.closed_ids)
+                return next(
+                    iter(self._search(replace(then, chosen=mine), query, replace(plan, k=1), rerank=False)), None
+                )
+
+            def select(limited: Filter) -> Selection:
+                limited = replace(limited, closed_ids=then.chosen.closed_ids)
+                return Selection(then.served.table, limited, self._known_sources)
+
+            whys = explain_named(document, then.chosen, k, ranked, select, self._lake, alone) if document else []
+            return Explanation(tuple(ranked[:k]), tuple(whys))
+
+        return self._answered(as_of, chosen, action)
 
     def verified(
         self, hits: Sequence[Hit], *, principals: Iterable[str], as_of: datetime | date | None = None

@@ -16,7 +16,7 @@ KEYS = {
     "start_char", "end_char", "token_count", "media_type", "allowed_principals", "source_modified_at", "vector_rank",
     "vector_distance", "text_rank", "text_score", "rank_weight", "published_at", "citation", "source_overdue",
     "source_polled_at", "vector_weight", "elsewhere", "rerank_score", "rerank_note", "superseded_by", "age_weight",
-    "at_source",
+    "at_source", "raised_above",
 }  # fmt: skip
 
 

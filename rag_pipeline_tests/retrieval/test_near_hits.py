@@ -68,6 +68,20 @@ def test_other_documents_come_before_more_of_one(project: Project) -> None:
         project.search("pump", "public", per_document=0)
 
 
+@pytest.mark.parametrize("mode", ["hybrid", "vector", "text"])
+def test_diversity_brings_other_words_forward_and_scores_still_fall(project: Project, mode: str) -> None:
+    def hits(diversity: float) -> list[Any]:
+        return project.search("pump of the mill is oiled", "public", mode=mode, k=50, diversity=diversity)
+
+    plain, other = hits(0.0), hits(0.7)
+    assert {hit.chunk_id for hit in plain} == {hit.chunk_id for hit in other}
+    assert plain[0].chunk_id == other[0].chunk_id
+    assert len({hit.uri for hit in other[:3]}) > len({hit.uri for hit in plain[:3]})
+    assert [hit.score for hit in other] == sorted((hit.score for hit in other), reverse=True)
+    with pytest.raises(BadQuery, match="diversity"):
+        hits(1.5)
+
+
 def test_near_is_nine_tenths_of_all_words_and_every_number() -> None:
     ten = "one two three four five six seven eight nine ten"
     assert is_near(wording_of(ten), wording_of(f"{ten} eleven"))
