@@ -18,6 +18,7 @@ from rag_pipeline.parsing.builder import LineTable, TextBuilder
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
 from rag_pipeline.parsing.limits import check_count
+from rag_pipeline.parsing.records.json_places import Placed
 from rag_pipeline.parsing.records.records import (
     are_documents,
     chat_document,
@@ -27,7 +28,7 @@ from rag_pipeline.parsing.records.records import (
 )
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "3"
+VERSION = "4"
 
 _DELIMITERS = (",", "\t", ";", "|")
 _SAMPLE_LINES = 200
@@ -62,12 +63,12 @@ def parse_csv(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         return [_source_document(text, above)]
     names = _names(rows[0], max(map(len, rows)))
     records = [{name: cell for name, cell in zip(names, row, strict=False) if cell.strip()} for row in rows[1:]]
-    records = [record for record in records if record]
+    places = [line + above for line, _ in numbered[1:]]
     if records and record_id_field(records) and are_documents(records):
         check_count(len(records), context.limits.max_records, "records", context.address)
-        return record_documents(records)
+        return record_documents(list(map(Placed, records, places)))
     if records and is_chat(records):
-        return [chat_document(records)]
+        return [chat_document(list(map(Placed, records, places)))]
     builder = TextBuilder()
     builder.add("heading", caption or "", level=1, line=1 + above)
     starts = [line for line, _ in numbered]
@@ -144,13 +145,29 @@ def _caption(rows: Sequence[Sequence[str]]) -> str | None:
 
 
 def _has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row holds distinct short names."""
+    """Whether the first row holds short names, most of them distinct."""
     first = [cell.strip() for cell in rows[0]]
-    named = [cell for cell in first if cell]
-    if len(rows) < 2 or len(set(named)) < len(named) or len(named) < 2:
+    named = [column for column, cell in enumerate(first) if cell]
+    distinct = {first[column] for column in named}
+    if len(rows) < 2 or len(named) < 2 or 2 * len(distinct) < len(named):
         return False
-    odd = [column for column, cell in enumerate(first) if cell and not _HEADER_CELL.match(cell)]
-    return len(odd) < len(named) and all(_is_odd_name(rows, column) for column in odd)
+    if len(distinct) < len(named) and not _are_unlike_below(rows, named):
+        return False
+    odd = [column for column in named if not _HEADER_CELL.match(first[column])]
+    if not all(_is_odd_name(rows, column) for column in odd):
+        return False
+    return len(odd) < len(named) or all(_opens_oddly(rows, column) for column in odd)
+
+
+def _are_unlike_below(rows: Sequence[Sequence[str]], named: Sequence[int]) -> bool:
+    """Whether no name of the first row is a value of its column: names that come twice are names all the same."""
+    return all(rows[0][column].strip() not in _below(rows, column) for column in named) and not all(
+        _NUMBER.match(rows[0][column].strip()) for column in named
+    )
+
+
+def _below(rows: Sequence[Sequence[str]], column: int) -> list[str]:
+    return [row[column].strip() for row in rows[1 : 1 + _ROWS_BELOW] if column < len(row)]
 
 
 def _is_odd_name(rows: Sequence[Sequence[str]], column: int) -> bool:
@@ -158,13 +175,29 @@ def _is_odd_name(rows: Sequence[Sequence[str]], column: int) -> bool:
     cell = rows[0][column].strip()
     if cell[0].isalpha() or len(cell) > 60 or _NUMBER.match(cell) or any(sign in cell for sign in "\n!?"):
         return False
-    below = [row[column].strip() for row in rows[1 : 1 + _ROWS_BELOW] if column < len(row)]
-    return _DIGITS.sub("0", cell) not in [_DIGITS.sub("0", other) for other in below]
+    return _DIGITS.sub("0", cell) not in [_DIGITS.sub("0", other) for other in _below(rows, column)]
+
+
+def _opens_oddly(rows: Sequence[Sequence[str]], column: int) -> bool:
+    """Whether a first cell holds letters where no cell below does, or begins as none of them begins."""
+    cell = rows[0][column].strip()
+    below = [other for other in _below(rows, column) if other]
+    if not any(map(str.isalpha, cell)):
+        return False
+    kinds = [_DIGITS.sub("0", other[0]) for other in below]
+    return _DIGITS.sub("0", cell[0]) not in kinds or not any(map(str.isalpha, "".join(below)))
 
 
 def _names(header: Sequence[str], width: int) -> list[str]:
+    """A name for each column: its place where it has none, and a count where another has the same."""
     cells = [" ".join(cell.split()) for cell in header] + [""] * (width - len(header))
-    return [cell or f"column {number}" for number, cell in enumerate(cells, start=1)]
+    seen: Counter[str] = Counter()
+    names: list[str] = []
+    for number, cell in enumerate(cells, start=1):
+        name = cell or f"column {number}"
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return names
 
 
 def _source_document(text: str, above: int) -> ParsedDocument:

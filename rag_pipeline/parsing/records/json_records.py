@@ -21,6 +21,7 @@ from rag_pipeline.parsing.decode import clean_text, decode
 from rag_pipeline.parsing.limits import ParseLimits, check_count
 from rag_pipeline.parsing.markup.front_matter import scalar_fields, scalar_text
 from rag_pipeline.parsing.markup.plain import plain_document
+from rag_pipeline.parsing.records.json_places import Placed, line_of
 from rag_pipeline.parsing.records.json_values import load_json, load_leniently
 from rag_pipeline.parsing.records.records import (
     are_documents,
@@ -33,11 +34,12 @@ from rag_pipeline.parsing.records.records import (
     records_document,
 )
 
-VERSION = "3"
+VERSION = "4"
 
 _STRICT_ENDINGS = (".json", ".jsonld", ".geojson")
 _MAX_BAD_LINES = 100
 _SCALARS_A_BLOCK = 1_000
+_LONG_LIST = 10
 
 
 def parse_json(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
@@ -90,7 +92,8 @@ def parse_ndjson(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
             continue
         try:
             # A text sequence (RFC 7464) puts a record separator before each value; it strips like a space.
-            records.append(load_json(line.strip()))
+            record = load_json(line.strip())
+            records.append(Placed(record, number) if isinstance(record, dict) and record else record)
         except (ValueError, RecursionError):
             bad.append((number, line))
     if not records:
@@ -156,30 +159,46 @@ def _wrapped_records(value: Mapping[str, Any]) -> tuple[str, list[Any]] | None:
 def _config_document(value: Any) -> ParsedDocument:
     builder = TextBuilder()
     if not isinstance(value, Mapping):
-        for lines in _listed(value) if isinstance(value, list) else [readable_lines(value)]:
-            builder.add("field", "\n".join(lines))
+        for lines, line in _listed(value) if isinstance(value, list) else [(readable_lines(value), None)]:
+            builder.add("field", "\n".join(lines), line=line)
         return builder.build()
     scalars: dict[str, Any] = {}
     for name, item in value.items():
         if isinstance(item, Mapping | list):
-            builder.add("field", "\n".join(readable_lines(scalars)))
+            _add_scalars(builder, scalars, value)
             scalars = {}
-            builder.add("field", "\n".join(readable_lines({name: item})), label=one_line(clean_text(str(name))))
+            _add_nested(builder, name, item, line_of(value, name))
         else:
             scalars[name] = item
-    builder.add("field", "\n".join(readable_lines(scalars)))
+    _add_scalars(builder, scalars, value)
     return builder.build()
 
 
-def _listed(items: list[Any]) -> Iterator[list[str]]:
-    """The lines of each container among the items, and of scalars in runs: a block or a line a number is dear."""
+def _add_scalars(builder: TextBuilder, scalars: Mapping[str, Any], holder: Any) -> None:
+    line = line_of(holder, next(iter(scalars), None))
+    builder.add("field", "\n".join(readable_lines(scalars)), line=line)
+
+
+def _add_nested(builder: TextBuilder, name: str, item: Any, line: int | None) -> None:
+    """A field that holds others; a long list of objects as one block for each, so that each has its place."""
+    label = one_line(clean_text(str(name)))
+    if not isinstance(item, list) or len(item) < _LONG_LIST or not all(isinstance(each, Placed) for each in item):
+        builder.add("field", "\n".join(readable_lines({name: item})), label=label, line=line)
+        return
+    for number, each in enumerate(item):
+        lines = readable_lines({name: [each]})
+        builder.add("field", "\n".join(lines[1:] if number else lines), label=label, line=line_of(each))
+
+
+def _listed(items: list[Any]) -> Iterator[tuple[list[str], int | None]]:
+    """Lines and place of each container among the items, and of scalars in runs: a block or a line a number is dear."""
     for is_scalar, run in groupby(items, key=lambda item: not isinstance(item, Mapping | list)):
         step = _SCALARS_A_BLOCK if is_scalar else 1
         while batch := list(islice(run, step)):
             if all(isinstance(item, int | float) for item in batch):
-                yield [", ".join(scalar_text(item) or "" for item in batch)]
+                yield [", ".join(scalar_text(item) or "" for item in batch)], None
             else:
-                yield readable_lines(batch)
+                yield readable_lines(batch), line_of(batch[0])
 
 
 def _bad_line_documents(bad: list[tuple[int, str]]) -> list[ParsedDocument]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rag_pipeline.parsing.markup.front_matter import WrittenFloat
+from rag_pipeline.parsing.records.json_places import load_placed
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 # What is never closed runs to the end, so that no character is looked at twice.
@@ -22,16 +23,26 @@ _MAX_INTEGER_DIGITS = 4_000
 def load_json(text: str) -> Any:
     """The value of JSON `text`, lone surrogates as "?". Raises ValueError, RecursionError."""
     try:
-        value = json.loads(text, parse_float=WrittenFloat)
+        value = _loaded(text, int)
     except json.JSONDecodeError:
         raise
     except ValueError:
         # Python reads no integer of more than 4300 digits.
-        value = json.loads(text, parse_int=_integer, parse_float=WrittenFloat)
+        value = _loaded(text, _integer)
     if _SURROGATE_ESCAPE.search(text):
         # A lone surrogate is valid JSON but no character: it could not be stored as UTF-8.
         value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
     return value
+
+
+def _loaded(text: str, parse_int: Callable[[str], Any]) -> Any:
+    if "\n" not in text.strip():
+        return json.loads(text, parse_int=parse_int, parse_float=WrittenFloat)
+    try:
+        return load_placed(text, parse_int)
+    except json.JSONDecodeError:
+        # The plain reader says best where the fault is.
+        return json.loads(text, parse_int=parse_int, parse_float=WrittenFloat)
 
 
 def _integer(digits: str) -> int | str:

@@ -17,6 +17,7 @@ from rag_pipeline.parsing.builder import TextBuilder, one_line
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.markup.front_matter import scalar_text
 from rag_pipeline.parsing.markup.markdown import markdown_blocks
+from rag_pipeline.parsing.records.json_places import line_of
 
 Record = Mapping[str, Any]
 
@@ -125,26 +126,27 @@ def record_document(record: Record, part: str = "") -> ParsedDocument:
         # People search for a ticket by its id, and every chunk of it carries the title.
         name = next((one_line(str(record[field])) for field in record if field.casefold() in _TICKET_IDS), "")
         title = title if not name or name in title else f"{name}: {title}"
-        builder.add("heading", title, level=1)
+        builder.add("heading", title, level=1, line=line_of(record, title_field))
     rest = {
         name: value
         for name, value in record.items()
         if name != title_field and not (has_comments and name == comments_field)
     }
-    metadata = _add_fields(builder, rest, has_sections=bool(title))
+    metadata = _add_fields(builder, rest, record, has_sections=bool(title))
     for comment in comments if isinstance(comments, list) else ():
         _add_comment(builder, comment)
     author = next((metadata[name] for name in metadata if name.casefold() in ("author", "reporter", "creator")), None)
     return builder.build(title=title, author=author, metadata=metadata, part=part)
 
 
-def _add_fields(builder: TextBuilder, record: Record, has_sections: bool) -> dict[str, str]:
-    """Adds every field of `record`: short ones first, then long, then nested. Returns the metadata."""
+def _add_fields(builder: TextBuilder, fields: Record, record: Record, has_sections: bool) -> dict[str, str]:
+    """Adds all `fields` of the record: short ones first, then long, then nested. Returns the metadata."""
     metadata: dict[str, str] = {}
     lines: list[str] = []
     long_fields: list[tuple[str, str]] = []
     nested: list[tuple[str, Any]] = []
-    for name, value in record.items():
+    first: str | None = None
+    for name, value in fields.items():
         text = _flat(value)
         if text is None:
             nested.append((name, value))
@@ -153,13 +155,16 @@ def _add_fields(builder: TextBuilder, record: Record, has_sections: bool) -> dic
         elif text.strip():
             metadata[_cleaned_name(name)] = text[:_METADATA_CHARS]
             if not _URL.match(text):
+                first = first or name
                 lines.append(f"{_cleaned_name(name)}: {one_line(text)}")
-    builder.add("field", "\n".join(lines))
+    builder.add("field", "\n".join(lines), line=line_of(record, first))
     for name, text in sorted(long_fields, key=lambda item: _rank(item[0], _BODIES)):
-        _add_section(builder, _heading(name) if has_sections else None, text, 2)
+        _add_section(builder, _heading(name) if has_sections else None, text, 2, line_of(record, name))
     for name, value in nested:
         inner = [line for line in readable_lines(value, 1) if not _URL_LINE.match(line)]
-        builder.add("field", "\n".join([f"{_cleaned_name(name)}:", *inner]) if inner else "")
+        builder.add(
+            "field", "\n".join([f"{_cleaned_name(name)}:", *inner]) if inner else "", line=line_of(record, name)
+        )
         named = _named(value)
         if named is None or len(inner) < len(readable_lines(value, 1)):
             full = clean_text(json.dumps(value, ensure_ascii=False, default=str))[:_METADATA_CHARS]
@@ -193,7 +198,7 @@ def chat_document(records: Sequence[Record]) -> ParsedDocument:
         date = _flat(record[date_field]) if date_field else None
         lines = [f"{f'[{date}] ' if date else ''}{speaker or 'unknown'}: {body}"]
         lines += _other_lines(record, text_field, date_field if date is not None else None, _AUTHORS)
-        builder.add("cue", "\n".join(lines), label=speaker)
+        builder.add("cue", "\n".join(lines), label=speaker, line=line_of(record))
     return builder.build(metadata={"message_count": str(len(records))})
 
 
@@ -201,7 +206,7 @@ def records_document(records: Iterable[Record]) -> ParsedDocument:
     """All records in one document, each a block of `field: value` lines."""
     builder = TextBuilder()
     for record in records:
-        builder.add("record", "\n".join(readable_lines(record)))
+        builder.add("record", "\n".join(readable_lines(record)), line=line_of(record))
     return builder.build()
 
 
@@ -291,7 +296,7 @@ def _add_comment(builder: TextBuilder, comment: Any) -> None:
     if body is None:
         body = "\n".join(readable_lines(comment))
         body_field = date_field = None
-    _add_section(builder, heading, body, 2)
+    _add_section(builder, heading, body, 2, line_of(comment))
     if body_field:
         builder.add("field", "\n".join(_other_lines(comment, body_field, date_field, _AUTHORS)))
 
@@ -305,23 +310,23 @@ def _other_lines(record: Record, body: str | None, date: str | None, authors: tu
     return readable_lines(rest)
 
 
-def _add_section(builder: TextBuilder, heading: str | None, text: str, level: int) -> None:
+def _add_section(builder: TextBuilder, heading: str | None, text: str, level: int, line: int | None = None) -> None:
     """A long field under its heading. Trackers hold Markdown, so its structure is kept."""
     text = clean_text(text).strip()
     if not text:
         return
     if heading:
-        builder.add("heading", heading, level=level)
+        builder.add("heading", heading, level=level, line=line)
     # One line of prose needs no parser: a file may hold a hundred thousand of them.
     blocks = markdown_blocks(text) if "\n" in text or not text[0].isalpha() else ()
     if not blocks:
-        builder.add("paragraph", text)
+        builder.add("paragraph", text, line=line)
     for number, block in enumerate(blocks):
         # Up to the next block, so that link definitions between blocks are kept.
         stop = blocks[number + 1].start_char if number + 1 < len(blocks) else len(text)
         start = block.start_char if number else 0
         deeper = min(6, level + block.level) if block.kind == "heading" else 0
-        builder.add(block.kind, text[start:stop], level=deeper, label=block.label)
+        builder.add(block.kind, text[start:stop], level=deeper, label=block.label, line=line)
 
 
 def _field(record: Record, names: tuple[str, ...]) -> str | None:

@@ -265,4 +265,6 @@ def _line(text: str, unit: Unit) -> int | None:
     """Line of the file that the unit begins in: text that has a line holds the file's lines one by one."""
     if unit.block.line is None:
         return None
-    return unit.block.line + text.count("\n", unit.block.start_char, unit.start_char)
+    # The fields of a record are lines of its text, and mostly one line of the file.
+    within = 0 if unit.block.kind == "record" else text.count("\n", unit.block.start_char, unit.start_char)
+    return unit.block.line + within
