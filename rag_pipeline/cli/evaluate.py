@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rag_pipeline.retrieval.comparison import Comparison, QuestionChange
 
 FOUND = 1
+MODES = ("hybrid", "vector", "text")
 WEAKEST_SHOWN = 10
 CHANGES_SHOWN = 20
 HEADINGS = {
@@ -210,12 +211,32 @@ def _show_changes(title: str, changes: Sequence[QuestionChange]) -> None:
     show(table(title, columns, rows), "")  # type: ignore[arg-type]
 
 
+def _show_groups(metrics: Sequence[Metrics], mode: str) -> None:
+    """nDCG by language and source in every mode, and which languages are far below the best."""
+    from rag_pipeline.retrieval.groups import by_group, weak_languages, weak_sentence
+
+    rows = []
+    for group, modes in by_group(metrics).items():
+        figures = [_figure(modes[name].ndcg) if name in modes else "-" for name in MODES]
+        rows.append([group, str(next(iter(modes.values())).questions), *figures])
+    if rows:
+        columns = ["nDCG of questions by", ("Questions", "right"), *((m, "right") for m in MODES)]
+        show(table("By language and source", columns, rows), "")  # type: ignore[arg-type]
+    sentence = weak_sentence(weak_languages(metrics, mode))
+    if sentence:
+        talk(f"{sentence[:1].upper()}{sentence[1:]}.", style="yellow")
+
+
 def _show(evaluation: Evaluation, mode: str) -> None:
+    from rag_pipeline.contracts.evaluation import Metrics
+
     row = evaluation.row
     columns = ["Mode", *((heading, "right") for heading in HEADINGS.values())]
-    rows = [[metrics["mode"], *_figures(evaluation.metrics(metrics["mode"]))] for metrics in row["metrics"]]
+    everything = [Metrics(**metrics) for metrics in row["metrics"]]
+    rows = [[metrics.mode, *_figures(metrics)] for metrics in everything if metrics.mode in MODES]
     title = f"{row['alias']} version {row['table_version']} at {row['k']}, {counted(row['scored'], 'question')}"
     show(table(title, columns, rows), "")  # type: ignore[arg-type]
+    _show_groups(everything, mode)
     results = [result for result in evaluation.results if result.mode == mode]
     weak = sorted((r for r in results if r.status == "scored" and not _is_perfect(r)), key=_quality)
     columns = ["Id", "Question", ("Document rank", "right"), ("Span rank", "right"), "Found first"]
@@ -227,8 +248,8 @@ def _show(evaluation: Evaluation, mode: str) -> None:
         show(table(f"Weakest questions (mode {mode}, {len(weak)} not first)", columns, cells), "")  # type: ignore[arg-type]
     stale = [result for result in results if result.reason is not None]
     if stale:
-        rows = [[result.question_id, result.question, result.reason] for result in stale]
-        show(table("Not judged, or not in full", ["Id", "Question", "Why"], rows), "")
+        why = [[result.question_id, result.question, result.reason] for result in stale]
+        show(table("Not judged, or not in full", ["Id", "Question", "Why"], why), "")
     leaks = Text(str(row["leaks"]), style="bold red" if row["leaks"] else "green")
     latency = f"{row['latency_p50_ms']:.0f} ms median, {row['latency_p95_ms']:.0f} ms 95th percentile"
     show(

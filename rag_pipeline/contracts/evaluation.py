@@ -157,7 +157,11 @@ EVALUATIONS = TableContract(
         "stale": _count("Questions left out: an expected document is not there, or not readable by the asker."),
         "unanswerable": _count("Questions that nothing may answer; leak checks only."),
         "leaks": _count("Hits over all questions and modes that the asker may not read."),
-        "metrics": Column(_METRICS, "Recall, MRR and nDCG at k by search mode, on documents and on quoted spans."),
+        "metrics": Column(
+            _METRICS,
+            "Recall, MRR and nDCG at k by search mode, on documents and on quoted spans; then the same by language and "
+            "source of the answers and by language of the questions, where there are several: `hybrid, language de`.",
+        ),
         "latency_p50_ms": _number("Median time of a hybrid search, embedding the query included."),
         "latency_p95_ms": _number("95th percentile of the same."),
         "evaluated_at": Column(UTC_TIME, "When."),

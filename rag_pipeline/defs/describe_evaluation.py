@@ -38,7 +38,8 @@ def evaluation_metadata(report: "EvaluationReport", history: Sequence[Mapping[st
     shown |= {f"rag/{name}": row[name] for name in counts} | {"dagster/partition_row_count": len(history)}
     shown |= {f"rag/{name}": row[name] for name in ("latency_p50_ms", "latency_p95_ms") if row[name] is not None}
     for metrics in row["metrics"]:
-        prefix = "" if metrics["mode"] == mode else f"{metrics['mode']}_"
+        named = metrics["mode"].replace(", ", "_").replace(" ", "_")
+        prefix = "" if named == mode else f"{named}_"
         shown |= {f"rag/{prefix}{name}": metrics[name] for name in METRIC_NAMES if metrics[name] is not None}
     results = [result for result in report.evaluation.results if result.mode == mode]
     stale = [result for result in results if result.status == "stale"]

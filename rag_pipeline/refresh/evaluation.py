@@ -28,6 +28,7 @@ from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import metrics_of
 from rag_pipeline.retrieval.evaluate import Answers, Keepers, KnownDocument, Score, evaluate, latency_of
 from rag_pipeline.retrieval.fit import Fit, fit_of, fitted, other_scales
+from rag_pipeline.retrieval.groups import metrics_of_groups, weak_languages, weak_sentence
 from rag_pipeline.retrieval.plan import MODES, SearchPlan, rules_of
 from rag_pipeline.retrieval.questions import questions_hash, read_questions
 from rag_pipeline.stores.lake import (
@@ -47,10 +48,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One evaluation as it is kept: its row of gold/evaluations, and a result per question and mode."""
+    """One evaluation as it is kept: its row of gold/evaluations, and a result per question and mode.
+
+    Attributes:
+        tried: Results at other weights of the vector leg, where a fit tried them.
+    """
 
     row: Mapping[str, Any]
     results: tuple[QuestionResult, ...]
+    tried: tuple[QuestionResult, ...] = ()
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], results: Iterable[QuestionResult]) -> Evaluation:
+        """From all that is kept."""
+        kept = tuple(results)
+        served = tuple(result for result in kept if result.mode in MODES)
+        return cls(row, served, tuple(result for result in kept if result.mode not in MODES))
 
     def metrics(self, mode: str) -> Metrics:
         return metrics_of(self.results, mode)
@@ -144,7 +157,7 @@ def fit_for(workspace: Workspace, audit_id: str) -> Fit:
     if len(asked) < LEAST_QUESTIONS:
         return Fit(questions=len(asked))
     evaluation = stored_evaluation(workspace, audit_id, workspace.recipe, asked)
-    return Fit() if evaluation is None else fit_of(evaluation.results)
+    return Fit() if evaluation is None else fit_of([*evaluation.results, *evaluation.tried])
 
 
 def stored_evaluation(
@@ -164,7 +177,7 @@ def read_evaluation(workspace: Workspace, evaluation_id: str) -> Evaluation | No
     row = rows.row(0, named=True)
     same = pl.col("evaluation_id") == row["evaluation_id"]
     results = lake.read(QUESTION_RESULTS_PATH, QUESTION_RESULTS, where=same).sort("question_id", "mode")
-    return Evaluation(row, tuple(result_of(result) for result in results.iter_rows(named=True)))
+    return Evaluation.of(row, (result_of(result) for result in results.iter_rows(named=True)))
 
 
 def evaluation_history(workspace: Workspace, alias: str, limit: int = 20) -> list[dict[str, Any]]:
@@ -219,6 +232,9 @@ def _evaluated(
         scales=other_scales(target.recipe, len(questions)) if fits and workspace.settings.evaluation.fit_weight else (),
     )
     _warn_of_time(target.recipe, answers)
+    grouped = metrics_of_groups(answers.results, answers.groups)
+    if weak := weak_sentence(weak_languages(grouped, workspace.settings.evaluation.mode)):
+        log.warning("embedding model %s: %s", target.alias, weak)
     hybrid = [result for result in answers.results if result.mode == "hybrid"]
     row = {
         "evaluation_id": name,
@@ -235,14 +251,17 @@ def _evaluated(
         "stale": sum(result.status == "stale" for result in hybrid),
         "unanswerable": sum(result.status == "no-answer" for result in hybrid),
         "leaks": sum(result.leaks for result in answers.results),
-        "metrics": [asdict(metrics_of(answers.results, mode)) for mode in MODES],
+        "metrics": [
+            *(asdict(metrics_of(answers.results, mode)) for mode in MODES),
+            *(asdict(one) for one in grouped),
+        ],
         **latency_of(answers),
         "evaluated_at": workspace.now(),
         "run_id": workspace.run_id,
     }
     results = tuple(sorted(answers.results, key=lambda result: (result.question_id, result.mode)))
     _keep(workspace, row, results)
-    return Evaluation(row, results), 1
+    return Evaluation.of(row, results), 1
 
 
 def _keep(workspace: Workspace, row: dict[str, Any], results: Sequence[QuestionResult]) -> None:

@@ -65,7 +65,8 @@ def better_legs(metrics: Iterable[Metrics]) -> dict[str, float]:
     hybrid = by_mode.get("hybrid")
     if hybrid is None:
         return {}
-    lost = {mode: ndcg - hybrid for mode, ndcg in by_mode.items() if mode != "hybrid" and ndcg is not None}
+    legs = (("vector", by_mode.get("vector")), ("text", by_mode.get("text")))
+    lost = {mode: ndcg - hybrid for mode, ndcg in legs if ndcg is not None}
     return {mode: loss for mode, loss in lost.items() if loss > LEG_TOLERANCE + _ROUNDING}
 
 

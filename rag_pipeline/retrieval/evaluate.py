@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from rag_pipeline.contracts.filters import Filter, among
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.retrieval.candidates import Candidates, best_row_of_each, find_candidates
 from rag_pipeline.retrieval.fit import mode_at
+from rag_pipeline.retrieval.groups import groups_of
 from rag_pipeline.retrieval.hits import Hit
 from rag_pipeline.retrieval.plan import MAX_HITS, MODES, SearchPlan
 from rag_pipeline.retrieval.ranked import Ranked
@@ -55,11 +56,16 @@ class KnownDocument:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Results of all questions in all modes, how long each hybrid search took, and reranking alone."""
+    """Results of all questions in all modes, how long each hybrid search took, and reranking alone.
+
+    Attributes:
+        groups: By question, what it belongs to: languages and sources of its answers, its own language.
+    """
 
     results: tuple[QuestionResult, ...]
     latencies_ms: tuple[float, ...]
     rerank_seconds: tuple[float, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,7 @@ def evaluate(
     results: list[QuestionResult] = []
     latencies: list[float] = []
     reading: list[float] = []
+    groups: dict[str, tuple[str, ...]] = {}
     asking = _Asking(table, embed_query, replace(plan, mode="hybrid"), corpus.newest)
     with asking.threads:
         if questions:
@@ -111,6 +118,7 @@ def evaluate(
             ranked_hits(candidates, asking.plan, around)
             latencies.append((time.perf_counter() - started) * 1_000)
             judged = corpus.judge(question)
+            groups[question.id] = corpus.groups_of(question, judged)
             for mode in MODES:
                 hits = _hits(candidates, replace(plan, mode=mode), around)
                 results.append(_result(corpus, question, judged, mode, hits, plan.k))
@@ -118,7 +126,7 @@ def evaluate(
                 other = replace(asking.plan, recipe=replace(plan.recipe, vector_scale=scale))
                 hits = _hits(candidates, other, around)
                 results.append(_result(corpus, question, judged, mode_at(scale), hits, plan.k))
-    return Answers(tuple(results), tuple(latencies), tuple(reading))
+    return Answers(tuple(results), tuple(latencies), tuple(reading), groups)
 
 
 def _once(score: Score, question: str, seconds: list[float]) -> Reader:
@@ -240,10 +248,12 @@ class _Corpus:
         self._table = table
         self._keepers = keepers
         # Every document has exactly one first chunk.
-        first = first_rows(table, ["document_id", "uri", "allowed_principals", "source_modified_at"])
+        columns = ["document_id", "uri", "allowed_principals", "source_modified_at", "source", "language"]
+        first = first_rows(table, columns)
         # What age is counted from, so that an evaluation does not hang on the day it is made.
         self.newest = content_age(first["source_modified_at"], datetime.now(UTC)).newest or _NO_TIME
-        rows = first.drop("source_modified_at").rows()
+        self._kinds = {row[0]: row[1:] for row in first.select("document_id", "source", "language").rows()}
+        rows = first.select("document_id", "uri", "allowed_principals").rows()
         self.readers = {document: frozenset(principals) for document, _, principals in rows}
         known = list(known)
         self._names = {document.document_id: document.stands_for for document in known}
@@ -259,6 +269,11 @@ class _Corpus:
     def name_of(self, document_id: str) -> str:
         """One name for a document and its equal copies."""
         return self._names.get(document_id, document_id)
+
+    def groups_of(self, question: Question, judged: _Judged) -> tuple[str, ...]:
+        """What a question's figures are looked at by, apart from all questions together."""
+        kinds = [self._kinds[document] for documents in judged.documents for document in documents]
+        return groups_of(question.question, kinds)
 
     def judge(self, question: Question) -> _Judged:
         """What would answer a question here."""

@@ -24,6 +24,9 @@ MIN_LETTERS = 40
 SAMPLE_CHARS = 600
 # Below this a declaration is worth more than the model, and without one the language stays unknown.
 TRUSTED_CONFIDENCE = 0.5
+# A question is shorter than a document, and is told only where the model is sure.
+LINE_LETTERS = 6
+LINE_CONFIDENCE = 0.7
 
 # Addresses, inline code and words with digits tell nothing about the language around them.
 _NOISE = re.compile(r"`[^`\n]*`|\w+://\S+|\S*[\d_<>{}\\=|/]\S*")
@@ -52,6 +55,16 @@ def identify(document: ParsedDocument, *, is_code: bool = False) -> tuple[str | 
     if len(code) == 2 and confidence >= TRUSTED_CONFIDENCE:
         return code, confidence
     return declared, confidence
+
+
+def language_of_line(text: str) -> str | None:
+    """ISO 639-1 code of the language of one line, like a question; None where it could as well be another."""
+    sample = " ".join(_NOISE.sub(" ", text).split())[:SAMPLE_CHARS]
+    if sum(map(str.isalpha, sample)) < LINE_LETTERS:
+        return None
+    found = _detector().detect(sample, model="lite")
+    code, confidence = (str(found[0]["lang"]), round(float(found[0]["score"]), 2)) if found else ("", 0.0)
+    return code if len(code) == 2 and confidence >= LINE_CONFIDENCE else None
 
 
 def _declared(document: ParsedDocument) -> str | None:

@@ -324,3 +324,29 @@ def test_another_model_is_compared_with_the_served_one(project: Project) -> None
     assert report is not None
     assert report.published is not None
     assert published(project).alias == "small"
+
+
+def test_figures_by_language_show_which_one_the_index_does_not_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = Project.create(tmp_path, sources=("docs", "wiki"))
+    german = (
+        "Die Elternzeit dauert für alle Angestellten der Reederei sechs Wochen, und wer länger bleiben will, fragt "
+    )
+    asked = []
+    for number in range(6):
+        english = f"The lantern{number} hangs high above the old wooden door of the hall, where people wait."
+        project.write(f"{number}.md", f"# Hall {number}\n\n{english}\n")
+        project.write(f"{number}.md", f"# Amt {number}\n\n{german} im Amt{number} nach.\n", source="wiki")
+        asked.append(question(number, expected=[{"uri_suffix": f"docs/{number}.md"}]))
+        # Nothing of it is said by the page that should answer.
+        asked.append(question(90 + number, question=f"lantern{number}", expected=[{"uri_suffix": f"wiki/{number}.md"}]))
+    ask(project, *asked)
+    report = build(project)
+    assert report is not None
+    assert report.evaluation is not None
+    found = {one["mode"]: one for one in report.evaluation.row["metrics"]}
+    assert found["text, language en"]["ndcg"] == found["text, source docs"]["ndcg"] > 0.9
+    assert found["text, language de"]["ndcg"] < 0.5
+    assert found["text, language de"]["questions"] == 6
+    assert "questions answered in de are" in caplog.text
