@@ -113,6 +113,8 @@ def update_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool 
             # Closing a source in pipeline.yaml does not wait until the source answers.
             _Refresh(workspace, name, source, (), allow_loss=False).record_settings()
             raise
+        # It answered: whatever breaks from here on, its going away too, leaves something that it said unrecorded.
+        workspace.unrecorded.add(name)
         return _Refresh(workspace, name, source, listed, allow_mass_deletion).run()
 
 

@@ -54,12 +54,12 @@ def recorded_poll(workspace: Workspace, name: str) -> Iterator[None]:
     try:
         yield
     except FAULTS as error:
-        # A source that does not answer cannot be asked either: what bronze holds of it stands.
-        unrecorded = not isinstance(error, SourceUnavailable)
-        if unrecorded:
+        if not isinstance(error, SourceUnavailable):
             workspace.unrecorded.add(name)
-        _record(workspace, name, _masked(error), unrecorded=unrecorded)
+        # A source that did not even list anything cannot be asked either: what bronze holds of it stands.
+        _record(workspace, name, _masked(error), unrecorded=name in workspace.unrecorded)
         raise
+    workspace.unrecorded.discard(name)
     _record(workspace, name, "")
 
 

@@ -34,10 +34,10 @@ from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.unsettled import finish_withdrawals
 from rag_pipeline.refresh.withdraw import withdraw_now
 from rag_pipeline.retrieval.search import Searcher
-from rag_pipeline.sources.local import LocalFiles
 from rag_pipeline.stores import delta
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.index import Findings
+from rag_pipeline_tests.faults.recording import RECORDING
 from rag_pipeline_tests.pipeline.project import Project
 
 Fault = Callable[[Project, pytest.MonkeyPatch], None]
@@ -94,6 +94,7 @@ def missing(path: str) -> Fault:
     return remove
 
 
+BROKEN.update(RECORDING)
 DERIVED = ("silver/chunks", "silver/documents", "silver/quarantine", "silver/signatures", "gold/embeddings")
 for table in DERIVED:
     BROKEN[f"damaged {table}"] = damaged(table)
@@ -207,34 +208,6 @@ def healing_breaks(_: Project, patch: pytest.MonkeyPatch) -> None:
 @fault
 def data_versions_break(_: Project, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(data_versions, "frame_version", raising(MemoryError()))
-
-
-# recording what a source says -------------------------------------------------------------------------------------
-
-for error in (KeyError("k"), MemoryError(), OSError(errno.EIO, "Input/output error")):
-
-    def recording_raises(_: Project, patch: pytest.MonkeyPatch, error: BaseException = error) -> None:
-        patch.setattr(bronze, "media_type_of", raising(error))
-
-    def comparing_raises(_: Project, patch: pytest.MonkeyPatch, error: BaseException = error) -> None:
-        patch.setattr(bronze, "plan_listing", raising(error))
-
-    BROKEN[f"recording raises {type(error).__name__}"] = recording_raises
-    BROKEN[f"comparing raises {type(error).__name__}"] = comparing_raises
-
-
-@fault
-def listing_breaks_off(_: Project, patch: pytest.MonkeyPatch) -> None:
-    """The first listing of each source fails with an error of nobody's; it answers when it is asked again."""
-    lists, asked = LocalFiles.list, set()
-
-    def once(self: LocalFiles) -> Any:
-        if self.name not in asked:
-            asked.add(self.name)
-            raise KeyError("k")
-        return lists(self)
-
-    patch.setattr(LocalFiles, "list", once)
 
 
 # verdicts ---------------------------------------------------------------------------------------------------------
