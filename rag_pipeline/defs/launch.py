@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.notices import say
 from rag_pipeline.contracts.progress import Progress
 from rag_pipeline.defs import build_definitions
@@ -39,6 +40,7 @@ from rag_pipeline.defs.summary import RunSummary
 from rag_pipeline.defs.unusable import check_it_began, said_of
 from rag_pipeline.defs.withdrawals import WHOLE_CHECK
 from rag_pipeline.errors import SourceUnavailable
+from rag_pipeline.refresh.damage import unless_damaged
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.holds import read_holds
@@ -230,7 +232,8 @@ def _summary(pipeline: Pipeline, runs: list[dg.ExecuteInProcessResult], seconds:
     facts, checks, errors = told.facts, told.checks, told.errors
     failed = [c for c in checks.values() if not c.passed]
     with Workspace(pipeline, run_id="launch") as workspace:
-        holds = read_holds(workspace)
+        # That the table is damaged is a failed check already.
+        holds: list[Hold] = unless_damaged(lambda: read_holds(workspace), [])
 
     def fact(key: dg.AssetKey, name: str) -> Any:
         return facts.get(key.to_user_string(), {}).get(name)

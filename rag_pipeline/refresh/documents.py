@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from rag_pipeline.contracts.tables import DOCUMENT_FACTS, DOCUMENTS, DUPLICATES, QUARANTINE
-from rag_pipeline.errors import DocumentError, MassDeletion
+from rag_pipeline.errors import DocumentError, MassDeletion, StoreError
 from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.chunks import chunker_fingerprint
 from rag_pipeline.refresh.duplicates import refresh_duplicates
@@ -279,7 +279,10 @@ def _parse_all(
 def _keep_refused(workspace: Workspace, shown: pl.DataFrame, outcome: _Outcome, allowed: Collection[str]) -> set[str]:
     """Objects that were refused but stay shown as they last were; what the guard holds is marked in `outcome`."""
     known = set(shown["origin_id"])
-    holds = {hold.source: hold for hold in read_holds(workspace) if hold.kind == "refused"}
+    try:
+        holds = {hold.source: hold for hold in read_holds(workspace) if hold.kind == "refused"}
+    except StoreError as error:
+        return _keep_all_refused(known, outcome, allowed, error)
     if workspace.settings.quarantined_documents == "keep_last_good":
         outcome.let_go = list(holds)
         return known & {row["document_id"] for row in outcome.refused}
@@ -300,6 +303,18 @@ def _keep_refused(workspace: Workspace, shown: pl.DataFrame, outcome: _Outcome, 
         outcome.held_because.append(describe_hold(hold))
         holds.pop(source, None)
     outcome.let_go = list(holds)
+    outcome.refused = [held_row(row) if row["document_id"] in held else row for row in outcome.refused]
+    return held
+
+
+def _keep_all_refused(known: set[str], outcome: _Outcome, allowed: Collection[str], error: StoreError) -> set[str]:
+    """Where nobody can say what was held before, however little was refused stays as it was."""
+    held = {row["document_id"] for row in outcome.refused if row["source"] not in allowed} & known
+    if held:
+        outcome.held_because.append(
+            f"{len(held)} documents were refused, and readers keep their last good texts, with the permissions of "
+            f"today, since what the deletion guard held before cannot be read. {error}"
+        )
     outcome.refused = [held_row(row) if row["document_id"] in held else row for row in outcome.refused]
     return held
 

@@ -20,6 +20,8 @@ from rag_pipeline.shown import masked
 T = TypeVar("T")
 
 REASON_CHARS = 400
+# The one derived table that nothing below it can give again.
+HOLDS = "silver/deletion_holds"
 NOTHING_WRITTEN = "Nothing of this commit was written. "
 # What HTTP clients of the object stores say, and the file systems of networks.
 _UNAVAILABLE = re.compile(
@@ -123,6 +125,11 @@ def cure(table: str, place: str) -> str:
         return (
             f"Bronze cannot be made again: restore the folder {place} from a backup, then run: rag-pipeline run. "
             f"Without a backup, move it away; the next run then reads the source again, and its history is lost."
+        )
+    if table == HOLDS:
+        return (
+            f"What the deletion guard held stands nowhere else, so all of it stays held: restore {place} from a "
+            f"backup; or look whether each source is whole, and let the next run measure anew: {cure_command(table)}"
         )
     return f"What it held can be made again. Run: {cure_command(table)}"
 

@@ -20,6 +20,7 @@ from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.index import refresh_index
 from rag_pipeline.refresh.publication import publish
+from rag_pipeline.refresh.rebuild import rebuild
 from rag_pipeline.refresh.source_guard import SourceGuard
 from rag_pipeline.refresh.status import read_status
 from rag_pipeline.stores.lake import QUARANTINE_PATH
@@ -422,6 +423,28 @@ def test_a_damaged_table_of_silver_neither_opens_the_guard_nor_holds_up_permissi
     assert state.height == COUNT
     closed = state.filter(~pl.col("allowed_principals").list.contains("public"))["address"].to_list()
     assert sorted(closed) == [address(3), address(20), address(21)]
+
+
+def test_a_run_with_a_damaged_record_of_holds_goes_on_holds_all_and_says_the_way_out(project: Project) -> None:
+    project.refresh()
+    for number in range(10):
+        path_of(project, number).unlink()
+    update_all(project)
+    for path in (project.folder / "lake" / "silver" / "deletion_holds").rglob("*.parquet"):
+        path.write_bytes(b"damaged")
+    project.write("new.md", "# New\n\nA new lantern.\n")
+    path_of(project, 20).write_bytes(b"\x00\x01 no text \xff")
+    summary = launch_refresh(project.pipeline())
+    said = {check["check"]: check["description"] for check in summary.checks_failed}
+    assert "rag-pipeline rebuild silver.deletion_holds" in said["tables_are_whole"]
+    assert "made again" not in said["tables_are_whole"]
+    assert {"deletion_guard_holds_nothing", "no_source_is_refused_at_once"} <= set(said)
+    assert {address(3), address(20), "new.md"} <= seen_by(project, "public")
+    with project.workspace() as workspace:
+        rebuild(workspace, ["silver.deletion_holds"])
+    held = launch_refresh(project.pipeline())
+    assert [(hold["kind"], hold["held_documents"]) for hold in held.held] == [("vanished", 10)]
+    assert address(3) in seen_by(project, "public")
 
 
 # Moves with small edits ---------------------------------------------------------------------------------------
