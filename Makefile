@@ -43,7 +43,7 @@ test: $(READY_TO_TEST) ## Run the test suite
 ui: $(READY_FOR_UI) ## Start the Dagster UI and daemon on this project
 	@echo "Dagster UI: http://127.0.0.1:3000 (stop with Ctrl-C)"
 	@home="$$($(BIN)/python -c '$(HOME_OF_RUNS)')" && \
-		DAGSTER_HOME="$$home" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dagster dev -w workspace.yaml
+		DAGSTER_HOME="$$home" PYTHONWARNINGS=ignore::FutureWarning PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dagster dev -w workspace.yaml
 
 docs: $(READY_TO_TEST) ## Write the generated pages of docs/ again
 	@$(BIN)/python docs/generate.py

@@ -190,6 +190,9 @@ def show_summary(summary: RunSummary) -> None:
         warns = check["severity"] == WARNING
         text = f"{'Warning' if warns else 'Check failed'}: {check['asset']} {check['check']}"
         detail = f": {check['description']}" if check["description"] else ""
+        step = check.get("next_step", "")
+        if step and step not in detail:
+            detail += f". Next: {step}"
         talk(text + detail, style="yellow" if warns else "red")
     if len(summary.held) > 1:
         talk(summary.held_because, style="red")

@@ -294,11 +294,13 @@ def _source(name: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check(check: Any) -> dict[str, Any]:
+    next_step = check.metadata.get("rag/next_step") if check.metadata else None
     return {
         "asset": check.asset_key.to_user_string(),
         "check": check.check_name,
         "severity": check.severity.value,
         "description": shown(check.description or ""),
+        "next_step": "" if next_step is None else shown(str(next_step.value)),
     }
 
 

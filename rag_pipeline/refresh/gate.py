@@ -194,9 +194,13 @@ def below_baseline(comparison: Comparison, falls: Mapping[str, float], k: int, t
         parts.append(f"{NAMES[name].format(k=k)} fell by {fall:.3f} from {before:.3f} to {after:.3f}")
     lost = [f"{change.question_id} ({change.change:+.2f}) {change.question}" for change in comparison.losses[:SHOWN]]
     return (
-        f"{'; '.join(parts)} (mode {comparison.mode}, {comparison.before.questions} questions, tolerance {tolerance}). "
-        f"{len(comparison.losses)} questions came out worse, most of all: {'; '.join(lost)}."
+        f"{'; '.join(parts)} (mode {comparison.mode}, {_questions(comparison.before.questions)}, "
+        f"tolerance {tolerance}). {_questions(len(comparison.losses))} came out worse, most of all: {'; '.join(lost)}."
     )
+
+
+def _questions(count: int) -> str:
+    return f"{count:,} question{'s' * (count != 1)}"
 
 
 def _figures(workspace: Workspace, evaluation: Evaluation) -> dict[str, object]:

@@ -117,6 +117,13 @@ def test_what_is_published_although_a_source_is_down_is_not_called_kept(capsys: 
     assert "did not succeed; readers keep" in out
 
 
+def test_a_check_is_told_with_what_to_do_next_once(capsys: pytest.CaptureFixture[str]) -> None:
+    said = [failed_check("WARN") | {"next_step": step} for step in ("rag-pipeline verify", "2 rows", "")]
+    _, err = shown(replace(DONE, checks_failed=said), capsys)
+    assert err.count("2 rows are missing. Next: rag-pipeline verify") == 1
+    assert err.count("Next:") == 1
+
+
 def test_failures_are_told_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     stack = "dagster.Wrapped: in step\n\nStack Trace:\n  File x\n\nThe above exception was caused by the following "
     stack += "exception:\nKeyError: 'lost'\n\nStack Trace:\n  File y"

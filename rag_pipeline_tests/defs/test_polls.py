@@ -31,4 +31,5 @@ def test_a_source_that_is_down_for_too_long_is_yellow_too_and_says_why(
     [check] = launch_refresh(project.pipeline()).checks_failed
     assert (check["asset"], check["check"], check["severity"]) == ("source/wiki", "polled_in_time", "WARN")
     assert "last polled with success" in check["description"]
+    assert check["next_step"] == "rag-pipeline status"
     assert "wiki/ of source wiki is not there" in check["description"]
