@@ -19,7 +19,7 @@ from rag_pipeline.retrieval.plan import SourceRules
 from rag_pipeline.retrieval.ranked import Ranked
 from rag_pipeline.stores.selection import first_rows
 from rag_pipeline.stores.vectors import VectorTable
-from rag_pipeline.transforms.supersession import FIELDS, Member, addressed_pairs, declared_pairs, newer_than
+from rag_pipeline.transforms.supersession import FIELDS, Member, addressed_pairs, declared_pairs, is_claim, newer_than
 
 _COLUMNS = ["document_id", "source", "uri", "title", "facts", "allowed_principals"]
 # Versions of tables whose pairs are kept at hand: what is published, and a few earlier ones.
@@ -73,12 +73,14 @@ class Versions:
 def read_successions(table: VectorTable, rules: Iterable[SourceRules]) -> Successions:
     """The pairs of one table: as its documents say it, and as pipeline.yaml declares it."""
     claimants = first_rows(table, _COLUMNS, facts=FIELDS)
+    claims = [fact for facts in claimants["facts"] for fact in facts if is_claim(fact)]
     rules = [rule for rule in rules if rule.version_pattern or rule.archive_folders]
-    sources = sorted({*claimants["source"], *(rule.source for rule in rules)})
+    claiming = claimants["source"] if claims else ()
+    sources = sorted({*claiming, *(rule.source for rule in rules)})
     if not sources:
         return Successions()
     members = _members(first_rows(table, _COLUMNS, sources=sources))
-    pairs = declared_pairs(members) if claimants.height else set()
+    pairs = declared_pairs(members) if claims else set()
     for rule in rules:
         mine = [member for member in members if member.source == rule.source]
         pairs |= addressed_pairs(mine, rule.version_pattern, rule.archive_folders)

@@ -20,7 +20,9 @@ from rag_pipeline.transforms.globs import compile_globs
 
 SAYS_NEWER = ("superseded_by", "replaced_by", "obsoleted_by")
 SAYS_OLDER = ("supersedes", "replaces", "obsoletes")
-FIELDS = (*SAYS_NEWER, *SAYS_OLDER)
+# Fields that say it in words: `status: superseded by ADR-12`, `withdrawal-reason: Replaced by EIP-3860.`
+IN_WORDS = ("status", "withdrawal_reason", "deprecated", "deprecation", "note")
+FIELDS = (*SAYS_NEWER, *SAYS_OLDER, *IN_WORDS)
 # Fields in which a document says what it is called by others.
 _OWN_NAMES = ("id", "identifier", "number", "pep", "rfc", "eip", "erc", "bip")
 # So many newer versions of one address are followed; of what is older still, nobody asks for the way.
@@ -30,6 +32,9 @@ VERSION = "{version}"
 _MARK = "\ue000"
 _VERSION_TEXT = r"(?P<version>[0-9][0-9A-Za-z._-]*)"
 _NUMBER = re.compile(r"(?:(?P<series>[^\W\d_][\w .-]*?)[\s#_.-]*)??0*(?P<number>\d{1,12})")
+_BY = re.compile(r"\b(?:superseded|replaced|obsoleted) by|\bin favou?r of")
+# A link, a file, or a number with the name of its series: what the words after `_BY` may name.
+_NAMED = re.compile(r"\[[^\]]*\]\([^)\s]+[^)]*\)|[\w./-]+\.[a-z]{1,5}\b|\b[a-z]+[ -]?\d+\b|\b\d+\b")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)[^)]*\)")
 _DIGITS = re.compile(r"(\d+)")
 
@@ -57,7 +62,7 @@ def declared_pairs(members: Sequence[Member]) -> set[tuple[str, str]]:
     directories: dict[str, _Directory] = {}
     for member in members:
         fields = [fact.partition("=") for fact in member.facts]
-        said = [(name, value) for name, equals, value in fields if equals and name in FIELDS]
+        said = [pair for name, equals, value in fields if equals and name in FIELDS for pair in _said(name, value)]
         if not said:
             continue
         if member.source not in directories:
@@ -67,6 +72,22 @@ def declared_pairs(members: Sequence[Member]) -> set[tuple[str, str]]:
                 old, new = (member.document_id, other) if name in SAYS_NEWER else (other, member.document_id)
                 pairs.add((old, new))
     return pairs
+
+
+def is_claim(fact: str) -> bool:
+    """Whether a fact names an older or a newer version, if there is such a document."""
+    name, equals, value = fact.partition("=")
+    return bool(equals) and name in FIELDS and (name not in IN_WORDS or _BY.search(value) is not None)
+
+
+def _said(name: str, value: str) -> Iterator[tuple[str, str]]:
+    """A field as it is, or what words in one of free text name as newer."""
+    if name not in IN_WORDS:
+        yield name, value
+    elif by := _BY.search(value):
+        # What comes after the sentence is about something else; a dot inside a name ends none.
+        sentence = re.split(r"[.;](?:\s|$)", value[by.end() :], maxsplit=1)[0]
+        yield from ((SAYS_NEWER[0], reference) for reference in _NAMED.findall(sentence))
 
 
 def addressed_pairs(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_pipeline.retrieval.search import MODES
-from rag_pipeline.transforms.supersession import Member, addressed_pairs, declared_pairs, newer_than
+from rag_pipeline.transforms.supersession import Member, addressed_pairs, declared_pairs, is_claim, newer_than
 from rag_pipeline_tests.pipeline.project import Project
 
 SUBJECTS = ("metadata", "wheels", "imports", "typing", "locks", "strings", "numbers", "loops", "paths", "dates")
@@ -176,6 +176,30 @@ def test_a_reference_is_a_number_a_name_a_path_or_a_title(value: str, found: set
         Member("r", "other", "docs/peps/pep-0007.rst", None),
     ]
     assert declared_pairs(members) == {("o", name) for name in found}
+
+
+@pytest.mark.parametrize(
+    ("fact", "found"),
+    [
+        ("withdrawal_reason=superseded by eip-7702.", {"n"}),
+        ("withdrawal_reason=withdrawn in favor of [eip-7702](./eip-7702.md)", {"n"}),
+        ("status=superseded by 7702", {"n"}),
+        ("status=replaced by ./eip-7702.md; see eip-20", {"n"}),
+        ("note=it was obsoleted by eip-7702 and eip-20", {"n", "m"}),
+        ("withdrawal_reason=superseded by the eof proposals. eip-20 stays.", set()),
+        ("withdrawal_reason=the author prefers eip-7702", set()),
+        ("status=superseded", set()),
+        ("title=superseded by eip-7702", set()),
+    ],
+)
+def test_fields_in_words_name_the_newer(fact: str, found: set[str]) -> None:
+    members = [
+        Member("o", "s", "docs/eip-3074.md", None, (fact,)),
+        Member("n", "s", "docs/eip-7702.md", None),
+        Member("m", "s", "docs/eip-20.md", None),
+    ]
+    assert declared_pairs(members) == {("o", name) for name in found}
+    assert is_claim(fact) or not found
 
 
 def test_versions_are_ordered_as_people_read_them() -> None:
