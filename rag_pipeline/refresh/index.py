@@ -15,9 +15,9 @@ import polars as pl
 import pyarrow as pa
 
 from rag_pipeline.contracts.index import STATE_COLUMNS
-from rag_pipeline.contracts.tables import CHUNKS, PUBLICATIONS
+from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, PUBLICATIONS
 from rag_pipeline.errors import ContractViolation, StoreError, TableOutdated
-from rag_pipeline.refresh.audit import Trusted, audit_table, recorded, trusted_since
+from rag_pipeline.refresh.audit import FEW_ROWS, Trusted, audit_table, recorded, trusted_since
 from rag_pipeline.refresh.index_rows import documents_of, shaped
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.recall import is_measured
@@ -71,17 +71,17 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
         first_commit = lake.commits
         versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
         chunks = lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "text_hash", "chunk_hash"])
-        documents = documents_of(lake)
+        documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "metadata_hash"])
         table = workspace.vectors.open_or_create(space)
         before = table.version
         plan = plan_index(desired_state(chunks, documents), table.read(STATE_COLUMNS))
-        _apply(workspace, table, plan, documents, space.fingerprint)
+        _apply(workspace, table, _anew(plan), space.fingerprint)
         trusted = trusted_since(lake.last_audit(space.fingerprint), table, before, [*plan.new, *plan.changed])
         if not plan.is_empty or table.unindexed_rows() or not _is_finished(lake, table):
             is_trained = table.index()
             if (_compact(workspace, table) or is_trained) and trusted is not None:
                 trusted = replace(trusted, search=None)
-        audit = _audit(workspace, alias, table, versions, documents, trusted)
+        audit = _audit(workspace, alias, table, versions, trusted)
         return IndexReport(
             alias=alias,
             space_fingerprint=space.fingerprint,
@@ -121,7 +121,7 @@ def withdraw(workspace: Workspace) -> IndexReport | None:
     with lake.writing():
         versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
         chunks = lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "text_hash", "chunk_hash"])
-        documents = documents_of(lake)
+        documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "metadata_hash"])
         try:
             table = workspace.vectors.open(str(last["table_name"]), space_fingerprint)
         except TableOutdated:
@@ -131,13 +131,13 @@ def withdraw(workspace: Workspace) -> IndexReport | None:
         plan = plan_index(desired_state(chunks, documents), state)
         recut = set(plan.gone) - set(plan.new)
         recut -= withdrawn_chunks(workspace, table, sorted(recut))
-        stale = _recut_rows(state, recut, documents)
+        stale = _recut_rows(lake, state, recut, documents)
         removed = [name for name in plan.gone if name not in recut]
         audit = lake.last_audit(space_fingerprint)
         is_audited = audit is not None and audit["passed"] and audit["table_version"] == table.version
         if is_audited and not (removed or plan.changed or stale.height):
             return None
-        _apply(workspace, table, IndexPlan(new=[], changed=plan.changed, gone=removed), documents, space_fingerprint)
+        _apply(workspace, table, IndexPlan(new=[], changed=plan.changed, gone=removed), space_fingerprint)
         if stale.height:
             table.update_columns(stale.to_arrow())
         table.index()
@@ -157,11 +157,12 @@ def withdraw(workspace: Workspace) -> IndexReport | None:
         )
 
 
-def _recut_rows(state: pl.DataFrame, recut: set[str], documents: pl.DataFrame) -> pl.DataFrame:
+def _recut_rows(lake: Lake, state: pl.DataFrame, recut: set[str], documents: pl.DataFrame) -> pl.DataFrame:
     """Rows that keep their place while their document's metadata or permissions have changed: columns to replace."""
     rows = state.filter(pl.col("chunk_id").is_in(pl.Series(sorted(recut), dtype=pl.String).implode()))
     known = rows.select("chunk_id", "document_id", found="metadata_hash").join(documents, on="document_id")
-    return known.filter(pl.col("found") != pl.col("metadata_hash")).drop("found")
+    stale = known.filter(pl.col("found") != pl.col("metadata_hash")).select("chunk_id", "document_id")
+    return stale.join(documents_of(lake, stale["document_id"]), on="document_id")
 
 
 def _audit_withheld(
@@ -183,20 +184,25 @@ def _audit_withheld(
     return recorded(workspace, alias, table, versions, findings, withheld=findings.missing + len(kept), passed=passed)
 
 
-def _apply(
-    workspace: Workspace, table: VectorTable, plan: IndexPlan, documents: pl.DataFrame, space_fingerprint: str
-) -> None:
+def _anew(plan: IndexPlan) -> IndexPlan:
+    """Write few changed rows anew, with the vectors that are stored: to merge them in, Lance reads the whole table."""
+    if len(plan.changed) > FEW_ROWS:
+        return plan
+    return IndexPlan(new=[*plan.new, *plan.changed], changed=[], gone=[*plan.gone, *plan.changed])
+
+
+def _apply(workspace: Workspace, table: VectorTable, plan: IndexPlan, space_fingerprint: str) -> None:
     # Removals come first: a new row may have the chunk_id of one that is removed as damaged.
     table.delete(plan.gone)
     with progress("index", len(plan.new) + len(plan.changed)) as bar:
-        for rows in _rows(workspace, plan.changed, documents):
+        for rows in _rows(workspace, plan.changed):
             table.update_columns(rows.to_arrow())
             bar.advance(rows.height)
-        known = workspace.lake.embedded_hashes(space_fingerprint)
         width = table.space.dimension
 
         def arrived() -> Iterator[pa.Table]:
-            for rows in _rows(workspace, plan.new, documents):
+            known = workspace.lake.embedded_hashes(space_fingerprint)
+            for rows in _rows(workspace, plan.new):
                 yield _with_vectors(workspace, rows, known, space_fingerprint, width)
                 bar.advance(rows.height)
 
@@ -231,17 +237,22 @@ def _oldest_kept(workspace: Workspace, name: str) -> int | None:
     return None if versions.is_empty() else int(str(versions.min()))
 
 
-def _rows(workspace: Workspace, chunk_ids: Iterable[str], documents: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def _rows(workspace: Workspace, chunk_ids: Iterable[str]) -> Iterator[pl.DataFrame]:
     """Index rows without vectors, some thousand at a time."""
     columns = [name for name in CHUNKS.columns if name != "chunker_fingerprint"]
     pending: list[pl.DataFrame] = []
     for frame in workspace.lake.stream_where(CHUNKS_PATH, columns, "chunk_id", chunk_ids):
         pending.append(frame)
         if sum(part.height for part in pending) >= BATCH_ROWS:
-            yield shaped(pl.concat(pending), documents)
+            yield _shaped(workspace, pending)
             pending = []
     if pending:
-        yield shaped(pl.concat(pending), documents)
+        yield _shaped(workspace, pending)
+
+
+def _shaped(workspace: Workspace, parts: list[pl.DataFrame]) -> pl.DataFrame:
+    rows = pl.concat(parts)
+    return shaped(rows, documents_of(workspace.lake, rows["document_id"]))
 
 
 def _with_vectors(
@@ -272,7 +283,6 @@ def _audit(
     alias: str,
     table: VectorTable,
     versions: tuple[int, int],
-    documents: pl.DataFrame,
     trusted: Trusted | None,
 ) -> dict[str, object]:
     """Audit the table unless this very version was audited against this very silver and passed.
@@ -291,14 +301,14 @@ def _audit(
     repaired = len(findings.at_fault)
     if repaired:
         log.warning("repairing table=%s rows=%d findings=%s", table.name, repaired, findings.details)
-        _repair(workspace, table, findings, documents)
+        _repair(workspace, table, findings)
         trusted = None
         findings = audit_table(workspace, table, versions)
     passed = findings.passed
     return recorded(workspace, alias, table, versions, findings, repaired=repaired, passed=passed, trusted=trusted)
 
 
-def _repair(workspace: Workspace, table: VectorTable, findings: Findings, documents: pl.DataFrame) -> None:
+def _repair(workspace: Workspace, table: VectorTable, findings: Findings) -> None:
     names = sorted(findings.at_fault)
-    _apply(workspace, table, IndexPlan(new=names, changed=[], gone=names), documents, table.space.fingerprint)
+    _apply(workspace, table, IndexPlan(new=names, changed=[], gone=names), table.space.fingerprint)
     table.index()

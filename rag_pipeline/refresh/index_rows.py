@@ -31,9 +31,10 @@ DOCUMENT_COLUMNS = [
 ]
 
 
-def documents_of(lake: Lake) -> pl.DataFrame:
-    """What rows of the index say of their documents."""
-    documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, [*DOCUMENT_COLUMNS, "metadata", "declared"])
+def documents_of(lake: Lake, document_ids: pl.Series) -> pl.DataFrame:
+    """What rows of the index say of some documents."""
+    wanted = pl.col("document_id").is_in(document_ids.unique().implode())
+    documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, [*DOCUMENT_COLUMNS, "metadata", "declared"], where=wanted)
     facts = [facts_of(*row) for row in documents.select("metadata", "declared").iter_rows()]
     return documents.drop("metadata", "declared").with_columns(facts=pl.Series(facts, dtype=pl.List(pl.String)))
 

@@ -112,12 +112,10 @@ def plan_withdrawal(rows: pl.DataFrame, readers: Mapping[str, Readers]) -> Withd
         {"audience": list(audiences.values()), "limit": [sorted(limit) for limit in audiences]},
         schema={"audience": pl.Int64(), "limit": pl.List(pl.String())},
     )
-    both = (
-        rows.join(documents, on="document_id")
-        .join(limits, on="audience")
-        .with_columns(kept=pl.col("allowed_principals").list.set_intersection("limit").list.sort())
-    )
-    narrowed = both.filter(pl.col("kept").list.len() < pl.col("allowed_principals").list.n_unique())
+    both = rows.join(documents, on="document_id")
+    # So are few pairs of what rows say and who may read them; nearly always all of them are as they should be.
+    wide = _narrowed(both.select("audience", "allowed_principals").unique(), limits)["audience"]
+    narrowed = _narrowed(both.filter(pl.col("audience").is_in(wide.implode())), limits)
     leaving = rows.filter(pl.col("document_id").is_in(pl.Series(sorted(gone), dtype=pl.String).implode()))
     return WithdrawalPlan(
         gone=tuple(leaving["chunk_id"].unique().sort()),
@@ -144,6 +142,14 @@ def readers_as_given(rows: pl.DataFrame, given: Mapping[str, Given], input_keys:
         is_same = found is not None and input_keys.get(document, "").startswith(f"{found.bytes_hash}:")
         live[document] = found.principals if found is not None and is_same else frozenset()
     return Readers(live, {})
+
+
+def _narrowed(rows: pl.DataFrame, limits: pl.DataFrame) -> pl.DataFrame:
+    """Those of rows that say more than the limit of their audience, with what is `kept` of it."""
+    both = rows.join(limits, on="audience").with_columns(
+        kept=pl.col("allowed_principals").list.set_intersection("limit").list.sort()
+    )
+    return both.filter(pl.col("kept").list.len() < pl.col("allowed_principals").list.n_unique())
 
 
 def plan_closing(rows: pl.DataFrame, closing: Collection[str], readers: Mapping[str, Readers]) -> WithdrawalPlan:
