@@ -11,6 +11,7 @@ import shlex
 import shutil
 import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -76,7 +77,7 @@ def run(allowed: tuple[str, ...], alias: str | None, as_json: bool) -> None:
     with stoppable():
         try:
             with recorded_releases(pipeline, allowed):
-                summary = _launched(pipeline, allowed, alias, launch_id)
+                summary, example = _launched(pipeline, allowed, alias, launch_id)
         except Stopped as stopped:
             _end_stopped(pipeline, stopped, launch_id)
     if as_json:
@@ -84,26 +85,29 @@ def run(allowed: tuple[str, ...], alias: str | None, as_json: bool) -> None:
     else:
         show_summary(summary)
         if summary.published is not None:
-            _show_next_steps(pipeline, summary)
+            _show_next_steps(summary, example or _example(pipeline))
     click.get_current_context().exit(exit_code_of(summary))
 
 
-def _launched(pipeline: Pipeline, allowed: tuple[str, ...], alias: str | None, launch_id: str) -> RunSummary:
+def _launched(
+    pipeline: Pipeline, allowed: tuple[str, ...], alias: str | None, launch_id: str
+) -> tuple[RunSummary, Sequence[str] | None]:
     if not allowed and alias is None:
         # The orchestrator takes longer to import than to look, so less of it is imported for that.
         from rag_pipeline.defs.look import look_first
 
-        summary = in_a_thread(lambda: look_first(pipeline, launch_id))
-        if summary is not None:
-            return summary
+        looked = in_a_thread(lambda: look_first(pipeline, launch_id))
+        if looked is not None:
+            return looked
     from rag_pipeline.defs.launch import launch_refresh
 
     with showing_progress() as progress:
-        return in_a_thread(
+        summary = in_a_thread(
             lambda: launch_refresh(
                 pipeline, allow_mass_deletion=list(allowed), alias=alias, progress=progress, launch_id=launch_id
             )
         )
+    return summary, None
 
 
 def _end_stopped(pipeline: Pipeline, stopped: Stopped, launch_id: str) -> NoReturn:
@@ -247,12 +251,16 @@ def _published(summary: RunSummary) -> Any:
     return Text(f"{what} (new)", style="green") if published["moved"] else f"{what} (as before)"
 
 
-def _show_next_steps(pipeline: Pipeline, summary: RunSummary) -> None:
+def _example(pipeline: Pipeline) -> Sequence[str]:
     from rag_pipeline.refresh.status import example_search
     from rag_pipeline.refresh.workspace import Workspace
 
     with Workspace(pipeline, run_id="") as workspace:
-        question, principal = example_search(workspace) or ("what is this about?", "public")
+        return example_search(workspace) or ("what is this about?", "public")
+
+
+def _show_next_steps(summary: RunSummary, example: Sequence[str]) -> None:
+    question, principal = example
     program = program_name()
     if config_path() is not None:
         program = f"RAG_PIPELINE_CONFIG={shlex.quote(str(config_path()))} {program}"

@@ -54,6 +54,21 @@ from rag_pipeline.settings import Pipeline
 from rag_pipeline.shown import shown
 from rag_pipeline.transforms.deletion_guard import describe_holds
 
+# Checks that speak of what is stored, whatever a run did: what they find, they find in the next run too.
+STANDING_CHECKS = frozenset(
+    {
+        "content_is_fresh",
+        "duplicates_are_few",
+        "few_chunks_are_cut_inside_a_sentence",
+        "few_chunks_are_short",
+        "hybrid_holds_its_better_leg",
+        "patterns_match_something",
+        "quality_is_good",
+        "quarantine_is_small",
+        "somebody_may_read_it",
+    }
+)
+
 
 def launch_refresh(
     pipeline: Pipeline,
@@ -96,7 +111,7 @@ def _settle(pipeline: Pipeline, summary: RunSummary) -> None:
     is_as_before = not summary.commits and not summary.embeddings_computed
     is_held = summary.published is None or summary.published["is_held"]
     # A check that failed may speak of this run alone; what fails where nothing changed, fails in the next run too.
-    is_stable = is_as_before or not summary.checks_failed
+    is_stable = is_as_before or {check["check"] for check in summary.checks_failed} <= STANDING_CHECKS
     with Workspace(pipeline, run_id=summary.run_ids[-1]) as workspace:
         if summary.success and is_stable and not (summary.healed or summary.held or is_held):
             settle(workspace, summary.run_ids[-1], asdict(summary))

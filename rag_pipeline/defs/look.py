@@ -10,8 +10,9 @@ of it, and a whole run follows before that is too old.
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import dagster as dg
 from dagster._core.events import DagsterEvent, DagsterEventType
@@ -35,7 +36,18 @@ from rag_pipeline.settings import Pipeline
 LOOKED_TAG = "rag/nothing_changed_since_run"
 
 
-def look_first(pipeline: Pipeline, launch_id: str) -> RunSummary | None:
+class Looked(NamedTuple):
+    """What is told where nothing changed.
+
+    Attributes:
+        example: A question to try, and a principal to ask it as.
+    """
+
+    summary: RunSummary
+    example: Sequence[str] | None
+
+
+def look_first(pipeline: Pipeline, launch_id: str) -> Looked | None:
     """Record that nothing changed since the last run, if so it is; None: only a run can tell.
 
     Args:
@@ -50,7 +62,7 @@ def look_first(pipeline: Pipeline, launch_id: str) -> RunSummary | None:
             return None
         work_seconds = time.monotonic() - started
         run_id = _record(instance, settled, launch_id)
-    return _summary(settled, run_id, work_seconds, time.monotonic() - started)
+    return Looked(_summary(settled, run_id, work_seconds, time.monotonic() - started), settled.example)
 
 
 def _is_last(instance: dg.DagsterInstance, run_id: str) -> bool:

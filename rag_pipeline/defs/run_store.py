@@ -7,16 +7,18 @@ Dagster makes an engine for each event, so each statement is compiled anew and e
 of the processor time of a small run. The files are the same, by the same statements, with the same locks.
 """
 
-import os
+import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.runs import SqliteRunStorage
-from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS, create_db_conn_string
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from sqlalchemy.engine import Connection, Engine
 
@@ -50,6 +52,15 @@ def _set_up(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
+def _is_set_up(path: str) -> bool:
+    """Whether Dagster has made its tables in a file, of whatever revision, which it notes last."""
+    if not Path(path).is_file():
+        return False
+    with closing(sqlite3.connect(path, timeout=SQLITE_BUSY_TIMEOUT_SECONDS)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        return "alembic_version" in tables and bool(list(connection.execute("SELECT 1 FROM alembic_version")))
+
+
 class EventLog(SqliteEventLogStorage):
     """Events, a file for each run and one for all."""
 
@@ -67,6 +78,11 @@ class EventLog(SqliteEventLogStorage):
             with engine.begin() as connection:
                 yield connection
 
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        # To find out that there is nothing to do, Dagster imports all revisions of its tables there ever were.
+        if not _is_set_up(str(engine.url.database)):
+            super()._initdb(engine, for_index_shard)
+
     def dispose(self) -> None:
         super().dispose()
         self._engines.close()
@@ -78,6 +94,12 @@ class Runs(SqliteRunStorage):
     def __init__(self, *arguments: Any, **values: Any) -> None:
         self._engines = Engines()
         super().__init__(*arguments, **values)
+
+    @classmethod
+    def opened(cls, folder: str) -> "Runs":
+        """The runs in a folder, made if they are not there."""
+        is_there = _is_set_up(f"{folder}/runs.db")
+        return cls(create_db_conn_string(folder, "runs")) if is_there else cls.from_local(folder)
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -93,9 +115,18 @@ class RunStore(DagsterSqliteStorage):
     """All that Dagster keeps in the folder of a home, where it keeps it by default."""
 
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
-        super().__init__(base_dir, inst_data)
-        self._run_storage = Runs.from_local(os.path.join(base_dir, "history", ""))  # noqa: PTH118 - Dagster's own form
-        self._event_log_storage = EventLog(os.path.join(base_dir, "history", "runs", ""))  # noqa: PTH118
+        # Not that of the class above, which opens the files in its own way first.
+        super(DagsterSqliteStorage, self).__init__()  # type: ignore[no-untyped-call]
+        self.base_dir = base_dir
+        self._inst_data = inst_data
+        self._run_storage = Runs.opened(f"{base_dir}/history")
+        self._event_log_storage = EventLog(f"{base_dir}/history/runs")
+        schedules = f"{base_dir}/schedules"
+        self._schedule_storage = (
+            SqliteScheduleStorage(create_db_conn_string(schedules, "schedules"))
+            if _is_set_up(f"{schedules}/schedules.db")
+            else SqliteScheduleStorage.from_local(schedules)
+        )
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "RunStore":

@@ -74,6 +74,7 @@ class Settled:
         inputs: Digest of what runs are made with: program, settings, models, questions.
         lake: Digest of the files of the lake.
         summary: What the run told; a look tells the same.
+        example: A question to try, and a principal to ask it as; None: nothing can be found by anybody.
     """
 
     run_id: str
@@ -83,6 +84,7 @@ class Settled:
     lake: str
     sources: Mapping[str, Listed]
     summary: Mapping[str, Any]
+    example: Sequence[str] | None
 
 
 def read_settled(pipeline: Pipeline) -> Settled | None:

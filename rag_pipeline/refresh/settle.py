@@ -33,7 +33,7 @@ from rag_pipeline.refresh.look import (
     write_settled,
 )
 from rag_pipeline.refresh.maintenance import maintenance_due_at
-from rag_pipeline.refresh.status import is_behind
+from rag_pipeline.refresh.status import example_search, is_behind
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import QUARANTINE_PATH
 from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE, content_age
@@ -92,7 +92,9 @@ def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any]) -> S
             return None
         sources[name] = listed
         until += _content_changes(workspace, name, state)
-    return Settled(run_id, since, min(until), inputs, lake_state(root), sources, dict(summary))
+    return Settled(
+        run_id, since, min(until), inputs, lake_state(root), sources, dict(summary), example_search(workspace)
+    )
 
 
 def _listed(workspace: Workspace, name: str, state: pl.DataFrame) -> Listed | None:

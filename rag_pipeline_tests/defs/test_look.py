@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -24,7 +25,8 @@ from rag_pipeline_tests.pipeline.project import Project
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     folder = tmp_path_factory.mktemp("looked_at")
     project = Project.create(folder / "project", ["docs", "wiki"])
-    project.write("a.md", "# A\n\nThe first lamp.\n")
+    project.settings["sources"]["docs"]["content_stale_after"] = "1d"
+    os.utime(project.write("a.md", "# A\n\nThe first lamp.\n"), (1_700_000_000, 1_700_000_000))
     project.write("b.md", "# B\n\nThe second lamp.\n", source="wiki")
     return project
 
@@ -58,16 +60,18 @@ def test_a_look_tells_what_an_unchanged_run_tells_and_leaves_the_graph_in_step(
     versions = all_versions(project, home.parent)
     started = datetime.now(UTC).timestamp()
     looked = [look_first(project.pipeline(), "a launch") for _ in range(2)]
-    for summary in looked:
-        assert summary is not None
-        assert as_told(summary) == as_told(whole)
+    assert {check["check"] for check in whole.checks_failed} == {"content_is_fresh"}
+    for each in looked:
+        assert each is not None
+        assert as_told(each.summary) == as_told(whole)
+        assert each.example is not None
     assert all_versions(project, home.parent) == versions
     assert unsynced(project, home.parent) == {}
     with opened_instance(home) as instance:
         newest, before, last_whole = instance.get_run_records(limit=3)
         assert last_whole.dagster_run.run_id == whole.run_ids[-1]
         assert looked[1] is not None
-        assert [newest.dagster_run.run_id] == looked[1].run_ids
+        assert [newest.dagster_run.run_id] == looked[1].summary.run_ids
         for record in (newest, before):
             assert record.dagster_run.status == dg.DagsterRunStatus.SUCCESS
             assert record.dagster_run.tags[LOOKED_TAG] == whole.run_ids[-1]
