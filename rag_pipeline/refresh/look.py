@@ -218,10 +218,21 @@ def inputs_of(pipeline: Pipeline) -> str:
         ),
         pipeline.path.read_bytes(),
         settings.model_dump_json(),
-        repr([spaces, recipes]),
+        repr([spaces, recipes, _reranker(pipeline)]),
         *(path.read_bytes() for path in pipeline.question_files),
         *_program(),
     )
+
+
+def _reranker(pipeline: Pipeline) -> str:
+    """What the files of the reranking model compute; empty without one."""
+    spec = pipeline.reranker_spec
+    if spec is None:
+        return ""
+    # It brings a library of numbers along, which nothing else here needs.
+    from rag_pipeline.embedding.cross_encoder import resolve_reranker
+
+    return resolve_reranker(spec, pipeline.cache_folder).fingerprint
 
 
 def _program() -> Iterator[str]:

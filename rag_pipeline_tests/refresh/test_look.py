@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
 from rag_pipeline.contracts.tables import QUARANTINE
-from rag_pipeline.embedding import space
+from rag_pipeline.embedding import cross_encoder, space
 from rag_pipeline.parsing import decode, registry
 from rag_pipeline.refresh import look
 from rag_pipeline.refresh.bronze import refresh_source
@@ -147,6 +148,10 @@ CHANGES: dict[str, Change] = {
         p, "embedding_models.wide", {"kind": "hashing", "model": "hashing", "dimension": 128}
     ),
     "other weights": lambda _, m: m.setattr(space, "HASHING_VERSION", "feature-hashing/0"),
+    "another reranking model": lambda p, m: (
+        m.setattr(type(p.pipeline()), "reranker_spec", property(lambda _: "any")),
+        m.setattr(cross_encoder, "resolve_reranker", lambda *_: SimpleNamespace(fingerprint="other")),
+    ),
     "another chunker": lambda _, m: m.setattr(params, "CHUNKER_VERSION", "0"),
     "another decoder": lambda _, m: m.setattr(decode, "VERSION", "0"),
     "another parser": lambda _, m: m.setattr(registry, "_version_of", lambda _: "0"),
