@@ -86,20 +86,19 @@ def _approximate_index_is_close(pipeline: Pipeline) -> dg.AssetChecksDefinition:
 
 
 def closeness(search: Mapping[str, Any]) -> dg.AssetCheckResult:
-    """Yellow if vectors are searched deeper than usual.
+    """Yellow if vectors are searched much deeper than usual.
 
     Args:
         search: What an audit says of it (`refresh/recall.py`); empty without an approximate index.
     """
-    from rag_pipeline.refresh.recall import words_for
-    from rag_pipeline.stores.legs import REFINE_FACTOR
+    from rag_pipeline.refresh.recall import FACTORS, words_for
 
     if not search:
         return dg.AssetCheckResult(passed=True, description="there is no approximate index; search is exact")
     factor = int(search["refine_factor"])
     figures = "; ".join(f"{100 * recall:.1f} % with refine factor {at}" for at, recall in search["recall"].items())
     return dg.AssetCheckResult(
-        passed=factor == REFINE_FACTOR,
+        passed=factor in FACTORS[:2],
         severity=dg.AssetCheckSeverity.WARN,
         description=f"recall of the first {search['depth']}: {figures}. Vectors are searched {words_for(factor)}.",
         metadata={"rag/refine_factor": factor, "rag/recall": figure(max(search["recall"].values()))},

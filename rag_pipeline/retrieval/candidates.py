@@ -6,7 +6,7 @@ Does not belong here: who may ask (`search.py`), the filter's meaning (`stores/f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,14 @@ Candidates = Mapping[str, list[dict[str, Any]]]
 # What only filters and the full-text index look at.
 NOT_SHOWN = ("chunk_hash", "metadata_hash", "word_forms", "facts", "quality_score")
 HIT_COLUMNS = [name for name in ROW_COLUMNS if name not in NOT_SHOWN]
+# What a hit shows and no step of ranking looks at: read afterwards, of the few rows that are shown.
+ONLY_SHOWN = ("title", "page", "line", "end_char", "section_path", "token_count", "media_type", "allowed_principals")
+RANKED_COLUMNS = (
+    *("chunk_id", "document_id", "source", "uri", "start_char", "source_modified_at", "rank_weight"),
+    *("text_hash", "header_chars", "embedded_text"),
+)
+# To find so many rows again costs more than to read them whole at once.
+MOST_FOUND_AGAIN = 100
 
 
 def find_candidates(
@@ -30,21 +38,29 @@ def find_candidates(
     embed_query: Callable[[], Vectors],
     query: str,
     plan: SearchPlan,
+    columns: Sequence[str] = HIT_COLUMNS,
 ) -> Candidates:
     """Rows of the legs that the plan needs, at most `plan.depth` of each; the legs run at the same time.
 
     Args:
         selection: What the caller may read, and any other limit.
+        columns: RANKED_COLUMNS at least.
     """
     by_vector = by_text = None
     if "vector" in plan.legs:
-        by_vector = threads.submit(lambda: selection.nearest(embed_query(), plan.depth, HIT_COLUMNS))
+        by_vector = threads.submit(lambda: selection.nearest(embed_query(), plan.depth, columns))
     if "text" in plan.legs:
-        by_text = threads.submit(selection.matching, query, plan.depth, HIT_COLUMNS)
+        by_text = threads.submit(selection.matching, query, plan.depth, columns)
     return {
         "vector": by_vector.result().to_dicts() if by_vector else [],
         "text": by_text.result().to_dicts() if by_text else [],
     }
+
+
+def shown_of(selection: Selection, chunk_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """ONLY_SHOWN of rows that ranking chose, by chunk_id, under the same filter that they were found with."""
+    rows = selection.read_of("chunk_id", chunk_ids, ["chunk_id", *ONLY_SHOWN])
+    return {row["chunk_id"]: row for row in rows.to_dicts()}
 
 
 def best_row_of_each(

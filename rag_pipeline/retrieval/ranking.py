@@ -39,6 +39,7 @@ class Circumstances:
         versions: Older and newer versions of documents, as the caller may know them.
         best_rows: The best row of each of some documents, for what the candidates lack.
         read: Reads texts for the plan's recipe; without it, or in another mode than hybrid, nothing is reranked.
+        shown: By chunk_id, the columns that only a hit has, for candidates that were read without them.
     """
 
     published_at: datetime = _NO_TIME
@@ -46,6 +47,7 @@ class Circumstances:
     versions: Versions = field(default_factory=Versions)
     best_rows: Callable[[Sequence[str]], Mapping[str, Ranked]] = lambda _: {}
     read: Reader | None = None
+    shown: Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]] = lambda _: {}
 
 
 def ranked_hits(candidates: Candidates, plan: SearchPlan, around: Circumstances) -> list[Hit]:
@@ -60,9 +62,11 @@ def ranked_hits(candidates: Candidates, plan: SearchPlan, around: Circumstances)
     kept = newer_first(kept, around.versions, around.best_rows, plan.k)
     if plan.per_document is not None:
         kept = spread(kept, plan.per_document)
+    chosen = kept[: plan.k]
+    shown = around.shown([one.row["chunk_id"] for one in chosen]) if chosen else {}
     return [
-        _hit(one, rank, ranking.vector_weight, around.published_at, note)
-        for rank, one in enumerate(kept[: plan.k], start=1)
+        _hit(one, rank, ranking.vector_weight, around.published_at, note, shown.get(one.row["chunk_id"], {}))
+        for rank, one in enumerate(chosen, start=1)
     ]
 
 
@@ -186,8 +190,15 @@ def _fused_rows(candidates: Candidates, scale: float) -> tuple[list[dict[str, An
     return list(rows.values()), fused_scores.vector_weight
 
 
-def _hit(one: Ranked, rank: int, vector_weight: float | None, published_at: datetime, note: str | None) -> Hit:
-    row = one.row
+def _hit(
+    one: Ranked,
+    rank: int,
+    vector_weight: float | None,
+    published_at: datetime,
+    note: str | None,
+    shown: Mapping[str, Any],
+) -> Hit:
+    row = {**one.row, **shown}
     plain = ("chunk_id", "document_id", "source", "uri", "title", "page", "line", "start_char", "end_char")
     return Hit(
         **{name: row[name] for name in plain},

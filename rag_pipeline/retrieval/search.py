@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +23,14 @@ from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch
 from rag_pipeline.retrieval.arguments import checked_names, checked_principals, is_text
 from rag_pipeline.retrieval.as_of import Then, moment_of, seen_today
 from rag_pipeline.retrieval.at_source import Indexed, OpenSource, SourceCheck, sources_of
-from rag_pipeline.retrieval.candidates import HIT_COLUMNS, best_row_of_each, find_candidates
+from rag_pipeline.retrieval.candidates import (
+    HIT_COLUMNS,
+    MOST_FOUND_AGAIN,
+    RANKED_COLUMNS,
+    best_row_of_each,
+    find_candidates,
+    shown_of,
+)
 from rag_pipeline.retrieval.explain import LOOKED_THROUGH, Explanation, explain_named
 from rag_pipeline.retrieval.freshness import PollMarks
 from rag_pipeline.retrieval.hits import Hit as Hit
@@ -304,7 +311,9 @@ class Searcher:
             return self._model(served.publication).embed_query(query)
 
         selection = Selection(served.table, chosen, self._known_sources)
-        candidates = find_candidates(self._threads, selection, embed_query, query, plan)
+        is_few = plan.k <= MOST_FOUND_AGAIN
+        columns = RANKED_COLUMNS if is_few else HIT_COLUMNS
+        candidates = find_candidates(self._threads, selection, embed_query, query, plan, columns)
         plan = replace(plan, recipe=SearchRecipe.of(str(served.publication["figures"])))
 
         def best_rows(document_ids: Sequence[str]) -> dict[str, Ranked]:
@@ -318,6 +327,7 @@ class Searcher:
             versions=self._successions.of(served.table).seen_by(chosen.principals, chosen.closed_ids),
             best_rows=best_rows,
             read=self._rerankers.reader(plan.recipe, query) if rerank else None,
+            shown=partial(shown_of, selection) if is_few else lambda _: {},
         )
         return self._marks.mark(then.shown(ranked_hits(candidates, plan, around)))
 

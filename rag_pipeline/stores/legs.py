@@ -17,8 +17,10 @@ from rag_pipeline.contracts.index import PLACE_COLUMNS
 from rag_pipeline.stores.quoting import sql_string
 from rag_pipeline.transforms.word_forms import asked_beginnings, asked_identifiers, asked_words
 
-# One-bit codes need their best candidates compared again in full precision: recall@10 0.65 -> 0.997.
-REFINE_FACTOR = 10
+# One-bit codes need their best candidates compared again in full precision: four for each of the hundred rows that a
+# leg looks for. At 100,000 rows recall@10 stays 1.0 under filters that leave all, 10, 1 and 0.1 %, for two thirds of
+# the processor time that ten take.
+REFINE_FACTOR = 4
 # Instead of a factor: compare every row that passes the filter, and leave the approximate index aside.
 EXACT = 0
 # A filter that leaves fewer rows than this is searched exactly: faster, and no partition can hide a row.

@@ -42,6 +42,10 @@ class Selection:
         """All rows, in no particular order."""
         return self._table.read(columns, self._where, limit=limit)
 
+    def read_of(self, column: str, values: Iterable[str | int], columns: Sequence[str]) -> pl.DataFrame:
+        """Those of the rows that have one of the values, in no particular order."""
+        return self._table.read(columns, f"({self._where}) AND {one_of(column, values)}")
+
 
 def rows_with(
     table: VectorTable, column: str, values: Iterable[str | int], columns: Sequence[str], limit: int | None = None

@@ -62,8 +62,9 @@ def opened(project: Project) -> VectorTable:
 def test_an_index_over_made_up_text_is_published(large: Project) -> None:
     kept = figures(large)
     assert kept["rows"] == DOCUMENTS * SECTIONS
-    assert kept["search"]["refine_factor"] == REFINE_FACTOR
-    assert kept["search"]["recall"][str(REFINE_FACTOR)] >= 0.95
+    factor = kept["search"]["refine_factor"]
+    assert factor in recall.FACTORS[:2]
+    assert kept["search"]["recall"][str(factor)] >= 0.95
     assert large.verify().findings == []
 
 
@@ -81,7 +82,7 @@ def test_an_index_that_was_not_trained_again_is_not_measured_again(
 
 def test_more_candidates_help_a_poor_index(large: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(VectorTable, "_index_vectors", train_badly)
-    monkeypatch.setattr(recall, "FACTORS", (REFINE_FACTOR, 8 * REFINE_FACTOR))
+    monkeypatch.setattr(recall, "FACTORS", (REFINE_FACTOR, 20 * REFINE_FACTOR))
     large.write("5.md.meta.yaml", "allowed_principals: [board]\n")
     large.refresh()
     search = figures(large)["search"]
