@@ -83,7 +83,7 @@ _HEADING_MARK = re.compile(r"(?m)^#+\s+")
     default=0.0,
     type=click.FloatRange(0, 1),
     metavar="SHARE",
-    help="How much a hit counts less for words that better hits have already; 0.1 is a little.",
+    help="How much a hit counts less for words that better hits have already; 0.05 is a little.",
 )
 @click.option("--no-rerank", is_flag=True, help="Leave the reranking model aside, where one is published.")
 @click.option(

@@ -27,6 +27,8 @@ FIELDS = (*SAYS_NEWER, *SAYS_OLDER, *IN_WORDS)
 _OWN_NAMES = ("id", "identifier", "number", "pep", "rfc", "eip", "erc", "bip")
 # So many newer versions of one address are followed; of what is older still, nobody asks for the way.
 MAX_NEWER = 20
+# A longer name is no number of a series, and looking for one would take long.
+MAX_NAME_CHARS = 80
 VERSION = "{version}"
 # Stands for the version while a pattern is turned into an expression; no address holds it.
 _MARK = "\ue000"
@@ -211,7 +213,7 @@ class _Directory:
         return {name for uri, name in near if "/" in path and (uri == path or uri.endswith(f"/{path}"))}
 
     def _numbered(self, text: str, by: Member) -> set[str]:
-        match = _NUMBER.fullmatch(text)
+        match = _NUMBER.fullmatch(text) if len(text) <= MAX_NAME_CHARS else None
         if match is None:
             return set()
         number = int(match["number"])
@@ -237,7 +239,7 @@ def _bare(reference: str) -> str:
 
 def _numbered(stem: str) -> tuple[str, int] | None:
     """`pep-0345` is number 345 of `pep`."""
-    match = _NUMBER.fullmatch(stem)
+    match = _NUMBER.fullmatch(stem) if len(stem) <= MAX_NAME_CHARS else None
     return (_series(match["series"] or ""), int(match["number"])) if match else None
 
 
@@ -249,7 +251,7 @@ def _own_numbers(member: Member) -> set[tuple[str, int]]:
     found = set()
     for fact in member.facts:
         name, _, value = fact.partition("=")
-        match = _NUMBER.fullmatch(value) if name in _OWN_NAMES else None
+        match = _NUMBER.fullmatch(value) if name in _OWN_NAMES and len(value) <= MAX_NAME_CHARS else None
         if match is not None:
             found.add((_series(match["series"] or name), int(match["number"])))
     return found
