@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from rag_pipeline.contracts.notices import say
-from rag_pipeline.errors import LakeBusy
+from rag_pipeline.errors import LakeBusy, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class WriteLock:
 
         Raises:
             LakeBusy: Another process held it for longer than the timeout.
+            StoreError: The lock file cannot be written.
         """
         is_outermost = not self._lock.is_locked
         self._acquire()
@@ -74,6 +75,13 @@ class WriteLock:
                 f"Waiting for the write lock of the lake {self._root}, which {self.holder()} holds; it goes on as soon "
                 f"as that one is done, and gives up after {self._timeout_seconds:.0f} s."
             )
+        except OSError as error:
+            raise StoreError(
+                f"the write lock {self._root}/{LOCK_NAME} cannot be taken: {error.strerror or error}; nothing was "
+                f"changed. It has to be a file that this user may write, on a disk that is not full: mend that, or "
+                f"remove what stands there, then run the command again.",
+                lake=self._root,
+            ) from error
         else:
             return
         try:

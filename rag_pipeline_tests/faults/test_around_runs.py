@@ -11,7 +11,9 @@ import pytest
 
 from rag_pipeline.defs import launch, liveness, resources
 from rag_pipeline.defs.launch import launch_refresh
-from rag_pipeline.errors import DagsterUnusable
+from rag_pipeline.errors import DagsterUnusable, StoreError
+from rag_pipeline.refresh.withdraw import withdraw_now
+from rag_pipeline.stores.lock import LOCK_NAME
 from rag_pipeline_tests.pipeline.project import Project
 
 
@@ -80,3 +82,14 @@ def test_house_keeping_of_runs_fails_no_run(project: Project, monkeypatch: pytes
     monkeypatch.setattr(resources, "end_killed_runs", raising(full))
     assert launch_refresh(project.pipeline()).errors == []
     assert {hit.uri.rpartition("/")[2] for hit in project.search("secret", "public", mode="text")} == {"lamp.md"}
+
+
+def test_a_lock_that_cannot_be_taken_is_an_error_of_ours(project: Project) -> None:
+    lock = project.folder / "lake" / LOCK_NAME
+    lock.unlink()
+    lock.mkdir()
+    with project.workspace() as workspace, pytest.raises(StoreError, match=LOCK_NAME):
+        withdraw_now(workspace)
+    lock.rmdir()
+    with project.workspace() as workspace:
+        withdraw_now(workspace)
