@@ -67,11 +67,14 @@ def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     )
     def withdrawals(pipeline: PipelineResource) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from rag_pipeline.refresh.data_versions import all_sources_version, version_or_unknown
-        from rag_pipeline.refresh.heal import heal_damage
+        from rag_pipeline.refresh.heal import damage_was_met, heal_damage
 
         workspace = pipeline.workspace
         with as_dagster_failure() as work:
             report = _withdrawn(workspace)
+            if report.faults:
+                # The size of no file may tell of it.
+                damage_was_met(workspace)
             first_commit = workspace.lake.commits
             healed = heal_damage(workspace)
             healing = workspace.lake.commits - first_commit

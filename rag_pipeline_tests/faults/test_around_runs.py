@@ -93,3 +93,12 @@ def test_a_lock_that_cannot_be_taken_is_an_error_of_ours(project: Project) -> No
     lock.rmdir()
     with project.workspace() as workspace:
         withdraw_now(workspace)
+
+
+@pytest.mark.slow
+def test_damage_that_no_size_tells_is_healed_by_the_run_that_meets_it_while_withdrawing(project: Project) -> None:
+    for file in (project.folder / "lake" / "gold" / "index").glob("*.lance/data/*.lance"):
+        file.write_bytes(b"\x07" * file.stat().st_size)
+    summary = launch_refresh(project.pipeline())
+    assert (summary.errors, summary.healed, len(summary.run_ids)) == ([], ["gold/index"], 1)
+    assert {hit.uri.rpartition("/")[2] for hit in project.search("secret", "public", mode="text")} == {"lamp.md"}
