@@ -5,6 +5,7 @@ Does not belong here: launching (`launch.py`), what readers lose all the same (`
 """
 
 import os
+import sqlite3
 
 import dagster as dg
 import yaml
@@ -14,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from rag_pipeline.errors import DagsterUnusable
 from rag_pipeline.settings import Pipeline
 
-_OF_DAGSTER = (dg.DagsterError, CheckError, OSError, SQLAlchemyError, yaml.YAMLError)
+_OF_DAGSTER = (dg.DagsterError, CheckError, OSError, sqlite3.Error, SQLAlchemyError, yaml.YAMLError)
 
 
 def said_of(error: BaseException, pipeline: Pipeline) -> BaseException:
