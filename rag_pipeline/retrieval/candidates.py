@@ -46,15 +46,19 @@ def find_candidates(
         selection: What the caller may read, and any other limit.
         columns: RANKED_COLUMNS at least.
     """
-    by_vector = by_text = None
-    if "vector" in plan.legs:
-        by_vector = threads.submit(lambda: selection.nearest(embed_query(), plan.depth, columns))
-    if "text" in plan.legs:
-        by_text = threads.submit(selection.matching, query, plan.depth, columns)
-    return {
-        "vector": by_vector.result().to_dicts() if by_vector else [],
-        "text": by_text.result().to_dicts() if by_text else [],
-    }
+
+    def nearest() -> list[dict[str, Any]]:
+        return selection.nearest(embed_query(), plan.depth, columns).to_dicts()
+
+    def matching() -> list[dict[str, Any]]:
+        return selection.matching(query, plan.depth, columns).to_dicts()
+
+    if plan.mode != "hybrid":
+        return {"vector": nearest() if plan.mode == "vector" else [], "text": matching() if plan.mode == "text" else []}
+    # One leg in the caller's own thread: however many ask, none waits for a thread that another one holds.
+    by_vector = threads.submit(nearest)
+    by_text = matching()
+    return {"vector": by_vector.result(), "text": by_text}
 
 
 def shown_of(selection: Selection, chunk_ids: Sequence[str]) -> dict[str, dict[str, Any]]:

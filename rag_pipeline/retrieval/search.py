@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     from rag_pipeline.embedding.vectors import Vectors
 
 T = TypeVar("T")
+# Callers who are answered at the same time; beyond that they wait. The store's own threads do the work, one a core.
+VECTOR_LEGS = 16
 STATE_COLUMNS = ["document_id", "source", "content_hash", "allowed_principals"]
 
 
@@ -71,7 +74,8 @@ def _asked(query: str, principals: Iterable[str], sources: Sequence[str] | None,
 class Searcher:
     """Answers searches from whatever is published; follows the pointer by itself.
 
-    Every call names who asks. The filter runs inside the store before ranking, in every leg.
+    Every call names who asks. The filter runs inside the store before ranking, in every leg. Many threads may ask one
+    Searcher; `close` it, or use it in a `with`, to end its threads and let go of its models.
     """
 
     def __init__(
@@ -91,7 +95,8 @@ class Searcher:
         self._pointer = Pointer(lake, vectors)
         self._models: dict[str, EmbeddingModel] = {}
         self._rerankers = Rerankers(cache_folder)
-        self._threads = ThreadPoolExecutor(2)
+        self._threads = ThreadPoolExecutor(VECTOR_LEGS)
+        self._opening = Lock()
         self._check = check
         self._rules = tuple(rules)
         self._successions = KnownSuccessions(self._rules)
@@ -121,6 +126,17 @@ class Searcher:
         lake = Lake(root, options)
         check = None if open_named is None else SourceCheck(lake, open_named)
         return cls(lake, VectorStore(lake.uri(INDEX_PATH), options), cache, stale_after, rules, check)
+
+    def close(self) -> None:
+        """End the threads and let go of the models; the Searcher is not to be asked anything afterwards."""
+        self._threads.shutdown()
+        self._models.clear()
+
+    def __enter__(self) -> Searcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def search(
         self,
@@ -332,6 +348,10 @@ class Searcher:
         return self._marks.mark(then.shown(ranked_hits(candidates, plan, around)))
 
     def _model(self, publication: Mapping[str, Any]) -> EmbeddingModel:
+        with self._opening:
+            return self._opened_model(publication)
+
+    def _opened_model(self, publication: Mapping[str, Any]) -> EmbeddingModel:
         fingerprint = publication["space_fingerprint"]
         if fingerprint not in self._models:
             from rag_pipeline.embedding.open import open_model
