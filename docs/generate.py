@@ -301,7 +301,8 @@ HIDDEN = (
     ("`hidden_comment_count`", "comments in HTML and Markdown (`<!-- … -->`, and Obsidian's `%% … %%` in one line "
      "or between two lines of their own)"),
     ("`hidden_attribute_count`", "elements of HTML with `hidden` or `aria-hidden`"),
-    ("`hidden_style_count`", "elements of HTML whose own style hides them: `display`, `visibility`, `opacity`, size or "
+    ("`hidden_style_count`", "elements of HTML that their own style, or a style sheet in the page, hides: "
+        "`display`, `visibility`, `opacity`, size or "
      "font of zero, clipped, off the screen, or in the colour of what is behind"),
     ("`hidden_class_count`", "elements of HTML for screen readers only (`sr-only`, `visually-hidden` and their like)"),
     ("`hidden_template_count`", "`template` and `noscript` of HTML"),

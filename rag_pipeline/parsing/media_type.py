@@ -130,6 +130,12 @@ _OLE_STREAMS = (
     ("Workbook", XLS),
 )
 _ZIP_MEMBERS = ((b"word/", DOCX), (b"ppt/", PPTX), (b"xl/", XLSX), (b"META-INF/container.xml", EPUB))
+_PACKAGE_PARTS = frozenset(
+    {
+        *(b"[Content_Types].xml", b"_rels/.rels", b"META-INF/container.xml"),
+        *(b"word/document.xml", b"ppt/presentation.xml"),
+    }
+)
 _ZIP_TYPES = frozenset({DOCX, PPTX, XLSX, ODT, ODP, ODS, EPUB})
 _ARCHIVE_TYPES = frozenset({ZIP, TAR, GZIP, BZIP2, XZ})
 _OLE_TYPES = frozenset({DOC, PPT, XLS, MSG})
@@ -225,14 +231,30 @@ def _zip_type(head: bytes, named: str | None) -> str:
                 return found
         names.append(name)
         position = head.find(b"PK\x03\x04", position + 30)
+    names += _listed_names(head)
     for prefix, media_type in _ZIP_MEMBERS:
-        if any(name.startswith(prefix) for name in names):
-            return media_type
-    # The list of members at the end of the file, when the whole file is here.
-    for prefix, media_type in _ZIP_MEMBERS:
-        if re.search(rb"PK\x01\x02.{42}" + re.escape(prefix), head, re.S):
+        # A folder called `word` in somebody's archive makes no office file: that has a list of its parts.
+        if any(name.startswith(prefix) for name in names) and (named in _ZIP_TYPES or _is_package(names, head)):
             return media_type
     return named if named in _ZIP_TYPES else ZIP
+
+
+def _listed_names(head: bytes) -> list[bytes]:
+    """Names in the list of members at the end of the file, when the whole file is here."""
+    found: list[bytes] = []
+    position = head.find(b"PK\x01\x02")
+    while 0 <= position <= len(head) - 46 and len(found) < 2_000:
+        name_bytes = struct.unpack_from("<H", head, position + 28)[0]
+        found.append(head[position + 46 : position + 46 + name_bytes])
+        position = head.find(b"PK\x01\x02", position + 46)
+    return found
+
+
+def _is_package(names: list[bytes], head: bytes) -> bool:
+    """Whether an archive has the parts of an office file or e-book; unknown is yes while the end is not shown."""
+    if any(name in _PACKAGE_PARTS or name.startswith(b"xl/workbook.") for name in names):
+        return True
+    return b"PK\x05\x06" not in head[-70_000:]
 
 
 def _declared_zip_type(declared: str) -> str | None:

@@ -7,6 +7,7 @@ Does not belong here: headers, parts and attachments (`mail`).
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rag_pipeline.parsing.builder import TextBuilder
@@ -34,13 +35,16 @@ _LIST_LINE = re.compile(r"\s*(?:[-*•+]|\d{1,3}[.)])\s+\S")
 _QUOTE_CLASSES = re.compile(r"gmail_quote|moz-cite-prefix|yahoo_quoted|protonmail_quote|OutlookMessageHeader")
 
 
-def add_body(builder: TextBuilder, plain: str, html: str) -> None:
+def add_body(builder: TextBuilder, plain: str, html: str, hidden: Counter[str]) -> None:
     """Adds the body once, from whichever form says more.
 
     Senders put the same words into both forms. Plain text is taken first; paragraphs of the HTML whose words
     it does not hold follow. HTML with structure that plain text loses (tables, headings) goes first.
+
+    Args:
+        hidden: Gets what the HTML hides, by cause.
     """
-    units = html_units(html) if html.strip() else []
+    units = html_units(html, hidden) if html.strip() else []
     if not plain.strip():
         _add_units(builder, units)
         return

@@ -7,6 +7,7 @@ parts (`mime`), the text of bodies (`body`), the Outlook container (`outlook`).
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from email import message_from_bytes
 from email.errors import HeaderParseError
@@ -24,8 +25,9 @@ from rag_pipeline.parsing.limits import check_count
 from rag_pipeline.parsing.mail.body import add_body
 from rag_pipeline.parsing.mail.mime import Mail, open_sealed, read_parts
 from rag_pipeline.parsing.mail.outlook import read_outlook
+from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "5"
+VERSION = "6"
 
 MAX_HEADER_CHARS = 2_000
 # Of a long list of recipients as much is text; metadata has more of it.
@@ -137,11 +139,14 @@ def _documents(mail: Mail, context: ParseContext) -> list[ParsedDocument]:
     check_count(len(mail.attachments), limits.max_attachments, "attachments", context.address)
     builder = TextBuilder()
     subject = _add_head(builder, mail)
-    add_body(builder, clean_text(mail.plain), mail.html)
+    hidden: Counter[str] = Counter()
+    add_body(builder, clean_text(mail.plain), mail.html, hidden)
     for event in mail.events:
         builder.add("paragraph", event)
     parts, said = attached_documents(mail.attachments, limits.max_text_chars - builder.length_chars, context)
-    metadata = {name: value[:MAX_HEADER_CHARS] for name, value in mail.facts.items() if value} | said
+    metadata = (
+        {name: value[:MAX_HEADER_CHARS] for name, value in mail.facts.items() if value} | said | hidden_counts(hidden)
+    )
     body = builder.build(title=subject or None, author=metadata.get("from"), metadata=metadata)
     return [body, *parts]
 

@@ -50,7 +50,7 @@ def _escaped(section: re.Match[str]) -> str:
 
 def resolve_storage_format(root: HtmlElement) -> None:
     """Turns, in place, storage elements into plain HTML; other pages stay as they are."""
-    found = root.xpath(".//*[starts-with(name(), 'ac:')]")
+    found = root.xpath(".//*[starts-with(name(), 'ac:') or starts-with(name(), 'ri:')]")
     for element in found:
         tag = element.tag
         if tag in _HANDLERS:
@@ -60,6 +60,10 @@ def resolve_storage_format(root: HtmlElement) -> None:
     for element in found:
         if element.tag in _UNSEEN and element.getparent() is not None:
             element.drop_tree()
+    for moment in root.iter("time") if found else ():
+        # The editor writes a date as an empty element.
+        if not moment.text_content().strip():
+            moment.text = moment.get("datetime") or ""
 
 
 def _macro(macro: HtmlElement) -> None:

@@ -5,6 +5,7 @@ Belongs here: package and spine. Does not belong here: chapter markup (`html`), 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -15,13 +16,14 @@ from rag_pipeline.parsing.containers.archives import Archive, local_name, refuse
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, decode
 from rag_pipeline.parsing.limits import check_count
+from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.html import add_units, html_units
 from rag_pipeline.parsing.web.tree import declared_encoding
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "3"
+VERSION = "4"
 
 _CHAPTER_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
 # These only obfuscate fonts; any other algorithm is copy protection of the text itself.
@@ -44,12 +46,13 @@ def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         facts.setdefault(local_name(element), clean_text(" ".join((element.text or "").split())))
     builder = TextBuilder()
     unread: list[str] = []
+    hidden: Counter[str] = Counter()
     # A spine that names a chapter again and again would make a large book of a small file.
     names = dict.fromkeys(resolved(package, unquote(item.get("href") or "")) for item in _chapters(root))
     for name in names:
         try:
             data = archive.read(name)
-            add_units(builder, html_units(decode(data, declared_encoding(data))))
+            add_units(builder, html_units(decode(data, declared_encoding(data)), hidden))
         except (UnparsableDocument, UndecodableBytes):
             unread.append(name)
         check_count(builder.length_chars, context.limits.max_text_chars, "characters of text", context.address)
@@ -62,6 +65,8 @@ def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     metadata = {name: facts[name] for name in ("publisher", "date") if facts.get(name)}
     if unread:
         metadata["unread_chapters"] = ", ".join(unread)[:1000]
+        metadata["unread_chapters_count"] = str(len(unread))
+    metadata |= hidden_counts(hidden)
     language = facts.get("language", "")[:2].lower()
     return [
         builder.build(

@@ -71,19 +71,28 @@ def declarations(style: str) -> dict[str, str]:
     return {name: value.replace("!important", "").strip() for name, value in found}
 
 
-def _is_style_hidden(element: HtmlElement, style: str, has_styles: bool) -> bool:
-    said = declarations(style)
+def is_hiding(said: dict[str, str]) -> bool:
+    """Whether these properties alone take an element out of sight, colours and sizes of what is within aside."""
     if said.get("display") == "none" or said.get("visibility") in ("hidden", "collapse"):
         return True
     if said.get("content-visibility") == "hidden" or said.get("mso-hide") == "all":
         return True
     if _ZERO.match(said.get("opacity", "1")):
         return not ("transform" in said or "transition" in said or "animation" in said)
+    return _is_out_of_sight(said)
+
+
+def _is_style_hidden(element: HtmlElement, style: str, has_styles: bool) -> bool:
+    said = declarations(style)
+    if is_hiding(said):
+        return True
+    if _ZERO.match(said.get("opacity", "1")):
+        return False
     if _ZERO.match(said.get("font-size", "1")) and not any(
         "font" in (inner.get("style") or "") for inner in element.iterdescendants()
     ):
         return True
-    return _is_out_of_sight(said) or _is_background(element, said.get("color", ""), has_styles)
+    return _is_background(element, said.get("color", ""), has_styles)
 
 
 def _is_out_of_sight(said: dict[str, str]) -> bool:

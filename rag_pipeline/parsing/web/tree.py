@@ -18,6 +18,7 @@ from rag_pipeline.parsing.decode import decode
 from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.parsing.web.confluence import resolve_storage_format, with_character_data
 from rag_pipeline.parsing.web.hidden import LARGEST_SHARE, hidden_cause, is_transparent
+from rag_pipeline.parsing.web.styles import hiding_selectors, is_selected
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -202,11 +203,14 @@ def drop_unseen(root: HtmlElement) -> Counter[str]:
     doomed: list[tuple[HtmlElement, str | None]] = [
         (element, _COUNTED_TAGS.get(str(element.tag))) for element in root.iter(*DROPPED_TAGS)
     ]
+    selectors = hiding_selectors(root) if has_styles else {}
     for element in root.iter(etree.Element):
         if element.attrib:
             cause = hidden_cause(element, has_styles)
             if cause == "style" and is_transparent(element) and _is_most_of(element, root):
                 continue
+            if not cause and selectors and is_selected(element, selectors) and not _is_most_of(element, root):
+                cause = "style"
             if cause or ((classes := element.get("class")) and _NOISE_CLASS.search(classes)):
                 doomed.append((element, cause))
     return _dropped(doomed)

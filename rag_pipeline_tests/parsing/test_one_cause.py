@@ -1,0 +1,143 @@
+"""One cause has one reason code under every name and in every container, and hidden parts count alike everywhere."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from email.message import EmailMessage
+
+import pytest
+
+from rag_pipeline.errors import DocumentError
+from rag_pipeline.parsing import ParseLimits, media_type_of, parse
+from rag_pipeline_tests.parsing.office_files import container, docx, pdf, stream
+from rag_pipeline_tests.parsing.pdf_files import CATALOG, PAGES, pdf_with_files
+
+LOCKED_PDF = pdf(
+    [
+        CATALOG % b"",
+        PAGES,
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R>>",
+        stream(b""),
+        b"<</Filter/Standard/V 1/R 2/P -4/O<" + b"41" * 32 + b">/U<" + b"42" * 32 + b">>>",
+    ],
+    b"/Encrypt 5 0 R/ID[<00><00>]",
+)
+LOCKED_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le")
+CAUSES = {
+    "locked.pdf": (LOCKED_PDF, "encrypted"),
+    "locked.docx": (LOCKED_OFFICE, "encrypted"),
+    "locked.xlsx": (LOCKED_OFFICE, "encrypted"),
+    "program.exe": (b"MZ\0\0\0\x01" * 50, "unsupported_media_type"),
+    "nul.txt": (b"words" + bytes(5_000), "unsupported_media_type"),
+    "blank.md": (b" \n\t\n", "empty"),
+    "broken.json": (b'[{"a": 1}, {"a"', "unparsable"),
+    "scan.png": (b"\x89PNG\r\n\x1a\n123", "needs_ocr"),
+    "torn.docx": (docx("")[:200], "unparsable"),
+    "torn.pdf": (b"%PDF-1.7\n" + b"junk " * 100, "unparsable"),
+}
+CONTAINERS = ("plain", "zip", "tar", "tar.gz", "mail", "pdf")
+
+
+def in_tar(name: str, data: bytes, mode: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def wrapped(kind: str, name: str, data: bytes) -> tuple[str, bytes]:
+    """Name and content of a file of `kind` that holds the other one."""
+    if kind == "plain":
+        return name, data
+    if kind == "zip":
+        return "a.zip", container({name: data})
+    if kind == "mail":
+        message = EmailMessage()
+        message["From"], message["Subject"] = "ada@harbour.example", "Papers"
+        message.set_content("Here they are.")
+        message.add_attachment(data, maintype="application", subtype="octet-stream", filename=name)
+        return "a.eml", message.as_bytes()
+    if kind == "pdf":
+        return "a.pdf", pdf_with_files([(name, data)])
+    return f"a.{kind}", in_tar(name, data, "w:gz" if kind == "tar.gz" else "w:")
+
+
+def reason(name: str, raw: bytes) -> str:
+    """The code that says why the file, or the one it holds, is not read."""
+    try:
+        documents = parse(raw, media_type_of(name, raw), name, ParseLimits())
+    except DocumentError as error:
+        return error.code
+    said = documents[0].metadata
+    return (said.get("unread_attachments") or said.get("unread_members") or "").rpartition("(")[2].rstrip(")")
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+@pytest.mark.parametrize("name", CAUSES)
+def test_a_cause_has_one_code_in_every_container(name: str, kind: str) -> None:
+    data, code = CAUSES[name]
+    assert reason(*wrapped(kind, name, data)) == code
+
+
+@pytest.mark.parametrize("name", ["locked.pdf", "locked.docx", "program.exe", "scan.png"])
+def test_a_cause_has_one_code_under_every_name(name: str) -> None:
+    data, code = CAUSES[name]
+    for other in ("a.bin", "noending", "a.dat"):
+        assert reason(other, data) == code
+
+
+STYLE = "<style>.pre{display:none} #far{position:absolute;left:-9999px} .menu{display:none} .menu.open{display:block}"
+BODY = (
+    '<p class="pre">Preheader words</p><p id="far">Far away words</p><p class="menu">Menu words</p>'
+    '<p style="font-size:0">Tiny words</p><p>The harbour opens at six and closes at ten in the evening.</p>'
+)
+PRINT = "@media print {.menu{display:none}}</style>"
+PAGE = f"<html><head><title>T</title>{STYLE} {PRINT}</head><body>{BODY}</body></html>"
+
+
+def book() -> bytes:
+    package = (
+        '<package xmlns="http://www.idpf.org/2007/opf"><manifest><item id="c" href="c.xhtml" '
+        'media-type="application/xhtml+xml"/></manifest><spine><itemref idref="c"/></spine></package>'
+    )
+    members: dict[str, str | bytes] = {
+        "mimetype": "application/epub+zip",
+        "META-INF/container.xml": '<container><rootfiles><rootfile full-path="p.opf"/></rootfiles></container>',
+        "p.opf": package,
+        "c.xhtml": PAGE,
+    }
+    return container(members, stored_first=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        ("a.html", PAGE.encode()),
+        ("a.eml", b"From: a@b.c\nSubject: s\nMIME-Version: 1.0\nContent-Type: text/html\n\n" + PAGE.encode()),
+        ("a.epub", book()),
+    ],
+)
+def test_what_a_style_sheet_hides_is_left_out_and_counted_in_every_container(name: str, raw: bytes) -> None:
+    document = parse(raw, media_type_of(name, raw), name, ParseLimits())[0]
+    assert "closes at ten" in document.text
+    assert "Menu words" in document.text
+    for words in ("Preheader", "Far away", "Tiny"):
+        assert words not in document.text
+    assert document.metadata["hidden_style_count"] == "3"
+
+
+@pytest.mark.parametrize("folder", ["word", "xl", "ppt"])
+def test_a_folder_with_the_name_of_an_office_part_makes_no_office_file(folder: str) -> None:
+    raw = container({f"{folder}/notes.md": "# Notes\n\nAt noon.", f"{folder}/b.txt": "Second"})
+    documents = parse(raw, media_type_of("a.zip", raw), "a.zip", ParseLimits())
+    assert [document.part for document in documents] == [f"!/{folder}/notes.md", f"!/{folder}/b.txt"]
+    assert media_type_of("a.zip", docx("")).endswith("wordprocessingml.document")
+
+
+def test_dates_of_the_storage_format_are_words() -> None:
+    link = '<ac:link><ri:page ri:content-title="Quay"/></ac:link>'
+    page = f'<h1>Plan</h1><p>Due <time datetime="2026-05-01"/> at {link}.</p>'
+    assert "Due 2026-05-01 at Quay" in parse(page.encode(), "text/html", "a.html", ParseLimits())[0].text
