@@ -11,10 +11,10 @@ READY_TO_TEST := $(VENV)/.ready-to-test
 HOME_OF_RUNS := from rag_pipeline.defs.instance import dagster_home; \
 	from rag_pipeline.settings import load_pipeline; print(dagster_home(load_pipeline()))
 
-.PHONY: run test check ui docs format clean help constraints
+.PHONY: run test test-all check ui docs format clean help constraints
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
 # constraints.txt pins every package, so this is the same environment on every machine.
 $(READY): pyproject.toml constraints.txt tools/set_up.py
@@ -37,7 +37,10 @@ $(READY_TO_TEST): $(READY)
 run: $(READY) ## Refresh everything on the sample documents and publish
 	@$(BIN)/rag-pipeline run
 
-test: $(READY_TO_TEST) ## Run the test suite
+test: $(READY_TO_TEST) ## Run the tests that take minutes in all
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not slow"
+
+test-all: $(READY_TO_TEST) ## Run every test, those that kill runs and break storage included
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 ui: $(READY_FOR_UI) ## Start the Dagster UI and daemon on this project

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -13,6 +14,21 @@ from hypothesis import settings
 # look for new ones.
 settings.register_profile("same everywhere", deadline=None, derandomize="RAG_PIPELINE_TEST_EXAMPLES" not in os.environ)
 settings.load_profile("same everywhere")
+
+HERE = Path(__file__).parent
+# Tests that refresh whole lakes, run Dagster, kill processes or break storage: `make test-all` runs them, as CI does.
+SLOW = (
+    *("crash/", "defs/", "faults/", "pipeline/"),
+    *("cli/test_maintain.py", "cli/test_records.py", "cli/test_run.py", "cli/test_secrets_and_length.py"),
+    *("refresh/test_damage.py", "house/test_docs.py::test_commands_that_are_marked_to_run_do"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        place = f"{item.path.relative_to(HERE).as_posix()}::{item.name}"
+        if place.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

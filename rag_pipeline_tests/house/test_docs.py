@@ -19,7 +19,7 @@ from rag_pipeline.errors import DocumentError
 from rag_pipeline_tests.paths import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
-PAGES = [REPOSITORY / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```", re.M | re.S)
 RUNNABLE = "run"
 LARGEST_IMAGE_BYTES = 300_000
@@ -84,10 +84,10 @@ def test_commands_and_options_that_are_named_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_make_targets_that_are_named_exist(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.M))
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.M))
     lines = [*shell_lines(page), *re.findall(r"`([^`\n]*)`", prose(page))]
     for line in lines:
-        called = re.match(r"make ([a-z]+)$", line.strip())
+        called = re.match(r"make ([a-z-]+)$", line.strip())
         assert called is None or called[1] in targets, f"{line}: there is no such target"
 
 
