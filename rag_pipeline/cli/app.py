@@ -18,6 +18,7 @@ import click
 from rag_pipeline import __version__
 from rag_pipeline.cli.config import config
 from rag_pipeline.cli.evaluate import evaluate
+from rag_pipeline.cli.init import init
 from rag_pipeline.cli.inspect import status, trace, verify
 from rag_pipeline.cli.inspect_file import inspect_file
 from rag_pipeline.cli.maintain import maintain
@@ -103,7 +104,8 @@ def cli(ctx: click.Context) -> None:
 
 
 COMMANDS = (
-    run, search, status, verify, rebuild, maintain, trace, evaluate, models, quarantine, sql, config, inspect_file,
+    init, run, search, status, verify, rebuild, maintain, trace, evaluate, models, quarantine, sql, config,
+    inspect_file,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

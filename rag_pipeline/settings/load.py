@@ -219,8 +219,8 @@ def load_pipeline(path: str | Path | None = None, environment: Mapping[str, str]
         text = read_text(config)
     except FileNotFoundError as error:
         raise SettingsError(
-            f"there is no {config}; name one with --config or the variable {CONFIG_VARIABLE}, or copy the smallest "
-            f"form from the README",
+            f"there is no {config}; name one with --config or the variable {CONFIG_VARIABLE}, or begin one "
+            f"with: rag-pipeline init FOLDER",
             path=str(config),
         ) from error
     except (ValueError, OSError) as error:

@@ -14,14 +14,6 @@ import pytest
 
 from rag_pipeline_tests.paths import REPOSITORY
 
-PIPELINE = """
-sources:
-  docs: {location: docs, include: ["**/*.md"], allowed_principals: [public]}
-embedding_models:
-  small: {kind: hashing, model: hashing, dimension: 64}
-serve: small
-"""
-
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -42,6 +34,8 @@ def installed(wheel: Path, tmp_path: Path) -> dict[str, str]:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAG_PIPELINE")}
+    model = {"KIND": "hashing", "MODEL": "hashing", "DIMENSION": "64"}
+    kept |= {f"RAG_PIPELINE__EMBEDDING_MODELS__MINILM__{name}": value for name, value in model.items()}
     return kept | {"PYTHONPATH": str(tmp_path / "site"), "HOME": str(tmp_path / "home"), "PYTHONSAFEPATH": "1"}
 
 
@@ -55,9 +49,9 @@ def typed(folder: Path, environment: dict[str, str], *arguments: str) -> str:
 
 def test_a_folder_is_indexed_and_searched_by_what_was_installed(installed: dict[str, str], tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
-    (folder / "docs").mkdir(parents=True)
+    folder.mkdir()
+    typed(folder, installed, "init", "--readers", "public")
     (folder / "docs" / "ferry.md").write_text("# Ferry\n\nThe last ferry to the island leaves at half past nine.\n")
-    (folder / "pipeline.yaml").write_text(PIPELINE)
     where = "import rag_pipeline, sys; sys.stdout.write(rag_pipeline.__file__)"
     found = subprocess.run([sys.executable, "-c", where], cwd=folder, env=installed, capture_output=True, text=True)
     assert found.stdout.startswith(str(tmp_path / "site"))
@@ -65,7 +59,7 @@ def test_a_folder_is_indexed_and_searched_by_what_was_installed(installed: dict[
     assert summary["documents"] == 1
     hit = json.loads(typed(folder, installed, "search", "last ferry", "--as", "public", "--json").splitlines()[0])
     assert hit["uri"].endswith("docs/ferry.md")
-    assert {path.name for path in folder.iterdir()} == {"docs", "pipeline.yaml", "data", ".dagster"}
+    assert {path.name for path in folder.iterdir()} == {"docs", "pipeline.yaml", "lake", ".dagster"}
 
 
 def test_the_wheel_says_what_it_needs(wheel: Path) -> None:

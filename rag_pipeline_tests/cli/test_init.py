@@ -1,0 +1,58 @@
+"""Beginning a pipeline in an empty folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rag_pipeline_tests.cli.conftest import ask_in
+
+
+@pytest.fixture(autouse=True)
+def without_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    for name, value in {"KIND": "hashing", "MODEL": "hashing", "DIMENSION": "64"}.items():
+        monkeypatch.setenv(f"RAG_PIPELINE__EMBEDDING_MODELS__MINILM__{name}", value)
+
+
+def test_an_empty_folder_becomes_a_pipeline_that_runs_and_answers(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    begun = ask_in(folder, "init", "Team Notes", "--readers", "crew")
+    assert begun.code == 0, begun.err
+    assert "rag-pipeline run" in begun.err
+    (folder / "Team Notes" / "ferry.md").write_text("# Ferry\n\nThe last ferry leaves at half past nine.\n")
+    assert ask_in(folder, "run").code == 0
+    assert "half past nine" in ask_in(folder, "search", "last ferry", "--as", "crew").out
+    assert "half past nine" not in ask_in(folder, "search", "last ferry", "--as", "public").out
+
+
+def test_what_is_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text("lake: mine\n")
+    answer = ask_in(tmp_path, "init")
+    assert answer.code == 2
+    assert "is there already" in answer.err
+    assert (tmp_path / "pipeline.yaml").read_text() == "lake: mine\n"
+    assert not (tmp_path / "docs").exists()
+
+
+def test_values_that_may_not_be_leave_nothing_behind(tmp_path: Path) -> None:
+    for arguments in (["docs", "--name", "No Name"], ["docs", "--readers", " "]):
+        answer = ask_in(tmp_path, "init", *arguments)
+        assert answer.code == 2
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_readers_are_staff_and_not_everybody_unless_said(tmp_path: Path) -> None:
+    assert ask_in(tmp_path, "init", "--json").records[0]["allowed_principals"] == ["staff"]
+    written = yaml.safe_load((tmp_path / "pipeline.yaml").read_text())
+    assert written["sources"] == {"docs": {"location": "docs", "allowed_principals": ["staff"]}}
+
+
+def test_a_password_in_an_address_is_written_and_never_shown(tmp_path: Path) -> None:
+    answer = ask_in(tmp_path, "init", "sftp://amy:hunter2secret@host/Manuals", "--json")
+    assert answer.code == 0
+    assert "hunter2secret" not in answer.out + answer.err
+    assert "hunter2secret" in (tmp_path / "pipeline.yaml").read_text()
