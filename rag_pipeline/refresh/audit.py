@@ -25,8 +25,8 @@ from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS
 from rag_pipeline.refresh.generations import is_complete
 from rag_pipeline.refresh.recall import depth_of_search
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.filters import one_of
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH
+from rag_pipeline.stores.selection import rows_with
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.index import SAMPLE, Findings, audit_rows, desired_state, invalid_vectors
 
@@ -158,7 +158,7 @@ def _unsound_rows(table: VectorTable, chosen: Sequence[str] | None) -> list[str]
     if chosen is None or len(chosen) > FEW_ROWS:
         batches: Iterable[pa.RecordBatch] = table.stream(columns)
     else:
-        batches = table.read(columns, where=one_of("chunk_id", chosen)).to_arrow().to_batches()
+        batches = rows_with(table, "chunk_id", chosen, columns).to_arrow().to_batches()
     bad: list[str] = []
     for batch in batches:
         names = batch.column("chunk_id").to_pylist()
