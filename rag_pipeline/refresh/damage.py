@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from rag_pipeline.contracts.tables import AUDITS
+from rag_pipeline.contracts.tables import AUDITS, DOCUMENTS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.damage import ask_index, check_table, probe_index
 from rag_pipeline.stores.failures import cure_command
-from rag_pipeline.stores.lake import AUDITS_PATH, INDEX_PATH, embeddings_path
+from rag_pipeline.stores.lake import AUDITS_PATH, DOCUMENTS_PATH, INDEX_PATH, bronze_path, embeddings_path
 from rag_pipeline.stores.vectors import VectorStore, VectorTable
 
 T = TypeVar("T")
@@ -54,6 +55,30 @@ def damaged_tables(workspace: Workspace, *, thorough: bool, asking: bool = False
         if error is not None:
             found.append(_named(path, error))
     return found + damaged_indexes(workspace, thorough=thorough, asking=asking)
+
+
+def lost_histories(workspace: Workspace) -> list[DamagedTable]:
+    """Bronze tables that are gone as a whole although documents came from them.
+
+    The next run takes the source in again, so nothing a reader sees is lost, but what it was before is.
+    """
+    lake = workspace.lake
+    gone = [
+        name for name in workspace.settings.sources if not unless_damaged(partial(lake.exists, bronze_path(name)), True)
+    ]
+    if not gone:
+        return []
+    known = unless_damaged(lambda: lake.read(DOCUMENTS_PATH, DOCUMENTS, ["source"]), DOCUMENTS.empty())["source"]
+    return [
+        DamagedTable(
+            bronze_path(name),
+            f"the table at {lake.uri(bronze_path(name))} is gone, though documents came from it: the bytes of earlier "
+            "revisions are lost. Restore the folder from a backup, or run, which takes the source in again as it is now",
+            cure_command(bronze_path(name)),
+        )
+        for name in gone
+        if name in known
+    ]
 
 
 def _damage(look: Callable[[], object]) -> LakeDamaged | None:

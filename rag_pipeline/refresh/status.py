@@ -18,7 +18,7 @@ from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, EMBEDDINGS, QUARANTINE
-from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, stored_spaces, unless_damaged
+from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, lost_histories, stored_spaces, unless_damaged
 from rag_pipeline.refresh.generations import index_problem, is_complete, is_held
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.polls import PollStatus, poll_statuses
@@ -145,7 +145,7 @@ class Status:
 def read_status(workspace: Workspace) -> Status:
     """Read how the lake stands; needs neither the sources nor the models."""
     lake = workspace.lake
-    damaged = damaged_tables(workspace, thorough=False, asking=True)
+    damaged = damaged_tables(workspace, thorough=False, asking=True) + lost_histories(workspace)
     no_spaces: list[SpaceStatus] = []
     spaces = unless_damaged(lambda: space_statuses(workspace), no_spaces)
     paths = _paths(workspace)

@@ -321,3 +321,18 @@ def test_the_command_line_says_what_to_type_and_then_heals(project: Project) -> 
     assert (healed.code, healed.records[0]["embeddings_computed"]) == (0, 0)
     assert ask_in(project.folder, "verify").code == 0
     assert "silver/chunks" not in ask_in(project.folder, "rebuild").out
+
+
+@pytest.mark.parametrize("what", ["_delta_log", "."])
+def test_a_source_whose_history_is_gone_is_named_until_a_run_begins_it_again(
+    built: Project, tmp_path: Path, what: str
+) -> None:
+    project = built.copied(tmp_path)
+    shutil.rmtree(project.folder / "lake" / "bronze" / "docs" / what)
+    answer = ask_in(project.folder, "status")
+    assert answer.code == 1
+    assert "Restore the folder from a backup" in " ".join((answer.out + answer.err).split())
+    project.refresh()
+    with project.workspace() as workspace:
+        assert [found.table for found in read_status(workspace).damaged] == []
+    assert ask_in(project.folder, "search", "word3", "--as", "public").out
