@@ -73,7 +73,7 @@ def lost_histories(workspace: Workspace) -> list[DamagedTable]:
         DamagedTable(
             bronze_path(name),
             f"the table at {lake.uri(bronze_path(name))} is gone, though documents came from it: the bytes of earlier "
-            "revisions are lost. Restore the folder from a backup, or run, which takes the source in again as it is now",
+            "revisions are lost. Restore the folder from a backup, or run, which takes the source in again as it is",
             cure_command(bronze_path(name)),
         )
         for name in gone
