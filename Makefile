@@ -38,10 +38,10 @@ run: $(READY) ## Refresh everything on the sample documents and publish
 	@$(BIN)/rag-pipeline run
 
 test: $(READY_TO_TEST) ## Run the tests that take minutes in all
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not slow"
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-all: $(READY_TO_TEST) ## Run every test, those that kill runs and break storage included
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 ui: $(READY_FOR_UI) ## Start the Dagster UI and daemon on this project
 	@echo "Dagster UI: http://127.0.0.1:3000 (stop with Ctrl-C)"
@@ -55,7 +55,7 @@ check: $(READY_TO_TEST) ## Format, lint, type and test
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 format: $(READY_TO_TEST)
 	@$(BIN)/ruff format .

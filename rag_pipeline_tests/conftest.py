@@ -29,6 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = f"{item.path.relative_to(HERE).as_posix()}::{item.name}"
         if place.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+    # A slow file that begins last leaves the other processes with nothing to do.
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session", autouse=True)
