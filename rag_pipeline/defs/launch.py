@@ -39,12 +39,12 @@ from rag_pipeline.defs.specs import (
 from rag_pipeline.defs.summary import RunSummary
 from rag_pipeline.defs.unusable import check_it_began, said_of
 from rag_pipeline.defs.withdrawals import WHOLE_CHECK
-from rag_pipeline.errors import SourceUnavailable
+from rag_pipeline.errors import RagPipelineError, SourceUnavailable
 from rag_pipeline.refresh.damage import unless_damaged
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.holds import read_holds
-from rag_pipeline.refresh.look import forget_settled
+from rag_pipeline.refresh.look import forget_settled, inputs_of
 from rag_pipeline.refresh.maintenance import is_maintenance_due
 from rag_pipeline.refresh.progress import CURRENT
 from rag_pipeline.refresh.settle import settle
@@ -89,6 +89,7 @@ def launch_refresh(
         launch_id: Tells its runs from others, for `cancel_launch`.
     """
     started = time.monotonic()
+    made_with = _made_with(pipeline)
     token = CURRENT.set(progress) if progress is not None else None
     try:
         with opened_instance(dagster_home(pipeline)) as instance:
@@ -102,11 +103,19 @@ def launch_refresh(
         if token is not None:
             CURRENT.reset(token)
     summary = _summary(pipeline, runs, time.monotonic() - started)
-    _settle(pipeline, summary)
+    _settle(pipeline, summary, made_with)
     return summary
 
 
-def _settle(pipeline: Pipeline, summary: RunSummary) -> None:
+def _made_with(pipeline: Pipeline) -> str | None:
+    """Digest of what a run is made with, before it begins; None where it cannot be told, which the run finds out."""
+    try:
+        return inputs_of(pipeline)
+    except (RagPipelineError, OSError):
+        return None
+
+
+def _settle(pipeline: Pipeline, summary: RunSummary, made_with: str | None) -> None:
     """Let the next run look first, where this one left nothing that a run would do or tell otherwise."""
     is_as_before = not summary.commits and not summary.embeddings_computed
     is_held = summary.published is None or summary.published["is_held"]
@@ -114,7 +123,7 @@ def _settle(pipeline: Pipeline, summary: RunSummary) -> None:
     is_stable = is_as_before or {check["check"] for check in summary.checks_failed} <= STANDING_CHECKS
     with Workspace(pipeline, run_id=summary.run_ids[-1]) as workspace:
         if summary.success and is_stable and not (summary.healed or summary.held or is_held):
-            settle(workspace, summary.run_ids[-1], asdict(summary))
+            settle(workspace, summary.run_ids[-1], asdict(summary), made_with)
         else:
             forget_settled(pipeline)
 

@@ -16,6 +16,7 @@ from pydantic import PrivateAttr
 from rag_pipeline.contracts.notices import said_by
 from rag_pipeline.defs.liveness import alive, end_killed_runs
 from rag_pipeline.errors import LakeDamaged, RagPipelineError
+from rag_pipeline.refresh.look import forget_settled
 from rag_pipeline.refresh.progress import CURRENT, LogProgress, NoProgress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import load_pipeline
@@ -51,6 +52,8 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             return
         with alive(context.instance, context.run.run_id), self._opened(context.run.run_id, context.log):
             # Steps wait for the pool that a killed run may still hold; nothing else would ever free it.
+            # Runs of the UI end without a note, and what the last one says of titles would stay for good.
+            forget_settled(self.workspace.pipeline)
             try:
                 end_killed_runs(context.instance)
             except Exception:

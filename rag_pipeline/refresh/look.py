@@ -25,7 +25,7 @@ from typing import Any
 import rag_pipeline
 from rag_pipeline.contracts.ids import bytes_hash, digest
 from rag_pipeline.contracts.polls import POLLS_FILE, Poll, bytes_of, polls_of
-from rag_pipeline.contracts.sources import Source, SourceObject
+from rag_pipeline.contracts.sources import DeclaredMetadata, Source, SourceObject
 from rag_pipeline.embedding.space import resolve
 from rag_pipeline.errors import DocumentError, RagPipelineError
 from rag_pipeline.parsing.registry import FORMATS, recipe_version
@@ -51,8 +51,8 @@ class Listed:
     Attributes:
         listing: Digest of the listing.
         idle: Digest of what matched nothing.
-        racy: (address, bytes_hash, declared) of objects that were written so shortly before they were read that equal
-            stamps prove nothing: their bytes are compared.
+        racy: (address, bytes_hash, digest of what is declared) of objects that were written so shortly before they were
+            read that equal stamps prove nothing: their bytes are compared.
         objects: How many were listed.
         version: Version of what bronze holds of it, as Dagster is told.
     """
@@ -117,9 +117,13 @@ def write_settled(pipeline: Pipeline, settled: Settled) -> None:
 
 
 def forget_settled(pipeline: Pipeline) -> None:
-    """There is something left to do."""
-    if "://" not in pipeline.lake_root:
+    """There is something left to do. A note that cannot be removed is no fault of a run: what it says is compared."""
+    if "://" in pipeline.lake_root:
+        return
+    try:
         Path(pipeline.lake_root, SETTLED_FILE).unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s cannot be removed from the lake: %s", SETTLED_FILE, error)
 
 
 def nothing_changed(pipeline: Pipeline, settled: Settled, now: datetime) -> bool:
@@ -166,7 +170,12 @@ def _reads_the_same(source: Source, item: SourceObject, hashed: str, declared: s
         fetched = source.fetch(item)
     except DocumentError:
         return False
-    return bytes_hash(fetched.raw) == hashed and fetched.declared.to_json() == declared
+    return bytes_hash(fetched.raw) == hashed and declared_state(fetched.declared) == declared
+
+
+def declared_state(declared: DeclaredMetadata) -> str:
+    """Digest of what is declared of an object: the note outlives it, and holds nothing that it said."""
+    return digest("declared", declared.to_json())
 
 
 def _record_polls(pipeline: Pipeline, now: datetime) -> None:

@@ -25,6 +25,7 @@ from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.look import (
     Listed,
     Settled,
+    declared_state,
     forget_settled,
     idle_state,
     inputs_of,
@@ -36,6 +37,7 @@ from rag_pipeline.refresh.maintenance import maintenance_due_at
 from rag_pipeline.refresh.status import example_search, is_behind
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import QUARANTINE_PATH
+from rag_pipeline.stores.lock import HOLDER_NAME, WriteLock
 from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE, content_age
 from rag_pipeline.transforms.listing import KnownObject, changed_settings, plan_listing
 
@@ -44,9 +46,11 @@ log = logging.getLogger(__name__)
 # A look reads again what was written within moments of being read; more of it than this is for a run to read.
 MOST_RACY = 64
 MOST_RACY_BYTES = 16 * 2**20
+# The lock was free a moment ago.
+_LOCK_SECONDS = 1.0
 
 
-def settle(workspace: Workspace, run_id: str, summary: Mapping[str, Any]) -> bool:
+def settle(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made_with: str | None) -> bool:
     """Note that a run left nothing to do, if so it is; say whether it was noted.
 
     What cannot be looked at is no fault of the run that ended, and no note is made.
@@ -54,13 +58,18 @@ def settle(workspace: Workspace, run_id: str, summary: Mapping[str, Any]) -> boo
     Args:
         run_id: The run in Dagster that was the last of those that ended now.
         summary: What is told of a run that finds nothing to do.
+        made_with: `inputs_of` the pipeline before the run began: what was edited meanwhile was not read by every step.
+            None: it could not be told.
     """
     pipeline = workspace.pipeline
     if not workspace.lake.is_local:
         return False
     try:
-        with workspace.lake.writing():
-            settled = _settled(workspace, run_id, summary)
+        # Whoever is writing now changes something, and a run that has ended waits for nobody.
+        if made_with is None or (Path(workspace.lake.root) / HOLDER_NAME).exists():
+            return False
+        with WriteLock(workspace.lake.root, run_id, _LOCK_SECONDS).held():
+            settled = _settled(workspace, run_id, summary, made_with)
             if settled is None:
                 forget_settled(pipeline)
             else:
@@ -72,14 +81,23 @@ def settle(workspace: Workspace, run_id: str, summary: Mapping[str, Any]) -> boo
         return False
 
 
-def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any]) -> Settled | None:
+def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made_with: str) -> Settled | None:
     pipeline, root = workspace.pipeline, Path(workspace.lake.root)
     inputs, since = inputs_of(pipeline), workspace.now()
     # Another process may have written since the run ended.
-    if (root / SEEN_FILE).exists() or read_holds(workspace) or is_behind(workspace) or aliases_behind(workspace):
+    if (
+        inputs != made_with
+        or (root / SEEN_FILE).exists()
+        or read_holds(workspace)
+        or is_behind(workspace)
+        or aliases_behind(workspace)
+    ):
         return None
     last, told = workspace.lake.last_publication(), summary["published"]
     if last is None or any(last[name] != told[name] for name in ("alias", "table_name", "table_version")):
+        return None
+    # Weights may have been put in the place of others since.
+    if last["space_fingerprint"] != workspace.space(str(last["alias"])).fingerprint:
         return None
     sources: dict[str, Listed] = {}
     until = [since + min(source.stale_after for source in workspace.settings.sources.values()) / 2]
@@ -119,7 +137,7 @@ def _racy(before: KnownObject | None, item: SourceObject) -> tuple[str, str, str
         return None
     if before.stamp != item.stamp:
         return None
-    return item.address, before.bytes_hash, before.declared.to_json()
+    return item.address, before.bytes_hash, declared_state(before.declared)
 
 
 def _content_changes(workspace: Workspace, name: str, state: pl.DataFrame) -> Iterator[datetime]:

@@ -8,10 +8,12 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
+from rag_pipeline.defs import launch
 from rag_pipeline.defs.instance import opened_instance
 from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.defs.look import LOOKED_TAG, look_first
@@ -117,3 +119,27 @@ def test_nothing_that_takes_long_to_import_is_needed_to_look() -> None:
     code = f"import sys, rag_pipeline.cli.run, rag_pipeline.defs.look; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_what_was_edited_during_a_run_makes_the_next_one_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    project = Project.create(tmp_path / "project")
+    project.settings["evaluation"] = {"questions": ["questions.jsonl"]}
+    questions = project.folder / "questions.jsonl"
+    questions.write_text("", "utf-8")
+    project.write("a.md", "# A\n\nThe first lamp.\n")
+    runs = launch._runs
+
+    def runs_and_an_edit(*arguments: Any, **values: Any) -> Any:
+        found = runs(*arguments, **values)
+        questions.write_text('{"question": "lamp"}\n', "utf-8")
+        return found
+
+    launch_refresh(project.pipeline())
+    assert look_first(project.pipeline(), "") is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "_runs", runs_and_an_edit)
+        launch_refresh(project.pipeline())
+    assert look_first(project.pipeline(), "") is None

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
+from filelock import FileLock
 
 from rag_pipeline.contracts.tables import QUARANTINE
 from rag_pipeline.embedding import cross_encoder, space
@@ -19,14 +20,14 @@ from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.documents import refresh_documents
 from rag_pipeline.refresh.heal import damage_was_met
 from rag_pipeline.refresh.holds import record_hold
-from rag_pipeline.refresh.look import nothing_changed, read_settled
+from rag_pipeline.refresh.look import SETTLED_FILE, forget_settled, inputs_of, nothing_changed, read_settled
 from rag_pipeline.refresh.maintenance import maintain
 from rag_pipeline.refresh.polls import poll_statuses
 from rag_pipeline.refresh.publication import publish
 from rag_pipeline.refresh.settle import settle
 from rag_pipeline.settings import load_pipeline
 from rag_pipeline.stores.lake import QUARANTINE_PATH
-from rag_pipeline.stores.lock import HOLDER_NAME
+from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME
 from rag_pipeline.transforms.chunk import params
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -61,11 +62,13 @@ def written(project: Project, address: str, text: str) -> Path:
     return path
 
 
-def noted(project: Project) -> bool:
+def noted(project: Project, made_with: str | None = "the same") -> bool:
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
         assert last is not None
-        return settle(workspace, "run", {"published": {name: last[name] for name in PUBLISHED}})
+        if made_with == "the same":
+            made_with = inputs_of(workspace.pipeline)
+        return settle(workspace, "run", {"published": {name: last[name] for name in PUBLISHED}}, made_with)
 
 
 def looks_the_same(project: Project, *, after: timedelta = timedelta(0)) -> bool:
@@ -252,3 +255,41 @@ def test_what_changed_while_a_run_was_ending_is_not_noted_as_seen(tmp_path: Path
     written(project, "late.md", "# Late\n\nIt came while the run was ending.\n")
     assert not noted(project)
     assert not looks_the_same(project)
+
+
+def test_nothing_is_noted_of_a_run_that_may_have_read_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = settled_project(tmp_path)
+    assert not noted(project, made_with="what was edited meanwhile")
+    assert not noted(project, made_with=None)
+    monkeypatch.setattr(space, "HASHING_VERSION", "feature-hashing/0")
+    assert not noted(project)
+    assert not looks_the_same(project)
+
+
+def test_a_run_that_has_ended_waits_for_no_other_to_note_it(tmp_path: Path) -> None:
+    project = settled_project(tmp_path)
+    (tmp_path / "lake" / HOLDER_NAME).write_text("somebody", "utf-8")
+    with FileLock(tmp_path / "lake" / LOCK_NAME):
+        assert not noted(project)
+
+
+def test_a_note_that_cannot_be_removed_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = settled_project(tmp_path)
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError("denied")
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    forget_settled(project.pipeline())
+
+
+def test_a_note_holds_nothing_that_documents_declare(tmp_path: Path) -> None:
+    project = settled_project(tmp_path)
+    path = project.write("c.md", "# Keys\n\nThe key turns.\n")
+    project.write("c.md.meta.yaml", "title: Nightingale\nallowed_principals: [hr]\n")
+    project.refresh()
+    assert noted(project)
+    assert path.exists()
+    assert b"Nightingale" not in (tmp_path / "lake" / SETTLED_FILE).read_bytes()
