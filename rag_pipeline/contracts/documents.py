@@ -28,8 +28,9 @@ class Block:
         level: Heading depth from 1 for headings (definitions in code use it for nesting), else 0.
         label: Plain text of a heading; qualified name of a definition; speaker of a cue; else None.
         page: Page (slide, sheet) number counted from 1, where the format has pages.
-        line: First line in the original file, counted from 1, for line-based formats; each line of the
-            block's text is then one line of the file.
+        line: Line in the original file that the block begins in, counted from 1, where that is known.
+        holds_lines: Whether each line of the block's text is one line of the file, from `line` on. Text that a
+            parser composed does not: only where it begins is known.
     """
 
     kind: BlockKind
@@ -39,6 +40,7 @@ class Block:
     label: str | None = None
     page: int | None = None
     line: int | None = None
+    holds_lines: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,9 @@ DOCUMENTS = TableContract(
         "language": _text("ISO 639-1 code.", nullable=True),
         "text": _text("The document as clean text."),
         "content_title": _text("Title that the content itself gives; part of what is embedded.", nullable=True),
-        "blocks": Column(BLOCKS, "Structure of the text: spans with kind, level, page and line."),
+        "blocks": Column(
+            BLOCKS, "Structure of the text: spans with kind, level, page and line (below zero: of its beginning alone)."
+        ),
         "text_chars": _count("Length of the text in code points."),
         "metadata": _text("Further facts that the content gives, its author among them, as JSON."),
         "declared": _text("What sidecar and front matter say, as JSON."),

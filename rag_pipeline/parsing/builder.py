@@ -55,11 +55,15 @@ class TextBuilder:
         label: str | None = None,
         page: int | None = None,
         line: int | None = None,
+        holds_lines: bool = False,
     ) -> None:
         """Append one block after a blank line; a block of white space only is left out.
 
         Surrounding white space is trimmed, but the indentation of the first line is kept before the
         block's span, so that code reads as it stands. A heading without a label gets its own text as one.
+
+        Args:
+            holds_lines: Each line of `text` is one line of the file, from `line` on.
         """
         body = text.strip()
         if not body:
@@ -72,7 +76,7 @@ class TextBuilder:
         if kind == "heading":
             level = max(1, level)
             label = one_line(label or body)
-        self._blocks.append(Block(kind, start, self._length, level, label, page, line))
+        self._blocks.append(Block(kind, start, self._length, level, label, page, line, holds_lines or line is None))
 
     def build(
         self,

@@ -15,7 +15,7 @@ from rag_pipeline.errors import DocumentError
 from rag_pipeline.parsing import media_type_of
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.transforms.left_out import left_out
-from rag_pipeline.transforms.worker_tasks import cut_document, parse_object
+from rag_pipeline.transforms.worker_tasks import block_rows, cut_document, parse_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,5 @@ def inspect_bytes(workspace: Workspace, source: str, raw: bytes, address: str) -
 
 
 def _to_cut(workspace: Workspace, source: str, media_type: str, document: ParsedDocument) -> Any:
-    blocks = [
-        {name: getattr(block, name) for name in ("kind", "start_char", "end_char", "level", "label", "page", "line")}
-        for block in document.blocks
-    ]
     params = workspace.chunk_params(source, document.metadata.get("media_type", media_type))
-    return document.text, document.title, document.language, blocks, params, []
+    return document.text, document.title, document.language, block_rows(document.blocks), params, []

@@ -23,7 +23,7 @@ from rag_pipeline.errors import DocumentError
 from rag_pipeline.transforms.enrich import EnrichOptions, Sensitive
 from rag_pipeline.transforms.quality import total_score
 from rag_pipeline.transforms.sensitive import redact_declared
-from rag_pipeline.transforms.worker_tasks import ParseRecipe
+from rag_pipeline.transforms.worker_tasks import ParseRecipe, block_rows
 
 # The suffix of the name, or the whole name if it has none: all of an address that may decide the media type. A packed
 # file, such as `dues.csv.gz`, says by its last suffix but one what it holds.
@@ -175,18 +175,7 @@ def document_rows(
 def _document_row(
     origin: Mapping[str, Any], media_type: str, parsed: ParsedDocument, recipe: ParseRecipe
 ) -> dict[str, Any]:
-    blocks = [
-        {
-            "kind": b.kind,
-            "start_char": b.start_char,
-            "end_char": b.end_char,
-            "level": b.level,
-            "label": b.label,
-            "page": b.page,
-            "line": b.line,
-        }
-        for b in parsed.blocks
-    ]
+    blocks = block_rows(parsed.blocks)
     shape = json.dumps([list(block.values()) for block in blocks])
     facts = dict(parsed.metadata)
     if parsed.author:

@@ -7,7 +7,7 @@ Does not belong here: starting workers (`parallel/`), which objects and document
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -51,9 +51,33 @@ def parse_object(item: tuple[bytes, str, str], recipe: ParseRecipe) -> list[Pars
     return documents
 
 
-def blocks_of(rows: Sequence[dict[str, Any]]) -> tuple[Block, ...]:
-    """Blocks as they were stored."""
-    return tuple(Block(**row) for row in rows)
+def block_rows(blocks: Iterable[Block]) -> list[dict[str, Any]]:
+    """Blocks as they are stored.
+
+    A line below zero is that of the block's beginning alone: the columns stay those of every lake there is.
+    """
+    return [
+        {
+            "kind": block.kind,
+            "start_char": block.start_char,
+            "end_char": block.end_char,
+            "level": block.level,
+            "label": block.label,
+            "page": block.page,
+            "line": block.line if block.line is None or block.holds_lines else -block.line,
+        }
+        for block in blocks
+    ]
+
+
+def blocks_of(rows: Iterable[dict[str, Any]]) -> tuple[Block, ...]:
+    """Blocks as they were before `block_rows`."""
+    return tuple(map(_block_of, rows))
+
+
+def _block_of(row: dict[str, Any]) -> Block:
+    line = row["line"]
+    return Block(**row) if line is None or line > 0 else Block(**{**row, "line": -line}, holds_lines=False)
 
 
 def cut_document(item: DocumentToCut, counter: TokenCounter) -> list[Chunk]:

@@ -28,7 +28,8 @@ def render(documents: list[ParsedDocument]) -> str:
         lines += [f"  metadata {name}={value!r}" for name, value in document.metadata.items()]
         for block in document.blocks:
             facts = [block.kind, f"level={block.level}" if block.level else "", f"label={block.label!r}"]
-            facts += [f"page={block.page}" if block.page else "", f"line={block.line}" if block.line else ""]
+            reach = "" if block.holds_lines else "(beginning)"
+            facts += [f"page={block.page}" if block.page else "", f"line={block.line}{reach}" if block.line else ""]
             text = document.text[block.start_char : block.end_char]
             lines.append("  " + " ".join(fact for fact in facts if fact) + f" {text!r}")
     return "\n".join(lines) + "\n"

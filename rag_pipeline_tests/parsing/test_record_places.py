@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rag_pipeline.parsing import ParseLimits, media_type_of, parse
 from rag_pipeline.parsing.records.json_places import Placed, load_placed
 from rag_pipeline.transforms.chunk import ChunkParams, chunk_document
+from rag_pipeline.transforms.worker_tasks import block_rows, blocks_of
 from rag_pipeline_tests.transforms.chunk.counters import WordCounter
 
 JSON = st.recursive(
@@ -75,6 +76,43 @@ def test_a_long_list_within_a_configuration_has_the_places_of_its_items() -> Non
     assert last is not None
     assert "B39" in lines[last]
     assert lines[(shown["after:\n  note: last words"] or 0) - 1].strip().startswith('"after"')
+
+
+def pretty_ticket() -> str:
+    body = "\n".join(f"Matter {number} was looked at, and then at last closed." for number in range(60))
+    parts = f"# Cause\n\n{body}\n\n- one\n- two\n\n```\n{body}\n```"
+    return json.dumps({"id": 1, "title": "Ticket", "description": parts, "state": "open", "note": body}, indent=1)
+
+
+def test_chunks_from_within_a_long_string_cite_the_line_that_it_stands_in() -> None:
+    text = pretty_ticket()
+    found = chunks("ticket.json", text)
+    assert len(found) > 20
+    assert {line for _, line in found} <= {3, 4, 5, 6}
+    for shown, line in found:
+        assert line is not None
+        # JSON has a text of many lines in one.
+        assert json.dumps(shown.split("\n")[-1])[1:-1] in text.split("\n")[line - 1] or line == 3
+
+
+def test_what_a_parser_composes_cites_where_its_block_begins() -> None:
+    hosts = json.dumps({"version": 2, "hosts": {f"h{n}": {"port": n, "tags": ["a", "b"]} for n in range(60)}}, indent=1)
+    assert {line for _, line in chunks("hosts.json", hosts)} == {2, 3}
+    words = "&lt;p&gt;".join(f"The crane of berth {number} was greased and tried." for number in range(40))
+    feed = f"<feed>\n<entry>\n<summary>{words}</summary>\n</entry>\n</feed>"
+    assert {line for _, line in chunks("feed.xml", feed)} == {3}
+    rows = "\n".join(f"{number},said at noon {number},x" for number in range(3))
+    note = "\n".join(f"Line {number} of a note that says what the crane did." for number in range(40))
+    csv = f'id,text,note\n7,"{note}",y\n8,"{note}",y\n{rows}\n'
+    assert {line for _, line in chunks("notes.csv", csv)} <= {2, 42, 82, 83, 84}
+
+
+def test_places_are_the_same_once_they_were_stored() -> None:
+    blocks = parse(pretty_ticket().encode(), "application/json", "t.json", ParseLimits())[0].blocks
+    assert not any(block.holds_lines for block in blocks)
+    source = parse(b"# Top\n\nwords\n", "text/markdown", "t.md", ParseLimits())[0].blocks
+    assert all(block.holds_lines for block in source)
+    assert blocks_of(block_rows((*blocks, *source))) == (*blocks, *source)
 
 
 @settings(max_examples=150)

@@ -16,7 +16,7 @@ from rag_pipeline.parsing.decode import read_text
 from rag_pipeline.parsing.markup.latex_inline import argument, readable
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "2"
+VERSION = "3"
 
 _LEVELS = {
     "part": 1,

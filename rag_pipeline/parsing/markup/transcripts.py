@@ -19,7 +19,7 @@ from rag_pipeline.parsing.builder import TextBuilder, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, read_text
 
-VERSION = "4"
+VERSION = "5"
 
 # Many programs leave out leading zeros, or the milliseconds.
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"

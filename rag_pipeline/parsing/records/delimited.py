@@ -28,7 +28,7 @@ from rag_pipeline.parsing.records.records import (
 )
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "4"
+VERSION = "5"
 
 _DELIMITERS = (",", "\t", ";", "|")
 _SAMPLE_LINES = 200
@@ -70,9 +70,9 @@ def parse_csv(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     if records and is_chat(records):
         return [chat_document(list(map(Placed, records, places)))]
     builder = TextBuilder()
-    builder.add("heading", caption or "", level=1, line=1 + above)
+    builder.add("heading", caption or "", level=1, line=1 + above, holds_lines=True)
     starts = [line for line, _ in numbered]
-    builder.add("table", _table_text([names, *rows[1:]], starts), line=starts[0] + above)
+    builder.add("table", _table_text([names, *rows[1:]], starts), line=starts[0] + above, holds_lines=True)
     return [builder.build(title=caption, metadata={"row_count": str(len(rows) - 1)})]
 
 

@@ -22,7 +22,7 @@ from rag_pipeline.parsing.tabular import table_lines
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "2"
+VERSION = "3"
 
 
 def _set(names: str) -> frozenset[str]:

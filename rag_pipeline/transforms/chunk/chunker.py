@@ -19,7 +19,7 @@ from rag_pipeline.transforms.chunk.headers import NO_HEADER, Header, Headers
 from rag_pipeline.transforms.chunk.omission import without_blocks
 from rag_pipeline.transforms.chunk.pack import Packer
 from rag_pipeline.transforms.chunk.params import ChunkParams
-from rag_pipeline.transforms.chunk.sections import Section, sections_of
+from rag_pipeline.transforms.chunk.sections import Section, line_at, sections_of
 from rag_pipeline.transforms.chunk.sentences import DEFAULT_LANGUAGE
 from rag_pipeline.transforms.chunk.tokens import TokenMap
 from rag_pipeline.transforms.chunk.units import Unit, UnitCutter, hard_cut, trimmed_spans
@@ -256,15 +256,6 @@ def _chunk(text: str, draft: _Draft, token_count: int) -> Chunk:
         token_count=token_count,
         kind=kinds[0] if kinds else first.kind,
         page=first.block.page,
-        line=_line(text, first),
+        line=line_at(text, first.block, first.start_char),
         is_hard_split=draft.units[-1].is_hard_split,
     )
-
-
-def _line(text: str, unit: Unit) -> int | None:
-    """Line of the file that the unit begins in: text that has a line holds the file's lines one by one."""
-    if unit.block.line is None:
-        return None
-    # The fields of a record are lines of its text, and mostly one line of the file.
-    within = 0 if unit.block.kind == "record" else text.count("\n", unit.block.start_char, unit.start_char)
-    return unit.block.line + within

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.errors import SettingsError
 
-CHUNKER_VERSION = "5"
+CHUNKER_VERSION = "6"
 """Changes whenever the same document, parameters and tokenizer could give other chunks."""
 
 MIN_TEXT_TOKENS = 8

@@ -97,10 +97,16 @@ def _claim(text: str, start: int, end: int, covering: list[Block]) -> None:
             covering[-1] = replace(covering[-1], end_char=end_char)
         else:
             page = covering[-1].page if covering else None
-            line = covering[-1].line if covering else None
-            if line is not None:
-                line += text.count("\n", covering[-1].start_char, start_char)
-            covering.append(Block("paragraph", start_char, end_char, page=page, line=line))
+            line = line_at(text, covering[-1], start_char) if covering else None
+            holds_lines = not covering or covering[-1].holds_lines
+            covering.append(Block("paragraph", start_char, end_char, page=page, line=line, holds_lines=holds_lines))
+
+
+def line_at(text: str, block: Block, char: int) -> int | None:
+    """Line of the file in which the character at offset `char` of the text stands, or that of the block's beginning."""
+    if block.line is None or not block.holds_lines:
+        return block.line
+    return block.line + text.count("\n", block.start_char, char)
 
 
 def _is_bare_parent(blocks: Sequence[Block], index: int) -> bool:
