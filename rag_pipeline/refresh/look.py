@@ -162,10 +162,11 @@ def _is_as_listed(pipeline: Pipeline, name: str, before: Listed) -> bool:
     if listing_state(listed) != before.listing or idle_state(source) != before.idle:
         return False
     by_address = {item.address: item for item in listed}
-    return all(_reads_the_same(source, by_address[address], *known) for address, *known in before.racy)
+    return all(reads_the_same(source, by_address[address], *known) for address, *known in before.racy)
 
 
-def _reads_the_same(source: Source, item: SourceObject, hashed: str, declared: str) -> bool:
+def reads_the_same(source: Source, item: SourceObject, hashed: str, declared: str) -> bool:
+    """Whether an object has the bytes of that hash and what is declared of it has that digest."""
     try:
         fetched = source.fetch(item)
     except DocumentError:

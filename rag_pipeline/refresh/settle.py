@@ -7,7 +7,7 @@ Does not belong here: what is compared at the next look (`look.py`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from rag_pipeline.refresh.look import (
     inputs_of,
     lake_state,
     listing_state,
+    reads_the_same,
     write_settled,
 )
 from rag_pipeline.refresh.maintenance import maintenance_due_at
@@ -39,11 +40,14 @@ from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import QUARANTINE_PATH
 from rag_pipeline.stores.lock import HOLDER_NAME, WriteLock
 from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE, content_age
-from rag_pipeline.transforms.listing import KnownObject, changed_settings, plan_listing
+from rag_pipeline.transforms.listing import RACY_WINDOW, KnownObject, changed_settings, plan_listing
 
 log = logging.getLogger(__name__)
 
-# A look reads again what was written within moments of being read; more of it than this is for a run to read.
+# What was written within moments of being read by the run is compared once more when that is over: from then on its
+# stamp proves it. More of it than this is left to the next run.
+MOST_COMPARED_BYTES = 256 * 2**20
+# A look reads again what was written within moments of that, too; more of it than this is for a run to read.
 MOST_RACY = 64
 MOST_RACY_BYTES = 16 * 2**20
 # The lock was free a moment ago.
@@ -118,17 +122,29 @@ def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made
 def _listed(workspace: Workspace, name: str, state: pl.DataFrame) -> Listed | None:
     """What a source lists now, or None if bronze does not hold it just so."""
     spec, source = workspace.pipeline.source_spec(name), workspace.source(name)
+    began = workspace.now()
     items = source.list()
     plan = plan_listing(known_objects(state), items)
-    racy = [_racy(before, item) for before, item in plan.to_fetch]
-    size = sum(item.size_bytes or 0 for _, item in plan.to_fetch)
-    if plan.vanished or changed_settings(plan.unchanged, spec) or len(racy) > MOST_RACY or size > MOST_RACY_BYTES:
+    if plan.vanished or changed_settings(plan.unchanged, spec) or _size_bytes(plan.to_fetch) > MOST_COMPARED_BYTES:
         return None
-    found = [each for each in racy if each is not None]
-    if len(found) < len(racy):
+    racy: list[tuple[KnownObject | None, SourceObject]] = []
+    for before, item in plan.to_fetch:
+        known = _racy(before, item)
+        if known is None:
+            return None
+        if item.modified_at is None or began - item.modified_at < RACY_WINDOW:
+            racy.append((before, item))
+        elif not reads_the_same(source, item, *known[1:]):
+            return None
+    if len(racy) > MOST_RACY or _size_bytes(racy) > MOST_RACY_BYTES:
         return None
+    found = [each for each in (_racy(*pair) for pair in racy) if each is not None]
     version = bronze_version(workspace, name)
     return Listed(listing_state(items), idle_state(source), tuple(found), len(items), version)
+
+
+def _size_bytes(pairs: Sequence[tuple[KnownObject | None, SourceObject]]) -> int:
+    return sum(item.size_bytes or 0 for _, item in pairs)
 
 
 def _racy(before: KnownObject | None, item: SourceObject) -> tuple[str, str, str] | None:

@@ -293,3 +293,23 @@ def test_a_note_holds_nothing_that_documents_declare(tmp_path: Path) -> None:
     assert noted(project)
     assert path.exists()
     assert b"Nightingale" not in (tmp_path / "lake" / SETTLED_FILE).read_bytes()
+
+
+def test_many_files_that_were_written_just_before_they_were_read_are_compared_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = settled_project(tmp_path)
+    paths = [project.write(f"{number}.md", f"# Key {number}\n\nIt turns.\n") for number in range(80)]
+    project.refresh()
+    assert not noted(project)
+    # As it is some seconds later.
+    with monkeypatch.context() as patch:
+        patch.setattr("rag_pipeline.refresh.settle.RACY_WINDOW", timedelta(0))
+        assert noted(project)
+        settled = read_settled(project.pipeline())
+        assert settled is not None
+        assert [each.racy for each in settled.sources.values()] == [(), ()]
+        times = paths[7].stat()
+        paths[7].write_text("# Key 8\n\nIt turns.\n", "utf-8")
+        os.utime(paths[7], ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert not noted(project)
