@@ -56,8 +56,9 @@ def recorded_poll(workspace: Workspace, name: str) -> Iterator[None]:
     except FAULTS as error:
         if not isinstance(error, SourceUnavailable):
             workspace.unrecorded.add(name)
-        # A source that did not even list anything cannot be asked either: what bronze holds of it stands.
-        _record(workspace, name, _masked(error), unrecorded=name in workspace.unrecorded)
+        # A source that did not even list anything says nothing new: what was known of bronze before stands.
+        noted = name in unrecorded_sources(workspace)
+        _record(workspace, name, _masked(error), unrecorded=noted)
         raise
     workspace.unrecorded.discard(name)
     _record(workspace, name, "")

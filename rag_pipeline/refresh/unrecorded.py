@@ -5,7 +5,8 @@ Does not belong here: what follows for readers (`transforms/withdraw.py`), takin
 
 For a source whose bronze table is damaged, or whose changes a run could not write to it, whatever the cause. Each
 document is then shown to no more people than the source allows now, and one that the source no longer gives, or gives
-with other bytes, to nobody, until a run has recorded it.
+with other bytes, to nobody, until a run has recorded it. While the source does not answer, nobody is shown more of it
+than readers are already.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from rag_pipeline.sources import Source
 from rag_pipeline.stores.lake import DOCUMENTS_PATH
 from rag_pipeline.transforms.listing import KnownObject, plan_listing
 from rag_pipeline.transforms.permissions import allowed_principals
-from rag_pipeline.transforms.withdraw import Given, Readers, readers_as_given
+from rag_pipeline.transforms.withdraw import Given, Readers, readers_as_given, readers_as_shown
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,9 @@ def readers_by_source(workspace: Workspace, name: str, rows: pl.DataFrame, other
 
     Args:
         rows: `document_id`, `source`, `uri` and `allowed_principals` of the index.
-        otherwise: By what bronze holds, for a source that does not answer; None: that cannot be told either, and then
-            nobody is shown any of it.
+        otherwise: By what bronze holds, for a source that does not answer; then nobody is shown more than readers are
+            now, who may have lost what bronze never heard of. None: that cannot be told either, and then nobody is
+            shown any of it.
     """
     mine = rows.filter(pl.col("source") == name)
     shown = set(mine.filter(pl.col("allowed_principals").list.len() > 0)["uri"])
@@ -48,7 +50,7 @@ def readers_by_source(workspace: Workspace, name: str, rows: pl.DataFrame, other
         listed = source.list()
     except FAULTS as error:
         log.error("source %s does not say what it gives now: %s", name, error)
-        return nobody if otherwise is None else otherwise
+        return nobody if otherwise is None else _no_more_than_now(workspace, name, mine, otherwise)
     try:
         silver = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "input_key"])
         given = _given(workspace, source, listed, shown, _known(workspace, name) if otherwise is not None else ())
@@ -56,6 +58,21 @@ def readers_by_source(workspace: Workspace, name: str, rows: pl.DataFrame, other
     except FAULTS as error:
         log.error("nobody can say who may read source %s, so nobody does until it is known again: %s", name, error)
         return nobody
+
+
+def _no_more_than_now(workspace: Workspace, name: str, mine: pl.DataFrame, otherwise: Readers) -> Readers:
+    """What bronze holds may be older than what was taken from readers since, so it is cut to what they are shown."""
+    try:
+        last = workspace.lake.last_publication()
+        if last is None:
+            return readers_as_given(mine, {}, {})
+        version = int(str(last["table_version"]))
+        table = workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]), version=version)
+        published = table.read(["document_id", "source", "allowed_principals"]).filter(pl.col("source") == name)
+    except FAULTS as error:
+        log.error("what readers are shown of source %s cannot be read, so nobody is shown it: %s", name, error)
+        return readers_as_given(mine, {}, {})
+    return readers_as_shown(mine, published, otherwise)
 
 
 def _known(workspace: Workspace, name: str) -> Sequence[KnownObject]:

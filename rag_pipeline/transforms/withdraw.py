@@ -144,6 +144,28 @@ def readers_as_given(rows: pl.DataFrame, given: Mapping[str, Given], input_keys:
     return Readers(live, {})
 
 
+def readers_as_shown(rows: pl.DataFrame, published: pl.DataFrame, otherwise: Readers) -> Readers:
+    """Who may read the shown documents of one source that cannot be asked: no more than bronze says and readers have.
+
+    A document that is not published is for nobody: bronze may not hold what its source said of it last.
+
+    Args:
+        rows: `document_id` and `uri` of an index, of this source alone.
+        published: `document_id` and `allowed_principals` of what readers are pointed to.
+        otherwise: By what bronze holds.
+    """
+    seen: dict[str, frozenset[str]] = {}
+    for document, principals in published.select("document_id", "allowed_principals").unique().iter_rows():
+        # Single rows may be closed for their wording alone, which silver knows of.
+        seen[document] = seen.get(document, frozenset()).union(principals)
+    live: dict[str, frozenset[str]] = {}
+    for document, uri in rows.select("document_id", "uri").unique().iter_rows():
+        limit = _readers_of(document, uri, otherwise)
+        if limit is not None:
+            live[document] = limit & seen.get(document, frozenset())
+    return Readers(live, {})
+
+
 def _narrowed(rows: pl.DataFrame, limits: pl.DataFrame) -> pl.DataFrame:
     """Those of rows that say more than the limit of their audience, with what is `kept` of it."""
     both = rows.join(limits, on="audience").with_columns(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_pipeline.contracts.ids import digest
-from rag_pipeline.transforms.withdraw import TAKEN_AWAY, Readers, plan_closing, plan_withdrawal
+from rag_pipeline.transforms.withdraw import TAKEN_AWAY, Readers, plan_closing, plan_withdrawal, readers_as_shown
 
 PRINCIPALS = ("public", "staff", "board")
 some_principals = st.lists(st.sampled_from(PRINCIPALS), max_size=4)
@@ -86,3 +86,18 @@ def test_closing_leaves_nobody_and_other_rows_alone() -> None:
     assert plan.gone == ()
     assert sorted(plan.narrowed["chunk_id"]) == ["c0", "c1"]
     assert plan.narrowed["allowed_principals"].list.len().sum() == 0
+
+
+def test_of_a_source_that_cannot_be_asked_nobody_reads_more_than_bronze_and_readers_have() -> None:
+    part = digest("part", "box", "K-1")[:32]
+    places = {"d0": "a/d0", "d1": "a/d1", "d2": "a/d2", "gone": "a/gone", part: "a/box.jsonl#K-1"}
+    rows = pl.DataFrame({"document_id": list(places), "uri": list(places.values())})
+    everybody = frozenset({"public", "board"})
+    bronze = Readers(dict.fromkeys(("d0", "d1", "d2", "box"), everybody), {"a/box.jsonl": ("box",)})
+    # One row of d1 was closed for its wording, d2 was closed as a whole, and `gone` left bronze.
+    published = rows_of(
+        [("d1", "a", []), ("d1", "a", ["board", "spy"]), ("d2", "a", []), (part, "a", ["public"]), ("gone", "a", ["x"])]
+    )
+    found = readers_as_shown(rows, published, bronze)
+    nobody: frozenset[str] = frozenset()
+    assert found.live == {"d0": nobody, "d1": {"board"}, "d2": nobody, part: {"public"}}
