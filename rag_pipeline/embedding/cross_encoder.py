@@ -172,6 +172,9 @@ class CrossEncoder:
             tokens = sum(len(one) for one in ids[first : first + WAVE])
             begun = time.monotonic()
             if begun - started + tokens * self._seconds_per_token > seconds:
+                if first == 0:
+                    # Nothing was measured, and what was may have been one bad moment: it is tried again before long.
+                    self._seconds_per_token /= 2
                 break
             wave = self._wave(ids[first : first + WAVE], types[first : first + WAVE])
             ended = time.monotonic()

@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,26 @@ def test_a_budget_that_is_never_enough_costs_next_to_nothing_once_it_is_known(sp
     begun = time.monotonic()
     assert model.scores(QUESTION, texts, seconds=1e-9) == [None] * 50
     assert time.monotonic() - begun < 1
+
+
+def test_one_slow_wave_does_not_end_reranking_for_good(
+    spec: RerankerSpec, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = open_reranker(spec, cache)
+    texts, now, wave_seconds, wave = texts_of(WAVE), [0.0], 100.0, model._wave
+
+    def timed_wave(*pairs: Any) -> list[float]:
+        now[0] += wave_seconds
+        return wave(*pairs)
+
+    monkeypatch.setattr(cross_encoder.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(model, "_wave", timed_wave)
+    # The machine stalls for a hundred times the budget, and is quick again afterwards.
+    assert model.scores(QUESTION, texts, seconds=1) == [None] * WAVE
+    wave_seconds = 0.01
+    tries = [model.scores(QUESTION, texts, seconds=1) for _ in range(10)]
+    assert tries[0] == [None] * WAVE
+    assert tries[-1] == model.scores(QUESTION, texts)
 
 
 def test_longer_pairs_than_the_model_takes_are_cut(spec: RerankerSpec, cache: Path, model: CrossEncoder) -> None:
