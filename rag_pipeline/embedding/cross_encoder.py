@@ -117,7 +117,7 @@ def open_reranker(spec: RerankerSpec, cache_folder: Path) -> CrossEncoder:
 
 
 class CrossEncoder:
-    """A loaded cross-encoder; several threads may ask it at once.
+    """A loaded cross-encoder; several threads may ask it at once. `close` it to end its own threads.
 
     Attributes:
         fingerprint: Names its scores.
@@ -183,6 +183,10 @@ class CrossEncoder:
                 break
             scored[first : first + WAVE] = wave
         return scored
+
+    def close(self) -> None:
+        """End its threads, once they have computed what they were given; nothing is scored afterwards."""
+        self._threads.shutdown()
 
     def _wave(self, ids: list[TokenIds], types: list[TokenIds]) -> list[float]:
         """Logits of pairs, computed together on every core."""

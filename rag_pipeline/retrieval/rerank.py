@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.recipe import SearchRecipe
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A model that cannot be opened is tried again after so long, and not with every search.
+# A model that cannot be opened, or fails, is tried again after so long, and not with every search.
 RETRY_SECONDS = 60.0
 
 
@@ -70,6 +71,17 @@ class Rerankers:
         self._cache_folder = cache_folder
         self._opened: dict[str, CrossEncoder] = {}
         self._failed_at: dict[str, float] = {}
+        self._opening = Lock()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Let go of the models and end their threads; none is opened afterwards."""
+        with self._opening:
+            self._is_closed = True
+            models = list(self._opened.values())
+            self._opened.clear()
+        for model in models:
+            model.close()
 
     def reader(self, recipe: SearchRecipe, query: str) -> Reader | None:
         """Reads texts for a query within the time that the recipe allows; None where nothing is reranked."""
@@ -89,31 +101,43 @@ class Rerankers:
         return read
 
     def _model(self, recipe: SearchRecipe, spec: RerankerSpec) -> CrossEncoder:
-        model = self._opened.get(recipe.reranker)
-        if model is None:
-            failed_at = self._failed_at.get(recipe.reranker)
-            if failed_at is not None and time.monotonic() - failed_at < RETRY_SECONDS:
-                raise _TriedLately
-            from rag_pipeline.embedding.cross_encoder import open_reranker
+        name = recipe.reranker
+        with self._opening:
+            if name not in self._opened:
+                failed_at = self._failed_at.get(name)
+                if self._is_closed or (failed_at is not None and time.monotonic() - failed_at < RETRY_SECONDS):
+                    raise _NotNow
+                try:
+                    self._opened[name] = self._open(recipe, spec)
+                except Exception:
+                    # Noted before the next one in line is let in, who would try the same.
+                    self._failed_at[name] = time.monotonic()
+                    raise
+            return self._opened[name]
 
-            model = open_reranker(spec, self._cache_folder)
-            if model.fingerprint != recipe.reranker:
-                raise EmbeddingSpaceMismatch(
-                    f"the reranking model {spec.model} here is {model.fingerprint}, and what was published "
-                    f"is {recipe.reranker}. Install the published one, or run: rag-pipeline run",
-                    published=recipe.reranker,
-                    found=model.fingerprint,
-                )
-            self._opened[recipe.reranker] = model
+    def _open(self, recipe: SearchRecipe, spec: RerankerSpec) -> CrossEncoder:
+        from rag_pipeline.embedding.cross_encoder import open_reranker
+
+        model = open_reranker(spec, self._cache_folder)
+        if model.fingerprint != recipe.reranker:
+            raise EmbeddingSpaceMismatch(
+                f"the reranking model {spec.model} here is {model.fingerprint}, and what was published "
+                f"is {recipe.reranker}. Install the published one, or run: rag-pipeline run",
+                published=recipe.reranker,
+                found=model.fingerprint,
+            )
         return model
 
     def _failed(self, recipe: SearchRecipe, error: Exception, count: int) -> Reading:
-        if not isinstance(error, _TriedLately):
-            self._failed_at[recipe.reranker] = time.monotonic()
+        if not isinstance(error, _NotNow):
+            with self._opening:
+                self._failed_at[recipe.reranker] = time.monotonic()
+                # Not closed: searches that use it now finish with it, and its threads end with the last of them.
+                self._opened.pop(recipe.reranker, None)
             said = error.message if isinstance(error, RagPipelineError) else f"{type(error).__name__}: {error}"
             log.warning("hits are not reranked: %s", said)
         return Reading([None] * count, "not reranked: the reranking model cannot be used (the log says why)")
 
 
-class _TriedLately(Exception):
-    """It could not be opened a moment ago."""
+class _NotNow(Exception):
+    """It failed a moment ago, or nothing is opened any more."""

@@ -131,6 +131,7 @@ class Searcher:
         """End the threads and let go of the models; the Searcher is not to be asked anything afterwards."""
         self._threads.shutdown()
         self._models.clear()
+        self._rerankers.close()
 
     def __enter__(self) -> Searcher:
         return self

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -122,6 +123,16 @@ def test_one_slow_wave_does_not_end_reranking_for_good(
     tries = [model.scores(QUESTION, texts, seconds=1) for _ in range(10)]
     assert tries[0] == [None] * WAVE
     assert tries[-1] == model.scores(QUESTION, texts)
+
+
+def test_a_closed_model_has_ended_its_threads(spec: RerankerSpec, cache: Path) -> None:
+    before = set(threading.enumerate())
+    model = open_reranker(spec, cache)
+    model.scores(QUESTION, texts_of(WAVE))
+    mine = set(threading.enumerate()) - before
+    assert mine
+    model.close()
+    assert not [thread for thread in mine if thread.is_alive()]
 
 
 def test_longer_pairs_than_the_model_takes_are_cut(spec: RerankerSpec, cache: Path, model: CrossEncoder) -> None:

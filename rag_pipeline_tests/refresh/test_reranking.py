@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,12 @@ def configured(project: Project, tolerance: float = 1.0, **changes: Any) -> None
 
 
 def searched(project: Project, **options: Any) -> list[Hit]:
-    searcher = Searcher.open(project.pipeline())
-    return searcher.search(ASKED, principals=["public"], k=LAMPS, **options)
+    before = set(threading.enumerate())
+    with Searcher.open(project.pipeline()) as searcher:
+        hits = searcher.search(ASKED, principals=["public"], k=LAMPS, **options)
+    left = set(threading.enumerate()) - before
+    assert not [thread for thread in left if thread.name.startswith("rerank")]
+    return hits
 
 
 def model(project: Project) -> CrossEncoder:

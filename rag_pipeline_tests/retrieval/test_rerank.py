@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
+import threading
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +19,7 @@ from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.reranking import RerankerSpec
 from rag_pipeline.embedding import cross_encoder
 from rag_pipeline.errors import EmbeddingError, ModelUnavailable
+from rag_pipeline.retrieval import rerank
 from rag_pipeline.retrieval.rerank import Rerankers, blended
 
 FUSED = st.lists(st.floats(0, 1), min_size=1, max_size=60).map(lambda values: sorted(values, reverse=True))
@@ -60,8 +66,14 @@ class _Model:
 
     def __init__(self, scores: object) -> None:
         self._scores = scores
+        self.asked = 0
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
 
     def scores(self, *_: object) -> object:
+        self.asked += 1
         if isinstance(self._scores, Exception):
             raise self._scores
         return self._scores
@@ -113,6 +125,71 @@ def test_a_model_that_cannot_be_opened_is_not_tried_with_every_search(
             assert read(["a"]).note is not None
     assert len(tried) == 1
     assert caplog.text.count("gone") == 1
+
+
+def test_a_model_that_fails_in_use_is_let_go_and_tried_again_after_a_while(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    now, opened = [0.0], [_Model(RuntimeError("odd"))]
+    monkeypatch.setattr(rerank.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(cross_encoder, "open_reranker", lambda *_: opened[-1])
+    read = Rerankers(tmp_path).reader(RECIPE, "what")
+    assert read is not None
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert list(read(["a"]).scores) == [None]
+    assert opened[0].asked == 1
+    assert caplog.text.count("odd") == 1
+    dropped = weakref.ref(opened[0])
+    opened[:] = [_Model([1.0])]
+    gc.collect()
+    assert dropped() is None
+    now[0] = rerank.RETRY_SECONDS
+    assert list(read(["a"]).scores) == [1.0]
+
+
+@pytest.mark.parametrize("error", [None, ModelUnavailable("gone")])
+def test_many_threads_open_a_model_once(
+    error: Exception | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    callers, opened = 8, []
+    together = threading.Barrier(callers)
+
+    def opens(*_: object) -> _Model:
+        opened.append(1)
+        time.sleep(0.1)
+        if error is not None:
+            raise error
+        return _Model([1.0])
+
+    def ask(_: int) -> list[float | None]:
+        together.wait()
+        read = rerankers.reader(RECIPE, "what")
+        assert read is not None
+        return list(read(["a"]).scores)
+
+    monkeypatch.setattr(cross_encoder, "open_reranker", opens)
+    rerankers = Rerankers(tmp_path)
+    with ThreadPoolExecutor(callers) as threads:
+        assert list(threads.map(ask, range(callers))) == [[1.0 if error is None else None]] * callers
+    assert len(opened) == 1
+
+
+def test_closed_rerankers_have_let_go_of_their_models_and_open_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model, opened = _Model([1.0]), []
+    monkeypatch.setattr(cross_encoder, "open_reranker", lambda *_: opened.append(1) or model)
+    rerankers = Rerankers(tmp_path)
+    read = rerankers.reader(RECIPE, "what")
+    assert read is not None
+    assert list(read(["a"]).scores) == [1.0]
+    rerankers.close()
+    assert model.closed == 1
+    assert list(read(["a"]).scores) == [None]
+    assert len(opened) == 1
+    rerankers.close()
+    assert model.closed == 1
 
 
 def test_other_files_than_were_published_do_not_order(
