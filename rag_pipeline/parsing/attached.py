@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rag_pipeline.contracts.documents import ParsedDocument
-from rag_pipeline.errors import DocumentError
+from rag_pipeline.errors import DocumentError, LimitExceeded
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.media_type import media_type_of
 
@@ -32,9 +32,14 @@ def attached_documents(
     """
     documents: list[ParsedDocument] = []
     unread: list[str] = []
+    # A file within a file within a file counts towards what the outermost may unpack to.
+    left_bytes = max(1, context.limits.max_archive_bytes - sum(len(data) for _, _, data in attachments))
     for number, (name, media_type, data) in enumerate(attachments, 1):
+        if left_chars <= 0:
+            unread.append(f"{name} ({LimitExceeded.code})")
+            continue
         try:
-            allowed = replace(context.limits, max_text_chars=left_chars)
+            allowed = replace(context.limits, max_text_chars=left_chars, max_archive_bytes=left_bytes)
             found = _attached(number, name, media_type, data, replace(context, limits=allowed))
             left_chars -= sum(len(document.text) for document in found)
             documents.extend(found)

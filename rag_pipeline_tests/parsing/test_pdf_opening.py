@@ -6,6 +6,7 @@ import zlib
 from dataclasses import replace
 
 import pytest
+from pypdfium2 import raw as pdfium
 
 from rag_pipeline.errors import DocumentError, NeedsOcr
 from rag_pipeline.parsing import ParseLimits, parse, recipe_version
@@ -122,3 +123,72 @@ def test_a_scan_with_a_readable_file_within_gives_that_file() -> None:
     document = parsed(pdf_with_files([("invoice.txt", b"Invoice 12 over 40 EUR")], content=scan))
     assert document.part == "attachment:1:invoice.txt"
     assert document.metadata["pages_needing_ocr"] == "1"
+
+
+def listed_again_and_again(content: bytes, times: int, last: bytes = b"") -> bytes:
+    """A cover page whose list has one packed stream under many names, and another file last."""
+    packed = stream(zlib.compress(content), b"/Type/EmbeddedFile/Filter/FlateDecode")
+    specs = [b"<</Type/Filespec/F(f%d.txt)/UF(f%d.txt)/EF<</F 6 0 R>>>>" % (each, each) for each in range(times)]
+    if last:
+        specs.append(b"<</Type/Filespec/F(z.txt)/UF(z.txt)/EF<</F %d 0 R>>>>" % (8 + times))
+    names = b"".join(b"(k%06d)%d 0 R" % (each, 7 + each) for each in range(len(specs)))
+    specs += [stream(last, b"/Type/EmbeddedFile")] if last else []
+    cover = b"BT /F 12 Tf 72 700 Td (Cover letter of the harbour) Tj ET"
+    return page_pdf(cover, packed, *specs, catalog=b"/Names<</EmbeddedFiles<</Names[%b]>>>>" % names)
+
+
+def unpackings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list that grows by the size of each content that is asked for, by size alone or with its bytes."""
+    asked: list[int] = []
+    real = pdfium.FPDFAttachment_GetFile
+
+    def counted(handle: object, buffer: object, length: int, size: object) -> object:
+        done = real(handle, buffer, length, size)
+        asked.append((size if hasattr(size, "value") else size._obj).value)  # type: ignore[attr-defined]
+        return done
+
+    monkeypatch.setattr(pdfium, "FPDFAttachment_GetFile", counted)
+    return asked
+
+
+def test_a_file_that_is_listed_under_many_names_is_not_unpacked_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = unpackings(monkeypatch)
+    limits = replace(ParseLimits(), max_archive_bytes=1_000_000)
+    documents = parse(listed_again_and_again(b"tide " * 40_000, 600), "application/pdf", "a.pdf", limits)
+    assert len(documents) == 6
+    assert sum(asked) < 4 * limits.max_archive_bytes
+    assert documents[0].metadata["unread_attachments_count"] == "595"
+    assert documents[0].metadata["unread_attachments"].startswith("f5.txt (limit_exceeded), f6.txt (limit_exceeded)")
+
+
+def test_a_small_file_may_not_hold_more_than_an_archive_of_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = unpackings(monkeypatch)
+    documents = parse(listed_again_and_again(b"tide " * 1_800_000, 20), "application/pdf", "a.pdf", ParseLimits())
+    assert len(documents) == 2
+    assert documents[0].metadata["unread_attachments_count"] == "19"
+    assert len(asked) <= 20 + 2
+
+
+def test_files_after_the_last_that_may_be_read_are_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = unpackings(monkeypatch)
+    files = [(f"{number}.txt", b"Words of file %d" % number) for number in range(9)]
+    documents = parse(pdf_with_files(files), "application/pdf", "a.pdf", replace(ParseLimits(), max_attachments=2))
+    assert len(documents) == 3
+    assert documents[0].metadata["unread_attachments_count"] == "7"
+    assert len(asked) == 6
+
+
+def test_a_file_too_large_leaves_room_for_those_after_it() -> None:
+    raw = listed_again_and_again(b"tide " * 4_000_000, 2, last=b"Small words")
+    documents = parse(raw, "application/pdf", "a.pdf", ParseLimits())
+    assert [document.text for document in documents[1:]] == ["Small words"]
+    assert documents[0].metadata["unread_attachments_count"] == "2"
+
+
+def test_files_within_files_share_what_the_outermost_may_unpack() -> None:
+    inner = pdf_with_files([("deep.txt", b"Deep words " * 200)])
+    raw = pdf_with_files([("inner.pdf", inner)])
+    enough = len(inner) + 2_200
+    for limit, parts in ((enough, 3), (enough - 1, 2)):
+        documents = parse(raw, "application/pdf", "a.pdf", replace(ParseLimits(), max_archive_bytes=limit))
+        assert len(documents) == parts

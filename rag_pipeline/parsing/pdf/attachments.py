@@ -6,12 +6,14 @@ Belongs here: finding them, within limits. Does not belong here: parsing them (`
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from posixpath import basename
 from typing import TYPE_CHECKING, Any
 
 from rag_pipeline.errors import LimitExceeded, UnparsableDocument
 from rag_pipeline.parsing.attached import Attachment
 from rag_pipeline.parsing.builder import one_line
+from rag_pipeline.parsing.containers.archives import RATIO_FLOOR_BYTES
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import ParseLimits
 
@@ -21,33 +23,64 @@ if TYPE_CHECKING:
 MAX_LISTED = 10_000
 MAX_PAGES_WITH_CLIPS = 200
 MAX_ANNOTATIONS = 2_000
+# More names of what is left out than anybody reads; the rest is counted.
+MAX_NAMED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedFiles:
+    """The files within a PDF.
+
+    Attributes:
+        found: Each content once under the same name.
+        left_out: Those that are left out, each with the reason in brackets; at the end how many more there are.
+        left_out_count: How many are left out in all.
+    """
+
+    found: list[Attachment]
+    left_out: list[str]
+    left_out_count: int
 
 
 def embedded_files(
-    document: PdfDocument, clipped_pages: Sequence[int], limits: ParseLimits
-) -> tuple[list[Attachment], list[str]]:
-    """The files, each content once, and those that are left out, each with the reason in brackets.
+    document: PdfDocument, clipped_pages: Sequence[int], limits: ParseLimits, document_bytes: int
+) -> EmbeddedFiles:
+    """The files, and those that are left out.
 
     Args:
         clipped_pages: Numbers from 0 of the pages that a file is pinned to.
+        document_bytes: Size of the PDF. As in an archive, a small one may not unpack to a lot.
     """
     found: list[Attachment] = []
     left_out: list[str] = []
+    left_out_count = 0
     seen: set[tuple[str, bytes]] = set()
-    total_bytes = 0
-    for number, attachment in enumerate(_attachments(document, clipped_pages), 1):
-        name, data = _name_and_data(attachment, document, number)
+    allowed_bytes = min(limits.max_archive_bytes, max(RATIO_FLOOR_BYTES, limits.max_archive_ratio * document_bytes))
+    # One stream may be listed under many names, so all that is unpacked counts, and not only what is kept.
+    kept_bytes = unpacked_bytes = 0
+    for number, handle in enumerate(_attachments(document, clipped_pages), 1):
+        is_full = unpacked_bytes > limits.max_archive_bytes or len(found) >= limits.max_attachments
+        if is_full and left_out_count >= MAX_NAMED:
+            left_out_count += 1
+            continue
+        name = _name(handle, document, number)
+        size = 0 if is_full else _size_bytes(handle)
+        unpacked_bytes += size + len(name)
+        if is_full or kept_bytes + size > allowed_bytes:
+            left_out.append(f"{name} ({LimitExceeded.code})")
+            left_out_count += 1
+            continue
+        data = _data(handle, document)
         if data is None:
             left_out.append(f"{name} ({UnparsableDocument.code})")
-        elif (name, data) in seen:
-            continue
-        elif total_bytes + len(data) > limits.max_archive_bytes or len(found) >= limits.max_attachments:
-            left_out.append(f"{name} ({LimitExceeded.code})")
-        else:
+            left_out_count += 1
+        elif (name, data) not in seen:
             seen.add((name, data))
-            total_bytes += len(data)
+            kept_bytes += len(data)
             found.append((name, "", data))
-    return found, left_out
+    if left_out_count > len(left_out):
+        left_out.append(f"{left_out_count - len(left_out):,} more ({LimitExceeded.code})")
+    return EmbeddedFiles(found, left_out, left_out_count)
 
 
 def _attachments(document: PdfDocument, clipped_pages: Sequence[int]) -> Iterator[Any]:
@@ -72,16 +105,39 @@ def _attachments(document: PdfDocument, clipped_pages: Sequence[int]) -> Iterato
             pdfium.FPDF_ClosePage(page)
 
 
-def _name_and_data(attachment: Any, document: PdfDocument, number: int) -> tuple[str, bytes | None]:
-    """Name and content; None as content of what cannot be read."""
+def _name(handle: Any, document: PdfDocument, number: int) -> str:
+    """The name without its folders; one by number where there is none."""
     from pypdfium2 import PdfAttachment, PdfiumError
 
     name = f"file-{number}"
-    if not attachment:
-        return name, None
-    found = PdfAttachment(attachment, document)
+    if not handle:
+        return name
     try:
-        name = one_line(basename(clean_text(found.get_name()).replace("\\", "/"))) or name
-        return name, bytes(found.get_data())
+        found = PdfAttachment(handle, document).get_name()
     except PdfiumError:
-        return name, None
+        return name
+    return one_line(basename(clean_text(found).replace("\\", "/"))) or name
+
+
+def _size_bytes(handle: Any) -> int:
+    """Size of the content, which the library unpacks to tell it; 0 for what cannot be read."""
+    from ctypes import byref, c_ulong
+
+    from pypdfium2 import raw as pdfium
+
+    size = c_ulong()
+    if handle:
+        pdfium.FPDFAttachment_GetFile(handle, None, 0, byref(size))
+    return size.value
+
+
+def _data(handle: Any, document: PdfDocument) -> bytes | None:
+    """The content; None for what cannot be read."""
+    from pypdfium2 import PdfAttachment, PdfiumError
+
+    if not handle:
+        return None
+    try:
+        return bytes(PdfAttachment(handle, document).get_data())
+    except PdfiumError:
+        return None

@@ -18,7 +18,7 @@ from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import check_count
-from rag_pipeline.parsing.pdf.attachments import embedded_files
+from rag_pipeline.parsing.pdf.attachments import EmbeddedFiles, embedded_files
 from rag_pipeline.parsing.pdf.forms import form_pieces
 from rag_pipeline.parsing.pdf.layout import Piece, page_pieces
 from rag_pipeline.parsing.pdf.opening import opened, read_layouts
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from liteparse.types import PageComplexityStats, ParsedPage
     from pypdfium2 import PdfDocument
 
-VERSION = "7"
+VERSION = "8"
 
 MIN_TEXT_CHARS = 3
 MIN_PAGE_LETTERS = 40
@@ -80,14 +80,14 @@ def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[P
         facts = {name: clean_text(value).strip() for name, value in document.get_metadata_dict().items() if value}
         layouts, turned = read_layouts(raw)
         pages, unread = _pages(layouts, turned, document)
-        files, left_out = embedded_files(document, _clipped(layouts), context.limits)
+        files = embedded_files(document, _clipped(layouts), context.limits, len(raw))
         is_textless = sum(len(piece.text) for pieces in pages for piece in pieces) < MIN_TEXT_CHARS
         has_pictures = is_textless and (bool(unread) or _has_pictures(document))
     finally:
         document.close()
     text_chars = sum(len(piece.text) for pieces in pages for piece in pieces)
-    below, said = attached_documents(files, context.limits.max_text_chars - text_chars, context)
-    said = _with_left_out(said, left_out) | _page_facts(len(pages), unread) | origin
+    below, said = attached_documents(files.found, context.limits.max_text_chars - text_chars, context)
+    said = _with_left_out(said, files) | _page_facts(len(pages), unread) | origin
     if is_textless and below:
         return [replace(below[0], metadata={**said, **below[0].metadata}), *below[1:]]
     if is_textless:
@@ -149,11 +149,11 @@ def _clipped(layouts: dict[int, ParsedPage]) -> list[int]:
     ]
 
 
-def _with_left_out(said: dict[str, str], left_out: list[str]) -> dict[str, str]:
-    if not left_out:
+def _with_left_out(said: dict[str, str], files: EmbeddedFiles) -> dict[str, str]:
+    if not files.left_out_count:
         return said
-    listed = ", ".join(filter(None, [said.get("unread_attachments", ""), *left_out]))[:MAX_LISTED_CHARS]
-    count = int(said.get("unread_attachments_count", "0")) + len(left_out)
+    listed = ", ".join(filter(None, [said.get("unread_attachments", ""), *files.left_out]))[:MAX_LISTED_CHARS]
+    count = int(said.get("unread_attachments_count", "0")) + files.left_out_count
     return said | {"unread_attachments": listed, "unread_attachments_count": str(count)}
 
 
