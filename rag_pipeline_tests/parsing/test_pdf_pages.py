@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.parsing import ParseLimits, parse
+from rag_pipeline.parsing.pdf import witness
+from rag_pipeline.parsing.pdf.layout import Piece
+from rag_pipeline.parsing.pdf.witness import letters, with_lines
 from rag_pipeline_tests.parsing.office_files import Line, placed_pdf
 from rag_pipeline_tests.parsing.pdf_files import drawn_from_the_left, glyph_pdf, page_pdf, pages_pdf, turned_text
 from rag_pipeline_tests.parsing.rendering import check_invariants
@@ -67,6 +70,58 @@ def test_what_stands_upright_in_the_margin_is_not_lost() -> None:
     assert " ".join(PUMP) in document.text
     assert note in document.text
     assert document.text.count("harbour office") == 1
+
+
+def spaced(word: str, bottom: int) -> bytes:
+    """A title with wide gaps between its letters, which one reader takes for words of a letter each."""
+    return b"BT 6 Tc /F 13 Tf 72 %d Td (%b) Tj 0 Tc ET\n" % (bottom, word.encode())
+
+
+def test_short_titles_with_spaced_letters_stand_once_and_in_their_place() -> None:
+    titles = {"SUMMARY": PUMP, "RISKS": VALVES, "OUTLOOK": PUMP}
+    content = b"".join(
+        spaced(title, 760 - 140 * number) + turned_text(0, lines, 72, 730 - 140 * number)
+        for number, (title, lines) in enumerate(titles.items())
+    )
+    text = parsed(page_pdf(content)).text
+    assert text.replace(" ", "") == "\n\n".join(
+        each.replace(" ", "") for title, lines in titles.items() for each in (title, " ".join(lines))
+    )
+
+
+@pytest.mark.parametrize("note", ["Risks", "RISKS", "Tides"])
+def test_a_short_note_in_the_margin_is_kept_beside_a_title_of_the_same_letters(note: str) -> None:
+    for title in (spaced("RISKS", 760), turned_text(0, ["RISKS"], 72, 760)):
+        content = title + turned_text(0, VALVES, 72, 700) + turned_text(90, [note], 40, 300)
+        text = parsed(page_pdf(content)).text.casefold().replace(" ", "")
+        assert text.count(note.casefold()) == 1 + (note != "Tides")
+        assert " ".join(VALVES).casefold().replace(" ", "") in text
+
+
+def test_lost_lines_follow_what_stands_before_them_where_lines_are_alike() -> None:
+    body = [Piece("paragraph", f"Berth {number}\nfree", 1) for number in range(40)]
+    lines = [f"Berth {number}\nfree\nnote {number}" for number in range(40)]
+    text = "\n".join(lines)
+    lost = {index for index, line in enumerate(text.split("\n")) if line.startswith("note")}
+    found = with_lines(body, text, lost, 1)
+    assert [piece.text for piece in found] == [
+        said for number in range(40) for said in (f"Berth {number}\nfree", f"note {number}")
+    ]
+
+
+def test_placing_lost_lines_takes_each_piece_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = [Piece("paragraph", f"Berth {number} is free from noon", 1) for number in range(300)]
+    text = "\n".join(piece.text for piece in body) + "\nKept for ten years"
+    asked = 0
+
+    def counted(said: str) -> str:
+        nonlocal asked
+        asked += 1
+        return letters(said)
+
+    monkeypatch.setattr(witness, "letters", counted)
+    assert with_lines(body, text, {300}, 1)[-1].text == "Kept for ten years"
+    assert asked <= 2 * 301
 
 
 def test_words_beside_the_page_are_read_by_nobody() -> None:

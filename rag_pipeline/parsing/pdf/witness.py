@@ -7,8 +7,10 @@ Does not belong here: reading the page (`plain_text`).
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
+from itertools import accumulate
 
 from rag_pipeline.parsing.pdf.layout import Piece
 
@@ -60,16 +62,43 @@ def lost_lines(pieces: list[Piece], text: str, found: Comparison) -> set[int]:
     lacking = found.lacking.copy()
     # A reader may have parted or joined words, but the letters are there.
     has = "\n".join(letters(piece.text) for piece in pieces)
+    parted = _lines_by_letters(pieces)
     lost: set[int] = set()
     for number, line in enumerate(text.split("\n")):
-        missing = _take(_WORD.findall(line.casefold()), lacking)
-        if missing < MIN_LOST_LETTERS:
-            continue
+        words = _WORD.findall(line.casefold())
+        missing = _take(words, lacking)
         key = letters(line)
-        is_there = len(key) >= CHANCE_LETTERS and key in has
-        if missing >= LOST_SHARE * len(key) and not is_there:
+        if missing < MIN_LOST_LETTERS or missing < LOST_SHARE * len(key):
+            continue
+        is_there = key in has if len(key) >= CHANCE_LETTERS else _take_parted(key, words, parted)
+        if not is_there:
             lost.add(number)
     return lost
+
+
+def _lines_by_letters(pieces: list[Piece]) -> dict[str, list[list[str]]]:
+    """The words of each short piece and of each short line within one, by their letters."""
+    found: dict[str, list[list[str]]] = {}
+    for piece in pieces:
+        lines = piece.text.split("\n")
+        for line in [piece.text, *lines] if len(lines) > 1 else lines:
+            key = letters(line)
+            if 0 < len(key) < CHANCE_LETTERS:
+                found.setdefault(key, []).append(_WORD.findall(line.casefold()))
+    return found
+
+
+def _take_parted(key: str, words: list[str], parted: dict[str, list[list[str]]]) -> bool:
+    """Whether a line is there with its letters in other words, as spaced titles are; it is accounted for by that.
+
+    One in the same words is another line, since its words are not lacking.
+    """
+    same_letters = parted.get(key, [])
+    place = next((index for index, other in enumerate(same_letters) if other != words), None)
+    if place is None:
+        return False
+    del same_letters[place]
+    return True
 
 
 def visible_lines(text: str, on_page: str) -> str:
@@ -80,23 +109,27 @@ def visible_lines(text: str, on_page: str) -> str:
 
 def with_lines(pieces: list[Piece], text: str, lost: set[int], page: int) -> list[Piece]:
     """The pieces, and a paragraph for each run of lost lines of `text`, after what stands before it."""
-    found = list(pieces)
+    keys = [letters(piece.text) for piece in pieces]
+    starts = list(accumulate((len(key) + 1 for key in keys), initial=0))
+    has = "\n".join(keys)
+    runs: dict[int, list[Piece]] = {}
     at = 0
-    run: Piece | None = None
+    is_run = False
     for number, line in enumerate(text.split("\n")):
-        key = letters(line)
         if number in lost:
-            if run is None:
-                run = Piece("paragraph", " ".join(line.split()), page)
-                found.insert(at, run)
-                at += 1
+            said = " ".join(line.split())
+            if is_run:
+                runs[at][-1].text += f" {said}"
             else:
-                run.text += f" {' '.join(line.split())}"
-        elif key:
-            run = None
-            place = next((index for index, piece in enumerate(found) if key in letters(piece.text)), None)
-            at = place + 1 if place is not None else at
-    return found
+                runs.setdefault(at, []).append(Piece("paragraph", said, page))
+            is_run = True
+        elif key := letters(line):
+            is_run = False
+            # Both readers mostly agree on the order, and a short line stands in many places.
+            place = has.find(key, starts[max(0, at - 1)])
+            place = has.find(key) if place < 0 else place
+            at = bisect_right(starts, place) if place >= 0 else at
+    return [piece for index in range(len(pieces) + 1) for piece in [*runs.get(index, ()), *pieces[index : index + 1]]]
 
 
 def _letter_count(word: str) -> int:
