@@ -7,13 +7,12 @@ Does not belong here: evaluating, and what is kept of it (`evaluation.py`).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.errors import AuditFailed
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.kept import published_audit
 from rag_pipeline.stores.legs import refine_factor_of
 
 
@@ -30,11 +29,6 @@ class Target:
     refine_factor: int
     recipe: SearchRecipe
     model_spec: str | None = None
-
-
-def published_audit(last: Mapping[str, object]) -> str:
-    """Audit that the version of a publication passed."""
-    return str(json.loads(str(last["figures"]))["audit_id"])
 
 
 def newest_audited(workspace: Workspace, alias: str) -> Target:

@@ -19,12 +19,12 @@ from rag_pipeline.contracts.evaluation import EVALUATIONS
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.errors import LakeDamaged, SettingsError, StoreError, TableOutdated
 from rag_pipeline.refresh.evaluation import Evaluation, fit_for, read_evaluation, stored_evaluation
-from rag_pipeline.refresh.evaluation_targets import published_audit
 from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import Comparison, compare, regressions
 from rag_pipeline.retrieval.fit import fitted
 from rag_pipeline.retrieval.questions import read_questions
+from rag_pipeline.stores.kept import published_audit
 from rag_pipeline.stores.lake import EVALUATIONS_PATH
 
 SHOWN = 5

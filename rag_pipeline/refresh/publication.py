@@ -13,10 +13,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import polars as pl
-
 from rag_pipeline.contracts.recipe import SearchRecipe
-from rag_pipeline.contracts.tables import AUDITS, PUBLICATIONS
+from rag_pipeline.contracts.tables import PUBLICATIONS
 from rag_pipeline.errors import (
     AuditFailed,
     EvaluationBelowBaseline,
@@ -28,7 +26,6 @@ from rag_pipeline.errors import (
     UsageError,
 )
 from rag_pipeline.refresh.evaluation import fit_for
-from rag_pipeline.refresh.evaluation_targets import published_audit
 from rag_pipeline.refresh.gate import Verdict, judge, leak_of
 from rag_pipeline.refresh.generations import Look, index_cure, index_problem, is_complete, is_held, served_alias
 from rag_pipeline.refresh.index import withdraw
@@ -38,7 +35,8 @@ from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.fit import Fit, fitted
 from rag_pipeline.stores.damage import probe_index
-from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
+from rag_pipeline.stores.kept import KeptVersions
+from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
 from rag_pipeline.stores.legs import refine_factor_of, search_of
 
 log = logging.getLogger(__name__)
@@ -348,22 +346,10 @@ def _newest_complete(workspace: Workspace, row: Mapping[str, object]) -> dict[st
 
 def _check_opens(workspace: Workspace, row: Mapping[str, Any]) -> None:
     """A table that was retired, cleaned away, damaged or made again must not become what readers are pointed to."""
-    version = row["table_version"]
-    table = workspace.vectors.open(row["table_name"], row["space_fingerprint"], version=version)
-    audits = workspace.lake.read(
-        AUDITS_PATH, AUDITS, ["sequence", "audit_id", "table_version"], where=pl.col("table_name") == row["table_name"]
-    ).sort("sequence")
-    # Versions of a table only grow; where they fall, it was dropped and made again, and counts from the start.
-    first = audits.filter(pl.col("table_version") < pl.col("table_version").shift(1))["sequence"].max()
-    audited = audits.filter(pl.col("audit_id") == published_audit(row))["sequence"].max()
-    made_again = first is not None and audited is not None and audited < first  # type: ignore[operator]
-    if made_again or table.count() != row["rows"]:
-        raise TableMissing(
-            f"version {version} of index table {row['table_name']} is not what was published: the table was made "
-            f"again since. Readers stay where they were. To see its newest version: "
-            f"rag-pipeline models publish {row['alias']}",
-            table=row["table_name"],
-        )
+    try:
+        table = KeptVersions(workspace.lake, workspace.vectors).open(row)
+    except TableMissing as error:
+        raise TableMissing(f"readers stay where they were: {error.message}", table=row["table_name"]) from error
     probe_index(table)
 
 

@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from rag_pipeline.errors import NothingPublished, StoreError, TableMissing
+from rag_pipeline.stores.kept import KeptVersions, open_version
 from rag_pipeline.stores.lake import PUBLICATIONS_PATH, Lake
-from rag_pipeline.stores.legs import refine_factor_of
 from rag_pipeline.stores.vectors import VectorStore, VectorTable
 
 POINTER_SECONDS = 1.0
@@ -69,21 +69,13 @@ class Pointer:
         if not before:
             first = f"the first publication is of {rows[0]['published_at']:%Y-%m-%d %H:%M} UTC" if rows else "nor since"
             raise NothingPublished(f"nothing had been published at {moment:%Y-%m-%d %H:%M} UTC; {first}")
+        kept = KeptVersions(self._lake, self._vectors)
         try:
-            return self._opened(before[-1])
+            return Served(before[-1], kept.open(before[-1]))
         except TableMissing as error:
             raise NothingPublished(
-                f"what readers had at {moment:%Y-%m-%d %H:%M} UTC is not kept any more; {self._oldest_kept(rows)}"
+                f"what readers had at {moment:%Y-%m-%d %H:%M} UTC is not kept any more; {_oldest_kept(rows, kept)}"
             ) from error
-
-    def _oldest_kept(self, publications: Sequence[Mapping[str, Any]]) -> str:
-        for row in publications:
-            try:
-                self._opened(row)
-            except StoreError:
-                continue
-            return f"the oldest version that is kept was published at {row['published_at']:%Y-%m-%d %H:%M} UTC"
-        return "no older version is"
 
     def _current(self) -> Served:
         now = time.monotonic()
@@ -105,10 +97,14 @@ class Pointer:
             raise NothingPublished(
                 f"nothing has been published in the lake {self._lake.root} yet; run: rag-pipeline run"
             )
-        table = self._vectors.open(
-            str(publication["table_name"]),
-            str(publication["space_fingerprint"]),
-            version=int(str(publication["table_version"])),
-            refine_factor=refine_factor_of(str(publication["figures"])),
-        )
-        return Served(publication, table)
+        return Served(publication, open_version(self._vectors, publication))
+
+
+def _oldest_kept(publications: Sequence[Mapping[str, Any]], kept: KeptVersions) -> str:
+    for row in publications:
+        try:
+            kept.open(row)
+        except StoreError:
+            continue
+        return f"the oldest version that is kept was published at {row['published_at']:%Y-%m-%d %H:%M} UTC"
+    return "no older version is"

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -210,6 +210,10 @@ class VectorTable:
     @property
     def _schema(self) -> pa.Schema:
         return self._read("open", lambda: self._table.schema)
+
+    def made_at(self) -> dict[int, datetime]:
+        """When each version of the table that is there was committed, UTC."""
+        return {int(version["version"]): version["timestamp"].astimezone(UTC) for version in self._versions()}
 
     def count(self, where: str | None = None) -> int:
         return int(self._read("count the rows of", lambda: self._table.count_rows(where)))

@@ -315,6 +315,25 @@ def test_a_version_of_an_index_that_was_made_again_is_not_gone_back_to(project: 
             rollback(workspace, to="small")
 
 
+def test_a_version_made_again_with_the_same_number_is_not_gone_back_to(project: Project) -> None:
+    fill(project, "large", publishing=False)
+    with project.workspace() as workspace:
+        publish(workspace, "large", by_hand=True)
+    project.settings["serve"] = "large"
+    with project.workspace() as workspace:
+        retire(workspace, "small")
+    fill(project, "small", publishing=False)
+    project.write("one.md", "# one\n\nThe secret of one.\n")
+    fill(project, "large", "small")
+    with project.workspace() as workspace:
+        audits = workspace.lake.read(AUDITS_PATH, AUDITS).sort("sequence").to_dicts()
+        versions = [row["table_version"] for row in audits if row["alias"] == "small"]
+        assert versions == sorted(versions), "the versions fall, which tells that the table was made again"
+        publish(workspace, "small", by_hand=True)
+        with pytest.raises(TableMissing, match="made again"):
+            rollback(workspace, to="small")
+
+
 # clocks -----------------------------------------------------------------------------------------------------------
 
 

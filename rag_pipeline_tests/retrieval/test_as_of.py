@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rag_pipeline.errors import BadQuery, NothingPublished
+from rag_pipeline.refresh.generations import retire
 from rag_pipeline.retrieval.search import MODES, Searcher
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -119,3 +121,31 @@ def test_a_time_before_everything_or_of_a_version_that_is_gone_says_so(
         table._table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
     with pytest.raises(NothingPublished, match="is not kept any more; the oldest version that is kept"):
         Searcher.open(project.pipeline()).search(QUERY, principals=["public"], as_of=nights[0][0])
+
+
+@pytest.mark.parametrize("nights", [0, 3])
+def test_a_table_that_was_made_again_is_not_what_readers_had(tmp_path: Path, nights: int) -> None:
+    project = Project.create(tmp_path, deduplication={"near": False}, boilerplate={"leave_out": False})
+    project.settings["embedding_models"]["other"] = {"kind": "hashing", "model": "hashing", "dimension": 32}
+    project.write("lamp.md", "The lamp is crimson.\n")
+    project.refresh()
+    before = datetime.now(UTC)
+    project.settings["serve"] = "other"
+    project.refresh()
+    between = datetime.now(UTC)
+    with project.workspace() as workspace:
+        retire(workspace, "small")
+    # As many rows, at the same version or beyond it.
+    for night in range(nights + 1):
+        project.write("lamp.md", f"The lamp is azure {night}.\n")
+        project.refresh(alias="small")
+    with Searcher.open(project.pipeline()) as searcher:
+        for mode in MODES:
+            with pytest.raises(NothingPublished, match="is not kept any more; the oldest version that is kept"):
+                searcher.search("lamp", principals=["public"], mode=mode, as_of=before)
+        assert [hit.text for hit in searcher.search("lamp", principals=["public"], as_of=between)] == [
+            "The lamp is crimson."
+        ]
+        now = searcher.search("lamp", principals=["public"])
+        assert [hit.text for hit in now] == [f"The lamp is azure {nights}."]
+        assert searcher.search("lamp", principals=["public"], as_of=datetime.now(UTC)) == now
