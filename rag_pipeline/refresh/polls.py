@@ -6,6 +6,7 @@ Does not belong here: the file (`stores/polls.py`), polling (`bronze.py`), what 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,9 @@ from rag_pipeline.stores.polls import read_polls, write_polls
 from rag_pipeline.transforms.freshness import is_overdue
 
 log = logging.getLogger(__name__)
+
+# In the figures of a publication.
+UNRECORDED = "unrecorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +61,43 @@ def recorded_poll(workspace: Workspace, name: str) -> Iterator[None]:
         if not isinstance(error, SourceUnavailable):
             workspace.unrecorded.add(name)
         # A source that did not even list anything says nothing new: what was known of bronze before stands.
-        noted = name in unrecorded_sources(workspace)
-        _record(workspace, name, _masked(error), unrecorded=noted)
+        _record(workspace, name, _masked(error), unrecorded=_is_unrecorded(workspace, name))
         raise
     workspace.unrecorded.discard(name)
     _record(workspace, name, "")
 
 
 def unrecorded_sources(workspace: Workspace) -> set[str]:
-    """Sources of which bronze does not hold what they say now, by this run or the last that polled them."""
+    """Sources of which bronze does not hold what they say now, by this run or the last that polled them.
+
+    The publication that took something away for it says so too: the record of polls may be lost, or was not written.
+
+    Raises:
+        RagPipelineError: The log of publications cannot be read.
+    """
     polls = read_polls(workspace.lake).by_source
     noted = {name for name, poll in polls.items() if poll.unrecorded}
+    last = workspace.lake.last_publication()
+    if last is not None:
+        for name in json.loads(str(last["figures"])).get(UNRECORDED, ()):
+            poll = polls.get(name)
+            if poll is None or poll.attempted_at < last["published_at"]:  # type: ignore[operator]
+                noted.add(name)
     return (noted | workspace.unrecorded) & set(workspace.settings.sources)
+
+
+def unrecorded_figures(workspace: Workspace) -> dict[str, list[str]]:
+    """For the figures of a publication: the sources that were asked themselves for it; empty where none was."""
+    names = sorted(unrecorded_sources(workspace))
+    return {UNRECORDED: names} if names else {}
+
+
+def _is_unrecorded(workspace: Workspace, name: str) -> bool:
+    try:
+        return name in unrecorded_sources(workspace)
+    except FAULTS as error:
+        log.error("nobody can say whether bronze holds what source %s said last, so it counts as not: %s", name, error)
+        return True
 
 
 def poll_statuses(workspace: Workspace, names: Iterable[str] | None = None) -> tuple[list[PollStatus], str]:

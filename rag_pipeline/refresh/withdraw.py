@@ -26,7 +26,7 @@ from rag_pipeline.contracts.tables import AUDITS, BRONZE, PUBLICATIONS
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
-from rag_pipeline.refresh.polls import unrecorded_sources
+from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
 from rag_pipeline.refresh.unrecorded import readers_by_source
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, PUBLICATIONS_PATH, bronze_path
@@ -95,7 +95,8 @@ def as_it_may_be_read(workspace: Workspace, row: Mapping[str, Any]) -> dict[str,
     report = WithdrawReport()
     made = _reduced(workspace, row, _plan_of_now(workspace, report))
     if made is None:
-        return dict(row)
+        figures = json.loads(str(row["figures"])) | unrecorded_figures(workspace)
+        return {**row, "figures": json.dumps(figures, sort_keys=True)}
     _record(workspace, made.audit, report)
     note = "; ".join(filter(None, [str(row["note"] or ""), made.note]))
     return {**made.row, "sequence": row["sequence"], "action": row["action"], "note": note}
@@ -200,7 +201,7 @@ def _reduced(
     audit = _audit_row(workspace, last, table, state, search)
     note = f"{plan.documents} documents withdrawn: {len(plan.gone)} rows removed, {plan.narrowed.height} narrowed"
     figures = {"audit_id": audit["audit_id"], "withdrawn": plan.documents, "made_from": made_from(last), **search}
-    figures |= SearchRecipe.of(str(last["figures"])).figures()
+    figures |= SearchRecipe.of(str(last["figures"])).figures() | unrecorded_figures(workspace)
     row = {
         **last,
         "sequence": int(last["sequence"]) + 1,

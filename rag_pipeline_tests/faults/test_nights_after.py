@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from rag_pipeline.contracts.polls import POLLS_FILE
 from rag_pipeline.errors import StoreError
+from rag_pipeline.refresh import polls
 from rag_pipeline.sources.local import LocalFiles
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline_tests.faults.test_withdrawing import run, seen
@@ -119,3 +122,45 @@ def test_another_model_published_meanwhile_shows_nothing_again(
     run(project)
     project.refresh(alias="large", poll=False)
     assert_withdrawn(project)
+
+
+def polls_removed(path: Path) -> None:
+    path.unlink()
+
+
+def entry_damaged(path: Path) -> None:
+    record = json.loads(path.read_bytes())
+    record["sources"]["docs"]["attempted_at"] = "yesterday"
+    path.write_text(json.dumps(record))
+
+
+@pytest.mark.parametrize("lose", [polls_removed, entry_damaged, None])
+def test_the_record_of_polls_is_not_all_that_keeps_it_away(
+    project: Project, monkeypatch: pytest.MonkeyPatch, lose: Callable[[Path], None] | None
+) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("no space left")
+
+    with monkeypatch.context() as patch:
+        if lose is None:
+            patch.setattr(polls, "write_polls", full)
+        withdraw_unrecorded(project, monkeypatch)
+    if lose is not None:
+        lose(project.folder / "lake" / POLLS_FILE)
+    project.refresh(poll=False)
+    assert_withdrawn(project)
+    not_mounted(project, monkeypatch)
+    run(project)
+    assert_withdrawn(project)
+
+
+def test_a_source_that_was_recorded_is_asked_no_more(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    withdraw_unrecorded(project, monkeypatch)
+    with project.workspace() as workspace:
+        assert polls.unrecorded_sources(workspace) == {"docs"}
+    run(project)
+    with project.workspace() as workspace:
+        assert polls.unrecorded_sources(workspace) == set()
+    (project.folder / "lake" / POLLS_FILE).unlink()
+    with project.workspace() as workspace:
+        assert polls.unrecorded_sources(workspace) == set()
