@@ -24,6 +24,7 @@ from rag_pipeline.contracts.index import STATE_COLUMNS
 from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS
 from rag_pipeline.refresh.generations import is_complete
 from rag_pipeline.refresh.recall import depth_of_search
+from rag_pipeline.refresh.withdraw import is_sound
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH
 from rag_pipeline.stores.selection import rows_with
@@ -54,9 +55,10 @@ def trusted_since(
 ) -> Trusted | None:
     """What the last audit of a table lets a refresh trust that began at a version of it; None: nothing.
 
-    A version that nobody audited was made by somebody else, or by a refresh that was killed.
+    A version that nobody audited was made by somebody else, or by a refresh that was killed. One that a withdrawal made
+    is as good as the one that it began from.
     """
-    if last is None or not last["passed"] or (last["table_name"], last["table_version"]) != (table.name, version):
+    if last is None or not is_sound(last) or (last["table_name"], last["table_version"]) != (table.name, version):
         return None
     search = json.loads(str(last["findings"])).get("search")
     return Trusted(changed, None if search is None else {"search": search})

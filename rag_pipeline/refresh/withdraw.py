@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 
 # An audit of a version that was compared with bronze alone: no version of silver has this number.
 NO_SILVER = -1
+# In its findings: whether the version that it was made from had passed an audit against silver, or was made from one.
+MADE_FROM_PASSED = "made_from_passed"
 
 
 @dataclass(slots=True)
@@ -191,6 +193,7 @@ def _reduced(
     plan = planned(shown.read(SHOWN_COLUMNS))
     if plan.is_empty:
         return None
+    was_sound = _was_sound(workspace, shown)
     table = workspace.vectors.open(last["table_name"], last["space_fingerprint"])
     if table.version != version:
         table.restore(version)
@@ -198,7 +201,7 @@ def _reduced(
     state = table.read(["document_id"])
     # Fewer rows of the same index: readers go on searching it as deep as it needs.
     search = search_of(str(last["figures"]))
-    audit = _audit_row(workspace, last, table, state, search)
+    audit = _audit_row(workspace, last, table, state, {**search, MADE_FROM_PASSED: was_sound})
     note = f"{plan.documents} documents withdrawn: {len(plan.gone)} rows removed, {plan.narrowed.height} narrowed"
     figures = {"audit_id": audit["audit_id"], "withdrawn": plan.documents, "made_from": made_from(last), **search}
     figures |= SearchRecipe.of(str(last["figures"])).figures() | unrecorded_figures(workspace)
@@ -222,6 +225,26 @@ def made_from(publication: Mapping[str, Any]) -> int:
     return int(json.loads(str(publication["figures"])).get("made_from", publication["table_version"]))
 
 
+def is_sound(audit: Mapping[str, object]) -> bool:
+    """Whether texts and vectors of an audited version were looked at and found right, by this audit or one before."""
+    if audit["chunks_version"] != NO_SILVER:
+        return bool(audit["passed"])
+    return json.loads(str(audit["findings"])).get(MADE_FROM_PASSED) is True
+
+
+def _was_sound(workspace: Workspace, table: VectorTable) -> bool:
+    """Whether the last audit of this very version says so; what cannot be read of it says nothing."""
+    try:
+        audits = workspace.lake.read(AUDITS_PATH, AUDITS, where=pl.col("table_name") == table.name)
+    except FAULTS as error:
+        log.warning("the audits cannot be read, so the next refresh looks at all of %s: %s", table.name, error)
+        return False
+    mine = audits.filter(
+        (pl.col("table_version") == table.version) & (pl.col("space_fingerprint") == table.space.fingerprint)
+    )
+    return mine.height > 0 and is_sound(mine.sort("sequence").row(-1, named=True))
+
+
 def _take_from_others(
     workspace: Workspace,
     last: Mapping[str, Any],
@@ -241,8 +264,9 @@ def _take_from_others(
             table = workspace.vectors.open(audit["table_name"], audit["space_fingerprint"])
             plan = planned(table.read(SHOWN_COLUMNS))
             if not plan.is_empty:
+                # Its newest version may be one that no audit has seen, of a refresh that was killed.
+                search = {**search_of(str(audit["findings"])), MADE_FROM_PASSED: _was_sound(workspace, table)}
                 _take(table, plan)
-                search = search_of(str(audit["findings"]))
                 row = _audit_row(workspace, audit, table, table.read(["document_id"]), search)
                 _record(workspace, row, report)
     except FAULTS as error:
@@ -273,11 +297,14 @@ def _take(table: VectorTable, plan: WithdrawalPlan) -> None:
 
 
 def _audit_row(
-    workspace: Workspace, of: Mapping[str, Any], table: VectorTable, state: pl.DataFrame, search: Mapping[str, Any]
+    workspace: Workspace, of: Mapping[str, Any], table: VectorTable, state: pl.DataFrame, findings: Mapping[str, Any]
 ) -> dict[str, object]:
     """The record of a version that shows no more than the one before it; it was compared with no version of silver.
 
     So it never counts as complete: the next refresh of the index audits it against silver.
+
+    Args:
+        findings: How deep the table has to be searched, and MADE_FROM_PASSED.
     """
     sequence = 0
     with suppress(*FAULTS):
@@ -297,7 +324,7 @@ def _audit_row(
         "rows": state.height,
         "documents": state["document_id"].n_unique(),
         **dict.fromkeys(("repaired", "ghosts", "missing", "mismatched", "withheld"), 0),
-        "findings": json.dumps(dict(search), sort_keys=True),
+        "findings": json.dumps(dict(findings), sort_keys=True),
         "passed": True,
         "audited_at": at,
         "run_id": workspace.run_id,

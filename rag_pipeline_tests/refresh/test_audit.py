@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ import pytest
 from rag_pipeline.contracts.ids import text_hash
 from rag_pipeline.errors import AuditFailed
 from rag_pipeline.refresh import audit, index
+from rag_pipeline.refresh.bronze import refresh_source
+from rag_pipeline.refresh.embeddings import refresh_embeddings
+from rag_pipeline.refresh.index import refresh_index
 from rag_pipeline.refresh.maintenance import maintain
+from rag_pipeline.refresh.withdraw import withdraw_now
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.pipeline.test_promises import tamper
 
@@ -111,3 +116,88 @@ def test_maintenance_looks_at_everything_and_the_next_run_mends_what_it_finds(
     assert not last_audit(project)["passed"]
     project.refresh()
     assert last_audit(project)["passed"]
+
+
+def rows_written_wrong(patch: pytest.MonkeyPatch) -> None:
+    """From here on a refresh writes other texts than silver holds."""
+    rows_of = index.shaped
+    patch.setattr(index, "shaped", lambda *parts: rows_of(*parts).with_columns(WRONG["content"]))
+
+
+def unseen_fault(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers are shown a text that is not silver's, and the audit of it passed."""
+    edited(project)
+    with monkeypatch.context() as patch:
+        rows_written_wrong(patch)
+        patch.setattr(audit, "_unsound_rows", lambda *_: [])
+        project.refresh()
+    assert published_wrong(project) == 1
+
+
+def published_wrong(project: Project) -> int:
+    return [row["embedded_text"] for row in project.published()].count("Something else.")
+
+
+@pytest.mark.parametrize("audits", ["failed", "lost"])
+def test_a_withdrawal_vouches_for_no_row_that_an_audit_did_not(
+    audits: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unseen_fault(project, monkeypatch)
+    if audits == "failed":
+        with project.workspace() as workspace:
+            assert maintain(workspace).at_fault == ["small"]
+    else:
+        shutil.rmtree(project.folder / "lake" / "gold" / "audits")
+    for number in (5, 6):
+        # A withdrawal upon a withdrawal, before any refresh of the index.
+        (project.folder / "docs" / f"{number}.md").unlink()
+        with project.workspace() as workspace:
+            refresh_source(workspace, "docs", allow_mass_deletion=True)
+            assert withdraw_now(workspace).documents == 1
+    project.refresh()
+    assert last_audit(project)["repaired"] == 1
+    assert published_wrong(project) == 0
+    assert project.verify().findings == []
+
+
+def test_a_withdrawal_has_nothing_read_again_that_an_audit_passed(project: Project, texts_read: list[str]) -> None:
+    for number in (5, 6):
+        (project.folder / "docs" / f"{number}.md").unlink()
+        with project.workspace() as workspace:
+            refresh_source(workspace, "docs", allow_mass_deletion=True)
+            assert withdraw_now(workspace).documents == 1
+    edited(project)
+    project.refresh()
+    assert len(texts_read) == 1
+    assert last_audit(project)["passed"]
+
+
+def test_a_withdrawal_from_another_index_vouches_for_no_row_of_a_killed_refresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = {n: {"kind": "hashing", "model": "hashing", "dimension": d} for n, d in (("small", 64), ("large", 96))}
+    project = Project.create(tmp_path, embedding_models=models)
+    for number in range(DOCUMENTS):
+        project.write(f"{number}.md", f"# Lamp {number}\n\nThe lamp of house {number} is lit.\n")
+    for alias in models:
+        project.refresh(alias=alias)
+    project.refresh(alias="small")
+    edited(project)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        rows_written_wrong(patch)
+        patch.setattr(index, "audit_table", killed)
+        with pytest.raises(KeyboardInterrupt):
+            project.refresh(alias="large")
+    (project.folder / "docs" / "5.md").unlink()
+    project.refresh(alias="small")
+    with project.workspace() as workspace:
+        refresh_embeddings(workspace, "large")
+        report = refresh_index(workspace, "large")
+        texts = workspace.vectors.open_or_create(workspace.space("large")).read(["embedded_text"])["embedded_text"]
+    assert report.audit["passed"]
+    assert report.audit["repaired"] == 1
+    assert "Something else." not in texts.to_list()
