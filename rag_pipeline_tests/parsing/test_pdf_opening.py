@@ -10,7 +10,9 @@ from pypdfium2 import raw as pdfium
 
 from rag_pipeline.errors import DocumentError, NeedsOcr
 from rag_pipeline.parsing import ParseLimits, parse, recipe_version
-from rag_pipeline_tests.parsing.office_files import Line, container, placed_pdf, stream
+from rag_pipeline.parsing.pdf import attachments
+from rag_pipeline.parsing.pdf.dictionary import entries
+from rag_pipeline_tests.parsing.office_files import Line, container, pdf, placed_pdf, stream
 from rag_pipeline_tests.parsing.pdf_files import page_pdf, pdf_with_files, turned_text
 from rag_pipeline_tests.parsing.rendering import check_invariants
 from rag_pipeline_tests.parsing.test_pdf_pages import PUMP, parsed
@@ -192,3 +194,106 @@ def test_files_within_files_share_what_the_outermost_may_unpack() -> None:
     for limit, parts in ((enough, 3), (enough - 1, 2)):
         documents = parse(raw, "application/pdf", "a.pdf", replace(ParseLimits(), max_archive_bytes=limit))
         assert len(documents) == parts
+
+
+def pinned(pages: int, on_each: int) -> bytes:
+    """Pages with files pinned to them, none of which is in the document's list."""
+    objects = [b"<</Type/Catalog/Pages 2 0 R>>", b"", b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"]
+    objects.append(stream(b"BT /F 12 Tf 72 700 Td (Cover letter of the harbour) Tj ET"))
+    kids = []
+    for page in range(pages):
+        clips = []
+        for clip in range(on_each):
+            number = len(objects) + 1
+            name = b"%d-%d.txt" % (page, clip)
+            objects += [
+                stream(b"Note %d on page %d" % (clip, page), b"/Type/EmbeddedFile"),
+                b"<</Type/Filespec/F(%b)/UF(%b)/EF<</F %d 0 R>>>>" % (name, name, number),
+                b"<</Type/Annot/Subtype/FileAttachment/Rect[10 10 20 20]/FS %d 0 R>>" % (number + 1),
+            ]
+            clips.append(b"%d 0 R" % (number + 2))
+        objects.append(
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</Font<</F 3 0 R>>>>"
+            b"/Annots[%b]>>" % b" ".join(clips)
+        )
+        kids.append(b"%d 0 R" % len(objects))
+    objects[1] = b"<</Type/Pages/Kids[%b]/Count %d>>" % (b" ".join(kids), pages)
+    return pdf(objects)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "read", "left_out"),
+    [
+        ({"MAX_ANNOTATIONS": 3}, 9, 6),
+        ({"MAX_PAGES_WITH_CLIPS": 2}, 10, 5),
+        ({"MAX_PAGES_WITH_CLIPS": 1, "MAX_ANNOTATIONS": 2}, 2, 13),
+        ({"MAX_ANNOTATIONS": 5, "MAX_PAGES_WITH_CLIPS": 3}, 15, 0),
+    ],
+)
+def test_files_beyond_a_bound_are_counted(
+    bounds: dict[str, int], read: int, left_out: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, bound in bounds.items():
+        monkeypatch.setattr(attachments, name, bound)
+    documents = parse(pinned(3, 5), "application/pdf", "a.pdf", ParseLimits())
+    assert len(documents) == 1 + read
+    assert documents[0].metadata.get("unread_attachments_count", "0") == str(left_out)
+    said = f"{left_out} more (limit_exceeded)" if left_out else None
+    assert documents[0].metadata.get("unread_attachments") == said
+
+
+def test_files_beyond_the_end_of_the_list_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attachments, "MAX_LISTED", 2)
+    files = [(f"{number}.txt", b"Words of file %d" % number) for number in range(6)]
+    limits = replace(ParseLimits(), max_attachments=1)
+    documents = parse(pdf_with_files(files), "application/pdf", "a.pdf", limits)
+    assert documents[0].metadata["unread_attachments"] == "1.txt (limit_exceeded), 4 more (limit_exceeded)"
+    assert documents[0].metadata["unread_attachments_count"] == "5"
+
+
+def test_a_file_put_together_again_keeps_the_files_within() -> None:
+    raw = pdf_with_files([("tides (noon).csv", b"port,noon\nKiel,3\n"), ("b.txt", b"Beta words")])
+    document, *below = parse(
+        raw.replace(b"/Catalog/Pages", b"/Catalog/Lost"), "application/pdf", "a.pdf", ParseLimits()
+    )
+    assert document.metadata["is_rebuilt"] == "true"
+    assert [part.part for part in below] == ["attachment:1:tides (noon).csv", "attachment:2:b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (
+            b"1 0 R <</A 1/B/C/D(>>)/E<</F[<<>>]>>>> junk>>",
+            {b"/A": b"1", b"/B": b"/C", b"/D": b"(>>)", b"/E": b"<</F[<<>>]>>"},
+        ),
+        (b"<</A<feff>>>", {b"/A": b"<feff>"}),
+        (b"<</A(a\\)b(c)d)/B%>>\n[/C/D]/E 7 0 R>>", {b"/A": b"(a\\)b(c)d)", b"/B": b"%>>\n[/C/D]", b"/E": b"7 0 R"}),
+        (b"<</A 1/B(never closed", {b"/A": b"1"}),
+        (b"no dictionary /A 1>>", {}),
+    ],
+)
+def test_entries_are_those_of_the_dictionary_itself(body: bytes, found: dict[bytes, bytes]) -> None:
+    assert entries(body) == found
+
+
+def test_what_a_file_within_and_its_blank_cover_lack_is_counted_together() -> None:
+    unreadable = b"\0\1\2\3" * 20
+    inner = pdf_with_files([("x.bin", unreadable)])
+    files = [("in.pdf", inner), ("a.bin", unreadable), ("b.bin", unreadable * 2)]
+    document, *below = parse(pdf_with_files(files, content=b""), "application/pdf", "a.pdf", ParseLimits())
+    assert not below
+    assert document.part == "attachment:1:in.pdf"
+    assert document.metadata["unread_attachments_count"] == "3"
+    assert document.metadata["attachments"] == "in.pdf, a.bin, b.bin"
+    assert [each.split(" ")[0] for each in document.metadata["unread_attachments"].split(", ")] == [
+        *("a.bin", "b.bin", "x.bin"),
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"q 500 0 0 700 50 50 cm BI /W 2/H 2/CS/G/BPC 8 ID \x80\x81\x82\x83 EI Q"])
+def test_a_cover_without_text_names_the_files_within_that_cannot_be_read(content: bytes) -> None:
+    raw = pdf_with_files([("a.bin", b"\0\1\2\3" * 20), ("b.exe", b"MZ\0\0\0\x01" * 9)], content=content)
+    with pytest.raises(DocumentError, match=r"a\.bin \(.*b\.exe \(unsupported_media_type\)") as caught:
+        parse(raw, "application/pdf", "a.pdf", ParseLimits())
+    assert caught.value.code == ("needs_ocr" if content else "empty")

@@ -5,7 +5,7 @@ Belongs here: finding them, within limits. Does not belong here: parsing them (`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from posixpath import basename
 from typing import TYPE_CHECKING, Any
@@ -43,12 +43,12 @@ class EmbeddedFiles:
 
 
 def embedded_files(
-    document: PdfDocument, clipped_pages: Sequence[int], limits: ParseLimits, document_bytes: int
+    document: PdfDocument, clips: Mapping[int, int], limits: ParseLimits, document_bytes: int
 ) -> EmbeddedFiles:
     """The files, and those that are left out.
 
     Args:
-        clipped_pages: Numbers from 0 of the pages that a file is pinned to.
+        clips: How many files are pinned to a page, by its number from 0.
         document_bytes: Size of the PDF. As in an archive, a small one may not unpack to a lot.
     """
     found: list[Attachment] = []
@@ -58,7 +58,8 @@ def embedded_files(
     allowed_bytes = min(limits.max_archive_bytes, max(RATIO_FLOOR_BYTES, limits.max_archive_ratio * document_bytes))
     # One stream may be listed under many names, so all that is unpacked counts, and not only what is kept.
     kept_bytes = unpacked_bytes = 0
-    for number, handle in enumerate(_attachments(document, clipped_pages), 1):
+    handles = _Handles(document, clips)
+    for number, handle in enumerate(handles, 1):
         is_full = unpacked_bytes > limits.max_archive_bytes or len(found) >= limits.max_attachments
         if is_full and left_out_count >= MAX_NAMED:
             left_out_count += 1
@@ -78,31 +79,57 @@ def embedded_files(
             seen.add((name, data))
             kept_bytes += len(data)
             found.append((name, "", data))
+    left_out_count += handles.beyond
     if left_out_count > len(left_out):
         left_out.append(f"{left_out_count - len(left_out):,} more ({LimitExceeded.code})")
     return EmbeddedFiles(found, left_out, left_out_count)
 
 
-def _attachments(document: PdfDocument, clipped_pages: Sequence[int]) -> Iterator[Any]:
-    """The raw handles: first of the document's list, then of its pages."""
-    from pypdfium2 import raw as pdfium
+@dataclass(slots=True)
+class _Handles:
+    """The raw handles: first of the document's list, then of its pages.
 
-    for index in range(min(MAX_LISTED, max(0, pdfium.FPDFDoc_GetAttachmentCount(document.raw)))):
-        yield pdfium.FPDFDoc_GetAttachment(document.raw, index)
-    for index in clipped_pages[:MAX_PAGES_WITH_CLIPS]:
-        page = pdfium.FPDF_LoadPage(document.raw, index)
-        if not page:
-            continue
-        try:
-            for position in range(min(pdfium.FPDFPage_GetAnnotCount(page), MAX_ANNOTATIONS)):
-                annotation = pdfium.FPDFPage_GetAnnot(page, position)
-                try:
-                    if pdfium.FPDFAnnot_GetSubtype(annotation) == pdfium.FPDF_ANNOT_FILEATTACHMENT:
-                        yield pdfium.FPDFAnnot_GetFileAttachment(annotation)
-                finally:
-                    pdfium.FPDFPage_CloseAnnot(annotation)
-        finally:
-            pdfium.FPDF_ClosePage(page)
+    Attributes:
+        clips: How many files are pinned to a page, by its number from 0.
+        beyond: How many lie beyond a bound or on a page that cannot be opened; known once all were gone through.
+    """
+
+    document: PdfDocument
+    clips: Mapping[int, int]
+    beyond: int = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        from pypdfium2 import raw as pdfium
+
+        listed = max(0, pdfium.FPDFDoc_GetAttachmentCount(self.document.raw))
+        self.beyond += max(0, listed - MAX_LISTED)
+        for index in range(min(MAX_LISTED, listed)):
+            yield pdfium.FPDFDoc_GetAttachment(self.document.raw, index)
+        for place, (index, count) in enumerate(self.clips.items()):
+            page = pdfium.FPDF_LoadPage(self.document.raw, index) if place < MAX_PAGES_WITH_CLIPS else None
+            if not page:
+                self.beyond += count
+                continue
+            try:
+                yield from self._pinned(page, count)
+            finally:
+                pdfium.FPDF_ClosePage(page)
+
+    def _pinned(self, page: Any, count: int) -> Iterator[Any]:
+        from pypdfium2 import raw as pdfium
+
+        annotations = pdfium.FPDFPage_GetAnnotCount(page)
+        given = 0
+        for position in range(min(annotations, MAX_ANNOTATIONS)):
+            annotation = pdfium.FPDFPage_GetAnnot(page, position)
+            try:
+                if pdfium.FPDFAnnot_GetSubtype(annotation) == pdfium.FPDF_ANNOT_FILEATTACHMENT:
+                    given += 1
+                    yield pdfium.FPDFAnnot_GetFileAttachment(annotation)
+            finally:
+                pdfium.FPDFPage_CloseAnnot(annotation)
+        if annotations > MAX_ANNOTATIONS:
+            self.beyond += max(0, count - given)
 
 
 def _name(handle: Any, document: PdfDocument, number: int) -> str:

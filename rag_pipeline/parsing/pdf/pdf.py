@@ -80,7 +80,7 @@ def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[P
         facts = {name: clean_text(value).strip() for name, value in document.get_metadata_dict().items() if value}
         layouts, turned = read_layouts(raw)
         pages, unread = _pages(layouts, turned, document)
-        files = embedded_files(document, _clipped(layouts), context.limits, len(raw))
+        files = embedded_files(document, _clips(layouts), context.limits, len(raw))
         is_textless = sum(len(piece.text) for pieces in pages for piece in pieces) < MIN_TEXT_CHARS
         has_pictures = is_textless and (bool(unread) or _has_pictures(document))
     finally:
@@ -89,9 +89,9 @@ def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[P
     below, said = attached_documents(files.found, context.limits.max_text_chars - text_chars, context)
     said = _with_left_out(said, files) | _page_facts(len(pages), unread) | origin
     if is_textless and below:
-        return [replace(below[0], metadata={**said, **below[0].metadata}), *below[1:]]
+        return [_below_a_cover(below[0], said), *below[1:]]
     if is_textless:
-        _refuse_textless(context.address, len(pages), has_pictures)
+        _refuse_textless(context.address, len(pages), has_pictures, said.get("unread_attachments", ""))
     kept = without_running_heads(pages)
     if not any(kept):
         kept = pages
@@ -140,13 +140,26 @@ def _mend(piece: Piece, words: Words) -> None:
     piece.rows = [[mended(cell, words) for cell in row] for row in piece.rows]
 
 
-def _clipped(layouts: dict[int, ParsedPage]) -> list[int]:
-    """Numbers from 0 of the pages that a file is pinned to."""
-    return [
-        number - 1
+def _clips(layouts: dict[int, ParsedPage]) -> dict[int, int]:
+    """How many files are pinned to a page, by its number from 0."""
+    counts = {
+        number - 1: sum(annotation.subtype == "fileattachment" for annotation in page.annotations or ())
         for number, page in layouts.items()
-        if any(annotation.subtype == "fileattachment" for annotation in page.annotations or ())
-    ]
+    }
+    return {index: count for index, count in counts.items() if count}
+
+
+def _below_a_cover(document: ParsedDocument, said: dict[str, str]) -> ParsedDocument:
+    """The file that stands for its cover without text, with what is said of the cover; counts of both add up."""
+    both = {
+        name: str(int(said[name]) + int(value))
+        for name, value in document.metadata.items()
+        if name.endswith("_count") and name in said
+    }
+    unread = [facts[name] for facts in (said, document.metadata) if (name := "unread_attachments") in facts]
+    if unread:
+        both["unread_attachments"] = ", ".join(unread)[:MAX_LISTED_CHARS]
+    return replace(document, metadata={**document.metadata, **said, **both})
 
 
 def _with_left_out(said: dict[str, str], files: EmbeddedFiles) -> dict[str, str]:
@@ -180,14 +193,16 @@ def _has_pictures(document: PdfDocument) -> bool:
     return False
 
 
-def _refuse_textless(address: str, pages: int, has_pictures: bool) -> None:
+def _refuse_textless(address: str, pages: int, has_pictures: bool, unread: str) -> None:
+    within = f" Files within it that cannot be read: {unread}." if unread else ""
     if has_pictures:
         raise NeedsOcr(
-            f"{address}: all {pages} pages are pictures without text. Run the file through OCR and add the result.",
+            f"{address}: all {pages} pages are pictures without text. Run the file through OCR and add the result."
+            f"{within}",
             address=address,
             pages=pages,
         )
-    raise EmptyDocument(f"{address}: all {pages} pages of the PDF are blank.", address=address, pages=pages)
+    raise EmptyDocument(f"{address}: all {pages} pages of the PDF are blank.{within}", address=address, pages=pages)
 
 
 def _page_facts(pages: int, unread: list[int]) -> dict[str, str]:

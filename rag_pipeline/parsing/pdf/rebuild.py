@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 import zlib
 
+from rag_pipeline.parsing.pdf.dictionary import entries
+
 _HEADER = re.compile(rb"%PDF-\d\.\d")
 _OBJECT = re.compile(rb"(?<!\d)(\d{1,8})[ \t\r\n]{1,4}(\d{1,5})[ \t\r\n]{1,4}obj(?![a-z])")
 _STREAM = re.compile(rb"stream\r?\n")
@@ -19,7 +21,7 @@ _IS_CATALOG = re.compile(rb"/Type\s*/Catalog(?![A-Za-z])")
 _IS_PACKED = re.compile(rb"/Type\s*/ObjStm(?![A-Za-z])")
 _PARENT = re.compile(rb"/Parent\s+\d+\s+\d+\s+R")
 _INTEGER = re.compile(rb"/(N|First)\s+(\d{1,7})")
-_KEPT = re.compile(rb"/(?:AcroForm|Names|Outlines|MarkInfo|StructTreeRoot|Lang)\s*(?:\d+\s+\d+\s+R)")
+_KEPT = (b"/AcroForm", b"/Names", b"/Outlines", b"/MarkInfo", b"/StructTreeRoot", b"/Lang")
 _INHERITED = re.compile(rb"/Resources\s*\d+\s+\d+\s+R|/MediaBox\s*(?:\[[^\]]{1,80}\]|\d+\s+\d+\s+R)|/Rotate\s+-?\d+")
 _ENCRYPTED = re.compile(rb"/Encrypt\s+\d+\s+\d+\s+R|/Encrypt\s*<<")
 
@@ -39,7 +41,7 @@ def rebuilt(raw: bytes, max_pages: int) -> bytes | None:
     if not pages or len(pages) > max_pages:
         return None
     catalogs = [body for body in objects.values() if _IS_CATALOG.search(_dictionary(body))]
-    kept = b"".join(match[0] for match in _KEPT.finditer(catalogs[-1])) if catalogs else b""
+    kept = [(name, value) for name, value in entries(catalogs[-1]).items() if name in _KEPT] if catalogs else []
     inherited = _inherited(objects)
     tree, root = max(objects) + 1, max(objects) + 2
     for number in pages:
@@ -47,7 +49,7 @@ def rebuilt(raw: bytes, max_pages: int) -> bytes | None:
         objects[number] = own.replace(b"<<", b"<</Parent %d 0 R" % tree, 1)
     kids = b" ".join(b"%d 0 R" % number for number in pages)
     objects[tree] = b"<</Type/Pages/Kids[%b]/Count %d%b>>" % (kids, len(pages), inherited)
-    objects[root] = b"<</Type/Catalog/Pages %d 0 R%b>>" % (tree, kept)
+    objects[root] = b"<</Type/Catalog/Pages %d 0 R%b>>" % (tree, b"".join(b"\n%b %b" % entry for entry in kept))
     return _file(objects, root)
 
 
