@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zlib
 from dataclasses import replace
 
@@ -10,8 +11,10 @@ from pypdfium2 import raw as pdfium
 
 from rag_pipeline.errors import DocumentError, NeedsOcr
 from rag_pipeline.parsing import ParseLimits, parse, recipe_version
-from rag_pipeline.parsing.pdf import attachments
+from rag_pipeline.parsing.pdf import attachments, rebuild
 from rag_pipeline.parsing.pdf.dictionary import entries
+from rag_pipeline.parsing.pdf.rebuild import rebuilt
+from rag_pipeline.transforms.left_out import left_out
 from rag_pipeline_tests.parsing.office_files import Line, container, pdf, placed_pdf, stream
 from rag_pipeline_tests.parsing.pdf_files import page_pdf, pdf_with_files, turned_text
 from rag_pipeline_tests.parsing.rendering import check_invariants
@@ -297,3 +300,112 @@ def test_a_cover_without_text_names_the_files_within_that_cannot_be_read(content
     with pytest.raises(DocumentError, match=r"a\.bin \(.*b\.exe \(unsupported_media_type\)") as caught:
         parse(raw, "application/pdf", "a.pdf", ParseLimits())
     assert caught.value.code == ("needs_ocr" if content else "empty")
+
+
+def two_lists(first: bytes, second: bytes) -> bytes:
+    """A page under each of two lists of pages that have fonts of the same name, and no list of these lists."""
+    content = stream(b"BT /F 12 Tf 72 700 Td (ABBA words of the harbour) Tj ET")
+    plain = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+    other = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding<</Type/Encoding/Differences[65/X/Y]>>>>"
+    page = (
+        b"<</Type/Page/Parent %d 0 R/Annots[<</Type/Annot/Subtype/Square/Rect[1 1 2 2]/Parent 3 0 R>>]/Contents 9 0 R>>"
+    )
+    return pdf(
+        [
+            b"<</Type/Catalog/Lost 2 0 R>>",
+            b"<</Lost true>>",
+            b"<</Type/Pages/Kids[5 0 R]/Count 1/Parent 10 0 R%b>>" % first,
+            b"<</Type/Pages/Kids[6 0 R]/Count 1/Parent 10 0 R%b>>" % second,
+            page % 3,
+            page % 4,
+            plain,
+            other,
+            content,
+            b"<</Type/Pages/Kids[3 0 R 4 0 R]/Count 2/Rotate 0/MediaBox[0 0 612 792]/Resources<</Font<</F 8 0 R>>>>>>",
+            b"<</Font<</F 7 0 R>>>>",
+        ]
+    )
+
+
+def test_each_page_that_is_hung_up_again_keeps_the_fonts_of_its_own_list() -> None:
+    plain, other = b"/Resources<</Font<</F 7 0 R>>>>", b"/Resources<</Font<</F 8 0 R>>>>"
+    read = {b"": "XYYX", plain: "ABBA", other: "XYYX", b"/Resources 11 0 R": "ABBA"}
+    for first, second in [(plain, other), (other, plain), (b"/Resources 11 0 R", other), (b"", plain), (plain, b"")]:
+        document = parsed(two_lists(first, second))
+        assert document.metadata["is_rebuilt"] == "true"
+        assert {block.page: document.text[block.start_char : block.end_char] for block in document.blocks} == {
+            1: f"{read[first]} words of the harbour",
+            2: f"{read[second]} words of the harbour",
+        }
+
+
+def test_lists_of_pages_that_hold_each_other_end() -> None:
+    raw = two_lists(b"", b"").replace(b"/Count 2", b"/Count 2/Parent 3 0 R")
+    assert parsed(raw).text.startswith("XYYX")
+
+
+def test_what_many_pages_take_over_is_written_once() -> None:
+    fonts = b"<</Font<</F 4 0 R>>/Kept(%b)>>" % (b"x" * 50_000)
+    pages = [b"<</Type/Page/Parent 3 0 R/Contents 5 0 R>>"] * 200
+    raw = pdf(
+        [
+            b"<</Type/Catalog/Lost 2 0 R>>",
+            b"<</Lost true>>",
+            b"<</Type/Pages/Resources%b>>" % fonts,
+            b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+            stream(turned_text(0, PUMP, 72, 700)),
+            *pages,
+        ]
+    )
+    again = rebuilt(raw, 1_000)
+    assert again is not None
+    assert len(again.raw) < 3 * len(raw)
+
+
+def test_a_stream_that_was_cut_off_is_counted() -> None:
+    raw = placed_pdf(PAGES)
+    last = raw.rindex(b"stream", 0, raw.rindex(b"endstream")) + 60
+    document = parsed(cut(raw[:last]))
+    assert document.metadata["lost_stream_count"] == "1"
+    assert left_out(document.metadata) == {"lost_stream": 1}
+    assert "lost_stream_count" not in parsed(cut(raw)).metadata
+
+
+@pytest.mark.parametrize("content", [b"3 0 7 0 <<>>", b"3 5 7 0 <<>>", b"no numbers", b"3 0 7 5 8 5 <</A 1>>"])
+def test_objects_that_overlap_or_have_no_place_are_lost_and_counted(content: bytes) -> None:
+    first = max(4, content.find(b"<"))
+    bad = stream(zlib.compress(content), b"/Type/ObjStm/N 3/First %d/Filter/FlateDecode" % first)
+    page = b"<</Type/Page/Resources<</Font<</F 5 0 R>>>>/Contents 4 0 R>>"
+    raw = b"%PDF-1.7\n" + b"".join(
+        b"%d 0 obj\n%b\nendobj\n" % (number, body)
+        for number, body in [
+            (9, bad),
+            (4, stream(turned_text(0, PUMP, 72, 700))),
+            (5, b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"),
+            (6, page),
+        ]
+    )
+    document = parsed(raw)
+    assert document.text == " ".join(PUMP)
+    assert document.metadata["lost_stream_count"] == "1"
+
+
+def test_objects_that_overlap_are_not_written_again_and_again() -> None:
+    head = b" ".join(b"%d %d" % (1000 + number, number % 2 * 50_000) for number in range(100)) + b" "
+    packs = stream(
+        zlib.compress(head + b"<<" + b" " * 50_000), b"/Type/ObjStm/N 100/First %d/Filter/FlateDecode" % len(head)
+    )
+    again = rebuilt(b"%%PDF-1.5\n7 0 obj\n%b\nendobj\n5 0 obj\n<</Type/Page>>\nendobj\n" % packs, 10)
+    assert again is not None
+    assert len(again.raw) < 5_000
+
+
+def test_marks_of_objects_are_not_gathered_beyond_their_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuild, "MAX_OBJECTS", 10)
+    raw = b"%PDF-1.5\n" + b"1 0 obj\n" * 50_000 + b"5 0 obj\n<</Type/Page>>\nendobj\n"
+    tracemalloc.start()
+    try:
+        assert rebuilt(raw, 10) is None
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(raw)
+    finally:
+        tracemalloc.stop()

@@ -66,8 +66,11 @@ def parse_pdf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         again = rebuilt(raw, context.limits.max_pages)
         if again is None:
             raise
+        origin = {"is_rebuilt": "true"}
+        if again.lost_streams:
+            origin["lost_stream_count"] = str(again.lost_streams)
         try:
-            return _parsed(again, context, {"is_rebuilt": "true"})
+            return _parsed(again.raw, context, origin)
         except DocumentError:
             raise error from None
 
