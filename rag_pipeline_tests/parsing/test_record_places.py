@@ -115,6 +115,21 @@ def test_places_are_the_same_once_they_were_stored() -> None:
     assert blocks_of(block_rows((*blocks, *source))) == (*blocks, *source)
 
 
+def test_signs_beyond_the_first_plane_and_halves_of_them_take_no_place() -> None:
+    tickets = [{"id": n, "title": f"Crane {n}", "pay": "PAY", "said": "SAID"} for n in range(3)]
+    text = json.dumps(tickets, indent=1).replace('"PAY"', "1.10")
+
+    def shown(said: str) -> list[tuple[str, int | None]]:
+        found = parse(text.replace("SAID", said).encode(), "application/json", "t.json", ParseLimits())[0]
+        return [(found.text[block.start_char : block.end_char], block.line) for block in found.blocks]
+
+    plain = shown("well")
+    assert [line for _, line in plain] == [2, 8, 14]
+    assert "pay: 1.10" in plain[0][0]
+    for escaped, read in ((r"\ud83d\ude00", "\U0001f600"), (r"a \ud83d b", "a ? b"), (r"\\ud83d\ude00", r"\ud83d?")):
+        assert shown(escaped) == [(words.replace("well", read), line) for words, line in plain]
+
+
 @settings(max_examples=150)
 @given(value=JSON, indent=st.sampled_from([None, 1]))
 def test_values_are_read_as_the_plain_reader_reads_them(value: object, indent: int | None) -> None:

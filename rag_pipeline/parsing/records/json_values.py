@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rag_pipeline.parsing.markup.front_matter import WrittenFloat
-from rag_pipeline.parsing.records.json_places import load_placed
+from rag_pipeline.parsing.records.json_places import Placed, load_placed
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 # What is never closed runs to the end, so that no character is looked at twice.
@@ -29,10 +29,22 @@ def load_json(text: str) -> Any:
     except ValueError:
         # Python reads no integer of more than 4300 digits.
         value = _loaded(text, _integer)
-    if _SURROGATE_ESCAPE.search(text):
-        # A lone surrogate is valid JSON but no character: it could not be stored as UTF-8.
-        value = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
-    return value
+    # A lone surrogate is valid JSON but no character: it could not be stored as UTF-8. Pairs are characters.
+    return _mended(value) if _SURROGATE_ESCAPE.search(text) else value
+
+
+def _mended(value: Any) -> Any:
+    """The value with lone surrogates as "?"; places and numbers stay as they were read."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    fields = {_mended(name): _mended(item) for name, item in value.items()}
+    if isinstance(value, Placed):
+        return Placed(fields, value.line, {_mended(name): line for name, line in value.field_lines.items()})
+    return fields
 
 
 def _loaded(text: str, parse_int: Callable[[str], Any]) -> Any:
