@@ -130,6 +130,13 @@ def test_signs_beyond_the_first_plane_and_halves_of_them_take_no_place() -> None
         assert shown(escaped) == [(words.replace("well", read), line) for words, line in plain]
 
 
+def test_comments_take_no_lines() -> None:
+    text = '/* Of\n the yard\n*/\n{\n "berths": {"a": 1}, // one\n\n /* and\n more\n */\n "cranes": {"b": 2},\n}\n'
+    for line_end in ("\n", "\r\n"):
+        document = parse(text.replace("\n", line_end).encode(), "application/json", "a.json", ParseLimits())[0]
+        assert [(block.label, block.line) for block in document.blocks] == [("berths", 5), ("cranes", 10)]
+
+
 @settings(max_examples=150)
 @given(value=JSON, indent=st.sampled_from([None, 1]))
 def test_values_are_read_as_the_plain_reader_reads_them(value: object, indent: int | None) -> None:

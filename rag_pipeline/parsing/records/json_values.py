@@ -89,4 +89,5 @@ def _after_separators(text: str, position: int) -> int:
 
 def _without_comment(match: re.Match[str]) -> str:
     token = match.group()
-    return token if token.startswith('"') else ""
+    # Line ends stay: what follows is cited by its line.
+    return token if token.startswith('"') else "\n" * token.count("\n")
