@@ -121,6 +121,20 @@ def test_chunks_of_html_and_of_word_are_read_in_place() -> None:
     assert document.metadata["unread_parts"] == "word/x.xml"
 
 
+def test_what_chunks_hide_is_counted_with_what_the_document_hides() -> None:
+    secret = "<w:p><w:r><w:rPr><w:vanish/></w:rPr><w:t>unseen</w:t></w:r></w:p>"
+    page = b"<html><head><style>.x{display:none}</style></head><body><p class=x>unseen</p><p hidden>unseen</p>"
+    parts: dict[str, tuple[str, str | bytes]] = {
+        "h": ("aFChunk", page + b"<p>Said in many more words than what nobody sees.</p></body></html>"),
+        "d": ("aFChunk", docx(paragraph("Inner.") + secret)),
+    }
+    chunks = "".join(f'<w:altChunk r:id="{id_}"/>' for id_ in parts)
+    document = parsed(package(paragraph("First.") + secret + chunks, parts))
+    assert "unseen" not in document.text
+    counts = {name: value for name, value in document.metadata.items() if name.startswith("hidden_")}
+    assert counts == {"hidden_run_count": "2", "hidden_style_count": "1", "hidden_attribute_count": "1"}
+
+
 def test_a_damaged_style_table_costs_only_the_styles() -> None:
     document = parsed(package(paragraph("Words."), {"s": ("styles", b""), "n": ("comments", b"\0")}))
     assert document.text == "Words."

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
 
-VERSION = "6"
+VERSION = "7"
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",

@@ -10,6 +10,7 @@ come once, last: first they would open every document of a template with the sam
 
 from __future__ import annotations
 
+from collections import Counter
 from email import message_from_bytes
 from typing import TYPE_CHECKING
 
@@ -33,13 +34,14 @@ from rag_pipeline.parsing.office.docx_stories import SIGNS, SKIPPED, is_aside, i
 from rag_pipeline.parsing.office.docx_styles import Numbering, Styles
 from rag_pipeline.parsing.office.drawings import add_drawing
 from rag_pipeline.parsing.tabular import table_lines
+from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.html import add_units, html_units
 from rag_pipeline.parsing.web.tree import declared_encoding
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "3"
+VERSION = "4"
 
 MAX_SPAN = 50
 MAX_EMBEDDED_DEPTH = 2
@@ -58,14 +60,14 @@ def parse_docx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         NeedsOcr: Pictures and no text.
     """
     archive = Archive(raw, context.address, context.limits)
-    walker = _walked(archive, TextBuilder(), context.limits, 0)
+    hidden: Counter[str] = Counter()
+    walker = _walked(archive, TextBuilder(), context.limits, 0, hidden)
     refuse_pictures_only(archive, not walker.builder.is_empty, [walker.part])
     facts = core_properties(archive)
     metadata: dict[str, str] = {
         name: facts[name] for name in ("subject", "keywords", "created", "modified") if name in facts
     }
-    if walker.hidden_runs:
-        metadata["hidden_run_count"] = str(walker.hidden_runs)
+    metadata |= hidden_counts(hidden)
     if archive.unread:
         metadata["unread_parts"] = ", ".join(archive.unread)[:1000]
     return [
@@ -77,14 +79,14 @@ def parse_docx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     ]
 
 
-def _walked(archive: Archive, builder: TextBuilder, limits: ParseLimits, depth: int) -> _Walker:
+def _walked(archive: Archive, builder: TextBuilder, limits: ParseLimits, depth: int, hidden: Counter[str]) -> _Walker:
     address = archive.address
     mains = related(archive, "", "officeDocument") or [n for n in ("word/document.xml",) if n in archive.names]
     if not mains:
         raise UnparsableDocument(f"{address}: the container holds no Word document.", address=address)
-    walker = _Walker(archive, mains[0], builder, limits, depth)
+    walker = _Walker(archive, mains[0], builder, limits, depth, hidden)
     root = archive.xml(mains[0])
-    walker.hidden_runs = sum(is_hidden(run) and run.find("{*}t") is not None for run in root.iter("{*}r"))
+    hidden["run"] += sum(is_hidden(run) and run.find("{*}t") is not None for run in root.iter("{*}r"))
     walker.walk(root)
     walker.flush()
     check_count(builder.length_chars, limits.max_text_chars, "characters of text", address)
@@ -94,16 +96,28 @@ def _walked(archive: Archive, builder: TextBuilder, limits: ParseLimits, depth: 
 
 
 class _Walker:
-    """Adds the blocks below an element to `builder`; runs of list items and code lines become one block."""
+    """Adds the blocks below an element to `builder`; runs of list items and code lines become one block.
 
-    def __init__(self, archive: Archive, part: str, builder: TextBuilder, limits: ParseLimits, depth: int) -> None:
+    Args:
+        hidden: Gets what no reader sees, by the way of hiding, also in documents within this one.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        part: str,
+        builder: TextBuilder,
+        limits: ParseLimits,
+        depth: int,
+        hidden: Counter[str],
+    ) -> None:
         self.builder = builder
         self.title: str | None = None
         self.part = part
-        self.hidden_runs = 0
         self._archive = archive
         self._limits = limits
         self._depth = depth
+        self._hidden = hidden
         self._styles = Styles(archive, part)
         self._numbering = Numbering(archive, part, self._styles)
         self._notes = side_notes(archive, part)
@@ -168,9 +182,9 @@ class _Walker:
             if data.startswith(b"PK"):
                 if self._depth < MAX_EMBEDDED_DEPTH:
                     inner = Archive(data, f"{self._archive.address} ({name[:200]})", self._limits)
-                    _walked(inner, self.builder, self._limits, self._depth + 1)
+                    _walked(inner, self.builder, self._limits, self._depth + 1, self._hidden)
             else:
-                add_units(self.builder, html_units(_page(data)))
+                add_units(self.builder, html_units(_page(data), self._hidden))
         except (UndecodableBytes, UnparsableDocument):
             self._archive.unread.append(name[:200])
         check_count(self.builder.length_chars, self._limits.max_text_chars, "characters of text", self._archive.address)
