@@ -165,6 +165,11 @@ def test_faults_are_faults(text: str) -> None:
         ("1st,-delta,(x),[y],,name,name", "1st -delta (x) [y] column_5 name name_(2)"),
         ("+item,-item,%x,#n", "+item -item %x #n"),
         ("id,note,note,note", "id note note_(2) note_(3)"),
+        ("id,a,a,a (2)", "id a a_(3) a_(2)"),
+        ("id,a (2),a,a,a", "id a_(2) a a_(3) a_(4)"),
+        ("id,a,a (2),a,a (2)", "id a a_(2) a_(3) a_(2)_(2)"),
+        ("id,,column 2,a", "id column_2_(2) column_2 a"),
+        ("id,column 3,,a", "id column_3 column_3_(2) a"),
         ("[A],[B],[C]", "[A] [B] [C]"),
         ("2nd dose,1st dose", "2nd_dose 1st_dose"),
         ("$price,@handle,&co", "$price @handle &co"),
@@ -190,3 +195,14 @@ def test_rows_that_are_documents_cite_their_line_and_keep_double_fields() -> Non
     assert [document.part for document in documents] == [str(number) for number in range(20)]
     assert [document.blocks[0].line for document in documents] == [2 + 2 * number for number in range(20)]
     assert documents[7].metadata["note (2)"] == "y7"
+
+
+@given(st.lists(st.sampled_from(["a", "a (2)", "a (3)", "a (2) (2)", "column 2", "column 1 (2)", ""]), max_size=9))
+def test_no_cell_is_lost_to_a_column_of_the_same_name(names: list[str]) -> None:
+    prose = "The pump stopped at noon, and nobody knows why it did so today."
+    cells = [f"cell {number}" for number in range(len(names))]
+    header, row = ",".join(["id", "text", *names]), ",".join(cells)
+    raw = f"{header}\n1,{prose},{row}\n2,{prose},{row}\n".encode()
+    for document in parse(raw, "text/csv", "a.csv", ParseLimits()):
+        for cell in cells:
+            assert cell in document.text

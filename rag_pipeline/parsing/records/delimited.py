@@ -28,7 +28,7 @@ from rag_pipeline.parsing.records.records import (
 )
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "5"
+VERSION = "6"
 
 _DELIMITERS = (",", "\t", ";", "|")
 _SAMPLE_LINES = 200
@@ -189,15 +189,19 @@ def _opens_oddly(rows: Sequence[Sequence[str]], column: int) -> bool:
 
 
 def _names(header: Sequence[str], width: int) -> list[str]:
-    """A name for each column: its place where it has none, and a count where another has the same."""
+    """A name for each column, no two alike: its place where it has none, and a count where another has the same."""
     cells = [" ".join(cell.split()) for cell in header] + [""] * (width - len(header))
-    seen: Counter[str] = Counter()
-    names: list[str] = []
+    written = set(cells)
+    counts: Counter[str] = Counter()
+    # A dict for its order. Two columns of one name would be one column, and the cells of the first lost.
+    names: dict[str, None] = {}
     for number, cell in enumerate(cells, start=1):
-        name = cell or f"column {number}"
-        seen[name] += 1
-        names.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return names
+        name = plain = cell or f"column {number}"
+        while name in names or (name in written and name != cell):
+            counts[plain] += 1
+            name = f"{plain} ({counts[plain] + 1})"
+        names[name] = None
+    return list(names)
 
 
 def _source_document(text: str, above: int) -> ParsedDocument:
