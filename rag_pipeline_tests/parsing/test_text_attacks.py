@@ -15,6 +15,7 @@ from rag_pipeline.errors import DocumentError, EmptyDocument
 from rag_pipeline.parsing import media_type_of
 from rag_pipeline.parsing.code.code import _DOCSTRING
 from rag_pipeline_tests.parsing.rendering import check_invariants, is_surprise, outcome
+from rag_pipeline_tests.paths import REPOSITORY
 
 
 def notebook(*cells: object) -> str:
@@ -205,3 +206,8 @@ def test_definitions_after_letters_of_any_script_keep_their_place() -> None:
     assert (
         result[0].text[slice(result[0].blocks[1].start_char, result[0].blocks[1].end_char)].startswith("\u00e9\u00e9()")
     )
+
+
+def test_what_makes_xml_safe_is_said_once() -> None:
+    modules = (REPOSITORY / "rag_pipeline").rglob("*.py")
+    assert [path.name for path in modules if "XMLParser(" in path.read_text("utf-8")] == ["archives.py"]

@@ -1,6 +1,6 @@
 """Reads members of ZIP containers (office files, e-books) within limits, and their XML without surprises.
 
-Belongs here: the bounded reader, and the one way XML of a container is parsed. Sizes are counted while
+Belongs here: the bounded reader, and the one way XML is parsed, also outside containers. Sizes are counted while
 unpacking, since the sizes a container declares may lie.
 Does not belong here: any container's own structure.
 """
@@ -19,7 +19,7 @@ from rag_pipeline.errors import EncryptedDocument, LimitExceeded, NeedsOcr, Unpa
 from rag_pipeline.parsing.limits import ParseLimits, check_count
 
 if TYPE_CHECKING:
-    from lxml.etree import _Element
+    from lxml.etree import XMLParser, _Element
 
 STEP_BYTES = 1024 * 1024
 # Of members that were unpacked for a look at their size and will be read again.
@@ -191,6 +191,26 @@ def refuse_pictures_only(archive: Archive, has_text: bool, parts: Sequence[str] 
         )
 
 
+def xml_parser(recover: bool, **more: bool) -> XMLParser:
+    """A reader of XML from strangers: no entity is resolved, nothing fetched, and depth and size are bounded.
+
+    Args:
+        recover: Damage is repaired where possible, instead of refused.
+        more: Further settings of the parser.
+    """
+    from lxml import etree
+
+    return etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        recover=recover,
+        **more,
+    )
+
+
 def xml_root(data: bytes, where: str) -> _Element:
     """Root element of XML, with no entity resolved, nothing fetched, and damage repaired where possible.
 
@@ -201,15 +221,7 @@ def xml_root(data: bytes, where: str) -> _Element:
     from lxml import etree
 
     for recover in (False, True):
-        parser = etree.XMLParser(
-            resolve_entities=False,
-            no_network=True,
-            load_dtd=False,
-            huge_tree=False,
-            remove_comments=True,
-            remove_pis=True,
-            recover=recover,
-        )
+        parser = xml_parser(recover, remove_pis=True)
         try:
             root = etree.fromstring(data, parser)
         except (etree.XMLSyntaxError, ValueError):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.errors import LimitExceeded, UndecodableBytes, UnparsableDocument
 from rag_pipeline.parsing.builder import TextBuilder
+from rag_pipeline.parsing.containers.archives import xml_parser
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, decode
 from rag_pipeline.parsing.tabular import table_lines
@@ -75,14 +76,7 @@ def _root(raw: bytes, address: str) -> tuple[_Element, str | None]:
         raise LimitExceeded(f"{address}: an XML tag is longer than {_MAX_TAG_BYTES:,} bytes.", address=address)
     source = raw.lstrip()
     for recover in (False, True):
-        parser = etree.XMLParser(
-            resolve_entities=False,
-            no_network=True,
-            load_dtd=False,
-            huge_tree=False,
-            recover=recover,
-            remove_comments=True,
-        )
+        parser = xml_parser(recover)
         try:
             root = etree.fromstring(source, parser)
         except etree.XMLSyntaxError as error:
