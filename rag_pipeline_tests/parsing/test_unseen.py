@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rag_pipeline.parsing import ParseLimits, parse
 from rag_pipeline.parsing.markup.markdown import markdown_document
 from rag_pipeline.parsing.markup.markdown_comments import without_comments
+from rag_pipeline.parsing.pdf import forms, witness
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,7 @@ def test_deleted_text_does_not_run_into_what_replaced_it(tag: str) -> None:
     page = f"<html><body><main><p>The charge was <{tag}>90</{tag}><ins>120</ins> euros.</p></main></body></html>"
     (document,) = parse(page.encode(), "text/html", "charge.html", ParseLimits())
     assert "The charge was 120 euros." in document.text
+
+
+def test_words_of_forms_are_told_from_those_of_the_page_as_lost_lines_are() -> None:
+    assert vars(forms).get("letters") is witness.letters

@@ -6,13 +6,13 @@ Does not belong here: opening files (`pdf`), layout (`layout`), fields that are 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rag_pipeline.parsing.builder import one_line
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.pdf.layout import Piece
+from rag_pipeline.parsing.pdf.witness import letters
 
 if TYPE_CHECKING:
     from liteparse.types import ParsedPage
@@ -24,7 +24,6 @@ MAX_PER_PAGE = 2_000
 _TYPED_FIELDS = frozenset({"text", "combobox", "listbox"})
 # A popup repeats its parent, a link's contents describe it, and a widget is a field.
 _REMARKS = frozenset({"freetext", "text", "highlight", "underline", "squiggly", "strikeout", "stamp", "caret"})
-_NOT_WORDS = re.compile(r"[\W_]+")
 
 
 def form_pieces(page: ParsedPage, text: str) -> list[Piece]:
@@ -33,10 +32,10 @@ def form_pieces(page: ParsedPage, text: str) -> list[Piece]:
     Args:
         text: The page's own text; what stands there already is left out.
     """
-    known = _letters(text)
-    lines = list(dict.fromkeys(line for line, value in _fields(page) if _letters(value) not in known))
+    known = letters(text)
+    lines = list(dict.fromkeys(line for line, value in _fields(page) if letters(value) not in known))
     pieces = [Piece("field", "\n".join(lines), page.page_num)] if lines else []
-    remarks = dict.fromkeys(remark for remark in _remarks(page) if _letters(remark) not in known)
+    remarks = dict.fromkeys(remark for remark in _remarks(page) if letters(remark) not in known)
     return pieces + [Piece("paragraph", remark, page.page_num) for remark in remarks]
 
 
@@ -44,7 +43,7 @@ def _fields(page: ParsedPage) -> Iterator[tuple[str, str]]:
     """(line, value) of each field that somebody typed into or chose from."""
     for field in (page.form_fields or ())[:MAX_PER_PAGE]:
         value = _words(field.value) if field.type in _TYPED_FIELDS else ""
-        if not _letters(value):
+        if not letters(value):
             continue
         name = one_line(clean_text(field.alternate_name or ""))
         yield (f"{name}: {value}" if 0 < len(name) <= MAX_NAME_CHARS else value), value
@@ -53,14 +52,10 @@ def _fields(page: ParsedPage) -> Iterator[tuple[str, str]]:
 def _remarks(page: ParsedPage) -> Iterator[str]:
     for annotation in (page.annotations or ())[:MAX_PER_PAGE]:
         words = _words(annotation.contents) if annotation.subtype in _REMARKS else ""
-        if _letters(words):
+        if letters(words):
             yield words
 
 
 def _words(text: str | None) -> str:
     lines = clean_text((text or "")[:MAX_REMARK_CHARS]).split("\n")
     return "\n".join(line for line in (" ".join(line.split()) for line in lines) if line)
-
-
-def _letters(text: str) -> str:
-    return _NOT_WORDS.sub("", text).casefold()
