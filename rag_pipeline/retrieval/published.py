@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
 from rag_pipeline.errors import NothingPublished, StoreError, TableMissing
+from rag_pipeline.retrieval.plan import SourceRules
+from rag_pipeline.retrieval.supersession import Successions, read_successions
 from rag_pipeline.stores.kept import KeptVersions, open_version
 from rag_pipeline.stores.lake import PUBLICATIONS_PATH, Lake
 from rag_pipeline.stores.vectors import VectorStore, VectorTable
@@ -27,6 +29,19 @@ class Served:
 
     publication: Mapping[str, Any]
     table: VectorTable
+    _successions: dict[tuple[SourceRules, ...], Successions] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def successions(self, rules: tuple[SourceRules, ...]) -> Successions:
+        """Its older and newer versions of documents, read when they are first asked for.
+
+        They are kept here and nowhere else: a table that is made again counts its versions anew, so that neither its
+        place nor its version tells which documents it has.
+        """
+        if rules not in self._successions:
+            self._successions[rules] = read_successions(self.table, rules)
+        return self._successions[rules]
 
 
 class Pointer:

@@ -42,7 +42,6 @@ from rag_pipeline.retrieval.published import Pointer
 from rag_pipeline.retrieval.ranked import Ranked
 from rag_pipeline.retrieval.ranking import Circumstances, ranked_hits
 from rag_pipeline.retrieval.rerank import Rerankers
-from rag_pipeline.retrieval.supersession import KnownSuccessions
 from rag_pipeline.retrieval.windows import WINDOW_COLUMNS, WINDOWS_BY, Window, WindowBy, merged_windows, window_around
 from rag_pipeline.settings import Pipeline, load_pipeline, user_cache_folder
 from rag_pipeline.settings.load import check_lake_root
@@ -99,7 +98,6 @@ class Searcher:
         self._opening = Lock()
         self._check = check
         self._rules = tuple(rules)
-        self._successions = KnownSuccessions(self._rules)
 
     @classmethod
     def open(cls, target: str | Path | Pipeline, *, environment: Mapping[str, str] | None = None) -> Searcher:
@@ -341,7 +339,7 @@ class Searcher:
         around = Circumstances(
             published_at=served.publication["published_at"],
             now=datetime.now(UTC),
-            versions=self._successions.of(served.table).seen_by(chosen.principals, chosen.closed_ids),
+            versions=served.successions(self._rules).seen_by(chosen.principals, chosen.closed_ids),
             best_rows=best_rows,
             read=self._rerankers.reader(plan.recipe, query) if rerank else None,
             shown=partial(shown_of, selection) if is_few else lambda _: {},

@@ -22,8 +22,6 @@ from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.supersession import FIELDS, Member, addressed_pairs, declared_pairs, is_claim, newer_than
 
 _COLUMNS = ["document_id", "source", "uri", "title", "facts", "allowed_principals"]
-# Versions of tables whose pairs are kept at hand: what is published, and a few earlier ones.
-MAX_KNOWN = 4
 # Given documents, the best row of each that the caller may find.
 BestRows = Callable[[Sequence[str]], Mapping[str, Ranked]]
 
@@ -90,24 +88,6 @@ def read_successions(table: VectorTable, rules: Iterable[SourceRules]) -> Succes
     taking_part = {name for pair in pairs for name in pair}
     by_id = {member.document_id: member for member in members if member.document_id in taking_part}
     return Successions(by_id, {old: frozenset(new) for old, new in newer.items()})
-
-
-class KnownSuccessions:
-    """The pairs of the tables that were asked for last: they are read once for each published version."""
-
-    def __init__(self, rules: Iterable[SourceRules]) -> None:
-        self._rules = tuple(rules)
-        self._known: dict[tuple[str, int], Successions] = {}
-
-    def of(self, table: VectorTable) -> Successions:
-        """The pairs of one table as it was opened."""
-        key = table.place, table.version
-        known = self._known.get(key)
-        if known is None:
-            known = read_successions(table, self._rules)
-            # A new mapping each time, so that another thread's look is never at one half made.
-            self._known = {**dict(list(self._known.items())[1 - MAX_KNOWN :]), key: known}
-        return known
 
 
 def _members(rows: pl.DataFrame) -> list[Member]:

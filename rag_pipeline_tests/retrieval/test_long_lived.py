@@ -152,3 +152,24 @@ def test_a_reader_recovers_when_what_was_away_is_back(built: Project, tmp_path: 
         searcher.search("lamp", principals=["public"])
     (project.folder / "elsewhere").rename(lake_of(project))
     assert searcher.search("lamp", principals=["public"]) == before
+
+
+def test_what_supersedes_what_is_not_remembered_from_a_lake_that_was_made_again(tmp_path: Path) -> None:
+    """Its table lies at the same place and has the same version; only its documents say something else."""
+    project = Project.create(tmp_path, deduplication={"near": False}, boilerplate={"leave_out": False})
+    project.write("old.md", "---\nsuperseded_by: new.md\n---\nThe quay fee is 4 crowns.\n")
+
+    def publish(readers: str) -> None:
+        project.write("new.md", f"---\nallowed_principals: [{readers}]\n---\nMooring costs 5 now.\n")
+        project.refresh()
+
+    publish("public")
+    searcher = Searcher.open(project.pipeline())
+    hits = searcher.search("quay fee", principals=["public"])
+    assert [version.uri for hit in hits for version in hit.superseded_by] == ["docs/new.md"]
+    before = searcher.published()["table_version"]
+    shutil.rmtree(lake_of(project))
+    publish("board")
+    hits = searcher.search("quay fee", principals=["public"])
+    assert searcher.published()["table_version"] == before
+    assert [(hit.uri, hit.superseded_by) for hit in hits] == [("docs/old.md", ())]
