@@ -106,7 +106,7 @@ def collapsed(ranked: Sequence[Ranked], versions: Versions) -> list[Ranked]:
             kept.append(one)
         else:
             other = one.row
-            if other["document_id"] in versions.newer(keeper.row["document_id"]):
+            if versions.is_newer(other["document_id"], keeper.row["document_id"]):
                 keeper.row, other = other, keeper.row
             keeper.elsewhere.append(Elsewhere(other["document_id"], other["uri"], other["chunk_id"]))
         by_hash.setdefault(one.row["text_hash"], keeper)

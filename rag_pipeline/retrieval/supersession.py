@@ -3,13 +3,13 @@
 Belongs here: reading which documents take part, and putting the newer before the older.
 Does not belong here: what makes a document a version of another (`transforms/supersession.py`).
 
-A pair counts for a caller only if they may read both. So nothing is said, and nothing is moved, by a document that they
-may not know of.
+Pairs follow, for each caller, from the documents that they may read. So nothing is said, moved or decided by a document
+that they may not know of: it is for them as in a lake that lacks it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -19,7 +19,18 @@ from rag_pipeline.retrieval.plan import SourceRules
 from rag_pipeline.retrieval.ranked import Ranked
 from rag_pipeline.stores.selection import first_rows
 from rag_pipeline.stores.vectors import VectorTable
-from rag_pipeline.transforms.supersession import FIELDS, Member, addressed_pairs, declared_pairs, is_claim, newer_than
+from rag_pipeline.transforms.lineage import Lineage
+from rag_pipeline.transforms.references import Member
+from rag_pipeline.transforms.supersession import (
+    FIELDS,
+    Seen,
+    Series,
+    Statements,
+    archived,
+    declared,
+    is_claim,
+    versioned,
+)
 
 _COLUMNS = ["document_id", "source", "uri", "title", "facts", "allowed_principals"]
 # Given documents, the best row of each that the caller may find.
@@ -28,66 +39,87 @@ BestRows = Callable[[Sequence[str]], Mapping[str, Ranked]]
 
 @dataclass(frozen=True, slots=True)
 class Successions:
-    """All pairs of old and new in one table, whoever may read them.
+    """All that documents of one table say of older and newer versions, whoever may read them."""
 
-    Attributes:
-        members: Documents that are in a pair, by id.
-        newer: By the old document, the new ones.
-    """
-
-    members: Mapping[str, Member] = field(default_factory=dict)
-    newer: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    statements: Statements = field(default_factory=Statements)
 
     def seen_by(self, principals: Iterable[str], closed: frozenset[str] = frozenset()) -> Versions:
-        """The pairs whose documents the caller may both read.
+        """What follows for a caller; only what is asked for is looked at.
 
         Args:
             closed: document_ids that the caller may not see, whatever the table says.
         """
         asker = frozenset(principals)
-        seen = {name: member for name, member in self.members.items() if member.readers & asker and name not in closed}
-        pairs = {old: frozenset(new & seen.keys()) for old, new in self.newer.items() if old in seen}
-        return Versions(seen, {old: new for old, new in pairs.items() if new})
+        members = self.statements.members
+
+        def may_read(name: str) -> bool:
+            return name in members and name not in closed and not asker.isdisjoint(members[name].readers)
+
+        return Versions(members, Seen(self.statements, may_read).newer)
 
 
-@dataclass(frozen=True, slots=True)
 class Versions:
-    """Pairs of old and new that one caller may know of."""
+    """Older and newer versions that one caller may know of; for one search, in one thread.
 
-    members: Mapping[str, Member] = field(default_factory=dict)
-    pairs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    Args:
+        members: Documents that may be old or new, by id.
+        newer: Documents that supersede one directly.
+    """
 
-    def newer(self, document_id: str) -> frozenset[str]:
-        """Documents that supersede one, directly or through others."""
-        return newer_than(document_id, self.pairs) if document_id in self.pairs else frozenset()
+    def __init__(
+        self,
+        members: Mapping[str, Member] | None = None,
+        newer: Callable[[str], Collection[str]] = lambda _: frozenset(),
+    ) -> None:
+        self._members = members or {}
+        self._lineage = Lineage(newer)
+        self._newest: dict[str, tuple[Version, ...]] = {}
+
+    def newer(self, document_id: str) -> list[str]:
+        """Documents that supersede one, directly or through others, the newest first.
+
+        Of those between which nothing is said, the order is that of their addresses: a document that moved keeps its
+        id, and one that is taken in anew does not.
+        """
+        if document_id not in self._members:
+            return []
+        found = self._lineage.newer(document_id)
+        return sorted(found, key=lambda name: (self._lineage.count(name), name))
+
+    def is_newer(self, other: str, document_id: str) -> bool:
+        """Whether the other document is one of them."""
+        return document_id in self._members and self._lineage.is_newer(other, document_id)
 
     def newest(self, document_id: str) -> tuple[Version, ...]:
         """Those of them that nothing supersedes, by address."""
-        last = [self.members[name] for name in self.newer(document_id) if not self.newer(name)]
-        last.sort(key=lambda member: (member.uri, member.document_id))
-        return tuple(Version(member.document_id, member.uri, member.title) for member in last)
+        if document_id not in self._members:
+            return ()
+        if document_id not in self._newest:
+            last = [self._members[name] for name in self._lineage.newest(document_id)]
+            last.sort(key=lambda member: (member.uri, member.document_id))
+            self._newest[document_id] = tuple(Version(one.document_id, one.uri, one.title) for one in last)
+        return self._newest[document_id]
 
 
 def read_successions(table: VectorTable, rules: Iterable[SourceRules]) -> Successions:
-    """The pairs of one table: as its documents say it, and as pipeline.yaml declares it."""
+    """What the documents of one table say, and what pipeline.yaml declares of their addresses."""
     claimants = first_rows(table, _COLUMNS, facts=FIELDS)
     claims = [fact for facts in claimants["facts"] for fact in facts if is_claim(fact)]
     rules = [rule for rule in rules if rule.version_pattern or rule.archive_folders]
     claiming = claimants["source"] if claims else ()
     sources = sorted({*claiming, *(rule.source for rule in rules)})
-    if not sources:
-        return Successions()
-    members = _members(first_rows(table, _COLUMNS, sources=sources))
-    pairs = declared_pairs(members) if claims else set()
+    return successions_of(_members(first_rows(table, _COLUMNS, sources=sources)), rules) if sources else Successions()
+
+
+def successions_of(members: Sequence[Member], rules: Iterable[SourceRules]) -> Successions:
+    """What documents say, and what rules say of where they lie."""
+    claims = list(declared(members))
+    series: list[Series] = []
     for rule in rules:
         mine = [member for member in members if member.source == rule.source]
-        pairs |= addressed_pairs(mine, rule.version_pattern, rule.archive_folders)
-    newer: dict[str, set[str]] = {}
-    for old, new in pairs:
-        newer.setdefault(old, set()).add(new)
-    taking_part = {name for pair in pairs for name in pair}
-    by_id = {member.document_id: member for member in members if member.document_id in taking_part}
-    return Successions(by_id, {old: frozenset(new) for old, new in newer.items()})
+        claims.extend(archived(mine, rule.archive_folders))
+        series.extend(versioned(mine, rule.version_pattern) if rule.version_pattern else ())
+    return Successions(Statements(members, claims, series))
 
 
 def _members(rows: pl.DataFrame) -> list[Member]:
@@ -103,7 +135,7 @@ def newer_first(kept: Sequence[Ranked], versions: Versions, best_rows: BestRows,
     A newer version that stands further down comes up to the older one, and gets its score. One that is not among the
     rows at all is looked for, where the older one is among the first `k`.
     """
-    if not any(one.row["document_id"] in versions.pairs for one in kept):
+    if not any(versions.newest(one.row["document_id"]) for one in kept):
         return list(kept)
     best: dict[str, Ranked] = {}
     for one in kept:
@@ -113,21 +145,19 @@ def newer_first(kept: Sequence[Ranked], versions: Versions, best_rows: BestRows,
     missing = [name for name in wanted if name not in best]
     best |= best_rows(missing) if missing else {}
     emitted: dict[int, Ranked] = {}
-
-    def emit(one: Ranked) -> None:
-        if id(one) in emitted:
-            return
+    # Documents whose newer versions all stand before them; before a newer one stand those that are newer still.
+    preceded: set[str] = set()
+    for one in kept:
         document = one.row["document_id"]
-        newer = versions.newer(document)
-        for name in sorted(newer & best.keys(), key=lambda other: (len(versions.newer(other)), other)):
-            other = best[name]
-            if id(other) not in emitted:
+        for name in versions.newer(document) if document not in preceded else ():
+            other = best.get(name)
+            if other is not None and id(other) not in emitted:
                 other.score = max(other.score, one.score)
                 other.raised_above = other.raised_above or document
-                emit(other)
-        one.superseded_by = versions.newest(document)
-        emitted[id(one)] = one
-
-    for one in kept:
-        emit(one)
+                emitted[id(other)] = other
+            preceded.add(name)
+        preceded.add(document)
+        emitted.setdefault(id(one), one)
+    for one in emitted.values():
+        one.superseded_by = versions.newest(one.row["document_id"])
     return list(emitted.values())

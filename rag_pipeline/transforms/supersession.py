@@ -1,79 +1,85 @@
 """Which documents are older versions of which, by what they say of themselves and by where they lie.
 
-Belongs here: pure functions from documents to pairs of old and new, and following those pairs.
-Does not belong here: reading the documents and who may see them (`retrieval/supersession.py`).
+Belongs here: what documents say, and which pairs of old and new follow from that for one asker.
+Does not belong here: what a reference may mean (`references.py`), following pairs (`lineage.py`), reading the documents
+(`retrieval/supersession.py`).
 
 A pair is known from a field of either side (`Superseded-By`, `Replaces` ...), from versions in addresses, or from a
 folder of archives. What a field names must be one document of the same source; what could be two is nobody's version.
 `Updates` is no such field: a text that is amended still holds.
+
+A document that the asker may not read decides nothing for them: neither what a field names, nor which versions are
+the last. So all that a field may name is kept, and it is decided for each asker among what they may read.
 """
 
 from __future__ import annotations
 
-import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from rag_pipeline.transforms.globs import compile_globs
+from rag_pipeline.transforms.references import Key, Member, Tries, address_key, keys_of, parts_of, tries_of
 
 SAYS_NEWER = ("superseded_by", "replaced_by", "obsoleted_by")
 SAYS_OLDER = ("supersedes", "replaces", "obsoletes")
 # Fields that say it in words: `status: superseded by ADR-12`, `withdrawal-reason: Replaced by EIP-3860.`
 IN_WORDS = ("status", "withdrawal_reason", "deprecated", "deprecation", "note")
 FIELDS = (*SAYS_NEWER, *SAYS_OLDER, *IN_WORDS)
-# Fields in which a document says what it is called by others.
-_OWN_NAMES = ("id", "identifier", "number", "pep", "rfc", "eip", "erc", "bip")
 # So many newer versions of one address are followed; of what is older still, nobody asks for the way.
 MAX_NEWER = 20
-# A longer name is no number of a series, and looking for one would take long.
-MAX_NAME_CHARS = 80
 VERSION = "{version}"
 # Stands for the version while a pattern is turned into an expression; no address holds it.
 _MARK = "\ue000"
 _VERSION_TEXT = r"(?P<version>[0-9][0-9A-Za-z._-]*)"
-_NUMBER = re.compile(r"(?:(?P<series>[^\W\d_][\w .-]*?)[\s#_.-]*)??0*(?P<number>\d{1,12})")
 _BY = re.compile(r"\b(?:superseded|replaced|obsoleted) by|\bin favou?r of")
 # A link, a file, or a number with the name of its series: what the words after `_BY` may name.
 _NAMED = re.compile(r"\[[^\]]*\]\([^)\s]+[^)]*\)|[\w./-]+\.[a-z]{1,5}\b|\b[a-z]+[ -]?\d+\b|\b\d+\b")
-_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)[^)]*\)")
 _DIGITS = re.compile(r"(\d+)")
+Order = list[tuple[int, int, str]]
+# Documents by what names them: a key, or a key with the folder that they lie in.
+_Place = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A document as it takes part in versions.
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """That one document is older, or newer, than those which a reference names.
 
     Attributes:
-        facts: As the index has them: `name` and `name=value`.
-        readers: Principals that may read it.
+        by: document_id of the one that says it.
+        folder: Where it lies: of several documents the one that lies beside it is meant.
+        is_older: Whether `by` is the older one.
+        whole: What the reference names as it is.
+        parts: What its parts name, where the whole is none.
     """
 
-    document_id: str
-    source: str
-    uri: str
-    title: str | None
-    facts: tuple[str, ...] = ()
-    readers: frozenset[str] = frozenset()
+    by: str
+    folder: str
+    is_older: bool
+    whole: Tries
+    parts: tuple[Tries, ...] = ()
+
+    def names(self) -> Iterator[Key]:
+        """All names that it may mean."""
+        return (key for tries in (self.whole, *self.parts) for keys in tries for key in keys)
 
 
-def declared_pairs(members: Sequence[Member]) -> set[tuple[str, str]]:
-    """(old, new) of document_ids, as fields of either side say it."""
-    pairs: set[tuple[str, str]] = set()
-    directories: dict[str, _Directory] = {}
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """Documents whose addresses differ in a version alone, by order and document_id, the newest first."""
+
+    newest_first: tuple[tuple[Order, str], ...]
+
+
+def declared(members: Iterable[Member]) -> Iterator[Claim]:
+    """What fields of documents say."""
     for member in members:
-        fields = [fact.partition("=") for fact in member.facts]
-        said = [pair for name, equals, value in fields if equals and name in FIELDS for pair in _said(name, value)]
-        if not said:
-            continue
-        if member.source not in directories:
-            directories[member.source] = _Directory(one for one in members if one.source == member.source)
-        for name, value in said:
-            for other in directories[member.source].named(value, member):
-                old, new = (member.document_id, other) if name in SAYS_NEWER else (other, member.document_id)
-                pairs.add((old, new))
-    return pairs
+        for fact in member.facts:
+            name, equals, value = fact.partition("=")
+            for says, reference in _said(name, value) if equals and name in FIELDS else ():
+                parts = tuple(tries_of(part, member) for part in parts_of(reference))
+                yield Claim(member.document_id, member.folder, says in SAYS_NEWER, tries_of(reference, member), parts)
 
 
 def is_claim(fact: str) -> bool:
@@ -92,27 +98,15 @@ def _said(name: str, value: str) -> Iterator[tuple[str, str]]:
         yield from ((SAYS_NEWER[0], reference) for reference in _NAMED.findall(sentence))
 
 
-def addressed_pairs(
-    members: Iterable[Member], version_pattern: str | None, archive_folders: Collection[str]
-) -> set[tuple[str, str]]:
-    """(old, new) of document_ids of one source, by versions in their addresses and by folders of archives.
-
-    Args:
-        version_pattern: A glob on the end of an address with `{version}` in it.
-        archive_folders: Names of folders; what lies in one is older than what lies at the same address without it.
-    """
-    members = list(members)
-    pairs = set(_versions(members, version_pattern)) if version_pattern else set()
+def archived(members: Iterable[Member], archive_folders: Collection[str]) -> Iterator[Claim]:
+    """What lies in a folder of archives is older than what lies at the same address without it."""
     closed = {folder.casefold() for folder in archive_folders}
-    if closed:
-        by_address = {member.uri: member.document_id for member in members}
-        for member in members:
-            *folders, name = member.uri.split("/")
-            left = [folder for folder in folders if folder.casefold() not in closed]
-            new = by_address.get("/".join([*left, name])) if len(left) < len(folders) else None
-            if new is not None:
-                pairs.add((member.document_id, new))
-    return pairs
+    for member in members:
+        *folders, name = member.uri.split("/")
+        left = [folder for folder in folders if folder.casefold() not in closed]
+        if len(left) < len(folders):
+            tries = ((address_key(member.source, "/".join([*left, name])),),)
+            yield Claim(member.document_id, member.folder, is_older=True, whole=tries)
 
 
 def version_expression(pattern: str) -> re.Pattern[str]:
@@ -127,26 +121,26 @@ def version_expression(pattern: str) -> re.Pattern[str]:
     return re.compile(rf"(?:.*/)?{glob.replace(re.escape(_MARK), _VERSION_TEXT)}")
 
 
-def _versions(members: Iterable[Member], pattern: str) -> Iterator[tuple[str, str]]:
+def versioned(members: Iterable[Member], pattern: str) -> Iterator[Series]:
+    """Series of the documents of one source.
+
+    Args:
+        pattern: A glob on the end of an address with `{version}` in it.
+    """
     expression = version_expression(pattern)
-    groups: dict[tuple[str, str], list[tuple[list[tuple[int, int, str]], str, str]]] = {}
+    groups: dict[tuple[str, str], list[tuple[Order, str]]] = {}
     for member in members:
         match = expression.fullmatch(member.uri)
         if match is not None:
             start, end = match.span("version")
-            version = match["version"]
             key = member.uri[:start], member.uri[end:]
-            groups.setdefault(key, []).append((_ordered(version), version, member.document_id))
-    for group in groups.values():
-        ordered = sorted(group)
-        for at, (order, _, old) in enumerate(ordered):
-            newer = [name for other, _, name in ordered[at + 1 :] if other > order]
-            yield from ((old, new) for new in newer[-MAX_NEWER:])
+            groups.setdefault(key, []).append((_ordered(match["version"]), member.document_id))
+    return (Series(tuple(sorted(group, reverse=True))) for group in groups.values() if len(group) > 1)
 
 
-def _ordered(version: str) -> list[tuple[int, int, str]]:
+def _ordered(version: str) -> Order:
     """Numbers by their value, and letters below any number: 1.10 comes after 1.9, and 2.0 after 2.0rc1."""
-    parts: list[tuple[int, int, str]] = []
+    parts: Order = []
     for part in _DIGITS.split(version):
         if part.isdigit():
             parts.append((2, int(part), ""))
@@ -155,123 +149,103 @@ def _ordered(version: str) -> list[tuple[int, int, str]]:
     return [*parts, (1, 0, "")]
 
 
-class _Directory:
-    """The documents of one source by all names that others may give them."""
+class Statements:
+    """All that documents say of older and newer versions, whoever may read them.
 
-    def __init__(self, members: Iterable[Member]) -> None:
-        self._folders: dict[str, str] = {}
-        self._uris: dict[str, set[str]] = {}
-        self._names: dict[str, set[str]] = {}
-        self._numbers: dict[tuple[str, int], set[str]] = {}
-        self._addresses: dict[str, set[tuple[str, str]]] = {}
+    Attributes:
+        members: The documents that take part, without their facts.
+    """
+
+    def __init__(
+        self, members: Iterable[Member] = (), claims: Iterable[Claim] = (), series: Iterable[Series] = ()
+    ) -> None:
+        claims = list(claims)
+        wanted = {key for claim in claims for key in claim.names()}
+        by = {claim.by for claim in claims}
+        self.series: dict[str, list[tuple[Order, Series]]] = {}
+        for one in series:
+            for order, name in one.newest_first:
+                self.series.setdefault(name, []).append((order, one))
+        self.members: dict[str, Member] = {}
+        self.candidates: dict[_Place, list[str]] = {}
+        self.keys: dict[str, tuple[Key, ...]] = {}
         for member in members:
-            self._add(member)
+            name = member.document_id
+            keys = {key for key in keys_of(member) if key in wanted} if wanted else set()
+            if keys or name in by or name in self.series:
+                self.members[name] = replace(member, facts=())
+            if keys:
+                self.keys[name] = tuple(keys)
+            for key in keys:
+                self.candidates.setdefault(key, []).append(name)
+                self.candidates.setdefault((*key, member.folder), []).append(name)
+        self.by_old: dict[str, list[Claim]] = {}
+        self.on_old: dict[Key, list[Claim]] = {}
+        for claim in claims:
+            if claim.is_older:
+                self.by_old.setdefault(claim.by, []).append(claim)
+            else:
+                for key in {key for key in claim.names() if key in self.candidates}:
+                    self.on_old.setdefault(key, []).append(claim)
 
-    def _add(self, member: Member) -> None:
-        name, uri = member.document_id, member.uri.casefold()
-        folder, _, file = uri.rpartition("/")
-        stem = posixpath.splitext(file)[0]
-        self._folders[name] = folder
-        self._uris.setdefault(uri, set()).add(name)
-        self._addresses.setdefault(file, set()).add((uri, name))
-        for own in {member.document_id.casefold(), file, stem, (member.title or "").casefold()} - {""}:
-            self._names.setdefault(own, set()).add(name)
-        for key in {_numbered(stem), *_own_numbers(member)} - {None}:
-            if key is not None:
-                self._numbers.setdefault(key, set()).add(name)
 
-    def named(self, value: str, by: Member) -> set[str]:
-        """document_ids that a field of `by` names."""
-        whole = self._one(value, by)
-        if whole is not None:
-            return {whole}
-        parts = re.split(r"[,;]|\s+and\s+|\s+&\s+", value)
-        found = {self._one(part, by) for part in (parts if len(parts) > 1 else value.split())}
-        return {name for name in found if name is not None}
+class Seen:
+    """Pairs of old and new that follow for one asker, from documents that they may read, and only when asked for.
 
-    def _one(self, reference: str, by: Member) -> str | None:
-        text = _bare(reference)
-        # An address on the web has folders of its own before those of the source.
-        begins = [0, *(at + 1 for at, mark in enumerate(text) if mark == "/")] if "://" in reference else [0]
-        return next((found for at in begins if (found := self._found(text[at:], by))), None) if text else None
+    Args:
+        may_read: Whether they may read a document.
+    """
 
-    def _found(self, text: str, by: Member) -> str | None:
-        folder = by.uri.casefold().rpartition("/")[0]
-        beside = posixpath.normpath(f"{folder}/{text}") if "://" not in folder else f"{folder}/{text}"
-        for found in (self._uris.get(beside), self._at_the_end(text), self._names.get(text), self._numbered(text, by)):
-            others = (found or set()) - {by.document_id}
-            near = {name for name in others if self._folders[name] == folder}
+    def __init__(self, statements: Statements, may_read: Callable[[str], bool]) -> None:
+        self._statements = statements
+        self._may_read = may_read
+        self._meant: dict[Claim, frozenset[str]] = {}
+        self._some: dict[_Place, tuple[str, ...]] = {}
+        self._last: dict[Series, list[tuple[Order, str]]] = {}
+
+    def newer(self, document_id: str) -> frozenset[str]:
+        """Documents that supersede one directly."""
+        all_said = self._statements
+        if not self._may_read(document_id):
+            return frozenset()
+        found = {name for claim in all_said.by_old.get(document_id, ()) for name in self._named(claim)}
+        for key in all_said.keys.get(document_id, ()):
+            for claim in all_said.on_old.get(key, ()):
+                if self._may_read(claim.by) and document_id in self._named(claim):
+                    found.add(claim.by)
+        for order, series in all_said.series.get(document_id, ()):
+            found |= {name for other, name in self._newest(series) if other > order}
+        return frozenset(found)
+
+    def _newest(self, series: Series) -> list[tuple[Order, str]]:
+        if series not in self._last:
+            readable = (one for one in series.newest_first if self._may_read(one[1]))
+            self._last[series] = list(islice(readable, MAX_NEWER))
+        return self._last[series]
+
+    def _named(self, claim: Claim) -> frozenset[str]:
+        if claim not in self._meant:
+            whole = self._one(claim.whole, claim)
+            found = [whole] if whole is not None else [self._one(tries, claim) for tries in claim.parts]
+            self._meant[claim] = frozenset(name for name in found if name is not None)
+        return self._meant[claim]
+
+    def _one(self, tries: Tries, claim: Claim) -> str | None:
+        return next((found for keys in tries if (found := self._first(keys, claim)) is not None), None)
+
+    def _first(self, keys: Iterable[Key], claim: Claim) -> str | None:
+        for key in keys:
+            others = self._others(key, claim)
+            near = self._others((*key, claim.folder), claim)
             if len(others) == 1 or len(near) == 1:
-                return next(iter(others if len(others) == 1 else near))
+                return (others if len(others) == 1 else near)[0]
             if others:
                 return None
         return None
 
-    def _at_the_end(self, text: str) -> set[str]:
-        path = text.lstrip("./")
-        near = self._addresses.get(path.rpartition("/")[2], set())
-        return {name for uri, name in near if "/" in path and (uri == path or uri.endswith(f"/{path}"))}
-
-    def _numbered(self, text: str, by: Member) -> set[str]:
-        match = _NUMBER.fullmatch(text) if len(text) <= MAX_NAME_CHARS else None
-        if match is None:
-            return set()
-        number = int(match["number"])
-        if match["series"]:
-            return self._numbers.get((_series(match["series"]), number), set())
-        stem = _numbered(posixpath.splitext(by.uri.casefold().rpartition("/")[2])[0])
-        series = dict.fromkeys([*([stem[0]] if stem else []), *(name for name, _ in _own_numbers(by))])
-        for name in series:
-            if found := self._numbers.get((name, number), set()) - {by.document_id}:
-                return found
-        return set()
-
-
-def _bare(reference: str) -> str:
-    """A reference without the marks of links, quotes, and what comes after an address."""
-    text = reference.strip()
-    link = _LINK.fullmatch(text)
-    text = (link[1] if link else text).strip("\"'<>`*() \t").casefold()
-    if "://" in text:
-        text = unquote(urlsplit(text).path).strip("/")
-    return text.partition("#")[0].rstrip("/.") if not text.startswith("#") else text.lstrip("#")
-
-
-def _numbered(stem: str) -> tuple[str, int] | None:
-    """`pep-0345` is number 345 of `pep`."""
-    match = _NUMBER.fullmatch(stem) if len(stem) <= MAX_NAME_CHARS else None
-    return (_series(match["series"] or ""), int(match["number"])) if match else None
-
-
-def _series(name: str) -> str:
-    return name.strip(" ._-").casefold()
-
-
-def _own_numbers(member: Member) -> set[tuple[str, int]]:
-    found = set()
-    for fact in member.facts:
-        name, _, value = fact.partition("=")
-        match = _NUMBER.fullmatch(value) if name in _OWN_NAMES and len(value) <= MAX_NAME_CHARS else None
-        if match is not None:
-            found.add((_series(match["series"] or name), int(match["number"])))
-    return found
-
-
-def newer_than(document_id: str, newer: Mapping[str, Collection[str]]) -> frozenset[str]:
-    """All documents that supersede one, directly or through others; without those that it supersedes itself.
-
-    Documents that supersede each other in a circle say nothing, and none of them is older.
-    """
-    above = _reached(document_id, newer)
-    return frozenset(name for name in above if document_id not in _reached(name, newer))
-
-
-def _reached(start: str, newer: Mapping[str, Collection[str]]) -> set[str]:
-    found: set[str] = set()
-    waiting = list(newer.get(start, ()))
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting.extend(newer.get(name, ()))
-    return found
+    def _others(self, place: _Place, claim: Claim) -> list[str]:
+        """At most three of the documents that are called so: what could be two is nobody's."""
+        if place not in self._some:
+            readable = (name for name in self._statements.candidates.get(place, ()) if self._may_read(name))
+            self._some[place] = tuple(islice(readable, 3))
+        return [name for name in self._some[place] if name != claim.by]

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag_pipeline.retrieval.plan import SourceRules
+from rag_pipeline.retrieval.ranked import Ranked
 from rag_pipeline.retrieval.search import MODES
-from rag_pipeline.transforms.supersession import Member, addressed_pairs, declared_pairs, is_claim, newer_than
+from rag_pipeline.retrieval.supersession import Versions, newer_first, successions_of
+from rag_pipeline.transforms.lineage import Lineage
+from rag_pipeline.transforms.references import Member
+from rag_pipeline.transforms.supersession import Seen, is_claim
 from rag_pipeline_tests.pipeline.project import Project
 
 SUBJECTS = ("metadata", "wheels", "imports", "typing", "locks", "strings", "numbers", "loops", "paths", "dates")
+
+
+def pairs_of(members: list[Member], **rules: Any) -> set[tuple[str, str]]:
+    """(old, new) of document_ids for somebody who may read everything."""
+    seen = Seen(successions_of(members, [SourceRules("s", **rules)]).statements, lambda _: True)
+    return {(member.document_id, new) for member in members for new in seen.newer(member.document_id)}
 
 
 def header(number: int, title: str, **fields: str) -> str:
@@ -176,7 +189,7 @@ def test_a_reference_is_a_number_a_name_a_path_or_a_title(value: str, found: set
         Member("q", "s", "docs/b/two.md", None),
         Member("r", "other", "docs/peps/pep-0007.rst", None),
     ]
-    assert declared_pairs(members) == {("o", name) for name in found}
+    assert pairs_of(members) == {("o", name) for name in found}
 
 
 @pytest.mark.parametrize(
@@ -199,7 +212,7 @@ def test_fields_in_words_name_the_newer(fact: str, found: set[str]) -> None:
         Member("n", "s", "docs/eip-7702.md", None),
         Member("m", "s", "docs/eip-20.md", None),
     ]
-    assert declared_pairs(members) == {("o", name) for name in found}
+    assert pairs_of(members) == {("o", name) for name in found}
     assert is_claim(fact) or not found
 
 
@@ -207,23 +220,154 @@ def test_a_long_name_costs_no_time() -> None:
     name = "a" + "-" * 100_000
     started = time.process_time()
     members = [Member("o", "s", f"docs/{name}.md", None, ("superseded_by", f"superseded_by={name}b"))]
-    assert declared_pairs(members) == set()
+    assert pairs_of(members) == set()
     assert time.process_time() - started < 1
 
 
 def test_versions_are_ordered_as_people_read_them() -> None:
     names = ("v1.2", "v1.10", "v1.10.1", "v2.0rc1", "v2.0", "v2.0.1")
     members = [Member(name, "s", f"docs/{name}/a.md", None) for name in names]
-    pairs = addressed_pairs(members, "v{version}/**", ())
+    pairs = pairs_of(members, version_pattern="v{version}/**")
     assert pairs == {(old, new) for at, old in enumerate(names) for new in names[at + 1 :]}
 
 
 @given(st.dictionaries(st.sampled_from("abcdef"), st.frozensets(st.sampled_from("abcdef"), max_size=3)))
 def test_nothing_is_older_than_itself_and_circles_say_nothing(newer: dict[str, frozenset[str]]) -> None:
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [start]
+        while waiting:
+            new = newer.get(waiting.pop(), frozenset()) - found
+            found |= new
+            waiting.extend(new)
+        return found
+
+    lineage = Lineage(lambda name: newer.get(name, frozenset()))
+    above = {one: {other for other in reached(one) if one not in reached(other)} for one in "abcdef"}
     for one in "abcdef":
-        above = newer_than(one, newer)
-        assert one not in above
-        assert all(one not in newer_than(other, newer) for other in above)
+        assert one not in above[one]
+        assert lineage.newer(one) == above[one]
+        assert lineage.count(one) == len(above[one])
+        assert {other for other in "abcdef" if lineage.is_newer(other, one)} == above[one]
+        assert lineage.newest(one) == {other for other in above[one] if not above[other]}
+
+
+CLOSED = frozenset({"board"})
+OPEN = frozenset({"public"})
+RULES = SourceRules("s", version_pattern="v{version}/**", archive_folders=("archive",))
+
+
+def test_a_closed_document_makes_no_reference_ambiguous() -> None:
+    members = [
+        Member("old", "s", "s/a/adr-3.md", None, ("superseded_by=adr-12",), OPEN),
+        Member("new", "s", "s/b/adr-12.md", None, (), OPEN),
+        Member("twin", "s", "s/c/adr-12.md", None, (), CLOSED),
+    ]
+    successions = successions_of(members, ())
+    assert [one.uri for one in successions.seen_by(["public"]).newest("old")] == ["s/b/adr-12.md"]
+    assert successions.seen_by(["public", "board"]).newest("old") == ()
+    assert successions.seen_by(["public", "board"], frozenset({"twin"})).newer("old") == ["new"]
+
+
+def test_closed_versions_do_not_count_among_the_last() -> None:
+    members = [Member(f"d{at}", "s", f"s/v{at}/g.md", None, (), OPEN if at < 3 else CLOSED) for at in range(25)]
+    successions = successions_of(members, [RULES])
+    assert successions.seen_by(["public"]).newer("d0") == ["d2", "d1"]
+    assert len(successions.seen_by(["public", "board"]).newer("d0")) == 20
+
+
+REFERENCES = ("adr-1", "adr-2", "2", "v2/adr-1.md", "../b/adr-2.md", "https://x.org/s/b/adr-1.md", "guide", "1, guide")
+FACTS = [f"{name}={value}" for name in ("superseded_by", "replaces") for value in REFERENCES]
+PLACES = [
+    f"s/{folder}/{file}"
+    for folder in ("a", "b", "archive/a", "v1", "v2", "v3")
+    for file in ("adr-1.md", "adr-2.md", "guide.md")
+]
+MEMBERS = st.builds(
+    Member,
+    st.uuids().map(str),
+    st.sampled_from(["s", "t"]),
+    st.sampled_from(PLACES),
+    st.sampled_from([None, "Guide", "adr-2"]),
+    st.lists(st.sampled_from(FACTS), max_size=2).map(tuple),
+    st.sampled_from([OPEN, CLOSED, OPEN | CLOSED, frozenset({"staff"})]),
+)
+
+
+@given(
+    st.lists(MEMBERS, max_size=12),
+    st.frozensets(st.sampled_from(["public", "board", "staff"]), min_size=1),
+    st.data(),
+)
+def test_for_each_asker_versions_are_those_of_a_lake_without_what_they_may_not_read(
+    members: list[Member], asker: frozenset[str], data: st.DataObject
+) -> None:
+    names = [member.document_id for member in members]
+    closed = data.draw(st.frozensets(st.sampled_from(names), max_size=2)) if names else frozenset()
+    readable = [one for one in members if one.readers & asker and one.document_id not in closed]
+    found = successions_of(members, [RULES]).seen_by(asker, closed)
+    alone = successions_of(readable, [RULES]).seen_by(asker)
+    for name in names:
+        assert found.newer(name) == alone.newer(name)
+        assert found.newest(name) == alone.newest(name)
+
+
+@pytest.mark.parametrize("oldest_first", [True, False])
+def test_a_long_chain_is_followed_once(oldest_first: bool) -> None:
+    """Steps are counted, not time: with twice the documents there are twice the steps, or four times in sets alone."""
+
+    def steps(length: int) -> int:
+        names = [f"d{at:04}" for at in range(length)]
+        members = [
+            Member(name, "s", f"s/{name}.md", None, (f"superseded_by={new}",), OPEN)
+            for name, new in zip(names, [*names[1:], ""], strict=True)
+        ]
+        asked = Counter[str]()
+        seen = Seen(successions_of(members, ()).statements, lambda _: True)
+
+        def newer(name: str) -> frozenset[str]:
+            asked[name] += 1
+            return seen.newer(name)
+
+        versions = Versions({member.document_id: member for member in members}, newer)
+        order = names if oldest_first else names[::-1]
+        rows = [Ranked({"document_id": name}, 1.0 - at / length) for at, name in enumerate(order)]
+        calls = 0
+
+        def count(*_: object) -> None:
+            nonlocal calls
+            calls += 1
+
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            found = newer_first(rows, versions, lambda _: {}, 10)
+        finally:
+            sys.setprofile(before)
+        assert [one.row["document_id"] for one in found] == names[::-1]
+        assert set(asked.values()) == {1}
+        return calls
+
+    assert steps(200) < 5 * steps(100)
+
+
+def test_only_what_is_reached_from_rows_is_filtered_for_the_asker() -> None:
+    members = [
+        Member(f"d{at}", "s", f"s/d{at}.md", None, (f"superseded_by=d{at + 1}",) if at % 2 == 0 else (), OPEN)
+        for at in range(1_000)
+    ]
+    looked_at = Counter[str]()
+
+    def may_read(name: str) -> bool:
+        looked_at[name] += 1
+        return True
+
+    seen = Seen(successions_of(members, ()).statements, may_read)
+    versions = Versions({member.document_id: member for member in members}, seen.newer)
+    rows = [Ranked({"document_id": name}, 1.0) for name in ("d10", "d11", "d40")]
+    found = newer_first(rows, versions, lambda _: {}, 10)
+    assert [one.row["document_id"] for one in found] == ["d11", "d10", "d40"]
+    assert set(looked_at) == {"d10", "d11", "d40", "d41"}
 
 
 def test_scores_of_old_documents_count_less_where_a_half_life_is_set(tmp_path: Any) -> None:
