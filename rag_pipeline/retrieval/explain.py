@@ -203,9 +203,12 @@ def _left_out(document: dict[str, Any], principals: frozenset[str], select: Sele
     if copies.height:
         row = copies.row(0, named=True)
         kept = indexed(row["duplicate_of"], principals, select)
-        into = kept[0][1] if kept else None
-        where = f"; {into} stands for it" if into else ""
-        return replace(why, reason="duplicate", sentence=f"another document says the same{where}", into=into)
+        if not kept:
+            # The one that stands for it may have been closed since: that another one says the same tells what it says.
+            return why
+        into = kept[0][1]
+        sentence = f"another document says the same; {into} stands for it"
+        return replace(why, reason="duplicate", sentence=sentence, into=into)
     if not lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id"], where=mine).height:
         sentence = "all of its paragraphs stand in many documents of its source, and are found in another one"
         return replace(why, reason="boilerplate", sentence=sentence)

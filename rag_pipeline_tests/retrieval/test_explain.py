@@ -94,6 +94,27 @@ def test_what_was_taken_in_and_not_published_says_so(tmp_path: Any) -> None:
     assert why(Searcher.open(project.pipeline()), "late.md").reason == "not_published"
 
 
+def test_that_a_closed_document_says_the_same_is_not_told(tmp_path: Any) -> None:
+    """The copy is not in the index, and the one that stood for it was closed and withdrawn before the next run."""
+    from rag_pipeline.refresh.bronze import refresh_source
+    from rag_pipeline.refresh.withdraw import withdraw_now
+
+    project = Project.create(tmp_path, boilerplate={"leave_out": False})
+    for name in ("a.md", "b.md"):
+        project.write(name, RULE)
+    project.refresh()
+    whys = {name: why(Searcher.open(project.pipeline()), name) for name in ("a.md", "b.md")}
+    (copy,) = (name for name, found in whys.items() if found.reason == "duplicate")
+    (kept,) = whys.keys() - {copy}
+    project.write(f"{kept}.meta.yaml", "allowed_principals: [board]\n")
+    with project.workspace() as workspace:
+        refresh_source(workspace, "docs")
+        withdraw_now(workspace)
+    found = why(Searcher.open(project.pipeline()), copy)
+    assert (found.reason, found.into) == ("not_published", None)
+    assert "same" not in found.sentence
+
+
 @pytest.mark.parametrize(
     "name",
     ["closed.md", "twin-closed.md", "locked.docx", "broken.md", "nothing.md", "docs/closed.md", "*closed*", "**"],
