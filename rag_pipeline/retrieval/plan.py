@@ -69,6 +69,8 @@ class SearchPlan:
         recipe: What the publication adds.
         diversity: How much a hit counts less for words that better hits have already, 0 to 1; 0: not at all.
         rules: What single sources say of the order of their documents.
+        depth: How many rows each leg looks for; 0: as `k` needs it. What is found hangs on it, so that a plan of more
+            hits that is made from this one keeps it, and begins with the same hits.
 
     Raises:
         BadQuery: One of them is out of its range.
@@ -80,6 +82,7 @@ class SearchPlan:
     diversity: float = 0.0
     recipe: SearchRecipe = field(default_factory=SearchRecipe)
     rules: tuple[SourceRules, ...] = ()
+    depth: int = 0
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -91,11 +94,8 @@ class SearchPlan:
 
         if not isinstance(self.diversity, int | float) or not 0 <= self.diversity <= 1:
             raise BadQuery(f"diversity is {self.diversity!r}, want a number from 0 to 1")
-
-    @property
-    def depth(self) -> int:
-        """How many rows each leg looks for."""
-        return max(LEAST_DEPTH, DEPTH_PER_HIT * self.k)
+        if not self.depth:
+            object.__setattr__(self, "depth", max(LEAST_DEPTH, DEPTH_PER_HIT * self.k))
 
     @property
     def legs(self) -> Sequence[str]:

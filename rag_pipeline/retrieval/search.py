@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -59,11 +59,30 @@ VECTOR_LEGS = 16
 STATE_COLUMNS = ["document_id", "source", "content_hash", "allowed_principals"]
 
 
-def _asked(query: str, principals: Iterable[str], sources: Sequence[str] | None, limits: Filter | None) -> Filter:
-    """The filter of a search, once it is clear that somebody asks something."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one search asks, whether for its hits or for how they came about.
+
+    Attributes:
+        chosen: Who asks, and what else must hold of a hit.
+        rerank: Let the reranking model read.
+        as_of: The time whose state is searched; None: now.
+    """
+
+    query: str
+    chosen: Filter
+    plan: SearchPlan
+    rerank: bool
+    as_of: datetime | date | None
+
+    def __post_init__(self) -> None:
+        if not is_text(self.query) or not self.query.strip():
+            raise BadQuery("the query is empty or no text; ask something")
+
+
+def _chosen(principals: Iterable[str], sources: Sequence[str] | None, limits: Filter | None) -> Filter:
+    """The filter of a search, once it is clear that somebody asks."""
     names = checked_principals(principals)
-    if not is_text(query) or not query.strip():
-        raise BadQuery("the query is empty or no text; ask something")
     chosen = replace(limits or Filter(frozenset()), principals=frozenset(names))
     if sources is not None:
         chosen = replace(chosen, sources=tuple(sorted(checked_names("sources", sources))))
@@ -176,9 +195,9 @@ class Searcher:
             NothingPublished: There is no index yet, or what readers had at `as_of` is not kept.
             EmbeddingSpaceMismatch: The published space's model is not the one that can be opened here.
         """
-        chosen = _asked(query, principals, sources, limits)
         plan = SearchPlan(k, mode, per_document, diversity, rules=self._rules)
-        hits = self._answered(as_of, chosen, lambda then: self._search(then, query, plan, rerank))
+        asked = Asked(query, _chosen(principals, sources, limits), plan, rerank, as_of)
+        hits = self._answered(as_of, asked.chosen, lambda then: self._search(then, asked))
         return self.verified(hits, principals=principals, as_of=as_of) if verify else hits
 
     def chunk(self, chunk_id: str, *, principals: Iterable[str]) -> dict[str, Any] | None:
@@ -227,21 +246,20 @@ class Searcher:
         Raises:
             BadQuery: As `search` does, or `document` is no text.
         """
-        chosen = _asked(query, principals, sources, limits)
+        plan = SearchPlan(k, mode, per_document, diversity, rules=self._rules)
+        asked = Asked(query, _chosen(principals, sources, limits), plan, rerank, as_of)
         if document is not None and (not is_text(document) or not document.strip()):
             raise BadQuery(f"the document {document!r} is no text; name it by its id or the end of its address")
-        shown = SearchPlan(k, mode, per_document, diversity, rules=self._rules)
-        # The first hits of a search are those of a longer one.
-        plan = replace(shown, k=min(MAX_HITS, max(k, LOOKED_THROUGH)))
+        # More hits from rows of the same depth: the first of them are those of the search itself.
+        longer = replace(asked, plan=replace(plan, k=min(MAX_HITS, max(k, LOOKED_THROUGH))))
+        single = replace(asked, plan=replace(plan, k=1), rerank=False)
 
         def action(then: Then) -> Explanation:
-            ranked = self._search(then, query, plan, rerank)
+            ranked = self._search(then, longer)
 
             def alone(name: str) -> Hit | None:
                 mine = Filter(then.chosen.principals, document_ids=(name,), closed_ids=then.chosen.closed_ids)
-                return next(
-                    iter(self._search(replace(then, chosen=mine), query, replace(plan, k=1), rerank=False)), None
-                )
+                return next(iter(self._search(replace(then, chosen=mine), single)), None)
 
             def select(limited: Filter) -> Selection:
                 limited = replace(limited, closed_ids=then.chosen.closed_ids)
@@ -250,7 +268,7 @@ class Searcher:
             whys = explain_named(document, then.chosen, k, ranked, select, self._lake, alone) if document else []
             return Explanation(tuple(ranked[:k]), tuple(whys))
 
-        return self._answered(as_of, chosen, action)
+        return self._answered(as_of, asked.chosen, action)
 
     def verified(
         self, hits: Sequence[Hit], *, principals: Iterable[str], as_of: datetime | date | None = None
@@ -318,8 +336,8 @@ class Searcher:
         moment = moment_of(as_of)
         return self._pointer.answered(lambda now: action(seen_today(now, self._pointer.at(moment), chosen)))
 
-    def _search(self, then: Then, query: str, plan: SearchPlan, rerank: bool) -> list[Hit]:
-        served, chosen = then.served, then.chosen
+    def _search(self, then: Then, asked: Asked) -> list[Hit]:
+        served, chosen, query, plan = then.served, then.chosen, asked.query, asked.plan
 
         @cache
         def embed_query() -> Vectors:
@@ -341,7 +359,7 @@ class Searcher:
             now=datetime.now(UTC),
             versions=served.successions(self._rules).seen_by(chosen.principals, chosen.closed_ids),
             best_rows=best_rows,
-            read=self._rerankers.reader(plan.recipe, query) if rerank else None,
+            read=self._rerankers.reader(plan.recipe, query) if asked.rerank else None,
             shown=partial(shown_of, selection) if is_few else lambda _: {},
         )
         return self._marks.mark(then.shown(ranked_hits(candidates, plan, around)))

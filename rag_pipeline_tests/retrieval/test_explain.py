@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 
 from rag_pipeline.contracts.filters import Filter, parse_condition
 from rag_pipeline.errors import BadQuery
-from rag_pipeline.retrieval.search import Searcher
+from rag_pipeline.retrieval.search import MODES, Searcher
 from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -113,6 +114,31 @@ def test_that_a_closed_document_says_the_same_is_not_told(tmp_path: Any) -> None
     found = why(Searcher.open(project.pipeline()), copy)
     assert (found.reason, found.into) == ("not_published", None)
     assert "same" not in found.sentence
+
+
+@pytest.mark.parametrize("k", [5, 30])
+def test_the_hits_that_are_explained_are_those_of_the_search(deep: Searcher, k: int) -> None:
+    """More rows fit than a search looks at, and scores hang on how many it does look at."""
+    for query in ("berth harbour", "quay fee lamp"):
+        for mode in MODES:
+            hits = deep.search(query, principals=["public"], mode=mode, k=k)
+            explanation = deep.explain(query, principals=["public"], mode=mode, k=k, document="7.md")
+            assert list(explanation.hits) == hits
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
+    chance = random.Random(1)
+    project = Project.create(
+        tmp_path_factory.mktemp("deep"), deduplication={"near": False}, boilerplate={"leave_out": False}
+    )
+    words = ["quay", "fee", "berth", "harbour", "mooring", "crown", "crane", "lamp", "rope", "tide", "pilot", "cargo"]
+    other = [f"w{at}x" for at in range(300)]
+    for at in range(250):
+        said = [chance.choice(words if chance.random() < 0.4 else other) for _ in range(chance.randint(15, 60))]
+        project.write(f"{at}.md", f"# Note {at}\n\n{' '.join(said)}.\n")
+    project.refresh()
+    return Searcher.open(project.pipeline())
 
 
 @pytest.mark.parametrize(
