@@ -84,7 +84,7 @@ class Versions:
         if document_id not in self._members:
             return []
         found = self._lineage.newer(document_id)
-        return sorted(found, key=lambda name: (self._lineage.count(name), name))
+        return sorted(found, key=lambda name: (self._lineage.count(name), self._members[name].uri, name))
 
     def is_newer(self, other: str, document_id: str) -> bool:
         """Whether the other document is one of them."""

@@ -312,6 +312,21 @@ def test_for_each_asker_versions_are_those_of_a_lake_without_what_they_may_not_r
         assert found.newest(name) == alone.newest(name)
 
 
+@pytest.mark.parametrize("ids", [("1", "2"), ("2", "1")])
+def test_several_newer_versions_stand_by_their_addresses_whatever_their_ids(ids: tuple[str, str]) -> None:
+    """A document that was moved keeps its id, and one that is taken in anew gets another."""
+    first, second = ids
+    members = [
+        Member("old", "s", "s/old.md", None, ("superseded_by=a.md, b.md",), OPEN),
+        Member(first, "s", "s/a.md", None, (), OPEN),
+        Member(second, "s", "s/b.md", None, (), OPEN),
+    ]
+    versions = successions_of(members, ()).seen_by(["public"])
+    rows = [Ranked({"document_id": name}, score) for name, score in (("old", 1.0), ("1", 0.5), ("2", 0.4))]
+    found = newer_first(rows, versions, lambda _: {}, 3)
+    assert [one.row["document_id"] for one in found] == [first, second, "old"]
+
+
 @pytest.mark.parametrize("oldest_first", [True, False])
 def test_a_long_chain_is_followed_once(oldest_first: bool) -> None:
     """Steps are counted, not time: with twice the documents there are twice the steps, or four times in sets alone."""
