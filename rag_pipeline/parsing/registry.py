@@ -44,6 +44,8 @@ class Format:
         function: Name of the parser in that module.
         is_text: Whether the file itself is text, so that the smaller size limit holds.
         holds_others: Whether it holds files of any kind, so that its recipe follows all parsers.
+        names_others: Whether what was parsed names those files, as `attachments` or as parts; without any, its own
+            parser alone has read it.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Format:
     function: str
     is_text: bool = True
     holds_others: bool = False
+    names_others: bool = False
 
 
 _PACKED = Format("packed", "containers.folders", "parse_packed", is_text=False, holds_others=True)
@@ -86,7 +89,7 @@ FORMATS: dict[str, Format] = {
     "text/x-c++": _CODE,
     "application/sql": _CODE,
     "text/x-shellscript": _CODE,
-    "application/pdf": Format("pdf", "pdf.pdf", "parse_pdf", is_text=False, holds_others=True),
+    "application/pdf": Format("pdf", "pdf.pdf", "parse_pdf", is_text=False, holds_others=True, names_others=True),
     media_type.DOCX: Format("docx", "office.docx", "parse_docx", is_text=False),
     media_type.PPTX: Format("pptx", "office.pptx", "parse_pptx", is_text=False),
     media_type.XLSX: Format("xlsx", "office.xlsx", "parse_xlsx", is_text=False),
@@ -112,17 +115,21 @@ _VERSION = re.compile(r'^VERSION = "([^"]+)"$', re.M)
 _ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
 
 
-def recipe_version(media_type: str) -> str:
+def recipe_version(media_type: str, *, has_others: bool = True) -> str:
     """Name and version of the recipe that parses `media_type`, such as "markdown/1.1.1".
 
     The numbers are the parser's own, the decoder's and the builder's. It changes whenever the parser's
     output may change, and is part of the silver fingerprint.
+
+    Args:
+        has_others: False for an object in which no other file was found; it follows its own parser only, where the
+            format names such files.
     """
     found = FORMATS.get(media_type)
     if found is None:
         return "unsupported/1"
     version = _version_of(found.module)
-    if found.holds_others:
+    if found.holds_others and (has_others or not found.names_others):
         version = f"{version}-{all_parsers_version()}"
     return f"{found.name}/{version}.{decode.VERSION}.{builder.VERSION}"
 

@@ -152,28 +152,32 @@ def with_new_metadata(documents: pl.DataFrame, origins: pl.DataFrame) -> pl.Data
 
 
 def _with_expected(rows: pl.DataFrame, media_type_column: str, recipes: Mapping[str, ParseRecipe]) -> pl.DataFrame:
+    """The rows, and whether they were parsed as they would be now.
+
+    An object without other files in it has a fingerprint of its own, so that is as good as the one with them.
+    """
     key = pl.concat_str("source", media_type_column, separator=":")
     kinds = rows.select("source", media_type_column).unique().drop_nulls()
-    expected = {
-        f"{source}:{media_type}": recipes[source].fingerprint(media_type)
+    current = [
+        f"{source}:{media_type}:{fingerprint}"
         for source, media_type in kinds.iter_rows()
         if source in recipes
-    }
-    return rows.with_columns(
-        is_current_recipe=pl.col("recipe_fingerprint")
-        == key.replace_strict(expected, default=None, return_dtype=pl.String)
-    )
+        for fingerprint in recipes[source].fingerprints(media_type)
+    ]
+    return rows.with_columns(is_current_recipe=pl.concat_str(key, "recipe_fingerprint", separator=":").is_in(current))
 
 
 def document_rows(
     origin: Mapping[str, Any], media_type: str, parsed: list[ParsedDocument], recipe: ParseRecipe
 ) -> list[dict[str, Any]]:
     """Rows of silver/documents for what parsing one object gave."""
-    return [_document_row(origin, media_type, document, recipe) for document in parsed]
+    has_others = any(document.part or "attachments" in document.metadata for document in parsed)
+    fingerprint = recipe.fingerprint(media_type, has_others=has_others)
+    return [_document_row(origin, media_type, document, recipe.options, fingerprint) for document in parsed]
 
 
 def _document_row(
-    origin: Mapping[str, Any], media_type: str, parsed: ParsedDocument, recipe: ParseRecipe
+    origin: Mapping[str, Any], media_type: str, parsed: ParsedDocument, options: EnrichOptions, fingerprint: str
 ) -> dict[str, Any]:
     blocks = block_rows(parsed.blocks)
     shape = json.dumps([list(block.values()) for block in blocks])
@@ -197,13 +201,13 @@ def _document_row(
         "metadata": json.dumps(facts, sort_keys=True, ensure_ascii=False),
         "quality": json.dumps(parsed.quality, sort_keys=True),
         "quality_score": score,
-        "rank_weight": recipe.options.rank_weight(score),
+        "rank_weight": options.rank_weight(score),
         "block_hashes": list(parsed.block_hashes),
         "content_hash": digest("content", parsed.text, parsed.title or "", parsed.language or "", shape),
         "input_key": origin["input_key"],
-        "recipe_fingerprint": recipe.fingerprint(media_type),
+        "recipe_fingerprint": fingerprint,
     }
-    return row | metadata_columns(origin, row, recipe.options)
+    return row | metadata_columns(origin, row, options)
 
 
 def metadata_columns(origin: Mapping[str, Any], row: Mapping[str, Any], options: EnrichOptions) -> dict[str, Any]:
@@ -328,7 +332,7 @@ def unredacted_documents(documents: pl.DataFrame, recipes: Mapping[str, ParseRec
         recipe = recipes.get(source)
         if recipe is None or recipe.options.sensitive not in ("redact", "quarantine"):
             continue
-        if known in {weaker.fingerprint(media_type) for weaker in _weaker(recipe)}:
+        if known in {each for weaker in _weaker(recipe) for each in weaker.fingerprints(media_type)}:
             found.add(document)
     return found
 

@@ -32,14 +32,19 @@ class ParseRecipe:
     limits: ParseLimits
     options: EnrichOptions
 
-    def fingerprint(self, media_type: str) -> str:
-        """Everything that decides what parsing an object of this media type gives."""
-        return _recipe_fingerprint(media_type, self)
+    def fingerprint(self, media_type: str, *, has_others: bool = True) -> str:
+        """Everything that decides what parsing an object of this media type gives, with or without files in it."""
+        return _recipe_fingerprint(media_type, has_others, self)
+
+    def fingerprints(self, media_type: str) -> list[str]:
+        """The fingerprints that an object of this media type may have, with and without files in it."""
+        return sorted({self.fingerprint(media_type, has_others=has_others) for has_others in (True, False)})
 
 
 @lru_cache(maxsize=10_000)
-def _recipe_fingerprint(media_type: str, recipe: ParseRecipe) -> str:
-    return fingerprint("parse", recipe_version(media_type), repr(recipe.limits), recipe.options.recipe)
+def _recipe_fingerprint(media_type: str, has_others: bool, recipe: ParseRecipe) -> str:
+    version = recipe_version(media_type, has_others=has_others)
+    return fingerprint("parse", version, repr(recipe.limits), recipe.options.recipe)
 
 
 def parse_object(item: tuple[bytes, str, str], recipe: ParseRecipe) -> list[ParsedDocument]:
