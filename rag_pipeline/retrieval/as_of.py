@@ -3,8 +3,9 @@
 Belongs here: which documents of then the caller may see now.
 Does not belong here: which publication was valid then (`published.py`).
 
-What is closed or deleted today is not found in an old version either. Nor is what the caller could not read then,
-though they may read the document today: an old text may have been closed for what has been taken out of it since.
+What is closed or deleted today is not found in an old version either. Nor is what the caller could not read then or at
+any time since, though they may read the document today: an old text may have been closed for what has been taken out of
+it, and opened again without.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from rag_pipeline.contracts.filters import Filter
 from rag_pipeline.errors import BadQuery
 from rag_pipeline.retrieval.hits import Hit
-from rag_pipeline.retrieval.published import Served
+from rag_pipeline.retrieval.published import Earlier, Served
 from rag_pipeline.stores.selection import Selection
 
 
@@ -53,11 +54,22 @@ def moment_of(as_of: datetime | date) -> datetime:
     return datetime.combine(as_of, time(), UTC) + timedelta(days=1) - timedelta(microseconds=1)
 
 
-def seen_today(now: Served, then: Served, chosen: Filter) -> Then:
-    """An earlier publication, without the documents that the caller may not read in the one of now."""
+def seen_today(now: Served, earlier: Earlier, chosen: Filter) -> Then:
+    """An earlier publication, without the documents that the caller may not read now, or could not at any time since.
+
+    Read are the ids of all documents that the caller may read, once for each version since: so few are kept that this
+    is bounded. Those of the hits alone would not do: names of fields and of newer versions are told of others too.
+    """
     asker = Filter(chosen.principals)
     rows = Selection(now.table, asker).read(["document_id", "allowed_principals"]).unique("document_id")
     readers = {name: tuple(principals) for name, principals in rows.iter_rows()}
-    before = set(Selection(then.table, asker).read(["document_id"])["document_id"])
-    closed = frozenset(before - readers.keys())
-    return Then(then, replace(chosen, closed_ids=chosen.closed_ids | closed), readers)
+    before = _readable(earlier.then, asker)
+    shown = before & readers.keys()
+    for served in earlier.since:
+        if served.publication["sequence"] != now.publication["sequence"]:
+            shown &= _readable(served, asker)
+    return Then(earlier.then, replace(chosen, closed_ids=chosen.closed_ids | (before - shown)), readers)
+
+
+def _readable(served: Served, asker: Filter) -> set[str]:
+    return set(Selection(served.table, asker).read(["document_id"])["document_id"])

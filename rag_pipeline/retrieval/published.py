@@ -44,6 +44,14 @@ class Served:
         return self._successions[rules]
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What readers had at a moment, and each other version that they had from then until now, all opened."""
+
+    then: Served
+    since: tuple[Served, ...]
+
+
 class Pointer:
     """Hands out what is published, and looks again at most once a second.
 
@@ -73,11 +81,11 @@ class Pointer:
             self._served = None
             return action(self._current())
 
-    def at(self, moment: datetime) -> Served:
-        """What readers had at a moment, UTC, opened.
+    def at(self, moment: datetime) -> Earlier:
+        """What readers had at a moment, UTC, and since.
 
         Raises:
-            NothingPublished: Nothing was published by then, or its version is not kept any more.
+            NothingPublished: Nothing was published by then, or its version or one that followed is not kept any more.
         """
         rows = self._lake.publications()
         before = [row for row in rows if row["published_at"] <= moment]
@@ -85,12 +93,14 @@ class Pointer:
             first = f"the first publication is of {rows[0]['published_at']:%Y-%m-%d %H:%M} UTC" if rows else "nor since"
             raise NothingPublished(f"nothing had been published at {moment:%Y-%m-%d %H:%M} UTC; {first}")
         kept = KeptVersions(self._lake, self._vectors)
-        try:
-            return Served(before[-1], kept.open(before[-1]))
-        except TableMissing as error:
-            raise NothingPublished(
-                f"what readers had at {moment:%Y-%m-%d %H:%M} UTC is not kept any more; {_oldest_kept(rows, kept)}"
-            ) from error
+        found: dict[tuple[str, int], Served] = {}
+        for row in (row for row in rows if row["sequence"] >= before[-1]["sequence"]):
+            try:
+                # Each row is looked at, also where another one names the same version: the table may be another.
+                found[_place(row)] = Served(row, kept.open(row))
+            except TableMissing as error:
+                raise NothingPublished(f"{_lost(moment, row, before[-1])}; {_oldest_kept(rows, kept)}") from error
+        return Earlier(found.pop(_place(before[-1])), tuple(found.values()))
 
     def _current(self) -> Served:
         now = time.monotonic()
@@ -115,11 +125,28 @@ class Pointer:
         return Served(publication, open_version(self._vectors, publication))
 
 
+def _place(publication: Mapping[str, Any]) -> tuple[str, int]:
+    return str(publication["table_name"]), int(publication["table_version"])
+
+
+def _lost(moment: datetime, row: Mapping[str, Any], then: Mapping[str, Any]) -> str:
+    if row is then:
+        return f"what readers had at {moment:%Y-%m-%d %H:%M} UTC is not kept any more"
+    return (
+        f"what readers had at {moment:%Y-%m-%d %H:%M} UTC is not shown: what they had from "
+        f"{row['published_at']:%Y-%m-%d %H:%M} UTC on is not kept any more, and it may be where something was closed"
+    )
+
+
 def _oldest_kept(publications: Sequence[Mapping[str, Any]], kept: KeptVersions) -> str:
-    for row in publications:
+    """The oldest version that is kept with all that followed."""
+    oldest = None
+    for row in reversed(publications):
         try:
             kept.open(row)
         except StoreError:
-            continue
-        return f"the oldest version that is kept was published at {row['published_at']:%Y-%m-%d %H:%M} UTC"
-    return "no older version is"
+            break
+        oldest = row["published_at"]
+    if oldest is None:
+        return "no older version is"
+    return f"the oldest version that is kept was published at {oldest:%Y-%m-%d %H:%M} UTC"

@@ -58,18 +58,34 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[tup
     return project, nights
 
 
-def test_each_night_is_found_as_it_was_but_for_what_is_closed_today(
+def always_readable(project: Project, moment: datetime) -> dict[str, set[str]]:
+    """Addresses that an asker may read in what was published last before a moment, and in all that followed."""
+    found: dict[str, set[str]] = {}
+    with project.workspace() as workspace:
+        rows = workspace.lake.publications()
+        first = sum(row["published_at"] <= moment for row in rows) - 1
+        for row in rows[first:]:
+            table = workspace.vectors.open(
+                row["table_name"], row["space_fingerprint"], version=int(row["table_version"])
+            )
+            readers = dict(table.read(["uri", "allowed_principals"]).iter_rows())
+            for asker in ("public", "staff", "board"):
+                shown = {uri for uri, names in readers.items() if {asker, "public"} & set(names)}
+                found[asker] = found.get(asker, shown) & shown
+    return found
+
+
+def test_each_night_is_found_as_it_was_but_for_what_has_been_closed_since(
     history: tuple[Project, list[tuple[datetime, Found]]],
 ) -> None:
     project, nights = history
     searcher = Searcher.open(project.pipeline())
-    today = {asker: {uri for uri, _ in hits} for (asker, _), hits in nights[-1][1].items()}
     lost = 0
     for moment, before in nights:
-        after = found(searcher, moment)
+        after, always = found(searcher, moment), always_readable(project, moment)
         for (asker, mode), hits in before.items():
             # Scores of hits that are left may scale otherwise, so their order is compared in the legs alone.
-            expected = [hit for hit in hits if hit[0] in today[asker]]
+            expected = [hit for hit in hits if hit[0] in always[asker]]
             lost += len(hits) - len(expected)
             assert sorted(after[asker, mode]) == sorted(expected)
             assert mode == "hybrid" or after[asker, mode] == expected
@@ -149,3 +165,94 @@ def test_a_table_that_was_made_again_is_not_what_readers_had(tmp_path: Path, nig
         now = searcher.search("lamp", principals=["public"])
         assert [hit.text for hit in now] == [f"The lamp is azure {nights}."]
         assert searcher.search("lamp", principals=["public"], as_of=datetime.now(UTC)) == now
+
+
+HEAD = "---\nallowed_principals: [{}]\nsecret_{}: x\n---\n"
+STORY: dict[str, tuple[str | None, ...]] = {
+    "closed.md": (
+        HEAD.format("public, board", "closed") + "The lamp password is crimson.",
+        HEAD.format("board", "closed") + "The lamp password is crimson.",
+        HEAD.format("board, public", "closed") + "The lamp is a lamp.",
+    ),
+    "deleted.md": (HEAD.format("public", "deleted") + "The lamp of the hall is azure.", None, "The lamp is dark."),
+    "always.md": ("The lamp of the yard is old.", "The lamp of the yard is older.", "The lamp of the yard is oldest."),
+    # Readable then and now, each time by other readers, but for the one who always could.
+    "handed.md": tuple(f"{HEAD.format(who, 'handed')}The lamp of {who}." for who in ("a, b", "b, c", "c, b, a")),
+}
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[datetime]]:
+    """Texts that are closed or deleted on the second night, and are open again, with others, on the third."""
+    project = Project.create(
+        tmp_path_factory.mktemp("story"), deduplication={"near": False}, boilerplate={"leave_out": False}
+    )
+    moments = []
+    for night in range(3):
+        for name, texts in STORY.items():
+            text = texts[night]
+            if text is None:
+                (project.folder / "docs" / name).unlink()
+            else:
+                project.write(name, text + "\n")
+        project.refresh()
+        moments.append(datetime.now(UTC))
+    return project, moments
+
+
+@pytest.mark.parametrize(
+    ("asker", "night", "wanted"),
+    [
+        ("public", 0, {"The lamp of the yard is old."}),
+        ("public", 1, {"The lamp of the yard is older."}),
+        ("public", 2, {"The lamp of the yard is oldest.", "The lamp is a lamp.", "The lamp is dark."}),
+        ("board", 0, {"The lamp of the yard is old.", "The lamp password is crimson."}),
+        ("board", 1, {"The lamp of the yard is older.", "The lamp password is crimson."}),
+        ("a", 0, {"The lamp of the yard is old."}),
+        ("b", 0, {"The lamp of the yard is old.", "The lamp of a, b."}),
+        ("c", 0, {"The lamp of the yard is old."}),
+        ("c", 1, {"The lamp of the yard is older.", "The lamp of b, c."}),
+    ],
+)
+def test_what_was_withdrawn_is_not_given_back_though_it_was_opened_again(
+    story: tuple[Project, list[datetime]], asker: str, night: int, wanted: set[str]
+) -> None:
+    project, moments = story
+    with Searcher.open(project.pipeline()) as searcher:
+        for mode in MODES:
+            hits = searcher.search("lamp", principals=[asker], mode=mode, as_of=moments[night])
+            assert {hit.text for hit in hits} == wanted
+        now = searcher.search("lamp", principals=[asker])
+        shown = {hit.document_id for hit in hits}
+        assert {w.document_id for w in searcher.windows(now, principals=[asker], as_of=moments[night])} <= shown
+        if night == 0:
+            with pytest.raises(BadQuery) as refused:
+                searcher.search("lamp", principals=[asker], as_of=moments[0], limits=_unknown_field())
+            told = {name for name in ("closed", "deleted", "handed") if f"secret_{name}" in refused.value.message}
+            assert told == {"board": {"closed"}, "b": {"handed"}}.get(asker, set())
+
+
+def test_where_a_version_since_is_gone_nothing_older_is_shown(tmp_path: Path) -> None:
+    project = Project.create(tmp_path, deduplication={"near": False}, boilerplate={"leave_out": False})
+    project.settings["embedding_models"]["other"] = {"kind": "hashing", "model": "hashing", "dimension": 32}
+    project.write("lamp.md", "The lamp password is crimson.\n")
+    project.refresh()
+    before = datetime.now(UTC)
+    project.settings["serve"] = "other"
+    project.write("lamp.md", "---\nallowed_principals: [board]\n---\nThe lamp password is crimson.\n")
+    project.refresh()
+    project.settings["serve"] = "small"
+    project.write("lamp.md", "The lamp is a lamp.\n")
+    project.refresh()
+    after = datetime.now(UTC)
+    with Searcher.open(project.pipeline()) as searcher:
+        assert not searcher.search("lamp", principals=["public"], as_of=before)
+        with project.workspace() as workspace:
+            retire(workspace, "other")
+            newest = workspace.lake.publications()[-1]["published_at"]
+        told = f"the oldest version that is kept was published at {newest:%Y-%m-%d %H:%M}"
+        with pytest.raises(NothingPublished, match=f"not kept any more, and it may be.*{told}"):
+            searcher.search("lamp", principals=["public"], as_of=before)
+        assert [hit.text for hit in searcher.search("lamp", principals=["public"], as_of=after)] == [
+            "The lamp is a lamp."
+        ]
