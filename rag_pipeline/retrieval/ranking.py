@@ -107,7 +107,7 @@ def collapsed(ranked: Sequence[Ranked], versions: Versions) -> list[Ranked]:
         else:
             other = one.row
             if versions.is_newer(other["document_id"], keeper.row["document_id"]):
-                keeper.row, other = other, keeper.row
+                keeper.row, keeper.age_weight, other = other, one.age_weight, keeper.row
             keeper.elsewhere.append(Elsewhere(other["document_id"], other["uri"], other["chunk_id"]))
         by_hash.setdefault(one.row["text_hash"], keeper)
     return kept

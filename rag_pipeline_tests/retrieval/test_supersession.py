@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rag_pipeline.retrieval.plan import SourceRules
 from rag_pipeline.retrieval.ranked import Ranked
+from rag_pipeline.retrieval.ranking import collapsed
 from rag_pipeline.retrieval.search import MODES
 from rag_pipeline.retrieval.supersession import Versions, newer_first, successions_of
 from rag_pipeline.transforms.lineage import Lineage
@@ -20,6 +21,8 @@ from rag_pipeline.transforms.references import Member
 from rag_pipeline.transforms.supersession import Seen, is_claim
 from rag_pipeline_tests.pipeline.project import Project
 
+CLOSED = frozenset({"board"})
+OPEN = frozenset({"public"})
 SUBJECTS = ("metadata", "wheels", "imports", "typing", "locks", "strings", "numbers", "loops", "paths", "dates")
 
 
@@ -133,6 +136,22 @@ def test_equal_texts_of_two_versions_are_shown_as_the_newer(tmp_path: Any) -> No
     assert hit.uri == "docs/z/rule.md"
     assert [place.uri for place in hit.elsewhere] == ["docs/a/rule.md"]
     assert hit.superseded_by == ()
+
+
+def test_the_newer_of_two_equal_texts_is_shown_with_its_own_age() -> None:
+    members = [
+        Member("old", "s", "s/old.md", None, ("superseded_by=new.md",), OPEN),
+        Member("new", "s", "s/new.md", None, (), OPEN),
+    ]
+    rows = [
+        {"document_id": name, "uri": f"s/{name}.md", "chunk_id": name, "text_hash": "h"}
+        | {"embedded_text": "The gate is closed.", "header_chars": 0}
+        for name in ("old", "new")
+    ]
+    ranked = [Ranked(rows[0], 0.9, age_weight=0.75), Ranked(rows[1], 0.8, age_weight=1.0)]
+    (kept,) = collapsed(ranked, successions_of(members, ()).seen_by(["public"]))
+    assert (kept.row["document_id"], kept.age_weight) == ("new", 1.0)
+    assert [place.document_id for place in kept.elsewhere] == ["old"]
 
 
 @pytest.mark.parametrize(
@@ -252,8 +271,6 @@ def test_nothing_is_older_than_itself_and_circles_say_nothing(newer: dict[str, f
         assert lineage.newest(one) == {other for other in above[one] if not above[other]}
 
 
-CLOSED = frozenset({"board"})
-OPEN = frozenset({"public"})
 RULES = SourceRules("s", version_pattern="v{version}/**", archive_folders=("archive",))
 
 
