@@ -168,7 +168,7 @@ def search(
         show(*_drawn(hit, query, _window_text(hit, around)), *([steps_of(hit)] if explain else []))
     for why in whys:
         show(*drawn_why(why))
-    published = searcher.published()
+    published = searcher.published(as_of=then)
     at = hits[0].published_at if hits else published["published_at"]
     talk(
         # How many chunks there are in all is nothing that every caller may know.

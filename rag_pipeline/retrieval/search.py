@@ -325,9 +325,15 @@ class Searcher:
         )
         return merged_windows(rows.to_dicts(), hits, max_tokens, by)
 
-    def published(self) -> Mapping[str, Any]:
-        """The publication that searches are answered from now."""
-        return self._pointer.answered(lambda served: served.publication)
+    def published(self, *, as_of: datetime | date | None = None) -> Mapping[str, Any]:
+        """The publication that searches are answered from now, or that readers had at a time.
+
+        Raises:
+            NothingPublished: There is none, or what readers had then is not kept.
+        """
+        if as_of is None:
+            return self._pointer.answered(lambda served: served.publication)
+        return self._pointer.at(moment_of(as_of)).publication
 
     def _answered(self, as_of: datetime | date | None, chosen: Filter, action: Callable[[Then], T]) -> T:
         """The result of an action on what is published now, or was then."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from rag_pipeline.cli.search import SNIPPET_CHARS, snippet_of
+from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline_tests.cli.conftest import Ask, ask_in, small_project
 from rag_pipeline_tests.embedding.cross_models import make_cross_encoder
 from rag_pipeline_tests.pipeline.project import Project
@@ -155,3 +157,21 @@ def test_what_a_reranker_said_is_shown_and_it_can_be_left_aside(tmp_path: Path) 
     answer = ask_in(tmp_path, "search", "pump lever", "--as", "public")
     assert answer.code == 0
     assert "Not reranked" in answer.err
+
+
+def test_an_earlier_state_is_named_by_its_own_publication(tmp_path: Path) -> None:
+    """Also where nothing was found in it, which is where no hit says of when it is."""
+    project = small_project(tmp_path)
+    project.settings["embedding_models"]["other"] = {"kind": "hashing", "model": "hashing", "dimension": 32}
+    project.refresh()
+    before = datetime.now(UTC).isoformat()
+    with Searcher.open(project.pipeline()) as searcher:
+        first = searcher.published()
+    project.settings["serve"] = "other"
+    project.refresh()
+    with Searcher.open(project.pipeline()) as searcher:
+        assert searcher.published()["alias"] == "other"
+        assert searcher.published(as_of=datetime.fromisoformat(before)) == first
+    for query in ("pump lever", "zzz"):
+        answer = ask_in(tmp_path, "search", query, "--as", "public", "--mode", "text", "--as-of", before)
+        assert f"index of {first['alias']}, published" in " ".join(answer.err.split())
