@@ -17,6 +17,7 @@ from rich.text import Text
 from rag_pipeline.cli.options import common_options, open_workspace
 from rag_pipeline.cli.rendering import counted, emit, facts, moment, show, table, talk
 from rag_pipeline.cli.shell import file_argument
+from rag_pipeline.contracts.modes import MODES
 from rag_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from rag_pipeline.retrieval.comparison import Comparison, QuestionChange
 
 FOUND = 1
-MODES = ("hybrid", "vector", "text")
 WEAKEST_SHOWN = 10
 CHANGES_SHOWN = 20
 HEADINGS = {
@@ -162,7 +162,6 @@ def _side(workspace: Workspace, name: str, files: Sequence[Path]) -> Evaluation:
 
 def _compare(workspace: Workspace, pair: tuple[str, str], files: Sequence[Path], as_json: bool) -> None:
     from rag_pipeline.retrieval.comparison import compare
-    from rag_pipeline.retrieval.search import MODES
 
     before, after = (_side(workspace, name, files) for name in pair)
     comparisons = [compare(before.results, after.results, mode) for mode in MODES]
