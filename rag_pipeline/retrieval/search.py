@@ -333,7 +333,7 @@ class Searcher:
         """
         if as_of is None:
             return self._pointer.answered(lambda served: served.publication)
-        return self._pointer.at(moment_of(as_of)).publication
+        return self._pointer.at(moment_of(as_of)).then.publication
 
     def _answered(self, as_of: datetime | date | None, chosen: Filter, action: Callable[[Then], T]) -> T:
         """The result of an action on what is published now, or was then."""
