@@ -47,6 +47,7 @@ from rag_pipeline.embedding.open import open_model, token_counter
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.search import MODES, Hit, Searcher
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.stores.kept import open_version
 
 ALIAS = "minilm"
 FIXED_TOKENS = 250
@@ -71,8 +72,7 @@ class Places:
         self._of_text: dict[str, list[Piece]] = {}
         last = workspace.lake.last_publication()
         assert last is not None
-        version = int(str(last["table_version"]))
-        table = workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]), version=version)
+        table = open_version(workspace.vectors, last)
         rows = table.read(["uri", "start_char", "end_char", "embedded_text", "header_chars"])
         self.chunks = rows.height
         for uri, start, end, embedded, header_chars in rows.iter_rows():

@@ -14,6 +14,7 @@ from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.embedding.open import open_model
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.search import Searcher
+from rag_pipeline.stores.kept import open_version
 
 MODELS = {
     "first": {"kind": "hashing", "model": "hashing", "dimension": 64},
@@ -80,8 +81,7 @@ class OurPipeline:
         with Workspace(make_pipeline(self._work, self._folder), run_id="scoreboard") as workspace:
             last = workspace.lake.last_publication()
             assert last is not None
-            version = int(str(last["table_version"]))
-            table = workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]), version=version)
+            table = open_version(workspace.vectors, last)
             prefix = f"{self._folder}/"
             rows = table.read(["uri", "embedded_text"]).rows()
         return [(uri.removeprefix(prefix), body_of(text)) for uri, text in rows]

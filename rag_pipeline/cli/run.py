@@ -143,7 +143,7 @@ def _what_stands(pipeline: Pipeline) -> str:
         last = workspace.lake.last_publication()
     if last is None:
         return "Nothing has been published yet"
-    return f"Readers see {last['alias']} version {last['table_version']}, {counted(int(str(last['rows'])), 'chunk')}"
+    return f"Readers see {last.alias} version {last.table_version}, {counted(last.rows, 'chunk')}"
 
 
 def _check_names(pipeline: Pipeline, allowed: tuple[str, ...], alias: str | None) -> None:

@@ -6,7 +6,6 @@ Does not belong here: searching by them (`retrieval/`), where they come from (se
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -51,9 +50,9 @@ class SearchRecipe:
         return {_KEY: asdict(self)} if self != SearchRecipe() else {}
 
     @classmethod
-    def of(cls, figures: str) -> SearchRecipe:
-        """From the figures of a publication, which are JSON."""
-        record: Mapping[str, Any] = json.loads(figures).get(_KEY) or {}
+    def of(cls, figures: Mapping[str, Any]) -> SearchRecipe:
+        """From the figures of a publication."""
+        record: Mapping[str, Any] = figures.get(_KEY) or {}
         rerank = record.get("rerank")
         return cls(
             RerankerSpec.from_record(rerank) if rerank else None,

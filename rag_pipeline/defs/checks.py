@@ -293,15 +293,15 @@ def _audit_passed(pipeline: Pipeline) -> dg.AssetChecksDefinition:
             return dg.AssetCheckResult(passed=False, description="there is no audit yet")
         names = ("rows", "ghosts", "missing", "mismatched", "table_version")
         return dg.AssetCheckResult(
-            passed=bool(audit["passed"]),
-            description="it equals silver" if audit["passed"] else NOT_AUDITED,
+            passed=audit.passed,
+            description="it equals silver" if audit.passed else NOT_AUDITED,
             metadata={
-                **{f"rag/{name}": int(str(audit[name])) for name in names},
+                **{f"rag/{name}": getattr(audit, name) for name in names},
                 **(
                     {}
-                    if audit["passed"]
+                    if audit.passed
                     else {
-                        "rag/findings": dg.MetadataValue.json(str(audit["findings"])),
+                        "rag/findings": dg.MetadataValue.json(audit.findings),
                         "rag/next_step": "rag-pipeline verify",
                     }
                 ),
@@ -328,7 +328,7 @@ def _evaluation_is_not_below_published(pipeline: Pipeline) -> dg.AssetChecksDefi
         audit = workspace.lake.last_audit(workspace.space(alias).fingerprint)
         if audit is None:
             return dg.AssetCheckResult(passed=False, description="there is no audit yet")
-        if not audit["passed"]:
+        if not audit.passed:
             return dg.AssetCheckResult(passed=False, severity=WARN, description=f"not evaluated: {NOT_AUDITED}")
         verdict = judge(workspace, alias, audit, workspace.lake.last_publication())
         tolerated = verdict.is_below and alias != served_alias(workspace)

@@ -105,7 +105,7 @@ def index_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         changes = {"added": report.added, "changed": report.changed, "removed": report.removed}
         audit: dict[str, Any] = {
-            f"rag/audit_{key}": report.audit[key] for key in ("ghosts", "missing", "mismatched", "passed")
+            f"rag/audit_{key}": getattr(report.audit, key) for key in ("ghosts", "missing", "mismatched", "passed")
         }
         return dg.MaterializeResult(
             data_version=dg.DataVersion(version),

@@ -4,8 +4,6 @@ Belongs here: the run configuration that a person fills in, and the one call it 
 Does not belong here: what must hold before (`refresh/publication.py`, `refresh/generations.py`).
 """
 
-from dataclasses import asdict
-
 import dagster as dg
 
 from rag_pipeline.defs.operator_events import retirement_event
@@ -45,7 +43,7 @@ def _rollback_job(prefix: Prefix) -> dg.JobDefinition:
         with as_dagster_failure():
             report = rollback(pipeline.workspace, note=config.note)
         event = publication_event(
-            asdict(report),
+            report,
             moved=report.moved,
             is_held=report.is_held,
             why=config.note,

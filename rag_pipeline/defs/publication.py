@@ -8,7 +8,6 @@ skipped, and its check says why and how to go on. What must run all the same the
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -87,13 +86,12 @@ def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
                 refused = error
                 pipeline.settle_at_end()
         why = _held_back(report, refused)
-        row = None if report is None else asdict(report)
         facts: dict[str, Any] = {}
-        if row is not None:
-            facts = publication_facts(row, moved=row["moved"], is_held=row["is_held"]) | work
-        if row is not None and why is None:
+        if report is not None:
+            facts = publication_facts(report, moved=report.moved, is_held=report.is_held) | work
+        if report is not None and why is None:
             yield dg.MaterializeResult(
-                asset_key=PUBLICATION_KEY, metadata=facts, data_version=dg.DataVersion(publication_version(row))
+                asset_key=PUBLICATION_KEY, metadata=facts, data_version=dg.DataVersion(publication_version(report))
             )
         else:
             context.log_event(dg.AssetObservation(context.assets_def.key, description=why, metadata=facts))
@@ -146,21 +144,21 @@ def _allowed_result(why: str | None, refused: RagPipelineError | None, *, by_han
 
 def published_result(workspace: "Workspace", name: str, key: dg.AssetKey) -> dg.AssetCheckResult:
     """Whether what readers are pointed to opens, and is whole."""
+    from rag_pipeline.stores.kept import open_version
+
     last = workspace.lake.last_publication()
     if last is None:
         return dg.AssetCheckResult(
             asset_key=key, check_name=name, passed=False, description="nothing has been published yet"
         )
-    version = int(str(last["table_version"]))
     try:
-        table = workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]), version=version)
-        rows = table.count()
+        rows = open_version(workspace.vectors, last).count()
     except StoreError as error:
         return dg.AssetCheckResult(asset_key=key, check_name=name, passed=False, description=error.message)
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=name,
-        passed=rows == last["rows"],
-        description=f"version {version} opens and holds {rows:,} of {int(str(last['rows'])):,} rows",
-        metadata={"rag/rows": rows, "rag/table_version": version},
+        passed=rows == last.rows,
+        description=f"version {last.table_version} opens and holds {rows:,} of {last.rows:,} rows",
+        metadata={"rag/rows": rows, "rag/table_version": last.table_version},
     )

@@ -4,8 +4,8 @@ Belongs here: the facts of a publication, its data version, and those that no ru
 Does not belong here: moving the pointer (`refresh/publication.py`).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -13,31 +13,33 @@ from rag_pipeline.defs.names import DATA_VERSION_TAG
 from rag_pipeline.defs.specs import PUBLICATION_KEY
 from rag_pipeline.defs.words import HAPPENED, counted
 
+if TYPE_CHECKING:
+    from rag_pipeline.contracts.log_rows import Publication
+    from rag_pipeline.refresh.publication import PublicationReport
+
 _SHOWN = ("sequence", "alias", "space_fingerprint", "table_name", "table_version", "rows", "documents")
 
 
-def publication_facts(row: Mapping[str, Any], *, moved: bool, is_held: bool) -> dict[str, Any]:
+def publication_facts(row: "Publication | PublicationReport", *, moved: bool, is_held: bool) -> dict[str, Any]:
     """Metadata of a publication: the same names from everywhere, since the UI shows those of the last event only.
 
     Args:
-        row: A row of gold/publications, or a report with its columns.
+        row: The publication, or the report on moving it.
     """
-    shown = {f"rag/{name}": row[name] for name in _SHOWN}
+    shown = {f"rag/{name}": getattr(row, name) for name in _SHOWN}
     state = {"rag/moved": moved, "rag/is_held": is_held, "rag/commits": int(moved)}
     did = "Readers were pointed to" if moved else "Readers stay on"
-    said = {
-        HAPPENED: f"{did} the index of {row['alias']}, version {row['table_version']}: {counted(row['rows'], 'chunk')}."
-    }
-    return {**said, "dagster/row_count": int(row["sequence"]) + 1, **shown, **state}
+    said = {HAPPENED: f"{did} the index of {row.alias}, version {row.table_version}: {counted(row.rows, 'chunk')}."}
+    return {**said, "dagster/row_count": row.sequence + 1, **shown, **state}
 
 
-def publication_version(row: Mapping[str, Any]) -> str:
+def publication_version(row: "Publication | PublicationReport") -> str:
     """The data version of a publication: it changes when what readers see does."""
-    return str(row["sequence"])
+    return str(row.sequence)
 
 
 def publication_event(
-    row: Mapping[str, Any], *, moved: bool, is_held: bool, why: str, by_whom: str, how: str
+    row: "Publication | PublicationReport", *, moved: bool, is_held: bool, why: str, by_whom: str, how: str
 ) -> dg.AssetMaterialization:
     """The event that stands in the history of gold/publication.
 
@@ -50,8 +52,7 @@ def publication_event(
     because = f": {why}" if why else ""
     return dg.AssetMaterialization(
         PUBLICATION_KEY,
-        description=f"{did} the index of {row['alias']}, version {row['table_version']}, by {by_whom} "
-        f"with {how}{because}",
+        description=f"{did} the index of {row.alias}, version {row.table_version}, by {by_whom} with {how}{because}",
         metadata={
             **publication_facts(row, moved=moved, is_held=is_held),
             "rag/why": why or "no reason was given",
@@ -63,17 +64,17 @@ def publication_event(
 
 
 def publication_events(
-    rows: Sequence[Mapping[str, Any]], *, by_whom: str, how: str, is_held: bool
+    publications: "Sequence[Publication]", *, by_whom: str, how: str, is_held: bool
 ) -> list[dg.AssetMaterialization]:
     """Publications that no run made, for the history of gold/publication.
 
     Args:
-        rows: Rows of gold/publications, in order.
+        publications: In order.
         is_held: Whether the last of them holds readers there.
     """
     return [
         publication_event(
-            row, moved=True, is_held=is_held and at == len(rows), why=str(row["note"]), by_whom=by_whom, how=how
+            each, moved=True, is_held=is_held and at == len(publications), why=each.note, by_whom=by_whom, how=how
         )
-        for at, row in enumerate(rows, start=1)
+        for at, each in enumerate(publications, start=1)
     ]

@@ -4,7 +4,6 @@ Belongs here: figures that an audit recorded, and what follows from them.
 Does not belong here: promises that must hold (`checks.py`), thresholds of pipeline.yaml (`threshold_checks.py`).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -80,7 +79,7 @@ def _approximate_index_is_close(pipeline: Pipeline) -> dg.AssetChecksDefinition:
     def check(context: dg.AssetCheckExecutionContext, pipeline: PipelineResource) -> dg.AssetCheckResult:
         workspace = pipeline.workspace
         audit = workspace.lake.last_audit(workspace.space(context.partition_key).fingerprint)
-        return closeness({} if audit is None else json.loads(str(audit["findings"])).get("search", {}))
+        return closeness({} if audit is None else audit.search)
 
     return check
 

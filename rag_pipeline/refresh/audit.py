@@ -10,7 +10,6 @@ table is not the one that an audit passed, by maintenance, and by `verify`.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +20,10 @@ import pyarrow as pa
 
 from rag_pipeline.contracts.ids import digest, text_hash
 from rag_pipeline.contracts.index import STATE_COLUMNS
+from rag_pipeline.contracts.log_rows import Audit
 from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS
 from rag_pipeline.refresh.generations import is_complete
 from rag_pipeline.refresh.recall import depth_of_search
-from rag_pipeline.refresh.withdraw import is_sound
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH
 from rag_pipeline.stores.selection import rows_with
@@ -50,18 +49,15 @@ class Trusted:
     search: Mapping[str, Any] | None
 
 
-def trusted_since(
-    last: Mapping[str, object] | None, table: VectorTable, version: int, changed: Sequence[str]
-) -> Trusted | None:
+def trusted_since(last: Audit | None, table: VectorTable, version: int, changed: Sequence[str]) -> Trusted | None:
     """What the last audit of a table lets a refresh trust that began at a version of it; None: nothing.
 
     A version that nobody audited was made by somebody else, or by a refresh that was killed. One that a withdrawal made
     is as good as the one that it began from.
     """
-    if last is None or not is_sound(last) or (last["table_name"], last["table_version"]) != (table.name, version):
+    if last is None or not last.is_sound or last.place != (table.name, version):
         return None
-    search = json.loads(str(last["findings"])).get("search")
-    return Trusted(changed, None if search is None else {"search": search})
+    return Trusted(changed, {"search": last.search} if last.search else None)
 
 
 def search_depth(findings: Mapping[str, Any]) -> Any:
@@ -80,37 +76,37 @@ def recorded(
     repaired: int = 0,
     withheld: int = 0,
     trusted: Trusted | None = None,
-) -> dict[str, object]:
-    """Record an audit, with how deep the table has to be searched; return its row."""
+) -> Audit:
+    """Record an audit, with how deep the table has to be searched; return it."""
     search = depth_of_search(table) if trusted is None or trusted.search is None else dict(trusted.search)
     state = table.read(["document_id"])
     audited_at = workspace.now()
     before = workspace.lake.read(AUDITS_PATH, AUDITS, ["sequence"])["sequence"]
     sequence = 0 if before.is_empty() else int(before.max()) + 1  # type: ignore[arg-type]
     named = (table.name, str(table.version), str(sequence), audited_at.isoformat(), workspace.run_id)
-    row: dict[str, object] = {
-        "audit_id": digest("audit", *named)[:32],
-        "sequence": sequence,
-        "alias": alias,
-        "space_fingerprint": table.space.fingerprint,
-        "table_name": table.name,
-        "table_version": table.version,
-        "chunks_version": versions[0],
-        "documents_version": versions[1],
-        "rows": state.height,
-        "documents": state["document_id"].n_unique(),
-        "repaired": repaired,
-        "ghosts": findings.ghosts,
-        "missing": findings.missing,
-        "mismatched": findings.mismatched,
-        "withheld": withheld,
-        "findings": json.dumps(findings.details | search, sort_keys=True),
-        "passed": passed,
-        "audited_at": audited_at,
-        "run_id": workspace.run_id,
-    }
-    workspace.lake.append(AUDITS_PATH, AUDITS, AUDITS.frame([row]))
-    return row
+    audit = Audit(
+        audit_id=digest("audit", *named)[:32],
+        sequence=sequence,
+        alias=alias,
+        space_fingerprint=table.space.fingerprint,
+        table_name=table.name,
+        table_version=table.version,
+        chunks_version=versions[0],
+        documents_version=versions[1],
+        rows=state.height,
+        documents=state["document_id"].n_unique(),
+        repaired=repaired,
+        ghosts=findings.ghosts,
+        missing=findings.missing,
+        mismatched=findings.mismatched,
+        withheld=withheld,
+        findings=findings.details | search,
+        passed=passed,
+        audited_at=audited_at,
+        run_id=workspace.run_id,
+    )
+    workspace.lake.append_audit(audit)
+    return audit
 
 
 def audit_table(
@@ -183,10 +179,10 @@ def audit_whole(workspace: Workspace, alias: str) -> bool:
     if last is None or not is_complete(last, versions):
         # The next run looks at it anyway.
         return True
-    table = workspace.vectors.open(str(last["table_name"]), space.fingerprint, version=int(str(last["table_version"])))
+    table = workspace.vectors.open(last.table_name, space.fingerprint, version=last.table_version)
     findings = audit_table(workspace, table, versions)
     search = depth_of_search(table)
-    if not findings.passed or search_depth(search) != search_depth(json.loads(str(last["findings"]))):
+    if not findings.passed or search_depth(search) != search_depth(last.findings):
         log.warning("audited again table=%s findings=%s search=%s", table.name, findings.details, search)
         recorded(workspace, alias, table, versions, findings, passed=findings.passed)
     return findings.passed

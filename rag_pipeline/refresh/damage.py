@@ -17,6 +17,7 @@ from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, TableMissin
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.damage import ask_index, check_table, probe_index
 from rag_pipeline.stores.failures import cure_command
+from rag_pipeline.stores.kept import open_version
 from rag_pipeline.stores.lake import AUDITS_PATH, DOCUMENTS_PATH, INDEX_PATH, bronze_path, embeddings_path
 from rag_pipeline.stores.vectors import VectorStore, VectorTable
 
@@ -120,9 +121,7 @@ def damaged_indexes(workspace: Workspace, *, thorough: bool, asking: bool = Fals
     last = unless_damaged(workspace.lake.last_publication, None)
     looks: list[Callable[[], VectorTable]] = []
     if last is not None:
-        name, fingerprint = str(last["table_name"]), str(last["space_fingerprint"])
-        version = int(str(last["table_version"]))
-        looks.append(lambda: store.open(name, fingerprint, version=version))
+        looks.append(lambda: open_version(store, last))
     for name, fingerprint in store.named():
         looks.append(lambda name=name, fingerprint=fingerprint: store.open(name, fingerprint))  # type: ignore[misc]
     probe = probe_index if thorough else ask_index if asking else VectorTable.count

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.errors import AuditFailed
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.kept import published_audit
 from rag_pipeline.stores.legs import refine_factor_of
 
 
@@ -34,7 +33,7 @@ class Target:
 def newest_audited(workspace: Workspace, alias: str) -> Target:
     space = workspace.space(alias)
     audit = workspace.lake.last_audit(space.fingerprint)
-    if audit is None or not audit["passed"]:
+    if audit is None or not audit.passed:
         raise AuditFailed(
             f"the index of embedding model {alias} has {'not been audited' if audit is None else 'failed its audit'}, "
             f"so its figures would mean nothing; it was not evaluated. Bring it up to date first: "
@@ -44,10 +43,10 @@ def newest_audited(workspace: Workspace, alias: str) -> Target:
     return Target(
         alias=alias,
         space_fingerprint=space.fingerprint,
-        table_name=str(audit["table_name"]),
-        table_version=int(str(audit["table_version"])),
-        audit_id=str(audit["audit_id"]),
-        refine_factor=refine_factor_of(str(audit["findings"])),
+        table_name=audit.table_name,
+        table_version=audit.table_version,
+        audit_id=audit.audit_id,
+        refine_factor=refine_factor_of(audit),
         recipe=workspace.recipe,
     )
 
@@ -57,14 +56,14 @@ def published_target(workspace: Workspace) -> Target | None:
     if last is None:
         return None
     return Target(
-        alias=str(last["alias"]),
-        space_fingerprint=str(last["space_fingerprint"]),
-        table_name=str(last["table_name"]),
-        table_version=int(str(last["table_version"])),
-        audit_id=published_audit(last),
-        refine_factor=refine_factor_of(str(last["figures"])),
-        recipe=SearchRecipe.of(str(last["figures"])),
-        model_spec=str(last["model_spec"]),
+        alias=last.alias,
+        space_fingerprint=last.space_fingerprint,
+        table_name=last.table_name,
+        table_version=last.table_version,
+        audit_id=last.audit_id,
+        refine_factor=refine_factor_of(last),
+        recipe=last.recipe,
+        model_spec=last.model_spec,
     )
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from rag_pipeline.contracts.evaluation import EVALUATIONS
+from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.errors import LakeDamaged, SettingsError, StoreError, TableOutdated
 from rag_pipeline.refresh.evaluation import Evaluation, fit_for, read_evaluation, stored_evaluation
@@ -24,7 +25,7 @@ from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import Comparison, compare, regressions
 from rag_pipeline.retrieval.fit import fitted
 from rag_pipeline.retrieval.questions import read_questions
-from rag_pipeline.stores.kept import published_audit
+from rag_pipeline.stores.kept import open_version
 from rag_pipeline.stores.lake import EVALUATIONS_PATH
 
 SHOWN = 5
@@ -54,8 +55,8 @@ class Verdict:
 def judge(
     workspace: Workspace,
     alias: str,
-    audit: Mapping[str, object],
-    last: Mapping[str, object] | None,
+    audit: Audit,
+    last: Publication | None,
     recipe: SearchRecipe | None = None,
 ) -> Verdict:
     """Judge the audited version of a model's index against the last publication.
@@ -70,11 +71,11 @@ def judge(
     """
     if last is not None and _is_outdated(workspace, last):
         last = None
-    recipe = fitted(workspace.recipe, fit_for(workspace, str(audit["audit_id"]))) if recipe is None else recipe
+    recipe = fitted(workspace.recipe, fit_for(workspace, audit.audit_id)) if recipe is None else recipe
     verdict = _judge(workspace, alias, audit, last, recipe)
-    if verdict.passed or verdict.is_leak or last is None or last["space_fingerprint"] != audit["space_fingerprint"]:
+    if verdict.passed or verdict.is_leak or last is None or last.space_fingerprint != audit.space_fingerprint:
         return verdict
-    if SearchRecipe.of(str(last["figures"])).unfitted.fingerprint != recipe.unfitted.fingerprint:
+    if last.recipe.unfitted.fingerprint != recipe.unfitted.fingerprint:
         # What is withdrawn goes without it, from what readers search now.
         return verdict
     withdrawn = withdrawals(workspace, last, audit)
@@ -86,10 +87,9 @@ def judge(
     )
 
 
-def _is_outdated(workspace: Workspace, last: Mapping[str, object]) -> bool:
-    version = int(str(last["table_version"]))
+def _is_outdated(workspace: Workspace, last: Publication) -> bool:
     try:
-        workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]), version=version)
+        open_version(workspace.vectors, last)
     except (TableOutdated, LakeDamaged):
         return True
     except StoreError:
@@ -97,9 +97,9 @@ def _is_outdated(workspace: Workspace, last: Mapping[str, object]) -> bool:
     return False
 
 
-def leak_of(workspace: Workspace, alias: str, audit: Mapping[str, object]) -> Verdict | None:
+def leak_of(workspace: Workspace, alias: str, audit: Audit) -> Verdict | None:
     """The verdict on a version of which any evaluation, on whatever questions, found a leak."""
-    rows = workspace.lake.read(EVALUATIONS_PATH, EVALUATIONS, where=pl.col("audit_id") == str(audit["audit_id"]))
+    rows = workspace.lake.read(EVALUATIONS_PATH, EVALUATIONS, where=pl.col("audit_id") == audit.audit_id)
     for evaluation_id in rows.filter(pl.col("leaks") > 0)["evaluation_id"]:
         evaluation = read_evaluation(workspace, evaluation_id)
         if evaluation is not None:
@@ -122,8 +122,8 @@ def _leak(workspace: Workspace, alias: str, evaluation: Evaluation) -> Verdict:
 def _judge(
     workspace: Workspace,
     alias: str,
-    audit: Mapping[str, object],
-    last: Mapping[str, object] | None,
+    audit: Audit,
+    last: Publication | None,
     recipe: SearchRecipe,
 ) -> Verdict:
     try:
@@ -132,11 +132,11 @@ def _judge(
         return leak_of(workspace, alias, audit) or Verdict(False, f"{error.message.rstrip('.')}.")
     if not questions:
         return Verdict(True, "no questions are configured under evaluation.questions, so nothing is compared")
-    evaluation = stored_evaluation(workspace, str(audit["audit_id"]), recipe, questions)
+    evaluation = stored_evaluation(workspace, audit.audit_id, recipe, questions)
     if evaluation is None:
         return Verdict(
             False,
-            f"the index of embedding model {alias}, version {audit['table_version']}, has not been evaluated on the "
+            f"the index of embedding model {alias}, version {audit.table_version}, has not been evaluated on the "
             f"configured questions. Evaluate it: rag-pipeline eval --model {alias}",
         )
     figures = _figures(workspace, evaluation)
@@ -146,11 +146,11 @@ def _judge(
         return Verdict(
             True, "nothing that can be read was published before, so there is nothing to compare with", figures
         )
-    recipe_before = SearchRecipe.of(str(last["figures"]))
-    same_table = (last["table_name"], last["table_version"]) == (audit["table_name"], audit["table_version"])
+    recipe_before = last.recipe
+    same_table = last.place == audit.place
     if same_table and recipe_before.fingerprint == recipe.fingerprint:
         return Verdict(True, "this is the version that readers see", figures)
-    before = stored_evaluation(workspace, published_audit(last), recipe_before, questions)
+    before = stored_evaluation(workspace, last.audit_id, recipe_before, questions)
     if before is None:
         return Verdict(
             False,

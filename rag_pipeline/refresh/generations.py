@@ -9,15 +9,16 @@ step with silver, permissions and deletions included, so that publishing another
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.contracts.tables import AUDITS, PUBLICATIONS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, StoreError, UsageError
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.damage import ask_index, probe_index
 from rag_pipeline.stores.index_schema import table_name
+from rag_pipeline.stores.kept import open_version
 from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
 
 Look = Literal["count", "ask", "read"]
@@ -39,10 +40,9 @@ def served_alias(workspace: Workspace) -> str:
     """
     last = workspace.lake.last_publication()
     configured = workspace.settings.serve
-    if last is None or last["configured_alias"] != configured:
+    if last is None or last.configured_alias != configured:
         return configured
-    alias = str(last["alias"])
-    return alias if alias in workspace.settings.embedding_models else configured
+    return last.alias if last.alias in workspace.settings.embedding_models else configured
 
 
 def is_held(workspace: Workspace) -> bool:
@@ -69,24 +69,24 @@ def aliases_behind(workspace: Workspace) -> list[str]:
     behind = []
     for alias in living_aliases(workspace)[1:]:
         audit = lake.last_audit(workspace.space(alias).fingerprint)
-        seen = () if audit is None else (audit["chunks_version"], audit["documents_version"])
-        if seen != versions or (audit is not None and audit["withheld"]):
+        seen = () if audit is None else audit.silver
+        if seen != versions or (audit is not None and audit.withheld):
             behind.append(alias)
     return behind
 
 
-def is_complete(audit: Mapping[str, object] | None, versions: tuple[int, int]) -> bool:
+def is_complete(audit: Audit | None, versions: tuple[int, int]) -> bool:
     """Whether an audit passed on silver at these versions with nothing withheld.
 
     Args:
         versions: Of silver/chunks and silver/documents.
     """
-    if audit is None or not audit["passed"] or audit["withheld"]:
+    if audit is None or not audit.passed or audit.withheld:
         return False
-    return (audit["chunks_version"], audit["documents_version"]) == versions
+    return audit.silver == versions
 
 
-def index_problem(workspace: Workspace, row: Mapping[str, object], look: Look = "count") -> str:
+def index_problem(workspace: Workspace, row: Publication | Audit, look: Look = "count") -> str:
     """Why the version of an index table that an audit or a publication names cannot be searched; empty: it can.
 
     The row alone proves nothing: the table may have been retired, lost, damaged or made again since.
@@ -94,16 +94,16 @@ def index_problem(workspace: Workspace, row: Mapping[str, object], look: Look = 
     Args:
         look: `count` its rows; `ask` each of its indexes once as well; or `read` every row too.
     """
-    name, version = str(row["table_name"]), int(str(row["table_version"]))
     try:
-        table = workspace.vectors.open(name, str(row["space_fingerprint"]), version=version)
+        table = open_version(workspace.vectors, row)
         found = table.count()
         if look != "count":
             (ask_index if look == "ask" else probe_index)(table)
     except (StoreError, EmbeddingSpaceMismatch) as error:
         return error.message
-    if found != row["rows"]:
-        return f"index table {name}, version {version}, holds {found:,} rows instead of {row['rows']:,}"
+    if found != row.rows:
+        name, version = row.place
+        return f"index table {name}, version {version}, holds {found:,} rows instead of {row.rows:,}"
     return ""
 
 
@@ -122,7 +122,7 @@ def retire(workspace: Workspace, alias: str) -> RetireReport:
     space = workspace.space(alias)
     last = lake.last_publication()
     with lake.writing():
-        if last is not None and last["space_fingerprint"] == space.fingerprint:
+        if last is not None and last.space_fingerprint == space.fingerprint:
             raise UsageError(
                 f"embedding model {alias} is what readers are pointed to; nothing was removed. Publish another one "
                 f"first: rag-pipeline models publish ALIAS",

@@ -15,13 +15,13 @@ import polars as pl
 import pyarrow as pa
 
 from rag_pipeline.contracts.index import STATE_COLUMNS
+from rag_pipeline.contracts.log_rows import NO_SILVER, Audit
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, PUBLICATIONS
 from rag_pipeline.errors import ContractViolation, StoreError, TableOutdated
 from rag_pipeline.refresh.audit import FEW_ROWS, Trusted, audit_table, recorded, trusted_since
 from rag_pipeline.refresh.index_rows import documents_of, shaped
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.recall import is_measured
-from rag_pipeline.refresh.withdraw import NO_SILVER
 from rag_pipeline.refresh.withdrawals import withdrawn_chunks
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH, Lake
@@ -56,7 +56,7 @@ class IndexReport:
     changed: int
     removed: int
     commits: int
-    audit: dict[str, object]
+    audit: Audit
 
 
 def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
@@ -103,7 +103,7 @@ def _is_finished(lake: Lake, table: VectorTable) -> bool:
     Rows that were removed are in no count of unindexed rows, and weigh on the scores of others until then.
     """
     audit = lake.last_audit(table.space.fingerprint)
-    return audit is not None and audit["table_version"] == table.version and audit["chunks_version"] != NO_SILVER
+    return audit is not None and audit.table_version == table.version and audit.chunks_version != NO_SILVER
 
 
 def withdraw(workspace: Workspace) -> IndexReport | None:
@@ -117,13 +117,13 @@ def withdraw(workspace: Workspace) -> IndexReport | None:
     last = lake.last_publication()
     if last is None:
         return None
-    alias, space_fingerprint = str(last["alias"]), str(last["space_fingerprint"])
+    alias, space_fingerprint = last.alias, last.space_fingerprint
     with lake.writing():
         versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
         chunks = lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "text_hash", "chunk_hash"])
         documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "metadata_hash"])
         try:
-            table = workspace.vectors.open(str(last["table_name"]), space_fingerprint)
+            table = workspace.vectors.open(last.table_name, space_fingerprint)
         except TableOutdated:
             # No reader of this version of the program can open it.
             return None
@@ -134,7 +134,7 @@ def withdraw(workspace: Workspace) -> IndexReport | None:
         stale = _recut_rows(lake, state, recut, documents)
         removed = [name for name in plan.gone if name not in recut]
         audit = lake.last_audit(space_fingerprint)
-        is_audited = audit is not None and audit["passed"] and audit["table_version"] == table.version
+        is_audited = audit is not None and audit.passed and audit.table_version == table.version
         if is_audited and not (removed or plan.changed or stale.height):
             return None
         _apply(workspace, table, IndexPlan(new=[], changed=plan.changed, gone=removed), space_fingerprint)
@@ -147,8 +147,8 @@ def withdraw(workspace: Workspace) -> IndexReport | None:
             space_fingerprint=space_fingerprint,
             table_name=table.name,
             table_version=table.version,
-            rows=int(str(audit["rows"])),
-            documents=int(str(audit["documents"])),
+            rows=audit.rows,
+            documents=audit.documents,
             added=0,
             changed=len(plan.changed) + stale.height,
             removed=len(removed),
@@ -167,7 +167,7 @@ def _recut_rows(lake: Lake, state: pl.DataFrame, recut: set[str], documents: pl.
 
 def _audit_withheld(
     workspace: Workspace, alias: str, table: VectorTable, versions: tuple[int, int], recut: frozenset[str]
-) -> dict[str, object]:
+) -> Audit:
     """Audit a version that may lack rows but may show nothing that silver does not allow."""
     findings = audit_table(workspace, table, versions, recut)
     names = set(table.read(["chunk_id"])["chunk_id"])
@@ -284,7 +284,7 @@ def _audit(
     table: VectorTable,
     versions: tuple[int, int],
     trusted: Trusted | None,
-) -> dict[str, object]:
+) -> Audit:
     """Audit the table unless this very version was audited against this very silver and passed.
 
     Rows at fault, lost or damaged by whatever means, are taken from silver again; they and no others.
@@ -295,7 +295,7 @@ def _audit(
     last = workspace.lake.last_audit(table.space.fingerprint)
     seen = ("alias", "table_name", "table_version", "chunks_version", "documents_version", "passed", "withheld")
     now = (alias, table.name, table.version, *versions, True, 0)
-    if last is not None and tuple(last[name] for name in seen) == now and is_measured(last, table):
+    if last is not None and tuple(getattr(last, name) for name in seen) == now and is_measured(last, table):
         return last
     findings = audit_table(workspace, table, versions, trusted=trusted)
     repaired = len(findings.at_fault)

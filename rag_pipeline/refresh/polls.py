@@ -6,7 +6,6 @@ Does not belong here: the file (`stores/polls.py`), polling (`bronze.py`), what 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -79,9 +78,9 @@ def unrecorded_sources(workspace: Workspace) -> set[str]:
     noted = {name for name, poll in polls.items() if poll.unrecorded}
     last = workspace.lake.last_publication()
     if last is not None:
-        for name in json.loads(str(last["figures"])).get(UNRECORDED, ()):
+        for name in last.figures.get(UNRECORDED, ()):
             poll = polls.get(name)
-            if poll is None or poll.attempted_at < last["published_at"]:  # type: ignore[operator]
+            if poll is None or poll.attempted_at < last.published_at:
                 noted.add(name)
     return (noted | workspace.unrecorded) & set(workspace.settings.sources)
 

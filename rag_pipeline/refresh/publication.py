@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
+from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.contracts.recipe import SearchRecipe
-from rag_pipeline.contracts.tables import PUBLICATIONS
 from rag_pipeline.errors import (
     AuditFailed,
     EvaluationBelowBaseline,
@@ -30,14 +29,14 @@ from rag_pipeline.refresh.gate import Verdict, judge, leak_of
 from rag_pipeline.refresh.generations import Look, index_cure, index_problem, is_complete, is_held, served_alias
 from rag_pipeline.refresh.index import withdraw
 from rag_pipeline.refresh.polls import unrecorded_sources
-from rag_pipeline.refresh.withdraw import as_it_may_be_read, made_from
+from rag_pipeline.refresh.withdraw import as_it_may_be_read
 from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.fit import Fit, fitted
 from rag_pipeline.stores.damage import probe_index
 from rag_pipeline.stores.kept import KeptVersions
-from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
-from rag_pipeline.stores.legs import refine_factor_of, search_of
+from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH
+from rag_pipeline.stores.legs import refine_factor_of
 
 log = logging.getLogger(__name__)
 
@@ -91,14 +90,14 @@ def publish(
     except (AuditFailed, EvaluationBelowBaseline, IndexIncomplete, PermissionLeak, TableMissing):
         # Readers of another model's index, which runs keep in step, must not miss deletions and permissions meanwhile.
         last = workspace.lake.last_publication()
-        if last is not None and not by_hand and last["alias"] in workspace.settings.embedding_models:
+        if last is not None and not by_hand and last.alias in workspace.settings.embedding_models:
             _keep_up_to_date(workspace, alias, last)
         raise
 
 
-def _keep_up_to_date(workspace: Workspace, refused: str, last: Mapping[str, object]) -> None:
+def _keep_up_to_date(workspace: Workspace, refused: str, last: Publication) -> None:
     """The newest version of what readers are on, searched as they do, while another model or reranking is refused."""
-    kept, recipe = str(last["alias"]), SearchRecipe.of(str(last["figures"]))
+    kept, recipe = last.alias, last.recipe
     if kept != refused:
         what = refused
     elif recipe.unfitted.fingerprint != workspace.recipe.fingerprint:
@@ -115,7 +114,7 @@ def _publish(
     note: str,
     by_hand: bool = False,
     override_gate: bool = False,
-    configured: Mapping[str, object] | None = None,
+    configured: Publication | None = None,
     recipe: SearchRecipe | None = None,
 ) -> PublicationReport:
     lake = workspace.lake
@@ -123,19 +122,21 @@ def _publish(
     with lake.writing():
         audit = lake.last_audit(space.fingerprint)
         last = lake.last_publication()
-        if audit is None or not audit["passed"]:
-            found = "has not been audited" if audit is None else f"was found at fault: {audit['findings']}"
+        if audit is None or not audit.passed:
+            found = "has not been audited"
+            if audit is not None:
+                found = f"was found at fault: {json.dumps(audit.findings, sort_keys=True)}"
             raise AuditFailed(
                 f"the index of embedding model {alias} {found}; nothing was published and readers keep what they had. "
                 f"The next run rebuilds the rows at fault: rag-pipeline run",
                 alias=alias,
             )
-        is_switch = last is not None and last["space_fingerprint"] != space.fingerprint
+        is_switch = last is not None and last.space_fingerprint != space.fingerprint
         # What no run of late has worked on is read through before readers depend on it.
         _check_there(workspace, alias, audit, "read" if is_switch or by_hand else "count")
         if is_switch:
             _check_complete(workspace, alias, audit)
-        fit = Fit() if recipe is not None else fit_for(workspace, str(audit["audit_id"]))
+        fit = Fit() if recipe is not None else fit_for(workspace, audit.audit_id)
         recipe = fitted(workspace.recipe, fit) if recipe is None else recipe
         if not by_hand and is_held(workspace):
             assert last is not None
@@ -146,47 +147,46 @@ def _publish(
         _check_evaluation(verdict, alias, override_gate=override_gate)
         figures = verdict.figures | ({} if verdict.passed else {"gate_overridden": verdict.reason})
         figures |= _audit_figures(audit) | recipe.figures() | ({} if fit.gain is None else {"fit": asdict(fit)})
-        row: dict[str, Any] = {
-            "sequence": 0 if last is None else int(str(last["sequence"])) + 1,
-            "action": "publish",
-            "configured_alias": workspace.settings.serve if configured is None else configured["configured_alias"],
-            "alias": alias,
-            "space_fingerprint": space.fingerprint,
-            "space": json.dumps(asdict(space), sort_keys=True),
-            "model_spec": json.dumps(asdict(workspace.pipeline.model_spec(alias)), sort_keys=True),
-            "table_name": audit["table_name"],
-            "table_version": audit["table_version"],
-            "rows": audit["rows"],
-            "documents": audit["documents"],
-            "figures": json.dumps(figures, sort_keys=True),
-            "published_at": workspace.now(),
-            "run_id": workspace.run_id,
-            "note": note,
-        }
-        row = _as_recorded_or_asked(workspace, row)
-        lake.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([row]))
-    return _report(row, moved=True)
+        publication = Publication(
+            sequence=0 if last is None else last.sequence + 1,
+            action="publish",
+            configured_alias=workspace.settings.serve if configured is None else configured.configured_alias,
+            alias=alias,
+            space_fingerprint=space.fingerprint,
+            space=json.dumps(asdict(space), sort_keys=True),
+            model_spec=json.dumps(asdict(workspace.pipeline.model_spec(alias)), sort_keys=True),
+            table_name=audit.table_name,
+            table_version=audit.table_version,
+            rows=audit.rows,
+            documents=audit.documents,
+            figures=figures,
+            published_at=workspace.now(),
+            run_id=workspace.run_id,
+            note=note,
+        )
+        publication = _as_recorded_or_asked(workspace, publication)
+        lake.append_publication(publication)
+    return _report(publication, moved=True)
 
 
-def _as_recorded_or_asked(workspace: Workspace, row: dict[str, Any]) -> dict[str, Any]:
+def _as_recorded_or_asked(workspace: Workspace, publication: Publication) -> Publication:
     """The publication, with no more than sources allow now of which silver could not be told what they say."""
-    return as_it_may_be_read(workspace, row) if unrecorded_sources(workspace) else row
+    return as_it_may_be_read(workspace, publication) if unrecorded_sources(workspace) else publication
 
 
-def _is_where_readers_are(last: Mapping[str, object], audit: Mapping[str, object], recipe: SearchRecipe) -> bool:
+def _is_where_readers_are(last: Publication, audit: Audit, recipe: SearchRecipe) -> bool:
     """Whether a publication shows the audited version, searched as deep as the audit says, and by the recipe."""
-    names = ("space_fingerprint", "table_name", "table_version")
-    same_depth = refine_factor_of(str(last["figures"])) == refine_factor_of(str(audit["findings"]))
     return (
-        same_depth
-        and SearchRecipe.of(str(last["figures"])) == recipe
-        and [last[name] for name in names] == [audit[name] for name in names]
+        refine_factor_of(last) == refine_factor_of(audit)
+        and last.recipe == recipe
+        and (last.space_fingerprint, *last.place) == (audit.space_fingerprint, *audit.place)
     )
 
 
-def _audit_figures(audit: Mapping[str, object]) -> dict[str, object]:
+def _audit_figures(audit: Audit) -> dict[str, object]:
     """What a publication keeps of its audit; `search` says how deep readers have to look."""
-    return {name: audit[name] for name in AUDIT_FIGURES} | search_of(str(audit["findings"]))
+    figures = {name: getattr(audit, name) for name in AUDIT_FIGURES}
+    return figures | ({"search": audit.search} if audit.search else {})
 
 
 def _check_evaluation(verdict: Verdict, alias: str, *, override_gate: bool) -> None:
@@ -201,18 +201,18 @@ def _check_evaluation(verdict: Verdict, alias: str, *, override_gate: bool) -> N
         )
 
 
-def _check_there(workspace: Workspace, alias: str, audit: Mapping[str, object], look: Look = "read") -> None:
+def _check_there(workspace: Workspace, alias: str, audit: Audit, look: Look = "read") -> None:
     """An audit outlives its table; readers must not be pointed to one that was retired, lost or damaged since."""
     problem = index_problem(workspace, audit, look)
     if problem:
         raise TableMissing(
             f"the index of embedding model {alias} was audited but cannot be searched any more: {problem.rstrip('.')}. "
             f"Nothing was published and readers keep what they had. {index_cure(alias, problem)}".rstrip(),
-            table=audit["table_name"],
+            table=audit.table_name,
         )
 
 
-def _check_complete(workspace: Workspace, alias: str, audit: Mapping[str, object]) -> None:
+def _check_complete(workspace: Workspace, alias: str, audit: Audit) -> None:
     lake = workspace.lake
     if not is_complete(audit, (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))):
         raise IndexIncomplete(
@@ -253,39 +253,40 @@ def publish_withdrawals(workspace: Workspace) -> PublicationReport | None:
         if last is None or is_held(workspace):
             return None
         withdraw(workspace)
-        audit = lake.last_audit(str(last["space_fingerprint"]))
-        if audit is None or not audit["passed"] or audit["table_version"] == last["table_version"]:
+        audit = lake.last_audit(last.space_fingerprint)
+        if audit is None or not audit.passed or audit.table_version == last.table_version:
             return None
         withdrawn = withdrawals(workspace, last, audit)
         if not withdrawn:
             return None
-        leak = leak_of(workspace, str(last["alias"]), audit)
+        leak = leak_of(workspace, last.alias, audit)
         if leak is not None:
-            _check_evaluation(leak, str(last["alias"]), override_gate=False)
-        row = _at_audit(workspace, last, last, audit) | {
-            "action": "publish",
-            "configured_alias": last["configured_alias"],
-            "note": f"while the run could not go on: it {withdrawn}; {audit['withheld']} chunks wait for vectors",
-        }
-        row = _as_recorded_or_asked(workspace, row)
-        lake.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([row]))
-    log.warning("published withdrawals only: %s", row["note"])
-    return _report(row, moved=True)
+            _check_evaluation(leak, last.alias, override_gate=False)
+        publication = replace(
+            _at_audit(workspace, last, last, audit),
+            action="publish",
+            note=f"while the run could not go on: it {withdrawn}; {audit.withheld} chunks wait for vectors",
+        )
+        publication = _as_recorded_or_asked(workspace, publication)
+        lake.append_publication(publication)
+    log.warning("published withdrawals only: %s", publication.note)
+    return _report(publication, moved=True)
 
 
-def _at_audit(
-    workspace: Workspace, row: Mapping[str, object], current: Mapping[str, object], audit: Mapping[str, object]
-) -> dict[str, Any]:
-    """The next publication of the index that `row` published, at the version that was audited."""
-    return {
-        **row,
-        "sequence": int(str(current["sequence"])) + 1,
-        **{name: audit[name] for name in ("table_name", "table_version", "rows", "documents")},
+def _at_audit(workspace: Workspace, earlier: Publication, current: Publication, audit: Audit) -> Publication:
+    """The next publication of the index that an earlier one published, at the version that was audited."""
+    return replace(
+        earlier,
+        sequence=current.sequence + 1,
+        table_name=audit.table_name,
+        table_version=audit.table_version,
+        rows=audit.rows,
+        documents=audit.documents,
         # Searched as what it follows was: no other way was evaluated.
-        "figures": json.dumps(_audit_figures(audit) | SearchRecipe.of(str(row["figures"])).figures(), sort_keys=True),
-        "published_at": workspace.now(),
-        "run_id": workspace.run_id,
-    }
+        figures=_audit_figures(audit) | earlier.recipe.figures(),
+        published_at=workspace.now(),
+        run_id=workspace.run_id,
+    )
 
 
 def rollback(workspace: Workspace, *, to: str | None = None, note: str = "") -> PublicationReport:
@@ -307,34 +308,34 @@ def rollback(workspace: Workspace, *, to: str | None = None, note: str = "") -> 
     """
     lake = workspace.lake
     with lake.writing():
-        rows = lake.read(PUBLICATIONS_PATH, PUBLICATIONS).sort("sequence").to_dicts()
-        if not rows:
+        publications = lake.publications()
+        if not publications:
             raise NothingPublished("nothing has been published yet; run: rag-pipeline run")
-        current = rows[-1]
-        row = _earlier(rows, to)
-        if row is None:
+        current, earlier = publications[-1], _earlier(publications, to)
+        if earlier is None:
             of_alias = "" if to is None else f" of embedding model {to}"
             raise NothingPublished(f"there is no earlier publication{of_alias} to go back to")
-        if row["space_fingerprint"] != current["space_fingerprint"]:
-            row = _at_audit(workspace, row, current, _newest_complete(workspace, row))
-        _check_opens(workspace, row)
-        row |= {
-            "sequence": current["sequence"] + 1,
-            "action": "rollback",
-            "configured_alias": workspace.settings.serve,
-            "published_at": workspace.now(),
-            "run_id": workspace.run_id,
-            "note": note,
-        }
-        row = as_it_may_be_read(workspace, row)
-        lake.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([row]))
-    return _report(row, moved=True, is_held=row["space_fingerprint"] == current["space_fingerprint"])
+        if earlier.space_fingerprint != current.space_fingerprint:
+            earlier = _at_audit(workspace, earlier, current, _newest_complete(workspace, earlier))
+        _check_opens(workspace, earlier)
+        publication = replace(
+            earlier,
+            sequence=current.sequence + 1,
+            action="rollback",
+            configured_alias=workspace.settings.serve,
+            published_at=workspace.now(),
+            run_id=workspace.run_id,
+            note=note,
+        )
+        publication = as_it_may_be_read(workspace, publication)
+        lake.append_publication(publication)
+    return _report(publication, moved=True, is_held=publication.space_fingerprint == current.space_fingerprint)
 
 
-def _newest_complete(workspace: Workspace, row: Mapping[str, object]) -> dict[str, object]:
+def _newest_complete(workspace: Workspace, publication: Publication) -> Audit:
     """Newest audit of another model's index: what it showed when it was last published may have been withdrawn."""
-    alias = str(row["alias"])
-    audit = workspace.lake.last_audit(str(row["space_fingerprint"]))
+    alias = publication.alias
+    audit = workspace.lake.last_audit(publication.space_fingerprint)
     if audit is None:
         raise AuditFailed(f"the index of embedding model {alias} has not been audited", alias=alias)
     _check_complete(workspace, alias, audit)
@@ -344,36 +345,44 @@ def _newest_complete(workspace: Workspace, row: Mapping[str, object]) -> dict[st
     return audit
 
 
-def _check_opens(workspace: Workspace, row: Mapping[str, Any]) -> None:
+def _check_opens(workspace: Workspace, publication: Publication) -> None:
     """A table that was retired, cleaned away, damaged or made again must not become what readers are pointed to."""
     try:
-        table = KeptVersions(workspace.lake, workspace.vectors).open(row)
+        table = KeptVersions(workspace.lake, workspace.vectors).open(publication)
     except TableMissing as error:
-        raise TableMissing(f"readers stay where they were: {error.message}", table=row["table_name"]) from error
+        raise TableMissing(f"readers stay where they were: {error.message}", table=publication.table_name) from error
     probe_index(table)
 
 
-def _earlier(rows: list[dict[str, Any]], alias: str | None) -> dict[str, Any] | None:
+def _earlier(publications: list[Publication], alias: str | None) -> Publication | None:
     """The publication before the one that readers are on now; going back twice goes back two steps.
 
     What a version shows, before anything was withdrawn from it, is one step, however often something was.
     """
 
-    def shows(row: Mapping[str, Any]) -> tuple[str, str, int, str]:
-        return row["space_fingerprint"], row["table_name"], made_from(row), SearchRecipe.of(row["figures"]).fingerprint
+    def shows(each: Publication) -> tuple[str, str, int, str]:
+        return each.space_fingerprint, each.table_name, each.made_from, each.recipe.fingerprint
 
-    now = shows(rows[-1])
-    published = [row for row in rows if row["action"] == "publish"]
+    now = shows(publications[-1])
+    published = [each for each in publications if each.action == "publish"]
     at = len(published)
-    if alias is None or alias == rows[-1]["alias"]:
+    if alias is None or alias == publications[-1].alias:
         # Readers who went back to another model's index may be on a version that was never published itself.
-        exact = [i for i, row in enumerate(published) if shows(row) == now]
-        at = max(exact or [i for i, row in enumerate(published) if row["space_fingerprint"] == now[0]], default=at)
-    before = (row for row in reversed(published[:at]) if alias is None or row["alias"] == alias)
-    return next((row for row in before if shows(row) != now), None)
+        exact = [i for i, each in enumerate(published) if shows(each) == now]
+        at = max(exact or [i for i, each in enumerate(published) if each.space_fingerprint == now[0]], default=at)
+    before = (each for each in reversed(published[:at]) if alias is None or each.alias == alias)
+    return next((each for each in before if shows(each) != now), None)
 
 
-def _report(row: Mapping[str, object], *, moved: bool, is_held: bool = False) -> PublicationReport:
-    names = [name for name in PublicationReport.__dataclass_fields__ if name not in ("moved", "is_held")]
-    facts = {name: row[name] for name in names}
-    return PublicationReport(**facts, moved=moved, is_held=is_held)  # type: ignore[arg-type]
+def _report(publication: Publication, *, moved: bool, is_held: bool = False) -> PublicationReport:
+    return PublicationReport(
+        sequence=publication.sequence,
+        alias=publication.alias,
+        space_fingerprint=publication.space_fingerprint,
+        table_name=publication.table_name,
+        table_version=publication.table_version,
+        rows=publication.rows,
+        documents=publication.documents,
+        moved=moved,
+        is_held=is_held,
+    )

@@ -7,12 +7,11 @@ Does not belong here: the searches (`stores/vectors.py`), what does block (`inde
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping
 
 import numpy as np
 
+from rag_pipeline.contracts.log_rows import Audit
 from rag_pipeline.errors import StoreError
 from rag_pipeline.retrieval.plan import LEAST_DEPTH
 from rag_pipeline.stores.legs import EXACT, REFINE_FACTOR
@@ -53,9 +52,9 @@ def depth_of_search(table: VectorTable) -> dict[str, object]:
     return {"search": {"refine_factor": factor, "recall": tried, "depth": LEAST_DEPTH, "least": LEAST_RECALL}}
 
 
-def is_measured(audit: Mapping[str, object], table: VectorTable) -> bool:
+def is_measured(audit: Audit, table: VectorTable) -> bool:
     """Whether an audit says how deep its table has to be searched, which older audits do not."""
-    return not table.has_vector_index or "search" in json.loads(str(audit["findings"]))
+    return not table.has_vector_index or bool(audit.search)
 
 
 def words_for(refine_factor: int) -> str:

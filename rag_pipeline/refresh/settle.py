@@ -98,10 +98,10 @@ def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made
     ):
         return None
     last, told = workspace.lake.last_publication(), summary["published"]
-    if last is None or any(last[name] != told[name] for name in ("alias", "table_name", "table_version")):
+    if last is None or any(getattr(last, name) != told[name] for name in ("alias", "table_name", "table_version")):
         return None
     # Weights may have been put in the place of others since.
-    if last["space_fingerprint"] != workspace.space(str(last["alias"])).fingerprint:
+    if last.space_fingerprint != workspace.space(last.alias).fingerprint:
         return None
     sources: dict[str, Listed] = {}
     until = [since + min(source.stale_after for source in workspace.settings.sources.values()) / 2]

@@ -16,8 +16,9 @@ import polars as pl
 
 from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.contracts.log_rows import Audit
 from rag_pipeline.contracts.sources import PUBLIC
-from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, EMBEDDINGS, QUARANTINE
+from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS, EMBEDDINGS, QUARANTINE
 from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, lost_histories, stored_spaces, unless_damaged
 from rag_pipeline.refresh.generations import index_problem, is_complete, is_held
 from rag_pipeline.refresh.holds import read_holds
@@ -25,7 +26,6 @@ from rag_pipeline.refresh.polls import PollStatus, poll_statuses
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.shown import without_secrets
 from rag_pipeline.stores.lake import (
-    AUDITS_PATH,
     CHUNKS_PATH,
     DOCUMENTS_PATH,
     FIXED_TABLES,
@@ -162,7 +162,7 @@ def read_status(workspace: Workspace) -> Status:
         sources=unless_damaged(lambda: _source_statuses(workspace, polls), [_uncounted(poll) for poll in polls]),
         tables=[_table_status(lake, path, contract, histories[path]) for path, contract in paths.items()],
         spaces=spaces,
-        published=published,
+        published=None if published is None else published.row(),
         is_behind=unless_damaged(lambda: is_behind(workspace), True),
         is_held=unless_damaged(lambda: is_held(workspace), False),
         quarantine=dict(reasons["reason_code"].value_counts(sort=True).iter_rows()),
@@ -177,8 +177,7 @@ def read_status(workspace: Workspace) -> Status:
 
 def space_statuses(workspace: Workspace) -> list[SpaceStatus]:
     """Every configured model and every one that was ever audited, without opening a model."""
-    audits = workspace.lake.read(AUDITS_PATH, AUDITS).sort("sequence")
-    last = {row["alias"]: row for row in audits.iter_rows(named=True)}
+    last = {audit.alias: audit for audit in workspace.lake.audits()}
     aliases = [*workspace.settings.embedding_models, *(a for a in last if a not in workspace.settings.embedding_models)]
     return [_space_status(workspace, alias, last.get(alias)) for alias in aliases]
 
@@ -188,23 +187,23 @@ def known_spaces(workspace: Workspace) -> dict[str, str | None]:
     return {space.alias: space.space_fingerprint for space in space_statuses(workspace)}
 
 
-def _space_status(workspace: Workspace, alias: str, audit: dict[str, Any] | None) -> SpaceStatus:
+def _space_status(workspace: Workspace, alias: str, audit: Audit | None) -> SpaceStatus:
     lake = workspace.lake
     published = lake.last_publication()
     if audit is None:
         return SpaceStatus(alias, None, 0, 0, None, None, is_current=False, is_published=False)
-    space = str(audit["space_fingerprint"])
+    space = audit.space_fingerprint
     versions = _silver_versions(lake)
     problem = index_problem(workspace, audit, "ask")
     return SpaceStatus(
         alias=alias,
         space_fingerprint=space,
         texts=lake.embedded_hashes(space).height,
-        rows=audit["rows"],
-        audited_at=audit["audited_at"],
-        audit_passed=audit["passed"],
+        rows=audit.rows,
+        audited_at=audit.audited_at,
+        audit_passed=audit.passed,
         is_current=is_complete(audit, versions) and not problem,
-        is_published=published is not None and published["space_fingerprint"] == space,
+        is_published=published is not None and published.space_fingerprint == space,
         index_problem=problem,
     )
 
@@ -266,9 +265,8 @@ def is_behind(workspace: Workspace) -> bool:
     published = lake.last_publication()
     if published is None:
         return bool(origins_of(states).height)
-    audit = lake.last_audit(str(published["space_fingerprint"]))
-    names = ("table_name", "table_version")
-    seen = audit is not None and [audit[name] for name in names] == [published[name] for name in names]
+    audit = lake.last_audit(published.space_fingerprint)
+    seen = audit is not None and audit.place == published.place
     return not seen or not is_complete(audit, _silver_versions(lake))
 
 

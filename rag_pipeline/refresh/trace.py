@@ -17,6 +17,7 @@ from rag_pipeline.contracts.ids import bytes_hash, text_hash
 from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENT_FACTS, DOCUMENTS, DUPLICATES, EMBEDDINGS, QUARANTINE
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.kept import open_version
 from rag_pipeline.stores.lake import (
     CHUNKS_PATH,
     DOCUMENTS_PATH,
@@ -122,15 +123,11 @@ def _index_row(workspace: Workspace, chunk_id: str) -> Row | None:
     if publication is None:
         return None
     pointer = ("alias", "space_fingerprint", "table_name", "table_version", "sequence", "published_at", "run_id")
-    table = workspace.vectors.open(
-        str(publication["table_name"]),
-        str(publication["space_fingerprint"]),
-        version=int(str(publication["table_version"])),
-    )
+    table = open_version(workspace.vectors, publication)
     rows = rows_with(table, "chunk_id", [chunk_id], list(ROW_COLUMNS), limit=1)
     if not rows.height:
         return None
-    return {name: publication[name] for name in pointer} | rows.row(0, named=True)
+    return {name: getattr(publication, name) for name in pointer} | rows.row(0, named=True)
 
 
 def _embedding_row(workspace: Workspace, index: Row | None, hashed: str) -> Row | None:

@@ -23,6 +23,7 @@ from rag_pipeline.refresh.bronze import known_objects
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
+from rag_pipeline.stores.kept import open_version
 from rag_pipeline.stores.lake import DOCUMENTS_PATH
 from rag_pipeline.transforms.listing import KnownObject, plan_listing
 from rag_pipeline.transforms.permissions import allowed_principals
@@ -66,8 +67,7 @@ def _no_more_than_now(workspace: Workspace, name: str, mine: pl.DataFrame, other
         last = workspace.lake.last_publication()
         if last is None:
             return readers_as_given(mine, {}, {})
-        version = int(str(last["table_version"]))
-        table = workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]), version=version)
+        table = open_version(workspace.vectors, last)
         published = table.read(["document_id", "source", "allowed_principals"]).filter(pl.col("source") == name)
     except FAULTS as error:
         log.error("what readers are shown of source %s cannot be read, so nobody is shown it: %s", name, error)

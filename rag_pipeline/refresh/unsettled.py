@@ -11,14 +11,13 @@ has taken it in.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Collection
 from datetime import UTC, datetime
 
 import polars as pl
 
-from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS, PUBLICATIONS, QUARANTINE
+from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS, QUARANTINE
 from rag_pipeline.refresh.bronze import poll_source
 from rag_pipeline.refresh.documents import read_origins
 from rag_pipeline.refresh.faults import FAULTS
@@ -26,7 +25,8 @@ from rag_pipeline.refresh.generations import is_held
 from rag_pipeline.refresh.withdraw import WithdrawReport, read_readers, take_from_published, withdraw_now
 from rag_pipeline.refresh.withdrawals import withdrawn_chunks
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import DOCUMENTS_PATH, PUBLICATIONS_PATH, QUARANTINE_PATH, bronze_path
+from rag_pipeline.stores.kept import open_version
+from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH, bronze_path
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.documents import edited_documents, unredacted_documents
 from rag_pipeline.transforms.withdraw import plan_closing
@@ -75,8 +75,7 @@ def close_unsettled(workspace: Workspace) -> WithdrawReport:
         last = workspace.lake.last_publication()
         if last is None or is_held(workspace):
             return report
-        version = int(str(last["table_version"]))
-        table = workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]), version=version)
+        table = open_version(workspace.vectors, last)
         shown = table.read(["chunk_id", "document_id", "content_hash"])
         try:
             closing = _unsettled(workspace, table, shown)
@@ -126,10 +125,9 @@ def _edited_since_publication(workspace: Workspace) -> set[str]:
     """Objects whose bytes changed since readers were last pointed to a whole index, by bronze alone."""
     lake = workspace.lake
     since = datetime.min.replace(tzinfo=UTC)
-    for figures, published_at in lake.read(PUBLICATIONS_PATH, PUBLICATIONS, ["figures", "published_at"]).iter_rows():
-        said = json.loads(figures)
-        if "withdrawn" not in said and not said.get("withheld"):
-            since = max(since, published_at)
+    for publication in lake.publications():
+        if "withdrawn" not in publication.figures and not publication.figures.get("withheld"):
+            since = max(since, publication.published_at)
     found: set[str] = set()
     for name in workspace.settings.sources:
         try:

@@ -24,8 +24,9 @@ from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.recall import LEAST_RECALL, recall_of_index
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.failures import cure_command
+from rag_pipeline.stores.kept import open_version
 from rag_pipeline.stores.lake import BOILERPLATE_PATH, CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
-from rag_pipeline.stores.legs import EXACT, refine_factor_of
+from rag_pipeline.stores.legs import EXACT
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.boilerplate import with_left_out
 from rag_pipeline.transforms.deletion_guard import release_command
@@ -184,18 +185,11 @@ def published_findings(workspace: Workspace) -> tuple[list[Finding], int]:
         return finding("chunk_not_published", "missing", chunks), 0
     problem = index_problem(workspace, publication)
     if problem:
-        rows = int(str(publication["rows"]))
-        return [Finding("published_index_not_there", "missing", rows, (problem,))], 0
-    table = workspace.vectors.open(
-        str(publication["table_name"]),
-        str(publication["space_fingerprint"]),
-        version=int(str(publication["table_version"])),
-        refine_factor=refine_factor_of(str(publication["figures"])),
-    )
+        return [Finding("published_index_not_there", "missing", publication.rows, (problem,))], 0
+    table = open_version(workspace.vectors, publication)
     found = audit_table(workspace, table, versions)
     findings: list[Finding] = recall_findings(table)
-    alias = publication["alias"]
-    cure = f"rag-pipeline models publish {alias}" if is_held(workspace) else "rag-pipeline run"
+    cure = f"rag-pipeline models publish {publication.alias}" if is_held(workspace) else "rag-pipeline run"
     kinds = {"ghosts": "ghost", "missing": "missing"}
     for code, detail in found.details.items():
         if isinstance(detail, dict) and "count" in detail:

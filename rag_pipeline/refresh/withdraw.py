@@ -11,26 +11,25 @@ cannot be read, the source itself says what may still be shown (`unrecorded.py`)
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
 from rag_pipeline.contracts.ids import digest
-from rag_pipeline.contracts.recipe import SearchRecipe
-from rag_pipeline.contracts.tables import AUDITS, BRONZE, PUBLICATIONS
+from rag_pipeline.contracts.log_rows import MADE_FROM_PASSED, NO_SILVER, Audit, Publication
+from rag_pipeline.contracts.tables import AUDITS, BRONZE
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
 from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
 from rag_pipeline.refresh.unrecorded import readers_by_source
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import AUDITS_PATH, PUBLICATIONS_PATH, bronze_path
-from rag_pipeline.stores.legs import search_of
+from rag_pipeline.stores.kept import open_version
+from rag_pipeline.stores.lake import AUDITS_PATH, bronze_path
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.withdraw import (
     SHOWN_COLUMNS,
@@ -42,11 +41,6 @@ from rag_pipeline.transforms.withdraw import (
 )
 
 log = logging.getLogger(__name__)
-
-# An audit of a version that was compared with bronze alone: no version of silver has this number.
-NO_SILVER = -1
-# In its findings: whether the version that it was made from had passed an audit against silver, or was made from one.
-MADE_FROM_PASSED = "made_from_passed"
 
 
 @dataclass(slots=True)
@@ -86,7 +80,7 @@ def withdraw_now(workspace: Workspace) -> WithdrawReport:
     return report
 
 
-def as_it_may_be_read(workspace: Workspace, row: Mapping[str, Any]) -> dict[str, Any]:
+def as_it_may_be_read(workspace: Workspace, publication: Publication) -> Publication:
     """A publication that is about to be made, at a version that shows nothing that may not be read now.
 
     For going back to an older version: what was deleted or closed since does not come back with it.
@@ -95,13 +89,12 @@ def as_it_may_be_read(workspace: Workspace, row: Mapping[str, Any]) -> dict[str,
         RagPipelineError: The version cannot be read or written.
     """
     report = WithdrawReport()
-    made = _reduced(workspace, row, _plan_of_now(workspace, report))
+    made = _reduced(workspace, publication, _plan_of_now(workspace, report))
     if made is None:
-        figures = json.loads(str(row["figures"])) | unrecorded_figures(workspace)
-        return {**row, "figures": json.dumps(figures, sort_keys=True)}
+        return replace(publication, figures={**publication.figures, **unrecorded_figures(workspace)})
     _record(workspace, made.audit, report)
-    note = "; ".join(filter(None, [str(row["note"] or ""), made.note]))
-    return {**made.row, "sequence": row["sequence"], "action": row["action"], "note": note}
+    note = "; ".join(filter(None, [publication.note, made.publication.note]))
+    return replace(made.publication, sequence=publication.sequence, action=publication.action, note=note)
 
 
 def _plan_of_now(workspace: Workspace, report: WithdrawReport) -> Callable[[pl.DataFrame], WithdrawalPlan]:
@@ -147,7 +140,7 @@ def _readers_of(workspace: Workspace, name: str) -> Readers:
 
 def take_from_published(
     workspace: Workspace,
-    last: Mapping[str, Any],
+    last: Publication,
     planned: Callable[[pl.DataFrame], WithdrawalPlan],
     report: WithdrawReport,
 ) -> None:
@@ -165,13 +158,13 @@ def take_from_published(
     if made is None:
         return
     # The pointer first: readers must not wait for a record.
-    workspace.lake.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([made.row]))
+    workspace.lake.append_publication(made.publication)
     _record(workspace, made.audit, report)
-    log.warning("published a withdrawal: %s", made.note)
+    log.warning("published a withdrawal: %s", made.publication.note)
     report.documents += made.plan.documents
     report.removed += len(made.plan.gone)
     report.narrowed += made.plan.narrowed.height
-    report.table_version = made.row["table_version"]
+    report.table_version = made.publication.table_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,93 +172,79 @@ class _Reduced:
     """A version that shows less than the one that readers are on: its publication and its audit, not yet recorded."""
 
     plan: WithdrawalPlan
-    row: dict[str, Any]
-    audit: dict[str, object]
-    note: str
+    publication: Publication
+    audit: Audit
 
 
 def _reduced(
-    workspace: Workspace, last: Mapping[str, Any], planned: Callable[[pl.DataFrame], WithdrawalPlan]
+    workspace: Workspace, last: Publication, planned: Callable[[pl.DataFrame], WithdrawalPlan]
 ) -> _Reduced | None:
     """Write the version; it begins from what readers see, whatever newer one a run left refused or unfinished."""
-    version = int(last["table_version"])
-    shown = workspace.vectors.open(last["table_name"], last["space_fingerprint"], version=version)
+    shown = open_version(workspace.vectors, last)
     plan = planned(shown.read(SHOWN_COLUMNS))
     if plan.is_empty:
         return None
     was_sound = _was_sound(workspace, shown)
-    table = workspace.vectors.open(last["table_name"], last["space_fingerprint"])
-    if table.version != version:
-        table.restore(version)
+    table = workspace.vectors.open(last.table_name, last.space_fingerprint)
+    if table.version != last.table_version:
+        table.restore(last.table_version)
     _take(table, plan)
     state = table.read(["document_id"])
     # Fewer rows of the same index: readers go on searching it as deep as it needs.
-    search = search_of(str(last["figures"]))
+    search = _said_of_search(last)
     audit = _audit_row(workspace, last, table, state, {**search, MADE_FROM_PASSED: was_sound})
     note = f"{plan.documents} documents withdrawn: {len(plan.gone)} rows removed, {plan.narrowed.height} narrowed"
-    figures = {"audit_id": audit["audit_id"], "withdrawn": plan.documents, "made_from": made_from(last), **search}
-    figures |= SearchRecipe.of(str(last["figures"])).figures() | unrecorded_figures(workspace)
-    row = {
-        **last,
-        "sequence": int(last["sequence"]) + 1,
-        "action": "rollback" if is_held(workspace) else "publish",
-        "table_version": table.version,
-        "rows": audit["rows"],
-        "documents": audit["documents"],
-        "figures": json.dumps(figures, sort_keys=True),
-        "published_at": workspace.now(),
-        "run_id": workspace.run_id,
-        "note": note,
-    }
-    return _Reduced(plan, row, audit, note)
+    figures = {"audit_id": audit.audit_id, "withdrawn": plan.documents, "made_from": last.made_from, **search}
+    figures |= last.recipe.figures() | unrecorded_figures(workspace)
+    publication = replace(
+        last,
+        sequence=last.sequence + 1,
+        action="rollback" if is_held(workspace) else "publish",
+        table_version=table.version,
+        rows=audit.rows,
+        documents=audit.documents,
+        figures=figures,
+        published_at=workspace.now(),
+        run_id=workspace.run_id,
+        note=note,
+    )
+    return _Reduced(plan, publication, audit)
 
 
-def made_from(publication: Mapping[str, Any]) -> int:
-    """Version of the index that a publication shows, before anything was withdrawn from it."""
-    return int(json.loads(str(publication["figures"])).get("made_from", publication["table_version"]))
-
-
-def is_sound(audit: Mapping[str, object]) -> bool:
-    """Whether texts and vectors of an audited version were looked at and found right, by this audit or one before."""
-    if audit["chunks_version"] != NO_SILVER:
-        return bool(audit["passed"])
-    return json.loads(str(audit["findings"])).get(MADE_FROM_PASSED) is True
+def _said_of_search(row: Publication | Audit) -> dict[str, Any]:
+    return {"search": row.search} if row.search else {}
 
 
 def _was_sound(workspace: Workspace, table: VectorTable) -> bool:
     """Whether the last audit of this very version says so; what cannot be read of it says nothing."""
     try:
-        audits = workspace.lake.read(AUDITS_PATH, AUDITS, where=pl.col("table_name") == table.name)
+        audits = workspace.lake.audits(pl.col("table_name") == table.name)
     except FAULTS as error:
         log.warning("the audits cannot be read, so the next refresh looks at all of %s: %s", table.name, error)
         return False
-    mine = audits.filter(
-        (pl.col("table_version") == table.version) & (pl.col("space_fingerprint") == table.space.fingerprint)
-    )
-    return mine.height > 0 and is_sound(mine.sort("sequence").row(-1, named=True))
+    place = (table.name, table.version)
+    mine = [each for each in audits if each.place == place and each.space_fingerprint == table.space.fingerprint]
+    return bool(mine) and mine[-1].is_sound
 
 
 def _take_from_others(
     workspace: Workspace,
-    last: Mapping[str, Any],
+    last: Publication,
     planned: Callable[[pl.DataFrame], WithdrawalPlan],
     report: WithdrawReport,
 ) -> None:
     """The same for the indexes beside the served one: no reader is on them, but any may be published next."""
     try:
-        rows = workspace.lake.read(AUDITS_PATH, AUDITS).sort("sequence")
-        audits = rows.unique("space_fingerprint", keep="last").filter(
-            pl.col("space_fingerprint") != last["space_fingerprint"]
-        )
+        others = workspace.lake.audits(pl.col("space_fingerprint") != last.space_fingerprint)
         tables = set(workspace.vectors.tables())
-        for audit in audits.iter_rows(named=True):
-            if audit["table_name"] not in tables:
+        for audit in {each.space_fingerprint: each for each in others}.values():
+            if audit.table_name not in tables:
                 continue
-            table = workspace.vectors.open(audit["table_name"], audit["space_fingerprint"])
+            table = workspace.vectors.open(audit.table_name, audit.space_fingerprint)
             plan = planned(table.read(SHOWN_COLUMNS))
             if not plan.is_empty:
                 # Its newest version may be one that no audit has seen, of a refresh that was killed.
-                search = {**search_of(str(audit["findings"])), MADE_FROM_PASSED: _was_sound(workspace, table)}
+                search = {**_said_of_search(audit), MADE_FROM_PASSED: _was_sound(workspace, table)}
                 _take(table, plan)
                 row = _audit_row(workspace, audit, table, table.read(["document_id"]), search)
                 _record(workspace, row, report)
@@ -297,8 +276,8 @@ def _take(table: VectorTable, plan: WithdrawalPlan) -> None:
 
 
 def _audit_row(
-    workspace: Workspace, of: Mapping[str, Any], table: VectorTable, state: pl.DataFrame, findings: Mapping[str, Any]
-) -> dict[str, object]:
+    workspace: Workspace, of: Publication | Audit, table: VectorTable, state: pl.DataFrame, findings: Mapping[str, Any]
+) -> Audit:
     """The record of a version that shows no more than the one before it; it was compared with no version of silver.
 
     So it never counts as complete: the next refresh of the index audits it against silver.
@@ -312,28 +291,32 @@ def _audit_row(
         sequence = 0 if before is None else int(str(before)) + 1
     at = workspace.now()
     named = (table.name, str(table.version), str(sequence), at.isoformat(), workspace.run_id)
-    return {
-        "audit_id": digest("audit", *named)[:32],
-        "sequence": sequence,
-        "alias": of["alias"],
-        "space_fingerprint": of["space_fingerprint"],
-        "table_name": table.name,
-        "table_version": table.version,
-        "chunks_version": NO_SILVER,
-        "documents_version": NO_SILVER,
-        "rows": state.height,
-        "documents": state["document_id"].n_unique(),
-        **dict.fromkeys(("repaired", "ghosts", "missing", "mismatched", "withheld"), 0),
-        "findings": json.dumps(dict(findings), sort_keys=True),
-        "passed": True,
-        "audited_at": at,
-        "run_id": workspace.run_id,
-    }
+    return Audit(
+        audit_id=digest("audit", *named)[:32],
+        sequence=sequence,
+        alias=of.alias,
+        space_fingerprint=of.space_fingerprint,
+        table_name=table.name,
+        table_version=table.version,
+        chunks_version=NO_SILVER,
+        documents_version=NO_SILVER,
+        rows=state.height,
+        documents=state["document_id"].n_unique(),
+        repaired=0,
+        ghosts=0,
+        missing=0,
+        mismatched=0,
+        withheld=0,
+        findings=findings,
+        passed=True,
+        audited_at=at,
+        run_id=workspace.run_id,
+    )
 
 
-def _record(workspace: Workspace, audit: Mapping[str, object], report: WithdrawReport) -> None:
+def _record(workspace: Workspace, audit: Audit, report: WithdrawReport) -> None:
     try:
-        workspace.lake.append(AUDITS_PATH, AUDITS, AUDITS.frame([dict(audit)]))
+        workspace.lake.append_audit(audit)
     except FAULTS as error:
         report.faults.append(f"the audit of the withdrawn version was not recorded: {error}")
         log.error("the audit of the withdrawn version was not recorded: %s", error)

@@ -8,13 +8,14 @@ Text that is only cut differently is not withdrawn: the document still says it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
+from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.contracts.tables import CHUNKS
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.kept import open_version
 from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.chunk.sections import section_label
@@ -42,16 +43,16 @@ class Withdrawals:
         return f"withdraws {self.documents} documents and {self.chunks} chunks of others that some readers see now"
 
 
-def withdrawals(workspace: Workspace, last: Mapping[str, object], audit: Mapping[str, object]) -> Withdrawals:
+def withdrawals(workspace: Workspace, last: Publication, audit: Audit) -> Withdrawals:
     """Compare an audited version of an index with the published version of the same index.
 
     Args:
         last: The publication that readers follow.
         audit: Audit of the version that may be published next; of the same embedding space.
     """
-    old = _version(workspace, last)
+    old = open_version(workspace.vectors, last)
     columns = ["chunk_id", "document_id", "text_hash", "allowed_principals"]
-    before, after = old.read(columns), _version(workspace, audit).read(columns)
+    before, after = old.read(columns), open_version(workspace.vectors, audit).read(columns)
     readers = [
         {document: set(principals) for document, principals in rows.select(columns[1::2]).iter_rows()}
         for rows in (before, after)
@@ -100,8 +101,3 @@ def _wordings(workspace: Workspace, documents: list[str]) -> dict[str, str]:
         if content_hash == hashes[document]:
             said[document] += path
     return {document: "\n".join(dict.fromkeys(parts)) for document, parts in said.items()}
-
-
-def _version(workspace: Workspace, row: Mapping[str, object]) -> VectorTable:
-    version = int(str(row["table_version"]))
-    return workspace.vectors.open(str(row["table_name"]), str(row["space_fingerprint"]), version=version)

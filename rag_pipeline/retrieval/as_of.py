@@ -66,7 +66,7 @@ def seen_today(now: Served, earlier: Earlier, chosen: Filter) -> Then:
     before = _readable(earlier.then, asker)
     shown = before & readers.keys()
     for served in earlier.since:
-        if served.publication["sequence"] != now.publication["sequence"]:
+        if served.publication.sequence != now.publication.sequence:
             shown &= _readable(served, asker)
     return Then(earlier.then, replace(chosen, closed_ids=chosen.closed_ids | (before - shown)), readers)
 

@@ -7,11 +7,12 @@ Does not belong here: searching (`search.py`), moving the pointer (`refresh/publ
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from rag_pipeline.contracts.log_rows import Publication
 from rag_pipeline.errors import NothingPublished, StoreError, TableMissing
 from rag_pipeline.retrieval.plan import SourceRules
 from rag_pipeline.retrieval.supersession import Successions, read_successions
@@ -27,7 +28,7 @@ T = TypeVar("T")
 class Served:
     """One publication, opened."""
 
-    publication: Mapping[str, Any]
+    publication: Publication
     table: VectorTable
     _successions: dict[tuple[SourceRules, ...], Successions] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -88,19 +89,19 @@ class Pointer:
             NothingPublished: Nothing was published by then, or its version or one that followed is not kept any more.
         """
         rows = self._lake.publications()
-        before = [row for row in rows if row["published_at"] <= moment]
+        before = [row for row in rows if row.published_at <= moment]
         if not before:
-            first = f"the first publication is of {rows[0]['published_at']:%Y-%m-%d %H:%M} UTC" if rows else "nor since"
+            first = f"the first publication is of {rows[0].published_at:%Y-%m-%d %H:%M} UTC" if rows else "nor since"
             raise NothingPublished(f"nothing had been published at {moment:%Y-%m-%d %H:%M} UTC; {first}")
         kept = KeptVersions(self._lake, self._vectors)
         found: dict[tuple[str, int], Served] = {}
-        for row in (row for row in rows if row["sequence"] >= before[-1]["sequence"]):
+        for row in (row for row in rows if row.sequence >= before[-1].sequence):
             try:
                 # Each row is looked at, also where another one names the same version: the table may be another.
-                found[_place(row)] = Served(row, kept.open(row))
+                found[row.place] = Served(row, kept.open(row))
             except TableMissing as error:
                 raise NothingPublished(f"{_lost(moment, row, before[-1])}; {_oldest_kept(rows, kept)}") from error
-        return Earlier(found.pop(_place(before[-1])), tuple(found.values()))
+        return Earlier(found.pop(before[-1].place), tuple(found.values()))
 
     def _current(self) -> Served:
         now = time.monotonic()
@@ -117,7 +118,7 @@ class Pointer:
         self._served, self._log_state, self._looked_at = served, state, now
         return served
 
-    def _opened(self, publication: Mapping[str, Any] | None) -> Served:
+    def _opened(self, publication: Publication | None) -> Served:
         if publication is None:
             raise NothingPublished(
                 f"nothing has been published in the lake {self._lake.root} yet; run: rag-pipeline run"
@@ -125,20 +126,16 @@ class Pointer:
         return Served(publication, open_version(self._vectors, publication))
 
 
-def _place(publication: Mapping[str, Any]) -> tuple[str, int]:
-    return str(publication["table_name"]), int(publication["table_version"])
-
-
-def _lost(moment: datetime, row: Mapping[str, Any], then: Mapping[str, Any]) -> str:
+def _lost(moment: datetime, row: Publication, then: Publication) -> str:
     if row is then:
         return f"what readers had at {moment:%Y-%m-%d %H:%M} UTC is not kept any more"
     return (
         f"what readers had at {moment:%Y-%m-%d %H:%M} UTC is not shown: what they had from "
-        f"{row['published_at']:%Y-%m-%d %H:%M} UTC on is not kept any more, and it may be where something was closed"
+        f"{row.published_at:%Y-%m-%d %H:%M} UTC on is not kept any more, and it may be where something was closed"
     )
 
 
-def _oldest_kept(publications: Sequence[Mapping[str, Any]], kept: KeptVersions) -> str:
+def _oldest_kept(publications: Sequence[Publication], kept: KeptVersions) -> str:
     """The oldest version that is kept with all that followed."""
     oldest = None
     for row in reversed(publications):
@@ -146,7 +143,7 @@ def _oldest_kept(publications: Sequence[Mapping[str, Any]], kept: KeptVersions) 
             kept.open(row)
         except StoreError:
             break
-        oldest = row["published_at"]
+        oldest = row.published_at
     if oldest is None:
         return "no older version is"
     return f"the oldest version that is kept was published at {oldest:%Y-%m-%d %H:%M} UTC"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.filters import Filter, among
 from rag_pipeline.contracts.index import ROW_COLUMNS
-from rag_pipeline.contracts.recipe import SearchRecipe
+from rag_pipeline.contracts.log_rows import Publication
 from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch
 from rag_pipeline.retrieval.arguments import checked_names, checked_principals, is_text
 from rag_pipeline.retrieval.as_of import Then, moment_of, seen_today
@@ -326,14 +326,14 @@ class Searcher:
         return merged_windows(rows.to_dicts(), hits, max_tokens, by)
 
     def published(self, *, as_of: datetime | date | None = None) -> Mapping[str, Any]:
-        """The publication that searches are answered from now, or that readers had at a time.
+        """The row of the publication that searches are answered from now, or that readers had at a time.
 
         Raises:
             NothingPublished: There is none, or what readers had then is not kept.
         """
         if as_of is None:
-            return self._pointer.answered(lambda served: served.publication)
-        return self._pointer.at(moment_of(as_of)).then.publication
+            return self._pointer.answered(lambda served: served.publication).row()
+        return self._pointer.at(moment_of(as_of)).then.publication.row()
 
     def _answered(self, as_of: datetime | date | None, chosen: Filter, action: Callable[[Then], T]) -> T:
         """The result of an action on what is published now, or was then."""
@@ -353,7 +353,7 @@ class Searcher:
         is_few = plan.k <= MOST_FOUND_AGAIN
         columns = RANKED_COLUMNS if is_few else HIT_COLUMNS
         candidates = find_candidates(self._threads, selection, embed_query, query, plan, columns)
-        plan = replace(plan, recipe=SearchRecipe.of(str(served.publication["figures"])))
+        plan = replace(plan, recipe=served.publication.recipe)
 
         def best_rows(document_ids: Sequence[str]) -> dict[str, Ranked]:
             few = Selection(served.table, among(chosen, document_ids), self._known_sources)
@@ -361,7 +361,7 @@ class Searcher:
             return {name: Ranked(row, 0.0) for name, row in rows.items()}
 
         around = Circumstances(
-            published_at=served.publication["published_at"],
+            published_at=served.publication.published_at,
             now=datetime.now(UTC),
             versions=served.successions(self._rules).seen_by(chosen.principals, chosen.closed_ids),
             best_rows=best_rows,
@@ -370,17 +370,17 @@ class Searcher:
         )
         return self._marks.mark(then.shown(ranked_hits(candidates, plan, around)))
 
-    def _model(self, publication: Mapping[str, Any]) -> EmbeddingModel:
+    def _model(self, publication: Publication) -> EmbeddingModel:
         with self._opening:
             return self._opened_model(publication)
 
-    def _opened_model(self, publication: Mapping[str, Any]) -> EmbeddingModel:
-        fingerprint = publication["space_fingerprint"]
+    def _opened_model(self, publication: Publication) -> EmbeddingModel:
+        fingerprint = publication.space_fingerprint
         if fingerprint not in self._models:
             from rag_pipeline.embedding.open import open_model
 
             # One query is computed sooner on a processor than a GPU library is loaded; the vectors are the same.
-            spec = replace(EmbeddingModelSpec(**json.loads(publication["model_spec"])), device="cpu")
+            spec = replace(EmbeddingModelSpec(**json.loads(publication.model_spec)), device="cpu")
             model = open_model(spec, self._cache_folder)
             if model.space.fingerprint != fingerprint:
                 raise EmbeddingSpaceMismatch(

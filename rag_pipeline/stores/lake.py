@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import polars as pl
 
 from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
 from rag_pipeline.contracts.holds import DELETION_HOLDS
+from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.contracts.tables import (
     AUDITS,
     BOILERPLATE,
@@ -168,24 +168,36 @@ class Lake(DeltaStore):
         )
         return rows.unique("text_hash", keep="first", maintain_order=True)
 
-    def last_publication(self) -> dict[str, object] | None:
+    def last_publication(self) -> Publication | None:
         """The pointer: the publication readers are to follow, or None before the first."""
         rows = self.read(PUBLICATIONS_PATH, PUBLICATIONS)
-        return rows.sort("sequence").row(-1, named=True) if rows.height else None
+        return Publication.of(rows.sort("sequence").row(-1, named=True)) if rows.height else None
 
-    def publications(self) -> list[dict[str, Any]]:
+    def publications(self) -> list[Publication]:
         """All publications, oldest first."""
-        return self.read(PUBLICATIONS_PATH, PUBLICATIONS).sort("sequence").to_dicts()
+        return _publications(self.read(PUBLICATIONS_PATH, PUBLICATIONS))
 
-    def publications_of(self, run_id: str) -> list[dict[str, object]]:
+    def publications_of(self, run_id: str) -> list[Publication]:
         """What one run or command published, in order."""
-        rows = self.read(PUBLICATIONS_PATH, PUBLICATIONS, where=pl.col("run_id") == run_id)
-        return rows.sort("sequence").to_dicts()
+        return _publications(self.read(PUBLICATIONS_PATH, PUBLICATIONS, where=pl.col("run_id") == run_id))
 
-    def last_audit(self, space_fingerprint: str) -> dict[str, object] | None:
+    def append_publication(self, publication: Publication) -> None:
+        """Move the pointer."""
+        self.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([publication.row()]))
+
+    def last_audit(self, space_fingerprint: str) -> Audit | None:
         """Newest audit of a space's index, or None."""
         rows = self.read(AUDITS_PATH, AUDITS, where=pl.col("space_fingerprint") == space_fingerprint)
-        return rows.sort("sequence").row(-1, named=True) if rows.height else None
+        return Audit.of(rows.sort("sequence").row(-1, named=True)) if rows.height else None
+
+    def audits(self, where: pl.Expr | None = None) -> list[Audit]:
+        """All audits, or some, oldest first."""
+        rows = self.read(AUDITS_PATH, AUDITS, where=where)
+        return [Audit.of(row) for row in rows.sort("sequence").iter_rows(named=True)]
+
+    def append_audit(self, audit: Audit) -> None:
+        """Record an audit."""
+        self.append(AUDITS_PATH, AUDITS, AUDITS.frame([audit.row()]))
 
     def all_paths(self, sources: Iterable[str], spaces: Iterable[str]) -> list[str]:
         """Every Delta table there may be, for maintenance."""
@@ -194,3 +206,7 @@ class Lake(DeltaStore):
             *FIXED_TABLES,
             *(embeddings_path(space) for space in spaces),
         ]
+
+
+def _publications(rows: pl.DataFrame) -> list[Publication]:
+    return [Publication.of(row) for row in rows.sort("sequence").iter_rows(named=True)]

@@ -6,7 +6,6 @@ Does not belong here: opening and writing tables (`vectors.py`), fusing the legs
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from rag_pipeline.contracts.index import PLACE_COLUMNS
+from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.stores.quoting import sql_string
 from rag_pipeline.transforms.word_forms import asked_beginnings, asked_identifiers, asked_words
 
@@ -38,15 +38,9 @@ Leg = Callable[[int, Sequence[str]], pl.DataFrame]
 Wide = Callable[[Sequence[str], Sequence[str]], pl.DataFrame]
 
 
-def search_of(record: str) -> dict[str, Any]:
-    """What an audit or a publication says of how deep its version is searched, as it says it; empty if nothing."""
-    said = json.loads(record)
-    return {"search": said["search"]} if "search" in said else {}
-
-
-def refine_factor_of(record: str) -> int:
-    """How vectors are searched by the figures of a publication or the findings of an audit, which are JSON."""
-    return int(search_of(record).get("search", {}).get("refine_factor", REFINE_FACTOR))
+def refine_factor_of(row: Publication | Audit) -> int:
+    """How vectors are searched in the version that was published or audited."""
+    return int(row.search.get("refine_factor", REFINE_FACTOR))
 
 
 def best_rows(leg: Leg, wide: Wide, score: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:

@@ -155,7 +155,7 @@ def test_status_of_a_lake_whose_published_index_is_lost_is_a_finding(own: Projec
     with own.workspace() as workspace:
         last = workspace.lake.last_publication()
         assert last is not None
-        workspace.vectors.drop(str(last["table_name"]))
+        workspace.vectors.drop(last.table_name)
     answer = ask_in(own.folder, "status")
     assert answer.code == 1
     assert "nothing: there is no index table" in " ".join(answer.out.split())

@@ -26,6 +26,7 @@ from rag_pipeline.refresh.withdraw import withdraw_now
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.search import MODES, Searcher
 from rag_pipeline.settings import Pipeline, load_pipeline
+from rag_pipeline.stores.kept import open_version
 
 # What a reader can tell of a row. Ids are left out: a moved document keeps its id, and a rebuild cannot know it.
 VISIBLE = [
@@ -147,8 +148,7 @@ class Project:
         with self.workspace() as workspace:
             last = workspace.lake.last_publication()
             assert last is not None
-            version = int(str(last["table_version"]))
-            table = workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]), version=version)
+            table = open_version(workspace.vectors, last)
             rows = table.read(VISIBLE).with_columns(pl.col("allowed_principals").list.sort())
             return rows.sort("source", "uri", "start_char", "embedded_text").to_dicts()
 

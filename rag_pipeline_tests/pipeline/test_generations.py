@@ -220,12 +220,12 @@ def test_a_lost_index_is_said_and_is_not_what_readers_see_already(project: Proje
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
         assert last is not None
-        workspace.vectors.drop(str(last["table_name"]))
+        workspace.vectors.drop(last.table_name)
         assert read_status(workspace).published_problem
         with pytest.raises(TableMissing, match="cannot be searched any more"):
             publish(workspace, "small", by_hand=True)
     (found,) = project.verify().findings
-    assert (found["code"], found["kind"], found["count"]) == ("published_index_not_there", "missing", last["rows"])
+    assert (found["code"], found["kind"], found["count"]) == ("published_index_not_there", "missing", last.rows)
 
 
 def test_changing_serve_in_the_settings_wins_over_an_earlier_choice_by_hand(project: Project) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from rag_pipeline.contracts.tables import AUDITS
 from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.defs.summary import RunSummary
 from rag_pipeline.errors import (
@@ -29,7 +28,6 @@ from rag_pipeline.refresh.generations import aliases_behind, retire
 from rag_pipeline.refresh.index import refresh_index, withdraw
 from rag_pipeline.refresh.publication import publish, publish_withdrawals, rollback, withdrawals_reach_readers
 from rag_pipeline.refresh.status import is_behind, space_statuses
-from rag_pipeline.stores.lake import AUDITS_PATH
 from rag_pipeline_tests.pipeline.project import Project
 
 TWO = {name: {"kind": "hashing", "model": "hashing", "dimension": n} for name, n in (("small", 64), ("large", 96))}
@@ -107,8 +105,8 @@ def test_a_run_that_cannot_embed_still_takes_from_readers_what_was_withdrawn(
     with project.workspace() as workspace:
         assert is_behind(workspace)
         assert not next(space for space in space_statuses(workspace) if space.is_published).is_current
-        audit = workspace.lake.read(AUDITS_PATH, AUDITS).sort("sequence").row(-1, named=True)
-        assert (audit["passed"], audit["withheld"]) == (True, audit["missing"])
+        audit = workspace.lake.audits()[-1]
+        assert (audit.passed, audit.withheld) == (True, audit.missing)
     assert launched(project).success
     assert project.verify().findings == []
     assert project.published() == project.rebuilt()
@@ -140,8 +138,8 @@ def test_text_that_is_only_cut_differently_is_kept_until_its_vectors_are_there_w
         assert report.documents == 4
         audit = workspace.lake.last_audit(report.space_fingerprint)
         assert audit is not None
-        assert int(str(audit["withheld"])) > int(str(audit["missing"])) > 0
-        assert "recut" in json.loads(str(audit["findings"]))
+        assert audit.withheld > audit.missing > 0
+        assert "recut" in audit.findings
     assert "salaries" in " ".join(seen(project))
     assert "tale" not in " ".join(seen(project))
     assert "tale" in " ".join(seen(project, "hr"))
@@ -164,7 +162,7 @@ def test_while_a_new_model_cannot_embed_readers_of_the_old_one_lose_what_was_wit
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
     assert last is not None
-    assert last["alias"] == "small"
+    assert last.alias == "small"
 
 
 def test_a_version_with_chunks_withheld_is_never_switched_to(project: Project) -> None:
@@ -221,7 +219,7 @@ def test_removed_text_reaches_readers_in_a_version_that_searches_worse(project: 
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
     assert last is not None
-    assert "1 chunks of others" in json.loads(str(last["figures"]))["published_below_baseline"]
+    assert "1 chunks of others" in last.figures["published_below_baseline"]
 
 
 def test_a_version_that_searches_worse_and_withdraws_nothing_is_refused(project: Project) -> None:
@@ -326,8 +324,8 @@ def test_a_version_made_again_with_the_same_number_is_not_gone_back_to(project: 
     project.write("one.md", "# one\n\nThe secret of one.\n")
     fill(project, "large", "small")
     with project.workspace() as workspace:
-        audits = workspace.lake.read(AUDITS_PATH, AUDITS).sort("sequence").to_dicts()
-        versions = [row["table_version"] for row in audits if row["alias"] == "small"]
+        audits = workspace.lake.audits()
+        versions = [audit.table_version for audit in audits if audit.alias == "small"]
         assert versions == sorted(versions), "the versions fall, which tells that the table was made again"
         publish(workspace, "small", by_hand=True)
         with pytest.raises(TableMissing, match="made again"):

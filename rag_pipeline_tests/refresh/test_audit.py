@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 
 from rag_pipeline.contracts.ids import text_hash
+from rag_pipeline.contracts.log_rows import Audit
 from rag_pipeline.errors import AuditFailed
 from rag_pipeline.refresh import audit, index
 from rag_pipeline.refresh.bronze import refresh_source
@@ -49,7 +49,7 @@ def edited(project: Project, number: int = 3) -> None:
     project.write(f"{number}.md", f"# Lamp {number}\n\nThe lamp of house {number} went out.\n")
 
 
-def last_audit(project: Project) -> dict[str, Any]:
+def last_audit(project: Project) -> Audit:
     with project.workspace() as workspace:
         found = workspace.lake.last_audit(workspace.space("small").fingerprint)
     assert found is not None
@@ -60,7 +60,7 @@ def test_an_edit_has_its_own_rows_read(project: Project, texts_read: list[str]) 
     edited(project)
     project.refresh()
     assert len(texts_read) == 1
-    assert last_audit(project)["passed"]
+    assert last_audit(project).passed
 
 
 def test_what_others_did_to_the_table_has_all_of_it_read(project: Project, texts_read: list[str]) -> None:
@@ -71,7 +71,7 @@ def test_what_others_did_to_the_table_has_all_of_it_read(project: Project, texts
     edited(project, 4 if tampered.endswith("/3.md") else 3)
     project.refresh()
     assert len(texts_read) >= DOCUMENTS
-    assert last_audit(project)["repaired"] == 1
+    assert last_audit(project).repaired == 1
     assert project.verify().findings == []
 
 
@@ -93,12 +93,12 @@ def test_what_a_run_itself_wrote_wrong_is_found(kind: str, project: Project, mon
         with pytest.raises(AuditFailed):
             project.refresh()
     found = last_audit(project)
-    assert not found["passed"]
-    assert f'"{kind}"' in found["findings"]
+    assert not found.passed
+    assert kind in found.findings
     # What readers see was never made of it, and the next run mends it.
     assert project.published() == before
     project.refresh()
-    assert last_audit(project)["passed"]
+    assert last_audit(project).passed
     assert project.verify().findings == []
 
 
@@ -113,9 +113,9 @@ def test_maintenance_looks_at_everything_and_the_next_run_mends_what_it_finds(
     with monkeypatch.context() as patch, project.workspace() as workspace:
         patch.setattr(audit, "invalid_vectors", lambda names, _: names[:1])
         assert maintain(workspace).at_fault == ["small"]
-    assert not last_audit(project)["passed"]
+    assert not last_audit(project).passed
     project.refresh()
-    assert last_audit(project)["passed"]
+    assert last_audit(project).passed
 
 
 def rows_written_wrong(patch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ def test_a_withdrawal_vouches_for_no_row_that_an_audit_did_not(
             refresh_source(workspace, "docs", allow_mass_deletion=True)
             assert withdraw_now(workspace).documents == 1
     project.refresh()
-    assert last_audit(project)["repaired"] == 1
+    assert last_audit(project).repaired == 1
     assert published_wrong(project) == 0
     assert project.verify().findings == []
 
@@ -169,7 +169,7 @@ def test_a_withdrawal_has_nothing_read_again_that_an_audit_passed(project: Proje
     edited(project)
     project.refresh()
     assert len(texts_read) == 1
-    assert last_audit(project)["passed"]
+    assert last_audit(project).passed
 
 
 def test_a_withdrawal_from_another_index_vouches_for_no_row_of_a_killed_refresh(
@@ -198,6 +198,6 @@ def test_a_withdrawal_from_another_index_vouches_for_no_row_of_a_killed_refresh(
         refresh_embeddings(workspace, "large")
         report = refresh_index(workspace, "large")
         texts = workspace.vectors.open_or_create(workspace.space("large")).read(["embedded_text"])["embedded_text"]
-    assert report.audit["passed"]
-    assert report.audit["repaired"] == 1
+    assert report.audit.passed
+    assert report.audit.repaired == 1
     assert "Something else." not in texts.to_list()

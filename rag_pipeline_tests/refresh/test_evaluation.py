@@ -251,7 +251,7 @@ def test_a_worse_version_is_refused_by_how_much_and_on_which_questions(project: 
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
     assert last is not None
-    assert last["table_version"] == before.table_version
+    assert last.table_version == before.table_version
 
 
 def test_an_override_needs_a_reason_and_is_recorded(project: Project) -> None:
@@ -265,8 +265,8 @@ def test_an_override_needs_a_reason_and_is_recorded(project: Project) -> None:
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
     assert last is not None
-    assert last["note"] == "the new pages matter more"
-    figures = json.loads(str(last["figures"]))
+    assert last.note == "the new pages matter more"
+    figures = last.figures
     assert "q4" in figures["gate_overridden"]
     assert figures["ndcg"] < 1
 
@@ -290,7 +290,7 @@ def test_a_worse_version_that_withdraws_a_document_reaches_readers_and_says_so(p
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
     assert last is not None
-    assert "withdraws 1 documents" in json.loads(str(last["figures"]))["published_below_baseline"]
+    assert "withdraws 1 documents" in last.figures["published_below_baseline"]
 
 
 def test_on_changed_questions_what_readers_see_is_evaluated_again(project: Project) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,11 @@ from rag_pipeline_tests.refresh.test_evaluation import ask, build, question
 QUESTIONS = 50
 
 
-def figures(project: Project) -> dict[str, Any]:
+def figures(project: Project) -> Mapping[str, Any]:
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
     assert last is not None
-    loaded: dict[str, Any] = json.loads(str(last["figures"]))
-    return loaded
+    return last.figures
 
 
 @pytest.fixture

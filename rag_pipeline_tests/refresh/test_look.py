@@ -68,7 +68,7 @@ def noted(project: Project, made_with: str | None = "the same") -> bool:
         assert last is not None
         if made_with == "the same":
             made_with = inputs_of(workspace.pipeline)
-        return settle(workspace, "run", {"published": {name: last[name] for name in PUBLISHED}}, made_with)
+        return settle(workspace, "run", {"published": {name: getattr(last, name) for name in PUBLISHED}}, made_with)
 
 
 def looks_the_same(project: Project, *, after: timedelta = timedelta(0)) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 from pathlib import Path
@@ -49,14 +48,14 @@ def figures(project: Project) -> dict[str, Any]:
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
         assert last is not None
-        return {**json.loads(str(last["figures"])), "rows": last["rows"]}
+        return {**last.figures, "rows": last.rows}
 
 
 def opened(project: Project) -> VectorTable:
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
         assert last is not None
-        return workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]))
+        return workspace.vectors.open(last.table_name, last.space_fingerprint)
 
 
 def test_an_index_over_made_up_text_is_published(large: Project) -> None:
@@ -114,7 +113,10 @@ def test_a_poor_index_is_published_and_searched_exactly(poor: Project) -> None:
     assert recall_of_index(opened(poor), REFINE_FACTOR) < 0.95, "the index is not poor, so nothing is shown"
 
     searcher = Searcher.open(poor.pipeline())
-    model = searcher._model(searcher.published())
+    with poor.workspace() as workspace:
+        last = workspace.lake.last_publication()
+    assert last is not None
+    model = searcher._model(last)
     for query in ("barin delot", "yster kondra fivus", "marin"):
         hits = searcher.search(query, principals=["public"], mode="vector", k=20)
         rows = opened(poor).read(["document_id", "start_char", "vector", "allowed_principals"])
@@ -135,7 +137,7 @@ def test_readers_search_as_deep_after_a_withdrawal(poor: Project) -> None:
     assert report.documents == 1
     assert figures(poor)["search"] == before
     assert audit is not None
-    assert json.loads(str(audit["findings"]))["search"] == before
+    assert audit.findings["search"] == before
     assert Searcher.open(poor.pipeline())._pointer._current().table.refine_factor == EXACT
     poor.refresh()
 

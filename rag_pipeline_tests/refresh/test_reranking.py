@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import shutil
@@ -67,7 +66,7 @@ def served(project: Project) -> SearchRecipe:
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
     assert last is not None
-    return SearchRecipe.of(str(last["figures"]))
+    return last.recipe
 
 
 def test_hits_stand_as_the_published_model_orders_them(project: Project) -> None:
@@ -234,5 +233,5 @@ def test_the_publication_says_how_it_is_searched(project: Project) -> None:
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
     assert last is not None
-    figures = json.loads(str(last["figures"]))
+    figures = last.figures
     assert figures["recipe"]["rerank"]["weight"] == 1.0

@@ -12,6 +12,7 @@ import pytest
 from rag_pipeline.errors import BadQuery, NothingPublished
 from rag_pipeline.refresh.generations import retire
 from rag_pipeline.retrieval.search import MODES, Searcher
+from rag_pipeline.stores.kept import open_version
 from rag_pipeline_tests.pipeline.project import Project
 
 NIGHTS = 5
@@ -63,11 +64,9 @@ def always_readable(project: Project, moment: datetime) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     with project.workspace() as workspace:
         rows = workspace.lake.publications()
-        first = sum(row["published_at"] <= moment for row in rows) - 1
+        first = sum(row.published_at <= moment for row in rows) - 1
         for row in rows[first:]:
-            table = workspace.vectors.open(
-                row["table_name"], row["space_fingerprint"], version=int(row["table_version"])
-            )
+            table = open_version(workspace.vectors, row)
             readers = dict(table.read(["uri", "allowed_principals"]).iter_rows())
             for asker in ("public", "staff", "board"):
                 shown = {uri for uri, names in readers.items() if {asker, "public"} & set(names)}
@@ -133,7 +132,7 @@ def test_a_time_before_everything_or_of_a_version_that_is_gone_says_so(
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
         assert last is not None
-        table = workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]))
+        table = workspace.vectors.open(last.table_name, last.space_fingerprint)
         table._table.optimize(cleanup_older_than=timedelta(milliseconds=1), delete_unverified=True)
     with pytest.raises(NothingPublished, match="is not kept any more; the oldest version that is kept"):
         Searcher.open(project.pipeline()).search(QUERY, principals=["public"], as_of=nights[0][0])
@@ -249,7 +248,7 @@ def test_where_a_version_since_is_gone_nothing_older_is_shown(tmp_path: Path) ->
         assert not searcher.search("lamp", principals=["public"], as_of=before)
         with project.workspace() as workspace:
             retire(workspace, "other")
-            newest = workspace.lake.publications()[-1]["published_at"]
+            newest = workspace.lake.publications()[-1].published_at
         told = f"the oldest version that is kept was published at {newest:%Y-%m-%d %H:%M}"
         with pytest.raises(NothingPublished, match=f"not kept any more, and it may be.*{told}"):
             searcher.search("lamp", principals=["public"], as_of=before)

@@ -110,6 +110,6 @@ def test_a_leg_gives_the_columns_that_were_asked_for(lakes: tuple[Project, Proje
     with lakes[0].workspace() as workspace:
         last = workspace.lake.last_publication()
         assert last is not None
-        table = workspace.vectors.open(str(last["table_name"]), str(last["space_fingerprint"]))
+        table = workspace.vectors.open(last.table_name, last.space_fingerprint)
         for limit in (1, 1_000):
             assert table.matching("pump", "true", limit, ["chunk_id"]).columns == ["chunk_id", "_score"]

@@ -87,7 +87,7 @@ def test_a_fit_is_part_of_what_names_the_order() -> None:
     moved = fitted(recipe, fit_of(results(80, {1.4: 0.2})))
     assert moved.fingerprint not in ("", recipe.fingerprint)
     assert moved.unfitted == recipe
-    assert SearchRecipe.of('{"recipe": null}') == SearchRecipe()
+    assert SearchRecipe.of({"recipe": None}) == SearchRecipe()
 
 
 @given(st.lists(st.floats(-1, 1), max_size=40))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rag_pipeline.contracts.tables import PUBLICATIONS
 from rag_pipeline.errors import TableOutdated
 from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.chunks import refresh_chunks
@@ -77,10 +77,10 @@ def test_an_index_that_an_older_program_published_holds_nothing_up(tmp_path: Pat
         last = workspace.lake.last_publication()
         assert last is not None
         store = vectors.VectorStore(workspace.lake.uri("gold/index"))
-        rows = store._connection.open_table(str(last["table_name"])).to_arrow().drop_columns(["rank_weight"])
+        rows = store._connection.open_table(last.table_name).to_arrow().drop_columns(["rank_weight"])
         store._connection.create_table("chunks_v1", rows)
-        row = last | {"sequence": int(str(last["sequence"])) + 1, "table_name": "chunks_v1", "table_version": 1}
-        workspace.lake.append("gold/publications", PUBLICATIONS, PUBLICATIONS.frame([row]))
+        old = replace(last, sequence=last.sequence + 1, table_name="chunks_v1", table_version=1)
+        workspace.lake.append_publication(old)
     with pytest.raises(TableOutdated):
         project.search("lever", "public")
     (tmp_path / "q.jsonl").write_text(json.dumps(question | {"question": "where is the red lever"}) + "\n")

@@ -98,6 +98,6 @@ def test_a_lake_of_an_older_index_is_indexed_anew_without_embedding(
     assert len(project.embedded) == embedded
     with project.workspace() as workspace:
         last: Any = workspace.lake.last_publication()
-        assert last["table_name"].startswith(index_schema.PREFIX)
-        assert not last["table_name"].startswith("chunks_v2_")
+        assert last.table_name.startswith(index_schema.PREFIX)
+        assert not last.table_name.startswith("chunks_v2_")
     assert found(project, "IT") == ["a.md"]

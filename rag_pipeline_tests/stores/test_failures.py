@@ -99,8 +99,8 @@ def index_table(project: Project) -> VectorTable:
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
         assert last is not None
-        fingerprint, version = str(last["space_fingerprint"]), int(str(last["table_version"]))
-        return workspace.vectors.open(str(last["table_name"]), fingerprint, version=version)
+        fingerprint, version = last.space_fingerprint, last.table_version
+        return workspace.vectors.open(last.table_name, fingerprint, version=version)
 
 
 @pytest.mark.parametrize("damage", [cut, emptied, Path.unlink])
