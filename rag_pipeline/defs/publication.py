@@ -96,7 +96,7 @@ def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         else:
             context.log_event(dg.AssetObservation(context.assets_def.key, description=why, metadata=facts))
         yield _allowed_result(why, refused, by_hand=bool(config.alias))
-        yield published_result(workspace, POINTER_CHECK, PUBLICATION_KEY)
+        yield published_result(workspace)._replace(asset_key=PUBLICATION_KEY, check_name=POINTER_CHECK)
 
     return publication
 
@@ -142,22 +142,18 @@ def _allowed_result(why: str | None, refused: RagPipelineError | None, *, by_han
     )
 
 
-def published_result(workspace: "Workspace", name: str, key: dg.AssetKey) -> dg.AssetCheckResult:
+def published_result(workspace: "Workspace") -> dg.AssetCheckResult:
     """Whether what readers are pointed to opens, and is whole."""
     from rag_pipeline.stores.kept import open_version
 
     last = workspace.lake.last_publication()
     if last is None:
-        return dg.AssetCheckResult(
-            asset_key=key, check_name=name, passed=False, description="nothing has been published yet"
-        )
+        return dg.AssetCheckResult(passed=False, description="nothing has been published yet")
     try:
         rows = open_version(workspace.vectors, last).count()
     except StoreError as error:
-        return dg.AssetCheckResult(asset_key=key, check_name=name, passed=False, description=error.message)
+        return dg.AssetCheckResult(passed=False, description=error.message)
     return dg.AssetCheckResult(
-        asset_key=key,
-        check_name=name,
         passed=rows == last.rows,
         description=f"version {last.table_version} opens and holds {rows:,} of {last.rows:,} rows",
         metadata={"rag/rows": rows, "rag/table_version": last.table_version},

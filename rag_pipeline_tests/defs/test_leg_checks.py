@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import dagster as dg
 import pytest
 
 from rag_pipeline.contracts.evaluation import Metrics
@@ -19,7 +18,6 @@ def metrics(**ndcg: float | None) -> list[dict[str, Any]]:
 def test_a_leg_that_finds_better_alone_is_yellow_and_named() -> None:
     result = held_legs(metrics(hybrid=0.7, vector=0.3, text=0.71))
     assert not result.passed
-    assert result.severity == dg.AssetCheckSeverity.WARN
     assert "mode text alone finds 0.010 nDCG better" in str(result.description)
     assert "vector" not in str(result.description)
     assert result.metadata["rag/hybrid_ndcg"].value == 0.7
