@@ -41,6 +41,7 @@ from rag_pipeline.transforms.listing import (
     plan_listing,
     row_of,
     tombstone_of,
+    unknown_metadata_of,
     unlisted_settings,
 )
 
@@ -339,8 +340,7 @@ class _Refresh:
         if before is not None and before.problem_code == error.code and before.stamp == item.stamp:
             return None
         document, last = self._identify(item, before)
-        declared = DeclaredMetadata()
-        metadata = metadata_of(item, declared, self.spec) | {"allowed_principals": []}
+        metadata = unknown_metadata_of(item)
         change = "added" if before is None else "modified"
         row = row_of(item, last, document=document, change=change, metadata=metadata)
         return row | {

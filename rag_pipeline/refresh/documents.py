@@ -18,6 +18,7 @@ from rag_pipeline.errors import DocumentError, MassDeletion, StoreError
 from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.chunks import chunker_fingerprint
 from rag_pipeline.refresh.duplicates import refresh_duplicates
+from rag_pipeline.refresh.exposed import exposed_origins
 from rag_pipeline.refresh.holds import deletion_guard, end_hold, read_holds, record_hold
 from rag_pipeline.refresh.parsing import parsed_objects
 from rag_pipeline.refresh.timings import Timings
@@ -34,6 +35,7 @@ from rag_pipeline.transforms.documents import (
     origins_of,
     plan_documents,
     quarantine_row,
+    unvouched,
     with_new_metadata,
 )
 from rag_pipeline.transforms.left_out import left_out_by_source
@@ -108,16 +110,18 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
         first_commit = lake.commits
         origins = read_origins(workspace)
         quarantine = _with_present_chunker(workspace, lake.read(QUARANTINE_PATH, QUARANTINE))
+        known = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_FACTS)
         plan = plan_documents(
             origins,
-            lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_FACTS),
+            known,
             quarantine,
-            recipes={name: workspace.parse_recipe(name) for name in workspace.settings.sources},
+            recipes=workspace.parse_recipes,
             now=workspace.now(),
             keep_last_good=workspace.settings.quarantined_documents == "keep_last_good",
         )
         _update_metadata(workspace, plan.to_refresh)
-        lake.merge(DOCUMENTS_PATH, DOCUMENTS, DOCUMENTS.empty(), plan.gone)
+        gone = [*plan.gone, *_exposed_by_an_older_refusal(workspace, known, plan)]
+        lake.merge(DOCUMENTS_PATH, DOCUMENTS, DOCUMENTS.empty(), gone)
         refused = _unreadable_rows(workspace, plan, quarantine)
         outcome = _parse_all(workspace, plan, quarantine, allow_mass_deletion)
         refused += outcome.new_rows(quarantine)
@@ -134,7 +138,7 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
         documents=documents.height,
         parsed=outcome.taken,
         metadata_changed=plan.to_refresh.height,
-        removed=len(plan.gone),
+        removed=len(gone),
         quarantined=quarantined.height,
         duplicates=left_out.height,
         boilerplate=boilerplate,
@@ -151,6 +155,14 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
         held=sum(row["stage"] == HELD for row in outcome.refused),
         held_because=" ".join(outcome.held_because),
     )
+
+
+def _exposed_by_an_older_refusal(workspace: Workspace, known: pl.DataFrame, plan: DocumentPlan) -> list[str]:
+    """document_ids that stay as they last were, because they were refused, and show what their source wants hidden."""
+    stale = unvouched(known, workspace.parse_recipes)
+    kept = stale.join(plan.to_parse.select(origin_id="document_id"), on="origin_id", how="anti")
+    exposed = exposed_origins(workspace, set(kept["origin_id"]))
+    return [document for document, origin in kept.select("document_id", "origin_id").iter_rows() if origin in exposed]
 
 
 def _with_present_chunker(workspace: Workspace, quarantine: pl.DataFrame) -> pl.DataFrame:
@@ -279,6 +291,8 @@ def _parse_all(
 def _keep_refused(workspace: Workspace, shown: pl.DataFrame, outcome: _Outcome, allowed: Collection[str]) -> set[str]:
     """Objects that were refused but stay shown as they last were; what the guard holds is marked in `outcome`."""
     known = set(shown["origin_id"])
+    # What readers may not see is kept for no reason.
+    known -= exposed_origins(workspace, known & {row["document_id"] for row in outcome.refused})
     try:
         holds = {hold.source: hold for hold in read_holds(workspace) if hold.kind == "refused"}
     except StoreError as error:

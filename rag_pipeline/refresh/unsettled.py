@@ -28,8 +28,8 @@ from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH, bronze_path
 from rag_pipeline.stores.vectors import VectorTable
-from rag_pipeline.transforms.documents import edited_documents, unredacted_documents
-from rag_pipeline.transforms.withdraw import plan_closing
+from rag_pipeline.transforms.documents import edited_documents
+from rag_pipeline.transforms.withdraw import SHOWN_COLUMNS, WithdrawalPlan, plan_closing
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,11 @@ def close_unsettled(workspace: Workspace) -> WithdrawReport:
             closing = _edited_since_publication(workspace)
         if closing:
             readers, _ = read_readers(workspace, report)
-            take_from_published(workspace, last, lambda rows: plan_closing(rows, closing, readers), report)
+
+            def planned(now: VectorTable) -> WithdrawalPlan:
+                return plan_closing(now.read(SHOWN_COLUMNS), closing, readers)
+
+            take_from_published(workspace, last, planned, report)
     return report
 
 
@@ -93,8 +97,7 @@ def _unsettled(workspace: Workspace, table: VectorTable, shown: pl.DataFrame) ->
     lake = workspace.lake
     documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_COLUMNS)
     quarantine = lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id", "input_key"])
-    recipes = {name: workspace.parse_recipe(name) for name in workspace.settings.sources}
-    found = unredacted_documents(documents, recipes) | _edited(workspace, documents, quarantine, shown)
+    found = _edited(workspace, documents, quarantine, shown)
     both = shown.join(documents.select("document_id", now="content_hash"), on="document_id")
     parsed = both.filter(pl.col("content_hash") != pl.col("now"))["chunk_id"].to_list()
     try:

@@ -6,7 +6,8 @@ Does not belong here: what has to go (`transforms/withdraw.py`); withdrawn wordi
 
 It needs bronze, the settings, the published version of the index and the log of publications, and nothing else: no
 source, parser, model or table of silver. A fault in one thing it could do without is said and gone around; where bronze
-cannot be read, the source itself says what may still be shown (`unrecorded.py`).
+cannot be read, the source itself says what may still be shown (`unrecorded.py`). What a source wants redacted is looked
+for in what readers are shown (`exposed.py`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.log_rows import MADE_FROM_PASSED, NO_SILVER, Audit, Publication
 from rag_pipeline.contracts.tables import AUDITS, BRONZE
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
+from rag_pipeline.refresh.exposed import exposed_documents
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
 from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
@@ -36,11 +38,16 @@ from rag_pipeline.transforms.withdraw import (
     Readers,
     WithdrawalPlan,
     closed_rows,
+    plan_closing,
     plan_withdrawal,
     readers_now,
+    with_closed,
 )
 
 log = logging.getLogger(__name__)
+
+# What an opened version of an index has to lose.
+Planned = Callable[[VectorTable], WithdrawalPlan]
 
 
 @dataclass(slots=True)
@@ -62,7 +69,7 @@ class WithdrawReport:
 
 
 def withdraw_now(workspace: Workspace) -> WithdrawReport:
-    """Take deleted documents and narrowed permissions from readers; nothing happens if there are none.
+    """Take deleted documents, narrowed permissions and what is to be redacted from readers; else nothing happens.
 
     Indexes that are kept beside the served one lose the same, so that pointing readers to one shows no more.
 
@@ -97,12 +104,17 @@ def as_it_may_be_read(workspace: Workspace, publication: Publication) -> Publica
     return replace(made.publication, sequence=publication.sequence, action=publication.action, note=note)
 
 
-def _plan_of_now(workspace: Workspace, report: WithdrawReport) -> Callable[[pl.DataFrame], WithdrawalPlan]:
+def _plan_of_now(workspace: Workspace, report: WithdrawReport) -> Planned:
     readers, unrecorded = read_readers(workspace, report)
 
-    def planned(rows: pl.DataFrame) -> WithdrawalPlan:
+    def planned(table: VectorTable) -> WithdrawalPlan:
+        rows = table.read(SHOWN_COLUMNS)
         asked = {name: readers_by_source(workspace, name, rows, readers.get(name)) for name in sorted(unrecorded)}
-        return plan_withdrawal(rows, {**readers, **asked})
+        known = {**readers, **asked}
+        plan = plan_withdrawal(rows, known)
+        # Last: it reads whole texts, and what is gone need not be read.
+        exposed = exposed_documents(workspace, table)
+        return with_closed(plan, plan_closing(rows, exposed, known), rows) if exposed else plan
 
     return planned
 
@@ -141,7 +153,7 @@ def _readers_of(workspace: Workspace, name: str) -> Readers:
 def take_from_published(
     workspace: Workspace,
     last: Publication,
-    planned: Callable[[pl.DataFrame], WithdrawalPlan],
+    planned: Planned,
     report: WithdrawReport,
 ) -> None:
     """Write a version of the published index that shows less, and point readers to it.
@@ -176,12 +188,10 @@ class _Reduced:
     audit: Audit
 
 
-def _reduced(
-    workspace: Workspace, last: Publication, planned: Callable[[pl.DataFrame], WithdrawalPlan]
-) -> _Reduced | None:
+def _reduced(workspace: Workspace, last: Publication, planned: Planned) -> _Reduced | None:
     """Write the version; it begins from what readers see, whatever newer one a run left refused or unfinished."""
     shown = open_version(workspace.vectors, last)
-    plan = planned(shown.read(SHOWN_COLUMNS))
+    plan = planned(shown)
     if plan.is_empty:
         return None
     was_sound = _was_sound(workspace, shown)
@@ -230,7 +240,7 @@ def _was_sound(workspace: Workspace, table: VectorTable) -> bool:
 def _take_from_others(
     workspace: Workspace,
     last: Publication,
-    planned: Callable[[pl.DataFrame], WithdrawalPlan],
+    planned: Planned,
     report: WithdrawReport,
 ) -> None:
     """The same for the indexes beside the served one: no reader is on them, but any may be published next."""
@@ -241,7 +251,7 @@ def _take_from_others(
             if audit.table_name not in tables:
                 continue
             table = workspace.vectors.open(audit.table_name, audit.space_fingerprint)
-            plan = planned(table.read(SHOWN_COLUMNS))
+            plan = planned(table)
             if not plan.is_empty:
                 # Its newest version may be one that no audit has seen, of a refresh that was killed.
                 search = {**_said_of_search(audit), MADE_FROM_PASSED: _was_sound(workspace, table)}

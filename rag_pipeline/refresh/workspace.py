@@ -136,7 +136,8 @@ class Workspace:
         return ChunkParams(**chosen)
 
     @cached_property
-    def _parse_recipes(self) -> dict[str, ParseRecipe]:
+    def parse_recipes(self) -> dict[str, ParseRecipe]:
+        """How the objects of each source are parsed."""
         return {
             name: ParseRecipe(
                 ParseLimits(
@@ -155,7 +156,7 @@ class Workspace:
 
     def parse_recipe(self, source: str) -> ParseRecipe:
         """How the objects of a source are parsed."""
-        return self._parse_recipes[source]
+        return self.parse_recipes[source]
 
     @property
     def pool(self) -> IsolatedPool:

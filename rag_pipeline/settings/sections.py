@@ -314,7 +314,8 @@ class Settings(Section):
     thresholds: ThresholdSettings = ThresholdSettings()
     """When the checks on silver turn yellow."""
     quarantined_documents: Literal["hide", "keep_last_good"] = "hide"
-    """Whether the last good version of a document stays visible while its newest cannot be read."""
+    """Whether the last good version of a document stays visible while its newest cannot be parsed. One whose bytes
+    cannot be had is for nobody meanwhile: they may say who may read it."""
     embeddings_retention: Duration = timedelta(days=90)
     """How long a vector is kept after its last use, so that what comes back costs no embedding."""
     run_records_retention: Duration = timedelta(days=30)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -20,7 +19,7 @@ from rag_pipeline.contracts.ids import digest, principals_key
 from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.contracts.tables import DUPLICATES
 from rag_pipeline.errors import DocumentError
-from rag_pipeline.transforms.enrich import EnrichOptions, Sensitive
+from rag_pipeline.transforms.enrich import EnrichOptions
 from rag_pipeline.transforms.quality import total_score
 from rag_pipeline.transforms.sensitive import redact_declared
 from rag_pipeline.transforms.worker_tasks import ParseRecipe, block_rows
@@ -148,7 +147,10 @@ def with_new_metadata(documents: pl.DataFrame, origins: pl.DataFrame) -> pl.Data
         ),
         on="origin_id",
     )
-    return both.filter(pl.col("origin_metadata_hash") != pl.col("metadata_hash_new"))
+    # Rows of older versions said with one hash that an object is for some readers, and that it is for nobody.
+    closed = pl.col("allowed_principals_new").list.len() == 0
+    is_other = closed != (pl.col("allowed_principals").list.len() == 0)
+    return both.filter((pl.col("origin_metadata_hash") != pl.col("metadata_hash_new")) | is_other)
 
 
 def _with_expected(rows: pl.DataFrame, media_type_column: str, recipes: Mapping[str, ParseRecipe]) -> pl.DataFrame:
@@ -228,6 +230,8 @@ def metadata_columns(origin: Mapping[str, Any], row: Mapping[str, Any], options:
     author = declared.author or facts.get("author")
     shown = [origin["metadata_hash"], uri, title or "", author or "", row["metadata"], row["language"] or ""]
     shown.append(repr(float(row["rank_weight"])))
+    if not origin["allowed_principals"]:
+        shown.append("nobody")
     return {
         "uri": uri,
         "title": title,
@@ -319,27 +323,16 @@ def edited_documents(documents: pl.DataFrame, origins: pl.DataFrame, quarantine:
     return set(edited.join(refused, on=["origin_id", "now"], how="anti")["document_id"])
 
 
-def unredacted_documents(documents: pl.DataFrame, recipes: Mapping[str, ParseRecipe]) -> set[str]:
-    """document_ids that were parsed when their source asked for less about secrets and personal data than it does now.
+def unvouched(documents: pl.DataFrame, recipes: Mapping[str, ParseRecipe]) -> pl.DataFrame:
+    """Documents of sources that hide secrets and personal data which were not parsed as they would be now.
+
+    Whatever it is that changed: a text that was redacted in another way holds nothing that is to be hidden, so to look
+    at it costs time alone.
 
     Args:
-        documents: document_id, source, origin_media_type, recipe_fingerprint.
+        documents: source, origin_media_type, recipe_fingerprint and any more.
         recipes: By source.
     """
-    found: set[str] = set()
-    columns = ("document_id", "source", "origin_media_type", "recipe_fingerprint")
-    for document, source, media_type, known in documents.select(columns).iter_rows():
-        recipe = recipes.get(source)
-        if recipe is None or recipe.options.sensitive not in ("redact", "quarantine"):
-            continue
-        if known in {each for weaker in _weaker(recipe) for each in weaker.fingerprints(media_type)}:
-            found.add(document)
-    return found
-
-
-@lru_cache(maxsize=1_000)
-def _weaker(recipe: ParseRecipe) -> tuple[ParseRecipe, ...]:
-    """The same recipe, asking for less about secrets and personal data."""
-    levels: tuple[Sensitive, ...] = ("off", "flag", "redact", "quarantine")
-    asked = levels.index(recipe.options.sensitive)
-    return tuple(replace(recipe, options=replace(recipe.options, sensitive=level)) for level in levels[:asked])
+    hiding = [name for name, recipe in recipes.items() if recipe.options.hides_sensitive]
+    mine = documents.filter(pl.col("source").is_in(hiding))
+    return _with_expected(mine, "origin_media_type", recipes).filter(~pl.col("is_current_recipe"))

@@ -39,6 +39,11 @@ class EnrichOptions:
         return self.low_quality_weight if is_low and self.low_quality_weight is not None else 1.0
 
     @property
+    def hides_sensitive(self) -> bool:
+        """Whether readers are to see no secrets and personal data."""
+        return self.sensitive in ("redact", "quarantine")
+
+    @property
     def recipe(self) -> str:
         """Everything here that decides what comes out; what looks for secrets counts only where it is asked to."""
         looks = "off" if self.sensitive == "off" else f"{self.sensitive}/{sensitive.VERSION}"

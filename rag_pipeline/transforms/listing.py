@@ -7,7 +7,7 @@ Does not belong here: listing, fetching or writing (`sources/`, `refresh/bronze.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
@@ -130,11 +130,16 @@ def free_document_id(source: str, address: str, taken: set[str]) -> str:
 
 
 def metadata_of(listed: SourceObject, declared: DeclaredMetadata, spec: SourceSpec) -> dict[str, Any]:
-    """The metadata columns of a bronze row, with the digest over all of them.
+    """The metadata columns of a bronze row, with the digest over all of them."""
+    return _metadata_of(listed, declared, allowed_principals(listed.address, declared, spec))
 
-    An object whose own metadata cannot be read (`problem`) is shown to nobody.
-    """
-    principals = allowed_principals(listed.address, declared, spec)
+
+def unknown_metadata_of(listed: SourceObject) -> dict[str, Any]:
+    """The same for an object that cannot be read: it may say itself who may read it, so nobody may."""
+    return _metadata_of(listed, DeclaredMetadata(), ())
+
+
+def _metadata_of(listed: SourceObject, declared: DeclaredMetadata, principals: Collection[str]) -> dict[str, Any]:
     modified = declared.modified_at or listed.modified_at
     extra = declared.to_json()
     parts = [listed.uri, modified.isoformat() if modified else "", extra, *sorted(principals)]

@@ -194,6 +194,18 @@ def plan_closing(rows: pl.DataFrame, closing: Collection[str], readers: Mapping[
     return WithdrawalPlan((), rows_closed, chosen["document_id"].n_unique())
 
 
+def with_closed(plan: WithdrawalPlan, closing: WithdrawalPlan, rows: pl.DataFrame) -> WithdrawalPlan:
+    """A plan that closes the rows of another one besides.
+
+    Args:
+        rows: SHOWN_COLUMNS of the index, of which both were made.
+    """
+    closed = closing.narrowed.filter(~pl.col("chunk_id").is_in(pl.Series(plan.gone, dtype=pl.String).implode()))
+    narrowed = pl.concat([closed, plan.narrowed.join(closed, on="chunk_id", how="anti")])
+    chunks = pl.Series([*plan.gone, *narrowed["chunk_id"]], dtype=pl.String).implode()
+    return WithdrawalPlan(plan.gone, narrowed, rows.filter(pl.col("chunk_id").is_in(chunks))["document_id"].n_unique())
+
+
 def closed_rows(rows: pl.DataFrame) -> pl.DataFrame:
     """chunk_id and allowed_principals, marked so that the next refresh of the index takes them from silver again."""
     return rows.with_columns(metadata_hash=pl.lit(TAKEN_AWAY))

@@ -302,6 +302,24 @@ def test_a_refused_revision_takes_a_withdrawn_permission_along_where_the_last_go
     assert seen_by(project, "staff") == {address(0)}
 
 
+def test_an_object_that_cannot_be_read_is_for_nobody_also_where_its_last_good_text_stays(tmp_path: Path) -> None:
+    """Its bytes may say who may read it."""
+    project = filled(tmp_path, 3)
+    project.settings["quarantined_documents"] = "keep_last_good"
+    project.refresh()
+    text = path_of(project, 0).read_text()
+    path_of(project, 0).write_text(text + "\nmore" * 300)
+    project.settings["sources"]["docs"]["max_document_bytes"] = 1_000
+    project.refresh()
+    assert seen_by(project, "public") == {address(1), address(2)}
+    # Neither do the next runs give it back, nor take it away again.
+    assert project.refresh() == 0
+    assert project.verify().findings == []
+    path_of(project, 0).write_text(text)
+    project.refresh()
+    assert seen_by(project, "public") == {address(0), address(1), address(2)}
+
+
 # What it is measured against stays ----------------------------------------------------------------------------
 
 

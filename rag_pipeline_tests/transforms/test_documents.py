@@ -14,7 +14,7 @@ from rag_pipeline.contracts.tables import DOCUMENTS, QUARANTINE
 from rag_pipeline.errors import UnparsableDocument
 from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.transforms import worker_tasks
-from rag_pipeline.transforms.documents import document_rows, plan_documents, quarantine_row, unredacted_documents
+from rag_pipeline.transforms.documents import document_rows, plan_documents, quarantine_row, unvouched
 from rag_pipeline.transforms.enrich import EnrichOptions
 from rag_pipeline.transforms.worker_tasks import ParseRecipe, parse_object
 from rag_pipeline_tests.parsing.pdf_files import pdf_with_files
@@ -103,7 +103,10 @@ def test_a_source_that_is_not_configured_has_no_present_recipe() -> None:
     assert plan.to_parse.height == len(OBJECTS) + 1
 
 
-def test_documents_parsed_before_redaction_are_known_with_and_without_files_in_them() -> None:
+def test_nothing_vouches_for_documents_parsed_before_redaction_with_and_without_files_in_them() -> None:
     _, documents, _ = state()
-    redacting = ParseRecipe(RECIPE.limits, EnrichOptions(sensitive="redact"))
-    assert unredacted_documents(documents, {"docs": redacting}) == set(documents["document_id"])
+    for wanted in ("redact", "quarantine"):
+        hiding = ParseRecipe(ParseLimits(max_document_bytes=99_999), EnrichOptions(sensitive=wanted))
+        assert set(unvouched(documents, {"docs": hiding})["document_id"]) == set(documents["document_id"])
+    for recipe in (RECIPE, ParseRecipe(ParseLimits(), EnrichOptions(sensitive="flag"))):
+        assert unvouched(documents, {"docs": recipe}).is_empty()

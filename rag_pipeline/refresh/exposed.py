@@ -1,0 +1,96 @@
+"""Documents that show what their source wants redacted or refused, and that no run has taken in like that yet.
+
+Belongs here: reading which ones nothing vouches for, in an index and in silver, and looking at their texts.
+Does not belong here: what counts as sensitive (`transforms/sensitive.py`), closing them (`withdraw.py`).
+
+`sensitive: redact` or `quarantine` in pipeline.yaml is a wish about what readers see now, and parsing may fail or take
+hours. So their texts are looked at as readers see them, which needs no parser, and not even silver.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+
+import polars as pl
+
+from rag_pipeline.contracts.tables import DOCUMENTS
+from rag_pipeline.refresh.faults import FAULTS
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.lake import DOCUMENTS_PATH
+from rag_pipeline.stores.selection import rows_with
+from rag_pipeline.stores.vectors import VectorTable
+from rag_pipeline.transforms.documents import unvouched
+from rag_pipeline.transforms.sensitive import find_sensitive
+
+log = logging.getLogger(__name__)
+
+KNOWN_COLUMNS = ["document_id", "source", "origin_media_type", "recipe_fingerprint", "content_hash"]
+INDEXED_TEXTS = ("title", "author", "section_path", "facts", "embedded_text")
+# Their texts are held at once.
+BATCH_DOCUMENTS = 1_000
+SILVER_TEXTS = ("title", "author", "metadata", "text")
+
+
+def exposed_documents(workspace: Workspace, table: VectorTable) -> set[str]:
+    """document_ids of an index whose rows show anything that their source wants hidden.
+
+    Only rows are read that silver does not vouch for, as parsed like that; where it cannot be read those are all.
+
+    Raises:
+        RagPipelineError: The index cannot be read.
+    """
+    hiding = _hiding(workspace)
+    if not hiding:
+        return set()
+    rows = rows_with(table, "source", hiding, ["document_id", "content_hash"]).unique()
+    try:
+        documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, KNOWN_COLUMNS)
+        stale = unvouched(documents, workspace.parse_recipes)
+        vouched = documents.join(stale, on="document_id", how="anti").select("document_id", "content_hash")
+        rows = rows.join(vouched, on=["document_id", "content_hash"], how="anti")
+    except FAULTS as error:
+        log.error("silver does not say what has been redacted, so all that readers see is looked at: %s", error)
+    chosen = sorted(rows["document_id"].unique())
+    columns = ["document_id", "start_char", *INDEXED_TEXTS]
+    found: set[str] = set()
+    for start in range(0, len(chosen), BATCH_DOCUMENTS):
+        texts = rows_with(table, "document_id", chosen[start : start + BATCH_DOCUMENTS], columns)
+        found |= _showing(texts.sort("document_id", "start_char"), INDEXED_TEXTS)
+    return found
+
+
+def exposed_origins(workspace: Workspace, origins: Collection[str]) -> set[str]:
+    """origin_ids, of some, whose texts in silver show anything that their source wants hidden.
+
+    Raises:
+        RagPipelineError: Silver cannot be read.
+    """
+    if not origins or not _hiding(workspace):
+        return set()
+    mine = pl.col("origin_id").is_in(pl.Series(sorted(origins), dtype=pl.String).implode())
+    documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, [*KNOWN_COLUMNS, "origin_id", *SILVER_TEXTS], where=mine)
+    stale = unvouched(documents, workspace.parse_recipes)
+    showing = _showing(stale, SILVER_TEXTS)
+    return {origin for document, origin in stale.select("document_id", "origin_id").iter_rows() if document in showing}
+
+
+def _showing(rows: pl.DataFrame, columns: Sequence[str]) -> set[str]:
+    """document_ids whose rows hold a sensitive value; one that the end of a chunk cuts in two, too.
+
+    Args:
+        rows: `document_id` and the columns, texts or lists of texts; the rows of one document in their order.
+    """
+    found: set[str] = set()
+    for (document,), mine in rows.group_by("document_id"):
+        for name in columns:
+            values = mine[name].drop_nulls()
+            texts = (values.explode().drop_nulls() if values.dtype == pl.List else values).unique(maintain_order=True)
+            if find_sensitive(" ".join(texts)) or any(find_sensitive(text) for text in texts):
+                found.add(str(document))
+                break
+    return found
+
+
+def _hiding(workspace: Workspace) -> list[str]:
+    return [name for name, recipe in workspace.parse_recipes.items() if recipe.options.hides_sensitive]
