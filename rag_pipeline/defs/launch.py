@@ -97,8 +97,8 @@ def launch_refresh(
     except FAULTS as error:
         # A run takes away by itself; this is for what breaks around it, even before a source was polled.
         with Workspace(pipeline, run_id="launch") as workspace:
-            withdraw_alone(workspace, allow_mass_deletion)
-        raise said_of(error, pipeline) from error
+            left = withdraw_alone(workspace, allow_mass_deletion)
+        raise said_of(error, pipeline, left) from error
     finally:
         if token is not None:
             CURRENT.reset(token)

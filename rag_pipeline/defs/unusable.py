@@ -18,18 +18,29 @@ from rag_pipeline.settings import Pipeline
 _OF_DAGSTER = (dg.DagsterError, CheckError, OSError, sqlite3.Error, SQLAlchemyError, yaml.YAMLError)
 
 
-def said_of(error: BaseException, pipeline: Pipeline) -> BaseException:
-    """The error to raise for what kept a launch from running: ours where Dagster's records are at fault."""
+def said_of(error: BaseException, pipeline: Pipeline, left: str) -> BaseException:
+    """The error to raise for what kept a launch from running: ours where Dagster's records are at fault.
+
+    Args:
+        left: Why what was withdrawn could not all be taken from readers; empty if it was.
+    """
+    if isinstance(error, DagsterUnusable):
+        return DagsterUnusable(f"{error.message} {_withdrawn(left)}", **error.facts)
     if not isinstance(error, _OF_DAGSTER):
         return error
     home = os.environ.get("DAGSTER_HOME") or pipeline.folder / ".dagster"
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     return DagsterUnusable(
-        f"no run could be made, since Dagster's records in {home} cannot be used: {reason}. What is gone from the "
-        f"sources or may be read by fewer has left readers all the same; nothing else was refreshed. Make room, or "
-        f"move {home} away (it holds records of runs and no documents), then run: rag-pipeline run",
+        f"no run could be made, since Dagster's records in {home} cannot be used: {reason}. Make room, or "
+        f"move {home} away (it holds records of runs and no documents), then run: rag-pipeline run. {_withdrawn(left)}",
         home=str(home),
     )
+
+
+def _withdrawn(left: str) -> str:
+    if left:
+        return f"READERS MAY STILL SEE WHAT WAS WITHDRAWN, since it could not all be taken from them: {left}"
+    return "What is gone or may be read by fewer has left readers all the same; nothing else was refreshed."
 
 
 def check_it_began(run: dg.ExecuteInProcessResult) -> None:
@@ -43,9 +54,7 @@ def check_it_began(run: dg.ExecuteInProcessResult) -> None:
     reasons = [_reason(event) for event in run.all_events if event.is_failure]
     said = next(filter(None, reasons), "it gives no reason")
     raise DagsterUnusable(
-        f"run {run.run_id} failed before any of its steps began: {said}. "
-        f"What is gone from the sources or may be read by fewer has left readers all the same; nothing else was "
-        f"refreshed. Once that is mended, run: rag-pipeline run",
+        f"run {run.run_id} failed before any of its steps began: {said}. Once that is mended, run: rag-pipeline run.",
         run_id=run.run_id,
     )
 

@@ -22,7 +22,7 @@ from rag_pipeline.refresh.bronze import poll_source
 from rag_pipeline.refresh.documents import read_origins
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
-from rag_pipeline.refresh.withdraw import WithdrawReport, read_readers, take_from_published, withdraw_now
+from rag_pipeline.refresh.withdraw import WithdrawReport, on_any_disk, read_readers, take_from_published, withdraw_now
 from rag_pipeline.refresh.withdrawals import withdrawn_chunks
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
@@ -45,27 +45,37 @@ DOCUMENT_COLUMNS = [
 ]
 
 
-def finish_withdrawals(workspace: Workspace) -> None:
-    """After a run that did not end well, take from readers what it did not get to; its own faults are only said."""
+def finish_withdrawals(workspace: Workspace) -> str:
+    """After a run that did not end well, take from readers what it did not get to.
+
+    Returns:
+        Why not all could be taken from them; empty if it was. That is said in the log, too.
+    """
+    reasons: list[str] = []
     for step in (withdraw_now, close_unsettled):
         try:
             step(workspace)
         except FAULTS as error:
             log.error("what was withdrawn could not all be taken from readers: %s", error)
+            reasons.append(str(error))
+    return " ".join(dict.fromkeys(reasons))
 
 
-def withdraw_alone(workspace: Workspace, allow_mass_deletion: Collection[str] = ()) -> None:
-    """Poll the sources and take from readers what is gone, where no run could be begun; its own faults are only said.
+def withdraw_alone(workspace: Workspace, allow_mass_deletion: Collection[str] = ()) -> str:
+    """Poll the sources and take from readers what is gone, where no run could be begun.
 
     Args:
         allow_mass_deletion: Sources whose deletion guard lets everything go.
+
+    Returns:
+        As `finish_withdrawals`.
     """
     for name in workspace.settings.sources:
         try:
             poll_source(workspace, name, allow_mass_deletion=name in allow_mass_deletion)
         except FAULTS as error:
             log.error("source %s could not be polled: %s", name, error)
-    finish_withdrawals(workspace)
+    return finish_withdrawals(workspace)
 
 
 def close_unsettled(workspace: Workspace) -> WithdrawReport:
@@ -88,7 +98,9 @@ def close_unsettled(workspace: Workspace) -> WithdrawReport:
             def planned(now: VectorTable) -> WithdrawalPlan:
                 return plan_closing(now.read(SHOWN_COLUMNS), closing, readers)
 
-            take_from_published(workspace, last, planned, report)
+            on_any_disk(
+                workspace, lambda is_full: take_from_published(workspace, last, planned, report, is_full=is_full)
+            )
     return report
 
 

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -45,6 +45,8 @@ from rag_pipeline.transforms.withdraw import (
 )
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # What an opened version of an index has to lose.
 Planned = Callable[[VectorTable], WithdrawalPlan]
@@ -76,15 +78,38 @@ def withdraw_now(workspace: Workspace) -> WithdrawReport:
     Raises:
         RagPipelineError: The published index or the log of publications cannot be read or written.
     """
-    report = WithdrawReport()
     with workspace.lake.writing():
-        last = workspace.lake.last_publication()
-        if last is None:
-            return report
-        planned = _plan_of_now(workspace, report)
-        take_from_published(workspace, last, planned, report)
-        _take_from_others(workspace, last, planned, report)
+        workspace.lake.keep_reserve()
+        return on_any_disk(workspace, lambda is_full: _withdrawn_now(workspace, is_full=is_full))
+
+
+def _withdrawn_now(workspace: Workspace, *, is_full: bool) -> WithdrawReport:
+    report = WithdrawReport()
+    last = workspace.lake.last_publication()
+    if last is None:
+        return report
+    planned = _plan_of_now(workspace, report)
+    take_from_published(workspace, last, planned, report, is_full=is_full)
+    _take_from_others(workspace, last, planned, report, is_full=is_full)
     return report
+
+
+def on_any_disk(workspace: Workspace, action: Callable[[bool], T]) -> T:
+    """The result of taking something away; if the disk is full, in the room that was kept for it.
+
+    Args:
+        action: Called with whether the disk is full, and so to be written to as little as can be.
+
+    Raises:
+        RagPipelineError: As `action` does, and there is no room to be had, or it is not that.
+    """
+    try:
+        return action(False)
+    except FAULTS as error:
+        if not workspace.lake.spend_reserve():
+            raise
+        log.error("taking away is tried again in the room that was kept for it: %s", error)
+    return action(True)
 
 
 def as_it_may_be_read(workspace: Workspace, publication: Publication) -> Publication:
@@ -155,13 +180,15 @@ def take_from_published(
     last: Publication,
     planned: Planned,
     report: WithdrawReport,
+    *,
+    is_full: bool = False,
 ) -> None:
     """Write a version of the published index that shows less, and point readers to it.
 
     Readers whom a person holds at an older version stay held there, with less to see.
     """
     try:
-        made = _reduced(workspace, last, planned)
+        made = _reduced(workspace, last, planned, is_full=is_full)
     except (LakeDamaged, TableMissing, TableOutdated) as error:
         # No reader can open it either, so it shows nothing; the run makes it anew.
         report.faults.append(f"the published index cannot be opened by anybody: {error}")
@@ -188,7 +215,7 @@ class _Reduced:
     audit: Audit
 
 
-def _reduced(workspace: Workspace, last: Publication, planned: Planned) -> _Reduced | None:
+def _reduced(workspace: Workspace, last: Publication, planned: Planned, *, is_full: bool = False) -> _Reduced | None:
     """Write the version; it begins from what readers see, whatever newer one a run left refused or unfinished."""
     shown = open_version(workspace.vectors, last)
     plan = planned(shown)
@@ -198,7 +225,7 @@ def _reduced(workspace: Workspace, last: Publication, planned: Planned) -> _Redu
     table = workspace.vectors.open(last.table_name, last.space_fingerprint)
     if table.version != last.table_version:
         table.restore(last.table_version)
-    _take(table, plan)
+    _take(table, plan, is_full=is_full)
     state = table.read(["document_id"])
     # Fewer rows of the same index: readers go on searching it as deep as it needs.
     search = _said_of_search(last)
@@ -242,6 +269,8 @@ def _take_from_others(
     last: Publication,
     planned: Planned,
     report: WithdrawReport,
+    *,
+    is_full: bool = False,
 ) -> None:
     """The same for the indexes beside the served one: no reader is on them, but any may be published next."""
     try:
@@ -255,7 +284,7 @@ def _take_from_others(
             if not plan.is_empty:
                 # Its newest version may be one that no audit has seen, of a refresh that was killed.
                 search = {**_said_of_search(audit), MADE_FROM_PASSED: _was_sound(workspace, table)}
-                _take(table, plan)
+                _take(table, plan, is_full=is_full)
                 row = _audit_row(workspace, audit, table, table.read(["document_id"]), search)
                 _record(workspace, row, report)
     except FAULTS as error:
@@ -263,12 +292,16 @@ def _take_from_others(
         log.error("an index beside the served one kept what was withdrawn: %s", error)
 
 
-def _take(table: VectorTable, plan: WithdrawalPlan) -> None:
+def _take(table: VectorTable, plan: WithdrawalPlan, *, is_full: bool) -> None:
     """Remove and narrow rows; each commit is one that no reader is pointed to yet.
 
     To find rows an index is read, to rewrite them a temporary folder is written: where one is broken the other way is
-    taken. A row that is removed instead of narrowed comes back with the next refresh of the index.
+    taken. A row that is removed instead of narrowed comes back with the next refresh of the index. On a full disk all
+    are removed: rows that are rewritten take room, and what is half written stays.
     """
+    if is_full:
+        table.delete([*plan.gone, *plan.narrowed["chunk_id"]])
+        return
     if plan.gone:
         try:
             table.delete(list(plan.gone))

@@ -12,10 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from rag_pipeline.errors import LakeDamaged, RagPipelineError, StoreError, StoreUnavailable
 from rag_pipeline.shown import masked
+from rag_pipeline.stores.reserve import is_full
 
 T = TypeVar("T")
 
@@ -93,7 +95,7 @@ def failed(what: str, place: str, table: str, error: BaseException, *, note: str
     """
     reason = reason_of(error)
     said = f"could not {what} {place}: {reason}. {note}"
-    if _EXHAUSTED.search(reason):
+    if _EXHAUSTED.search(reason) or (note and _is_on_a_full_disk(place)):
         return StoreError(f"{said}Make room, then run: rag-pipeline run", table=table)
     if isinstance(error, PermissionError) or _FORBIDDEN.search(reason):
         return StoreError(f"{said}Give this user the right to {what} {place}, then run: rag-pipeline run", table=table)
@@ -103,6 +105,17 @@ def failed(what: str, place: str, table: str, error: BaseException, *, note: str
             table=table,
         )
     return LakeDamaged(f"{said}{cure(table, place)}", table=table, place=place)
+
+
+def _is_on_a_full_disk(place: str) -> bool:
+    """Whether a write failed for want of room, which not every library says."""
+    folder = Path(place)
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return "://" not in place and is_full(folder)
+    except OSError:
+        return False
 
 
 def _is_unavailable(error: BaseException, reason: str, place: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import polars as pl
 
@@ -31,6 +32,7 @@ from rag_pipeline.contracts.tables import (
 )
 from rag_pipeline.stores.delta import DeltaStore
 from rag_pipeline.stores.lock import WriteLock
+from rag_pipeline.stores.reserve import keep_reserve, spend_reserve
 
 DOCUMENTS_PATH = "silver/documents"
 QUARANTINE_PATH = "silver/quarantine"
@@ -112,6 +114,15 @@ class Lake(DeltaStore):
     @property
     def is_alone(self) -> bool:
         return self._lock is not None and self._lock.is_held
+
+    def keep_reserve(self) -> None:
+        """Keep room for taking away on a disk; an object store is never full."""
+        if self.is_local:
+            keep_reserve(Path(self.root))
+
+    def spend_reserve(self) -> bool:
+        """Give that room up where the disk is full; whether there is more now than before."""
+        return self.is_local and spend_reserve(Path(self.root))
 
     def bronze_state(self, source: str) -> pl.DataFrame:
         """Last row of every document of a source, tombstones included, without the bytes."""
