@@ -306,12 +306,17 @@ HIDDEN = (
     ("`hidden_attribute_count`", "elements of HTML with `hidden` or `aria-hidden`"),
     ("`hidden_style_count`", "elements of HTML that their own style, or a style sheet in the page, hides: "
         "`display`, `visibility`, `opacity`, size or "
-     "font of zero, clipped, off the screen, or in the colour of what is behind"),
+     "font of zero, clipped, off the screen, or in the colour of what is behind; in other formats text in white on "
+     "the page itself, or of a size up to one point"),
     ("`hidden_class_count`", "elements of HTML for screen readers only (`sr-only`, `visually-hidden` and their like)"),
     ("`hidden_template_count`", "`template` and `noscript` of HTML"),
-    ("`hidden_deletion_count`", "what HTML marks as deleted (`del`, `s`, `strike`)"),
+    ("`hidden_deletion_count`", "what is marked as deleted: `del`, `s` and `strike` of HTML, text struck through in "
+     "Word, PowerPoint, OpenDocument and RTF, and what is deleted while changes are tracked"),
     ("`hidden_slide_count`", "slides that the show leaves out"),
-    ("`hidden_run_count`", "runs of Word formatted as hidden"),
+    ("`hidden_shape_count`", "shapes of a slide that are switched off or lie wholly beside it"),
+    ("`hidden_run_count`", "text of Word, OpenDocument and RTF formatted as hidden"),
+    ("`hidden_row_count`", "hidden rows of spreadsheets and of tables in Word and OpenDocument"),
+    ("`hidden_section_count`, `hidden_paragraph_count`", "sections and paragraphs that OpenDocument hides"),
 )  # fmt: skip
 
 

@@ -281,7 +281,7 @@ def test_a_formula_in_an_open_document_stands_where_it_is_shown() -> None:
     shown = '<text:p>Sum:<text:frame><text:object text:href="./Formula"/></text:frame></text:p>'
     members = unpacked(office_text(shown))
     members["Formula/content.xml"] = b"<math><mi>a</mi><mo>+</mo><mi>b</mi><annotation>a + b</annotation></math>"
-    assert parsed(container(dict(members)), ODT).text == "Sum:\n\na + b"
+    assert parsed(container(dict(members)), ODT).text == "Sum:\n\na+b"
 
 
 def word_97(stories: list[str]) -> bytes:

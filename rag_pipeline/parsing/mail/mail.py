@@ -27,7 +27,7 @@ from rag_pipeline.parsing.mail.mime import Mail, open_sealed, read_parts
 from rag_pipeline.parsing.mail.outlook import read_outlook
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "6"
+VERSION = "7"
 
 MAX_HEADER_CHARS = 2_000
 # Of a long list of recipients as much is text; metadata has more of it.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
 
-VERSION = "7"
+VERSION = "8"
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",

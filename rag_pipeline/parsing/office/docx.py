@@ -4,13 +4,14 @@ Belongs here: walking the document part. Does not belong here: styles and number
 comments and running lines (`docx_stories`), charts (`drawings`), containers (`containers/archives`).
 
 Elements are known by local name, because strict and transitional files use different namespaces.
-Left out: deleted and moved-away text, hidden text, field codes, readings of ruby text. Headers and footers
-come once, last: first they would open every document of a template with the same words.
+Left out: what no reader sees (`docx_runs`), field codes, readings of ruby text. Headers and footers come once,
+last: first they would open every document of a template with the same words.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from email import message_from_bytes
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,8 @@ from rag_pipeline.parsing.containers.archives import (
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, decode
 from rag_pipeline.parsing.limits import ParseLimits, check_count
-from rag_pipeline.parsing.office.docx_stories import SIGNS, SKIPPED, is_aside, is_hidden, running_lines, side_notes
+from rag_pipeline.parsing.office.docx_runs import GRAPHICS, Gathered, Runs, is_hidden_row
+from rag_pipeline.parsing.office.docx_stories import is_aside, running_lines, side_notes
 from rag_pipeline.parsing.office.docx_styles import Numbering, Styles
 from rag_pipeline.parsing.office.drawings import add_drawing
 from rag_pipeline.parsing.tabular import table_lines
@@ -41,15 +43,13 @@ from rag_pipeline.parsing.web.tree import declared_encoding
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "4"
+VERSION = "5"
 
 MAX_SPAN = 50
 MAX_EMBEDDED_DEPTH = 2
 _TRANSPARENT = frozenset(
     ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag", "AlternateContent", "Choice", "body")
 )
-_REFERENCES = {"footnoteReference": "footnotes", "endnoteReference": "endnotes", "commentReference": "comments"}
-_GRAPHICS = frozenset({"chart", "relIds"})
 
 
 def parse_docx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
@@ -62,7 +62,9 @@ def parse_docx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     archive = Archive(raw, context.address, context.limits)
     hidden: Counter[str] = Counter()
     walker = _walked(archive, TextBuilder(), context.limits, 0, hidden)
-    refuse_pictures_only(archive, not walker.builder.is_empty, [walker.part])
+    # What a picture is said to show does not stand for the words on it.
+    has_text = walker.builder.length_chars > walker.runs.picture_chars
+    refuse_pictures_only(archive, has_text, [walker.part])
     facts = core_properties(archive)
     metadata: dict[str, str] = {
         name: facts[name] for name in ("subject", "keywords", "created", "modified") if name in facts
@@ -84,13 +86,12 @@ def _walked(archive: Archive, builder: TextBuilder, limits: ParseLimits, depth: 
     mains = related(archive, "", "officeDocument") or [n for n in ("word/document.xml",) if n in archive.names]
     if not mains:
         raise UnparsableDocument(f"{address}: the container holds no Word document.", address=address)
-    walker = _Walker(archive, mains[0], builder, limits, depth, hidden)
     root = archive.xml(mains[0])
-    hidden["run"] += sum(is_hidden(run) and run.find("{*}t") is not None for run in root.iter("{*}r"))
+    walker = _Walker(archive, mains[0], root, builder, limits, depth, hidden)
     walker.walk(root)
     walker.flush()
     check_count(builder.length_chars, limits.max_text_chars, "characters of text", address)
-    for line in running_lines(archive, mains[0], root, set(builder.build().text.split("\n"))):
+    for line in running_lines(archive, mains[0], root, set(builder.build().text.split("\n")), walker.runs):
         builder.add("paragraph", line)
     return walker
 
@@ -106,6 +107,7 @@ class _Walker:
         self,
         archive: Archive,
         part: str,
+        root: _Element,
         builder: TextBuilder,
         limits: ParseLimits,
         depth: int,
@@ -120,7 +122,8 @@ class _Walker:
         self._hidden = hidden
         self._styles = Styles(archive, part)
         self._numbering = Numbering(archive, part, self._styles)
-        self._notes = side_notes(archive, part)
+        self.runs = Runs(self._styles.elements, root, hidden)
+        self._notes = side_notes(archive, part, self.runs)
         self._relations = relations(archive, part)
         self._run_kind = ""
         self._run_lines: list[str] = []
@@ -145,20 +148,17 @@ class _Walker:
         self._run_kind, self._run_lines = "", []
 
     def _paragraph(self, element: _Element) -> None:
-        parts: list[str] = []
-        boxes: list[_Element] = []
-        notes: list[str] = []
-        _gather(element, parts, boxes, notes)
-        text = clean_text("".join(parts))
+        found = self.runs.read(element)
+        text = clean_text(found.text)
         if text.strip():
             self._add(element, text)
-        self._beside(boxes, notes)
+        self._beside(found)
 
-    def _beside(self, boxes: list[_Element], notes: list[str]) -> None:
+    def _beside(self, found: Gathered) -> None:
         """What hangs on the text just added: text boxes, charts, notes and comments."""
-        for box in boxes:
+        for box in found.boxes:
             self.flush()
-            if local_name(box) in _GRAPHICS:
+            if local_name(box) in GRAPHICS:
                 for value in box.attrib.values():
                     kind, name = self._relations.get(str(value), ("", ""))
                     if name in self._archive.names:
@@ -166,7 +166,7 @@ class _Walker:
             else:
                 self.walk(box)
             self.flush()
-        for note in notes:
+        for note in found.notes:
             if self._notes.get(note):
                 self.flush()
                 self.builder.add("paragraph", self._notes[note])
@@ -221,20 +221,22 @@ class _Walker:
 
     def _table(self, element: _Element) -> None:
         self.flush()
-        boxes: list[_Element] = []
-        notes: list[str] = []
-        rows = _rows(element, boxes, notes)
+        before = self._hidden.copy(), self.runs.picture_chars
+        beside = Gathered()
+        rows = _rows(element, self.runs, beside)
         if max(map(len, rows), default=0) < 2 or any("\0" in cell for row in rows for cell in row):
-            # One column or tables within cells: a frame for text, not data.
-            for row in element.iter("{*}tr"):
-                if row.getparent() is element or local_name(row.getparent()) in _TRANSPARENT:
-                    for cell in row.iter("{*}tc"):
-                        if _row_of(cell) is row:
-                            self.walk(cell)
-                            self.flush()
+            # One column or tables within cells: a frame for text, not data, whose paragraphs are read anew.
+            self._hidden.clear()
+            self._hidden.update(before[0])
+            self.runs.picture_chars = before[1]
+            for row in _rows_of(element, self.runs):
+                for cell in row.iter("{*}tc"):
+                    if _row_of(cell) is row:
+                        self.walk(cell)
+                        self.flush()
             return
         self.builder.add("table", clean_text("\n".join(table_lines(rows))))
-        self._beside(boxes, notes)
+        self._beside(beside)
 
 
 def _page(data: bytes) -> str:
@@ -248,28 +250,6 @@ def _page(data: bytes) -> str:
     return decode(data, declared_encoding(data))
 
 
-def _gather(element: _Element, parts: list[str], boxes: list[_Element], notes: list[str]) -> None:
-    """Text of a paragraph in order; text boxes, charts and ids of notes apart."""
-    for item in element:
-        name = local_name(item)
-        if name == "t":
-            parts.append(item.text or "")
-        elif name in SIGNS:
-            if name != "br" or local_attribute(item, "type") not in ("page", "column"):
-                parts.append(SIGNS[name])
-        elif name == "txbxContent" or name in _GRAPHICS:
-            boxes.append(item)
-        elif name in _REFERENCES:
-            notes.append(f"{_REFERENCES[name]}:{local_attribute(item, 'id')}")
-        elif name == "AlternateContent":
-            # The fallback says the same for older programs; it is read only where nothing else is.
-            choice = child(item, "Choice")
-            fallback = child(item, "Fallback")
-            _gather(choice if choice is not None else fallback if fallback is not None else item, parts, boxes, notes)
-        elif name and name not in SKIPPED and name != "Fallback" and not (name == "r" and is_hidden(item)):
-            _gather(item, parts, boxes, notes)
-
-
 def _row_of(element: _Element) -> _Element | None:
     parent = element.getparent()
     while parent is not None and local_name(parent) != "tr":
@@ -277,27 +257,36 @@ def _row_of(element: _Element) -> _Element | None:
     return parent
 
 
-def _rows(table: _Element, boxes: list[_Element], notes: list[str]) -> list[list[str]]:
-    """Cells as text, what stands beside it in `boxes` and `notes`.
-
-    Spanning cells are padded, vertically merged ones repeated; a NUL marks a nested table.
-    """
-    rows: list[list[str]] = []
+def _rows_of(table: _Element, runs: Runs) -> Iterator[_Element]:
+    """The table's own rows that a reader sees; the others are counted."""
     for row in table.iter("{*}tr"):
         owner = row.getparent()
         while owner is not None and local_name(owner) in _TRANSPARENT:
             owner = owner.getparent()
-        if owner is not table:
-            continue
+        if owner is table:
+            if is_hidden_row(row):
+                runs.hidden["row"] += 1
+            else:
+                yield row
+
+
+def _rows(table: _Element, runs: Runs, beside: Gathered) -> list[list[str]]:
+    """Cells as text; what stands beside it goes to `beside`.
+
+    Spanning cells are padded, and repeated where they name the columns below them; vertically merged ones are
+    repeated; a NUL marks a nested table.
+    """
+    rows: list[list[str]] = []
+    for row in _rows_of(table, runs):
         cells: list[str] = []
         for cell in row.iter("{*}tc"):
             if _row_of(cell) is row:
-                _add_cell(cells, cell, rows[-1] if rows else [], boxes, notes)
+                _add_cell(cells, cell, rows[-1] if rows else [], runs, beside)
         rows.append(cells)
     return rows
 
 
-def _add_cell(cells: list[str], cell: _Element, above: list[str], boxes: list[_Element], notes: list[str]) -> None:
+def _add_cell(cells: list[str], cell: _Element, above: list[str], runs: Runs, beside: Gathered) -> None:
     properties = child(cell, "tcPr")
     merge = child(properties, "vMerge") if properties is not None else None
     span = child(properties, "gridSpan") if properties is not None else None
@@ -305,18 +294,20 @@ def _add_cell(cells: list[str], cell: _Element, above: list[str], boxes: list[_E
     if merge is not None and local_attribute(merge, "val") != "restart":
         text = above[len(cells)] if len(cells) < len(above) else ""
     else:
-        text = _cell_text(cell, boxes, notes)
+        text = _cell_text(cell, runs, beside)
+    is_group = not above and bool(cells)
     cells.append(text)
-    cells.extend([""] * (min(int(value), MAX_SPAN) - 1 if value.isdecimal() else 0))
+    cells.extend([text if is_group else ""] * (min(int(value), MAX_SPAN) - 1 if value.isdecimal() else 0))
 
 
-def _cell_text(cell: _Element, boxes: list[_Element], notes: list[str]) -> str:
+def _cell_text(cell: _Element, runs: Runs, beside: Gathered) -> str:
     if next(cell.iter("{*}tbl"), None) is not None:
         return "\0"
     texts: list[str] = []
     for paragraph in cell.iter("{*}p"):
         if not is_aside(paragraph, cell):
-            parts: list[str] = []
-            _gather(paragraph, parts, boxes, notes)
-            texts.append("".join(parts))
+            found = runs.read(paragraph)
+            beside.boxes += found.boxes
+            beside.notes += found.notes
+            texts.append(found.text)
     return " ".join(texts)

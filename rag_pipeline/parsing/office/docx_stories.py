@@ -10,29 +10,15 @@ from typing import TYPE_CHECKING
 
 from rag_pipeline.parsing.containers.archives import Archive, local_attribute, local_name, related, relations
 from rag_pipeline.parsing.decode import clean_text
+from rag_pipeline.parsing.office.docx_runs import Runs
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-SIGNS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-", "ptab": "\t"}
-SKIPPED = frozenset((
-    "del", "moveFrom", "instrText", "delText", "delInstrText", "pPr", "rPr", "tblPr", "tblGrid", "trPr", "tcPr",
-    "sectPr", "fldData", "binData", "proofErr", "commentRangeStart", "commentRangeEnd", "annotationRef", "rt",
-))  # fmt: skip
 MAX_RUNNING_LINES = 100
 _ASIDE = ("Fallback", "txbxContent")
 _SEPARATORS = ("separator", "continuationSeparator", "continuationNotice")
 _PAGE_WORDS = re.compile(r"\b(?:page|seite|p[aá]gina|pagina|sida|strona|p|pp|s|of|von|de|sur|di|van|av|z)\b", re.I)
-
-
-def is_hidden(run: _Element) -> bool:
-    """Whether a run is formatted as hidden text."""
-    for properties in run:
-        if local_name(properties) == "rPr":
-            for item in properties:
-                if local_name(item) == "vanish":
-                    return local_attribute(item, "val") not in ("0", "false", "off")
-    return False
 
 
 def is_aside(paragraph: _Element, owner: _Element) -> bool:
@@ -45,7 +31,7 @@ def is_aside(paragraph: _Element, owner: _Element) -> bool:
     return False
 
 
-def side_notes(archive: Archive, part: str) -> dict[str, str]:
+def side_notes(archive: Archive, part: str, runs: Runs) -> dict[str, str]:
     """Text of foot- and endnotes and of comments, by "kind:id"; comments begin with who made them."""
     found: dict[str, str] = {}
     for kind in ("footnotes", "endnotes", "comments"):
@@ -54,7 +40,7 @@ def side_notes(archive: Archive, part: str) -> dict[str, str]:
             for note in root if root is not None else ():
                 if local_attribute(note, "type") in _SEPARATORS:
                     continue
-                text = " ".join(" ".join(_lines(note)).split())
+                text = " ".join(" ".join(_lines(note, runs)).split())
                 if text and kind == "comments":
                     author = " ".join(clean_text(local_attribute(note, "author") or "").split())[:100]
                     text = f"Comment by {author}: {text}" if author else f"Comment: {text}"
@@ -62,38 +48,25 @@ def side_notes(archive: Archive, part: str) -> dict[str, str]:
     return found
 
 
-def running_lines(archive: Archive, part: str, document: _Element, said: set[str]) -> list[str]:
+def running_lines(archive: Archive, part: str, document: _Element, said: set[str], runs: Runs) -> list[str]:
     """Each line of the headers and footers in use once, without page numbers and lines that are in `said`."""
     in_use = {local_attribute(item, "id") for item in document.iter("{*}headerReference", "{*}footerReference")}
     found: dict[str, None] = {}
     for id_, (kind, name) in relations(archive, part).items():
         if kind in ("header", "footer") and id_ in in_use and name in archive.names:
             root = archive.spare_xml(name)
-            for line in _lines(root) if root is not None else ():
+            for line in _lines(root, runs) if root is not None else ():
                 line = " ".join(line.split())
                 if any(map(str.isalpha, _PAGE_WORDS.sub("", line))) and line not in said:
                     found[line] = None
     return list(found)[:MAX_RUNNING_LINES]
 
 
-def _lines(story: _Element) -> list[str]:
+def _lines(story: _Element, runs: Runs) -> list[str]:
     """Text of the paragraphs, those within text boxes after the one that holds the box."""
     lines: list[str] = []
     for paragraph in story.iter("{*}p"):
         if any(local_name(ancestor) == "Fallback" for ancestor in paragraph.iterancestors()):
             continue
-        parts: list[str] = []
-        _gather(paragraph, parts)
-        lines.append(clean_text("".join(parts)))
+        lines.append(clean_text(runs.read(paragraph).text))
     return lines
-
-
-def _gather(element: _Element, parts: list[str]) -> None:
-    for item in element:
-        name = local_name(item)
-        if name == "t":
-            parts.append(item.text or "")
-        elif name in SIGNS:
-            parts.append(SIGNS[name])
-        elif name and name not in SKIPPED and name not in _ASIDE and not (name == "r" and is_hidden(item)):
-            _gather(item, parts)

@@ -45,16 +45,24 @@ class Style:
 
 
 class Styles:
-    """The document's paragraph styles by id."""
+    """The document's paragraph styles by id.
+
+    Attributes:
+        elements: All styles by id, those of characters included.
+    """
 
     def __init__(self, archive: Archive, part: str) -> None:
+        self.elements: dict[str, _Element] = {}
         self._elements: dict[str, _Element] = {}
         self._known: dict[str, Style] = {}
         self._default = ""
         for name in related(archive, part, "styles")[:1]:
             for element in _children(archive, name):
-                if local_name(element) == "style" and local_attribute(element, "type") in ("paragraph", None):
-                    style_id = local_attribute(element, "styleId") or ""
+                if local_name(element) != "style":
+                    continue
+                style_id = local_attribute(element, "styleId") or ""
+                self.elements[style_id] = element
+                if local_attribute(element, "type") in ("paragraph", None):
                     self._elements[style_id] = element
                     if local_attribute(element, "default") in ("1", "true"):
                         self._default = style_id

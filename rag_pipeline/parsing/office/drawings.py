@@ -6,11 +6,14 @@ Does not belong here: the documents that refer to them.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.containers.archives import Archive, child, local_attribute, local_name
 from rag_pipeline.parsing.decode import clean_text
+from rag_pipeline.parsing.formulas import formula_text
+from rag_pipeline.parsing.raised import Piece, Shift, joined
 from rag_pipeline.parsing.tabular import table_lines
 
 if TYPE_CHECKING:
@@ -37,21 +40,51 @@ def add_drawing(builder: TextBuilder, archive: Archive, kind: str, name: str, pa
         _add_chart(builder, root, page)
 
 
-def drawn_paragraphs(shape: _Element) -> list[tuple[int, str]]:
-    """(depth, text) of the DrawingML paragraphs in a shape, blank ones left out."""
+def drawn_paragraphs(shape: _Element, hidden: Counter[str] | None = None) -> list[tuple[int, str]]:
+    """(depth, text) of the DrawingML paragraphs in a shape, blank ones and what is struck through left out.
+
+    Args:
+        hidden: Gets what was left out.
+    """
     found: list[tuple[int, str]] = []
     for paragraph in shape.iter("{*}p"):
-        parts: list[str] = []
-        for element in paragraph.iter("{*}t", "{*}br", "{*}tab"):
-            name = local_name(element)
-            parts.append((element.text or "") if name == "t" else "\n" if name == "br" else " ")
-        lines = [" ".join(line.split()) for line in clean_text("".join(parts)).split("\n")]
+        pieces: list[Piece] = []
+        for element in paragraph.iter("{*}t", "{*}br", "{*}tab", "{*}oMath"):
+            _add_piece(pieces, element, hidden)
+        lines = [" ".join(line.split()) for line in clean_text(joined(pieces)).split("\n")]
         text = "\n".join(line for line in lines if line)
         properties = child(paragraph, "pPr")
         level = local_attribute(properties, "lvl") if properties is not None else None
         if text:
             found.append((int(level) if level and level.isdecimal() and len(level) == 1 else 0, text))
     return found
+
+
+def _add_piece(pieces: list[Piece], element: _Element, hidden: Counter[str] | None) -> None:
+    name = local_name(element)
+    if name == "oMath":
+        pieces.append((formula_text(element), ""))
+        return
+    if name != "t":
+        pieces.append(("\n" if name == "br" else " ", ""))
+        return
+    if "/math}" in element.tag:
+        return
+    run = element.getparent()
+    properties = child(run, "rPr") if run is not None else None
+    strike = properties.get("strike", "noStrike") if properties is not None else "noStrike"
+    if strike != "noStrike":
+        if hidden is not None:
+            hidden["deletion"] += 1
+        return
+    pieces.append((element.text or "", _shift(properties.get("baseline")) if properties is not None else ""))
+
+
+def _shift(baseline: str | None) -> Shift:
+    """What a distance from the line, in thousandths of the letters' height, makes of a text."""
+    if not baseline or baseline.strip("-0%") == "":
+        return ""
+    return "sub" if baseline.startswith("-") else "sup"
 
 
 def _add_chart(builder: TextBuilder, root: _Element, page: int | None) -> None:

@@ -1,6 +1,7 @@
 """OpenDocument texts and presentations (ODT, ODP): headings, paragraphs, lists, tables and notes.
 
-Belongs here: walking `content.xml`. Does not belong here: spreadsheets (`xlsx`), containers (`containers/archives`).
+Belongs here: walking `content.xml`. Does not belong here: what text looks like (`odf_looks`), spreadsheets
+(`xlsx`), containers (`containers/archives`).
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ from rag_pipeline.parsing.containers.archives import (
 )
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
+from rag_pipeline.parsing.formulas import formula_text
+from rag_pipeline.parsing.office.odf_looks import SKIPPED, Looks
 from rag_pipeline.parsing.tabular import table_lines
+from rag_pipeline.parsing.web.hidden import hidden_counts
+from rag_pipeline.parsing.web.inline import picture_words
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "2"
+VERSION = "3"
 
 MAX_REPEATED = 50
-_SKIPPED = frozenset({
-    "tracked-changes", "annotation-end", "sequence-decls", "forms", "note-citation", "ruby-text", "hidden-text",
-})  # fmt: skip
 MAX_SPACES = 200
 _TITLE_STYLES = frozenset({"Title", "title"})
 _CODE_STYLE = re.compile(r"preformatted|source[_ ]|\bcode|verbatim|listing", re.I)
@@ -51,12 +53,15 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         meta = archive.spare_xml("meta.xml")
     else:
         content = meta = xml_root(raw, context.address)
-    walker = _Walker(_parent_styles(content), archive)
+    has_styles = archive is not None and "styles.xml" in archive.names
+    looks = Looks(archive.spare_xml("styles.xml") if archive is not None and has_styles else None, content)
+    walker = _Walker(_parent_styles(content), looks, archive)
     for body in content.iter("{*}body"):
         walker.walk(body)
         walker.end_run()
     if archive is not None:
-        refuse_pictures_only(archive, not walker.builder.is_empty)
+        # What a picture is said to show does not stand for the words on it.
+        refuse_pictures_only(archive, walker.builder.length_chars > walker.picture_chars)
     facts: dict[str, str] = {}
     if meta is not None:
         for element in meta.iter("{*}title", "{*}creator", "{*}initial-creator", "{*}language", "{*}subject"):
@@ -67,7 +72,7 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
             title=facts.get("title") or walker.title,
             author=facts.get("initial-creator") or facts.get("creator"),
             language=language if len(language) == 2 and language.isalpha() else None,
-            metadata={"subject": facts["subject"]} if facts.get("subject") else None,
+            metadata=({"subject": facts["subject"]} if facts.get("subject") else {}) | hidden_counts(looks.hidden),
         )
     ]
 
@@ -75,9 +80,11 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
 class _Walker:
     """Adds blocks to `builder` in document order."""
 
-    def __init__(self, parent_styles: dict[str, str], archive: Archive | None) -> None:
+    def __init__(self, parent_styles: dict[str, str], looks: Looks, archive: Archive | None) -> None:
         self.builder = TextBuilder()
         self.title: str | None = None
+        self.picture_chars = 0
+        self._looks = looks
         self._parent_styles = parent_styles
         self._archive = archive
         self._page: int | None = None
@@ -87,7 +94,12 @@ class _Walker:
     def walk(self, element: _Element) -> None:
         for item in element:
             name = local_name(item)
-            if name in _SKIPPED:
+            if name == "page":
+                self._page = (self._page or 0) + 1
+            if name == "tracked-changes":
+                for change in item.iter("{*}deletion"):
+                    self._looks.is_left_out(change, "deletion")
+            if name in SKIPPED or self._looks.is_left_out(item, name):
                 continue
             if name == "p":
                 self._paragraph(item)
@@ -98,10 +110,26 @@ class _Walker:
                 self.end_run()
             elif name in ("h", "table", "object", "annotation"):
                 self._block(item, name)
+            elif name == "frame":
+                self._frame(item)
             else:
-                if name == "page":
-                    self._page = (self._page or 0) + 1
                 self.walk(item)
+
+    def _frame(self, frame: _Element) -> None:
+        """A picture by what it shows; the title of a slide as its heading; else what is within."""
+        if local_attribute(frame, "class") == "title":
+            title = " ".join(self._looks.text(paragraph)[0] for paragraph in frame.iter("{*}p")).replace("\n", " ")
+            self.title = self.title or title or None
+            self.builder.add("heading", title, level=1, page=self._page)
+            return
+        for name in ("desc", "title"):
+            said = child(frame, name)
+            words = picture_words(said.text) if said is not None else ""
+            if words:
+                self.picture_chars += len(words)
+                self.builder.add("paragraph", words, page=self._page)
+                break
+        self.walk(frame)
 
     def _block(self, element: _Element, name: str) -> None:
         if name == "h":
@@ -111,7 +139,7 @@ class _Walker:
         elif name == "object":
             self._formula(element)
         else:
-            self.builder.add("paragraph", _comment(element), page=self._page)
+            self.builder.add("paragraph", self._comment(element), page=self._page)
 
     def end_run(self) -> None:
         """Adds the list items or code lines gathered so far as one block."""
@@ -123,7 +151,7 @@ class _Walker:
             self._lines = []
 
     def _heading(self, element: _Element) -> None:
-        text, frames = _text(element)
+        text, frames = self._looks.text(element)
         level = local_attribute(element, "outline-level") or "1"
         depth = min(int(level), 6) if level.isdecimal() and len(level) < 4 else 1
         if self.title is None and depth == 1:
@@ -132,7 +160,7 @@ class _Walker:
         self._frames(frames)
 
     def _paragraph(self, element: _Element) -> None:
-        text, frames = _text(element)
+        text, frames = self._looks.text(element)
         own = local_attribute(element, "style-name") or ""
         style = self._parent_styles.get(own, own)
         if _CODE_STYLE.search(style) and not frames:
@@ -150,18 +178,22 @@ class _Walker:
         for frame in frames:
             if local_name(frame) == "annotation":
                 self._block(frame, "annotation")
+            elif local_name(frame) == "frame":
+                self._frame(frame)
             else:
                 self.walk(frame)
+
+    def _comment(self, annotation: _Element) -> str:
+        said = " ".join(self._looks.text(paragraph)[0] for paragraph in annotation.iter("{*}p", "{*}h"))
+        author = next((" ".join((item.text or "").split())[:100] for item in annotation.iterchildren("{*}creator")), "")
+        return f"Comment by {author}: {said}" if said and author else f"Comment: {said}" if said else ""
 
     def _formula(self, element: _Element) -> None:
         """The signs of a formula, which is a part of its own; other embedded objects say nothing."""
         name = (local_attribute(element, "href") or "").removeprefix("./").rstrip("/") + "/content.xml"
         root = self._archive.spare_xml(name) if self._archive is not None else None
         if root is not None and local_name(root) == "math":
-            signs = (
-                sign for item in root.iter() if local_name(item) != "annotation" for sign in (item.text or "").split()
-            )
-            self.builder.add("paragraph", clean_text(" ".join(signs)), page=self._page)
+            self.builder.add("paragraph", clean_text(formula_text(root)), page=self._page)
 
     def _list(self, element: _Element, depth: int) -> None:
         for item in element:
@@ -173,7 +205,7 @@ class _Walker:
                 if name == "list":
                     self._list(part, min(depth + 1, 8))
                 elif name in ("p", "h"):
-                    text, frames = _text(part)
+                    text, frames = self._looks.text(part)
                     if text:
                         indent = "  " * depth
                         body = text.replace("\n", f"\n{indent}  ")
@@ -186,16 +218,35 @@ class _Walker:
     def _table(self, element: _Element) -> None:
         rows: list[list[str]] = []
         for row in element.iter("{*}table-row"):
-            cells: list[str] = []
-            for cell in row:
-                if local_name(cell) not in ("table-cell", "covered-table-cell"):
-                    continue
-                repeated = local_attribute(cell, "number-columns-repeated") or "1"
-                text = " ".join(_text(paragraph)[0] for paragraph in cell.iter("{*}p", "{*}h"))
-                count = min(int(repeated), MAX_REPEATED) if repeated.isdecimal() and len(repeated) < 9 else 1
-                cells.extend([text] * count)
-            rows.append(cells)
+            if not self._looks.is_left_out(row, "table-row"):
+                cells = self._cells(row, rows[-1] if rows else [])
+                rows.extend([cells] * (_repeated(row, "number-rows-repeated") if any(cells) else 1))
         self.builder.add("table", "\n".join(table_lines(rows)), page=self._page)
+
+    def _cells(self, row: _Element, above: list[str]) -> list[str]:
+        """Cells as text; a merged one stands beside each of its rows, and above each column that it names."""
+        cells: list[str] = []
+        reach = 0
+        for cell in row:
+            name = local_name(cell)
+            if name not in ("table-cell", "covered-table-cell"):
+                continue
+            text = " ".join(self._looks.text(paragraph)[0] for paragraph in cell.iter("{*}p", "{*}h"))
+            count = _repeated(cell, "number-columns-repeated")
+            if name == "table-cell":
+                reach = _repeated(cell, "number-columns-spanned") - 1
+            elif reach > 0:
+                text, reach = cells[-1] if cells and not above and len(cells) > 1 else "", reach - count
+            elif not text and len(cells) < len(above):
+                text = above[len(cells)]
+            cells.extend([text] * count)
+        return cells
+
+
+def _repeated(element: _Element, name: str) -> int:
+    """How often an element stands for itself."""
+    value = local_attribute(element, name) or "1"
+    return min(int(value), MAX_REPEATED) if value.isdecimal() and len(value) < 9 else 1
 
 
 def _parent_styles(content: _Element) -> dict[str, str]:
@@ -218,41 +269,7 @@ def _code_text(element: _Element) -> str:
             parts.append(" " * (min(int(count), MAX_SPACES) if count.isdecimal() and len(count) < 9 else 1))
         elif name in ("line-break", "tab"):
             parts.append("\n" if name == "line-break" else "\t")
-        elif name and name not in _SKIPPED:
+        elif name and name not in SKIPPED:
             parts.append(_code_text(item))
         parts.append(item.tail or "")
     return clean_text("".join(parts)).rstrip()
-
-
-def _comment(annotation: _Element) -> str:
-    said = " ".join(_text(paragraph)[0] for paragraph in annotation.iter("{*}p", "{*}h"))
-    author = next((" ".join((item.text or "").split())[:100] for item in annotation.iterchildren("{*}creator")), "")
-    return f"Comment by {author}: {said}" if said and author else f"Comment: {said}" if said else ""
-
-
-def _text(element: _Element) -> tuple[str, list[_Element]]:
-    """A paragraph's text, and the frames, notes and the like within it that make blocks of their own."""
-    parts: list[str] = []
-    frames: list[_Element] = []
-    _gather(element, parts, frames)
-    lines = [" ".join(line.split()) for line in clean_text("".join(parts)).split("\n")]
-    return "\n".join(line for line in lines if line), frames
-
-
-def _gather(element: _Element, parts: list[str], frames: list[_Element]) -> None:
-    parts.append((element.text or "").replace("\n", " "))
-    for item in element:
-        name = local_name(item)
-        if name == "line-break":
-            parts.append("\n")
-        elif name in ("s", "tab"):
-            parts.append(" ")
-        elif name == "note":
-            body = child(item, "note-body")
-            if body is not None:
-                frames.append(body)
-        elif name in ("frame", "text-box", "custom-shape", "g", "annotation"):
-            frames.append(item)
-        elif name and name not in _SKIPPED:
-            _gather(item, parts, frames)
-        parts.append((item.tail or "").replace("\n", " "))

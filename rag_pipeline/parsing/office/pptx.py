@@ -6,6 +6,8 @@ The XML is walked directly, shape by shape, so that a kind of shape nobody knows
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import ParsedDocument
@@ -25,12 +27,15 @@ from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import check_count
 from rag_pipeline.parsing.office.drawings import add_drawing, drawn_paragraphs
 from rag_pipeline.parsing.tabular import table_lines
+from rag_pipeline.parsing.web.hidden import hidden_counts
+from rag_pipeline.parsing.web.inline import picture_words
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "3"
+VERSION = "4"
 
+_ON = frozenset({"1", "true"})
 _TITLES = frozenset({"title", "ctrTitle"})
 _FURNITURE = frozenset({"dt", "ftr", "sldNum", "hdr", "sldImg"})
 _MADE_UP_TITLES = frozenset({"powerpoint presentation", "presentation", "slide 1", "untitled"})
@@ -54,10 +59,13 @@ def parse_pptx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     check_count(len(slides), context.limits.max_pages, "slides", context.address)
     builder = TextBuilder()
     title: str | None = None
-    hidden = 0
+    hidden: Counter[str] = Counter()
+    size = _size(archive.xml(mains[0]))
+    pictures = 0
     for number, name in enumerate(slides, 1):
-        slide = _Slide(archive, name, builder, number)
-        hidden += not slide.add()
+        slide = _Slide(archive, name, builder, number, size, hidden)
+        hidden["slide"] += not slide.add()
+        pictures += slide.picture_chars
         title = title or slide.title
         check_count(builder.length_chars, context.limits.max_text_chars, "characters of text", context.address)
     if builder.is_empty and archive.unread:
@@ -66,8 +74,9 @@ def parse_pptx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
             address=context.address,
         )
     if slides:
-        refuse_pictures_only(archive, not builder.is_empty, slides)
-    metadata = {"slides": str(len(slides))} | ({"hidden_slide_count": str(hidden)} if hidden else {})
+        # What a picture is said to show does not stand for the words on it.
+        refuse_pictures_only(archive, builder.length_chars > pictures, slides)
+    metadata = {"slides": str(len(slides))} | hidden_counts(hidden)
     if archive.unread:
         metadata["unread_parts"] = ", ".join(archive.unread)[:1000]
     facts = core_properties(archive)
@@ -96,8 +105,19 @@ def _slides(archive: Archive, main: str) -> list[str]:
 class _Slide:
     """Adds one slide's blocks to the builder, its title first."""
 
-    def __init__(self, archive: Archive, name: str, builder: TextBuilder, number: int) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        name: str,
+        builder: TextBuilder,
+        number: int,
+        size: tuple[int, int] | None,
+        hidden: Counter[str],
+    ) -> None:
         self.title: str | None = None
+        self.picture_chars = 0
+        self._size = size
+        self._hidden = hidden
         self._archive = archive
         self._name = name
         self._builder = builder
@@ -113,7 +133,9 @@ class _Slide:
             return False
         titles = [shape for shape in root.iter("{*}sp") if _placeholder(shape) in _TITLES]
         for shape in titles[:1]:
-            self.title = " ".join(text for _, text in drawn_paragraphs(shape)).replace("\n", " ").strip() or None
+            self.title = (
+                " ".join(text for _, text in drawn_paragraphs(shape, self._hidden)).replace("\n", " ").strip() or None
+            )
         if self.title:
             self._builder.add("heading", self.title, level=1, page=self._number)
         tree = child(root, "cSld", "spTree")
@@ -125,10 +147,15 @@ class _Slide:
     def _shapes(self, parent: _Element, title: _Element | None) -> None:
         for shape in parent:
             name = local_name(shape)
-            if _is_hidden(shape):
+            if _is_hidden(shape) or self._is_beside_slide(shape):
+                self._hidden["shape"] += next(shape.iter("{*}t"), None) is not None
                 continue
             if name in ("sp", "cxnSp") and shape is not title and _placeholder(shape) not in _FURNITURE:
-                self._texts(drawn_paragraphs(shape))
+                self._texts(drawn_paragraphs(shape, self._hidden))
+            elif name == "pic":
+                words = _described(shape)
+                self.picture_chars += len(words)
+                self._builder.add("paragraph", words, page=self._number)
             elif name == "graphicFrame":
                 self._frame(shape)
             elif name == "AlternateContent":
@@ -149,16 +176,41 @@ class _Slide:
 
     def _frame(self, frame: _Element) -> None:
         for table in frame.iter("{*}tbl"):
-            rows = [
-                [" ".join(text for _, text in drawn_paragraphs(cell)) for cell in row.iterchildren("{*}tc")]
-                for row in table.iterchildren("{*}tr")
-            ]
+            rows = self._rows(table)
             self._builder.add("table", "\n".join(table_lines(rows)), page=self._number)
         for element in frame.iter():
             for key, value in element.attrib.items():
                 kind, name = self._relations.get(str(value), ("", ""))
                 if str(key).endswith(("}id", "}dm")) and name in self._archive.names:
                     add_drawing(self._builder, self._archive, kind, name, page=self._number)
+
+    def _rows(self, table: _Element) -> list[list[str]]:
+        """Cells as text; a merged one stands beside each of its rows, and above each column that it names."""
+        rows: list[list[str]] = []
+        for row in table.iterchildren("{*}tr"):
+            cells: list[str] = []
+            for cell in row.iterchildren("{*}tc"):
+                text = " ".join(text for _, text in drawn_paragraphs(cell, self._hidden))
+                if cell.get("vMerge") in _ON and rows and len(cells) < len(rows[-1]):
+                    text = rows[-1][len(cells)]
+                elif cell.get("hMerge") in _ON and not rows and len(cells) > 1:
+                    text = cells[-1]
+                cells.append(text)
+            rows.append(cells)
+        return rows
+
+    def _is_beside_slide(self, shape: _Element) -> bool:
+        """Whether a shape lies wholly off the slide, where no show gets to."""
+        frame = child(shape, "spPr", "xfrm")
+        at, extent = (child(frame, name) if frame is not None else None for name in ("off", "ext"))
+        if self._size is None or at is None or extent is None:
+            return False
+        for size, position, length in zip(
+            self._size, _numbers(at, "x", "y"), _numbers(extent, "cx", "cy"), strict=True
+        ):
+            if position + length < 0 or position > size:
+                return True
+        return False
 
     def _remarks(self) -> None:
         """Speaker's notes, then comments."""
@@ -178,6 +230,26 @@ class _Slide:
                     self._builder.add("paragraph", f"Comment: {said}", page=self._number)
 
 
+def _size(presentation: _Element) -> tuple[int, int] | None:
+    """Width and height of the slides."""
+    size = next(presentation.iter("{*}sldSz"), None)
+    width, height = _numbers(size, "cx", "cy") if size is not None else (0, 0)
+    return (width, height) if width and height else None
+
+
+def _numbers(element: _Element, *names: str) -> tuple[int, ...]:
+    values = [element.get(name) or "" for name in names]
+    return tuple(int(value) if re.fullmatch(r"-?\d{1,12}", value) else 0 for value in values)
+
+
+def _described(picture: _Element) -> str:
+    for properties in picture:
+        if local_name(properties).startswith("nv"):
+            found = child(properties, "cNvPr")
+            return picture_words(found.get("descr")) if found is not None else ""
+    return ""
+
+
 def _placeholder(shape: _Element) -> str:
     """The placeholder type of a shape; "" for a shape that is none."""
     for properties in shape:
@@ -192,7 +264,7 @@ def _is_hidden(shape: _Element) -> bool:
     for properties in shape:
         if local_name(properties).startswith("nv"):
             found = child(properties, "cNvPr")
-            return found is not None and found.get("hidden") in ("1", "true")
+            return found is not None and found.get("hidden") in _ON
     return False
 
 

@@ -1,12 +1,13 @@
 """Rich Text Format: paragraphs, headings, lists and tables out of control words.
 
-Belongs here: the token stream of RTF 1.9 as far as text and structure go. Pictures, objects, headers,
-footers, hidden and deleted text and every destination marked as optional are left out, comments excepted.
+Belongs here: the token stream of RTF 1.9 as far as text and structure go. Pictures, objects, headers, footers and
+every destination marked as optional are left out, comments excepted; what no reader sees is counted.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -16,11 +17,16 @@ from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import ParseLimits, check_count
+from rag_pipeline.parsing.office.rtf_header import font_encodings, style_levels, white_colours
+from rag_pipeline.parsing.raised import Piece, Shift, joined
 from rag_pipeline.parsing.tabular import table_lines
+from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "2"
+VERSION = "3"
 
 MAX_DEPTH = 2_000
+# In half points: a point is too small to be read.
+MAX_UNSEEN_SIZE = 2
 _TOKEN = re.compile(
     rb"\\([a-zA-Z]{1,32})(-?\d{1,10})?[ ]?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z'])|([{}])|[\r\n]+|([^\\{}\r\n]+)"
 )
@@ -44,16 +50,11 @@ _SIGNS = {
     b"enspace": " ",
     b"qmspace": " ",
 }
-_CHARSETS = {
-    0: "cp1252", 128: "cp932", 129: "cp949", 134: "gb2312", 136: "big5", 161: "cp1253", 162: "cp1254",
-    163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250",
-}  # fmt: skip
 _READ_THOUGH_OPTIONAL = frozenset({b"shppict", b"shptxt", b"shpinst", b"annotation"})
+_LOOKS = frozenset(
+    b"v deleted strike striked cf fs cb highlight chcbpat cbpat clcbpat super sub nosupersub up dn".split()
+)
 _MACHINES = {b"mac": "mac_roman", b"pc": "cp437", b"pca": "cp850"}
-_STYLE = re.compile(rb"\{\\s(\d{1,5})\b([^{};]*(?:\{[^{}]*\}[^{};]*)*);\}")
-_STYLE_OUTLINE = re.compile(rb"\\outlinelevel(\d)")
-_STYLE_HEADING = re.compile(rb"heading (\d)\s*$", re.I)
-_FONT = re.compile(rb"\{\\f(\d{1,5})[^{}]*?\\fcharset(\d{1,3})")
 _TITLE = re.compile(rb"\{\\title ([^{}\\]{1,300})\}")
 _AUTHOR = re.compile(rb"\{\\author ([^{}\\]{1,300})\}")
 
@@ -65,7 +66,21 @@ class _State:
     is_skipped: bool = False
     fallback_chars: int = 1
     encoding: str = "cp1252"
+    shift: Shift = ""
     is_hidden: bool = False
+    is_struck: bool = False
+    is_white: bool = False
+    is_tiny: bool = False
+    is_shaded: bool = False
+
+    @property
+    def cause(self) -> str:
+        """Why a reader does not see the text; "" for what is seen."""
+        if self.is_hidden:
+            return "run"
+        return (
+            "deletion" if self.is_struck else "style" if self.is_tiny or (self.is_white and not self.is_shaded) else ""
+        )
 
 
 # (word, number, code, symbol, brace, text): one is set, a number only beside its word.
@@ -106,6 +121,7 @@ def rtf_document(raw: bytes, address: str, limits: ParseLimits) -> ParsedDocumen
     return reader.builder.build(
         title=(title.group(1).decode("cp1252", "replace") if title else None) or reader.title,
         author=author.group(1).decode("cp1252", "replace") if author else None,
+        metadata=hidden_counts(reader.hidden),
     )
 
 
@@ -115,14 +131,16 @@ class _Reader:
     def __init__(self, raw: bytes, address: str) -> None:
         self.builder = TextBuilder()
         self.title: str | None = None
+        self.hidden: Counter[str] = Counter()
         self._raw = raw
         self._address = address
-        self._levels = dict(_style_levels(raw))
-        self._fonts = {int(number): _CHARSETS.get(int(charset), "") for number, charset in _FONT.findall(raw)}
+        self._levels = style_levels(raw)
+        self._fonts = font_encodings(raw)
         self._default_encoding = "cp1252"
         self._state = _State()
         self._stack: list[_State] = []
-        self._text: list[str] = []
+        self._text: list[Piece] = []
+        self._whites = white_colours(raw)
         self._bytes = bytearray()
         self._to_skip = 0
         self._level = 0
@@ -132,7 +150,7 @@ class _Reader:
         self._items: list[str] = []
         # Depth of the note or comment being read, and the text it interrupts.
         self._note_depth = 0
-        self._interrupted: list[str] = []
+        self._interrupted: list[Piece] = []
         self._notes: list[str] = []
 
     def run(self) -> None:
@@ -202,18 +220,36 @@ class _Reader:
         elif word == b"f":
             self._flush_bytes()
             self._state = replace(self._state, encoding=self._fonts.get(number or 0) or self._default_encoding)
-        elif word in (b"v", b"deleted"):
+        elif word in _LOOKS:
             self._flush_bytes()
-            self._state = replace(self._state, is_hidden=number != 0)
+            self._look(word, number)
         elif word == b"plain":
             self._flush_bytes()
-            self._state = replace(self._state, is_hidden=False, encoding=self._default_encoding)
+            kept = self._state
+            self._state = _State(kept.is_skipped, kept.fallback_chars, self._default_encoding)
         elif word in _MACHINES:
             self._default_encoding = _MACHINES[word]
             self._state = replace(self._state, encoding=self._default_encoding)
         elif not self._state.is_skipped:
             self._flush_bytes()
             self._structure(word, number)
+
+    def _look(self, word: bytes, number: int | None) -> None:
+        """Takes in how text looks from here on."""
+        is_on = number != 0
+        if word == b"v":
+            self._state = replace(self._state, is_hidden=is_on)
+        elif word in (b"deleted", b"strike", b"striked"):
+            self._state = replace(self._state, is_struck=is_on)
+        elif word == b"cf":
+            self._state = replace(self._state, is_white=(number or 0) in self._whites)
+        elif word == b"fs":
+            self._state = replace(self._state, is_tiny=(number or MAX_UNSEEN_SIZE + 1) <= MAX_UNSEEN_SIZE)
+        elif word in (b"cb", b"highlight", b"chcbpat", b"cbpat", b"clcbpat"):
+            self._state = replace(self._state, is_shaded=bool(number))
+        else:
+            shift: Shift = "sup" if word in (b"super", b"up") else "sub" if word in (b"sub", b"dn") else ""
+            self._state = replace(self._state, shift=shift if is_on else "")
 
     def _structure(self, word: bytes, number: int | None) -> None:
         if word in _SIGNS:
@@ -276,13 +312,19 @@ class _Reader:
             self._bytes.clear()
 
     def _append(self, text: str) -> None:
-        if not self._state.is_hidden:
-            self._text.append(text)
+        cause = self._state.cause
+        if cause == "style" and self._in_table:
+            # A cell may have a colour of its own.
+            cause = ""
+        if cause:
+            self.hidden[cause] += bool(text.strip())
+        else:
+            self._text.append((text, self._state.shift))
 
     def _taken(self) -> str:
         self._flush_bytes()
         # Characters beyond the first plane are written as two halves.
-        text = "".join(self._text).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        text = joined(self._text).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         self._text.clear()
         lines = (" ".join(line.split()) for line in clean_text(text).split("\n"))
         return "\n".join(line for line in lines if line)
@@ -324,20 +366,6 @@ class _Reader:
         if self._items:
             self.builder.add("list", "\n".join(self._items))
             self._items = []
-
-
-def _style_levels(raw: bytes) -> list[tuple[int, int]]:
-    start = raw.find(b"{\\stylesheet")
-    if start < 0:
-        return []
-    levels: list[tuple[int, int]] = []
-    for number, body in _STYLE.findall(raw, start, start + 400_000):
-        outline = _STYLE_OUTLINE.search(body)
-        named = _STYLE_HEADING.search(body)
-        level = int(outline.group(1)) + 1 if outline else int(named.group(1)) if named else 0
-        if 1 <= level <= 6:
-            levels.append((int(number), level))
-    return levels
 
 
 def _is_codec(name: str) -> bool:

@@ -34,7 +34,7 @@ from rag_pipeline.parsing.office.xls_look import xls_views
 from rag_pipeline.parsing.office.xls_stream import sound_xls
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "3"
+VERSION = "4"
 
 Row = list[str]
 HIDDEN_MARK = " (hidden sheet)"

@@ -9,18 +9,21 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from rag_pipeline.parsing.formulas import formula_text
+from rag_pipeline.parsing.raised import shifted
+
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
 MAX_ALT_CHARS = 500
 
 SPACES = re.compile(r"[ \t\r\n\f\v]+")
-_ORDINAL = re.compile(r"(?:st|nd|rd|th|er|re|e|ème|eme|o|a|º|ª)\Z", re.I)
 _NO_WORDS = re.compile(
     r"\W*(?:(?:image|img|picture|photo|logo|icon|avatar|spacer|placeholder|thumbnail|figure)\W*\d*|"
     r"\S+\.(?:png|jpe?g|gif|svg|webp|bmp|tiff?|ico))?\W*\Z",
     re.I,
 )
+_BY_MACHINE = re.compile(r"\s*(?:Description automatically generated|AI-generated content may be incorrect\.?).*", re.I)
 
 
 def inline_text(element: HtmlElement, before: str = "") -> str:
@@ -35,9 +38,8 @@ def inline_text(element: HtmlElement, before: str = "") -> str:
     if tag == "img":
         return alt_text(element)
     if tag == "math":
-        return str(element.get("alttext") or element.xpath("string(.//*[local-name()='annotation'])") or "") or (
-            SPACES.sub(" ", element.text_content())
-        )
+        said = element.get("alttext") or element.xpath("string(.//*[local-name()='annotation'])")
+        return str(said) if said else formula_text(element)
     if not len(element):
         text = SPACES.sub(" ", element.text) if element.text else ""
     else:
@@ -47,7 +49,10 @@ def inline_text(element: HtmlElement, before: str = "") -> str:
                 parts.append(inline_text(child, last_text(parts) or before))
             parts.append(SPACES.sub(" ", child.tail or ""))
         text = "".join(parts)
-    return _shifted(element, text, before) if tag in ("sup", "sub") else text
+    if tag not in ("sup", "sub"):
+        return text
+    is_link = element.find(".//a") is not None or (element.getparent() is not None and element.getparent().tag == "a")
+    return shifted(text, tag, before, is_link)
 
 
 def last_text(parts: list[str]) -> str:
@@ -57,24 +62,10 @@ def last_text(parts: list[str]) -> str:
 
 def alt_text(image: HtmlElement) -> str:
     """What a picture says to those who do not see it; empty for ornaments and names of files."""
-    text = " ".join((image.get("alt") or "").split())
-    if not text or image.get("role") in ("presentation", "none") or _NO_WORDS.match(text):
-        return ""
-    return text[:MAX_ALT_CHARS]
+    return "" if image.get("role") in ("presentation", "none") else picture_words(image.get("alt"))
 
 
-def _shifted(element: HtmlElement, text: str, before: str) -> str:
-    """A raised or lowered text so that it does not run into a figure before it: `10^6`, `H2O`, `1990[3]`."""
-    words = text.strip()
-    last = before[-1:]
-    if not words or not last.strip():
-        return text
-    if element.tag == "sub":
-        return f"_{words}" if last.isdigit() and words[0].isdigit() else text
-    if element.find(".//a") is not None or (element.getparent() is not None and element.getparent().tag == "a"):
-        return words if words[0] in "[(" else f"[{words}]"
-    if words[0].isdigit() or words[0] in "-+\u2212\u2013":
-        is_number = last.isalnum() or last in ")]"
-        return f"^{words}" if is_number else f"[{words}]"
-    is_power = len(words) == 1 and words.isalpha() and last.isalnum() and not (last.isdigit() and _ORDINAL.match(words))
-    return f"^{words}" if is_power else text
+def picture_words(said: str | None) -> str:
+    """The description of a picture; empty for none, names of files and words that say nothing."""
+    text = _BY_MACHINE.sub("", " ".join((said or "").split()))
+    return "" if _NO_WORDS.match(text) else text[:MAX_ALT_CHARS]

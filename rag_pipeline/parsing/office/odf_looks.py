@@ -1,0 +1,199 @@
+"""What a reader of an OpenDocument file sees of its text: styles as they look, and what they hide.
+
+Belongs here: how spans, paragraphs, sections, rows and slides look, and the text of one paragraph.
+Does not belong here: headings, lists and tables (`odf`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rag_pipeline.parsing.containers.archives import child, local_attribute, local_name
+from rag_pipeline.parsing.decode import clean_text
+from rag_pipeline.parsing.raised import Piece, Shift, joined
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element
+
+SKIPPED = frozenset({
+    "tracked-changes", "annotation-end", "sequence-decls", "forms", "note-citation", "ruby-text", "hidden-text",
+    "hidden-paragraph", "title", "desc",
+})  # fmt: skip
+FRAMES = frozenset({"frame", "text-box", "custom-shape", "g", "annotation"})
+MAX_PARENTS = 30
+_SPACES = {"line-break": "\n", "s": " ", "tab": " "}
+_TINY = frozenset({"0pt", "1pt", "0%", "1px"})
+_SHADES = ("background-color", "fill-color", "fill-image-name")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How text is formatted, as far as a reader notices; None where nothing is said."""
+
+    shift: Shift | None = None
+    is_hidden: bool | None = None
+    is_struck: bool | None = None
+    is_white: bool | None = None
+    is_tiny: bool | None = None
+    is_shaded: bool = False
+
+    def over(self, below: Look) -> Look:
+        """This look, with what it leaves open from `below`."""
+        return Look(
+            below.shift if self.shift is None else self.shift,
+            below.is_hidden if self.is_hidden is None else self.is_hidden,
+            below.is_struck if self.is_struck is None else self.is_struck,
+            below.is_white if self.is_white is None else self.is_white,
+            below.is_tiny if self.is_tiny is None else self.is_tiny,
+            self.is_shaded or below.is_shaded,
+        )
+
+    def cause(self, is_on_white: bool) -> str:
+        """Why a reader does not see the text; "" for what is seen."""
+        if self.is_hidden:
+            return "run"
+        if self.is_struck:
+            return "deletion"
+        return "style" if self.is_tiny or (self.is_white and is_on_white and not self.is_shaded) else ""
+
+
+_PLAIN = Look()
+
+
+class Looks:
+    """Reads text as it looks, by the styles of a document.
+
+    Args:
+        roots: Where styles are defined, that of the text itself last.
+
+    Attributes:
+        hidden: What was left out, by the way of hiding.
+    """
+
+    def __init__(self, *roots: _Element | None) -> None:
+        self.hidden: Counter[str] = Counter()
+        self._styles: dict[str, _Element] = {}
+        self._known: dict[str, Look] = {}
+        self._hidden_pages: set[str] = set()
+        for root in roots:
+            for style in root.iter("{*}style") if root is not None else ():
+                name = local_attribute(style, "name") or ""
+                self._styles[name] = style
+                drawn = child(style, "drawing-page-properties")
+                if drawn is not None and local_attribute(drawn, "visibility") == "hidden":
+                    self._hidden_pages.add(name)
+
+    def is_left_out(self, element: _Element, name: str) -> bool:
+        """Whether an element of the text's structure is not shown; it is counted then."""
+        cause = ""
+        if name == "page":
+            cause = "slide" if local_attribute(element, "style-name") in self._hidden_pages else ""
+        elif name == "section":
+            shown = local_attribute(element, "display")
+            is_off = shown == "condition" and local_attribute(element, "is-hidden") == "true"
+            cause = "section" if shown == "none" or is_off else ""
+        elif name in ("p", "h"):
+            field = next(element.iter("{*}hidden-paragraph"), None)
+            is_off = field is not None and local_attribute(field, "is-hidden") != "false"
+            cause = "paragraph" if is_off else ""
+        elif name == "table-row":
+            cause = "row" if local_attribute(element, "visibility") in ("collapse", "filter") else ""
+        elif name == "deletion":
+            cause = "deletion"
+        self.hidden[cause] += bool(cause) and any("".join(item.itertext()).strip() for item in element)
+        return bool(cause)
+
+    def text(self, element: _Element) -> tuple[str, list[_Element]]:
+        """A paragraph's text, and the frames, notes and the like within it that make blocks of their own."""
+        pieces: list[Piece] = []
+        frames: list[_Element] = []
+        self._gather(element, pieces, frames, _PLAIN)
+        lines = [" ".join(line.split()) for line in clean_text(joined(pieces)).split("\n")]
+        return "\n".join(line for line in lines if line), frames
+
+    def _gather(self, element: _Element, pieces: list[Piece], frames: list[_Element], below: Look) -> None:
+        own = local_attribute(element, "style-name")
+        look = self._style(own).over(below) if own else below
+        cause = look.cause(look.is_white is True and _stands_on_page(element)) if look is not _PLAIN else ""
+        shift = look.shift or ""
+        if cause:
+            self.hidden[cause] += bool((element.text or "").strip())
+        else:
+            pieces.append(((element.text or "").replace("\n", " "), shift))
+        for item in element:
+            self._inner(item, pieces, frames, look)
+            if not cause:
+                pieces.append(((item.tail or "").replace("\n", " "), shift))
+
+    def _inner(self, item: _Element, pieces: list[Piece], frames: list[_Element], look: Look) -> None:
+        """Takes in what stands within a paragraph or span."""
+        name = local_name(item)
+        if name in _SPACES:
+            pieces.append((_SPACES[name], look.shift or ""))
+        elif name == "note":
+            body = child(item, "note-body")
+            if body is not None:
+                frames.append(body)
+        elif name in FRAMES:
+            frames.append(item)
+        elif name == "hidden-text" and local_attribute(item, "is-hidden") == "false":
+            pieces.append((local_attribute(item, "string-value") or "", look.shift or ""))
+        elif name and name not in SKIPPED:
+            self._gather(item, pieces, frames, look)
+
+    def _style(self, name: str) -> Look:
+        if name not in self._known:
+            look = Look()
+            current, seen = name, 0
+            while current in self._styles and seen < MAX_PARENTS:
+                style = self._styles[current]
+                look = look.over(_look(style))
+                current, seen = local_attribute(style, "parent-style-name") or "", seen + 1
+            self._known[name] = look
+        return self._known[name]
+
+
+def _stands_on_page(element: _Element) -> bool:
+    """Whether nothing but the page itself can be behind a text: no cell, frame, shape or slide."""
+    return not any("drawing:" in ancestor.tag or "table:" in ancestor.tag for ancestor in element.iterancestors())
+
+
+def _look(style: _Element) -> Look:
+    """How one style says that text looks."""
+    look = Look()
+    for properties in style:
+        if local_name(properties).endswith("-properties"):
+            if any(local_attribute(properties, name) not in (None, "transparent") for name in _SHADES):
+                look = replace(look, is_shaded=True)
+            if local_name(properties) == "text-properties":
+                look = _of_text(properties).over(look)
+    return look
+
+
+def _of_text(properties: _Element) -> Look:
+    display = local_attribute(properties, "display")
+    struck = local_attribute(properties, "text-line-through-style") or local_attribute(
+        properties, "text-line-through-type"
+    )
+    colour, size = local_attribute(properties, "color"), local_attribute(properties, "font-size")
+    return Look(
+        _shift(local_attribute(properties, "text-position")),
+        None if display is None else display == "none",
+        None if struck is None else struck != "none",
+        None if colour is None else colour.lower() == "#ffffff",
+        None if size is None else size in _TINY,
+    )
+
+
+def _shift(position: str | None) -> Shift | None:
+    """What a place such as `super 58%` or `-33% 58%` makes of a text."""
+    if not position:
+        return None
+    height = position.split()[0]
+    if height in ("super", "sub"):
+        return "sup" if height == "super" else "sub"
+    if height.strip("-0.%") == "":
+        return ""
+    return "sub" if height.startswith("-") else "sup"

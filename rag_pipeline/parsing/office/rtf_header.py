@@ -1,0 +1,46 @@
+"""What the tables at the head of an RTF file say: styles that are headings, fonts and colours.
+
+Belongs here: reading those tables. Does not belong here: text (`rtf`).
+"""
+
+from __future__ import annotations
+
+import re
+
+_CHARSETS = {
+    0: "cp1252", 128: "cp932", 129: "cp949", 134: "gb2312", 136: "big5", 161: "cp1253", 162: "cp1254",
+    163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250",
+}  # fmt: skip
+_STYLE = re.compile(rb"\{\\s(\d{1,5})\b([^{};]*(?:\{[^{}]*\}[^{};]*)*);\}")
+_STYLE_OUTLINE = re.compile(rb"\\outlinelevel(\d)")
+_STYLE_HEADING = re.compile(rb"heading (\d)\s*$", re.I)
+_FONT = re.compile(rb"\{\\f(\d{1,5})[^{}]*?\\fcharset(\d{1,3})")
+_COLOURS = re.compile(rb"\{\\colortbl([^{}]{0,20000})\}")
+_WHITE = re.compile(rb"\\red255\s*\\green255\s*\\blue255\b")
+
+
+def font_encodings(raw: bytes) -> dict[int, str]:
+    """Encoding by the number of the font; "" for a character set that nobody knows."""
+    return {int(number): _CHARSETS.get(int(charset), "") for number, charset in _FONT.findall(raw)}
+
+
+def style_levels(raw: bytes) -> dict[int, int]:
+    """Heading depth from 1 by the number of the style."""
+    start = raw.find(b"{\\stylesheet")
+    if start < 0:
+        return {}
+    levels: dict[int, int] = {}
+    for number, body in _STYLE.findall(raw, start, start + 400_000):
+        outline = _STYLE_OUTLINE.search(body)
+        named = _STYLE_HEADING.search(body)
+        level = int(outline.group(1)) + 1 if outline else int(named.group(1)) if named else 0
+        if 1 <= level <= 6:
+            levels[int(number)] = level
+    return levels
+
+
+def white_colours(raw: bytes) -> frozenset[int]:
+    """Numbers of the colours that are white as paper."""
+    table = _COLOURS.search(raw)
+    colours = table.group(1).split(b";") if table else []
+    return frozenset(number for number, colour in enumerate(colours) if _WHITE.search(colour))
