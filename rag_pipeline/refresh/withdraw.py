@@ -121,7 +121,9 @@ def as_it_may_be_read(workspace: Workspace, publication: Publication) -> Publica
         RagPipelineError: The version cannot be read or written.
     """
     report = WithdrawReport()
-    made = _reduced(workspace, publication, _plan_of_now(workspace, report))
+    made = _reduced(
+        workspace, publication, open_version(workspace.vectors, publication), _plan_of_now(workspace, report)
+    )
     if made is None:
         return replace(publication, figures={**publication.figures, **unrecorded_figures(workspace)})
     _record(workspace, made.audit, report)
@@ -186,14 +188,18 @@ def take_from_published(
     """Write a version of the published index that shows less, and point readers to it.
 
     Readers whom a person holds at an older version stay held there, with less to see.
+
+    Raises:
+        RagPipelineError: It can be opened, but not read or written, so nobody knows what readers find in it.
     """
     try:
-        made = _reduced(workspace, last, planned, is_full=is_full)
+        shown = open_version(workspace.vectors, last)
     except (LakeDamaged, TableMissing, TableOutdated) as error:
         # No reader can open it either, so it shows nothing; the run makes it anew.
         report.faults.append(f"the published index cannot be opened by anybody: {error}")
         log.warning("the published index cannot be opened, so nothing had to be taken from it: %s", error)
         return
+    made = _reduced(workspace, last, shown, planned, is_full=is_full)
     if made is None:
         return
     # The pointer first: readers must not wait for a record.
@@ -215,9 +221,10 @@ class _Reduced:
     audit: Audit
 
 
-def _reduced(workspace: Workspace, last: Publication, planned: Planned, *, is_full: bool = False) -> _Reduced | None:
-    """Write the version; it begins from what readers see, whatever newer one a run left refused or unfinished."""
-    shown = open_version(workspace.vectors, last)
+def _reduced(
+    workspace: Workspace, last: Publication, shown: VectorTable, planned: Planned, *, is_full: bool = False
+) -> _Reduced | None:
+    """Write the version; it begins from what readers are shown, whatever newer one a run left refused or unfinished."""
     plan = planned(shown)
     if plan.is_empty:
         return None

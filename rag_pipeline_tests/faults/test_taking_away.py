@@ -1,4 +1,4 @@
-"""A disk that others have filled to the last byte: what was withdrawn leaves readers in the room kept for it."""
+"""Taking away itself fails: on a disk that others have filled there is room kept for it, and else it is said."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from rag_pipeline.defs.launch import launch_refresh
-from rag_pipeline.errors import DagsterUnusable
+from rag_pipeline.errors import DagsterUnusable, LakeDamaged, StoreError
+from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.faults import FAULTS
+from rag_pipeline.refresh.unsettled import finish_withdrawals
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.stores.reserve import RESERVE_BYTES, RESERVE_NAME, keep_reserve, spend_reserve
+from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline_tests.pipeline.project import Project
 
 DISK_MIB = 60
@@ -108,3 +111,26 @@ def test_the_room_is_given_up_on_a_full_disk_only(disk: Path) -> None:
     (disk / "ballast").unlink()
     keep_reserve(disk / "lake")
     assert reserve.stat().st_size == RESERVE_BYTES
+
+
+@pytest.mark.parametrize("error", [LakeDamaged("half of it"), StoreError("no"), OSError("broken")])
+def test_an_index_that_readers_can_open_and_nobody_can_write_is_not_taken_for_one_that_shows_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    project = Project.create(tmp_path)
+    project.write("menu.md", "# Menu\n\nThe secret menu of Monday.\n")
+    project.refresh()
+    (project.folder / "docs" / "menu.md").unlink()
+    project.write("lamp.md", "# Lamp\n")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch, project.workspace() as workspace:
+        patch.setattr(VectorTable, "delete", fail)
+        patch.setattr(VectorTable, "update_columns", fail)
+        refresh_source(workspace, "docs", allow_mass_deletion=True)
+        assert str(error) in finish_withdrawals(workspace)
+    with project.workspace() as workspace:
+        assert finish_withdrawals(workspace) == ""
+    assert seen(project) == []
