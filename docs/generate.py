@@ -302,7 +302,8 @@ def formats() -> str:
 
 HIDDEN = (
     ("`hidden_comment_count`", "comments in HTML and Markdown (`<!-- … -->`, and Obsidian's `%% … %%` in one line "
-     "or between two lines of their own)"),
+     "or between two lines of their own), MDX, reStructuredText, AsciiDoc, Org (with headlines marked `COMMENT`) and "
+     "LaTeX"),
     ("`hidden_attribute_count`", "elements of HTML with `hidden` or `aria-hidden`"),
     ("`hidden_style_count`", "elements of HTML that their own style, or a style sheet in the page, hides: "
         "`display`, `visibility`, `opacity`, size or "
@@ -310,8 +311,9 @@ HIDDEN = (
      "the page itself, or of a size up to one point"),
     ("`hidden_class_count`", "elements of HTML for screen readers only (`sr-only`, `visually-hidden` and their like)"),
     ("`hidden_template_count`", "`template` and `noscript` of HTML"),
-    ("`hidden_deletion_count`", "what is marked as deleted: `del`, `s` and `strike` of HTML, text struck through in "
-     "Word, PowerPoint, OpenDocument and RTF, and what is deleted while changes are tracked"),
+    ("`hidden_deletion_count`", "what is marked as deleted: `del`, `s`, `strike` and `line-through` of HTML, "
+     "`~~ … ~~` of Markdown, text struck through in Word, PowerPoint, OpenDocument and RTF, and what is deleted while "
+     "changes are tracked"),
     ("`hidden_slide_count`", "slides that the show leaves out"),
     ("`hidden_shape_count`", "shapes of a slide that are switched off or lie wholly beside it"),
     ("`hidden_run_count`", "text of Word, OpenDocument and RTF formatted as hidden"),

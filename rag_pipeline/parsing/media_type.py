@@ -20,6 +20,9 @@ BZIP2 = "application/x-bzip2"
 XZ = "application/x-xz"
 TAR = "application/x-tar"
 PLAIN = "text/plain"
+PGP = "application/pgp-encrypted"
+PKCS7 = "application/pkcs7-mime"
+ENCRYPTED = "application/x-encrypted"
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 PPTX = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
@@ -79,6 +82,8 @@ _ENDINGS: dict[str, str] = {
         XLS: ".xls .xlt",
         MSG: ".msg",
         "application/rtf": ".rtf",
+        PGP: ".gpg .pgp",
+        PKCS7: ".p7m",
         "message/rfc822": ".eml .mht .mhtml .mbox",
         ZIP: ".zip",
         TAR: ".tar",
@@ -116,6 +121,20 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
     (b"Rar!\x1a\x07", "application/vnd.rar"),
     (b"\x28\xb5\x2f\xfd", "application/zstd"),
+    (b"\x1f\x9d", "application/x-compress"),
+    (b"LZIP\x01", "application/x-lzip"),
+    (b"MSCF\0\0\0\0", "application/vnd.ms-cab-compressed"),
+    (b"!<arch>\n", "application/x-archive"),
+    (b"%!PS-Adobe", "application/postscript"),
+    (b"AT&TFORM", "image/vnd.djvu"),
+    (b"8BPS", "image/vnd.adobe.photoshop"),
+    (b"\0\0\0\x0cjP  ", "image/jp2"),
+    (b"-----BEGIN PGP MESSAGE-----", PGP),
+    (b"-----BEGIN AGE ENCRYPTED FILE-----", ENCRYPTED),
+    (b"age-encryption.org/v1", ENCRYPTED),
+    (b"$ANSIBLE_VAULT;", ENCRYPTED),
+    (b"Salted__", ENCRYPTED),
+    (b"\0GITCRYPT\0", ENCRYPTED),
     (b"SQLite format 3\0", "application/vnd.sqlite3"),
     (b"PAR1", "application/vnd.apache.parquet"),
     (b"\x7fELF", OCTET_STREAM),
@@ -173,6 +192,9 @@ def media_type_of(address: str, head: bytes) -> str:
     sample = head[:_SAMPLE_BYTES]
     if named in _ARCHIVE_TYPES:
         return named
+    if named in (PGP, PKCS7):
+        # What is no text under such a name is what the name says.
+        return named if not sample.isascii() or _is_binary(sample) else _by_text(sample)
     if _is_binary(sample):
         # Mail may carry binary parts as they are.
         is_mail = named == "message/rfc822" and _is_mail(sample, least=2)

@@ -100,6 +100,7 @@ FORMATS: dict[str, Format] = {
     media_type.EPUB: Format("epub", "web.epub", "parse_epub", is_text=False),
     "application/rtf": Format("rtf", "office.rtf", "parse_rtf", is_text=False),
     "message/rfc822": Format("email", "mail.mail", "parse_email", is_text=False, holds_others=True),
+    media_type.PKCS7: Format("pkcs7", "mail.mail", "parse_pkcs7", is_text=False, holds_others=True),
     media_type.MSG: Format("msg", "mail.mail", "parse_msg", is_text=False, holds_others=True),
     media_type.ZIP: Format("zip", "containers.folders", "parse_zip", is_text=False, holds_others=True),
     media_type.TAR: Format("tar", "containers.folders", "parse_tar", is_text=False, holds_others=True),
@@ -111,6 +112,7 @@ FORMATS: dict[str, Format] = {
 }
 
 _VAGUE = frozenset({media_type.OCTET_STREAM, media_type.ZIP, media_type.OLE})
+_SEALED = frozenset({media_type.PGP, media_type.ENCRYPTED})
 _VERSION = re.compile(r'^VERSION = "([^"]+)"$', re.M)
 _ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
 
@@ -202,6 +204,12 @@ def _format_for(raw: bytes, declared: str, address: str) -> Format:
         raise EncryptedDocument(
             f"{address}: the document is protected by a password. Remove the password or exclude it.",
             address=address,
+        )
+    if declared in _SEALED:
+        raise EncryptedDocument(
+            f"{address}: the file is encrypted ({declared}). Store it decrypted or exclude it.",
+            address=address,
+            media_type=declared,
         )
     if declared in _VAGUE:
         declared = media_type.media_type_of(address, raw)

@@ -44,6 +44,11 @@ def page(body: str, head: str = "") -> ParsedDocument:
         ('style="color:white"', "style"),
         ('style="color:transparent"', "style"),
         ('style="mso-hide:all"', "style"),
+        ('style="font-size:1px"', "style"),
+        ('style="font:0/0 a"', "style"),
+        ('style="filter: opacity(0)"', "style"),
+        ('style="text-decoration:line-through"', "deletion"),
+        ('class="hidden"', "class"),
         ('class="sr-only"', "class"),
         ('class="note visually-hidden"', "class"),
         ('class="screen-reader-text"', "class"),
@@ -71,6 +76,9 @@ def test_what_is_hidden_is_left_out_and_counted(attributes: str, cause: str, tag
         'aria-hidden="false"',
         'class="hidden-gem unhidden"',
         'class="d-none d-md-block"',
+        'class="hidden md:block"',
+        'style="font-size:11px"',
+        'style="text-decoration:underline"',
         'style="display:block"',
     ],
 )
@@ -78,6 +86,24 @@ def test_what_is_seen_stays(attributes: str) -> None:
     document = page(f"<p {attributes}>Seen words of the page.</p>")
     assert "Seen words" in document.text
     assert not any(name.startswith("hidden_") for name in document.metadata)
+
+
+@pytest.mark.parametrize(
+    ("sheet", "is_seen"),
+    [
+        (".box .note {display:none}", False),
+        ("main > .note {display:none}", True),
+        ("div.box > .note, .other {visibility:hidden}", False),
+        ("@media screen {.note {display:none}}", False),
+        ("@media print {.note {display:none}}", True),
+        (".elsewhere .note {display:none}", True),
+        (".box .note {display:none} .box.open .note {display:block}", True),
+        (".note + .note {display:none}", True),
+    ],
+)
+def test_a_style_sheet_hides_what_stands_where_it_says(sheet: str, is_seen: bool) -> None:
+    document = page('<div class="box"><p class="note">Aside words</p></div>', f"<style>{sheet}</style>")
+    assert ("Aside words" in document.text) == is_seen
 
 
 def test_white_text_is_seen_where_a_style_sheet_may_colour_what_is_behind() -> None:

@@ -22,6 +22,12 @@ PEOPLE = "From: ada@example.org\nTo: bo@example.org"
 LIMITS = ParseLimits()
 
 
+def test_a_mark_of_byte_order_before_a_message_hides_no_header() -> None:
+    raw = b"\xef\xbb\xbfSubject: Tide\nFrom: ada@harbour.example\nMessage-ID: <1@x>\n\nIt turns at six.\n"
+    document = parse(raw, media_type_of("a.eml", raw), "a.eml", ParseLimits())[0]
+    assert (document.title, document.author) == ("Tide", "ada@harbour.example")
+
+
 def parsed(raw: bytes, media_type: str = MAIL) -> list[ParsedDocument]:
     documents = parse(raw, media_type, "a.eml", LIMITS)
     check_invariants(documents)

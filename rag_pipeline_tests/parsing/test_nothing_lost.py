@@ -89,6 +89,32 @@ def test_a_header_may_begin_with_a_digit_sign_or_bracket() -> None:
     assert "row_count" not in _parsed("c.csv", "Oslo,4 tons\nBergen,5 tons\n")[0].metadata
 
 
+def test_a_name_that_comes_twice_in_an_object_says_both() -> None:
+    for source in (
+        '{"port": 1, "port": [2, 3], "x": {"y": 4, "y": 5}}',
+        '{\n"port": 1,\n"port": [2, 3],\n"x": {"y": 4, "y": 5}\n}',
+    ):
+        document = _parsed("a.json", source)[0]
+        assert "port: 1, 2, 3" in document.text
+        assert "y: 4, 5" in document.text
+
+
+def test_attributes_of_records_reach_the_text() -> None:
+    source = '<ships><ship id="7"><title>Gull</title>sails on</ship><note at="quay">Due at noon</note></ships>'
+    text = _parsed("a.xml", source)[0].text
+    for words in ("id=7", "Gull", "sails on", "at=quay", "Due at noon"):
+        assert words in text
+    assert "Gullsails" not in text
+
+
+def test_two_voices_of_one_cue_are_two_speakers() -> None:
+    cues = "00:01.000 --> 00:02.000\n<v Ada>Aye.</v> <v Bo>Nay.</v>\n<v Cy>Aye.\nSo be it.\n"
+    document = _parsed("a.vtt", f"WEBVTT\n\n{cues}")[0]
+    assert [block.label for block in document.blocks] == ["Ada", "Bo", "Cy"]
+    assert document.text.endswith("Cy: Aye. So be it.")
+    assert document.metadata["cue_count"] == "1"
+
+
 def test_equal_cues_by_other_speakers_or_at_other_times_stay() -> None:
     cues = [
         ("01", "02", "<v Ada>Yes."),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rag_pipeline.parsing import ParseLimits, parse
 from rag_pipeline.parsing.markup.markdown import markdown_document
-from rag_pipeline.parsing.markup.markdown_comments import without_comments
+from rag_pipeline.parsing.markup.markdown_comments import without_unseen
 from rag_pipeline.parsing.pdf import forms, witness
 
 
@@ -34,9 +34,9 @@ def test_comments_are_left_out(hidden: str) -> None:
 
 def test_a_block_between_marks_of_its_own_lines_is_left_out() -> None:
     text = "Before.\n\n%%\nwas 9\n\n- was 9\n%%\n\nAfter.\n"
-    bare, count = without_comments(text)
+    bare, counts = without_unseen(text)
     assert bare.split() == ["Before.", "After."]
-    assert count == 1
+    assert counts == {"comment": 1}
 
 
 @pytest.mark.parametrize(
@@ -51,16 +51,40 @@ def test_a_block_between_marks_of_its_own_lines_is_left_out() -> None:
         "It grew by 5 %% and is kept.\n\nThen by 7 %% more.",
         "A mark %% is kept\nwhen the line ends first %% here.",
         "for %%i in (kept) do echo %%i",
+        "From ~~ 5 to 9 ~~ kept.",
+        "~~Kept, for the paragraph\n\nends first~~",
+        "`~~kept~~` and \\~~kept~~",
+        'Seen <span class="note">kept</span> words.',
     ],
 )
 def test_code_and_what_is_never_closed_stay(kept: str) -> None:
-    assert without_comments(f"Before.\n\n{kept}\n") == (f"Before.\n\n{kept}\n", 0)
+    assert without_unseen(f"Before.\n\n{kept}\n") == (f"Before.\n\n{kept}\n", {})
+
+
+@pytest.mark.parametrize(
+    ("gone", "cause"),
+    [
+        ("~~gone~~", "deletion"),
+        ("<del>gone</del>", "deletion"),
+        ('<s class="old">gone</s>', "deletion"),
+        ("<span hidden>gone</span>", "attribute"),
+        ('<span style="display:none">gone</span>', "style"),
+        ('<SPAN CLASS="sr-only">gone</SPAN>', "class"),
+        ('<font color="white">gone</font>', "style"),
+    ],
+)
+def test_what_a_line_of_markdown_deletes_or_hides_is_left_out_and_counted(gone: str, cause: str) -> None:
+    source = f"# Dues\n\nThe charge was {gone} 120 euros.\n\nNext ~~gone~~."
+    (document,) = parse(source.encode(), "text/markdown", "a.md", ParseLimits())
+    assert "gone" not in document.text
+    assert "120 euros." in document.text
+    assert document.metadata[f"hidden_{cause}_count"] == ("2" if cause == "deletion" else "1")
 
 
 @given(st.text(alphabet="`~%<!->a \n", max_size=200))
 def test_every_place_stays_where_it_is(text: str) -> None:
-    bare, count = without_comments(text)
-    assert (count == 0) == (bare == text)
+    bare, counts = without_unseen(text)
+    assert (not counts) == (bare == text)
     assert len(bare) == len(text)
     assert all(new in (old, " ") for old, new in zip(text, bare, strict=True))
     assert bare.count("\n") == text.count("\n")

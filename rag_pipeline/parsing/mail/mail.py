@@ -6,6 +6,7 @@ parts (`mime`), the text of bodies (`body`), the Outlook container (`outlook`).
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections import Counter
 from dataclasses import replace
@@ -16,7 +17,7 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 
 from rag_pipeline.contracts.documents import ParsedDocument
-from rag_pipeline.errors import DocumentError, UndecodableBytes
+from rag_pipeline.errors import DocumentError, UndecodableBytes, UnparsableDocument
 from rag_pipeline.parsing.attached import attached_documents
 from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
@@ -25,6 +26,7 @@ from rag_pipeline.parsing.limits import check_count
 from rag_pipeline.parsing.mail.body import add_body
 from rag_pipeline.parsing.mail.mime import Mail, open_sealed, read_parts
 from rag_pipeline.parsing.mail.outlook import read_outlook
+from rag_pipeline.parsing.mail.sealed import encrypted_message, is_encrypted_data, signed_content
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
 VERSION = "7"
@@ -79,7 +81,8 @@ def parse_email(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
 
 
 def _in_utf_8(raw: bytes) -> bytes:
-    """A message saved as UTF-16, as some programs do, with its declared charsets to match; others unchanged."""
+    """A message without a mark of byte order; one saved as UTF-16 with its declared charsets to match."""
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     if not raw.startswith((b"\xff\xfe", b"\xfe\xff")) and b"\0" not in raw[:4]:
         return raw
     text = decode(raw, None)
@@ -113,6 +116,23 @@ def _read_facts(message: Message, mail: Mail) -> None:
         mail.facts[fact] = _header(message, name)
     mail.facts["in_reply_to"] = _header(message, "In-Reply-To")
     mail.facts["date"] = _date(message)
+
+
+def parse_pkcs7(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    """The message within an S/MIME envelope that is a file of its own.
+
+    Raises:
+        EncryptedDocument: It cannot be read without a key.
+        UnparsableDocument: There is no message in it.
+    """
+    if is_encrypted_data(raw):
+        raise encrypted_message(context.address)
+    content = signed_content(raw)
+    if not content:
+        raise UnparsableDocument(
+            f"{context.address}: the envelope holds no message. Save the message itself.", address=context.address
+        )
+    return _message(content, context)
 
 
 def parse_msg(raw: bytes, context: ParseContext) -> list[ParsedDocument]:

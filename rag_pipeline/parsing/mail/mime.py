@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
 
-from rag_pipeline.errors import EncryptedDocument, UndecodableBytes
+from rag_pipeline.errors import UndecodableBytes
 from rag_pipeline.parsing.decode import clean_text, decode
 from rag_pipeline.parsing.limits import ParseLimits, check_count
 from rag_pipeline.parsing.mail import sealed as mail_sealed
@@ -70,6 +70,8 @@ def open_sealed(mail: Mail, address: str) -> None:
             opened.append((name, kind, data))
         elif mail_sealed.is_encrypted_data(data):
             has_secret = True
+            # Beside a body that can be read it is named as unread.
+            opened.append((name, kind, data))
         else:
             content = mail_sealed.signed_content(data)
             opened.append((name, "message/rfc822", content) if content else (name, kind, data))
@@ -80,9 +82,7 @@ def open_sealed(mail: Mail, address: str) -> None:
 def _refuse_encrypted(mail: Mail, has_secret: bool, address: str) -> None:
     is_sealed = has_secret and not mail.plain.strip() and not mail.html.strip()
     if is_sealed or mail_sealed.is_pgp_text(mail.plain):
-        raise EncryptedDocument(
-            f"{address}: the message is encrypted. Store it decrypted or exclude it.", address=address
-        )
+        raise mail_sealed.encrypted_message(address)
 
 
 class _Reader:

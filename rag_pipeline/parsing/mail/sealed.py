@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from email.message import Message
 
+from rag_pipeline.errors import EncryptedDocument
+
 _DATA = bytes.fromhex("06092a864886f70d010701")
 _ENCRYPTED = (bytes.fromhex("06092a864886f70d010703"), bytes.fromhex("060b2a864886f70d0109100117"))
 _SEALED_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
@@ -35,6 +37,11 @@ def is_encrypted(part: Message, data: bytes) -> bool:
 def is_encrypted_data(data: bytes) -> bool:
     """Whether an S/MIME envelope is an encrypted one."""
     return any(mark in data[:100] for mark in _ENCRYPTED)
+
+
+def encrypted_message(address: str) -> EncryptedDocument:
+    """The refusal of a message that only a key opens."""
+    return EncryptedDocument(f"{address}: the message is encrypted. Store it decrypted or exclude it.", address=address)
 
 
 def is_pgp_text(text: str) -> bool:

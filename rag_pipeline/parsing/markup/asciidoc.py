@@ -11,8 +11,9 @@ from rag_pipeline.contracts.documents import Block, BlockKind, ParsedDocument
 from rag_pipeline.parsing.builder import LineTable, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
+from rag_pipeline.parsing.markup.unseen import adoc_comments, without_unseen
 
-VERSION = "2"
+VERSION = "3"
 
 _SECTION = re.compile(r"(={1,6}|#{1,6})[ \t]++(\S.*)$")
 _FENCE = re.compile(r"(-{4,}|\.{4,}|={4,}|\*{4,}|_{4,}|\+{4,}|/{4,}|[|,:!]={3,}|--|```+\w*)[ \t]*$")
@@ -25,12 +26,15 @@ _CODE_FENCES = ("----", "....", "++++", "```")
 
 
 def parse_asciidoc(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
-    """One document whose text is the source; header attributes go to the metadata. Raises UndecodableBytes."""
-    text = read_text(raw)
+    """One document whose text is the source, comments blanked out; header attributes go to the metadata.
+
+    Raises UndecodableBytes.
+    """
+    text, comments = without_unseen(read_text(raw), adoc_comments, "//")
     table = LineTable(text)
     blocks = _blocks(table)
     title = next((block.label for block in blocks if block.kind == "heading" and block.level == 1), None)
-    metadata = _attributes(table.lines)
+    metadata = _attributes(table.lines) | ({"hidden_comment_count": str(comments)} if comments else {})
     return [ParsedDocument(text, tuple(blocks), title, metadata.pop("author", None), metadata=metadata)]
 
 

@@ -7,6 +7,7 @@ Does not belong here: macro expansion and included files (`\input` reads nothing
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from rag_pipeline.contracts.documents import BlockKind, ParsedDocument
@@ -15,8 +16,9 @@ from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
 from rag_pipeline.parsing.markup.latex_inline import argument, readable
 from rag_pipeline.parsing.tabular import table_lines
+from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "3"
+VERSION = "4"
 
 _LEVELS = {
     "part": 1,
@@ -49,6 +51,9 @@ _MARK = re.compile(
     r"|(?P<gap>\n[ \t]*\n\s*)"
 )
 _COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%[^\n]*")
+_SWITCHED_OFF = re.compile(r"\\iffalse\b.*?\\fi\b|\\begin\s*\{comment\}.*?\\end\s*\{comment\}", re.S)
+_STRUCK = re.compile(r"\\(?:sout|st|xout|cancel)\s*\{[^{}]*+\}")
+_PHANTOM = re.compile(r"\\[hv]?phantom\s*\{[^{}]*+\}")
 _VERBATIM = re.compile(r"\\begin\s*\{(verbatim|Verbatim|lstlisting|minted|alltt)\*?\}")
 _ITEM = re.compile(r"\\(?:item|bibitem)\b\s*+(?:\[([^\]]{0,500})\])?\s*+(?:\{[^{}]*+\})?")
 _RULES = re.compile(r"\\(?:hline|toprule|midrule|bottomrule|cline\{[^{}]*+\}|cmidrule(?:\([^()]*+\))?\{[^{}]*+\})")
@@ -65,7 +70,7 @@ class _Piece:
 
 def parse_latex(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
     """One document of readable text; title and author from the commands of that name. Raises UndecodableBytes."""
-    source = _without_comments(read_text(raw))
+    source, hidden = _without_unseen(read_text(raw))
     title = _command(source, "title")
     author = _command(source, "author")
     begin = re.search(r"\\begin\s*\{document\}", source)
@@ -79,7 +84,7 @@ def parse_latex(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
         line += source.count("\n", counted, piece.start)
         counted = piece.start
         builder.add(piece.kind, piece.text, level=piece.level, line=line)
-    return [builder.build(title=title, author=author)]
+    return [builder.build(title=title, author=author, metadata=hidden_counts(hidden))]
 
 
 def _pieces(source: str, start: int, end: int) -> list[_Piece]:
@@ -193,14 +198,27 @@ def _command(source: str, name: str) -> str | None:
     return " ".join(text.split())[:300] or None
 
 
-def _without_comments(source: str) -> str:
-    """Comments go, but their line ends stay so that lines count on; listings are left alone."""
+def _without_unseen(source: str) -> tuple[str, Counter[str]]:
+    """`source` without comments, what is switched off or struck out, and how much that was.
+
+    Line ends stay, so that lines count on; listings are left alone.
+    """
+    hidden: Counter[str] = Counter()
     pieces: list[str] = []
     position = 0
     while (match := _VERBATIM.search(source, position)) is not None:
         stop = source.find(rf"\end{{{match.group(1)}", match.end())
         stop = len(source) if stop < 0 else stop
-        pieces += (_COMMENT.sub(r"\1", source[position : match.start()]), source[match.start() : stop])
+        pieces += (_seen(source[position : match.start()], hidden), source[match.start() : stop])
         position = stop
-    pieces.append(_COMMENT.sub(r"\1", source[position:]))
-    return "".join(pieces)
+    pieces.append(_seen(source[position:], hidden))
+    return "".join(pieces), hidden
+
+
+def _seen(text: str, hidden: Counter[str]) -> str:
+    hidden["comment"] += sum(any(map(str.isalnum, match.group())) for match in _COMMENT.finditer(text))
+    text = _COMMENT.sub(r"\1", text)
+    for pattern, cause in ((_SWITCHED_OFF, "comment"), (_STRUCK, "deletion"), (_PHANTOM, "style")):
+        text, count = pattern.subn(lambda match: "\n" * match.group().count("\n"), text)
+        hidden[cause] += count
+    return text

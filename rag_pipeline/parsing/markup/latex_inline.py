@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from rag_pipeline.parsing.raised import shifted
+
 _ACCENTS = {
     "'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303", "=": "\u0304",
     ".": "\u0307", "c": "\u0327", "v": "\u030c", "u": "\u0306", "H": "\u030b", "k": "\u0328",
@@ -35,6 +37,7 @@ _CITE = re.compile(r"\\[a-zA-Z]{0,20}cite[a-zA-Z]{0,20}\*?(?:\[[^\[\]]*\])*\{([^
 _REF = re.compile(r"\\(?:[a-zA-Z]{0,20}ref)\*?\{([^{}]*)\}")
 _LINK = re.compile(r"\\href\{([^{}]*)\}\{([^{}]*)\}")
 _FOOTNOTE = re.compile(r"\\(?:footnote|footnotetext|thanks)(?:\[[^\[\]]*\])?\{([^{}]*)\}")
+_SHIFTED = re.compile(r"\\text(super|sub)script\{([^{}]*)\}")
 _COMMAND = re.compile(r"\\([A-Za-z@]+)\*?(?:\[[^\[\]]*\])*\{([^{}]*)\}")
 _GROUP = re.compile(r"\{([^{}]*)\}")
 _ACCENT = re.compile(r"\\(['`^\"~=.]|[cvuHkrdb](?![A-Za-z]))\s*(?:\{(\\?[A-Za-z]{0,2})\}|(\\?[A-Za-z]))")
@@ -85,6 +88,7 @@ def readable(text: str) -> str:
         text = _CITE.sub(r"[\1]", text)
         text = _REF.sub(r"\1", text)
         text = _FOOTNOTE.sub(r" (\1)", text)
+        text = _SHIFTED.sub(_shifted, text)
         text = _COMMAND.sub(r"\2", text)
         text = _GROUP.sub(r"\1", text)
         if text == before:
@@ -101,6 +105,10 @@ def readable(text: str) -> str:
     text = re.sub("\ue002(\\d+)\ue003", lambda match: chr(int(match.group(1))), text)
     text = re.sub("\ue000(\\d+)\ue001", lambda match: formulas[int(match.group(1))], text)
     return re.sub(r"[ \t]{2,}", " ", re.sub(r"\n\s*\n\s*", "\n", text)).strip()
+
+
+def _shifted(match: re.Match[str]) -> str:
+    return shifted(match.group(2), "sup" if match.group(1) == "super" else "sub", match.string[: match.start()][-1:])
 
 
 def _accent(match: re.Match[str]) -> str:

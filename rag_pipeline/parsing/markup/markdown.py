@@ -10,7 +10,6 @@ own: markdown-it's makes tokens per cell and takes minutes for a table of 200,00
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from rag_pipeline.parsing.builder import LineTable, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
 from rag_pipeline.parsing.markup.front_matter import split_front_matter
-from rag_pipeline.parsing.markup.markdown_comments import without_comments
+from rag_pipeline.parsing.markup.markdown_comments import without_unseen
 from rag_pipeline.parsing.markup.markdown_html import with_html_read
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
@@ -60,21 +59,20 @@ def parse_markdown(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
 
 def parse_mdx(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
     """As `parse_markdown`, with MDX comments blanked out. Raises UndecodableBytes."""
-    return [markdown_document(_without_mdx_comments(read_text(raw)), is_mdx=True)]
+    text, comments = _without_mdx_comments(read_text(raw))
+    return [markdown_document(text, is_mdx=True, comments=comments)]
 
 
-def markdown_document(source: str, is_mdx: bool = False) -> ParsedDocument:
-    """The document of clean Markdown `source`."""
+def markdown_document(source: str, is_mdx: bool = False, comments: int = 0) -> ParsedDocument:
+    """The document of clean Markdown `source`, from which `comments` were taken out before."""
     front = split_front_matter(source)
-    text, comments = without_comments(source[front.end_char :])
-    if comments:
-        # What is left out is said: nobody could tell otherwise why a word that stands in the file is not found.
-        front.fields["hidden_comment_count"] = str(comments)
+    # What is left out is said: nobody could tell otherwise why a word that stands in the file is not found.
+    text, hidden = without_unseen(source[front.end_char :])
+    hidden["comment"] += comments
     blocks = markdown_blocks(text, front.line_count, is_mdx)
     if not is_mdx and any(block.kind == "html" for block in blocks):
-        hidden: Counter[str] = Counter()
         text, blocks = with_html_read(text, blocks, hidden)
-        front.fields.update(hidden_counts(hidden))
+    front.fields.update(hidden_counts(hidden))
     title = front.take("title")
     if title is None:
         title = next((block.label for block in blocks[:_TITLE_WITHIN_BLOCKS] if block.level == 1), None)
@@ -142,15 +140,15 @@ def _label(content: str) -> str:
     return one_line(_HTML_TAG.sub("", "".join(pieces))) or one_line(content)
 
 
-def _without_mdx_comments(text: str) -> str:
-    """`text` with `{/* ... */}` as spaces of the same length; a `##` inside must not become a heading."""
+def _without_mdx_comments(text: str) -> tuple[str, int]:
+    """`text` with `{/* ... */}` as spaces of the same length, and how many; a `##` inside must be no heading."""
     pieces: list[str] = []
     position = 0
     # Not a regular expression: that rescans to the end for every opening that is never closed.
     while (start := text.find("{/*", position)) >= 0 and (end := text.find("*/}", start + 3)) >= 0:
         pieces += (text[position:start], _NOT_LINE_END.sub(" ", text[start : end + 3]))
         position = end + 3
-    return "".join((*pieces, text[position:]))
+    return "".join((*pieces, text[position:])), len(pieces) // 2
 
 
 @cache

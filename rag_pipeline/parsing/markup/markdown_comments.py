@@ -1,18 +1,25 @@
-"""Comments in Markdown, which no reader of the page sees: HTML's `<!-- … -->` and Obsidian's `%% … %%`.
+"""What no reader of a Markdown page sees: comments, what is struck through, and inline HTML that hides its words.
 
 Belongs here: finding them outside code, blanking them out so that every place in the text stays where it is, and
-counting them.
-Does not belong here: comments of MDX (`markdown.py`), whose module lines are code.
+counting them. Comments are HTML's `<!-- … -->` and Obsidian's `%% … %%`.
+Does not belong here: comments of MDX (`markdown.py`), whose module lines are code; HTML blocks (`markdown_html`).
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+
+from rag_pipeline.parsing.web.hidden import hidden_cause
 
 # What may not be looked into, or is looked for, whichever begins first; what is never closed is ordinary text.
 _TOKEN = re.compile(
-    r"^[ ]{0,3}(?P<fence>`{3,}|~{3,})|(?P<ticks>`+)|(?P<html><!--)|(?<![^\s])(?P<obsidian>%%)(?!%)", re.M
+    r"^[ ]{0,3}(?P<fence>`{3,}|~{3,})|(?P<ticks>`+)|(?P<html><!--)|(?<![^\s])(?P<obsidian>%%)(?!%)"
+    r"|(?<![~\\])(?P<struck>~~)(?=[^\s~])|(?P<tag><(?P<name>del|s|strike|span|font)(?:\s[^<>]{0,500})?>)",
+    re.M | re.I,
 )
+_MAY_HIDE = re.compile(r"<!--|%%|~~|<(?:del|s|strike|span|font)\b", re.I)
+_HIDING = re.compile(r"\b(?:hidden|aria-hidden|style|class|color)\b", re.I)
 _NOT_LINE_END = re.compile(r"[^\n]")
 _CLOSING_OBSIDIAN = re.compile(r"%%(?=\s|[.,;:!?)]|\Z)")
 _LINE_OF_ITS_OWN = re.compile(r"^[ \t]*%%[ \t]*$", re.M)
@@ -24,11 +31,11 @@ _LONGEST_INLINE = 1_000
 _LONGEST_LINE = 2_000
 
 
-def without_comments(text: str) -> tuple[str, int]:
-    """`text` with its comments as spaces of the same length, line ends staying; and how many there were."""
-    if "<!--" not in text and "%%" not in text:
-        return text, 0
-    count = 0
+def without_unseen(text: str) -> tuple[str, Counter[str]]:
+    """`text` with what no reader sees as spaces of the same length, line ends staying; and how much that was."""
+    counts: Counter[str] = Counter()
+    if not _MAY_HIDE.search(text):
+        return text, counts
     pieces: list[str] = []
     kept = position = 0
     unclosed: set[str] = set()
@@ -37,12 +44,27 @@ def without_comments(text: str) -> tuple[str, int]:
         if end is None:
             position = token.end()
             continue
-        if token.lastgroup in ("html", "obsidian") and not _is_indented_code(text, token.start()):
+        cause = _cause(token)
+        if cause and not _is_indented_code(text, token.start()):
             pieces += (text[kept : token.start()], _NOT_LINE_END.sub(" ", text[token.start() : end]))
             kept = end
-            count += 1
-        position = end
-    return "".join((*pieces, text[kept:])), count
+            counts[cause] += 1
+        # What an element that is seen holds is looked through as well.
+        position = token.end() if not cause and token["tag"] else end
+    return "".join((*pieces, text[kept:])), counts
+
+
+def _cause(token: re.Match[str]) -> str:
+    """Why what begins with `token` is not seen; "" for what is only passed over."""
+    if token["html"] or token["obsidian"]:
+        return "comment"
+    if token["struck"] or (token["name"] or "").lower() in ("del", "s", "strike"):
+        return "deletion"
+    if token["tag"] and _HIDING.search(token["tag"]):
+        from lxml.html import fragment_fromstring
+
+        return hidden_cause(fragment_fromstring(f"{token['tag']}</{token['name']}>"), False) or ""
+    return ""
 
 
 def _end_of(text: str, token: re.Match[str], unclosed: set[str]) -> int | None:
@@ -51,9 +73,11 @@ def _end_of(text: str, token: re.Match[str], unclosed: set[str]) -> int | None:
     Args:
         unclosed: Closings that are nowhere in the rest of the text: looked for once, not at every opening.
     """
-    kind = str(token.lastgroup)
+    kind = "tag" if token["tag"] else str(token.lastgroup)
     if kind == "fence":
         return _end_of_fence(text, token)
+    if kind in ("struck", "tag"):
+        return _end_in_paragraph(text, token, f"</{token['name']}>" if token["tag"] else "~~")
     closing = "-->" if kind == "html" else token.group()
     if closing in unclosed:
         return None
@@ -67,6 +91,16 @@ def _end_of(text: str, token: re.Match[str], unclosed: set[str]) -> int | None:
     if end is None and kind != "ticks":
         unclosed.add(closing)
     return end
+
+
+def _end_in_paragraph(text: str, token: re.Match[str], closing: str) -> int | None:
+    """The end of an element or of struck text, which ends with its paragraph at the latest."""
+    stop = min(len(text), token.end() + _LONGEST_INLINE)
+    found = text[token.end() : stop].lower().find(closing.lower())
+    at = token.end() + found
+    if found < 0 or text.find("\n\n", token.end(), at) >= 0 or (closing == "~~" and text[at - 1].isspace()):
+        return None
+    return at + len(closing)
 
 
 def _end_of_obsidian(text: str, token: re.Match[str], unclosed: set[str]) -> int | None:

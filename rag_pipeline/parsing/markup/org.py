@@ -12,8 +12,9 @@ from rag_pipeline.contracts.documents import Block, BlockKind, ParsedDocument
 from rag_pipeline.parsing.builder import LineTable, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
+from rag_pipeline.parsing.markup.unseen import org_comments, without_unseen
 
-VERSION = "2"
+VERSION = "3"
 
 _HEADLINE = re.compile(r"(\*+)[ \t]++(?:(?:TODO|DONE|NEXT|WAITING)[ \t]++)?(?:\[#\w\][ \t]++)?(\S.*)$")
 _TAGS = re.compile(r":[\w@:]+:$")
@@ -26,10 +27,13 @@ _EMPHASIS = re.compile(r"(?<!\w)([*/_=~+])(\S(?:.*?\S)?)\1(?!\w)")
 
 
 def parse_org(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
-    """One document whose text is the source; `#+KEYWORD:` lines go to the metadata. Raises UndecodableBytes."""
-    text = read_text(raw)
+    """One document whose text is the source, comments blanked out; `#+KEYWORD:` lines go to the metadata.
+
+    Raises UndecodableBytes.
+    """
+    text, comments = without_unseen(read_text(raw), org_comments, "")
     table = LineTable(text)
-    metadata = _keywords(table.lines)
+    metadata = _keywords(table.lines) | ({"hidden_comment_count": str(comments)} if comments else {})
     blocks: list[Block] = []
     closings = {line.strip().lower(): number for number, line in enumerate(table.lines) if _END.match(line)}
     number = 0
@@ -87,7 +91,7 @@ def _list(lines: list[str], number: int) -> int:
         if not line.strip():
             continue
         is_part = _ITEM.match(line) or line[0] in " \t" or (position == end and not _HEADLINE.match(line))
-        if not is_part or (_BEGIN.match(line) and line[0] not in " \t"):
+        if not is_part or line.startswith("|") or (_BEGIN.match(line) and line[0] not in " \t"):
             break
         end = position + 1
     return end

@@ -12,8 +12,9 @@ from rag_pipeline.contracts.documents import Block, BlockKind, ParsedDocument
 from rag_pipeline.parsing.builder import LineTable, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
+from rag_pipeline.parsing.markup.unseen import rst_comments, without_unseen
 
-VERSION = "1"
+VERSION = "2"
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1*[ \t]*$")
 _BULLET = re.compile(r"[ \t]*(?:[-*+•]|(?:\d{1,4}|[A-Za-z#]|[ivxlcIVXLC]{1,6})[.)]|\((?:\d{1,4}|[A-Za-z#])\))[ \t]+\S")
@@ -36,12 +37,12 @@ _MAX_TITLE_CHARS = 300
 def parse_rst(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
     """One document whose text is the source. Raises UndecodableBytes.
 
-    Fields at the head (`:Author: x`, or the mail-like header of a PEP) go to the metadata and stay in
-    the text; "Title" and "Author" are lifted.
+    Comments are blanked out and counted. Fields at the head (`:Author: x`, or the mail-like header of a PEP) go
+    to the metadata and stay in the text; "Title" and "Author" are lifted.
     """
-    text = read_text(raw)
+    text, comments = without_unseen(read_text(raw), rst_comments, "..")
     table = LineTable(text)
-    metadata = _head_fields(table.lines)
+    metadata = _head_fields(table.lines) | ({"hidden_comment_count": str(comments)} if comments else {})
     blocks = _Scanner(table).blocks()
     title = _take(metadata, "title") or next((block.label for block in blocks if block.kind == "heading"), None)
     return [

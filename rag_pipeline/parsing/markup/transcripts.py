@@ -11,7 +11,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby, takewhile
+from operator import itemgetter
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.errors import UnparsableDocument
@@ -19,7 +20,7 @@ from rag_pipeline.parsing.builder import TextBuilder, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, read_text
 
-VERSION = "5"
+VERSION = "6"
 
 # Many programs leave out leading zeros, or the milliseconds.
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
@@ -86,7 +87,7 @@ def _document(text: str, address: str, title: str | None) -> ParsedDocument:
         lead = f"[{clock(turn[0].start_ms)}] {speaker}: " if speaker else f"[{clock(turn[0].start_ms)}] "
         builder.add("cue", lead + words, label=speaker, line=turn[0].line)
     bad = sum(_is_bad_timing(line) for line in text.split("\n") if ">" in line or ":" in line)
-    metadata = {"duration": clock(max(cue.end_ms for cue in cues)), "cue_count": str(len(cues))}
+    metadata = {"duration": clock(max(cue.end_ms for cue in cues)), "cue_count": str(len({cue.line for cue in cues}))}
     if bad:
         metadata["bad_cue_count"] = str(bad)
     speakers = list(dict.fromkeys(cue.speaker for cue in cues if cue.speaker))
@@ -112,7 +113,7 @@ def _cues(text: str) -> Iterator[_Cue]:
     last_end_ms = 0
     for position, (number, match) in enumerate(marks):
         stop = marks[position + 1][0] if position + 1 < len(marks) else len(lines)
-        body: list[str] = []
+        body: list[tuple[str | None, str]] = []
         speaker: str | None = None
         groups = match.groups()
         goes_on = _ms(groups[:4]) - last_end_ms <= _ROLLING_MS
@@ -122,19 +123,32 @@ def _cues(text: str) -> Iterator[_Cue]:
         for line in lines[number + 1 : stop]:
             if not line.strip():
                 break
-            voice = _VOICE.search(line)
-            speaker = speaker or (one_line(html.unescape(voice.group(1))) if voice else None)
-            words = " ".join(clean_text(html.unescape(_TAG.sub("", line))).split())
-            is_repeated = goes_on and (spoken > 1 or is_moment) and (words, speaker) == last
-            if words and not is_repeated:
-                body.append(words)
-            if words:
-                last = (words, speaker)
+            for name, said in _voices(line, speaker):
+                speaker = name
+                words = " ".join(clean_text(html.unescape(_TAG.sub("", said))).split())
+                is_repeated = goes_on and (spoken > 1 or is_moment) and (words, speaker) == last
+                if words and not is_repeated:
+                    body.append((speaker, words))
+                if words:
+                    last = (words, speaker)
         # Without a blank line between cues, the next cue's number is the last line.
-        if body and position + 1 < len(marks) and body[-1].isdigit() and lines[stop - 1].strip() == body[-1]:
+        is_followed = body and position + 1 < len(marks) and body[-1][1].isdigit()
+        if is_followed and lines[stop - 1].strip() == body[-1][1]:
             body.pop()
-        if body:
-            yield _Cue(_ms(groups[:4]), _ms(groups[4:]), speaker, " ".join(body), number + 1)
+        # Who speaks before the first name is named has said the whole of it with him.
+        body = [(name or next((other for other, _ in body if other), None), words) for name, words in body]
+        for name, group in groupby(body, key=itemgetter(0)):
+            yield _Cue(_ms(groups[:4]), _ms(groups[4:]), name, " ".join(words for _, words in group), number + 1)
+
+
+def _voices(line: str, speaker: str | None) -> Iterator[tuple[str | None, str]]:
+    """The parts of a line with who says them; the first goes on with who spoke before."""
+    position = 0
+    for voice in _VOICE.finditer(line):
+        if voice.start() > position:
+            yield speaker, line[position : voice.start()]
+        speaker, position = one_line(html.unescape(voice.group(1))), voice.end()
+    yield speaker, line[position:]
 
 
 def _ms(parts: tuple[str | None, ...]) -> int:

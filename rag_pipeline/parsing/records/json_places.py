@@ -55,10 +55,25 @@ def load_placed(text: str, parse_int: Callable[[str], Any]) -> Any:
     return value
 
 
+def every_field(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these fields; what a name says that comes twice becomes a list, so that nothing is lost."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        value = {}
+        for name, item in pairs:
+            value[name] = [*_several(value[name]), *_several(item)] if name in value else item
+    return value
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 class _Reader:
     def __init__(self, text: str, parse_int: Callable[[str], Any]) -> None:
         self._text = text
-        self._decode = json.JSONDecoder(parse_float=WrittenFloat, parse_int=parse_int).raw_decode
+        decoder = json.JSONDecoder(parse_float=WrittenFloat, parse_int=parse_int, object_pairs_hook=every_field)
+        self._decode = decoder.raw_decode
         self._line = 1
         self._counted = 0
 
@@ -105,13 +120,13 @@ class _Reader:
         while True:
             if text[position : position + 1] != '"':
                 raise json.JSONDecodeError("Expecting property name", text, position)
-            # Of a key that comes twice the last one counts.
             key, end = self._decode(text, position)
-            lines[key] = self._line_at(position)
+            lines.setdefault(key, self._line_at(position))
             end = _after_space(text, end)
             if text[end : end + 1] != ":":
                 raise json.JSONDecodeError("Expecting ':' delimiter", text, end)
-            value[key], end = self.read(_after_space(text, end + 1), depth + 1)
+            item, end = self.read(_after_space(text, end + 1), depth + 1)
+            value[key] = [*_several(value[key]), *_several(item)] if key in value else item
             end = _after_space(text, end)
             sign = text[end : end + 1]
             if sign == "}":

@@ -34,7 +34,7 @@ from rag_pipeline.parsing.records.records import (
     records_document,
 )
 
-VERSION = "7"
+VERSION = "8"
 
 _STRICT_ENDINGS = (".json", ".jsonld", ".geojson")
 _MAX_BAD_LINES = 100

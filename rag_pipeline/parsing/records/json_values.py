@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rag_pipeline.parsing.markup.front_matter import WrittenFloat
-from rag_pipeline.parsing.records.json_places import Placed, load_placed
+from rag_pipeline.parsing.records.json_places import Placed, every_field, load_placed
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 # What is never closed runs to the end, so that no character is looked at twice.
@@ -49,12 +49,12 @@ def _mended(value: Any) -> Any:
 
 def _loaded(text: str, parse_int: Callable[[str], Any]) -> Any:
     if "\n" not in text.strip():
-        return json.loads(text, parse_int=parse_int, parse_float=WrittenFloat)
+        return json.loads(text, parse_int=parse_int, parse_float=WrittenFloat, object_pairs_hook=every_field)
     try:
         return load_placed(text, parse_int)
     except json.JSONDecodeError:
         # The plain reader says best where the fault is.
-        return json.loads(text, parse_int=parse_int, parse_float=WrittenFloat)
+        return json.loads(text, parse_int=parse_int, parse_float=WrittenFloat, object_pairs_hook=every_field)
 
 
 def _integer(digits: str) -> int | str:
@@ -69,7 +69,7 @@ def load_leniently(text: str) -> Any:
     try:
         return load_json(_JSONC.sub(_without_comment, text))
     except json.JSONDecodeError:
-        decoder = json.JSONDecoder(parse_int=_integer)
+        decoder = json.JSONDecoder(parse_int=_integer, object_pairs_hook=every_field)
         values: list[Any] = []
         position = _after_separators(text, 0)
         while position < len(text):

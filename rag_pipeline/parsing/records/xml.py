@@ -23,7 +23,7 @@ from rag_pipeline.parsing.tabular import table_lines
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "3"
+VERSION = "4"
 
 
 def _set(names: str) -> frozenset[str]:
@@ -134,6 +134,8 @@ class _Walker:
         elif name in _TITLES:
             self._heading(element, level)
         elif name in _JOINED or _is_mixed(element):
+            if self._is_data and element.attrib:
+                self._field(element, name, _attributes(element))
             self._add("paragraph", _joined(element), element)
         else:
             self._container(element, name, level)
@@ -150,12 +152,12 @@ class _Walker:
 
     def _leaf(self, element: _Element, name: str, level: int) -> None:
         text = _text(element.text or "")
+        attributes = _attributes(element) if self._is_data else ""
         if name in _TITLES and text:
             self._heading(element, level)
-        elif name in _PROSE or len(text) > _MAX_FIELD_CHARS:
-            self._add("paragraph", text, element)
+        elif (name in _PROSE and not attributes) or len(text) > _MAX_FIELD_CHARS:
+            self._add("paragraph", f"{text} ({attributes})" if attributes else text, element)
         else:
-            attributes = _attributes(element) if self._is_data else ""
             self._field(element, name, f"{text} ({attributes})" if text and attributes else text or attributes)
 
     def _field(self, element: _Element, name: str, value: str) -> None:
@@ -203,7 +205,8 @@ def _is_mixed(element: _Element) -> bool:
 
 def _joined(element: _Element) -> str:
     """All words below `element`; parts of a data-like element are set apart by spaces."""
-    separator = "" if _is_mixed(element) else " "
+    holds_blocks = any(_name(child) in _TITLES or _name(child) in _PROSE for child in element)
+    separator = "" if _is_mixed(element) and not holds_blocks else " "
     pieces = [text for text in element.itertext() if separator == "" or text.strip()]
     return _text(separator.join(pieces))
 

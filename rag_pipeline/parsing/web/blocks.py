@@ -223,6 +223,8 @@ class Walker:
             self._walk(element)
             return
         state = self._lists[-1]
+        value = element.get("value", "")
+        state.number = int(value) if value.isdecimal() and len(value) < 9 else state.number
         state.marker = f"{state.number}. " if state.is_ordered else "- "
         state.number += 1
         self._walk(element)

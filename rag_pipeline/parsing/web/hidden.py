@@ -18,6 +18,8 @@ LARGEST_SHARE = 0.5
 """What a script fades in begins transparent: an element with more of the page's text than this is shown."""
 
 _DECLARATION = re.compile(r"([a-z-]+)\s*:\s*([^;]+)")
+_UNREADABLE = re.compile(r"(?:[-+]?0*\.?0*|0*1(?:\.0*)?|0*\.\d+)(?:px|pt)\Z")
+_NO_FONT = re.compile(r"(?:\S+\s+)*0(?:px|pt|em)?(?:/\S+)?\s+\S")
 _ZERO = re.compile(r"[-+]?0*\.?0*(?:px|em|rem|pt|%|ex|ch|vw|vh|cm|mm|in)?\Z")
 _FAR = re.compile(r"-\d{3,}(?:\.\d+)?(?:px|em|rem|pt|%|vw|vh)?\Z")
 _CLIPPED = re.compile(
@@ -30,17 +32,17 @@ _CLASS_NAMES = """
 _CLASSES = frozenset(_CLASS_NAMES.split())
 # A style without any of these hides nothing, and need not be read.
 _MAY_HIDE = re.compile(
-    r"none|hidden|collapse|opacity|font-size|clip|position|indent|margin-|color|transform|mso-hide", re.I
+    r"none|hidden|collapse|opacity|font|line-through|clip|position|indent|margin-|color|transform|mso-hide", re.I
 )
 _SHOWN_AGAIN = re.compile(
-    r"(?:^|\s)d-(?:\w+-)?(?:block|inline|flex|grid|table)|sr-only-focusable|(?:^|\s)\w+:(?:block|flex|not-sr-only)"
+    r"(?:^|\s)d-(?:\w+-)?(?:block|inline|flex|grid|table)|sr-only-focusable|(?:^|\s)\w+:(?:block|inline|flex|grid|table|visible|not-sr-only)"
 )
 _NAMED = {"white": "#ffffff", "black": "#000000", "#fff": "#ffffff", "#000": "#000000"}
 _RGB = re.compile(r"rgba?\((\d+),(\d+),(\d+)(?:,[\d.]+)?\)\Z")
 
 
 def hidden_cause(element: HtmlElement, has_styles: bool) -> str | None:
-    """How an element is hidden: `attribute`, `style` or `class`; None if a reader sees it.
+    """How an element is hidden: `attribute`, `style`, `class` or `deletion`; None if a reader sees it.
 
     Args:
         has_styles: The page has a style sheet, so that what stands behind a text is not known from its own styles.
@@ -51,11 +53,21 @@ def hidden_cause(element: HtmlElement, has_styles: bool) -> str | None:
     if element.tag == "font" and _is_background(element, found("color", ""), has_styles):
         return "style"
     style = found("style")
+    if (
+        style
+        and "line-through" in style.lower()
+        and "line-through"
+        in declarations(style).get("text-decoration", declarations(style).get("text-decoration-line", ""))
+    ):
+        return "deletion"
     if style and _MAY_HIDE.search(style) and _is_style_hidden(element, style, has_styles):
         return "style"
     classes = found("class")
-    if classes and not _CLASSES.isdisjoint(classes.lower().split()) and not _SHOWN_AGAIN.search(classes):
-        return "class"
+    if classes and not _SHOWN_AGAIN.search(classes):
+        names = classes.lower().split()
+        # `hidden` alone is a name that scripts use as well; beside other utilities it is Tailwind's.
+        if not _CLASSES.isdisjoint(names) or ("hidden" in names and not has_styles):
+            return "class"
     return None
 
 
@@ -77,6 +89,8 @@ def is_hiding(said: dict[str, str]) -> bool:
         return True
     if said.get("content-visibility") == "hidden" or said.get("mso-hide") == "all":
         return True
+    if said.get("filter", "").replace(" ", "") in ("opacity(0)", "opacity(0%)"):
+        return True
     if _ZERO.match(said.get("opacity", "1")):
         return not ("transform" in said or "transition" in said or "animation" in said)
     return _is_out_of_sight(said)
@@ -88,11 +102,18 @@ def _is_style_hidden(element: HtmlElement, style: str, has_styles: bool) -> bool
         return True
     if _ZERO.match(said.get("opacity", "1")):
         return False
-    if _ZERO.match(said.get("font-size", "1")) and not any(
-        "font" in (inner.get("style") or "") for inner in element.iterdescendants()
-    ):
+    if _is_unreadable(said) and not any("font" in (inner.get("style") or "") for inner in element.iterdescendants()):
         return True
     return _is_background(element, said.get("color", ""), has_styles)
+
+
+def _is_unreadable(said: dict[str, str]) -> bool:
+    """Whether letters have no size, or one that nobody can read."""
+    size = said.get("font-size", "")
+    return (
+        bool(size and (_ZERO.match(size) or _UNREADABLE.match(size)))
+        or _NO_FONT.match(said.get("font", "")) is not None
+    )
 
 
 def _is_out_of_sight(said: dict[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""What a page's own style sheets hide, as far as single classes, ids and tags say it.
+"""What a page's own style sheets hide, as far as classes, ids and tags of elements and those above them say it.
 
 Belongs here: reading `style` elements. Does not belong here: styles of one element (`hidden`), style sheets elsewhere.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHEET_LIMIT_CHARS = 300_000
 MAX_RULES = 5_000
+MAX_SELECTOR_CHARS = 500
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.S)
 _MAY_HIDE = re.compile(
@@ -25,12 +26,16 @@ _MAY_HIDE = re.compile(
     re.I,
 )
 _SHOWS = re.compile(r"display|visibility|opacity|clip|left|top|height|width|transform|indent", re.I)
+_FOR_SCREENS = re.compile(r"@media\s+(?:only\s+)?(?:screen|all)\s*\{((?>[^{}]*\{[^{}]*\})*)[^{}]*\}", re.I)
+_STEP = re.compile(r"(\s*>\s*|\s+)")
 _SIMPLE = re.compile(r"([a-z][\w-]*)?((?:[.#][a-z_-][\w-]*)*)\Z", re.I)
 _KEY = re.compile(r"[.#][a-z_-][\w-]*", re.I)
 _SCREENS = frozenset({"", "all", "screen"})
 
-Selector = tuple[str, frozenset[str]]
+Compound = tuple[str, frozenset[str]]
 """Tag in lower case or "", and the classes (".name") and ids ("#name") that an element must have."""
+Selector = tuple[Compound, tuple[tuple[Compound, bool], ...]]
+"""What an element must be, and what it must stand below, the nearest first, each with whether directly."""
 Selectors = dict[str, list[Selector]]
 
 
@@ -43,22 +48,36 @@ def hiding_selectors(root: HtmlElement) -> Selectors:
     text = "\n".join(sheets)[:SHEET_LIMIT_CHARS]
     if not _MAY_HIDE.search(text):
         return {}
-    rules = list(islice(_rules(_COMMENT.sub(" ", text)), MAX_RULES))
+    text = _FOR_SCREENS.sub(r"\1", _COMMENT.sub(" ", text))
+    rules = list(islice(_rules(text), MAX_RULES))
     hiding: list[Selector] = []
     for selectors, block in rules:
         if not _MAY_HIDE.search(block) or not is_hiding(declarations(block)):
             continue
         for selector in selectors.split(",")[:MAX_RULES]:
-            simple = _SIMPLE.match(selector.strip())
-            if simple and simple[2]:
-                hiding.append(((simple[1] or "").lower(), frozenset(_KEY.findall(simple[2]))))
-    wanted = {key for _, keys in hiding for key in keys}
+            if (understood := _selector(selector.strip())) is not None:
+                hiding.append(understood)
+    wanted = {key for (_, keys), _ in hiding for key in keys}
     shown = _shown_again(rules, wanted) if wanted else set()
-    found: Selectors = {}
-    for tag, keys in hiding:
+    selectors_by_key: Selectors = {}
+    for (tag, keys), above in hiding:
         if not keys & shown:
-            found.setdefault(min(keys), []).append((tag, keys))
-    return found
+            selectors_by_key.setdefault(min(keys), []).append(((tag, keys), above))
+    return selectors_by_key
+
+
+def _selector(text: str) -> Selector | None:
+    """A selector of elements with a class or id, below others or not; None for what is not understood."""
+    compounds: list[Compound] = []
+    pieces = _STEP.split(text[:MAX_SELECTOR_CHARS])
+    for step in pieces[::2]:
+        simple = _SIMPLE.match(step)
+        if simple is None or not step:
+            return None
+        compounds.append(((simple[1] or "").lower(), frozenset(_KEY.findall(simple[2]))))
+    directly = [">" in sign for sign in pieces[1::2]]
+    last, *above = reversed(compounds)
+    return (last, tuple(zip(above, reversed(directly), strict=True))) if last[1] else None
 
 
 def _rules(text: str) -> Iterator[tuple[str, str]]:
@@ -84,9 +103,28 @@ def _shown_again(rules: list[tuple[str, str]], keys: set[str]) -> set[str]:
 
 def is_selected(element: HtmlElement, selectors: Selectors) -> bool:
     """Whether one of the selectors takes the element."""
+    return any(
+        _is(element, last) and _stands_below(element, above)
+        for name in _names(element)
+        for last, above in selectors.get(name, ())
+    )
+
+
+def _names(element: HtmlElement) -> list[str]:
     names = [f".{name}" for name in (element.get("class") or "").split()]
     if identity := element.get("id"):
         names.append(f"#{identity}")
-    return any(
-        keys.issubset(names) and tag in ("", element.tag) for name in names for tag, keys in selectors.get(name, ())
+    return names
+
+
+def _is(element: HtmlElement, compound: Compound) -> bool:
+    tag, keys = compound
+    return tag in ("", element.tag) and keys.issubset(_names(element))
+
+
+def _stands_below(element: HtmlElement, above: tuple[tuple[Compound, bool], ...]) -> bool:
+    ancestors = element.iterancestors()
+    return all(
+        any(_is(ancestor, compound) for ancestor in (islice(ancestors, 1) if directly else ancestors))
+        for compound, directly in above
     )

@@ -1,0 +1,68 @@
+"""Comments of plain-text markup are left out in place and counted; what only looks like one stays."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag_pipeline.parsing import ParseLimits, media_type_of, parse
+from rag_pipeline.parsing.markup.unseen import adoc_comments, org_comments, rst_comments, without_unseen
+from rag_pipeline_tests.parsing.rendering import check_invariants
+
+GONE = {
+    "a.rst": (
+        "Quay\n====\n\n.. was 9 euros\n   and gone\n\n..\n   gone too\n\n.. note:: Kept words\n\n.. _kept: x\n\n"
+        ".. [1] Kept note\n\n.. |k| replace:: kept\n\n::\n\n   .. kept in code\n\nLast words.\n",
+        "2",
+    ),
+    "a.adoc": (
+        "= Quay\n\n// was 9, gone\n////\ngone block\n////\nSeen words.\n\n----\n// kept in code\n----\n\n/// kept\n\n"
+        "http://kept.example\n",
+        "2",
+    ),
+    "a.org": (
+        "#+TITLE: Kept\n# gone\n* Quay\n#+BEGIN_COMMENT\ngone\n#+END_COMMENT\n"
+        "#+begin_src sh\n# kept in code\n#+end_src\n"
+        "* COMMENT gone\ngone below\n** gone deeper\n* Last\n#kept-tag\n",
+        "3",
+    ),
+    "a.tex": (
+        "\\begin{document}\\section{Quay}\n% gone\nSeen 50\\% kept.\\iffalse gone \\fi\n"
+        "\\begin{comment}\ngone\n\\end{comment}\n"
+        "\\begin{verbatim}\n% kept in code\n\\end{verbatim}\n\\end{document}\n",
+        "3",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GONE)
+def test_comments_are_left_out_and_counted_and_every_line_stays_where_it_is(name: str) -> None:
+    source, count = GONE[name]
+    documents = parse(source.encode(), media_type_of(name, source.encode()), name, ParseLimits())
+    check_invariants(documents)
+    assert "gone" not in documents[0].text
+    assert documents[0].text.lower().count("kept") == source.lower().count("kept")
+    assert documents[0].metadata["hidden_comment_count"] == count
+    lines = source.split("\n")
+    for block in documents[0].blocks:
+        assert block.line is not None
+        first = documents[0].text[block.start_char : block.end_char].split("\n")[0]
+        assert name == "a.tex" or first in lines[block.line - 1]
+
+
+@pytest.mark.parametrize("find", [rst_comments, adoc_comments, org_comments])
+@given(text=st.text(alphabet="./#*=-+ aC\n", max_size=120) | st.text(alphabet="/#+begin_comment\n* ", max_size=120))
+def test_only_words_become_spaces(find, text: str) -> None:  # type: ignore[no-untyped-def]
+    bare, _ = without_unseen(text, find, "")
+    assert all(new in (old, " ") for old, new in zip(text, bare, strict=True))
+    assert bare.count("\n") == text.count("\n")
+
+
+def test_struck_and_raised_text_of_latex() -> None:
+    source = (
+        rb"\begin{document}The charge was \sout{90} 120 for 10\textsuperscript{6} tons.\phantom{gone}\end{document}"
+    )
+    (document,) = parse(source, "text/x-tex", "a.tex", ParseLimits())
+    assert document.text == "The charge was 120 for 10^6 tons."
+    assert document.metadata == {"hidden_deletion_count": "1", "hidden_style_count": "1"}
