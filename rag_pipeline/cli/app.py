@@ -18,6 +18,7 @@ import click
 from rag_pipeline import __version__
 from rag_pipeline.cli.config import config
 from rag_pipeline.cli.evaluate import evaluate
+from rag_pipeline.cli.exit_codes import PERMANENT, STOPPED
 from rag_pipeline.cli.init import init
 from rag_pipeline.cli.inspect import status, trace, verify
 from rag_pipeline.cli.inspect_file import inspect_file
@@ -33,9 +34,6 @@ from rag_pipeline.cli.sql import sql
 from rag_pipeline.contracts.notices import said_by
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.shown import shown
-
-PERMANENT = 3
-STOPPED = 130
 
 
 class CommandLine(click.Group):

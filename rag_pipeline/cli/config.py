@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rag_pipeline.cli.exit_codes import FOUND
 from rag_pipeline.cli.options import common_options, open_pipeline
 from rag_pipeline.cli.rendering import counted, emit, facts, show, talk
 from rag_pipeline.shown import without_secrets
 
 if TYPE_CHECKING:
     from rag_pipeline.settings import Pipeline
-
-FOUND = 1
 
 
 @click.group()

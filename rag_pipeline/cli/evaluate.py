@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
+from rag_pipeline.cli.exit_codes import FOUND
 from rag_pipeline.cli.options import common_options, open_workspace
 from rag_pipeline.cli.rendering import counted, emit, facts, moment, show, table, talk
 from rag_pipeline.cli.shell import file_argument
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     from rag_pipeline.refresh.workspace import Workspace
     from rag_pipeline.retrieval.comparison import Comparison, QuestionChange
 
-FOUND = 1
+# As many as a person goes through; the rest stand in the table of results.
 WEAKEST_SHOWN = 10
+# A screenful; all of them are in the JSON.
 CHANGES_SHOWN = 20
 HEADINGS = {
     "recall": "Recall",

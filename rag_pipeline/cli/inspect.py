@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
+from rag_pipeline.cli.exit_codes import FOUND
 from rag_pipeline.cli.options import common_options, open_workspace
 from rag_pipeline.cli.rendering import (
     age,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from rag_pipeline.refresh.status import SourceStatus, Status
     from rag_pipeline.refresh.trace import Trace
 
-FOUND = 1
+# A screenful; the whole history is in the JSON.
 REVISIONS_SHOWN = 10
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
+from rag_pipeline.cli.exit_codes import FOUND
 from rag_pipeline.cli.options import common_options, config_path, open_pipeline
 from rag_pipeline.cli.rendering import clean, counted, emit, facts, show, table, talk
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rag_pipeline.refresh.inspection import Inspected, Inspection
     from rag_pipeline.settings import Pipeline
 
-FOUND = 1
+# Two lines of a terminal, enough to know a block by.
 SHOWN_CHARS = 160
 WITHOUT_SETTINGS = "words"
 

@@ -10,10 +10,9 @@ from dataclasses import asdict
 
 import click
 
+from rag_pipeline.cli.exit_codes import FOUND
 from rag_pipeline.cli.options import common_options, open_workspace
 from rag_pipeline.cli.rendering import counted, emit, facts, show
-
-FOUND = 1
 
 
 @click.command()

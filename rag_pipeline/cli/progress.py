@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
+# Where no bar can be drawn, a line so often tells that it goes on and fills no log.
 LINE_SECONDS = 5.0
 
 

@@ -26,6 +26,7 @@ from rich.text import Text
 from rag_pipeline.shown import shown as as_shown
 from rag_pipeline.shown import visible
 
+# Files and pipes have no width; tables stay readable in a log viewer.
 WIDTH_OFF_TERMINAL = 120
 NOTHING = "-"
 # Columns of short values that are copied or compared as a whole.

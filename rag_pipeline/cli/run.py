@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.text import Text
 
+from rag_pipeline.cli.exit_codes import FOUND, PERMANENT, STOPPED
 from rag_pipeline.cli.options import common_options, config_path, is_debugging, open_pipeline
 from rag_pipeline.cli.progress import showing_progress
 from rag_pipeline.cli.records import recorded_releases
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from rag_pipeline.defs.summary import RunSummary
     from rag_pipeline.settings import Pipeline
 
-FOUND = 1
-STOPPED = 130
-PERMANENT = 3
 # Twice this, and the start of a process, stay below the five seconds within which a stopped run must be gone.
 STOPPING_SECONDS = 1.5
 # Of several errors the one that asks for most of a person decides: being stopped, a permanent fault, then settings,

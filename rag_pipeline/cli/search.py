@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rag_pipeline.retrieval.search import Hit, Searcher
     from rag_pipeline.retrieval.windows import Window
 
+# Three to four lines of a terminal; the whole text is in the JSON.
 SNIPPET_CHARS = 320
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}")
 # What is said of a hit whose source was read again.

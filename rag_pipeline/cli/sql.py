@@ -16,6 +16,7 @@ from rag_pipeline.cli.options import common_options, open_workspace
 from rag_pipeline.cli.rendering import counted, emit, show, shown, table, talk
 from rag_pipeline.errors import UsageError
 
+# A longer cell makes a table that nobody reads; the JSON holds all of it.
 CELL_CHARS = 400
 
 

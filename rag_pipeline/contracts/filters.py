@@ -15,6 +15,7 @@ from typing import Literal, get_args
 
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "in", "exists"]
 OPERATORS: tuple[Operator, ...] = get_args(Operator)
+# Longer values are texts and no facts that anybody filters by.
 MAX_VALUE_CHARS = 200
 _CONDITION = re.compile(r"\s*(?P<field>[^\s=!<>]+)\s*(?:(?P<operator>!=|<=|>=|=|<|>|\bin\b)\s*(?P<value>.*))?", re.S)
 _AGO = re.compile(r"(\d{1,5})\s*([hdwmy])")

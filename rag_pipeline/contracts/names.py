@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+# Directories allow no longer names of groups.
 MAX_PRINCIPAL_CHARS = 256
 
 # Control and format characters, and what Unicode lets a program show as nothing at all.

@@ -15,8 +15,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 POLLS_FILE = "polls.json"
+# The file is read at each search, so it stays small.
 MAX_ERROR_CHARS = 1_000
+# Raise it when an older reader would misread the file.
 _FORMAT = 1
+# A hundred years: more is a damaged number.
 _LONGEST_SECONDS = 36_500 * 86_400
 
 

@@ -39,7 +39,9 @@ HOURLY_JOB = "hourly"
 NIGHTLY_JOB = "nightly"
 CATCH_UP_JOB = "catch_up"
 KEEP_IN_STEP_JOB = "keep_in_step"
+# Soon enough for what a failed run left behind; each look reads two versions.
 SENSOR_SECONDS = 120
+# What failed so often on one state of bronze waits for another one, or for a person.
 MOST_ATTEMPTS = 3
 ACTIVE = [
     dg.DagsterRunStatus.QUEUED,

@@ -16,6 +16,7 @@ from rag_pipeline.retrieval.comparison import Comparison
 if TYPE_CHECKING:
     from rag_pipeline.refresh.evaluation import EvaluationReport
 
+# A screenful of the UI.
 WEAKEST_SHOWN = 15
 
 

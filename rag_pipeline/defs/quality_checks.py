@@ -16,6 +16,7 @@ from rag_pipeline.defs.words import figure
 from rag_pipeline.stores.lake import DOCUMENTS_PATH
 from rag_pipeline.transforms.left_out import left_out_by_source, losses
 
+# Nearly a day of hourly runs: what is usual is measured against so many.
 RUNS_REMEMBERED = 20
 
 

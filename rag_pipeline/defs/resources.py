@@ -24,6 +24,7 @@ from rag_pipeline.shown import masked, shown
 
 _log = logging.getLogger(__name__)
 
+# What shells say of a process that Ctrl-C ended: 128 and the signal's number.
 INTERRUPTED = 130
 
 

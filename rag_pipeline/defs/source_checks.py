@@ -13,6 +13,7 @@ from rag_pipeline.defs.check_rows import Subject
 from rag_pipeline.defs.words import counted, figure
 from rag_pipeline.transforms.freshness import content_age
 
+# A few unreadable files are daily life; one in ten is a wrong right or a wrong folder.
 LARGEST_PROBLEM_SHARE = 0.1
 
 

@@ -13,7 +13,9 @@ from rag_pipeline.defs.names import HAPPENED as HAPPENED
 from rag_pipeline.shown import bounded
 from rag_pipeline.stores.lake import QUARANTINE_PATH, Lake
 
+# A screenful of the UI; `rag-pipeline quarantine` lists all.
 ROWS_SHOWN = 20
+# A reason with its next step; longer ones break the table of the UI.
 _CELL_CHARS = 300
 
 

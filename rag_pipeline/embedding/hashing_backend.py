@@ -19,7 +19,9 @@ import numpy.typing as npt
 from rag_pipeline.embedding.batching import Rows
 from rag_pipeline.embedding.tokens import words_of
 
+# Enough that numpy computes and Python waits, few enough to stay in the cache.
 BATCH_TEXTS = 512
+# The words of a large corpus that come more than once; new ones are only computed again.
 _MAX_REMEMBERED_WORDS = 100_000
 _WORD_WEIGHT, _PAIR_WEIGHT, _PIECE_WEIGHT = 1.0, 0.5, 0.3
 _PAIR_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)

@@ -18,6 +18,7 @@ from rag_pipeline.embedding.locate import model_folder
 from rag_pipeline.errors import ModelUnavailable, SettingsError
 
 HASHING_VERSION = "feature-hashing/1"
+# Small, since it is for tests and for own work apart from a model's.
 HASHING_DIMENSION = 256
 WORD_TOKENS_VERSION = "words/1"
 UNLIMITED_MAX_TOKENS = 512

@@ -14,6 +14,7 @@ from rag_pipeline.embedding.batching import Rows, TokenIds
 from rag_pipeline.embedding.layout import ModelLayout
 from rag_pipeline.embedding.tokens import open_tokenizer
 
+# Enough that the table of words is read in runs, few enough to stay in the cache.
 BATCH_TEXTS = 256
 
 

@@ -23,8 +23,11 @@ from rag_pipeline.parallel.supervisor import Closing, IndexedItem, PickledFuncti
 
 __all__ = ["IsolatedPool", "WorkerLimits"]
 
+# A worker that dies takes its group along, which is then tried item by item.
 GROUP_ITEMS = 32
+# What a pipe holds (`_PIPE_BYTES`), so that handing over a group never waits.
 GROUP_BYTES = 2**18
+# Until it is known how long an item takes.
 _FIRST_GROUP_ITEMS = 4
 # Long enough that a message costs nothing beside it, short enough that the last ones end together.
 _GROUP_SECONDS = 0.1

@@ -38,6 +38,7 @@ from rag_pipeline.parallel.limits import WorkerLimits
 from rag_pipeline.parallel.verdicts import Death, death_of, unexpected
 from rag_pipeline.parallel.worker import BOOTSTRAP
 
+# A group of small files at once; Linux allows a megabyte.
 _PIPE_BYTES = 2**18
 # Of an exception's class, in bytes; it stands in messages.
 _LONGEST_NAME = 200

@@ -50,6 +50,7 @@ BOOTSTRAP = (
 FLUSH_AFTER_SECONDS = 0.05
 FLUSH_ABOVE_BYTES = 2**20
 
+# From <linux/prctl.h>.
 _PR_SET_PDEATHSIG = 1
 
 

@@ -16,6 +16,7 @@ from rag_pipeline.contracts.documents import Block, BlockKind, ParsedDocument
 VERSION = "1"
 
 BLOCK_SEPARATOR = "\n\n"
+# A label is one line of a heading path.
 MAX_LABEL_CHARS = 300
 
 

@@ -13,6 +13,7 @@ from rag_pipeline.parsing.containers.archives import local_attribute, local_name
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
+# Deeper than any formula that people set, and less than the stack.
 MAX_DEPTH = 60
 _SIMPLE = re.compile(r"[\w.,]*\Z")
 _SKIPPED = frozenset(

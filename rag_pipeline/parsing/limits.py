@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from rag_pipeline.errors import DocumentTooLarge, LimitExceeded
 
+# Bytes.
 MEBIBYTE = 1024 * 1024
 
 

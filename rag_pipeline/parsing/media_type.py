@@ -139,6 +139,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"PAR1", "application/vnd.apache.parquet"),
     (b"\x7fELF", OCTET_STREAM),
 )
+# Signatures lie at the beginning; a disk's page.
 _SAMPLE_BYTES = 4096
 OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _OLE_STREAMS = (

@@ -12,8 +12,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
+# Groups, names and units.
 MAX_HEADER_ROWS = 3
+# Enough for the usual shape of a column to show.
 SAMPLE_ROWS = 12
+# Names of columns are short; sentences are cells.
 MAX_NAME_WORDS = 4
 
 _NUMBER = re.compile(r"[(+\u2212-]?\d[\d.,'\u2019\u00a0\u202f]*\d|\d")

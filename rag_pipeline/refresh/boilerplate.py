@@ -19,7 +19,9 @@ from rag_pipeline.transforms.block_hashes import repeatable_wordings, wording_ha
 from rag_pipeline.transforms.boilerplate import BoilerplateRule, find_boilerplate
 from rag_pipeline.transforms.worker_tasks import blocks_of
 
+# To know the passage by; its hash stands for the whole.
 STORED_CHARS = 500
+# One line of a table.
 SHOWN_CHARS = 120
 COLUMNS = ["document_id", "source", "uri", "principals_key", "rank_weight", "block_hashes"]
 

@@ -45,8 +45,11 @@ from rag_pipeline.transforms.listing import (
     unlisted_settings,
 )
 
+# What is held in memory at most, and lost at most by a kill.
 COMMIT_BYTES = 64 * 2**20
+# Small files reach no number of bytes.
 COMMIT_ROWS = 5_000
+# Reads under way at once, so that a slow source is waited for by many.
 FETCH_GROUP = 64
 # What a group may hold in memory; sizes are what the listing says, and a single larger object is a group of its own.
 FETCH_GROUP_BYTES = 64 * 2**20

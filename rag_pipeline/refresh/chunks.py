@@ -29,6 +29,7 @@ from rag_pipeline.transforms.documents import quarantine_row
 from rag_pipeline.transforms.overview import chunk_overview
 from rag_pipeline.transforms.worker_tasks import DocumentToCut, cut_document
 
+# Some 40 MB of text; lost at most by a kill.
 COMMIT_CHUNKS = 20_000
 
 

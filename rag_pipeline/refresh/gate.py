@@ -28,6 +28,7 @@ from rag_pipeline.retrieval.questions import read_questions
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline.stores.lake import EVALUATIONS_PATH
 
+# Enough to look into; the evaluation holds all.
 SHOWN = 5
 NAMES = {"ndcg": "nDCG@{k}", "span_ndcg": "nDCG@{k} on quoted spans", "recall": "recall@{k}"}
 

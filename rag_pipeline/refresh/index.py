@@ -36,6 +36,7 @@ from rag_pipeline.transforms.index import (
 
 log = logging.getLogger(__name__)
 
+# Some 30 MB with their vectors, and few enough fragments.
 BATCH_ROWS = 10_000
 # Enough to go back some nights; an edit of an hour ago is no reason to keep a table twice for a week.
 KEPT_PUBLICATIONS = 6

@@ -38,6 +38,7 @@ from rag_pipeline.transforms.chunk.params import ChunkParams
 log = logging.getLogger(__name__)
 
 SETTLED_FILE = ".settled.json"
+# Raise it when an older program would misread the note.
 _FORMAT = 1
 # Files of the lake that say nothing of what is in it.
 _ASIDE = frozenset({LOCK_NAME, HOLDER_NAME, POLLS_FILE, f".{POLLS_FILE}.new", SETTLED_FILE, f"{SETTLED_FILE}.new"})

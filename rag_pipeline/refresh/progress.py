@@ -13,6 +13,7 @@ from contextvars import ContextVar
 
 from rag_pipeline.contracts.progress import Progress
 
+# Often enough to see that it goes on, seldom enough to read.
 LOG_SECONDS = 10
 
 

@@ -38,7 +38,9 @@ from rag_pipeline.transforms.deletion_guard import describe_holds
 from rag_pipeline.transforms.documents import origins_of
 from rag_pipeline.transforms.freshness import content_age
 
+# A screenful.
 LAST_RUNS = 5
+# The last runs of an hourly pipeline lie within them.
 COMMITS_LOOKED_AT = 50
 RUN_ID_KEY = "rag_pipeline.run_id"
 

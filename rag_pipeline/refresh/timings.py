@@ -16,6 +16,7 @@ from typing import Any
 
 from rag_pipeline.errors import DocumentError
 
+# The slowest few are what there is to mend.
 SHOWN_DOCUMENTS = 10
 
 

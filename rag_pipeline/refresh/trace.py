@@ -29,6 +29,7 @@ from rag_pipeline.stores.lake import (
 )
 from rag_pipeline.stores.selection import rows_with
 
+# One line of a table.
 FIRST_LINE_CHARS = 120
 # As many as lists of ids show.
 LEAST_ID_CHARS = 8

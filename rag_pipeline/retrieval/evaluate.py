@@ -36,6 +36,7 @@ from rag_pipeline.transforms.metrics import ndcg_at, recall_at, reciprocal_rank_
 if TYPE_CHECKING:
     from rag_pipeline.embedding.vectors import Vectors
 
+# Enough to see what came instead.
 FOUND_SHOWN = 5
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 

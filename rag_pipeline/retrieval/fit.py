@@ -17,6 +17,7 @@ from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.transforms.metrics import mean
 from rag_pipeline.transforms.paired import LEAST_QUESTIONS, LEVEL, best_choice, chance_of, held_out
 
+# The weight as the rule has it, for pipelines without questions.
 SAFE_SCALE = 1.0
 SCALES = (0.25, 0.5, 0.7, SAFE_SCALE, 1.4, 2.0, 2.8)
 _PREFIX = "hybrid*"

@@ -19,6 +19,7 @@ from rag_pipeline.errors import BadQuery
 from rag_pipeline.retrieval.fusion import FUSION
 from rag_pipeline.settings import Settings
 
+# All are ranked in memory; a page of answers needs a hundred.
 MAX_HITS = 10_000
 # Each leg must look deeper than k, or a chunk that is good in both but first in none is never fused.
 LEAST_DEPTH = 100

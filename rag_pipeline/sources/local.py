@@ -21,8 +21,11 @@ from rag_pipeline.sources.selection import SIDECAR_SUFFIXES, Selection, Sidecars
 from rag_pipeline.transforms.metadata import MAX_SIDECAR_BYTES
 
 _GONE = (FileNotFoundError, NotADirectoryError)
+# A program that saves a file is done by then.
 _RETRY_SECONDS = 0.05
+# File systems keep times as coarse as two seconds (FAT).
 _SETTLED_NS = 2_000_000_000
+# Folders whose sidecars are remembered: those of the files that are read at the moment, and some more.
 _MAX_LOOKED_INTO = 256
 # A link may have taken a file's place since it was listed, and a pipe would hold the reader for ever.
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -19,6 +19,7 @@ from rag_pipeline.errors import (
 )
 from rag_pipeline.transforms.metadata import merge_declared, read_front_matter, read_sidecar
 
+# A file that changes this often is being written to; the next run reads it.
 READ_ATTEMPTS = 3
 
 

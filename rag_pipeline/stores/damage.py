@@ -31,8 +31,11 @@ from rag_pipeline.stores.quoting import sql_string
 from rag_pipeline.stores.vectors import VectorStore, VectorTable
 
 ASIDE = ".damaged"
+# Whole rows are read, and bytes of documents are large.
 READ_ROWS = 512
+# Enough to see what kind of damage it is.
 NAMED = 3
+# Lance names the file of a version by what is left to this number.
 LAST_VERSION = 2**64 - 1
 # Enough words that some of them are in the index, whatever its stop words are.
 PROBE_CHARS = 300

@@ -28,6 +28,7 @@ from rag_pipeline.stores.segments import SEGMENT, Change, Segments
 
 log = logging.getLogger(__name__)
 
+# Where opening files begins to cost more than reading them.
 COMPACT_ABOVE_FILES = 64
 # A table is tidied before every so many commits; then files below this size become one, and so many versions stay.
 TIDY_EVERY = 16

@@ -20,7 +20,9 @@ from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.stores.failures import cause_of, failed, is_failure, reading
 from rag_pipeline.stores.segments import SEGMENT
 
+# Rows may hold whole documents.
 STREAM_ROWS = 512
+# So many can be compared with the statistics of each file.
 FEW_KEYS = 256
 _FILE = "file of the row"
 

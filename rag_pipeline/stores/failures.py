@@ -21,6 +21,7 @@ from rag_pipeline.stores.reserve import is_full
 
 T = TypeVar("T")
 
+# Two lines; libraries print their plan behind the reason.
 REASON_CHARS = 400
 # The one derived table that nothing below it can give again.
 HOLDS = "silver/deletion_holds"

@@ -21,6 +21,7 @@ from rag_pipeline.stores.quoting import sql_string
 from rag_pipeline.transforms.facts import values_in_range
 
 NOTHING = "false"
+# A line or two; a typing mistake is seen among them.
 SHOWN = 20
 
 

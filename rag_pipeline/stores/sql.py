@@ -52,6 +52,7 @@ from rag_pipeline.stores.lake import (
 )
 from rag_pipeline.stores.quoting import sql_string
 
+# What is held at once of an answer that is printed as it comes.
 BATCH_ROWS = 1_000
 # Stands in a view's query for a table that cannot be read.
 UNREAD = "a table that cannot be read"

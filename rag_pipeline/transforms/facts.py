@@ -16,6 +16,7 @@ from typing import Any
 from rag_pipeline.contracts.filters import Condition, fact_name, fact_value
 from rag_pipeline.contracts.sources import DeclaredMetadata
 
+# Each is a term of the index, for each chunk of the document.
 MAX_FACTS = 400
 
 

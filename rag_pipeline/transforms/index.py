@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+# Enough to look into.
 SAMPLE = 5
 # float32 rounding of a sum of a few hundred squares stays far below this.
 UNIT_TOLERANCE = 1e-3

@@ -24,7 +24,9 @@ _TITLE = ("title",)
 _AUTHOR = ("author", "authors")
 _MODIFIED = ("modified_at", "last_modified", "lastmod", "updated_at", "updated")
 _LANGUAGE = ("language", "lang")
+# A paragraph; longer values are texts in the wrong place.
 _MAX_VALUE_CHARS = 2_000
+# Exports of ticket systems have a hundred.
 _MAX_EXTRA_FIELDS = 200
 _BARE_PERMISSION_KEY = "allowedprincipals"
 _NO_LETTER = re.compile(r"[\W_]+")

@@ -23,7 +23,9 @@ from rag_pipeline.parsing.registry import FORMATS
 Hashes = NDArray[np.uint64]
 Pair = tuple[str, str]
 
+# Five words in a row are said twice by copying, four by habit.
 SHINGLE_WORDS = 5
+# The estimate is then within 0.09 of the similarity in 95 of 100 pairs.
 PERMUTATIONS = 128
 # Two texts of similarity 0.8 share no band once in 20 million times, of 0.6 once in 85 times.
 BANDS = 32

@@ -13,6 +13,7 @@ import polars as pl
 
 from rag_pipeline.transforms.documents import HELD
 
+# Enough to look into.
 SAMPLE = 5
 Kind = Literal["ghost", "missing", "mismatched", "held", "damaged"]
 

@@ -11,6 +11,7 @@ import hashlib
 
 import polars as pl
 
+# Some 10 MB are hashed at once.
 _SLICE_ROWS = 100_000
 
 

@@ -123,6 +123,30 @@ UNPICKLES = {"parallel/worker.py"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_numbers_have_a_reason(path: Path) -> None:
+    """A comment above or beside each constant or the block it stands in, or a docstring below."""
+    lines = path.read_text("utf-8").split("\n")
+    without = []
+    for node in ast.parse("\n".join(lines)).body:
+        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+            continue
+        parts = list(ast.walk(node.value))
+        is_number = any(isinstance(part, ast.Constant) and type(part.value) in (int, float) for part in parts) and all(
+            isinstance(part, ast.Constant | ast.BinOp | ast.UnaryOp | ast.operator | ast.unaryop) for part in parts
+        )
+        if not is_number:
+            continue
+        above = node.lineno - 2
+        while above >= 0 and re.match(r"_?[A-Z][A-Z0-9_]* = ", lines[above]):
+            above -= 1
+        below = lines[node.end_lineno or 0] if (node.end_lineno or 0) < len(lines) else ""
+        is_said = lines[above].startswith("#") or "  # " in lines[node.lineno - 1] or below.startswith('"""')
+        if not is_said:
+            without.append(f"{node.targets[0].id} in line {node.lineno}")
+    assert without == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_nothing_that_others_wrote_is_unpickled(path: Path) -> None:
     """Reading a pickle runs whatever its writer wants."""
     assert not imported_modules(path) & {"marshal", "shelve", "dill", "cloudpickle", "joblib"}, name_of(path)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 VERSION = "2"
 
+# Deeper nesting of definitions is generated code, and recursion has to end.
 _MAX_DEPTH = 24
 # A function longer than this with functions inside it is cut like a class.
 _LONG_FUNCTION_BYTES = 4_000

@@ -21,6 +21,7 @@ from rag_pipeline.parsing.records.json_values import load_json
 
 VERSION = "2"
 
+# What a cell printed is read for its beginning; logs and dumps would bury the notebook.
 _MAX_OUTPUT_CHARS = 1_000
 # No parenthesis inside: what is never closed is then looked at once.
 _EMBEDDED = re.compile(r"\(data:[^()]*\)|(?<=[\"'])data:[^\"']*")

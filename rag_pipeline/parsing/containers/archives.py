@@ -21,6 +21,7 @@ from rag_pipeline.parsing.limits import ParseLimits, check_count
 if TYPE_CHECKING:
     from lxml.etree import XMLParser, _Element
 
+# So much is unpacked between two looks at the limits.
 STEP_BYTES = 1024 * 1024
 # Of members that were unpacked for a look at their size and will be read again.
 MAX_KEPT_BYTES = 8 * 1024 * 1024

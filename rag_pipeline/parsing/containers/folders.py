@@ -40,6 +40,7 @@ MAX_LISTED_CHARS = 2_000
 _JUNK = re.compile(r"(?:^|/)(?:__MACOSX/|Thumbs\.db$|desktop\.ini$|\.)", re.I)
 _TAR_NAMES = re.compile(r"\.(?:tar\.(?:gz|bz2|xz)|tgz|tbz2?|txz)$", re.I)
 _PACKED_ENDING = re.compile(r"\.(?:gz|gzip|bz2|xz)$", re.I)
+# S_IFLNK in the upper half of a member's Unix attributes.
 _SYMBOLIC_LINK = 0o120000
 
 

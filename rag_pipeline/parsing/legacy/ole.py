@@ -13,8 +13,11 @@ from rag_pipeline.errors import UnparsableDocument
 from rag_pipeline.parsing.media_type import OLE_MAGIC
 
 _END = 0xFFFFFFFA  # this and above are marks, not sectors
+# Size of a directory entry ([MS-CFB] 2.6.1).
 _ENTRY_BYTES = 128
+# A file that claims more is damaged or hostile.
 MAX_ENTRIES = 100_000
+# Storages within storages; a circle ends here.
 MAX_DEPTH = 32
 
 

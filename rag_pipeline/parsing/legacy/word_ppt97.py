@@ -25,6 +25,7 @@ VERSION = "2"
 
 _FIELD_CODE = re.compile(r"\x13[^\x13\x14\x15]*(?:\x14|(?=\x15))")
 _MARKS = re.compile(r"[\x01-\x06\x08\x14\x15\x1f\xad]|\x13")
+# Size of a formatted disk page ([MS-DOC]).
 _PAGE_BYTES = 512
 
 
@@ -214,7 +215,9 @@ class _ParagraphStyles:
 _SLIDE_LIST, _SLIDE_PERSIST, _TEXT_TYPE, _WIDE_TEXT, _NARROW_TEXT = 4080, 1011, 3999, 4000, 4008
 _OUTLINE_REFERENCE, _PERSIST_DIRECTORY, _NOTES_ATOM, _USER_EDIT = 3998, 6002, 1009, 4085
 _TITLE_TYPES = frozenset({0, 6})
+# TextTypeEnum of notes ([MS-PPT] 2.13.33).
 _NOTES_TYPE = 2
+# Containers within containers; a circle ends here.
 MAX_RECORD_DEPTH = 40
 
 

@@ -18,6 +18,7 @@ from rag_pipeline.parsing.web.html import html_units
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
+# Words that the other form of a mail may lack and still say the same: a footer, a link's label.
 COVERED_SHARE = 0.95
 
 _WORD = re.compile(r"\w+")

@@ -9,7 +9,9 @@ import re
 
 from rag_pipeline.parsing.decode import clean_text
 
+# An invitation has a few; a whole calendar as a mail is no invitation.
 MAX_EVENTS = 1_000
+# The events that are read lie well within it.
 MAX_CALENDAR_CHARS = 1_000_000
 _FIELDS = {
     "SUMMARY": "Event",

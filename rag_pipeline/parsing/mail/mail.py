@@ -31,6 +31,7 @@ from rag_pipeline.parsing.web.hidden import hidden_counts
 
 VERSION = "7"
 
+# Some fifty recipients; no subject comes near.
 MAX_HEADER_CHARS = 2_000
 # Of a long list of recipients as much is text; metadata has more of it.
 MAX_SHOWN_CHARS = 500

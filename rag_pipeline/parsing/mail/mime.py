@@ -20,7 +20,9 @@ from rag_pipeline.parsing.mail import tnef as mail_tnef
 from rag_pipeline.parsing.mail.calendar import event_texts
 from rag_pipeline.parsing.mail.outlook_rtf import outlook_body
 
+# Mail programs send dozens; each costs a parser.
 MAX_PARTS = 2_000
+# Mail programs nest five levels; beyond it is made to exhaust readers.
 MAX_MIME_DEPTH = 50
 # What a saved page brings along to look like itself.
 _FURNITURE = frozenset({"text/css", "text/javascript", "application/javascript", "application/x-javascript"})

@@ -18,6 +18,7 @@ from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.parsing.mail.outlook_rtf import outlook_body
 from rag_pipeline.parsing.web.tree import declared_encoding
 
+# A forward of a forward is three.
 MAX_EMBEDDED_DEPTH = 8
 
 _SUBJECT, _BODY, _HTML, _HEADER = "0037", "1000", "1013", "007D"

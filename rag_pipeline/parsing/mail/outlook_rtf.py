@@ -14,6 +14,7 @@ from rag_pipeline.errors import DocumentError
 from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.parsing.office.rtf import rtf_document, tokens
 
+# Size of the dictionary ([MS-OXRTFCP]).
 _RING_BYTES = 4096
 # What every compressed body may refer back to before it has said anything itself.
 _PRIMER = (

@@ -18,6 +18,7 @@ _BODY, _PROPERTIES, _NEW, _NAME, _DATA, _ATTACHED = 0x2800C, 0x69003, 0x69002, 0
 _LONG_NAME, _PLAIN, _HTML, _RTF = 0x3707, 0x1000, 0x1013, 0x1009
 _FIXED_BYTES = {2: 4, 3: 4, 4: 4, 10: 4, 11: 4, 5: 8, 6: 8, 7: 8, 0x14: 8, 0x40: 8, 0x48: 16}
 _VARIABLE = frozenset({0x0D, 0x1E, 0x1F, 0x102})
+# A count that is larger is damaged or hostile.
 MAX_VALUES = 100_000
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+# A block that has not ended by here is text between two lines.
 MAX_FRONT_MATTER_CHARS = 100_000
 FENCES = ("---", "+++")
 

@@ -43,7 +43,9 @@ _GROUP = re.compile(r"\{([^{}]*)\}")
 _ACCENT = re.compile(r"\\(['`^\"~=.]|[cvuHkrdb](?![A-Za-z]))\s*(?:\{(\\?[A-Za-z]{0,2})\}|(\\?[A-Za-z]))")
 _NAMED = re.compile(r"\\([A-Za-z@]+)\*?[ \t]*(?:\{\})?")
 _ESCAPED = re.compile(r"\\([%&$#_{}])")
+# Commands within commands; each pass resolves the innermost.
 _MAX_PASSES = 12
+# The passes are over all of a text, so a longer one stays as it is.
 _MAX_CHARS = 200_000
 
 

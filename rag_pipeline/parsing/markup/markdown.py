@@ -39,6 +39,7 @@ _KINDS: dict[str, BlockKind] = {
     "blockquote_open": "quote",
     "html_block": "html",
 }
+# As the parser's preset for commonmark has it; deeper quotes and lists are made to exhaust readers.
 _MAX_NESTING = 20
 # Badges and a logo may stand before the title; a heading further down names its section, not the document.
 _TITLE_WITHIN_BLOCKS = 5

@@ -22,10 +22,15 @@ _NUMBERED = re.compile(
 _NAMED = re.compile(r"(?:chapter|section|part|book|appendix)\s+(?:\d{1,3}|[ivxlc]{1,7}|[a-z])\b[.:]?", re.I)
 _BULLET = re.compile(r"\s*(?:[-*\u2022\u2023\u25e6\u00b7\u2013]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
 _TURN = re.compile(r"[\[(]?\d{1,2}:\d{2}(?::\d{2})?(?:\.\d+)?[\])]?\s*+[-\u2013]?\s*+([^\W\d_][^:\n]{0,40}):\s")
+# Two people who say something twice; fewer names before colons are a list.
 _MIN_TURNS = 4
+# One line of an 80 column text.
 _MAX_HEADING_CHARS = 80
+# Nobody wraps so wide: each line is a paragraph.
 _UNWRAPPED_LINE_CHARS = 300
+# Wider than wrapped text, so what follows begins anew.
 _LONG_LINE_CHARS = 140
+# Fewer numbers in order are a list, or chance.
 _MIN_NUMBERED_HEADINGS = 3
 _LEVELS = {"=": 1, "*": 1, "-": 2, "~": 3}
 

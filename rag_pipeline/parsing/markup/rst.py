@@ -31,6 +31,7 @@ _CODE_DIRECTIVES = frozenset(
     {"code", "code-block", "sourcecode", "literalinclude", "doctest", "math", "parsed-literal", "highlight"}
 )
 _TABLE_DIRECTIVES = frozenset({"table", "list-table", "csv-table"})
+# A title is one line.
 _MAX_TITLE_CHARS = 300
 
 

@@ -35,9 +35,13 @@ _NAME = re.compile(
     r"(?:>>\s*|-\s*)?((?:[^\W\d_][\w.'\u2019-]*)(?: [^\W\d_][\w.'\u2019-]*){0,3}(?: \d{1,2})?):\s+(?=\S)"
 )
 _SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"'\u201d\u2019)]*$")
+# About a minute of speech: what one person says longer is cut at a sentence.
 _TURN_CHARS = 700
+# Longer than people pause within a thought.
 _PAUSE_MS = 5_000
+# Captions that roll on leave no more than a frame or two.
 _ROLLING_MS = 50
+# A cue that nobody can read is only there to show the line before again.
 _MOMENT_MS = 100
 
 

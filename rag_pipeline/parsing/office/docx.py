@@ -45,7 +45,9 @@ if TYPE_CHECKING:
 
 VERSION = "5"
 
+# Columns that a person can see at once; larger numbers are damaged.
 MAX_SPAN = 50
+# A document in a document, and one more within it.
 MAX_EMBEDDED_DEPTH = 2
 _TRANSPARENT = frozenset(
     ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag", "AlternateContent", "Choice", "body")

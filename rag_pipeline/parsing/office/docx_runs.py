@@ -27,6 +27,7 @@ SKIPPED = frozenset((
     "fldData", "binData", "proofErr", "commentRangeStart", "commentRangeEnd", "annotationRef", "rt", "oMathParaPr",
 ))  # fmt: skip
 GRAPHICS = frozenset({"chart", "relIds"})
+# Styles based on styles; a circle ends here.
 MAX_STYLES = 30
 _REFERENCES = {"footnoteReference": "footnotes", "endnoteReference": "endnotes", "commentReference": "comments"}
 # In half points: a point is too small to be read.

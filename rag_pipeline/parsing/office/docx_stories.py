@@ -15,6 +15,7 @@ from rag_pipeline.parsing.office.docx_runs import Runs
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
+# Headers and footers of a hundred sections; they are shown once.
 MAX_RUNNING_LINES = 100
 _ASIDE = ("Fallback", "txbxContent")
 _SEPARATORS = ("separator", "continuationSeparator", "continuationNotice")

@@ -16,7 +16,9 @@ from rag_pipeline.parsing.containers.archives import Archive, child, local_attri
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
+# As in HTML and Markdown; Word has nine, which are all of this level from here on.
 MAX_HEADING_LEVEL = 6
+# Word numbers levels 0 to 8.
 MAX_LIST_LEVEL = 8
 _HEADING_NAME = re.compile(r"heading (\d)$", re.I)
 _HEADING_ID = re.compile(r"(?:heading ?([1-9])|title)$", re.I)

@@ -19,6 +19,7 @@ from rag_pipeline.parsing.tabular import table_lines
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
+# A chart of more is a cloud, whose points nobody looks up.
 MAX_POINTS = 100_000
 
 

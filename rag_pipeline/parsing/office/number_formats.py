@@ -19,9 +19,13 @@ from rag_pipeline.parsing.office.date_formats import Token, is_date_format, show
 
 Value = str | float | int | bool | date | time | datetime | timedelta | None
 
+# What Excel allows.
 MAX_CODE_CHARS = 255
+# What Excel allows.
 MAX_DECIMALS = 30
+# Doubles hold no more whole digits, and Excel shows none.
 MAX_NUMBER = 1e15
+# Below it, a plain format shows all digits without an exponent.
 MAX_SIMPLE = 1e12
 # A half that is a little less in binary is rounded up all the same, as a person would.
 HALF_UP = 1e-15

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 VERSION = "3"
 
+# Equal cells and rows that a person would still read; sheets are filled up with millions.
 MAX_REPEATED = 50
+# No line is wider.
 MAX_SPACES = 200
 _TITLE_STYLES = frozenset({"Title", "title"})
 _CODE_STYLE = re.compile(r"preformatted|source[_ ]|\bcode|verbatim|listing", re.I)

@@ -22,6 +22,7 @@ SKIPPED = frozenset({
     "hidden-paragraph", "title", "desc",
 })  # fmt: skip
 FRAMES = frozenset({"frame", "text-box", "custom-shape", "g", "annotation"})
+# Styles based on styles; a circle ends here.
 MAX_PARENTS = 30
 _SPACES = {"line-break": "\n", "s": " ", "tab": " "}
 _TINY = frozenset({"0pt", "1pt", "0%", "1px"})

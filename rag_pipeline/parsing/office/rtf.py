@@ -24,6 +24,7 @@ from rag_pipeline.parsing.web.hidden import hidden_counts
 
 VERSION = "3"
 
+# Word writes dozens; what is deeper is made to exhaust readers.
 MAX_DEPTH = 2_000
 # In half points: a point is too small to be read.
 MAX_UNSEEN_SIZE = 2

@@ -31,7 +31,9 @@ from rag_pipeline.parsing.office.sheet_view import MAX_MERGES, View
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
+# Columns of a sheet in Excel and LibreOffice.
 MAX_COLUMNS = 16_384
+# More rows than any sheet has (1,048,576).
 MAX_POSITION = 10_000_000
 # Below this bound strings need no counting.
 SHARED_CHARS_UNSEEN = 200_000_000

@@ -16,6 +16,7 @@ from typing import Any
 from rag_pipeline.parsing.containers.archives import Archive
 from rag_pipeline.parsing.office.number_formats import BUILTIN, shown
 
+# Each is looked up at its cells; a report has hundreds.
 MAX_MERGES = 20_000
 # A merged note of several lines stands once; a merged name stands beside each of its rows.
 MAX_FILLED_CHARS = 200

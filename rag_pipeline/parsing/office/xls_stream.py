@@ -19,6 +19,7 @@ _BOF, _FILEPASS, _MULRK = 0x0809, 0x002F, 0x00BD
 # Every other record that sets a cell begins with its row and column.
 _CELLS = frozenset({0x0006, 0x0203, 0x0204, 0x0205, 0x027E, 0x00FD, 0x00D6})
 _DIMENSIONS, _UNKNOWN = 0x0200, 0x0FFF
+# Sectors of a compound file of version 3 ([MS-CFB] 2.2), and the marks of those that are no content.
 _SECTOR_BYTES = 512
 _FREE, _END, _TABLE = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
 

@@ -20,8 +20,11 @@ from rag_pipeline.parsing.limits import ParseLimits
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
 
+# What is beyond is counted and not opened.
 MAX_LISTED = 10_000
+# Each page has to be loaded for it, which costs as much as its text.
 MAX_PAGES_WITH_CLIPS = 200
+# A page with more is a drawing; they are counted.
 MAX_ANNOTATIONS = 2_000
 # More names of what is left out than anybody reads; the rest is counted.
 MAX_NAMED = 200

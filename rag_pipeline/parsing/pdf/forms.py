@@ -17,8 +17,11 @@ from rag_pipeline.parsing.pdf.witness import letters
 if TYPE_CHECKING:
     from liteparse.types import ParsedPage
 
+# A remark of ten pages; more is a file that somebody pasted.
 MAX_REMARK_CHARS = 20_000
+# Longer names of fields are sentences of help.
 MAX_NAME_CHARS = 80
+# A page with more is a drawing.
 MAX_PER_PAGE = 2_000
 
 _TYPED_FIELDS = frozenset({"text", "combobox", "listbox"})

@@ -18,7 +18,9 @@ from rag_pipeline.parsing.tabular import table_lines
 if TYPE_CHECKING:
     from liteparse.types import AnnotationRect, LayoutBlock, LayoutCell, ParsedPage, TextItem
 
+# Two lines of a page.
 MAX_HEADING_CHARS = 200
+# Points; one empty line of common text.
 MAX_PARAGRAPH_GAP = 16.0
 # Of a line, in points; a gap between its parts is wide from this many line heights on.
 MAX_LINE_HEIGHT = 40.0

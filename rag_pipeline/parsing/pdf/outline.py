@@ -18,9 +18,13 @@ from rag_pipeline.parsing.pdf.layout import Piece
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
 
+# A book of a thousand pages has some; more are generated.
 MAX_BOOKMARKS = 5_000
+# Levels of headings that anybody numbers.
 MAX_DEPTH = 8
+# One or two are the cover and the contents.
 MIN_BOOKMARKS = 3
+# Of an outline that was made by hand most titles are found on their pages, of another few.
 TRUST_SHARE = 0.45
 
 _NUMBER = re.compile(

@@ -37,10 +37,15 @@ if TYPE_CHECKING:
 
 VERSION = "8"
 
+# Scanners leave a letter or two, like a page number.
 MIN_TEXT_CHARS = 3
+# A stamp or a page number on a scan; a page of text has a thousand.
 MIN_PAGE_LETTERS = 40
+# Fits a column; how many there are is counted.
 MAX_PAGES_NAMED = 50
+# Enough to know a picture or a drawing; plans have a million.
 MAX_OBJECTS = 500
+# Rules, a frame and a logo around nothing.
 MAX_DECORATIONS = 8
 _DIGITS = re.compile(r"\d+")
 _PROGRAM_TITLE = re.compile(

@@ -19,7 +19,9 @@ from rag_pipeline.parsing.pdf.right_to_left import Words, mended, misread_words
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfTextPage
 
+# A line that ends before it ends a paragraph; ragged lines stay above.
 FULL_LINE_SHARE = 0.75
+# A page of small print has twenty thousand.
 MAX_PAGE_CHARS = 400_000
 
 _HYPHENATED = re.compile(r"(?<=[^\W\d_])[-\u00ad\ufffe\x02]\r?\n(?=[a-zß-öø-ÿ])")

@@ -29,8 +29,11 @@ _KEPT = (b"/AcroForm", b"/Names", b"/Outlines", b"/MarkInfo", b"/StructTreeRoot"
 _INHERITED = (b"/Resources", b"/MediaBox", b"/CropBox", b"/Rotate")
 _ENCRYPTED = re.compile(rb"/Encrypt\s+\d+\s+\d+\s+R|/Encrypt\s*<<")
 
+# A file of ten thousand pages; more are made to exhaust readers.
 MAX_OBJECTS = 200_000
+# Packed objects of such a file.
 MAX_PACKED_BYTES = 64 * 1024 * 1024
+# Lists of pages within lists; a circle ends here.
 MAX_LEVELS = 32
 
 

@@ -17,8 +17,11 @@ from itertools import pairwise
 
 from rag_pipeline.parsing.pdf.layout import MARGIN_SHARE, Piece
 
+# Two lines of small print.
 MAX_RUNNING_CHARS = 150
+# What stands on two pages may be said twice.
 MIN_RUNNING_PAGES = 3
+# Chapters have heads of their own, and a book three or four that are as long.
 RUNNING_PAGE_SHARE = 0.3
 # A page's printed number is seldom further than this from its place in the file, unless the file says "page".
 MAX_OFFSET_PAGES = 50

@@ -25,6 +25,7 @@ _CONTINUED = re.compile(
     r"\b(?:continue[sd]?|cont(?:['\u2019]?d|\.)|continuation|fortsetzung|forts\.|suite|suivant|continuaci[oó]n|seguito)",
     re.I,
 )
+# "Table 3 (continued)", with its title.
 MAX_NOTICE_CHARS = 120
 # Columns of two pages are the same where their left edges differ by no more than this share of a page's width.
 COLUMN_SHIFT = 0.03

@@ -31,13 +31,17 @@ from rag_pipeline.parsing.tabular import table_lines
 VERSION = "6"
 
 _DELIMITERS = (",", "\t", ";", "|")
+# Enough for the separator and the quoting to show.
 _SAMPLE_LINES = 200
 _HEADER_CELL = re.compile(r"[^\d\W][^,;|\t\n!?]{0,59}$|#$|(?:19|20)\d\d$")
 _HINT = re.compile(r'"?sep=([^\n"])"?[ \t;,]*\n', re.I)
 _NUMBER = re.compile(r"[-+]?[\d.,\s]+%?$")
 _DIGITS = re.compile(r"\d+")
+# Enough to tell a column of numbers from its name.
 _ROWS_BELOW = 5
+# A caption is a line; what is longer is a cell.
 _MAX_CAPTION_CHARS = 200
+# Python's own limit would refuse a ticket with a pasted log; a missing quote ends here.
 _MAX_FIELD_CHARS = 10_000_000
 
 

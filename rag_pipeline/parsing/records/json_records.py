@@ -37,8 +37,11 @@ from rag_pipeline.parsing.records.records import (
 VERSION = "8"
 
 _STRICT_ENDINGS = (".json", ".jsonld", ".geojson")
+# Named one by one; the rest are counted.
 _MAX_BAD_LINES = 100
+# A long list of numbers or words is one block for so many of them.
 _SCALARS_A_BLOCK = 1_000
+# Shorter lists of objects are fields of their record.
 _LONG_LIST = 10
 
 

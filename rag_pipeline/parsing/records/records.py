@@ -46,9 +46,13 @@ _IDS = (
     "case", "case_id", "case_number", "element_id", "record_id", "doc_id", "document_id", "slug",
     "sku", "code", "nr", "no",
 )  # fmt: skip
+# Half a line: names and codes are shorter, prose is longer.
 _LONG_CHARS = 40
+# Two lines; what is longer is a text of its own.
 _SHOWN_CHARS = 200
+# As sidecars and front matter have it.
 _METADATA_CHARS = 2_000
+# Deeper than any record, and less than the stack.
 _MAX_DEPTH = 100
 _URL_LINE = re.compile(r"\s*+(?:- )?[^:]++:\s++https?://\S+$")
 _URL = re.compile(r"https?://\S+$")

@@ -39,6 +39,7 @@ _JOINED = _set(
     "bibl biblioentry author-notes history address patcit nplcit figref inventor addressbook"
 )
 _SKIPPED = _set("script style tex-math graphic inline-graphic media colspec")
+# Two lines; what is longer is prose.
 _MAX_FIELD_CHARS = 200
 # Attributes are checked against each other: a tag with 100,000 of them takes half a minute.
 _MAX_TAG_BYTES = 100_000

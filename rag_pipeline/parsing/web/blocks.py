@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 LIST_TAGS = ("ul", "ol", "menu", "dir")
+# Old mail and RFCs set whole pages as `pre`; code is shorter or has other marks.
 PROSE_PRE_LINES = 12
 
 _LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight(?:-source)?|brush:?)[-\s]([\w+#.-]+)")

@@ -33,11 +33,17 @@ _FURNITURE_NAME = re.compile(
 _WORD_SIGNS = re.compile(r"[\W_]+")
 _SCOPE_NAMES = frozenset({"content", "main-content", "maincontent", "document", "rst-content", "markdown-body", "body"})
 
+# Above it a unit leads elsewhere and says little.
 LINK_DENSE_SHARE = 0.6
+# Prose with references stays below it.
 CLEAN_LINK_SHARE = 0.2
+# So many letters in a row are found once in a page.
 PROBE_CHARS = 48
+# Shorter units are labels, which stand on a page more than once.
 SHORT_CHARS = 24
+# Text that stands further on is another place with the same words.
 FORWARD_WINDOW_CHARS = 600
+# All of it but a bullet or a date is a link.
 ALL_LINK_SHARE = 0.8
 CAPTIONS = ("figcaption",)
 _DOCUMENTATION_GENERATOR = re.compile(
@@ -46,6 +52,7 @@ _DOCUMENTATION_GENERATOR = re.compile(
     re.I,
 )
 _LEGAL_LINE = re.compile(r"\W*(?:copyright|all rights reserved|©|ⓒ)", re.I)
+# A container that holds nearly all of the content is its frame.
 SCOPE_SHARE = 0.9
 # More articles side by side are a list of teasers.
 MAX_SIBLINGS = 5

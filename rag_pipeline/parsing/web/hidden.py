@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
+# A style that is longer holds a picture.
 STYLE_LIMIT_CHARS = 5_000
 LARGEST_SHARE = 0.5
 """What a script fades in begins transparent: an element with more of the page's text than this is shown."""

@@ -39,6 +39,7 @@ _METADATA_NAMES = {
     "og:site_name": "site",
     "keywords": "keywords",
 }
+# Descriptions in `meta` are two sentences.
 MAX_METADATA_CHARS = 1_000
 
 

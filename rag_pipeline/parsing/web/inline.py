@@ -15,6 +15,7 @@ from rag_pipeline.parsing.raised import shifted
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
+# Authoring guides ask for 150; longer ones are texts by mistake.
 MAX_ALT_CHARS = 500
 
 SPACES = re.compile(r"[ \t\r\n\f\v]+")

@@ -15,7 +15,9 @@ from rag_pipeline.parsing.web.hidden import declarations, is_hiding
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
+# Sheets of frameworks within a page; their rules for hiding stand first.
 SHEET_LIMIT_CHARS = 300_000
+# Each is matched with the elements of a page.
 MAX_RULES = 5_000
 MAX_SELECTOR_CHARS = 500
 

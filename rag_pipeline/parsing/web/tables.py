@@ -65,8 +65,11 @@ BLOCK_TAGS = frozenset(
         "caption",
     )
 )
+# Columns that a person can see at once; larger numbers are mistakes.
 MAX_SPAN = 50
+# Groups, sub-groups, names and units.
 MAX_HEADER_ROWS = 4
+# Spans multiply cells, so a small page could fill the memory.
 MAX_REPEATED_CELLS = 200_000
 
 

@@ -23,8 +23,11 @@ from rag_pipeline.parsing.web.styles import hiding_selectors, is_selected
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
+# Longer than any tag but those with pictures in them.
 MAX_TAG_CHARS = 20_000
+# The parser needs time that grows with their square.
 MAX_ATTRIBUTES = 1_000
+# The parser keeps a line in one piece.
 MAX_LINE_CHARS = 100_000
 # Possessive throughout: one pass, whatever stands between the quotes and however many are never closed.
 _TAG = re.compile(r"<([a-zA-Z][\w:-]*+)[^<>\"']*+(?>(?:(?:\"[^\"]*+\"|'[^']*+')[^<>\"']*+)*)>?")

@@ -14,6 +14,7 @@ from rag_pipeline.transforms.chunk.units import Unit
 
 MAX_LINE_CHARS = 160
 """Of a longer item its beginning names it."""
+# A name or a number; longer first cells are prose.
 MAX_KEY_CHARS = 80
 
 _FENCE = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])?[ \t]*(?:```|~~~)")

@@ -15,7 +15,9 @@ from rag_pipeline.transforms.chunk.context import shortened
 from rag_pipeline.transforms.chunk.params import ChunkParams
 
 PART_SEPARATOR = " > "
+# Enough to know a heading by, where the whole does not fit.
 SHORT_LINE_CHARS = 60
+# Enough to know a column by, where the whole does not fit.
 BRIEF_CELL_CHARS = 12
 
 

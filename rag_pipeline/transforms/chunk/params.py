@@ -14,6 +14,7 @@ from rag_pipeline.errors import SettingsError
 CHUNKER_VERSION = "6"
 """Changes whenever the same document, parameters and tokenizer could give other chunks."""
 
+# Fewer than a short sentence: headers alone would be embedded.
 MIN_TEXT_TOKENS = 8
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+# The rules for sentences look at so much at once; pages are shorter.
 SLICE_CHARS = 8_000
 DEFAULT_LANGUAGE = "en"
 
@@ -22,6 +23,7 @@ _UNFINISHED = re.compile(
     re.IGNORECASE,
 )
 _NUMBER_OF_THE_NEXT = re.compile(r"(?:^|[\n.!?)\]\"'”]\s*)(?P<number>\(?\d{1,3}[.)]\s*)\Z")
+# The longest abbreviation before a full stop.
 _LOOK_BACK_CHARS = 40
 
 

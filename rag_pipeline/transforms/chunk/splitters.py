@@ -12,8 +12,11 @@ from itertools import chain
 
 from rag_pipeline.parsing.table_heads import header_count
 
+# Wider lines are paragraphs, each on its own.
 LONGEST_WRAPPED_LINE_CHARS = 200
+# Column names stand at the top or there are none.
 HEADER_ROW_SEARCH_CHARS = 4_000
+# Enough for the usual shape of a column to show.
 HEADER_SAMPLE_ROWS = 12
 
 _LIST_MARKER = re.compile(

@@ -36,9 +36,11 @@ _INDENTED: frozenset[BlockKind] = frozenset({"list", "code", "definition", "fiel
 # Their later parts get a longer header, which names the items above or the columns.
 _NAMED: frozenset[BlockKind] = frozenset({"list", "table", "cue"})
 _NESTED: frozenset[Splitter] = frozenset({splitters.list_item_cuts, splitters.statement_cuts})
+# Lists within lists, and statements within statements; recursion has to end.
 _MAX_NESTING = 24
 # A letter has a few marks; a run of thousands is no letter, and walking it for every piece takes forever.
 MAX_MARKS = 32
+# A table of two columns has a key and a value: there is nothing to cut by.
 MIN_CUT_COLUMNS = 3
 _CLAUSE_ENDS = ";:,)\u2014\u2013"
 
