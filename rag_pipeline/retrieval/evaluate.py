@@ -171,7 +171,7 @@ class _Asking:
 
         candidates = find_candidates(self.threads, Selection(self._table, chosen), embed, text, self.plan)
         versions = self._successions.seen_by(chosen.principals)
-        return candidates, Circumstances(now=self._now, versions=versions, best_rows=best_rows)
+        return candidates, Circumstances(text, now=self._now, versions=versions, best_rows=best_rows)
 
 
 def _hits(candidates: Candidates, plan: SearchPlan, around: Circumstances) -> list[Hit]:

@@ -1,11 +1,13 @@
-"""Fusing two legs by their scores, with a weight that follows what the scores say of this very query.
+"""Fusing two legs by their scores, with a weight that follows what the two legs say of this very query.
 
 Belongs here: pure functions from scored rankings to fused scores.
-Does not belong here: where the rankings come from (`ranking.py`), how the numbers were found (docs/decisions.md).
+Does not belong here: where the rankings come from (`ranking.py`), how much of a question a text says
+(`transforms/said.py`), how the numbers were found (docs/decisions.md).
 
-Ranks cannot say that a leg has nothing to say; scores can. The vector leg always finds something, and of a text in a
-language that its model does not know it finds anything. Then the best hit by words is nowhere near its first, while
-BM25 falls steeply where the words of a question stand in few texts.
+Ranks cannot say that a leg has nothing to say; scores and texts can. BM25 falls steeply where the words of a question
+stand in few texts, and its best hit has most of them. Where even that one has few, the question is worded unlike its
+answer, and the vectors know better; unless theirs has none of what the words found, as in a language that their model
+does not know.
 """
 
 from __future__ import annotations
@@ -17,18 +19,18 @@ from dataclasses import dataclass
 # How many hits of the vector leg its scale is taken from, however many were asked for: the first ten hits of a search
 # are the same ten of a longer one.
 SCALE_DEPTH = 100
-# BM25 is compared with its tenth hit.
-DROP_AT = 10
-# weight = MOST / (1 + exp(-(BASE + AGREEMENT * agreement + DROP * drop))), fitted on eight sets.
-MOST = 0.41
-BASE = 1.62
-AGREEMENT = 4.74
-DROP = -4.07
+# Fewer hits than so many by words are as steep a fall as there is.
+LEAST_HITS = 10
+# weight = 1 / (1 + exp(-(BASE + SAID * said + FLAT * flat + SHARED * shared))), fitted on sixteen sets.
+BASE = -3.35
+SAID = -5.96
+FLAT = 7.82
+SHARED = 1.9
 # Keeps the order of vector hits that lie below the scale, and weighs nothing.
 BELOW_SCALE = 1e-6
 
 # Names the rule in the fingerprint of an evaluation.
-FUSION = f"scores {SCALE_DEPTH} {DROP_AT} {MOST} {BASE} {AGREEMENT} {DROP}"
+FUSION = f"scores {SCALE_DEPTH} {LEAST_HITS} {BASE} {SAID} {FLAT} {SHARED}"
 
 Scored = Sequence[tuple[str, float]]
 
@@ -41,12 +43,13 @@ class Fused:
     vector_weight: float
 
 
-def fuse(vector: Scored, text: Scored, scale: float = 1.0) -> Fused:
+def fuse(vector: Scored, text: Scored, said: Mapping[str, float], scale: float = 1.0) -> Fused:
     """One score for each id of two legs.
 
     Args:
         vector: (id, cosine similarity), best first; no id stands twice.
         text: (id, BM25), best first; no id stands twice.
+        said: How much of the question the text of an id says, in [0, 1]; of the first of each leg it is looked at.
         scale: What the rule's weight is multiplied by; it stays at most 1.
 
     Raises:
@@ -58,7 +61,7 @@ def fuse(vector: Scored, text: Scored, scale: float = 1.0) -> Fused:
     by_vector, by_text = scaled_cosines(vector), scaled_bm25(text)
     if len(by_vector) != len(vector) or len(by_text) != len(text):
         raise ValueError("an id stands twice in one ranking")
-    weight = min(1.0, scale * vector_weight(list(by_vector.values())[:SCALE_DEPTH], by_vector, text))
+    weight = min(1.0, scale * vector_weight(vector, list(by_text.values()), said_by_best(vector, text, said)))
     if not text:
         weight = 1.0
     least = min(by_vector.values(), default=0.0)
@@ -88,20 +91,25 @@ def scaled_bm25(text: Scored) -> dict[str, float]:
     return {name: score / best if best > 0 else 0.0 for name, score in text}
 
 
-def vector_weight(scale: Sequence[float], by_vector: Mapping[str, float], text: Scored) -> float:
+def said_by_best(vector: Scored, text: Scored, said: Mapping[str, float]) -> tuple[float, float]:
+    """How much of the question the best hit by words says, and the best by vector."""
+    by_words, by_vector = (said.get(leg[0][0], 0.0) if leg else 0.0 for leg in (text, vector))
+    return by_words, by_vector
+
+
+def vector_weight(vector: Scored, scaled_text: Sequence[float], said: tuple[float, float]) -> float:
     """What the vector leg counts for this query, in [0, 1]; the words have the rest.
 
     Args:
-        scale: The first scaled cosines.
-        by_vector: All scaled cosines, by id.
-        text: The text leg; 1 is answered where it found nothing.
+        scaled_text: Scaled BM25 of the text leg, best first; 1 is answered where it found nothing.
+        said: As `said_by_best` gives it.
     """
-    if not text:
+    if not scaled_text:
         return 1.0
-    if not scale:
+    if not vector:
         return 0.0
-    found = max(0.0, by_vector.get(text[0][0], 0.0))
-    agreement = found - sum(scale) / len(scale)
-    tenth = text[DROP_AT - 1][1] if len(text) >= DROP_AT else 0.0
-    drop = 1 - tenth / text[0][1] if text[0][1] > 0 else 0.0
-    return MOST / (1 + math.exp(-(BASE + AGREEMENT * agreement + DROP * drop)))
+    by_words, by_vector = said
+    first = scaled_text[:SCALE_DEPTH]
+    flat = sum(first) / max(LEAST_HITS, len(first))
+    shared = min(1.0, by_vector / by_words) if by_words > 0 else 1.0
+    return 1 / (1 + math.exp(-(BASE + SAID * by_words + FLAT * flat + SHARED * shared)))

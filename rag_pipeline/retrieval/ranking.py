@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rag_pipeline.retrieval.candidates import Candidates
-from rag_pipeline.retrieval.fusion import fuse
+from rag_pipeline.retrieval.fusion import SCALE_DEPTH, fuse
 from rag_pipeline.retrieval.hits import Elsewhere, Hit, body_of
 from rag_pipeline.retrieval.plan import SearchPlan
 from rag_pipeline.retrieval.ranked import Ranked, Ranking, in_order, place_of
@@ -21,6 +21,7 @@ from rag_pipeline.retrieval.rerank import Reader, blended
 from rag_pipeline.retrieval.supersession import Versions, newer_first
 from rag_pipeline.transforms.freshness import age_weight
 from rag_pipeline.transforms.near_hits import Wording, is_near, wording_of
+from rag_pipeline.transforms.said import shares_said
 
 # So many of the best rows are compared by their words; what is equal to the letter is found at any depth.
 NEAR_COMPARED = 60
@@ -34,6 +35,7 @@ class Circumstances:
     """What ranking has to know besides the candidates.
 
     Attributes:
+        question: What is asked.
         published_at: When the index was published.
         now: What the age of documents is counted from, UTC.
         versions: Older and newer versions of documents, as the caller may know them.
@@ -42,6 +44,7 @@ class Circumstances:
         shown: By chunk_id, the columns that only a hit has, for candidates that were read without them.
     """
 
+    question: str
     published_at: datetime = _NO_TIME
     now: datetime = _NO_TIME
     versions: Versions = field(default_factory=Versions)
@@ -52,7 +55,7 @@ class Circumstances:
 
 def ranked_hits(candidates: Candidates, plan: SearchPlan, around: Circumstances) -> list[Hit]:
     """One ranking from the candidates, best first, each text once, and what nearly equals it named by it."""
-    ranking = fused(candidates, plan, around.now)
+    ranking = fused(candidates, plan, around)
     kept = collapsed(ranking.ranked, around.versions)
     note = None
     if around.read is not None and plan.mode == "hybrid":
@@ -70,15 +73,15 @@ def ranked_hits(candidates: Candidates, plan: SearchPlan, around: Circumstances)
     ]
 
 
-def fused(candidates: Candidates, plan: SearchPlan, now: datetime) -> Ranking:
+def fused(candidates: Candidates, plan: SearchPlan, around: Circumstances) -> Ranking:
     """The rows of all legs, each once, by the score of the mode times the weights of quality and age."""
-    rows, weight = _fused_rows(candidates, plan.recipe.vector_scale)
+    rows, weight = _fused_rows(candidates, around.question, plan.recipe.vector_scale)
     half_lives = {rule.source: rule.half_life for rule in plan.rules if rule.half_life is not None}
     ranked: list[Ranked] = []
     for row in rows:
         scores = {"hybrid": row["fused"], "vector": 1 - row.get("vector_value", 0), "text": row.get("text_value", 0)}
         half_life = half_lives.get(row["source"])
-        by_age = 1.0 if half_life is None else age_weight(row["source_modified_at"], now, half_life)
+        by_age = 1.0 if half_life is None else age_weight(row["source_modified_at"], around.now, half_life)
         # A cosine below zero would rise.
         score = min(scores[plan.mode], scores[plan.mode] * row["rank_weight"] * by_age)
         ranked.append(Ranked(row, score, age_weight=by_age))
@@ -171,7 +174,7 @@ def spread(kept: Sequence[Ranked], per_document: int) -> list[Ranked]:
     return [*first, *more]
 
 
-def _fused_rows(candidates: Candidates, scale: float) -> tuple[list[dict[str, Any]], float]:
+def _fused_rows(candidates: Candidates, question: str, scale: float) -> tuple[list[dict[str, Any]], float]:
     """Rows of both legs, each once, with rank and value in each and the fused score; and the vector leg's weight."""
     rows: dict[str, dict[str, Any]] = {}
     scored: dict[str, list[tuple[str, float]]] = {}
@@ -184,10 +187,20 @@ def _fused_rows(candidates: Candidates, scale: float) -> tuple[list[dict[str, An
         for rank, row in enumerate(ordered, start=1):
             known = rows.setdefault(row["chunk_id"], row)
             known[f"{leg}_rank"], known[f"{leg}_value"] = rank, row[column]
-    fused_scores = fuse(scored["vector"], scored["text"], scale)
+    fused_scores = fuse(scored["vector"], scored["text"], _said(rows, scored, question), scale)
     for name, row in rows.items():
         row["fused"] = fused_scores.scores[name]
     return list(rows.values()), fused_scores.vector_weight
+
+
+def _said(
+    rows: Mapping[str, Mapping[str, Any]], scored: Mapping[str, Sequence[tuple[str, float]]], question: str
+) -> dict[str, float]:
+    """How much of the question the texts of the first candidates say; nothing where a leg has none to be weighed."""
+    if not all(scored.values()):
+        return {}
+    names = list(dict.fromkeys(name for leg in scored.values() for name, _ in leg[:SCALE_DEPTH]))
+    return dict(zip(names, shares_said(question, [rows[name]["embedded_text"] for name in names]), strict=True))
 
 
 def _hit(

@@ -361,6 +361,7 @@ class Searcher:
             return {name: Ranked(row, 0.0) for name, row in rows.items()}
 
         around = Circumstances(
+            question=query,
             published_at=served.publication.published_at,
             now=datetime.now(UTC),
             versions=served.successions(self._rules).seen_by(chosen.principals, chosen.closed_ids),

@@ -16,6 +16,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 MARK = "^"
 BEGINNING = "~"
@@ -61,6 +63,8 @@ _LAST = re.compile(r"(?<=[/\\])[^/\\]+$")
 _HEX = re.compile(r"[0-9a-fA-F]{16,}")
 # Vowel signs are no letters to Python, and stand inside words.
 _LETTERS = re.compile(r"[^\W\d_](?:[^\W\d_]|[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0dff])*")
+# The same and digits: what a question asks by.
+_SPOKEN = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0dff])*")
 _SCRIPTS = (
     (0x0600, 0x06FF, "arabic"),
     (0x0E00, 0x0EFF, "unspaced"),
@@ -76,6 +80,14 @@ _ENDING = re.compile(r"(?<=\w{3})(?:ها|ان|ات|ون|ين|يه|ية|ه|ة|ي)
 _ARABIC_FORMS = str.maketrans("أإآى", "اااي", "".join(map(chr, (*range(0x064B, 0x0660), 0x0670, 0x0640))))
 _ACRONYM = re.compile(r"(?<![\w.])[A-Z]{2,6}(?![\w.]\w)")
 _NAMED = re.compile(r"(?<!\w)[A-Z][a-z]*(?: [A-Z][a-z]*)+(?!\w)")
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Letters that a text has if it says a word: the word itself, the beginning of one, or anywhere."""
+
+    letters: str
+    place: Literal["is", "begins", "anywhere"]
 
 
 def forms_of(text: str, language: str | None) -> str:
@@ -117,6 +129,32 @@ def asked_beginnings(query: str) -> str:
     if not _ENGLISH.isdisjoint(re.findall(r"\w+", query.lower())):
         return ""
     return " ".join(dict.fromkeys(_beginnings(unicodedata.normalize("NFC", query), has_compounds=False)))
+
+
+def sought_in(query: str) -> list[Sought]:
+    """What a text that says a query's words has, each once, as `with_plain_letters` writes it.
+
+    Words are looked for by their beginnings, which are the same in most of their forms; where nothing parts words, by
+    pairs of letters.
+    """
+    found: list[Sought] = []
+    for match in _SPOKEN.finditer(with_plain_letters(unicodedata.normalize("NFC", asked_words(query)))):
+        word = match.group()
+        script = _script(word)
+        if script == "unspaced":
+            pairs = [word[at : at + 2] for at in range(len(word) - 1)] or [word]
+            found += [Sought(pair, "anywhere") for pair in pairs]
+        elif script == "arabic":
+            found.append(Sought(_ENDING.sub("", _ARTICLE.sub("", word))[:ROOT_LETTERS], "anywhere"))
+        else:
+            length = SYLLABLES if script == "hangul" else BEGINNING_LETTERS
+            found.append(Sought(word[:length], "begins" if len(word) >= length else "is"))
+    return list(dict.fromkeys(found))
+
+
+def with_plain_letters(text: str) -> str:
+    """A text without differences of letter case and of Arabic spelling."""
+    return text.casefold().translate(_ARABIC_FORMS)
 
 
 def _identifiers(text: str) -> Iterator[str]:

@@ -117,9 +117,10 @@ def test_gains_are_of_choices_made_on_other_questions() -> None:
 def test_the_weight_is_scaled_and_stays_a_share() -> None:
     vector = [(f"v{n}", 0.9 - n / 200) for n in range(100)]
     text = [("v0", 9.0), *((f"t{n}", 3.0 - n / 50) for n in range(30))]
-    plain = fuse(vector, text)
+    said = {"v0": 0.5}
+    plain = fuse(vector, text, said)
     assert 0 < plain.vector_weight < 0.5
-    assert fuse(vector, text, 0.5).vector_weight == pytest.approx(plain.vector_weight / 2)
-    assert fuse(vector, text, 9).vector_weight == 1
-    assert fuse(vector, [], 0.25).vector_weight == 1
-    assert fuse([], text, 2).vector_weight == 0
+    assert fuse(vector, text, said, 0.5).vector_weight == pytest.approx(plain.vector_weight / 2)
+    assert fuse(vector, text, said, 1e6).vector_weight == 1
+    assert fuse(vector, [], said, 0.25).vector_weight == 1
+    assert fuse([], text, said, 2).vector_weight == 0
