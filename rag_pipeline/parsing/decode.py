@@ -17,7 +17,7 @@ import warnings
 from rag_pipeline.errors import UndecodableBytes
 
 # Part of every parser's recipe: bump whenever `decode` or `clean_text` changes what comes out.
-VERSION = "2"
+VERSION = "3"
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -50,6 +50,7 @@ _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _REPLACED = {"\x0b": " ", "\x0c": " ", "\x85": " ", "\u2028": " ", "\u2029": " "}
 # UTF-8 read as Latin-1 or Windows-1252 always shows one of these lead characters before a high one.
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
+_SHARP_S = 0xDF
 _FEW_LETTERS = 100
 _MAX_REPAIRED_CHARS = 200_000
 _WESTERN = frozenset(
@@ -212,7 +213,8 @@ def _few_western_letters(raw: bytes) -> str | None:
     runs = _HIGH_RUN.findall(raw)
     if len(runs) > _FEW_LETTERS or any(len(run) > 2 for run in runs):
         return None
-    if sum(len(run) == 2 for run in runs) > len(runs) // 4:
+    # In German a sharp s follows an umlaut, as in many a short greeting.
+    if sum(len(run) == 2 and run[1] != _SHARP_S for run in runs) > len(runs) // 4:
         return None
     text = _strict(raw, "cp1252")
     if text is None or not all(char in _WESTERN for char in text if not char.isascii()):

@@ -244,16 +244,19 @@ def _zip_type(head: bytes, named: str | None) -> str:
     names: list[bytes] = []
     position = head.find(b"PK\x03\x04")
     while 0 <= position <= len(head) - 30 and len(names) < 200:
+        flags, packed_bytes = struct.unpack_from("<6xH10xI", head, position)
         name_bytes, extra_bytes = struct.unpack_from("<HH", head, position + 26)
         name = head[position + 30 : position + 30 + name_bytes]
+        start = position + 30 + name_bytes + extra_bytes
         if name == b"mimetype":
-            stored = head[position + 30 + name_bytes + extra_bytes :][:80]
-            declared = re.match(rb"[\w.+/-]+", stored)
+            declared = re.match(rb"[\w.+/-]+", head[start:][:80])
             found = declared and _declared_zip_type(declared.group().decode("ascii"))
             if found:
                 return found
         names.append(name)
-        position = head.find(b"PK\x03\x04", position + 30)
+        # A member may be an archive itself, whose members are not this one's.
+        sized = not flags & 0x8 and packed_bytes < 0xFFFFFFFF
+        position = head.find(b"PK\x03\x04", start + packed_bytes if sized else position + 30)
     names += _listed_names(head)
     for prefix, media_type in _ZIP_MEMBERS:
         # A folder called `word` in somebody's archive makes no office file: that has a list of its parts.
@@ -265,11 +268,14 @@ def _zip_type(head: bytes, named: str | None) -> str:
 def _listed_names(head: bytes) -> list[bytes]:
     """Names in the list of members at the end of the file, when the whole file is here."""
     found: list[bytes] = []
-    position = head.find(b"PK\x01\x02")
+    end = head.rfind(b"PK\x05\x06", max(0, len(head) - 70_000))
+    listed_bytes = struct.unpack_from("<12xI", head, end)[0] if 0 <= end <= len(head) - 16 else len(head)
+    # Not the list of an archive that is a member: the last one is this archive's own.
+    position = head.find(b"PK\x01\x02", max(0, end - listed_bytes))
     while 0 <= position <= len(head) - 46 and len(found) < 2_000:
         name_bytes = struct.unpack_from("<H", head, position + 28)[0]
         found.append(head[position + 46 : position + 46 + name_bytes])
-        position = head.find(b"PK\x01\x02", position + 46)
+        position = head.find(b"PK\x01\x02", position + 46 + name_bytes)
     return found
 
 

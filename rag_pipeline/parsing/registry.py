@@ -57,6 +57,13 @@ class Format:
 
 
 _PACKED = Format("packed", "containers.folders", "parse_packed", is_text=False, holds_others=True)
+
+
+def _office(name: str) -> Format:
+    """A format of Office, whose files may embed others."""
+    return Format(name, f"office.{name}", f"parse_{name}", is_text=False, holds_others=True, names_others=True)
+
+
 _CODE = Format("code", "code.code", "parse_code")
 FORMATS: dict[str, Format] = {
     "text/markdown": Format("markdown", "markup.markdown", "parse_markdown"),
@@ -90,9 +97,9 @@ FORMATS: dict[str, Format] = {
     "application/sql": _CODE,
     "text/x-shellscript": _CODE,
     "application/pdf": Format("pdf", "pdf.pdf", "parse_pdf", is_text=False, holds_others=True, names_others=True),
-    media_type.DOCX: Format("docx", "office.docx", "parse_docx", is_text=False),
-    media_type.PPTX: Format("pptx", "office.pptx", "parse_pptx", is_text=False),
-    media_type.XLSX: Format("xlsx", "office.xlsx", "parse_xlsx", is_text=False),
+    media_type.DOCX: _office("docx"),
+    media_type.PPTX: _office("pptx"),
+    media_type.XLSX: _office("xlsx"),
     media_type.XLS: Format("xlsx", "office.xlsx", "parse_xlsx", is_text=False),
     media_type.ODS: Format("xlsx", "office.xlsx", "parse_xlsx", is_text=False),
     media_type.ODT: Format("odf", "office.odf", "parse_odf", is_text=False),

@@ -115,3 +115,7 @@ def test_a_short_western_text_in_windows_1252_is_read_as_such(text: str) -> None
 )
 def test_other_scripts_are_not_taken_for_western_ones(text: str, encoding: str) -> None:
     assert decode_named(text.encode(encoding))[1] != "cp1252"
+
+
+def test_a_short_german_greeting_in_an_old_encoding() -> None:
+    assert read_text("Viele Gr\u00fc\u00dfe".encode("cp1252")) == "Viele Gr\u00fc\u00dfe"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
+import zipfile
 from email.message import EmailMessage
 
+import openpyxl
 import pytest
 
 from rag_pipeline.errors import DocumentError
 from rag_pipeline.parsing import ParseLimits, media_type_of, parse
-from rag_pipeline_tests.parsing.office_files import container, docx, pdf, stream
+from rag_pipeline_tests.parsing.compound_files import compound
+from rag_pipeline_tests.parsing.office_files import WORD, container, docx, paragraph, pdf, relations, stream
 from rag_pipeline_tests.parsing.pdf_files import CATALOG, PAGES, pdf_with_files
+from rag_pipeline_tests.parsing.test_seen_alike import shape, slide_show
 
 LOCKED_PDF = pdf(
     [
@@ -37,11 +42,15 @@ CAUSES = {
     "nul.txt": (b"words" + bytes(5_000), "unsupported_media_type"),
     "blank.md": (b" \n\t\n", "empty"),
     "broken.json": (b'[{"a": 1}, {"a"', "unparsable"),
+    "bomb.docx": (
+        container({"word/document.xml": f'<w:document xmlns:w="{WORD}">' + "a" * 60_000_000}),
+        "limit_exceeded",
+    ),
     "scan.png": (b"\x89PNG\r\n\x1a\n123", "needs_ocr"),
     "torn.docx": (docx("")[:200], "unparsable"),
     "torn.pdf": (b"%PDF-1.7\n" + b"junk " * 100, "unparsable"),
 }
-CONTAINERS = ("plain", "zip", "tar", "tar.gz", "mail", "pdf")
+CONTAINERS = ("plain", "zip", "zip in zip", "tar", "tar.gz", "mail", "pdf", "docx", "pptx", "xlsx", "ole object")
 
 
 def in_tar(name: str, data: bytes, mode: str) -> bytes:
@@ -59,6 +68,10 @@ def wrapped(kind: str, name: str, data: bytes) -> tuple[str, bytes]:
         return name, data
     if kind == "zip":
         return "a.zip", container({name: data})
+    if kind == "zip in zip":
+        return "a.zip", container({"b.zip": container({name: data}), "seen.txt": "Words"})
+    if kind in ("docx", "pptx", "xlsx", "ole object"):
+        return embedding(kind, name, data)
     if kind == "mail":
         message = EmailMessage()
         message["From"], message["Subject"] = "ada@harbour.example", "Papers"
@@ -68,6 +81,41 @@ def wrapped(kind: str, name: str, data: bytes) -> tuple[str, bytes]:
     if kind == "pdf":
         return "a.pdf", pdf_with_files([(name, data)])
     return f"a.{kind}", in_tar(name, data, "w:gz" if kind == "tar.gz" else "w:")
+
+
+def native(name: str, data: bytes) -> bytes:
+    """An OLE object of a file, as Windows packs it."""
+    label, path = name.encode() + b"\0", b"C:\\" + name.encode() + b"\0"
+    body = b"\2\0" + label + path + b"\0\0\3\0" + struct.pack("<I", len(path)) + path + struct.pack("<I", len(data))
+    return compound({"\x01Ole10Native": struct.pack("<I", len(body) + len(data)) + body + data})
+
+
+def embedding(kind: str, name: str, data: bytes) -> tuple[str, bytes]:
+    """An office file that embeds another."""
+    relation, inner = ("package", name) if kind != "ole object" else ("oleObject", "o.bin")
+    held = data if kind != "ole object" else native(name, data)
+    if kind in ("docx", "ole object"):
+        members: dict[str, str | bytes] = {
+            "_rels/.rels": relations(("r1", "officeDocument", "word/document.xml")),
+            "word/document.xml": f'<w:document xmlns:w="{WORD}"><w:body>{paragraph("Words")}</w:body></w:document>',
+            "word/_rels/document.xml.rels": relations(("e", relation, f"embeddings/{inner}")),
+            f"word/embeddings/{inner}": held,
+        }
+        return "a.docx", container(members)
+    if kind == "pptx":
+        text = slide_show(shape(("Words", "")))
+        place, rels = "ppt/", "ppt/_rels/s.xml.rels"
+    else:
+        book = openpyxl.Workbook()
+        book.active.append(["Words", 1])
+        buffer = io.BytesIO()
+        book.save(buffer)
+        text, place, rels = buffer.getvalue(), "xl/worksheets/", "xl/worksheets/_rels/sheet1.xml.rels"
+    with zipfile.ZipFile(io.BytesIO(text)) as archive:
+        members = {each: archive.read(each) for each in archive.namelist()}
+    return f"a.{kind}", container(
+        members | {rels: relations(("e", relation, f"embeddings/{inner}")), f"{place}embeddings/{inner}": held}
+    )
 
 
 def reason(name: str, raw: bytes) -> str:
@@ -85,6 +133,30 @@ def reason(name: str, raw: bytes) -> str:
 def test_a_cause_has_one_code_in_every_container(name: str, kind: str) -> None:
     data, code = CAUSES[name]
     assert reason(*wrapped(kind, name, data)) == code
+
+
+@pytest.mark.parametrize("kind", CONTAINERS[1:])
+def test_what_a_container_holds_is_a_document_below_it(kind: str) -> None:
+    name, raw = wrapped(kind, "inner.md", b"# Inner\n\nWords of the inner file.")
+    documents = parse(raw, media_type_of(name, raw), name, ParseLimits())
+    (inner,) = [document for document in documents if "inner.md" in document.part]
+    assert "Words of the inner file." in inner.text
+    assert inner.title == "Inner"
+
+
+def test_a_container_that_holds_office_files_as_they_are_is_not_taken_for_one() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("plan.docx", docx(paragraph("Plan words")))
+        archive.writestr("note.txt", "Note words")
+    documents = parse(buffer.getvalue(), media_type_of("a.zip", buffer.getvalue()), "a.zip", ParseLimits())
+    assert [document.text for document in documents] == ["Plan words", "Note words"]
+
+
+def test_no_more_files_are_read_out_of_an_office_file_than_allowed() -> None:
+    name, raw = wrapped("docx", "inner.md", b"# Inner")
+    (document,) = parse(raw, media_type_of(name, raw), name, ParseLimits(max_attachments=0))
+    assert document.metadata["unread_attachments"] == "inner.md (limit_exceeded)"
 
 
 @pytest.mark.parametrize("name", ["locked.pdf", "locked.docx", "program.exe", "scan.png"])

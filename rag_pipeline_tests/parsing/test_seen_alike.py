@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import pytest
 
 from rag_pipeline.contracts.documents import ParsedDocument
@@ -252,3 +255,18 @@ def test_formulas_of_word_are_read_as_those_of_pages() -> None:
     )
     body = f'<w:p>{word_run("So ")}<m:oMath xmlns:m="urn:m">{formula}</m:oMath></w:p>'
     assert parsed("a.docx", docx(body)).text == "So 1/20=x^3sqrt(y)(z)∑_1^9 i"
+
+
+def test_an_object_of_an_open_document_is_read_in_place_and_once() -> None:
+    frame = '<draw:frame><draw:object xlink:href="./Object 1" xmlns:xlink="urn:x"/></draw:frame>'
+    cell = "<table:table-cell><text:p>7 tons</text:p></table:table-cell>"
+    table = f"<table:table><table:table-row>{cell}</table:table-row></table:table>"
+    outer, inner = (
+        open_text(f"<text:p>Load{frame}</text:p>"),
+        open_text(f"<text:p>{frame}</text:p>{table}", "spreadsheet"),
+    )
+    members: dict[str, str | bytes] = {}
+    for prefix, raw in (("", outer), ("Object 1/", inner)):
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            members |= {f"{prefix}{name}": archive.read(name) for name in archive.namelist()}
+    assert parsed("a.odt", container(members, stored_first=True)).text == "Load\n\n7 tons"

@@ -35,6 +35,7 @@ from rag_pipeline.parsing.office.docx_runs import GRAPHICS, Gathered, Runs, is_h
 from rag_pipeline.parsing.office.docx_stories import is_aside, running_lines, side_notes
 from rag_pipeline.parsing.office.docx_styles import Numbering, Styles
 from rag_pipeline.parsing.office.drawings import add_drawing
+from rag_pipeline.parsing.office.embedded import embedded_files, with_embedded
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.html import add_units, html_units
@@ -43,7 +44,7 @@ from rag_pipeline.parsing.web.tree import declared_encoding
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "5"
+VERSION = "6"
 
 # Columns that a person can see at once; larger numbers are damaged.
 MAX_SPAN = 50
@@ -55,7 +56,7 @@ _TRANSPARENT = frozenset(
 
 
 def parse_docx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
-    """The document's main story, notes and comments beside the paragraph that refers to them.
+    """The document's main story, notes and comments beside the paragraph that refers to them; embedded files follow.
 
     Raises:
         EncryptedDocument, LimitExceeded, UnparsableDocument: From the container.
@@ -66,7 +67,8 @@ def parse_docx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     walker = _walked(archive, TextBuilder(), context.limits, 0, hidden)
     # What a picture is said to show does not stand for the words on it.
     has_text = walker.builder.length_chars > walker.runs.picture_chars
-    refuse_pictures_only(archive, has_text, [walker.part])
+    files = embedded_files(archive, [walker.part], context.limits.max_attachments)
+    refuse_pictures_only(archive, has_text or bool(files.found), [walker.part])
     facts = core_properties(archive)
     metadata: dict[str, str] = {
         name: facts[name] for name in ("subject", "keywords", "created", "modified") if name in facts
@@ -74,13 +76,12 @@ def parse_docx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     metadata |= hidden_counts(hidden)
     if archive.unread:
         metadata["unread_parts"] = ", ".join(archive.unread)[:1000]
-    return [
-        walker.builder.build(
-            title=clean_text(facts.get("title", "")) or walker.title,
-            author=clean_text(facts.get("creator", "")) or None,
-            metadata=metadata,
-        )
-    ]
+    document = walker.builder.build(
+        title=clean_text(facts.get("title", "")) or walker.title,
+        author=clean_text(facts.get("creator", "")) or None,
+        metadata=metadata,
+    )
+    return with_embedded(document, files, context)
 
 
 def _walked(archive: Archive, builder: TextBuilder, limits: ParseLimits, depth: int, hidden: Counter[str]) -> _Walker:

@@ -31,7 +31,7 @@ from rag_pipeline.parsing.web.inline import picture_words
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "3"
+VERSION = "4"
 
 # Equal cells and rows that a person would still read; sheets are filled up with millions.
 MAX_REPEATED = 50
@@ -90,6 +90,7 @@ class _Walker:
         self._parent_styles = parent_styles
         self._archive = archive
         self._page: int | None = None
+        self._opened: set[str] = set()
         self._lines: list[str] = []
         self._code: list[str] = []
 
@@ -139,7 +140,7 @@ class _Walker:
         elif name == "table":
             self._table(element)
         elif name == "object":
-            self._formula(element)
+            self._object(element)
         else:
             self.builder.add("paragraph", self._comment(element), page=self._page)
 
@@ -190,12 +191,17 @@ class _Walker:
         author = next((" ".join((item.text or "").split())[:100] for item in annotation.iterchildren("{*}creator")), "")
         return f"Comment by {author}: {said}" if said and author else f"Comment: {said}" if said else ""
 
-    def _formula(self, element: _Element) -> None:
-        """The signs of a formula, which is a part of its own; other embedded objects say nothing."""
+    def _object(self, element: _Element) -> None:
+        """What an embedded part of its own holds: a formula, or the words and cells of another document."""
         name = (local_attribute(element, "href") or "").removeprefix("./").rstrip("/") + "/content.xml"
         root = self._archive.spare_xml(name) if self._archive is not None else None
         if root is not None and local_name(root) == "math":
             self.builder.add("paragraph", clean_text(formula_text(root)), page=self._page)
+        elif root is not None and name not in self._opened:
+            self._opened.add(name)
+            for body in root.iter("{*}body"):
+                self.walk(body)
+                self.end_run()
 
     def _list(self, element: _Element, depth: int) -> None:
         for item in element:

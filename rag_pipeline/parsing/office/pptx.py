@@ -26,6 +26,7 @@ from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import check_count
 from rag_pipeline.parsing.office.drawings import add_drawing, drawn_paragraphs
+from rag_pipeline.parsing.office.embedded import embedded_files, with_embedded
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.inline import picture_words
@@ -33,7 +34,7 @@ from rag_pipeline.parsing.web.inline import picture_words
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "4"
+VERSION = "5"
 
 _ON = frozenset({"1", "true"})
 _TITLES = frozenset({"title", "ctrTitle"})
@@ -73,7 +74,8 @@ def parse_pptx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
             f"{context.address}: no slide could be read. Open the file in its application and save it again.",
             address=context.address,
         )
-    if slides:
+    files = embedded_files(archive, slides, context.limits.max_attachments)
+    if slides and not files.found:
         # What a picture is said to show does not stand for the words on it.
         refuse_pictures_only(archive, builder.length_chars > pictures, slides)
     metadata = {"slides": str(len(slides))} | hidden_counts(hidden)
@@ -81,13 +83,12 @@ def parse_pptx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         metadata["unread_parts"] = ", ".join(archive.unread)[:1000]
     facts = core_properties(archive)
     declared = clean_text(facts.get("title", ""))
-    return [
-        builder.build(
-            title=declared if declared and declared.lower() not in _MADE_UP_TITLES else title,
-            author=clean_text(facts.get("creator", "")) or None,
-            metadata=metadata,
-        )
-    ]
+    document = builder.build(
+        title=declared if declared and declared.lower() not in _MADE_UP_TITLES else title,
+        author=clean_text(facts.get("creator", "")) or None,
+        metadata=metadata,
+    )
+    return with_embedded(document, files, context)
 
 
 def _slides(archive: Archive, main: str) -> list[str]:

@@ -21,6 +21,7 @@ from rag_pipeline.parsing.containers.archives import Archive, core_properties, r
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import ParseLimits, check_count
+from rag_pipeline.parsing.office.embedded import Embedded, embedded_files, with_embedded
 from rag_pipeline.parsing.office.sheet_cells import (
     area_cells,
     ods_sheets,
@@ -34,7 +35,7 @@ from rag_pipeline.parsing.office.xls_look import xls_views
 from rag_pipeline.parsing.office.xls_stream import sound_xls
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "4"
+VERSION = "5"
 
 Row = list[str]
 HIDDEN_MARK = " (hidden sheet)"
@@ -90,15 +91,16 @@ def parse_xlsx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         check_count(count, context.limits.max_pages, "sheets", context.address)
         _add_sheet(builder, sheet, count, remarks.get(sheet.name, []))
         check_count(builder.length_chars, context.limits.max_text_chars, "characters of text", context.address)
+    files = Embedded()
     if archive is not None:
-        refuse_pictures_only(archive, not builder.is_empty)
-    return [
-        builder.build(
-            title=clean_text(facts.get("title", "")) or None,
-            author=clean_text(facts.get("creator", "")) or None,
-            metadata={"sheets": str(count), **left_out.metadata()},
-        )
-    ]
+        files = embedded_files(archive, [part for _, part in parts], context.limits.max_attachments)
+        refuse_pictures_only(archive, not builder.is_empty or bool(files.found))
+    document = builder.build(
+        title=clean_text(facts.get("title", "")) or None,
+        author=clean_text(facts.get("creator", "")) or None,
+        metadata={"sheets": str(count), **left_out.metadata()},
+    )
+    return with_embedded(document, files, context)
 
 
 def _xlsx_sheets(
