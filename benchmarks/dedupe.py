@@ -26,7 +26,6 @@ from rag_pipeline.contracts.ids import digest, principals_key
 from rag_pipeline.contracts.tables import DOCUMENT_FACTS, DOCUMENTS, DUPLICATES
 from rag_pipeline.refresh.duplicates import DuplicatesReport, refresh_duplicates
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import DOCUMENTS_PATH, DUPLICATES_PATH
 
 READERS = ["public"]
 
@@ -92,18 +91,18 @@ def write(workspace: Workspace, texts: dict[str, str]) -> None:
             }
             row |= {"source_modified_at": now}
             rows.append(row)
-        workspace.lake.append(DOCUMENTS_PATH, DOCUMENTS, DOCUMENTS.frame(rows))
+        workspace.lake.append(DOCUMENTS, DOCUMENTS.frame(rows))
 
 
 def timed(workspace: Workspace) -> tuple[float, DuplicatesReport, int]:
     started, commits = time.perf_counter(), workspace.lake.commits
-    report = refresh_duplicates(workspace, workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_FACTS))
+    report = refresh_duplicates(workspace, workspace.lake.read(DOCUMENTS, DOCUMENT_FACTS))
     return time.perf_counter() - started, report, workspace.lake.commits - commits
 
 
 def score(workspace: Workspace, generated: Generated, similarity: float) -> tuple[float, float]:
     """Recall over the planted copies that are similar enough, precision over all documents left out."""
-    rows = workspace.lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id", "duplicate_of"])
+    rows = workspace.lake.read(DUPLICATES, ["document_id", "duplicate_of"])
     left_out = dict(rows.iter_rows())
     texts = generated.texts
     wanted = {

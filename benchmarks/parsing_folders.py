@@ -28,7 +28,6 @@ from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.documents import update_documents
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import CHUNKS_PATH
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 TOKENIZER = "its tokenizer alone"
@@ -87,7 +86,7 @@ def build_silver(folder: Path, workers: int) -> Silver:
                     documents = update_documents(workspace)
                 with times.of("chunks"):
                     chunks = refresh_chunks(workspace)
-            rows = workspace.lake.read(CHUNKS_PATH, CHUNKS, ["text_hash", "token_count", "header", "text"])
+            rows = workspace.lake.read(CHUNKS, ["text_hash", "token_count", "header", "text"])
     distinct = rows.unique("text_hash").select("token_count", "header", "text").iter_rows()
     texts = sorted((tokens, embedded_text(header, text)) for tokens, header, text in distinct)
     return Silver(documents.documents, chunks.chunks, texts, *times.total, demand.cores)

@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from rag_pipeline import settings
-from rag_pipeline.contracts import evaluation, holds, tables
+from rag_pipeline.contracts.catalog import TABLES
 from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.defs.describe import index_column_docs
@@ -151,14 +151,12 @@ def _default(value: Any) -> str:
 
 def table_reference() -> str:
     """Every table of the lake with its columns, from the contracts."""
-    later = (holds.DELETION_HOLDS, evaluation.EVALUATIONS, evaluation.QUESTION_RESULTS)
-    contracts = (*tables.ALL, *(contract for contract in later if contract not in tables.ALL))
     lines = [
         "Every table is declared once, in `rag_pipeline/contracts/`, and a frame is checked against its contract",
         "before it is written. Ask any of them with `rag-pipeline sql`. Times are UTC, spans are half-open and count",
         "code points, `_hash` names content and `_fingerprint` names a recipe.",
     ]
-    for contract in contracts:
+    for contract in TABLES:
         lines += ["", f"## {_place(contract)}", "", f"{safe(contract.doc)} Key: `{', '.join(contract.key)}`.", ""]
         rows = [
             (f"`{n}`", _dtype(str(c.dtype)), "yes" if c.nullable else "", c.doc) for n, c in contract.columns.items()
@@ -183,8 +181,7 @@ INDEX_NOTE = (
 
 def _place(contract: TableContract) -> str:
     per = {"bronze/source": "bronze/&lt;source&gt;", "gold/embeddings": "gold/embeddings/&lt;space fingerprint&gt;"}
-    name = f"{contract.layer}/{contract.name}"
-    return per.get(name, name)
+    return per.get(contract.kind, contract.kind)
 
 
 def _dtype(name: str) -> str:

@@ -92,7 +92,6 @@ def retry(document_ids: tuple[str, ...], as_json: bool) -> None:
     import polars as pl
 
     from rag_pipeline.contracts.tables import QUARANTINE
-    from rag_pipeline.stores.lake import QUARANTINE_PATH
 
     with open_workspace() as workspace, workspace.lake.writing():
         rows = _rows(workspace)
@@ -100,7 +99,7 @@ def retry(document_ids: tuple[str, ...], as_json: bool) -> None:
         released = [row["document_id"] for row in chosen if row["stage"] != TRIED_BY_EVERY_RUN]
         schema = {name: QUARANTINE.schema[name] for name in ("document_id", "next_attempt_at")}
         frame = pl.DataFrame({"document_id": released, "next_attempt_at": workspace.now()}, schema=schema)
-        workspace.lake.update(QUARANTINE_PATH, QUARANTINE, frame)
+        workspace.lake.update(QUARANTINE, frame)
     if as_json:
         emit({"released": released, "tried_by_every_run": len(chosen) - len(released)})
         return
@@ -116,9 +115,8 @@ def _cells(row: dict[str, Any]) -> list[Any]:
 
 def _rows(workspace: Workspace) -> list[dict[str, Any]]:
     from rag_pipeline.contracts.tables import QUARANTINE
-    from rag_pipeline.stores.lake import QUARANTINE_PATH
 
-    return workspace.lake.read(QUARANTINE_PATH, QUARANTINE).sort("source", "uri", "document_id").to_dicts()
+    return workspace.lake.read(QUARANTINE).sort("source", "uri", "document_id").to_dicts()
 
 
 def _short(row: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ Does not belong here: paths, writers, Dagster.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 import pyarrow as pa
@@ -35,10 +35,13 @@ class RowRule:
 
 @dataclass(frozen=True)
 class TableContract:
-    """What one table promises: its grain (`doc`), columns, key and row rules.
+    """A table: where it lies, and what it promises: its grain (`doc`), columns, key and row rules.
 
     `layer` and `name` give its place in the lake; a change of columns raises `version`. Rows with one value of
     `grouped_by` are changed together; a table that names it lies in segments, so that a change rewrites little.
+
+    Where there are several of a kind, `each` is the folder of one of them, with {} for its name: `BRONZE.of("docs")` is
+    one table, and BRONZE alone has no place.
     """
 
     layer: str
@@ -49,6 +52,26 @@ class TableContract:
     rules: tuple[RowRule, ...] = ()
     version: int = 1
     grouped_by: str = ""
+    each: str = ""
+    folder: str = ""
+
+    def of(self, name: str) -> TableContract:
+        """The one of its kind that has this name."""
+        if not self.each:
+            raise ValueError(f"there is one {self.kind} and no other")
+        return replace(self, each="", folder=self.each.format(name))
+
+    @property
+    def kind(self) -> str:
+        """What it is called where all of its kind are meant, like `bronze/source`."""
+        return f"{self.layer}/{self.name}"
+
+    @property
+    def path(self) -> str:
+        """Its place in the lake, like `silver/chunks`."""
+        if self.each:
+            raise ValueError(f"there are several tables {self.kind}; say which: .of(name)")
+        return f"{self.layer}/{self.folder or self.name}"
 
     @property
     def schema(self) -> pl.Schema:
@@ -87,9 +110,9 @@ class TableContract:
 
     def _violation(self, what: str) -> ContractViolation:
         return ContractViolation(
-            f"{self.layer}/{self.name} v{self.version}: {what}. Nothing was written. This is a fault of the "
+            f"{self.kind} v{self.version}: {what}. Nothing was written. This is a fault of the "
             f"program or of a changed library, not of your documents; please report it.",
-            table=f"{self.layer}/{self.name}",
+            table=self.kind,
         )
 
 

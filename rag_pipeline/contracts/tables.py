@@ -1,4 +1,4 @@
-"""Every Delta table of the lake, declared once.
+"""The Delta tables of the lake, declared once; `catalog.py` lists all of them.
 
 Belongs here: columns with their meaning and units, keys, row rules. Column docs in Dagster, SQL views and the
 configuration reference come from here.
@@ -43,6 +43,7 @@ def _time(doc: str, *, nullable: bool = False) -> Column:
 BRONZE = TableContract(
     layer="bronze",
     name="source",
+    each="{}",
     doc="One row per observed change of a source object, append-only; the last row of a document is its state.",
     key=("document_id", "revision"),
     columns={
@@ -259,6 +260,7 @@ CHUNKS = TableContract(
 EMBEDDINGS = TableContract(
     layer="gold",
     name="embeddings",
+    each="embeddings/{}",
     doc="One row per text that was embedded in one embedding space; append-only.",
     key=("text_hash",),
     columns={
@@ -349,20 +351,4 @@ CANARIES = TableContract(
         "checked_at": _time("When."),
         "run_id": _text("Run that checked."),
     },
-)
-
-ALL = (
-    BRONZE,
-    DOCUMENTS,
-    QUARANTINE,
-    DUPLICATES,
-    BOILERPLATE,
-    SIGNATURES,
-    SIMILAR_PAIRS,
-    CHUNKS,
-    EMBEDDINGS,
-    AUDITS,
-    PUBLICATIONS,
-    UNUSED_EMBEDDINGS,
-    CANARIES,
 )

@@ -99,9 +99,9 @@ def storage(uri: str, kind: str) -> dict[str, dg.MetadataValue | str]:
     return {"dagster/uri": uri, "dagster/storage_kind": kind}
 
 
-def column_lineage(asset: str, contract: TableContract, upstream: list[TableContract], keys: list[dg.AssetKey]) -> dict:  # type: ignore[type-arg]
+def column_lineage(contract: TableContract, upstream: list[TableContract], keys: list[dg.AssetKey]) -> dict[str, Any]:
     """Which upstream columns each column is made from, as Dagster metadata and as a table a person can read."""
-    derived = DERIVED.get(asset, {})
+    derived = DERIVED.get(contract.kind, {})
     deps: dict[str, list[dg.TableColumnDep]] = {}
     lines = ["| column | made from |", "|---|---|"]
     for name in contract.columns:

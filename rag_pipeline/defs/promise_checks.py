@@ -45,12 +45,11 @@ def objects_are_accounted_for(subject: Subject) -> dg.AssetCheckResult:
 
 def duplicates_have_a_document(subject: Subject) -> dg.AssetCheckResult:
     """Duplicates against the documents that stand for them."""
-    from rag_pipeline.stores.lake import DOCUMENTS_PATH, DUPLICATES_PATH
     from rag_pipeline.transforms.verify import finding
 
     lake = subject.workspace.lake
-    duplicates = lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id", "duplicate_of"])
-    documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "principals_key"])
+    duplicates = lake.read(DUPLICATES, ["document_id", "duplicate_of"])
+    documents = lake.read(DOCUMENTS, ["document_id", "principals_key"])
     standing = duplicates.join(documents, on="document_id").join(
         documents,
         left_on=["duplicate_of", "principals_key"],
@@ -129,9 +128,8 @@ def published_version_is_kept(subject: Subject) -> dg.AssetCheckResult:
 
 def models_have_not_drifted(subject: Subject) -> dg.AssetCheckResult:
     """The vectors that models give now against those they gave first."""
-    from rag_pipeline.stores.lake import CANARIES_PATH
 
-    rows = subject.workspace.lake.read(CANARIES_PATH, CANARIES).sort("checked_at")
+    rows = subject.workspace.lake.read(CANARIES).sort("checked_at")
     last = rows.unique("space_fingerprint", keep="last", maintain_order=True)
     drifted = last.filter(pl.col("drift") > pl.col("tolerance"))
     largest = last["drift"].max()

@@ -13,7 +13,6 @@ from rag_pipeline.contracts.tables import DOCUMENTS
 from rag_pipeline.defs.check_rows import Subject
 from rag_pipeline.defs.silver import LEFT_OUT_COUNTS
 from rag_pipeline.defs.words import figure
-from rag_pipeline.stores.lake import DOCUMENTS_PATH
 from rag_pipeline.transforms.left_out import left_out_by_source, losses
 
 # Nearly a day of hourly runs: what is usual is measured against so many.
@@ -22,7 +21,7 @@ RUNS_REMEMBERED = 20
 
 def documents_lose_no_more_than_usual(subject: Subject) -> dg.AssetCheckResult:
     """What is left out of the documents of each source now, against the last runs."""
-    now = left_out_by_source(subject.workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["source", "metadata"]))
+    now = left_out_by_source(subject.workspace.lake.read(DOCUMENTS, ["source", "metadata"]))
     [key] = subject.context.selected_asset_check_keys
     return loss_result(now, _earlier(subject.context.instance, key.asset_key))
 

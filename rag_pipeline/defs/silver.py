@@ -27,7 +27,6 @@ from rag_pipeline.defs.specs import (
 )
 from rag_pipeline.defs.words import HAPPENED, counted, happened, quarantine_table
 from rag_pipeline.settings import Pipeline
-from rag_pipeline.stores.lake import CHUNKS_PATH
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.documents import DocumentsReport
@@ -70,12 +69,11 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             report = update_documents(pipeline.workspace, allow_mass_deletion=config.allow_mass_deletion)
             repeated = most_repeated(pipeline.workspace)
             refused = quarantine_table(pipeline.workspace.lake)
-            paths = {key: "/".join(key.path) for key, *_ in tables}
             versions = {
-                key: dg.DataVersion(version_or_unknown(partial(silver_version, pipeline.workspace, path)))
-                for key, path in paths.items()
+                key: dg.DataVersion(version_or_unknown(partial(silver_version, pipeline.workspace, table)))
+                for key, table, *_ in tables
             }
-        lineage = column_lineage("silver/documents", DOCUMENTS, [BRONZE] * len(sources), sources)
+        lineage = column_lineage(DOCUMENTS, [BRONZE] * len(sources), sources)
         yield dg.MaterializeResult(
             asset_key=DOCUMENTS_KEY,
             metadata=documents_metadata(report) | work | lineage,
@@ -206,10 +204,10 @@ def chunks_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
 
         with as_dagster_failure() as work:
             report = refresh_chunks(pipeline.workspace)
-            version = version_or_unknown(lambda: silver_version(pipeline.workspace, CHUNKS_PATH))
+            version = version_or_unknown(lambda: silver_version(pipeline.workspace, CHUNKS))
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         changes = {"documents cut": report.documents_cut, "documents removed": report.documents_removed}
-        lineage = column_lineage("silver/chunks", CHUNKS, [DOCUMENTS], [DOCUMENTS_KEY])
+        lineage = column_lineage(CHUNKS, [DOCUMENTS], [DOCUMENTS_KEY])
         return dg.MaterializeResult(
             data_version=dg.DataVersion(version),
             metadata={

@@ -15,7 +15,6 @@ from rag_pipeline.defs.names import source_key as source_key
 from rag_pipeline.defs.versions import code_version
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.shown import without_secrets
-from rag_pipeline.stores.lake import EVALUATIONS_PATH, PUBLICATIONS_PATH
 
 WITHDRAWALS_KEY = dg.AssetKey(["silver", "withdrawals"])
 DOCUMENTS_KEY = dg.AssetKey(["silver", "documents"])
@@ -63,7 +62,7 @@ def spec(
 ) -> dg.AssetSpec:
     """The specification of one asset; `contract` is None for what LanceDB stores."""
     # Assets are named for what they are, some tables for the rows they hold.
-    path = {PUBLICATION_KEY: PUBLICATIONS_PATH, EVALUATION_KEY: EVALUATIONS_PATH}.get(key, "/".join(key.path))
+    path = "/".join(key.path) if contract is None or contract.each else contract.path
     uri = f"{without_secrets(pipeline.lake_root)}/{path}"
     shown: dict[str, Any] = dict(storage(uri, "deltalake" if contract is not None else "lancedb"))
     if contract is not None:

@@ -18,7 +18,7 @@ from rag_pipeline.defs.check_rows import Subject
 from rag_pipeline.defs.describe import rows_table
 from rag_pipeline.defs.words import quarantine_table
 from rag_pipeline.settings.sections import ThresholdSettings
-from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH, Lake
+from rag_pipeline.stores.lake import Lake
 from rag_pipeline.transforms.overview import beyond, chunk_overview, source_overview
 
 
@@ -64,9 +64,9 @@ class Threshold:
 
 def _documents(lake: Lake, thresholds: ThresholdSettings) -> pl.DataFrame:
     return source_overview(
-        lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "source", "quality_score"]),
-        lake.read(QUARANTINE_PATH, QUARANTINE, ["source"]),
-        lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id"]),
+        lake.read(DOCUMENTS, ["document_id", "source", "quality_score"]),
+        lake.read(QUARANTINE, ["source"]),
+        lake.read(DUPLICATES, ["document_id"]),
         low_score=thresholds.low_quality_score,
     )
 
@@ -85,8 +85,8 @@ def _repeated(lake: Lake, thresholds: ThresholdSettings) -> pl.DataFrame:
 
 
 def _chunks(lake: Lake, thresholds: ThresholdSettings) -> pl.DataFrame:
-    chunks = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "token_count", "is_hard_split"])
-    sources = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "source"])
+    chunks = lake.read(CHUNKS, ["document_id", "token_count", "is_hard_split"])
+    sources = lake.read(DOCUMENTS, ["document_id", "source"])
     return chunk_overview(chunks.join(sources, on="document_id"), short_tokens=thresholds.short_chunk_tokens)
 
 

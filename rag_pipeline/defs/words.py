@@ -11,7 +11,7 @@ from rag_pipeline.contracts.tables import QUARANTINE
 from rag_pipeline.defs.describe import rows_table
 from rag_pipeline.defs.names import HAPPENED as HAPPENED
 from rag_pipeline.shown import bounded
-from rag_pipeline.stores.lake import QUARANTINE_PATH, Lake
+from rag_pipeline.stores.lake import Lake
 
 # A screenful of the UI; `rag-pipeline quarantine` lists all.
 ROWS_SHOWN = 20
@@ -47,7 +47,7 @@ def figures(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 def quarantine_table(lake: Lake) -> dict[str, Any]:
     """The first rows of quarantine as metadata: address, reason, and what to do."""
-    rows = lake.read(QUARANTINE_PATH, QUARANTINE, ["source", "uri", "reason_code", "detail", "last_seen_at"])
+    rows = lake.read(QUARANTINE, ["source", "uri", "reason_code", "detail", "last_seen_at"])
     first = rows.sort("last_seen_at", "uri", descending=[True, False]).head(ROWS_SHOWN).drop("last_seen_at")
     named = first.rename({"uri": "address", "reason_code": "reason", "detail": "what to do"})
     shown = [

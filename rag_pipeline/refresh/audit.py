@@ -25,7 +25,6 @@ from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS
 from rag_pipeline.refresh.generations import is_complete
 from rag_pipeline.refresh.recall import depth_of_search
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH
 from rag_pipeline.stores.selection import rows_with
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.index import SAMPLE, Findings, audit_rows, desired_state, invalid_vectors
@@ -81,7 +80,7 @@ def recorded(
     search = depth_of_search(table) if trusted is None or trusted.search is None else dict(trusted.search)
     state = table.read(["document_id"])
     audited_at = workspace.now()
-    before = workspace.lake.read(AUDITS_PATH, AUDITS, ["sequence"])["sequence"]
+    before = workspace.lake.read(AUDITS, ["sequence"])["sequence"]
     sequence = 0 if before.is_empty() else int(before.max()) + 1  # type: ignore[arg-type]
     named = (table.name, str(table.version), str(sequence), audited_at.isoformat(), workspace.run_id)
     audit = Audit(
@@ -129,10 +128,8 @@ def audit_table(
     """
     lake = workspace.lake
     columns = ["chunk_id", "document_id", "text_hash", "chunk_hash"]
-    chunks = lake.read(CHUNKS_PATH, CHUNKS, columns, version=versions[0])
-    documents = lake.read(
-        DOCUMENTS_PATH, DOCUMENTS, ["document_id", "metadata_hash", "allowed_principals"], version=versions[1]
-    )
+    chunks = lake.read(CHUNKS, columns, version=versions[0])
+    documents = lake.read(DOCUMENTS, ["document_id", "metadata_hash", "allowed_principals"], version=versions[1])
     actual = table.read([*STATE_COLUMNS, "document_id", "allowed_principals"])
     kept = actual.filter(pl.col("chunk_id").is_in(pl.Series(sorted(recut), dtype=pl.String).implode()))
     desired = desired_state(pl.concat([chunks, kept.select(columns)]), documents).join(
@@ -174,7 +171,7 @@ def audit_whole(workspace: Workspace, alias: str) -> bool:
     """
     lake = workspace.lake
     space = workspace.space(alias)
-    versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
+    versions = (lake.version(CHUNKS), lake.version(DOCUMENTS))
     last = lake.last_audit(space.fingerprint)
     if last is None or not is_complete(last, versions):
         # The next run looks at it anyway.

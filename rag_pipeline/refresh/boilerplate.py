@@ -14,7 +14,6 @@ from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.tables import BOILERPLATE, DOCUMENTS, DUPLICATES
 from rag_pipeline.errors import ContractViolation
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import BOILERPLATE_PATH, DOCUMENTS_PATH, DUPLICATES_PATH
 from rag_pipeline.transforms.block_hashes import repeatable_wordings, wording_hash
 from rag_pipeline.transforms.boilerplate import BoilerplateRule, find_boilerplate
 from rag_pipeline.transforms.worker_tasks import blocks_of
@@ -31,8 +30,8 @@ def desired_boilerplate(workspace: Workspace) -> pl.DataFrame:
     lake, settings = workspace.lake, workspace.settings.boilerplate
     if not settings.leave_out:
         return BOILERPLATE.empty().drop("text")
-    duplicates = lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id"])
-    indexed = lake.read(DOCUMENTS_PATH, DOCUMENTS, COLUMNS).join(duplicates, on="document_id", how="anti")
+    duplicates = lake.read(DUPLICATES, ["document_id"])
+    indexed = lake.read(DOCUMENTS, COLUMNS).join(duplicates, on="document_id", how="anti")
     return find_boilerplate(indexed, BoilerplateRule(settings.min_documents, settings.min_share))
 
 
@@ -40,7 +39,7 @@ def refresh_boilerplate(workspace: Workspace) -> int:
     """Name the blocks that are left out, and say how many there are. Documents and duplicates come first."""
     lake = workspace.lake
     desired = desired_boilerplate(workspace)
-    known = lake.read(BOILERPLATE_PATH, BOILERPLATE)
+    known = lake.read(BOILERPLATE)
     changed = desired.join(known, on=desired.columns, how="anti")
     gone = known.join(desired, on=BOILERPLATE.key, how="anti")
     if changed.is_empty() and gone.is_empty():
@@ -50,7 +49,7 @@ def refresh_boilerplate(workspace: Workspace) -> int:
     new = changed.join(wording, on=BOILERPLATE.key, how="anti")
     found = pl.concat([wording, _wording(workspace, new)])
     rows = changed.join(found, on=BOILERPLATE.key).select(list(BOILERPLATE.columns))
-    lake.replace_where(BOILERPLATE_PATH, BOILERPLATE, rows, gone)
+    lake.replace_where(BOILERPLATE, rows, gone)
     return desired.height
 
 
@@ -59,13 +58,11 @@ def most_repeated(workspace: Workspace, limit: int = 20) -> list[dict[str, Any]]
 
     Records of runs are kept for long and read by many, so wording is shown only where everybody may read it.
     """
-    rows = workspace.lake.read(BOILERPLATE_PATH, BOILERPLATE)
+    rows = workspace.lake.read(BOILERPLATE)
     first = rows.sort(["documents", "source", "block_hash"], descending=[True, False, False]).head(limit)
     wanted = first["kept_in"].explode().unique()
     columns = ["document_id", "allowed_principals"]
-    keepers = workspace.lake.read(
-        DOCUMENTS_PATH, DOCUMENTS, columns, where=pl.col("document_id").is_in(wanted.implode())
-    )
+    keepers = workspace.lake.read(DOCUMENTS, columns, where=pl.col("document_id").is_in(wanted.implode()))
     public = set(keepers.filter(pl.col("allowed_principals").list.contains(PUBLIC))["document_id"])
     return [
         {
@@ -85,7 +82,7 @@ def _wording(workspace: Workspace, new: pl.DataFrame) -> pl.DataFrame:
         wanted.setdefault(kept_in[0], []).append((source, hashed))
     rows = []
     columns = ["document_id", "text", "blocks"]
-    for frame in workspace.lake.stream_where(DOCUMENTS_PATH, columns, "document_id", wanted):
+    for frame in workspace.lake.stream_where(DOCUMENTS, columns, "document_id", wanted):
         for document, text, blocks in frame.select(columns).iter_rows():
             said = {wording_hash(wording): wording for wording in repeatable_wordings(text, blocks_of(blocks))}
             for source, hashed in wanted[document]:

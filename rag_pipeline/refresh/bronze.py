@@ -26,7 +26,6 @@ from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.source_guard import SourceGuard
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
-from rag_pipeline.stores.lake import bronze_path
 from rag_pipeline.transforms.deletion_guard import describe_hold
 from rag_pipeline.transforms.freshness import content_age
 from rag_pipeline.transforms.listing import (
@@ -174,7 +173,7 @@ class _Refresh:
         self.dead = {item.document_id: item for item in self.known if not item.is_live}
         self.taken = {item.document_id for item in self.known if item.is_live}
         self.added: set[str] = set()
-        batches = workspace.lake.read(bronze_path(name), BRONZE, ["batch"])["batch"]
+        batches = workspace.lake.read(BRONZE.of(name), ["batch"])["batch"]
         self.batch = 0 if batches.is_empty() else int(batches.max()) + 1  # type: ignore[arg-type]
         self.observed_at = workspace.now()
         self.counts: dict[str, int] = {}
@@ -362,7 +361,7 @@ class _Refresh:
                 row["bytes_batch"] = self.batch
             kind = "problem" if row.get("problem_code") else row["change"]
             self.counts[kind] = self.counts.get(kind, 0) + 1
-        self.workspace.lake.append(bronze_path(self.name), BRONZE, BRONZE.frame(rows))
+        self.workspace.lake.append(BRONZE.of(self.name), BRONZE.frame(rows))
         self.batch += 1
 
 

@@ -22,7 +22,6 @@ from rag_pipeline.refresh.duplicates import refresh_duplicates
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.timings import Timed, Timings
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import BOILERPLATE_PATH, CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
 from rag_pipeline.transforms.boilerplate import with_left_out
 from rag_pipeline.transforms.chunks import ChunkPlan, chunk_rows, plan_chunks
 from rag_pipeline.transforms.documents import quarantine_row
@@ -74,9 +73,7 @@ def _with_recipe(workspace: Workspace, documents: pl.DataFrame) -> pl.DataFrame:
     pairs = documents.select("source", "media_type").unique()
     recipes = [chunker_fingerprint(workspace, *pair) for pair in pairs.iter_rows()]
     known = pairs.with_columns(chunker_fingerprint=pl.Series(recipes, dtype=pl.String))
-    return with_left_out(documents, workspace.lake.read(BOILERPLATE_PATH, BOILERPLATE)).join(
-        known, on=["source", "media_type"]
-    )
+    return with_left_out(documents, workspace.lake.read(BOILERPLATE)).join(known, on=["source", "media_type"])
 
 
 def refresh_chunks(workspace: Workspace) -> ChunksReport:
@@ -91,8 +88,8 @@ def refresh_chunks(workspace: Workspace) -> ChunksReport:
         while refused:
             plan, refused = _cut_once(workspace, timings)
             cut, removed = cut + len(plan.to_cut), removed + len(plan.gone)
-        after = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "token_count", "is_hard_split"])
-        sources = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "source"])
+        after = lake.read(CHUNKS, ["document_id", "token_count", "is_hard_split"])
+        sources = lake.read(DOCUMENTS, ["document_id", "source"])
     return ChunksReport(
         documents=after["document_id"].n_unique(),
         chunks=after.height,
@@ -112,11 +109,11 @@ def _cut_once(workspace: Workspace, timings: Timings) -> tuple[ChunkPlan, bool]:
     """Bring chunks up to date with the documents there are; say whether any of them was refused."""
     lake = workspace.lake
     columns = ["document_id", "content_hash", "source", "media_type", "block_hashes"]
-    documents = _with_recipe(workspace, lake.read(DOCUMENTS_PATH, DOCUMENTS, columns))
-    duplicates = lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id"])
-    chunks = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "content_hash", "chunker_fingerprint", "left_out_hash"])
+    documents = _with_recipe(workspace, lake.read(DOCUMENTS, columns))
+    duplicates = lake.read(DUPLICATES, ["document_id"])
+    chunks = lake.read(CHUNKS, ["document_id", "content_hash", "chunker_fingerprint", "left_out_hash"])
     plan = plan_chunks(documents, duplicates, chunks)
-    lake.merge(CHUNKS_PATH, CHUNKS, CHUNKS.empty(), plan.gone, delete_column="document_id")
+    lake.merge(CHUNKS, CHUNKS.empty(), plan.gone, delete_column="document_id")
     wanted = documents.join(
         pl.DataFrame({"document_id": plan.to_cut}, schema={"document_id": pl.String}), on="document_id"
     )
@@ -152,8 +149,8 @@ def _refuse(workspace: Workspace, refused: dict[str, DocumentError]) -> None:
         return
     lake = workspace.lake
     columns = ["document_id", "origin_id", "source", "uri", "input_key", "origin_media_type", "allowed_principals"]
-    documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, columns, where=pl.col("document_id").is_in(list(refused)))
-    before = {row["document_id"]: row for row in lake.read(QUARANTINE_PATH, QUARANTINE).iter_rows(named=True)}
+    documents = lake.read(DOCUMENTS, columns, where=pl.col("document_id").is_in(list(refused)))
+    before = {row["document_id"]: row for row in lake.read(QUARANTINE).iter_rows(named=True)}
     rows = {}
     for row in documents.iter_rows(named=True):
         origin = row | {"document_id": row["origin_id"]}
@@ -166,11 +163,11 @@ def _refuse(workspace: Workspace, refused: dict[str, DocumentError]) -> None:
             before=before.get(row["origin_id"]),
             now=workspace.now(),
         ) | {"chunker_fingerprint": chunker_fingerprint(workspace, row["source"], row["origin_media_type"])}
-    lake.merge(QUARANTINE_PATH, QUARANTINE, QUARANTINE.frame(list(rows.values())))
-    lake.merge(DOCUMENTS_PATH, DOCUMENTS, DOCUMENTS.empty(), rows, delete_column="origin_id")
-    left = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_FACTS)
-    parts = lake.read(CHUNKS_PATH, CHUNKS, ["document_id"]).unique().join(left, on="document_id", how="anti")
-    lake.merge(CHUNKS_PATH, CHUNKS, CHUNKS.empty(), parts["document_id"].to_list(), delete_column="document_id")
+    lake.merge(QUARANTINE, QUARANTINE.frame(list(rows.values())))
+    lake.merge(DOCUMENTS, DOCUMENTS.empty(), rows, delete_column="origin_id")
+    left = lake.read(DOCUMENTS, DOCUMENT_FACTS)
+    parts = lake.read(CHUNKS, ["document_id"]).unique().join(left, on="document_id", how="anti")
+    lake.merge(CHUNKS, CHUNKS.empty(), parts["document_id"].to_list(), delete_column="document_id")
     refresh_duplicates(workspace, left)
     refresh_boilerplate(workspace)
 
@@ -178,9 +175,9 @@ def _refuse(workspace: Workspace, refused: dict[str, DocumentError]) -> None:
 def _commit(workspace: Workspace, rows: list[dict[str, Any]], replaced: set[str]) -> None:
     frame = CHUNKS.frame(rows)
     if replaced:
-        workspace.lake.merge(CHUNKS_PATH, CHUNKS, frame, replaced, delete_column="document_id")
+        workspace.lake.merge(CHUNKS, frame, replaced, delete_column="document_id")
     elif rows:
-        workspace.lake.append(CHUNKS_PATH, CHUNKS, frame)
+        workspace.lake.append(CHUNKS, frame)
 
 
 def _cut(
@@ -193,7 +190,7 @@ def _cut(
     waiting: list[_Waiting | None] = []
 
     def items() -> Iterator[DocumentToCut]:
-        for frame in workspace.lake.stream_where(DOCUMENTS_PATH, columns, "document_id", wanted["document_id"]):
+        for frame in workspace.lake.stream_where(DOCUMENTS, columns, "document_id", wanted["document_id"]):
             for document, content_hash, uri, source, media_type, text, *rest in frame.select(columns).iter_rows():
                 waiting.append(_Waiting(document, content_hash, text, uri, media_type))
                 yield text, *rest, chunk_params(source, media_type), less.get(document, [])

@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from rag_pipeline.contracts.tables import AUDITS, DOCUMENTS
+from rag_pipeline.contracts.catalog import tables_of
+from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, EMBEDDINGS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.damage import ask_index, check_table, probe_index
 from rag_pipeline.stores.failures import cure_command
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.stores.lake import AUDITS_PATH, DOCUMENTS_PATH, INDEX_PATH, bronze_path, embeddings_path
+from rag_pipeline.stores.lake import INDEX_PATH
 from rag_pipeline.stores.vectors import VectorStore, VectorTable
 
 T = TypeVar("T")
@@ -51,10 +52,10 @@ def damaged_tables(workspace: Workspace, *, thorough: bool, asking: bool = False
     """
     lake = workspace.lake
     found = []
-    for path in lake.all_paths(workspace.settings.sources, stored_spaces(workspace)):
-        error = _damage(lambda path=path: check_table(lake, path, thorough=thorough))  # type: ignore[misc]
+    for table in tables_of(workspace.settings.sources, stored_spaces(workspace)):
+        error = _damage(partial(check_table, lake, table, thorough=thorough))
         if error is not None:
-            found.append(_named(path, error))
+            found.append(_named(table.path, error))
     return found + damaged_indexes(workspace, thorough=thorough, asking=asking)
 
 
@@ -65,20 +66,19 @@ def lost_histories(workspace: Workspace) -> list[DamagedTable]:
     """
     lake = workspace.lake
     gone = [
-        name for name in workspace.settings.sources if not unless_damaged(partial(lake.exists, bronze_path(name)), True)
+        name for name in workspace.settings.sources if not unless_damaged(partial(lake.exists, BRONZE.of(name)), True)
     ]
     if not gone:
         return []
-    known = unless_damaged(lambda: lake.read(DOCUMENTS_PATH, DOCUMENTS, ["source"]), DOCUMENTS.empty())["source"]
+    known = unless_damaged(lambda: lake.read(DOCUMENTS, ["source"]), DOCUMENTS.empty())["source"]
     return [
         DamagedTable(
-            bronze_path(name),
-            f"the table at {lake.uri(bronze_path(name))} is gone, though documents came from it: the bytes of earlier "
-            "revisions are lost. Restore the folder from a backup, or run, which takes the source in again as it is",
-            cure_command(bronze_path(name)),
+            path,
+            f"the table at {lake.uri(path)} is gone, though documents came from it: the bytes of earlier revisions "
+            "are lost. Restore the folder from a backup, or run, which takes the source in again as it is",
+            cure_command(path),
         )
-        for name in gone
-        if name in known
+        for path in (BRONZE.of(name).path for name in gone if name in known)
     ]
 
 
@@ -105,10 +105,10 @@ def unless_damaged(read: Callable[[], T], otherwise: T) -> T:
 def stored_spaces(workspace: Workspace) -> list[str]:
     """Embedding spaces that have a table of vectors; known without their models, and without the log of audits."""
     lake = workspace.lake
-    audited = unless_damaged(lambda: lake.read(AUDITS_PATH, AUDITS, ["space_fingerprint"]), AUDITS.empty())
+    audited = unless_damaged(lambda: lake.read(AUDITS, ["space_fingerprint"]), AUDITS.empty())
     spaces = set(audited["space_fingerprint"])
     if lake.is_local:
-        spaces |= {folder.parent.name for folder in Path(lake.root, embeddings_path("")).glob("*/_delta_log")}
+        spaces |= {folder.parent.name for folder in Path(lake.root, EMBEDDINGS.kind).glob("*/_delta_log")}
     return sorted(spaces)
 
 

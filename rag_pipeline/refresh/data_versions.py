@@ -17,25 +17,17 @@ from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BOILERPLATE, BRONZE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import (
-    BOILERPLATE_PATH,
-    CHUNKS_PATH,
-    DOCUMENTS_PATH,
-    DUPLICATES_PATH,
-    QUARANTINE_PATH,
-    bronze_path,
-)
 from rag_pipeline.transforms.versions import frame_version
 
 log = logging.getLogger(__name__)
 
 # Hashes on the rows stand for everything else on them.
-_TELLING: Mapping[str, tuple[TableContract, list[str]]] = {
-    DOCUMENTS_PATH: (DOCUMENTS, ["document_id", "content_hash", "metadata_hash", "principals_key"]),
-    QUARANTINE_PATH: (QUARANTINE, ["document_id", "stage", "reason_code", "detail", "input_key", "allowed_principals"]),
-    DUPLICATES_PATH: (DUPLICATES, ["document_id", "duplicate_of", "reason"]),
-    BOILERPLATE_PATH: (BOILERPLATE, ["source", "block_hash", "documents", "kept_in"]),
-    CHUNKS_PATH: (CHUNKS, ["chunk_id", "text_hash", "chunk_hash"]),
+_TELLING: Mapping[str, list[str]] = {
+    DOCUMENTS.path: ["document_id", "content_hash", "metadata_hash", "principals_key"],
+    QUARANTINE.path: ["document_id", "stage", "reason_code", "detail", "input_key", "allowed_principals"],
+    DUPLICATES.path: ["document_id", "duplicate_of", "reason"],
+    BOILERPLATE.path: ["source", "block_hash", "documents", "kept_in"],
+    CHUNKS.path: ["chunk_id", "text_hash", "chunk_hash"],
 }
 _OF_AN_INDEX_ROW = ["chunk_id", "chunk_hash", "metadata_hash"]
 
@@ -52,15 +44,14 @@ def version_or_unknown(version: Callable[[], str]) -> str:
         return UNKNOWN
 
 
-def silver_version(workspace: Workspace, path: str) -> str:
+def silver_version(workspace: Workspace, table: TableContract) -> str:
     """Version of one of the tables of silver."""
-    contract, columns = _TELLING[path]
-    return frame_version(workspace.lake.read(path, contract, columns))
+    return frame_version(workspace.lake.read(table, _TELLING[table.path]))
 
 
 def bronze_version(workspace: Workspace, source: str) -> str:
     """Version of what is known of a source: the log of its changes grows with each of them, and with nothing else."""
-    return frame_version(workspace.lake.read(bronze_path(source), BRONZE, ["document_id", "revision"]))
+    return frame_version(workspace.lake.read(BRONZE.of(source), ["document_id", "revision"]))
 
 
 def all_sources_version(workspace: Workspace) -> str:

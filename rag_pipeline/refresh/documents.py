@@ -23,7 +23,6 @@ from rag_pipeline.refresh.holds import deletion_guard, end_hold, read_holds, rec
 from rag_pipeline.refresh.parsing import parsed_objects
 from rag_pipeline.refresh.timings import Timings
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
 from rag_pipeline.transforms.deletion_guard import describe_hold
 from rag_pipeline.transforms.documents import (
     HELD,
@@ -109,8 +108,8 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
     with lake.writing():
         first_commit = lake.commits
         origins = read_origins(workspace)
-        quarantine = _with_present_chunker(workspace, lake.read(QUARANTINE_PATH, QUARANTINE))
-        known = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_FACTS)
+        quarantine = _with_present_chunker(workspace, lake.read(QUARANTINE))
+        known = lake.read(DOCUMENTS, DOCUMENT_FACTS)
         plan = plan_documents(
             origins,
             known,
@@ -121,18 +120,18 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
         )
         _update_metadata(workspace, plan.to_refresh)
         gone = [*plan.gone, *_exposed_by_an_older_refusal(workspace, known, plan)]
-        lake.merge(DOCUMENTS_PATH, DOCUMENTS, DOCUMENTS.empty(), gone)
+        lake.merge(DOCUMENTS, DOCUMENTS.empty(), gone)
         refused = _unreadable_rows(workspace, plan, quarantine)
         outcome = _parse_all(workspace, plan, quarantine, allow_mass_deletion)
         refused += outcome.new_rows(quarantine)
-        lake.merge(QUARANTINE_PATH, QUARANTINE, QUARANTINE.frame(refused), plan.quarantine_gone)
+        lake.merge(QUARANTINE, QUARANTINE.frame(refused), plan.quarantine_gone)
         for source in outcome.let_go:
             end_hold(workspace, "refused", source)
-        documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_FACTS)
+        documents = lake.read(DOCUMENTS, DOCUMENT_FACTS)
         refresh_duplicates(workspace, documents)
         boilerplate = refresh_boilerplate(workspace)
-        quarantined = lake.read(QUARANTINE_PATH, QUARANTINE, ["source", "media_type", "reason_code"])
-        left_out = lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id"])
+        quarantined = lake.read(QUARANTINE, ["source", "media_type", "reason_code"])
+        left_out = lake.read(DUPLICATES, ["document_id"])
     return DocumentsReport(
         origins=origins.height,
         documents=documents.height,
@@ -196,7 +195,7 @@ def _update_metadata(workspace: Workspace, to_refresh: pl.DataFrame) -> None:
         rows.append({"document_id": row["document_id"], **metadata_columns(origin, row, options)})
     columns = ["document_id", *METADATA_COLUMNS]
     schema = {name: DOCUMENTS.schema[name] for name in columns}
-    workspace.lake.update(DOCUMENTS_PATH, DOCUMENTS, pl.DataFrame(rows, schema=schema, orient="row"))
+    workspace.lake.update(DOCUMENTS, pl.DataFrame(rows, schema=schema, orient="row"))
 
 
 def _unreadable_rows(workspace: Workspace, plan: DocumentPlan, quarantine: pl.DataFrame) -> list[dict[str, Any]]:
@@ -246,7 +245,7 @@ def _parse_all(
     workspace: Workspace, plan: DocumentPlan, quarantine: pl.DataFrame, allowed: Collection[str]
 ) -> _Outcome:
     """Parse and commit batch by batch; what is refused leaves last, unless the deletion guard holds it."""
-    shown = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["origin_id", "source"]).unique()
+    shown = workspace.lake.read(DOCUMENTS, ["origin_id", "source"]).unique()
     known = set(shown["origin_id"])
     before = {row["document_id"]: row for row in quarantine.iter_rows(named=True)}
     outcome = _Outcome()
@@ -282,7 +281,7 @@ def _parse_all(
     kept = _keep_refused(workspace, shown, outcome, allowed)
     _commit(workspace, rows, replaced | {row["document_id"] for row in outcome.refused} & known - kept)
     if kept:
-        documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_FACTS)
+        documents = workspace.lake.read(DOCUMENTS, DOCUMENT_FACTS)
         origins = plan.to_parse.filter(pl.col("document_id").is_in(kept))
         _update_metadata(workspace, with_new_metadata(documents, origins))
     return outcome
@@ -336,6 +335,6 @@ def _keep_all_refused(known: set[str], outcome: _Outcome, allowed: Collection[st
 def _commit(workspace: Workspace, rows: list[dict[str, Any]], replaced: set[str]) -> None:
     frame = DOCUMENTS.frame(rows)
     if replaced:
-        workspace.lake.merge(DOCUMENTS_PATH, DOCUMENTS, frame, replaced, delete_column="origin_id")
+        workspace.lake.merge(DOCUMENTS, frame, replaced, delete_column="origin_id")
     elif rows:
-        workspace.lake.append(DOCUMENTS_PATH, DOCUMENTS, frame)
+        workspace.lake.append(DOCUMENTS, frame)

@@ -16,10 +16,6 @@ from rag_pipeline.contracts.tables import DOCUMENTS, DUPLICATES, SIGNATURES, SIM
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import (
-    DOCUMENTS_PATH,
-    DUPLICATES_PATH,
-    SIGNATURES_PATH,
-    SIMILAR_PAIRS_PATH,
     Lake,
 )
 from rag_pipeline.transforms.documents import exact_duplicates
@@ -75,16 +71,16 @@ def refresh_duplicates(workspace: Workspace, documents: pl.DataFrame) -> Duplica
     long_enough = prose.join(signatures.filter(pl.col("words") >= settings.min_words), on="content_hash")
     near, compared = _near_duplicates(lake, long_enough, settings.similarity)
     desired = with_near_duplicates(exact, near)
-    actual = lake.read(DUPLICATES_PATH, DUPLICATES)
+    actual = lake.read(DUPLICATES)
     changed = desired.join(actual, on=list(DUPLICATES.columns), how="anti")
     gone = actual.join(desired, on="document_id", how="anti")
-    lake.merge(DUPLICATES_PATH, DUPLICATES, changed, gone["document_id"].to_list())
+    lake.merge(DUPLICATES, changed, gone["document_id"].to_list())
     return DuplicatesReport(desired.height, desired.height - exact.height, signed, compared)
 
 
 def _refresh_signatures(lake: Lake, documents: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     """silver/signatures as it is to be, and how many were computed."""
-    known = lake.read(SIGNATURES_PATH, SIGNATURES)
+    known = lake.read(SIGNATURES)
     current = known.filter(pl.col("recipe_fingerprint") == signature_recipe())
     wanted = documents.unique("content_hash").sort("document_id")
     missing = wanted.join(current, on="content_hash", how="anti")
@@ -104,9 +100,9 @@ def _refresh_signatures(lake: Lake, documents: pl.DataFrame) -> tuple[pl.DataFra
 def _write_signatures(lake: Lake, known: pl.DataFrame, computed: pl.DataFrame, gone: pl.DataFrame) -> None:
     replaced = computed.join(known, on="content_hash", how="semi")
     if replaced.height or gone.height:
-        lake.merge(SIGNATURES_PATH, SIGNATURES, computed, gone["content_hash"])
+        lake.merge(SIGNATURES, computed, gone["content_hash"])
     elif computed.height:
-        lake.append(SIGNATURES_PATH, SIGNATURES, computed)
+        lake.append(SIGNATURES, computed)
 
 
 def _near_duplicates(
@@ -116,7 +112,7 @@ def _near_duplicates(
 
     Every round compares the pairs the one before asked for, so the last is certain of all it used.
     """
-    stored = lake.read(SIMILAR_PAIRS_PATH, SIMILAR_PAIRS)
+    stored = lake.read(SIMILAR_PAIRS)
     recipe = signature_recipe()
     current = stored.filter(pl.col("recipe_fingerprint") == recipe)
     known = {(left, right): found for left, right, found, _ in current.iter_rows()}
@@ -132,7 +128,7 @@ def _near_duplicates(
     rows = [(left, right, found, recipe) for (left, right), found in new.items()]
     upserts = pl.DataFrame(rows, schema=SIMILAR_PAIRS.schema, orient="row")
     doomed = stored.filter(~both | (pl.col("recipe_fingerprint") != recipe))
-    lake.replace_where(SIMILAR_PAIRS_PATH, SIMILAR_PAIRS, upserts, doomed)
+    lake.replace_where(SIMILAR_PAIRS, upserts, doomed)
     return choice.near, len(new)
 
 
@@ -182,10 +178,10 @@ def texts_of(lake: Lake, documents: pl.DataFrame) -> Iterator[pl.DataFrame]:
     columns = ["document_id", "content_hash", "text"]
     ids = documents["document_id"]
     if documents["text_chars"].sum() <= BATCH_CHARS:
-        frame = lake.read(DOCUMENTS_PATH, DOCUMENTS, columns, where=pl.col("document_id").is_in(ids.implode()))
+        frame = lake.read(DOCUMENTS, columns, where=pl.col("document_id").is_in(ids.implode()))
         if frame.height:
             yield frame
         return
-    for frame in lake.stream_where(DOCUMENTS_PATH, columns, "document_id", ids):
+    for frame in lake.stream_where(DOCUMENTS, columns, "document_id", ids):
         sizes = frame["text"].str.len_chars().cum_sum() // BATCH_CHARS
         yield from frame.with_columns(_part=sizes).partition_by("_part", include_key=False, maintain_order=True)

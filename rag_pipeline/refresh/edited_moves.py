@@ -14,7 +14,6 @@ from rag_pipeline.contracts.tables import DOCUMENTS, SIGNATURES
 from rag_pipeline.refresh.duplicates import BATCH_CHARS, texts_of
 from rag_pipeline.refresh.parsing import parsed_objects
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import DOCUMENTS_PATH, SIGNATURES_PATH
 from rag_pipeline.transforms.documents import origins_of
 from rag_pipeline.transforms.edited_moves import SIGNED, match_edited
 from rag_pipeline.transforms.near_duplicates import sign, signature_recipe
@@ -42,10 +41,10 @@ def _known(workspace: Workspace, vanished: Mapping[str, str]) -> pl.DataFrame:
     """Signatures of documents in silver, one for each object: that of its longest part."""
     lake = workspace.lake
     columns = ["document_id", "origin_id", "content_hash", "text_chars"]
-    rows = lake.read(DOCUMENTS_PATH, DOCUMENTS, columns, where=pl.col("origin_id").is_in(list(vanished)))
+    rows = lake.read(DOCUMENTS, columns, where=pl.col("origin_id").is_in(list(vanished)))
     rows = rows.sort("text_chars", "document_id", descending=[True, False]).unique("origin_id", keep="first")
     hashes = rows["content_hash"].unique().implode()
-    stored = lake.read(SIGNATURES_PATH, SIGNATURES, where=pl.col("content_hash").is_in(hashes))
+    stored = lake.read(SIGNATURES, where=pl.col("content_hash").is_in(hashes))
     stored = stored.filter(pl.col("recipe_fingerprint") == signature_recipe())
     unsigned = rows.join(stored, on="content_hash", how="anti").unique("content_hash")
     found = [stored]

@@ -20,7 +20,6 @@ from rag_pipeline.contracts.tables import AUDITS, CHUNKS, EMBEDDINGS, UNUSED_EMB
 from rag_pipeline.errors import EmbeddingSpaceMismatch
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, UNUSED_EMBEDDINGS_PATH, embeddings_path
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +58,7 @@ def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
     started = time.monotonic()
     with lake.writing():
         first_commit = lake.commits
-        wanted = lake.read(CHUNKS_PATH, CHUNKS, ["text_hash", "token_count"]).unique("text_hash")
+        wanted = lake.read(CHUNKS, ["text_hash", "token_count"]).unique("text_hash")
         known = lake.embedded_hashes(space.fingerprint)
         _forget_disuse(workspace, space, wanted)
         to_compute = wanted.join(known, on="text_hash", how="anti")
@@ -83,9 +82,9 @@ def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
 def _forget_disuse(workspace: Workspace, space: EmbeddingSpace, wanted: pl.DataFrame) -> None:
     """Take back the note that a vector is unused where its text is wanted again, so that its retention starts anew."""
     mine = pl.col("space_fingerprint") == space.fingerprint
-    noted = workspace.lake.read(UNUSED_EMBEDDINGS_PATH, UNUSED_EMBEDDINGS, where=mine)
+    noted = workspace.lake.read(UNUSED_EMBEDDINGS, where=mine)
     again = noted.join(wanted, on="text_hash", how="semi")
-    workspace.lake.replace_where(UNUSED_EMBEDDINGS_PATH, UNUSED_EMBEDDINGS, UNUSED_EMBEDDINGS.empty(), again)
+    workspace.lake.replace_where(UNUSED_EMBEDDINGS, UNUSED_EMBEDDINGS.empty(), again)
 
 
 def _announce_cost(workspace: Workspace, alias: str, tokens: list[int]) -> float | None:
@@ -105,7 +104,7 @@ def _announce_cost(workspace: Workspace, alias: str, tokens: list[int]) -> float
 
 
 def _check_alias(workspace: Workspace, alias: str, space: EmbeddingSpace) -> None:
-    audits = workspace.lake.read(AUDITS_PATH, AUDITS, ["alias", "space_fingerprint", "sequence"])
+    audits = workspace.lake.read(AUDITS, ["alias", "space_fingerprint", "sequence"])
     before = audits.filter(pl.col("alias") == alias).sort("sequence")
     if before.height and before["space_fingerprint"][-1] != space.fingerprint:
         found = before["space_fingerprint"][-1]
@@ -121,11 +120,11 @@ def _check_alias(workspace: Workspace, alias: str, space: EmbeddingSpace) -> Non
 
 def _compute(workspace: Workspace, alias: str, space: EmbeddingSpace, missing: set[str], batch: int) -> None:
     model = workspace.model(alias)
-    path = embeddings_path(space.fingerprint)
+    table = EMBEDDINGS.of(space.fingerprint)
     with progress(f"embed with {alias}", len(missing)) as bar:
         # The model computes the next batch while this one is stored.
         for number, (hashes, vectors) in enumerate(model.embed_stream(_batches(workspace, missing)), start=batch):
-            workspace.lake.append(path, EMBEDDINGS, _frame(workspace, hashes, vectors, number))
+            workspace.lake.append(table, _frame(workspace, hashes, vectors, number))
             bar.advance(len(hashes))
 
 
@@ -134,7 +133,7 @@ def _batches(workspace: Workspace, missing: set[str]) -> Iterator[list[tuple[str
     remaining = set(missing)
     window: list[tuple[int, str, str]] = []
     columns = ["text_hash", "header", "text", "token_count"]
-    for frame in workspace.lake.stream_where(CHUNKS_PATH, columns, "text_hash", missing):
+    for frame in workspace.lake.stream_where(CHUNKS, columns, "text_hash", missing):
         for hashed, header, text, token_count in frame.iter_rows():
             if hashed in remaining:
                 remaining.remove(hashed)

@@ -31,13 +31,6 @@ from rag_pipeline.retrieval.fit import Fit, fit_of, fitted, other_scales
 from rag_pipeline.retrieval.groups import metrics_of_groups, weak_languages, weak_sentence
 from rag_pipeline.retrieval.plan import MODES, SearchPlan, rules_of
 from rag_pipeline.retrieval.questions import questions_hash, read_questions
-from rag_pipeline.stores.lake import (
-    BOILERPLATE_PATH,
-    DOCUMENTS_PATH,
-    DUPLICATES_PATH,
-    EVALUATIONS_PATH,
-    QUESTION_RESULTS_PATH,
-)
 from rag_pipeline.transforms.paired import LEAST_QUESTIONS
 
 if TYPE_CHECKING:
@@ -171,18 +164,18 @@ def read_evaluation(workspace: Workspace, evaluation_id: str) -> Evaluation | No
     """One evaluation by its id, or by the beginning of it if that names one alone."""
     lake = workspace.lake
     chosen = pl.col("evaluation_id").str.starts_with(evaluation_id)
-    rows = lake.read(EVALUATIONS_PATH, EVALUATIONS, where=chosen)
+    rows = lake.read(EVALUATIONS, where=chosen)
     if rows.height != 1:
         return None
     row = rows.row(0, named=True)
     same = pl.col("evaluation_id") == row["evaluation_id"]
-    results = lake.read(QUESTION_RESULTS_PATH, QUESTION_RESULTS, where=same).sort("question_id", "mode")
+    results = lake.read(QUESTION_RESULTS, where=same).sort("question_id", "mode")
     return Evaluation.of(row, (result_of(result) for result in results.iter_rows(named=True)))
 
 
 def evaluation_history(workspace: Workspace, alias: str, limit: int = 20) -> list[dict[str, Any]]:
     """Rows of a model's last evaluations, newest first."""
-    rows = workspace.lake.read(EVALUATIONS_PATH, EVALUATIONS, where=pl.col("alias") == alias)
+    rows = workspace.lake.read(EVALUATIONS, where=pl.col("alias") == alias)
     return rows.sort("evaluated_at", descending=True).head(limit).to_dicts()
 
 
@@ -272,8 +265,8 @@ def _keep(workspace: Workspace, row: dict[str, Any], results: Sequence[QuestionR
             return
         # Results first: the row of the evaluation says that they are whole. A kill between leaves them to be replaced.
         frame = QUESTION_RESULTS.frame([{"evaluation_id": name, **asdict(result)} for result in results])
-        lake.merge(QUESTION_RESULTS_PATH, QUESTION_RESULTS, frame)
-        lake.append(EVALUATIONS_PATH, EVALUATIONS, EVALUATIONS.frame([row]))
+        lake.merge(QUESTION_RESULTS, frame)
+        lake.append(EVALUATIONS, EVALUATIONS.frame([row]))
 
 
 def _embedder(workspace: Workspace, target: Target) -> Callable[[str], Vectors]:
@@ -334,17 +327,17 @@ def _keepers(workspace: Workspace) -> Keepers:
     def keepers(documents: Iterable[str]) -> list[str]:
         ids = pl.Series(sorted(documents), dtype=pl.String)
         columns = ["document_id", "source", "block_hashes"]
-        rows = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, columns, where=pl.col("document_id").is_in(ids.implode()))
+        rows = workspace.lake.read(DOCUMENTS, columns, where=pl.col("document_id").is_in(ids.implode()))
         blocks = rows.explode("block_hashes").rename({"block_hashes": "block_hash"})
-        found = workspace.lake.read(BOILERPLATE_PATH, BOILERPLATE).join(blocks, on=BOILERPLATE.key, how="semi")
+        found = workspace.lake.read(BOILERPLATE).join(blocks, on=BOILERPLATE.key, how="semi")
         return found["kept_in"].explode().drop_nulls().unique().to_list()
 
     return keepers
 
 
 def _known_documents(workspace: Workspace) -> list[KnownDocument]:
-    documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "uri"])
-    copies = workspace.lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id", "duplicate_of"])
+    documents = workspace.lake.read(DOCUMENTS, ["document_id", "uri"])
+    copies = workspace.lake.read(DUPLICATES, ["document_id", "duplicate_of"])
     joined = documents.join(copies, on="document_id", how="left")
     standing = joined.with_columns(pl.col("duplicate_of").fill_null(pl.col("document_id")))
     return [KnownDocument(*row) for row in standing.select("document_id", "uri", "duplicate_of").iter_rows()]

@@ -17,7 +17,6 @@ import polars as pl
 from rag_pipeline.contracts.tables import DOCUMENTS
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import DOCUMENTS_PATH
 from rag_pipeline.stores.selection import rows_with
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.documents import unvouched
@@ -45,7 +44,7 @@ def exposed_documents(workspace: Workspace, table: VectorTable) -> set[str]:
         return set()
     rows = rows_with(table, "source", hiding, ["document_id", "content_hash"]).unique()
     try:
-        documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, KNOWN_COLUMNS)
+        documents = workspace.lake.read(DOCUMENTS, KNOWN_COLUMNS)
         stale = unvouched(documents, workspace.parse_recipes)
         vouched = documents.join(stale, on="document_id", how="anti").select("document_id", "content_hash")
         rows = rows.join(vouched, on=["document_id", "content_hash"], how="anti")
@@ -69,7 +68,7 @@ def exposed_origins(workspace: Workspace, origins: Collection[str]) -> set[str]:
     if not origins or not _hiding(workspace):
         return set()
     mine = pl.col("origin_id").is_in(pl.Series(sorted(origins), dtype=pl.String).implode())
-    documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, [*KNOWN_COLUMNS, "origin_id", *SILVER_TEXTS], where=mine)
+    documents = workspace.lake.read(DOCUMENTS, [*KNOWN_COLUMNS, "origin_id", *SILVER_TEXTS], where=mine)
     stale = unvouched(documents, workspace.parse_recipes)
     showing = _showing(stale, SILVER_TEXTS)
     return {origin for document, origin in stale.select("document_id", "origin_id").iter_rows() if document in showing}

@@ -26,7 +26,6 @@ from rag_pipeline.retrieval.comparison import Comparison, compare, regressions
 from rag_pipeline.retrieval.fit import fitted
 from rag_pipeline.retrieval.questions import read_questions
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.stores.lake import EVALUATIONS_PATH
 
 # Enough to look into; the evaluation holds all.
 SHOWN = 5
@@ -100,7 +99,7 @@ def _is_outdated(workspace: Workspace, last: Publication) -> bool:
 
 def leak_of(workspace: Workspace, alias: str, audit: Audit) -> Verdict | None:
     """The verdict on a version of which any evaluation, on whatever questions, found a leak."""
-    rows = workspace.lake.read(EVALUATIONS_PATH, EVALUATIONS, where=pl.col("audit_id") == audit.audit_id)
+    rows = workspace.lake.read(EVALUATIONS, where=pl.col("audit_id") == audit.audit_id)
     for evaluation_id in rows.filter(pl.col("leaks") > 0)["evaluation_id"]:
         evaluation = read_evaluation(workspace, evaluation_id)
         if evaluation is not None:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rag_pipeline.contracts.log_rows import Audit, Publication
-from rag_pipeline.contracts.tables import AUDITS, PUBLICATIONS
+from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS, PUBLICATIONS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, StoreError, UsageError
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.damage import ask_index, probe_index
 from rag_pipeline.stores.index_schema import table_name
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.stores.lake import AUDITS_PATH, CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH
 
 Look = Literal["count", "ask", "read"]
 
@@ -48,13 +47,13 @@ def served_alias(workspace: Workspace) -> str:
 def is_held(workspace: Workspace) -> bool:
     """Whether a person went back to an older version of the same index, and nobody has published by hand since."""
     columns = ["sequence", "action", "space_fingerprint"]
-    rows = workspace.lake.read(PUBLICATIONS_PATH, PUBLICATIONS, columns).sort("sequence").tail(2).rows()
+    rows = workspace.lake.read(PUBLICATIONS, columns).sort("sequence").tail(2).rows()
     return len(rows) == 2 and rows[1][1] == "rollback" and rows[0][2] == rows[1][2]
 
 
 def living_aliases(workspace: Workspace) -> list[str]:
     """Configured models with an audited index, the served one among them whether it has one or not."""
-    audits = workspace.lake.read(AUDITS_PATH, AUDITS, ["alias", "space_fingerprint"]).unique()
+    audits = workspace.lake.read(AUDITS, ["alias", "space_fingerprint"]).unique()
     built = dict(audits.rows())
     tables = set(workspace.vectors.tables())
     alive = [a for a in workspace.settings.embedding_models if a in built and table_name(built[a]) in tables]
@@ -65,7 +64,7 @@ def living_aliases(workspace: Workspace) -> list[str]:
 def aliases_behind(workspace: Workspace) -> list[str]:
     """Living models, the served one apart, whose index was not audited against silver as it is now."""
     lake = workspace.lake
-    versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
+    versions = (lake.version(CHUNKS), lake.version(DOCUMENTS))
     behind = []
     for alias in living_aliases(workspace)[1:]:
         audit = lake.last_audit(workspace.space(alias).fingerprint)

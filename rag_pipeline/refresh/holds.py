@@ -16,7 +16,6 @@ import polars as pl
 
 from rag_pipeline.contracts.holds import DELETION_HOLDS, Hold, HoldKind
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import DELETION_HOLDS_PATH
 from rag_pipeline.transforms.deletion_guard import DeletionGuard
 
 
@@ -28,7 +27,7 @@ def deletion_guard(workspace: Workspace, source: str) -> DeletionGuard:
 
 def read_holds(workspace: Workspace, source: str | None = None) -> list[Hold]:
     """What is held of the configured sources, or of one of them, by source and kind."""
-    rows = workspace.lake.read(DELETION_HOLDS_PATH, DELETION_HOLDS).sort("source", "kind")
+    rows = workspace.lake.read(DELETION_HOLDS).sort("source", "kind")
     names = set(workspace.settings.sources) if source is None else {source}
     return [Hold.of_row(row) for row in rows.iter_rows(named=True) if row["source"] in names]
 
@@ -47,7 +46,7 @@ def record_hold(
     if before is not None:
         now = replace(now, since_at=before.since_at, run_id=before.run_id)
     if now != before:
-        workspace.lake.merge(DELETION_HOLDS_PATH, DELETION_HOLDS, DELETION_HOLDS.frame([now.row()]))
+        workspace.lake.merge(DELETION_HOLDS, DELETION_HOLDS.frame([now.row()]))
     return now
 
 
@@ -55,6 +54,6 @@ def end_hold(workspace: Workspace, kind: HoldKind, source: str) -> None:
     """Forget what was held: it is back, or a person let it go."""
     lake = workspace.lake
     mine = (pl.col("source") == source) & (pl.col("kind") == kind)
-    ended = lake.read(DELETION_HOLDS_PATH, DELETION_HOLDS, where=mine)
+    ended = lake.read(DELETION_HOLDS, where=mine)
     if ended.height:
-        lake.replace_where(DELETION_HOLDS_PATH, DELETION_HOLDS, DELETION_HOLDS.empty(), ended)
+        lake.replace_where(DELETION_HOLDS, DELETION_HOLDS.empty(), ended)

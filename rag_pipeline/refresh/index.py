@@ -24,7 +24,7 @@ from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.recall import is_measured
 from rag_pipeline.refresh.withdrawals import withdrawn_chunks
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, PUBLICATIONS_PATH, Lake
+from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.index import (
     SAMPLE,
@@ -70,9 +70,9 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
     space = workspace.space(alias)
     with lake.writing():
         first_commit = lake.commits
-        versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
-        chunks = lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "text_hash", "chunk_hash"])
-        documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "metadata_hash"])
+        versions = (lake.version(CHUNKS), lake.version(DOCUMENTS))
+        chunks = lake.read(CHUNKS, ["chunk_id", "document_id", "text_hash", "chunk_hash"])
+        documents = lake.read(DOCUMENTS, ["document_id", "metadata_hash"])
         table = workspace.vectors.open_or_create(space)
         before = table.version
         plan = plan_index(desired_state(chunks, documents), table.read(STATE_COLUMNS))
@@ -120,9 +120,9 @@ def withdraw(workspace: Workspace) -> IndexReport | None:
         return None
     alias, space_fingerprint = last.alias, last.space_fingerprint
     with lake.writing():
-        versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
-        chunks = lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "text_hash", "chunk_hash"])
-        documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "metadata_hash"])
+        versions = (lake.version(CHUNKS), lake.version(DOCUMENTS))
+        chunks = lake.read(CHUNKS, ["chunk_id", "document_id", "text_hash", "chunk_hash"])
+        documents = lake.read(DOCUMENTS, ["document_id", "metadata_hash"])
         try:
             table = workspace.vectors.open(last.table_name, space_fingerprint)
         except TableOutdated:
@@ -228,9 +228,7 @@ def _oldest_kept(workspace: Workspace, name: str) -> int | None:
 
     Published versions go by age and by number, whichever comes first, but for the one that readers are pointed to.
     """
-    rows = workspace.lake.read(
-        PUBLICATIONS_PATH, PUBLICATIONS, ["sequence", "table_name", "table_version", "published_at"]
-    )
+    rows = workspace.lake.read(PUBLICATIONS, ["sequence", "table_name", "table_version", "published_at"])
     mine = rows.filter(pl.col("table_name") == name).sort("sequence").tail(KEPT_PUBLICATIONS)
     young = mine.filter(pl.col("published_at") >= workspace.now() - KEPT_FOR)
     last = rows.sort("sequence").tail(1).filter(pl.col("table_name") == name)
@@ -242,7 +240,7 @@ def _rows(workspace: Workspace, chunk_ids: Iterable[str]) -> Iterator[pl.DataFra
     """Index rows without vectors, some thousand at a time."""
     columns = [name for name in CHUNKS.columns if name != "chunker_fingerprint"]
     pending: list[pl.DataFrame] = []
-    for frame in workspace.lake.stream_where(CHUNKS_PATH, columns, "chunk_id", chunk_ids):
+    for frame in workspace.lake.stream_where(CHUNKS, columns, "chunk_id", chunk_ids):
         pending.append(frame)
         if sum(part.height for part in pending) >= BATCH_ROWS:
             yield _shaped(workspace, pending)

@@ -11,7 +11,7 @@ import polars as pl
 from rag_pipeline.contracts.documents import HEADER_SEPARATOR
 from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.contracts.tables import DOCUMENTS
-from rag_pipeline.stores.lake import DOCUMENTS_PATH, Lake
+from rag_pipeline.stores.lake import Lake
 from rag_pipeline.transforms.facts import facts_of
 from rag_pipeline.transforms.word_forms import forms_of
 
@@ -34,7 +34,7 @@ DOCUMENT_COLUMNS = [
 def documents_of(lake: Lake, document_ids: pl.Series) -> pl.DataFrame:
     """What rows of the index say of some documents."""
     wanted = pl.col("document_id").is_in(document_ids.unique().implode())
-    documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, [*DOCUMENT_COLUMNS, "metadata", "declared"], where=wanted)
+    documents = lake.read(DOCUMENTS, [*DOCUMENT_COLUMNS, "metadata", "declared"], where=wanted)
     facts = [facts_of(*row) for row in documents.select("metadata", "declared").iter_rows()]
     return documents.drop("metadata", "declared").with_columns(facts=pl.Series(facts, dtype=pl.List(pl.String)))
 

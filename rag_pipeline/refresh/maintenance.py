@@ -12,18 +12,12 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
+from rag_pipeline.contracts.catalog import tables_of
 from rag_pipeline.contracts.tables import AUDITS, CANARIES, CHUNKS, EMBEDDINGS, UNUSED_EMBEDDINGS
 from rag_pipeline.errors import LakeDamaged
 from rag_pipeline.refresh.audit import audit_whole
 from rag_pipeline.refresh.generations import living_aliases
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import (
-    AUDITS_PATH,
-    CANARIES_PATH,
-    CHUNKS_PATH,
-    UNUSED_EMBEDDINGS_PATH,
-    embeddings_path,
-)
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 1e-3, "int8": 1e-2}
 """Largest cosine distance by precision that other processors and batches account for."""
@@ -59,9 +53,9 @@ def maintenance_due_at(workspace: Workspace) -> datetime | None:
     """When the next round is due; None: there is nothing to maintain yet, or the lake cannot say."""
     lake = workspace.lake
     try:
-        last = lake.read(CANARIES_PATH, CANARIES, ["checked_at"])["checked_at"].max()
+        last = lake.read(CANARIES, ["checked_at"])["checked_at"].max()
         if last is None:
-            last = lake.read(AUDITS_PATH, AUDITS, ["audited_at"])["audited_at"].min()
+            last = lake.read(AUDITS, ["audited_at"])["audited_at"].min()
     except LakeDamaged:
         # It is named and healed elsewhere; a run must not wait for that to take away what was withdrawn.
         return None
@@ -73,36 +67,36 @@ def maintain(workspace: Workspace) -> MaintenanceReport:
     lake = workspace.lake
     with lake.writing():
         living = {alias: workspace.space(alias).fingerprint for alias in living_aliases(workspace)}
-        audited = lake.read(AUDITS_PATH, AUDITS, ["space_fingerprint"])["space_fingerprint"].unique().to_list()
+        audited = lake.read(AUDITS, ["space_fingerprint"])["space_fingerprint"].unique().to_list()
         spaces = sorted({*living.values(), *audited})
         removed = sum(_retain(workspace, space, is_living=space in living.values()) for space in spaces)
         drifted = [alias for alias in living if _has_drifted(workspace, alias)]
         # Before anything is compacted: what is published then is the version that was looked at.
         at_fault = [alias for alias in living if not audit_whole(workspace, alias)]
-        paths = lake.all_paths(workspace.settings.sources, spaces)
-        compacted = sum(lake.maintain(path) for path in paths)
-        unused = lake.read(UNUSED_EMBEDDINGS_PATH, UNUSED_EMBEDDINGS, ["text_hash"]).height
-    return MaintenanceReport(len(paths), compacted, unused, removed, drifted, at_fault)
+        tables = tables_of(workspace.settings.sources, spaces)
+        compacted = sum(lake.maintain(table) for table in tables)
+        unused = lake.read(UNUSED_EMBEDDINGS, ["text_hash"]).height
+    return MaintenanceReport(len(tables), compacted, unused, removed, drifted, at_fault)
 
 
 def _retain(workspace: Workspace, space: str, *, is_living: bool) -> int:
     """Note which vectors of a space are unused, and remove those that have been for the retention time."""
     lake = workspace.lake
     known = lake.embedded_hashes(space).select("text_hash")
-    used = lake.read(CHUNKS_PATH, CHUNKS, ["text_hash"]) if is_living else known.clear()
+    used = lake.read(CHUNKS, ["text_hash"]) if is_living else known.clear()
     unused = known.join(used, on="text_hash", how="anti")
-    noted = lake.read(UNUSED_EMBEDDINGS_PATH, UNUSED_EMBEDDINGS, where=pl.col("space_fingerprint") == space)
+    noted = lake.read(UNUSED_EMBEDDINGS, where=pl.col("space_fingerprint") == space)
     now = workspace.now()
     expired = noted.filter(pl.col("unused_since") <= now - workspace.settings.embeddings_retention)
     expired = expired.join(unused, on="text_hash", how="semi")
-    lake.merge(embeddings_path(space), EMBEDDINGS, EMBEDDINGS.empty(), expired["text_hash"].to_list())
+    lake.merge(EMBEDDINGS.of(space), EMBEDDINGS.empty(), expired["text_hash"].to_list())
     new = unused.join(noted, on="text_hash", how="anti").select(
         pl.lit(space).alias("space_fingerprint"),
         "text_hash",
         pl.lit(now).cast(pl.Datetime("us", "UTC")).alias("unused_since"),
     )
     over = pl.concat([noted.join(unused, on="text_hash", how="anti"), expired])
-    lake.replace_where(UNUSED_EMBEDDINGS_PATH, UNUSED_EMBEDDINGS, new, over)
+    lake.replace_where(UNUSED_EMBEDDINGS, new, over)
     return expired.height
 
 
@@ -113,7 +107,6 @@ def _has_drifted(workspace: Workspace, alias: str) -> bool:
     lake = workspace.lake
     space = workspace.space(alias)
     rows = lake.read(
-        CANARIES_PATH,
         CANARIES,
         where=(pl.col("space_fingerprint") == space.fingerprint) & (pl.col("canary_fingerprint") == CANARY_FINGERPRINT),
     ).sort("checked_at")
@@ -134,5 +127,5 @@ def _has_drifted(workspace: Workspace, alias: str) -> bool:
         "checked_at": workspace.now(),
         "run_id": workspace.run_id,
     }
-    lake.append(CANARIES_PATH, CANARIES, CANARIES.frame([row]))
+    lake.append(CANARIES, CANARIES.frame([row]))
     return moved > TOLERANCE[space.precision]

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 
 from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.contracts.recipe import SearchRecipe
+from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS
 from rag_pipeline.errors import (
     AuditFailed,
     EvaluationBelowBaseline,
@@ -35,7 +36,6 @@ from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.fit import Fit, fitted
 from rag_pipeline.stores.damage import probe_index
 from rag_pipeline.stores.kept import KeptVersions
-from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH
 from rag_pipeline.stores.legs import refine_factor_of
 
 log = logging.getLogger(__name__)
@@ -214,7 +214,7 @@ def _check_there(workspace: Workspace, alias: str, audit: Audit, look: Look = "r
 
 def _check_complete(workspace: Workspace, alias: str, audit: Audit) -> None:
     lake = workspace.lake
-    if not is_complete(audit, (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))):
+    if not is_complete(audit, (lake.version(CHUNKS), lake.version(DOCUMENTS))):
         raise IndexIncomplete(
             f"the index of embedding model {alias} is behind silver; nothing was published and readers keep what they "
             f"had. Bring it up to date first: rag-pipeline run --model {alias}",

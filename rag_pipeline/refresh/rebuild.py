@@ -15,9 +15,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rag_pipeline.contracts.catalog import FIXED_TABLES
 from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
+from rag_pipeline.contracts.holds import DELETION_HOLDS
 from rag_pipeline.contracts.table import TableContract
-from rag_pipeline.contracts.tables import AUDITS, CANARIES, CHUNKS, DOCUMENTS, EMBEDDINGS, PUBLICATIONS
+from rag_pipeline.contracts.tables import AUDITS, BRONZE, CANARIES, CHUNKS, DOCUMENTS, EMBEDDINGS, PUBLICATIONS
 from rag_pipeline.errors import LakeDamaged, TableMissing, UsageError
 from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.damage import damaged_tables, stored_spaces
@@ -31,32 +33,12 @@ from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.damage import rows_set_aside, set_damage_aside, set_manifests_aside
 from rag_pipeline.stores.failures import cure, table_argument
 from rag_pipeline.stores.index_schema import table_name
-from rag_pipeline.stores.lake import (
-    AUDITS_PATH,
-    CANARIES_PATH,
-    CHUNKS_PATH,
-    DELETION_HOLDS_PATH,
-    DOCUMENTS_PATH,
-    EVALUATIONS_PATH,
-    FIXED_TABLES,
-    INDEX_PATH,
-    PUBLICATIONS_PATH,
-    QUESTION_RESULTS_PATH,
-    bronze_path,
-    embeddings_path,
-)
+from rag_pipeline.stores.lake import INDEX_PATH
 
 log = logging.getLogger(__name__)
 
-EMBEDDINGS_PATH = embeddings_path("").rstrip("/")
 # Rows are only ever added to these, so files of a table whose log is lost still say what was in it.
-LOGS: dict[str, TableContract] = {
-    AUDITS_PATH: AUDITS,
-    PUBLICATIONS_PATH: PUBLICATIONS,
-    EVALUATIONS_PATH: EVALUATIONS,
-    QUESTION_RESULTS_PATH: QUESTION_RESULTS,
-    CANARIES_PATH: CANARIES,
-}
+LOGS = (AUDITS, PUBLICATIONS, EVALUATIONS, QUESTION_RESULTS, CANARIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +62,12 @@ class RebuildReport:
 
 def rebuildable() -> dict[str, str]:
     """Path in the lake by the name that a person types."""
-    return {table_argument(path): path for path in (*FIXED_TABLES, EMBEDDINGS_PATH, INDEX_PATH)}
+    return {table_argument(path): path for path in _places()}
+
+
+def _places() -> list[str]:
+    """What can be rebuilt, lower layers first; all tables of vectors are one."""
+    return [*(table.path for table in FIXED_TABLES), EMBEDDINGS.kind, INDEX_PATH]
 
 
 def rebuild(workspace: Workspace, names: Iterable[str] = ()) -> RebuildReport:
@@ -97,7 +84,7 @@ def rebuild(workspace: Workspace, names: Iterable[str] = ()) -> RebuildReport:
         files = 0
         for path in chosen:
             files += _heal_index(workspace) if path == INDEX_PATH else _heal_tables(workspace, path)
-        saved = _save_vectors(workspace) if EMBEDDINGS_PATH in chosen else 0
+        saved = _save_vectors(workspace) if EMBEDDINGS.kind in chosen else 0
         if INDEX_PATH in chosen:
             for alias in living_aliases(workspace):
                 if alias == served_alias(workspace) or lake.last_audit(workspace.space(alias).fingerprint):
@@ -116,7 +103,7 @@ def rebuild(workspace: Workspace, names: Iterable[str] = ()) -> RebuildReport:
 def _chosen(workspace: Workspace, names: list[str]) -> list[str]:
     """Paths to rebuild, lower layers first."""
     known = rebuildable()
-    sources = {f"bronze.{name}": bronze_path(name) for name in workspace.settings.sources}
+    sources = {f"bronze.{name}": BRONZE.of(name).path for name in workspace.settings.sources}
     for name in names:
         if name in sources:
             place = workspace.lake.uri(sources[name])
@@ -130,47 +117,52 @@ def _chosen(workspace: Workspace, names: list[str]) -> list[str]:
         if found.table.startswith("bronze/"):
             raise LakeDamaged(f"{found.reason} Nothing was changed.", table=found.table)
     wanted = {known[name] for name in names} or {_short(found.table) for found in damaged}
-    if DELETION_HOLDS_PATH in wanted and not names:
+    if DELETION_HOLDS.path in wanted and not names:
         # No other table says what the deletion guard held, so a person decides to go on without it.
         raise LakeDamaged(
-            f"{table_argument(DELETION_HOLDS_PATH)} is damaged, and what the deletion guard held stands nowhere else; "
-            f"nothing was changed. Restore {workspace.lake.uri(DELETION_HOLDS_PATH)} from a backup; or look whether "
-            f"each source is whole, then run: rag-pipeline rebuild {table_argument(DELETION_HOLDS_PATH)}",
-            table=DELETION_HOLDS_PATH,
+            f"{table_argument(DELETION_HOLDS.path)} is damaged, and what the deletion guard held stands nowhere else; "
+            f"nothing was changed. Restore {workspace.lake.uri(DELETION_HOLDS.path)} from a backup; or look whether "
+            f"each source is whole, then run: rag-pipeline rebuild {table_argument(DELETION_HOLDS.path)}",
+            table=DELETION_HOLDS.path,
         )
     return [path for path in known.values() if path in wanted]
 
 
 def _short(path: str) -> str:
     """A table as it is named here: all tables of vectors are one."""
-    return EMBEDDINGS_PATH if path.startswith(f"{EMBEDDINGS_PATH}/") else path
+    return EMBEDDINGS.kind if path.startswith(f"{EMBEDDINGS.kind}/") else path
 
 
 def _heal_tables(workspace: Workspace, path: str) -> int:
     """Set aside what is damaged of a Delta table, and everything that may have lost a part of what it says."""
     lake = workspace.lake
-    paths = [embeddings_path(space) for space in stored_spaces(workspace)] if path == EMBEDDINGS_PATH else [path]
     files = 0
-    for table in paths:
+    for table in _tables(workspace, path):
         aside = set_damage_aside(lake, table)
         files += len(aside.files) + aside.whole
         if aside.whole and table in LOGS:
-            rows = rows_set_aside(lake, table, LOGS[table])
+            rows = rows_set_aside(lake, table)
             if rows.height:
-                lake.append(table, LOGS[table], rows)
-        elif aside and table == CHUNKS_PATH:
+                lake.append(table, rows)
+        elif aside and table == CHUNKS:
             # A document whose chunks are there in part would count as cut.
-            lake.clear(CHUNKS_PATH, CHUNKS)
-        elif aside and table == DOCUMENTS_PATH:
+            lake.clear(CHUNKS)
+        elif aside and table == DOCUMENTS:
             _drop_parts(workspace)
     return files
 
 
+def _tables(workspace: Workspace, path: str) -> list[TableContract]:
+    if path == EMBEDDINGS.kind:
+        return [EMBEDDINGS.of(space) for space in stored_spaces(workspace)]
+    return [table for table in FIXED_TABLES if table.path == path]
+
+
 def _drop_parts(workspace: Workspace) -> None:
     """Remove documents of containers: one whose parts are there in part would count as parsed."""
-    rows = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "origin_id"])
+    rows = workspace.lake.read(DOCUMENTS, ["document_id", "origin_id"])
     parts = rows.filter(pl.col("document_id") != pl.col("origin_id"))["document_id"].to_list()
-    workspace.lake.merge(DOCUMENTS_PATH, DOCUMENTS, DOCUMENTS.empty(), parts)
+    workspace.lake.merge(DOCUMENTS, DOCUMENTS.empty(), parts)
 
 
 def _heal_index(workspace: Workspace) -> int:
@@ -207,5 +199,5 @@ def _add_vectors(workspace: Workspace, space: str, found: pl.DataFrame) -> int:
             pl.lit(workspace.now()).cast(EMBEDDINGS.schema["embedded_at"]).alias("embedded_at"),
             pl.lit(workspace.run_id).alias("run_id"),
         )
-        workspace.lake.append(embeddings_path(space), EMBEDDINGS, rows)
+        workspace.lake.append(EMBEDDINGS.of(space), rows)
     return new.height

@@ -37,7 +37,6 @@ from rag_pipeline.refresh.look import (
 from rag_pipeline.refresh.maintenance import maintenance_due_at
 from rag_pipeline.refresh.status import example_search, is_behind
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import QUARANTINE_PATH
 from rag_pipeline.stores.lock import HOLDER_NAME, WriteLock
 from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE, content_age
 from rag_pipeline.transforms.listing import RACY_WINDOW, KnownObject, changed_settings, plan_listing
@@ -106,7 +105,7 @@ def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made
     sources: dict[str, Listed] = {}
     until = [since + min(source.stale_after for source in workspace.settings.sources.values()) / 2]
     until += [] if (due_at := maintenance_due_at(workspace)) is None else [due_at]
-    until += workspace.lake.read(QUARANTINE_PATH, QUARANTINE, ["next_attempt_at"]).drop_nulls().to_series().to_list()
+    until += workspace.lake.read(QUARANTINE, ["next_attempt_at"]).drop_nulls().to_series().to_list()
     for name in workspace.settings.sources:
         state = workspace.lake.bronze_state(name)
         listed = _listed(workspace, name, state)

@@ -18,7 +18,6 @@ from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh.edited_moves import edited_moves
 from rag_pipeline.refresh.holds import deletion_guard, end_hold, hold_of, record_hold
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH
 from rag_pipeline.transforms.listing import KnownObject
 
 log = logging.getLogger(__name__)
@@ -46,10 +45,10 @@ class SourceGuard:
         lake = self._workspace.lake
         mine = pl.col("source") == self._source
         try:
-            shown = set(lake.read(DOCUMENTS_PATH, DOCUMENTS, ["origin_id", "source"], where=mine)["origin_id"])
+            shown = set(lake.read(DOCUMENTS, ["origin_id", "source"], where=mine)["origin_id"])
             if shown:
                 return self._readable & shown
-            refused = lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id", "source"], where=mine)
+            refused = lake.read(QUARANTINE, ["document_id", "source"], where=mine)
         except StoreError as error:
             # A damaged table of silver must not keep what the source says from bronze.
             log.error("what readers have of %s is taken from bronze alone: %s", self._source, error)

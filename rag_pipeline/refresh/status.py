@@ -14,26 +14,20 @@ from typing import Any
 
 import polars as pl
 
+from rag_pipeline.contracts.catalog import tables_of
 from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.log_rows import Audit
 from rag_pipeline.contracts.sources import PUBLIC
-from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS, EMBEDDINGS, QUARANTINE
+from rag_pipeline.contracts.table import TableContract
+from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS, QUARANTINE
 from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, lost_histories, stored_spaces, unless_damaged
 from rag_pipeline.refresh.generations import index_problem, is_complete, is_held
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.polls import PollStatus, poll_statuses
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.shown import without_secrets
-from rag_pipeline.stores.lake import (
-    CHUNKS_PATH,
-    DOCUMENTS_PATH,
-    FIXED_TABLES,
-    QUARANTINE_PATH,
-    Lake,
-    bronze_path,
-    embeddings_path,
-)
+from rag_pipeline.stores.lake import Lake
 from rag_pipeline.transforms.deletion_guard import describe_holds
 from rag_pipeline.transforms.documents import origins_of
 from rag_pipeline.transforms.freshness import content_age
@@ -150,10 +144,10 @@ def read_status(workspace: Workspace) -> Status:
     damaged = damaged_tables(workspace, thorough=False, asking=True) + lost_histories(workspace)
     no_spaces: list[SpaceStatus] = []
     spaces = unless_damaged(lambda: space_statuses(workspace), no_spaces)
-    paths = _paths(workspace)
+    tables = tables_of(workspace.settings.sources, stored_spaces(workspace))
     no_history: list[dict[str, Any]] = []
-    histories = {path: unless_damaged(partial(_history, lake, path), no_history) for path in paths}
-    reasons = unless_damaged(lambda: lake.read(QUARANTINE_PATH, QUARANTINE, ["reason_code"]), QUARANTINE.empty())
+    histories = {table.path: unless_damaged(partial(_history, lake, table), no_history) for table in tables}
+    reasons = unless_damaged(lambda: lake.read(QUARANTINE, ["reason_code"]), QUARANTINE.empty())
     no_holds: list[Hold] = []
     holds = unless_damaged(lambda: read_holds(workspace), no_holds)
     published = unless_damaged(lake.last_publication, None)
@@ -162,7 +156,7 @@ def read_status(workspace: Workspace) -> Status:
         lake=without_secrets(lake.root),
         serve=workspace.settings.serve,
         sources=unless_damaged(lambda: _source_statuses(workspace, polls), [_uncounted(poll) for poll in polls]),
-        tables=[_table_status(lake, path, contract, histories[path]) for path, contract in paths.items()],
+        tables=[_table_status(lake, table, histories[table.path]) for table in tables],
         spaces=spaces,
         published=None if published is None else published.row(),
         is_behind=unless_damaged(lambda: is_behind(workspace), True),
@@ -210,23 +204,17 @@ def _space_status(workspace: Workspace, alias: str, audit: Audit | None) -> Spac
     )
 
 
-def _paths(workspace: Workspace) -> dict[str, Any]:
-    paths: dict[str, Any] = {bronze_path(name): BRONZE for name in workspace.settings.sources}
-    embeddings = [embeddings_path(space) for space in stored_spaces(workspace)]
-    return paths | FIXED_TABLES | dict.fromkeys(embeddings, EMBEDDINGS)
-
-
-def _table_status(lake: Lake, path: str, contract: Any, history: list[dict[str, Any]]) -> TableStatus:
-    rows = unless_damaged(lambda: lake.read(path, contract, [contract.key[0]]).height, 0)
+def _table_status(lake: Lake, table: TableContract, history: list[dict[str, Any]]) -> TableStatus:
+    rows = unless_damaged(lambda: lake.read(table, [table.key[0]]).height, 0)
     if not history:
-        return TableStatus(path, rows, -1, None)
-    return TableStatus(path, rows, int(history[0]["version"]), history[0]["at"])
+        return TableStatus(table.path, rows, -1, None)
+    return TableStatus(table.path, rows, int(history[0]["version"]), history[0]["at"])
 
 
-def _history(lake: Lake, path: str) -> list[dict[str, Any]]:
+def _history(lake: Lake, table: TableContract) -> list[dict[str, Any]]:
     return [
         {"version": entry["version"], "run_id": str(entry.get(RUN_ID_KEY) or ""), "at": _moment(entry["timestamp"])}
-        for entry in lake.history(path, COMMITS_LOOKED_AT)
+        for entry in lake.history(table, COMMITS_LOOKED_AT)
     ]
 
 
@@ -274,12 +262,12 @@ def is_behind(workspace: Workspace) -> bool:
 
 def bronze_versions(workspace: Workspace) -> str:
     """One string for the state of bronze, equal exactly while no source's table has changed."""
-    versions = (f"{name}={workspace.lake.version(bronze_path(name))}" for name in sorted(workspace.settings.sources))
+    versions = (f"{name}={workspace.lake.version(BRONZE.of(name))}" for name in sorted(workspace.settings.sources))
     return fingerprint("bronze versions", *versions)
 
 
 def _silver_versions(lake: Lake) -> tuple[int, int]:
-    return lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH)
+    return lake.version(CHUNKS), lake.version(DOCUMENTS)
 
 
 def _bronze_states(workspace: Workspace) -> dict[str, pl.DataFrame]:
@@ -290,9 +278,9 @@ def _waiting(workspace: Workspace, states: Mapping[str, pl.DataFrame]) -> pl.Dat
     """(source, document_id) of objects whose last row in bronze is not reflected in silver yet."""
     lake = workspace.lake
     live = origins_of(states)
-    documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, ["source", "origin_id", "input_key", "origin_metadata_hash"])
+    documents = lake.read(DOCUMENTS, ["source", "origin_id", "input_key", "origin_metadata_hash"])
     documents = documents.rename({"origin_id": "document_id", "origin_metadata_hash": "metadata_hash"}).unique()
-    quarantine = lake.read(QUARANTINE_PATH, QUARANTINE, ["source", "document_id", "input_key"])
+    quarantine = lake.read(QUARANTINE, ["source", "document_id", "input_key"])
     shown = ["document_id", "input_key", "metadata_hash"]
     unseen = live.join(documents, on=shown, how="anti").join(quarantine, on=["document_id", "input_key"], how="anti")
     held = pl.concat([rows.select("source", "document_id") for rows in (documents, quarantine)]).unique()
@@ -303,7 +291,7 @@ def _waiting(workspace: Workspace, states: Mapping[str, pl.DataFrame]) -> pl.Dat
 def _source_statuses(workspace: Workspace, polls: Sequence[PollStatus]) -> list[SourceStatus]:
     states = _bronze_states(workspace)
     waiting = _waiting(workspace, states)
-    quarantined = workspace.lake.read(QUARANTINE_PATH, QUARANTINE, ["source"])
+    quarantined = workspace.lake.read(QUARANTINE, ["source"])
     statuses = []
     for poll in polls:
         state = states[poll.source]
@@ -330,7 +318,7 @@ def _uncounted(poll: PollStatus) -> SourceStatus:
 def example_search(workspace: Workspace) -> tuple[str, str] | None:
     """A question that this lake can answer, and a principal who may read the answer: a title and its first reader."""
     columns = ["uri", "title", "allowed_principals"]
-    titled = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, columns, where=pl.col("title").is_not_null())
+    titled = workspace.lake.read(DOCUMENTS, columns, where=pl.col("title").is_not_null())
     readable = titled.filter(pl.col("allowed_principals").list.len() > 0).with_columns(
         is_public=pl.col("allowed_principals").list.contains(PUBLIC),
         is_phrase=pl.col("title").str.contains(r"^\w+( \w+){1,5}$"),

@@ -15,17 +15,12 @@ import polars as pl
 from rag_pipeline.contracts.documents import embedded_text
 from rag_pipeline.contracts.ids import bytes_hash, text_hash
 from rag_pipeline.contracts.index import ROW_COLUMNS
+from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENT_FACTS, DOCUMENTS, DUPLICATES, EMBEDDINGS, QUARANTINE
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline.stores.lake import (
-    CHUNKS_PATH,
-    DOCUMENTS_PATH,
-    DUPLICATES_PATH,
-    QUARANTINE_PATH,
     STATE_COLUMNS,
-    bronze_path,
-    embeddings_path,
 )
 from rag_pipeline.stores.selection import rows_with
 
@@ -77,11 +72,11 @@ def trace_chunk(workspace: Workspace, chunk_id: str) -> Trace | None:
     """
     chunk_id = _whole_id(workspace, chunk_id)
     index = _index_row(workspace, chunk_id)
-    chunk = _row(workspace, CHUNKS_PATH, CHUNKS, "chunk_id", chunk_id)
+    chunk = _row(workspace, CHUNKS, "chunk_id", chunk_id)
     known = chunk or index
     if known is None:
         return None
-    document = _row(workspace, DOCUMENTS_PATH, DOCUMENTS, "document_id", known["document_id"])
+    document = _row(workspace, DOCUMENTS, "document_id", known["document_id"])
     # A document that has left silver while readers still see it is found in bronze by its own id.
     origin = known["document_id"] if document is None else document["origin_id"]
     source = document["source"] if document is not None else (index or {}).get("source")
@@ -100,7 +95,7 @@ def trace_chunk(workspace: Workspace, chunk_id: str) -> Trace | None:
         duplicates=_duplicates(workspace, known["document_id"]),
         revisions=revisions,
         content=None if raw is None else _content(*raw),
-        quarantine=_row(workspace, QUARANTINE_PATH, QUARANTINE, "document_id", origin),
+        quarantine=_row(workspace, QUARANTINE, "document_id", origin),
         checks=checks,
     )
 
@@ -110,12 +105,12 @@ def _whole_id(workspace: Workspace, beginning: str) -> str:
     if len(beginning) < LEAST_ID_CHARS:
         return beginning
     begins_so = pl.col("chunk_id").str.starts_with(beginning)
-    found = workspace.lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id"], where=begins_so)["chunk_id"]
+    found = workspace.lake.read(CHUNKS, ["chunk_id"], where=begins_so)["chunk_id"]
     return str(found[0]) if len(found) == 1 else beginning
 
 
-def _row(workspace: Workspace, path: str, contract: Any, column: str, value: str) -> Row | None:
-    rows = workspace.lake.read(path, contract, where=pl.col(column) == value)
+def _row(workspace: Workspace, table: TableContract, column: str, value: str) -> Row | None:
+    rows = workspace.lake.read(table, where=pl.col(column) == value)
     return rows.row(0, named=True) if rows.height else None
 
 
@@ -135,7 +130,7 @@ def _embedding_row(workspace: Workspace, index: Row | None, hashed: str) -> Row 
     if index is None:
         return None
     space = index["space_fingerprint"]
-    rows = workspace.lake.read(embeddings_path(space), EMBEDDINGS, where=pl.col("text_hash") == hashed)
+    rows = workspace.lake.read(EMBEDDINGS.of(space), where=pl.col("text_hash") == hashed)
     if not rows.height:
         return None
     row = rows.row(0, named=True)
@@ -143,9 +138,8 @@ def _embedding_row(workspace: Workspace, index: Row | None, hashed: str) -> Row 
 
 
 def _duplicates(workspace: Workspace, document_id: str) -> list[Row]:
-    rows = workspace.lake.read(DUPLICATES_PATH, DUPLICATES, where=pl.col("duplicate_of") == document_id)
+    rows = workspace.lake.read(DUPLICATES, where=pl.col("duplicate_of") == document_id)
     uris = workspace.lake.read(
-        DOCUMENTS_PATH,
         DOCUMENTS,
         ["document_id", "source", "uri"],
         where=pl.col("document_id").is_in(rows["document_id"].implode()),
@@ -156,7 +150,7 @@ def _duplicates(workspace: Workspace, document_id: str) -> list[Row]:
 def _revisions(workspace: Workspace, source: str | None, origin: str) -> list[Row]:
     if source is None:
         return []
-    rows = workspace.lake.read(bronze_path(source), BRONZE, STATE_COLUMNS, where=pl.col("document_id") == origin)
+    rows = workspace.lake.read(BRONZE.of(source), STATE_COLUMNS, where=pl.col("document_id") == origin)
     return [{"source": source} | row for row in rows.sort("revision", "batch").to_dicts()]
 
 

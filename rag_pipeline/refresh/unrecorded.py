@@ -24,7 +24,6 @@ from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.stores.lake import DOCUMENTS_PATH
 from rag_pipeline.transforms.listing import KnownObject, plan_listing
 from rag_pipeline.transforms.permissions import allowed_principals
 from rag_pipeline.transforms.withdraw import Given, Readers, readers_as_given, readers_as_shown
@@ -53,7 +52,7 @@ def readers_by_source(workspace: Workspace, name: str, rows: pl.DataFrame, other
         log.error("source %s does not say what it gives now: %s", name, error)
         return nobody if otherwise is None else _no_more_than_now(workspace, name, mine, otherwise)
     try:
-        silver = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "input_key"])
+        silver = workspace.lake.read(DOCUMENTS, ["document_id", "input_key"])
         given = _given(workspace, source, listed, shown, _known(workspace, name) if otherwise is not None else ())
         return readers_as_given(mine, given, dict(silver.iter_rows()))
     except FAULTS as error:

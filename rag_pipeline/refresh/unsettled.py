@@ -26,7 +26,6 @@ from rag_pipeline.refresh.withdraw import WithdrawReport, on_any_disk, read_read
 from rag_pipeline.refresh.withdrawals import withdrawn_chunks
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH, bronze_path
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.documents import edited_documents
 from rag_pipeline.transforms.withdraw import SHOWN_COLUMNS, WithdrawalPlan, plan_closing
@@ -107,8 +106,8 @@ def close_unsettled(workspace: Workspace) -> WithdrawReport:
 def _unsettled(workspace: Workspace, table: VectorTable, shown: pl.DataFrame) -> set[str]:
     """document_ids and chunk_ids to close, by what silver took in."""
     lake = workspace.lake
-    documents = lake.read(DOCUMENTS_PATH, DOCUMENTS, DOCUMENT_COLUMNS)
-    quarantine = lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id", "input_key"])
+    documents = lake.read(DOCUMENTS, DOCUMENT_COLUMNS)
+    quarantine = lake.read(QUARANTINE, ["document_id", "input_key"])
     found = _edited(workspace, documents, quarantine, shown)
     both = shown.join(documents.select("document_id", now="content_hash"), on="document_id")
     parsed = both.filter(pl.col("content_hash") != pl.col("now"))["chunk_id"].to_list()
@@ -146,9 +145,7 @@ def _edited_since_publication(workspace: Workspace) -> set[str]:
     found: set[str] = set()
     for name in workspace.settings.sources:
         try:
-            rows = lake.read(
-                bronze_path(name), BRONZE, ["document_id", "revision", "batch", "bytes_hash", "observed_at"]
-            )
+            rows = lake.read(BRONZE.of(name), ["document_id", "revision", "batch", "bytes_hash", "observed_at"])
         except FAULTS as error:
             log.error("bronze of source %s cannot be read, so nothing of it was closed: %s", name, error)
             continue

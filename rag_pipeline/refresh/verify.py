@@ -25,7 +25,6 @@ from rag_pipeline.refresh.recall import LEAST_RECALL, recall_of_index
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.failures import cure_command
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.stores.lake import BOILERPLATE_PATH, CHUNKS_PATH, DOCUMENTS_PATH, DUPLICATES_PATH, QUARANTINE_PATH
 from rag_pipeline.stores.legs import EXACT
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.boilerplate import with_left_out
@@ -77,8 +76,8 @@ def verify(workspace: Workspace) -> VerifyReport:
         missing=sum(f.count for f in findings if f.kind == "missing"),
         mismatched=sum(f.count for f in findings if f.kind == "mismatched"),
         findings=[asdict(f) for f in findings],
-        documents=unless_damaged(lambda: lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id"]).height, 0),
-        chunks=unless_damaged(lambda: lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id"]).height, 0),
+        documents=unless_damaged(lambda: lake.read(DOCUMENTS, ["document_id"]).height, 0),
+        chunks=unless_damaged(lambda: lake.read(CHUNKS, ["chunk_id"]).height, 0),
         checked={"objects": unless_damaged(lambda: read_origins(workspace).height, 0), "published_rows": sum(served)},
         damaged=[asdict(found) for found in damaged],
     )
@@ -111,26 +110,26 @@ def document_findings(workspace: Workspace) -> list[Finding]:
     origins = read_origins(workspace).select("document_id", "input_key", "metadata_hash", "allowed_principals")
     return documents_account_for_origins(
         origins,
-        workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, columns),
-        workspace.lake.read(QUARANTINE_PATH, QUARANTINE, ["document_id", "stage"]),
+        workspace.lake.read(DOCUMENTS, columns),
+        workspace.lake.read(QUARANTINE, ["document_id", "stage"]),
         keep_last_good=workspace.settings.quarantined_documents == "keep_last_good",
     )
 
 
 def boilerplate_findings(workspace: Workspace) -> list[Finding]:
     """silver/documents against silver/boilerplate."""
-    actual = workspace.lake.read(BOILERPLATE_PATH, BOILERPLATE)
+    actual = workspace.lake.read(BOILERPLATE)
     return boilerplate_is_current(desired_boilerplate(workspace), actual)
 
 
 def chunk_findings(workspace: Workspace) -> list[Finding]:
     """silver/documents and silver/boilerplate against silver/chunks."""
     columns = ["document_id", "source", "content_hash", "block_hashes"]
-    documents = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, columns)
+    documents = workspace.lake.read(DOCUMENTS, columns)
     return chunks_cover_documents(
-        with_left_out(documents, workspace.lake.read(BOILERPLATE_PATH, BOILERPLATE)),
-        workspace.lake.read(DUPLICATES_PATH, DUPLICATES, ["document_id", "duplicate_of"]),
-        workspace.lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id", "content_hash", "left_out_hash"]),
+        with_left_out(documents, workspace.lake.read(BOILERPLATE)),
+        workspace.lake.read(DUPLICATES, ["document_id", "duplicate_of"]),
+        workspace.lake.read(CHUNKS, ["chunk_id", "document_id", "content_hash", "left_out_hash"]),
     )
 
 
@@ -151,7 +150,7 @@ def hold_findings(workspace: Workspace) -> list[Finding]:
 
 def vector_findings(workspace: Workspace, alias: str) -> list[Finding]:
     """silver/chunks against gold/embeddings of one model."""
-    texts = workspace.lake.read(CHUNKS_PATH, CHUNKS, ["text_hash"]).unique()
+    texts = workspace.lake.read(CHUNKS, ["text_hash"]).unique()
     known = workspace.lake.embedded_hashes(workspace.space(alias).fingerprint)
     return finding("text_without_vector", "missing", texts.join(known, on="text_hash", how="anti")["text_hash"])
 
@@ -159,9 +158,9 @@ def vector_findings(workspace: Workspace, alias: str) -> list[Finding]:
 def span_findings(workspace: Workspace) -> list[Finding]:
     """The text of every chunk is the document's text at its span."""
     columns = ["chunk_id", "document_id", "start_char", "end_char", "text"]
-    chunks = workspace.lake.read(CHUNKS_PATH, CHUNKS, columns)
+    chunks = workspace.lake.read(CHUNKS, columns)
     wrong = [pl.Series("chunk_id", [], dtype=pl.String)]
-    for texts in workspace.lake.stream(DOCUMENTS_PATH, ["document_id", "text"]):
+    for texts in workspace.lake.stream(DOCUMENTS, ["document_id", "text"]):
         wrong.append(wrong_spans(texts, chunks))
     return finding("span_is_not_text", "mismatched", pl.concat(wrong))
 
@@ -179,9 +178,9 @@ def published_findings(workspace: Workspace) -> tuple[list[Finding], int]:
     """What readers see against silver as it is now, and how many rows they see."""
     lake = workspace.lake
     publication = lake.last_publication()
-    versions = (lake.version(CHUNKS_PATH), lake.version(DOCUMENTS_PATH))
+    versions = (lake.version(CHUNKS), lake.version(DOCUMENTS))
     if publication is None:
-        chunks = lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id"])["chunk_id"]
+        chunks = lake.read(CHUNKS, ["chunk_id"])["chunk_id"]
         return finding("chunk_not_published", "missing", chunks), 0
     problem = index_problem(workspace, publication)
     if problem:

@@ -31,7 +31,6 @@ from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
 from rag_pipeline.refresh.unrecorded import readers_by_source
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.stores.lake import AUDITS_PATH, bronze_path
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.withdraw import (
     SHOWN_COLUMNS,
@@ -156,7 +155,7 @@ def read_readers(workspace: Workspace, report: WithdrawReport) -> tuple[dict[str
     for name in workspace.settings.sources:
         reason = "what it says now could not be recorded" if name in unrecorded else ""
         try:
-            if workspace.lake.exists(bronze_path(name)):
+            if workspace.lake.exists(BRONZE.of(name)):
                 readers[name] = _readers_of(workspace, name)
             else:
                 unrecorded.add(name)
@@ -172,7 +171,7 @@ def read_readers(workspace: Workspace, report: WithdrawReport) -> tuple[dict[str
 def _readers_of(workspace: Workspace, name: str) -> Readers:
     state = workspace.lake.bronze_state(name)
     ids: dict[str, tuple[str, ...]] = {}
-    for document, uri in workspace.lake.read(bronze_path(name), BRONZE, ["document_id", "uri"]).unique().iter_rows():
+    for document, uri in workspace.lake.read(BRONZE.of(name), ["document_id", "uri"]).unique().iter_rows():
         ids[uri] = (*ids.get(uri, ()), document)
     return Readers(readers_now(state, workspace.pipeline.source_spec(name)), ids)
 
@@ -337,7 +336,7 @@ def _audit_row(
     """
     sequence = 0
     with suppress(*FAULTS):
-        before = workspace.lake.read(AUDITS_PATH, AUDITS, ["sequence"])["sequence"].max()
+        before = workspace.lake.read(AUDITS, ["sequence"])["sequence"].max()
         sequence = 0 if before is None else int(str(before)) + 1
     at = workspace.now()
     named = (table.name, str(table.version), str(sequence), at.isoformat(), workspace.run_id)

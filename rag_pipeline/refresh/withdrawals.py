@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from rag_pipeline.contracts.log_rows import Audit, Publication
-from rag_pipeline.contracts.tables import CHUNKS
+from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.chunk.sections import section_label
 from rag_pipeline.transforms.worker_tasks import blocks_of
@@ -88,12 +87,12 @@ def _wordings(workspace: Workspace, documents: list[str]) -> dict[str, str]:
     said: dict[str, list[str]] = {}
     columns = ["document_id", "title", "text", "blocks", "content_hash"]
     hashes: dict[str, str] = {}
-    for frame in lake.stream_where(DOCUMENTS_PATH, columns, "document_id", documents):
+    for frame in lake.stream_where(DOCUMENTS, columns, "document_id", documents):
         for document, title, text, blocks, content_hash in frame.select(columns).iter_rows():
             # Headings of what is left out as boilerplate stand on no chunk now, and the document still says them.
             hashes[document] = content_hash
             said[document] = [text, title or "", *(section_label(block) for block in blocks_of(blocks))]
-    paths = lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "section_path", "content_hash"])
+    paths = lake.read(CHUNKS, ["document_id", "section_path", "content_hash"])
     for document, path, content_hash in paths.filter(
         pl.col("document_id").is_in(pl.Series(list(said), dtype=pl.String).implode())
     ).iter_rows():

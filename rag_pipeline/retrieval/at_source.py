@@ -15,11 +15,12 @@ import polars as pl
 
 from rag_pipeline.contracts.ids import bytes_hash
 from rag_pipeline.contracts.sources import Source, SourceObject, SourceSpec
+from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS
 from rag_pipeline.errors import DocumentError, DocumentVanished, RagPipelineError
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.sources import open_source
-from rag_pipeline.stores.lake import DOCUMENTS_PATH, Lake, bronze_path
+from rag_pipeline.stores.lake import Lake
 from rag_pipeline.transforms.permissions import allowed_principals
 
 AtSource = Literal["same", "changed", "gone", "unknown"]
@@ -114,20 +115,20 @@ class SourceCheck:
         return self._opened[name]
 
     def _documents(self) -> pl.DataFrame:
-        return self._read(DOCUMENTS_PATH, lambda: self._lake.read(DOCUMENTS_PATH, DOCUMENTS, _DOCUMENT_COLUMNS))
+        return self._read(DOCUMENTS, lambda: self._lake.read(DOCUMENTS, _DOCUMENT_COLUMNS))
 
     def _objects(self, source: str) -> pl.DataFrame:
         def last_rows() -> pl.DataFrame:
-            rows = self._lake.read(bronze_path(source), BRONZE, _BRONZE_COLUMNS).sort("revision", "batch")
+            rows = self._lake.read(BRONZE.of(source), _BRONZE_COLUMNS).sort("revision", "batch")
             last = rows.unique("document_id", keep="last")
             return last.select("address", "uri", object_id="document_id")
 
-        return self._read(bronze_path(source), last_rows)
+        return self._read(BRONZE.of(source), last_rows)
 
-    def _read(self, path: str, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
-        state = self._lake.identity(path)
-        known = self._known.get(path)
+    def _read(self, table: TableContract, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        state = self._lake.identity(table)
+        known = self._known.get(table.path)
         if known is None or known[0] != state:
             known = (state, read())
-            self._known[path] = known
+            self._known[table.path] = known
         return known[1]

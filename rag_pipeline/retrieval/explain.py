@@ -20,13 +20,7 @@ from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.retrieval.hits import Hit
 from rag_pipeline.stores.lake import (
-    CHUNKS_PATH,
-    DELETION_HOLDS_PATH,
-    DOCUMENTS_PATH,
-    DUPLICATES_PATH,
-    QUARANTINE_PATH,
     Lake,
-    bronze_path,
 )
 from rag_pipeline.stores.selection import Selection
 
@@ -180,11 +174,11 @@ def _typed(condition: Condition) -> str:
 def unindexed(named: str, principals: frozenset[str], select: Select, lake: Lake) -> Why:
     """Why a document is not in the index, if the caller may read it by what the lake knows of it."""
     columns = ["document_id", "origin_id", "source", "uri", "allowed_principals"]
-    document = _first(lake, DOCUMENTS_PATH, DOCUMENTS, columns, named, principals)
+    document = _first(lake, DOCUMENTS, columns, named, principals)
     if document is not None and _may_read(lake, document["source"], document["origin_id"], principals):
         return _left_out(document, principals, select, lake)
     columns = ["document_id", "source", "uri", "allowed_principals", "stage", "reason_code", "detail"]
-    refused = _first(lake, QUARANTINE_PATH, QUARANTINE, columns, named, principals)
+    refused = _first(lake, QUARANTINE, columns, named, principals)
     # What could not be fetched may have said who may read it.
     known = refused is not None and refused["stage"] != "fetch"
     if refused is not None and known and _may_read(lake, refused["source"], refused["document_id"], principals):
@@ -199,7 +193,7 @@ def _left_out(document: dict[str, Any], principals: frozenset[str], select: Sele
         "not_published", "it was taken in, and the index that is published does not have it yet", document["uri"], name
     )
     mine = pl.col("document_id") == name
-    copies = lake.read(DUPLICATES_PATH, DUPLICATES, where=mine)
+    copies = lake.read(DUPLICATES, where=mine)
     if copies.height:
         row = copies.row(0, named=True)
         kept = indexed(row["duplicate_of"], principals, select)
@@ -209,17 +203,17 @@ def _left_out(document: dict[str, Any], principals: frozenset[str], select: Sele
         into = kept[0][1]
         sentence = f"another document says the same; {into} stands for it"
         return replace(why, reason="duplicate", sentence=sentence, into=into)
-    if not lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id", "document_id"], where=mine).height:
+    if not lake.read(CHUNKS, ["chunk_id", "document_id"], where=mine).height:
         sentence = "all of its paragraphs stand in many documents of its source, and are found in another one"
         return replace(why, reason="boilerplate", sentence=sentence)
     return why
 
 
 def _first(
-    lake: Lake, path: str, contract: TableContract, columns: Sequence[str], named: str, principals: frozenset[str]
+    lake: Lake, table: TableContract, columns: Sequence[str], named: str, principals: frozenset[str]
 ) -> dict[str, Any] | None:
     ends = pl.col("uri").str.ends_with(f"/{named.lstrip('/')}") | (pl.col("uri") == named)
-    rows = lake.read(path, contract, columns, where=(pl.col("document_id") == named) | ends)
+    rows = lake.read(table, columns, where=(pl.col("document_id") == named) | ends)
     readable = rows.filter(pl.col("allowed_principals").list.set_intersection(sorted(principals)).list.len() > 0)
     return readable.sort("uri", "document_id").row(0, named=True) if readable.height else None
 
@@ -227,7 +221,7 @@ def _first(
 def _may_read(lake: Lake, source: str, origin_id: str, principals: frozenset[str]) -> bool:
     """Whether bronze, where permissions arrive first, lets the caller read an object."""
     columns = ["document_id", "revision", "batch", "change", "allowed_principals", "problem_code"]
-    rows = lake.read(bronze_path(source), BRONZE, columns, where=pl.col("document_id") == origin_id)
+    rows = lake.read(BRONZE.of(source), columns, where=pl.col("document_id") == origin_id)
     if not rows.height:
         return False
     last = rows.sort("revision", "batch").row(-1, named=True)
@@ -243,13 +237,13 @@ class _Notes:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        held = lake.read(DELETION_HOLDS_PATH, DELETION_HOLDS)["held_ids"].explode().drop_nulls()
+        held = lake.read(DELETION_HOLDS)["held_ids"].explode().drop_nulls()
         self._held = set(held)
 
     def on(self, document_id: str) -> str:
         mine = pl.col("document_id") == document_id
-        origins = self._lake.read(DOCUMENTS_PATH, DOCUMENTS, ["document_id", "origin_id"], where=mine)["origin_id"]
-        left_out = self._lake.read(CHUNKS_PATH, CHUNKS, ["document_id", "left_out_hash"], where=mine)["left_out_hash"]
+        origins = self._lake.read(DOCUMENTS, ["document_id", "origin_id"], where=mine)["origin_id"]
+        left_out = self._lake.read(CHUNKS, ["document_id", "left_out_hash"], where=mine)["left_out_hash"]
         notes = ""
         if self._held & set(origins):
             notes += "; it is lost at its source, and the deletion guard keeps it"

@@ -13,11 +13,12 @@ from datetime import datetime
 from typing import TypeVar
 
 from rag_pipeline.contracts.log_rows import Publication
+from rag_pipeline.contracts.tables import PUBLICATIONS
 from rag_pipeline.errors import NothingPublished, StoreError, TableMissing
 from rag_pipeline.retrieval.plan import SourceRules
 from rag_pipeline.retrieval.supersession import Successions, read_successions
 from rag_pipeline.stores.kept import KeptVersions, open_version
-from rag_pipeline.stores.lake import PUBLICATIONS_PATH, Lake
+from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.vectors import VectorStore, VectorTable
 
 # So long may a withdrawal take to reach a Searcher that is open; a look reads the log of publications.
@@ -110,7 +111,7 @@ class Pointer:
         if before is not None and now - self._looked_at < POINTER_SECONDS:
             return before
         self._served = None
-        state = self._lake.identity(PUBLICATIONS_PATH)
+        state = self._lake.identity(PUBLICATIONS)
         if before is None or state != self._log_state:
             served = self._opened(self._lake.last_publication())
         else:

@@ -52,7 +52,7 @@ class SetAside:
         return self.whole or bool(self.files)
 
 
-def check_table(lake: Lake, path: str, *, thorough: bool) -> None:
+def check_table(lake: Lake, contract: TableContract, *, thorough: bool) -> None:
     """Open a Delta table and compare its files with its log.
 
     Args:
@@ -62,7 +62,7 @@ def check_table(lake: Lake, path: str, *, thorough: bool) -> None:
         LakeDamaged: Some file cannot be read; the message names the first few.
         StoreUnavailable: The store did not answer.
     """
-    table = lake.opened(path)
+    table, path = lake.opened(contract), contract.path
     if table is None:
         return
     bad = _bad_files(lake, path, table, thorough=thorough)
@@ -104,7 +104,7 @@ def _read_through(files: Any, name: str) -> None:
             pass
 
 
-def set_damage_aside(lake: Lake, path: str) -> SetAside:
+def set_damage_aside(lake: Lake, contract: TableContract) -> SetAside:
     """Take the damaged files out of a Delta table; what it held else stays and can be read.
 
     A table whose log cannot be read is moved away as a whole.
@@ -112,8 +112,9 @@ def set_damage_aside(lake: Lake, path: str) -> SetAside:
     Raises:
         StoreError: That takes a file system, and the lake lies in an object store.
     """
+    path = contract.path
     try:
-        table = lake.opened(path)
+        table = lake.opened(contract)
     except LakeDamaged as error:
         if not lake.is_local:
             raise StoreError(
@@ -131,7 +132,7 @@ def set_damage_aside(lake: Lake, path: str) -> SetAside:
     for name in bad:
         if lake.is_local:
             _move_aside(lake, f"{path}/{name}")
-    lake.forget_missing_files(path, table, list(bad))
+    lake.forget_missing_files(contract, table, list(bad))
     return SetAside(list(bad))
 
 
@@ -144,16 +145,16 @@ def _move_aside(lake: Lake, path: str) -> None:
     here.replace(there)
 
 
-def rows_set_aside(lake: Lake, path: str, contract: TableContract) -> pl.DataFrame:
+def rows_set_aside(lake: Lake, contract: TableContract) -> pl.DataFrame:
     """Rows that can still be read of tables that were moved away as a whole, each key once.
 
     Only for tables that rows are only ever added to: the files of others hold what was replaced since.
     """
-    folder = Path(lake.root, ASIDE, path)
+    folder = Path(lake.root, ASIDE, contract.path)
     parts = [contract.empty()]
     for file in sorted(folder.parent.glob(f"{folder.name}.*/*.parquet"), key=lambda file: file.stat().st_mtime):
         try:
-            with reading("read", str(file), path):
+            with reading("read", str(file), contract.path):
                 rows = pl.read_parquet(file, glob=False)
                 parts.append(rows.select([pl.col(name).cast(dtype) for name, dtype in contract.schema.items()]))
         except LakeDamaged:

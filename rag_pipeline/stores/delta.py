@@ -49,7 +49,7 @@ _COMPRESSED = WriterProperties(compression="ZSTD")
 
 
 class DeltaStore(DeltaReads):
-    """All Delta tables under one root, by path relative to it, read and written.
+    """All Delta tables under one root, read and written.
 
     Args:
         root: A folder or an object store's prefix (`s3://…`).
@@ -67,25 +67,25 @@ class DeltaStore(DeltaReads):
         """Whether no other process can be writing to these tables now."""
         return False
 
-    def forget_missing_files(self, path: str, table: DeltaTable, names: Sequence[str]) -> None:
+    def forget_missing_files(self, contract: TableContract, table: DeltaTable, names: Sequence[str]) -> None:
         """Take data files out of the newest version without reading them; in an object store they are removed first."""
-        with self._writing("take damaged files out of", path):
+        with self._writing("take damaged files out of", contract.path):
             if "://" in self.root:
                 files = DeltaStorageHandler.from_table(table._table)
                 for name in names:
                     files.delete_file(name)
             table.repair(commit_properties=CommitProperties(custom_metadata={"rag_pipeline.run_id": self.run_id}))
         self.commits += 1
-        log.warning("took damaged files out table=%s files=%d", path, len(names))
+        log.warning("took damaged files out table=%s files=%d", contract.path, len(names))
 
-    def clear(self, path: str, contract: TableContract) -> None:
+    def clear(self, contract: TableContract) -> None:
         """Make a table empty in one commit, without reading it."""
         empty = contract.empty()
         if contract.grouped_by:
             empty = empty.with_columns(pl.lit(None, pl.Int64).alias(SEGMENT))
-        self._write(path, contract, empty, "empty", mode="overwrite", schema_mode="overwrite")
+        self._write(contract, empty, "empty", mode="overwrite", schema_mode="overwrite")
 
-    def append(self, path: str, contract: TableContract, frame: pl.DataFrame) -> int:
+    def append(self, contract: TableContract, frame: pl.DataFrame) -> int:
         """Add rows in one commit and return the new version.
 
         Raises:
@@ -93,23 +93,23 @@ class DeltaStore(DeltaReads):
             StoreError: The commit failed.
         """
         contract.check(frame)
-        table = self._opened_to_write(path)
-        segments = None if table is None or not contract.grouped_by else self._segments(path, table)
+        table = self._opened_to_write(contract)
+        segments = None if table is None or not contract.grouped_by else self._segments(contract.path, table)
         if table is not None and contract.grouped_by and (segments is None or segments.unfilled is not None):
-            self._rewrite(table, path, Change(contract, frame, contract.empty()), segments)
+            self._rewrite(table, Change(contract, frame, contract.empty()), segments)
         else:
             if contract.grouped_by:
                 segments = segments or Segments({}, 0)
                 frame = segments.cut(frame, segments.next)
-            self._write(path, contract, frame, "append to", mode="append")
-        version = self.version(path)
-        log.info("appended table=%s version=%d rows=%d", path, version, frame.height)
+            self._write(contract, frame, "append to", mode="append")
+        version = self.version(contract)
+        log.info("appended table=%s version=%d rows=%d", contract.path, version, frame.height)
         return version
 
-    def _write(self, path: str, contract: TableContract, frame: pl.DataFrame, verb: str, **options: Any) -> None:
-        with self._writing(verb, path):
+    def _write(self, contract: TableContract, frame: pl.DataFrame, verb: str, **options: Any) -> None:
+        with self._writing(verb, contract.path):
             write_deltalake(
-                self.uri(path),
+                self.uri(contract.path),
                 frame,
                 name=f"{contract.layer}_{contract.name}",
                 description=contract.doc,
@@ -125,7 +125,6 @@ class DeltaStore(DeltaReads):
 
     def merge(
         self,
-        path: str,
         contract: TableContract,
         upserts: pl.DataFrame,
         deletes: Iterable[str] = (),
@@ -147,63 +146,63 @@ class DeltaStore(DeltaReads):
         column = delete_column or contract.key[0]
         doomed = upserts.select(contract.key).clear()
         if gone:
-            doomed = self.read(path, contract, contract.key, where=pl.col(column).is_in(gone))
-        return self.replace_where(path, contract, upserts, doomed)
+            doomed = self.read(contract, contract.key, where=pl.col(column).is_in(gone))
+        return self.replace_where(contract, upserts, doomed)
 
-    def replace_where(self, path: str, contract: TableContract, upserts: pl.DataFrame, deletes: pl.DataFrame) -> bool:
+    def replace_where(self, contract: TableContract, upserts: pl.DataFrame, deletes: pl.DataFrame) -> bool:
         """Like `merge`, with the rows to delete given by their whole key."""
         contract.check(upserts)
-        table = self._opened_to_write(path)
+        table = self._opened_to_write(contract)
         if table is None:
             if upserts.height:
-                self.append(path, contract, upserts)
+                self.append(contract, upserts)
             return bool(upserts.height)
         doomed = deletes.select(contract.key).unique()
         doomed = doomed.join(upserts.select(contract.key), on=list(contract.key), how="anti")
         if not upserts.height and not doomed.height:
             return False
         if contract.grouped_by:
-            self._rewrite(table, path, Change(contract, upserts, doomed), self._segments(path, table))
+            self._rewrite(table, Change(contract, upserts, doomed), self._segments(contract.path, table))
         else:
-            self._merge(table, path, contract, upserts, doomed)
-        log.info("merged table=%s upserts=%d deletes=%d", path, upserts.height, doomed.height)
+            self._merge(table, contract, upserts, doomed)
+        log.info("merged table=%s upserts=%d deletes=%d", contract.path, upserts.height, doomed.height)
         return True
 
     def _segments(self, path: str, table: DeltaTable) -> Segments | None:
         with self._reading(path):
             return Segments.of(table)
 
-    def _rewrite(self, table: DeltaTable, path: str, change: Change, segments: Segments | None) -> None:
+    def _rewrite(self, table: DeltaTable, change: Change, segments: Segments | None) -> None:
         """Commit a change of a table in segments by writing the touched ones anew, or by a merge if these are large."""
         contract = change.contract
         if segments is None:
             # It was written in one piece; once it is laid out anew.
-            rows = self._rows(path, table, list(contract.columns), None).with_columns(
+            rows = self._rows(contract.path, table, list(contract.columns), None).with_columns(
                 pl.lit(0, pl.Int64).alias(SEGMENT)
             )
             first = Segments({}, 0)
             rows = change.result(rows, first.cut(change.upserts, 0), first)
-            self._write(path, contract, rows, "lay out", mode="overwrite", schema_mode="overwrite")
+            self._write(contract, rows, "lay out", mode="overwrite", schema_mode="overwrite")
             return
         names = list(dict.fromkeys([*contract.key, contract.grouped_by, SEGMENT]))
-        with self._writing("merge into", path):
+        with self._writing("merge into", contract.path):
             touched = change.touched(self._scan_with_segments(table).select(names).collect())
             placed = change.placed(touched, segments)
             numbers = sorted({*touched[SEGMENT], *placed[SEGMENT]})
             if sum(segments.sizes.get(number, 0) for number in numbers) <= MERGE_ABOVE_BYTES:
                 stored = self._scan_with_segments(table).filter(pl.col(SEGMENT).is_in(numbers))
                 rows = change.result(stored.select([*contract.columns, SEGMENT]).collect(), placed, segments)
-                self._overwrite(table, path, contract, rows, sorted({*numbers, *rows[SEGMENT]}))
+                self._overwrite(table, contract, rows, sorted({*numbers, *rows[SEGMENT]}))
                 return
-        self._merge(table, path, contract, placed, change.doomed)
+        self._merge(table, contract, placed, change.doomed)
 
     def _overwrite(
-        self, table: DeltaTable, path: str, contract: TableContract, rows: pl.DataFrame, numbers: Sequence[int]
+        self, table: DeltaTable, contract: TableContract, rows: pl.DataFrame, numbers: Sequence[int]
     ) -> None:
         """Make some segments hold these rows and no others, in one commit."""
         if not numbers:
             return
-        with self._writing("write segments of", path):
+        with self._writing("write segments of", contract.path):
             write_deltalake(
                 table,
                 rows,
@@ -217,7 +216,6 @@ class DeltaStore(DeltaReads):
     def _merge(
         self,
         table: DeltaTable,
-        path: str,
         contract: TableContract,
         upserts: pl.DataFrame,
         doomed: pl.DataFrame,
@@ -228,7 +226,7 @@ class DeltaStore(DeltaReads):
         )
         columns = {name: f"s.{sql_name(name)}" for name in contract.columns}
         inserted = {name: f"s.{sql_name(name)}" for name in upserts.columns}
-        with self._writing("merge into", path):
+        with self._writing("merge into", contract.path):
             (
                 table.merge(
                     source,
@@ -244,7 +242,7 @@ class DeltaStore(DeltaReads):
             )
         self.commits += 1
 
-    def update(self, path: str, contract: TableContract, rows: pl.DataFrame) -> bool:
+    def update(self, contract: TableContract, rows: pl.DataFrame) -> bool:
         """Replace some columns of rows that are there, by key, in one commit; say whether anything was written.
 
         Args:
@@ -257,69 +255,73 @@ class DeltaStore(DeltaReads):
             return False
         part = replace(contract, columns={name: contract.columns[name] for name in rows.columns}, rules=())
         part.check(rows)
-        table = self._opened_to_write(path)
+        table = self._opened_to_write(contract)
         if table is None:
-            raise TableMissing(f"there is no table at {self.uri(path)}; run: rag-pipeline run", table=path)
-        segments = self._segments(path, table) if contract.grouped_by else None
-        if segments is None or not self._update_segments(table, path, contract, rows, segments):
-            self._merge_update(table, path, contract, rows)
-        log.info("updated table=%s rows=%d columns=%d", path, rows.height, len(rows.columns) - len(contract.key))
+            raise TableMissing(
+                f"there is no table at {self.uri(contract.path)}; run: rag-pipeline run", table=contract.path
+            )
+        segments = self._segments(contract.path, table) if contract.grouped_by else None
+        if segments is None or not self._update_segments(table, contract, rows, segments):
+            self._merge_update(table, contract, rows)
+        log.info(
+            "updated table=%s rows=%d columns=%d", contract.path, rows.height, len(rows.columns) - len(contract.key)
+        )
         return True
 
     def _update_segments(
-        self, table: DeltaTable, path: str, contract: TableContract, rows: pl.DataFrame, segments: Segments
+        self, table: DeltaTable, contract: TableContract, rows: pl.DataFrame, segments: Segments
     ) -> bool:
         """Replace columns in the segments that hold the rows; False: these are too large for memory."""
         key = list(contract.key)
-        with self._writing("update", path):
+        with self._writing("update", contract.path):
             places = self._scan_with_segments(table).select([*key, SEGMENT]).collect()
             numbers = sorted(places.join(rows, on=key, how="semi")[SEGMENT].unique())
             if sum(segments.sizes[number] for number in numbers) > MERGE_ABOVE_BYTES:
                 return False
             stored = self._scan_with_segments(table).filter(pl.col(SEGMENT).is_in(numbers)).collect()
         changed = stored.update(rows, on=key, how="left", include_nulls=True)
-        self._overwrite(table, path, contract, changed.select([*contract.columns, SEGMENT]), numbers)
+        self._overwrite(table, contract, changed.select([*contract.columns, SEGMENT]), numbers)
         return True
 
-    def _merge_update(self, table: DeltaTable, path: str, contract: TableContract, rows: pl.DataFrame) -> None:
+    def _merge_update(self, table: DeltaTable, contract: TableContract, rows: pl.DataFrame) -> None:
         columns = {name: f"s.{sql_name(name)}" for name in rows.columns if name not in contract.key}
         predicate = " AND ".join(f"t.{sql_name(k)} = s.{sql_name(k)}" for k in contract.key)
-        with self._writing("update", path):
+        with self._writing("update", contract.path):
             merge = table.merge(
                 rows, predicate, source_alias="s", target_alias="t", commit_properties=self._properties(contract)
             )
             merge.when_matched_update(columns).execute()
         self.commits += 1
 
-    def _opened_to_write(self, path: str) -> DeltaTable | None:
+    def _opened_to_write(self, contract: TableContract) -> DeltaTable | None:
         """The table to be changed, tidied first if it is due: a version that was read stays the newest afterwards."""
-        table = self._open(path)
+        table = self._open(contract.path)
         if table is None or not self.is_alone or not table.version() or table.version() % TIDY_EVERY:
             return table
         try:
-            self.tidy(path, table)
+            self.tidy(contract, table)
         except StoreError as error:
             # What is to be written may take something from readers: it never waits for house-keeping.
-            log.warning("%s was not tidied: %s", path, error.message)
-        return self._open(path)
+            log.warning("%s was not tidied: %s", contract.path, error.message)
+        return self._open(contract.path)
 
-    def tidy(self, path: str, table: DeltaTable) -> bool:
+    def tidy(self, contract: TableContract, table: DeltaTable) -> bool:
         """Compact the small files of a table and forget its old versions; say whether files were compacted.
 
         The last versions stay for those who opened one, and commands that read for longer open the table again. Only
         for a writer that is alone: files that no version names yet are taken for those of a writer that was killed.
         """
-        with self._writing("tidy", path):
+        with self._writing("tidy", contract.path):
             sizes = pl.DataFrame(table.get_add_actions(flatten=True))
             is_loose = Segments.of(table) is None and sizes.filter(pl.col("size_bytes") < SMALL_FILE_BYTES).height > 1
             if is_loose:
                 table.optimize.compact(target_size=SMALL_FILE_BYTES, writer_properties=_COMPRESSED)
                 self.commits += 1
-            kept = self._kept_versions(path, table.version())
+            kept = self._kept_versions(contract.path, table.version())
             options: dict[str, Any] = {"retention_hours": 0, "enforce_retention_duration": False, "full": True}
             if table.vacuum(dry_run=True, keep_versions=kept, **options):
                 table.vacuum(dry_run=False, keep_versions=kept, **options)
-            forget_log(Path(self.uri(path)) / "_delta_log", kept[-1] - KEPT_COMMITS)
+            forget_log(Path(self.uri(contract.path)) / "_delta_log", kept[-1] - KEPT_COMMITS)
         return is_loose
 
     def _kept_versions(self, path: str, newest: int) -> list[int]:
@@ -333,23 +335,23 @@ class DeltaStore(DeltaReads):
             kept.append(kept[-1] - 1)
         return kept
 
-    def maintain(self, path: str, *, retention_hours: int = RETENTION_HOURS) -> bool:
+    def maintain(self, contract: TableContract, *, retention_hours: int = RETENTION_HOURS) -> bool:
         """Compact many small files into few, and remove files that nobody needs; say whether files were compacted.
 
         Args:
             retention_hours: Where other writers may be at work, files are removed at this age.
         """
-        table = self._open(path)
+        table = self._open(contract.path)
         if table is None:
             return False
         if self.is_alone:
-            return self.tidy(path, table)
+            return self.tidy(contract, table)
         is_loose = len(table.file_uris()) > COMPACT_ABOVE_FILES
         if is_loose:
-            with self._writing("compact", path):
+            with self._writing("compact", contract.path):
                 table.optimize.compact()
             self.commits += 1
-        with self._writing("vacuum", path):
+        with self._writing("vacuum", contract.path):
             table.vacuum(retention_hours=retention_hours, dry_run=False, full=True)
         return is_loose
 

@@ -28,7 +28,7 @@ _FILE = "file of the row"
 
 
 class DeltaReads:
-    """All Delta tables under one root, by path relative to it.
+    """All Delta tables under one root.
 
     Args:
         root: A folder or an object store's prefix (`s3://…`).
@@ -58,26 +58,25 @@ class DeltaReads:
                 raise
             raise failed("open", self.uri(path), path, error) from cause_of(error)
 
-    def opened(self, path: str) -> DeltaTable | None:
+    def opened(self, contract: TableContract) -> DeltaTable | None:
         """The table itself at its newest version, for a look at its files; None if there is none yet."""
-        return self._open(path)
+        return self._open(contract.path)
 
-    def exists(self, path: str) -> bool:
-        return self._open(path) is not None
+    def exists(self, contract: TableContract) -> bool:
+        return self._open(contract.path) is not None
 
-    def version(self, path: str) -> int:
+    def version(self, contract: TableContract) -> int:
         """Newest version of the table, -1 if there is none yet."""
-        table = self._open(path)
+        table = self._open(contract.path)
         return -1 if table is None else table.version()
 
-    def identity(self, path: str) -> tuple[str, int]:
+    def identity(self, contract: TableContract) -> tuple[str, int]:
         """Which table it is, and its newest version: one that was made again has another id. ("", -1): none."""
-        table = self._open(path)
+        table = self._open(contract.path)
         return ("", -1) if table is None else (str(table.metadata().id), table.version())
 
     def read(
         self,
-        path: str,
         contract: TableContract,
         columns: Sequence[str] | None = None,
         *,
@@ -95,17 +94,17 @@ class DeltaReads:
         schema = contract.schema if columns is None else {c: contract.schema[c] for c in columns}
         if version == -1:
             return pl.DataFrame(schema=schema)
-        table = self._open(path, version)
+        table = self._open(contract.path, version)
         if table is None:
             return pl.DataFrame(schema=schema)
         try:
-            return self._rows(path, table, list(schema), where)
+            return self._rows(contract.path, table, list(schema), where)
         except LakeDamaged:
-            newest = self._open(path)
+            newest = self._open(contract.path)
             if version is not None or newest is None or newest.version() == table.version():
                 raise
             # A writer has gone on, and thinned out the files of the version that was opened.
-            return self._rows(path, newest, list(schema), where)
+            return self._rows(contract.path, newest, list(schema), where)
 
     def _rows(self, path: str, table: DeltaTable, columns: list[str], where: pl.Expr | None) -> pl.DataFrame:
         with self._reading(path):
@@ -123,12 +122,14 @@ class DeltaReads:
         with self._reading(path):
             return frame.select(columns).collect()
 
-    def stream(self, path: str, columns: Sequence[str], *, version: int | None = None) -> Iterator[pl.DataFrame]:
+    def stream(
+        self, contract: TableContract, columns: Sequence[str], *, version: int | None = None
+    ) -> Iterator[pl.DataFrame]:
         """The table's rows a few hundred at a time, so that memory holds a batch and not the table."""
-        table = self._open(path, version)
+        table = self._open(contract.path, version)
         if table is None:
             return
-        yield from self._batches(path, table, columns=list(columns), batch_size=STREAM_ROWS)
+        yield from self._batches(contract.path, table, columns=list(columns), batch_size=STREAM_ROWS)
 
     def _batches(self, path: str, table: DeltaTable, **options: Any) -> Iterator[pl.DataFrame]:
         with self._reading(path):
@@ -141,7 +142,7 @@ class DeltaReads:
 
     def stream_where(
         self,
-        path: str,
+        contract: TableContract,
         columns: Sequence[str],
         column: str,
         wanted: Iterable[str],
@@ -152,28 +153,28 @@ class DeltaReads:
         keys = pl.Series(column, sorted(set(wanted)), dtype=pl.String)
         if keys.is_empty():
             return
-        table = self._open(path, version)
+        table = self._open(contract.path, version)
         if table is None:
             return
         chosen = pl.col(column).is_in(keys.implode())
         if len(keys) <= FEW_KEYS:
             # Decodes the one column of all rows, and of the others the rows that are wanted.
-            with self._reading(path):
+            with self._reading(contract.path):
                 found = self._scan(table).filter(chosen).select(list(columns)).collect()
             if found.height:
                 yield found
             return
-        for frame in self._batches(path, table, columns=list(columns), batch_size=STREAM_ROWS):
+        for frame in self._batches(contract.path, table, columns=list(columns), batch_size=STREAM_ROWS):
             found = frame.filter(chosen)
             if found.height:
                 yield found
 
-    def scan(self, path: str) -> pl.LazyFrame | None:
+    def scan(self, contract: TableContract) -> pl.LazyFrame | None:
         """The newest version of a table to query lazily, or None if there is no table yet."""
-        table = self._open(path)
+        table = self._open(contract.path)
         if table is None:
             return None
-        with self._reading(path):
+        with self._reading(contract.path):
             return self._scan(table)
 
     def _scan(self, table: DeltaTable) -> pl.LazyFrame:
@@ -198,24 +199,26 @@ class DeltaReads:
             frame = frame.with_columns(in_name.alias(SEGMENT))
         return frame.drop(_FILE)
 
-    def file_uris(self, path: str) -> list[str]:
+    def file_uris(self, contract: TableContract) -> list[str]:
         """Data files of the newest version.
 
         Raises:
             TableMissing: There is no such table.
         """
-        table = self._open(path)
+        table = self._open(contract.path)
         if table is None:
-            raise TableMissing(f"there is no table at {self.uri(path)}; run: rag-pipeline run", table=path)
-        with self._reading(path):
+            raise TableMissing(
+                f"there is no table at {self.uri(contract.path)}; run: rag-pipeline run", table=contract.path
+            )
+        with self._reading(contract.path):
             return sorted(table.file_uris())
 
-    def history(self, path: str, limit: int = 20) -> list[dict[str, Any]]:
+    def history(self, contract: TableContract, limit: int = 20) -> list[dict[str, Any]]:
         """The last commits, newest first, with version, time, operation and run id."""
-        table = self._open(path)
+        table = self._open(contract.path)
         if table is None:
             return []
-        with self._reading(path):
+        with self._reading(contract.path):
             return table.history(limit)
 
 

@@ -14,7 +14,7 @@ import polars as pl
 from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.contracts.tables import AUDITS
 from rag_pipeline.errors import TableMissing
-from rag_pipeline.stores.lake import AUDITS_PATH, Lake
+from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.legs import refine_factor_of
 from rag_pipeline.stores.vectors import VectorStore, VectorTable
 
@@ -71,4 +71,4 @@ class KeptVersions:
     @cached_property
     def _audits(self) -> pl.DataFrame:
         columns = ["sequence", "audit_id", "table_name", "table_version"]
-        return self._lake.read(AUDITS_PATH, AUDITS, columns).sort("sequence")
+        return self._lake.read(AUDITS, columns).sort("sequence")

@@ -6,76 +6,27 @@ Does not belong here: reconciling (`transforms/`, `refresh/`), vector search (`v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 
-from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
-from rag_pipeline.contracts.holds import DELETION_HOLDS
 from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.contracts.tables import (
     AUDITS,
-    BOILERPLATE,
     BRONZE,
-    CANARIES,
-    CHUNKS,
-    DOCUMENTS,
-    DUPLICATES,
     EMBEDDINGS,
     PUBLICATIONS,
-    QUARANTINE,
-    SIGNATURES,
-    SIMILAR_PAIRS,
-    UNUSED_EMBEDDINGS,
 )
 from rag_pipeline.stores.delta import DeltaStore
 from rag_pipeline.stores.lock import WriteLock
 from rag_pipeline.stores.reserve import keep_reserve, spend_reserve
 
-DOCUMENTS_PATH = "silver/documents"
-QUARANTINE_PATH = "silver/quarantine"
-DELETION_HOLDS_PATH = "silver/deletion_holds"
-DUPLICATES_PATH = "silver/duplicates"
-SIGNATURES_PATH = "silver/signatures"
-SIMILAR_PAIRS_PATH = "silver/similar_pairs"
-BOILERPLATE_PATH = "silver/boilerplate"
-CHUNKS_PATH = "silver/chunks"
-AUDITS_PATH = "gold/audits"
-EVALUATIONS_PATH = "gold/evaluations"
-QUESTION_RESULTS_PATH = "gold/question_results"
-PUBLICATIONS_PATH = "gold/publications"
-UNUSED_EMBEDDINGS_PATH = "gold/unused_embeddings"
-CANARIES_PATH = "gold/canaries"
+# LanceDB has a folder of its own beside the Delta tables.
 INDEX_PATH = "gold/index"
 
 STATE_COLUMNS = [name for name in BRONZE.columns if name not in ("raw",)]
-
-FIXED_TABLES = {
-    DOCUMENTS_PATH: DOCUMENTS,
-    QUARANTINE_PATH: QUARANTINE,
-    DELETION_HOLDS_PATH: DELETION_HOLDS,
-    DUPLICATES_PATH: DUPLICATES,
-    SIGNATURES_PATH: SIGNATURES,
-    SIMILAR_PAIRS_PATH: SIMILAR_PAIRS,
-    BOILERPLATE_PATH: BOILERPLATE,
-    CHUNKS_PATH: CHUNKS,
-    AUDITS_PATH: AUDITS,
-    EVALUATIONS_PATH: EVALUATIONS,
-    QUESTION_RESULTS_PATH: QUESTION_RESULTS,
-    PUBLICATIONS_PATH: PUBLICATIONS,
-    UNUSED_EMBEDDINGS_PATH: UNUSED_EMBEDDINGS,
-    CANARIES_PATH: CANARIES,
-}
-
-
-def bronze_path(source: str) -> str:
-    return f"bronze/{source}"
-
-
-def embeddings_path(space_fingerprint: str) -> str:
-    return f"gold/embeddings/{space_fingerprint}"
 
 
 class Lake(DeltaStore):
@@ -126,7 +77,7 @@ class Lake(DeltaStore):
 
     def bronze_state(self, source: str) -> pl.DataFrame:
         """Last row of every document of a source, tombstones included, without the bytes."""
-        rows = self.read(bronze_path(source), BRONZE, STATE_COLUMNS)
+        rows = self.read(BRONZE.of(source), STATE_COLUMNS)
         return rows.sort("document_id", "revision", "batch").unique("document_id", keep="last", maintain_order=True)
 
     def stream_bytes(self, source: str, wanted: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
@@ -135,7 +86,7 @@ class Lake(DeltaStore):
             return
         batches = sorted(set(wanted.values()))
         seen: set[str] = set()
-        for frame in self._stream_batches(bronze_path(source), batches):
+        for frame in self._stream_batches(BRONZE.of(source).path, batches):
             for bytes_hash, batch, raw in frame.iter_rows():
                 if bytes_hash not in seen and wanted.get(bytes_hash) == batch:
                     seen.add(bytes_hash)
@@ -157,7 +108,7 @@ class Lake(DeltaStore):
 
     def embedded_hashes(self, space_fingerprint: str) -> pl.DataFrame:
         """(text_hash, batch) of every text embedded in a space, each once."""
-        frame = self.read(embeddings_path(space_fingerprint), EMBEDDINGS, ["text_hash", "batch"])
+        frame = self.read(EMBEDDINGS.of(space_fingerprint), ["text_hash", "batch"])
         return frame.unique("text_hash", keep="first", maintain_order=True)
 
     def vectors(self, space_fingerprint: str, wanted: pl.DataFrame) -> pl.DataFrame:
@@ -172,8 +123,7 @@ class Lake(DeltaStore):
         batches = wanted["batch"].unique().sort()
         hashes = wanted["text_hash"].unique()
         rows = self.read(
-            embeddings_path(space_fingerprint),
-            EMBEDDINGS,
+            EMBEDDINGS.of(space_fingerprint),
             ["text_hash", "vector"],
             where=pl.col("batch").is_in(batches.implode()) & pl.col("text_hash").is_in(hashes.implode()),
         )
@@ -181,42 +131,34 @@ class Lake(DeltaStore):
 
     def last_publication(self) -> Publication | None:
         """The pointer: the publication readers are to follow, or None before the first."""
-        rows = self.read(PUBLICATIONS_PATH, PUBLICATIONS)
+        rows = self.read(PUBLICATIONS)
         return Publication.of(rows.sort("sequence").row(-1, named=True)) if rows.height else None
 
     def publications(self) -> list[Publication]:
         """All publications, oldest first."""
-        return _publications(self.read(PUBLICATIONS_PATH, PUBLICATIONS))
+        return _publications(self.read(PUBLICATIONS))
 
     def publications_of(self, run_id: str) -> list[Publication]:
         """What one run or command published, in order."""
-        return _publications(self.read(PUBLICATIONS_PATH, PUBLICATIONS, where=pl.col("run_id") == run_id))
+        return _publications(self.read(PUBLICATIONS, where=pl.col("run_id") == run_id))
 
     def append_publication(self, publication: Publication) -> None:
         """Move the pointer."""
-        self.append(PUBLICATIONS_PATH, PUBLICATIONS, PUBLICATIONS.frame([publication.row()]))
+        self.append(PUBLICATIONS, PUBLICATIONS.frame([publication.row()]))
 
     def last_audit(self, space_fingerprint: str) -> Audit | None:
         """Newest audit of a space's index, or None."""
-        rows = self.read(AUDITS_PATH, AUDITS, where=pl.col("space_fingerprint") == space_fingerprint)
+        rows = self.read(AUDITS, where=pl.col("space_fingerprint") == space_fingerprint)
         return Audit.of(rows.sort("sequence").row(-1, named=True)) if rows.height else None
 
     def audits(self, where: pl.Expr | None = None) -> list[Audit]:
         """All audits, or some, oldest first."""
-        rows = self.read(AUDITS_PATH, AUDITS, where=where)
+        rows = self.read(AUDITS, where=where)
         return [Audit.of(row) for row in rows.sort("sequence").iter_rows(named=True)]
 
     def append_audit(self, audit: Audit) -> None:
         """Record an audit."""
-        self.append(AUDITS_PATH, AUDITS, AUDITS.frame([audit.row()]))
-
-    def all_paths(self, sources: Iterable[str], spaces: Iterable[str]) -> list[str]:
-        """Every Delta table there may be, for maintenance."""
-        return [
-            *(bronze_path(name) for name in sources),
-            *FIXED_TABLES,
-            *(embeddings_path(space) for space in spaces),
-        ]
+        self.append(AUDITS, AUDITS.frame([audit.row()]))
 
 
 def _publications(rows: pl.DataFrame) -> list[Publication]:

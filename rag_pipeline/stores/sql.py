@@ -19,36 +19,19 @@ from urllib.parse import unquote
 
 import duckdb
 
-from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
-from rag_pipeline.contracts.holds import DELETION_HOLDS
+from rag_pipeline.contracts.catalog import FIXED_TABLES
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import (
-    AUDITS,
-    BOILERPLATE,
     BRONZE,
     CHUNKS,
     DOCUMENTS,
     DUPLICATES,
     EMBEDDINGS,
-    PUBLICATIONS,
-    QUARANTINE,
 )
 from rag_pipeline.errors import LakeDamaged, StoreError, UsageError
 from rag_pipeline.stores.failures import cause_of, cure, failed, reason_of
 from rag_pipeline.stores.lake import (
-    AUDITS_PATH,
-    BOILERPLATE_PATH,
-    CHUNKS_PATH,
-    DELETION_HOLDS_PATH,
-    DOCUMENTS_PATH,
-    DUPLICATES_PATH,
-    EVALUATIONS_PATH,
-    PUBLICATIONS_PATH,
-    QUARANTINE_PATH,
-    QUESTION_RESULTS_PATH,
     Lake,
-    bronze_path,
-    embeddings_path,
 )
 from rag_pipeline.stores.quoting import sql_string
 
@@ -148,10 +131,9 @@ class LakeSql:
         for schema in ("bronze", "silver", "gold"):
             self._run(f"CREATE SCHEMA {schema}")
         for source in self._sources:
-            self._view(f'bronze."{source}"', f"FROM {self._relation(bronze_path(source), BRONZE)}")
-        documents = self._relation(DOCUMENTS_PATH, DOCUMENTS)
-        duplicates = self._relation(DUPLICATES_PATH, DUPLICATES)
-        chunks = self._relation(CHUNKS_PATH, CHUNKS)
+            self._view(f'bronze."{source}"', f"FROM {self._relation(BRONZE.of(source))}")
+        relations = {table.path: self._relation(table) for table in FIXED_TABLES}
+        documents, duplicates, chunks = (relations[table.path] for table in (DOCUMENTS, DUPLICATES, CHUNKS))
         self._view(
             "silver.documents",
             f"SELECT d.*, x.duplicate_of FROM {documents} d LEFT JOIN {duplicates} x USING (document_id)",
@@ -161,26 +143,22 @@ class LakeSql:
             f"SELECT c.*, d.source, d.uri, d.title, d.allowed_principals "
             f"FROM {chunks} c LEFT JOIN {documents} d USING (document_id)",
         )
-        self._view("silver.duplicates", f"FROM {duplicates}")
-        self._view("silver.boilerplate", f"FROM {self._relation(BOILERPLATE_PATH, BOILERPLATE)}")
-        self._view("silver.quarantine", f"FROM {self._relation(QUARANTINE_PATH, QUARANTINE)}")
-        self._view("silver.deletion_holds", f"FROM {self._relation(DELETION_HOLDS_PATH, DELETION_HOLDS)}")
-        self._view("gold.publications", f"FROM {self._relation(PUBLICATIONS_PATH, PUBLICATIONS)}")
-        self._view("gold.evaluations", f"FROM {self._relation(EVALUATIONS_PATH, EVALUATIONS)}")
-        self._view("gold.question_results", f"FROM {self._relation(QUESTION_RESULTS_PATH, QUESTION_RESULTS)}")
-        self._view("gold.audits", f"FROM {self._relation(AUDITS_PATH, AUDITS)}")
+        for table in FIXED_TABLES:
+            if table not in (DOCUMENTS, CHUNKS):
+                self._view(f"{table.layer}.{table.name}", f"FROM {relations[table.path]}")
         for alias, space in self._spaces.items():
-            vectors = self._relation("" if space is None else embeddings_path(space), EMBEDDINGS)
+            vectors = self._empty(EMBEDDINGS) if space is None else self._relation(EMBEDDINGS.of(space))
             self._view(f'gold."embeddings_{alias}"', f"FROM {vectors}")
 
     def _view(self, name: str, query: str) -> None:
         if UNREAD not in query:
             self._run(f"CREATE VIEW {name} AS {query}")
 
-    def _relation(self, path: str, contract: TableContract) -> str:
+    def _relation(self, table: TableContract) -> str:
         """A Delta table as something to select from, or `UNREAD`, which no view is made of."""
+        path = table.path
         try:
-            relation = self._opened(path, contract)
+            relation = self._opened(table)
             # A data file that is damaged shows now, while its table is known.
             self._connection.execute(f"DESCRIBE FROM {relation}").fetchall()
             return relation
@@ -193,24 +171,28 @@ class LakeSql:
             )
         return UNREAD
 
-    def _opened(self, path: str, contract: TableContract) -> str:
-        name = f"stored_{re.sub(r'[^a-z0-9]', '_', path or contract.name)}"
-        scan = self._lake.scan(path) if path else None
-        files = self._lake.file_uris(path) if scan is not None and self._lake.is_local else []
+    def _opened(self, table: TableContract) -> str:
+        scan = self._lake.scan(table)
+        files = self._lake.file_uris(table) if scan is not None and self._lake.is_local else []
         # The log writes the names of its files as in an address; on a disk they are plain.
         files = [unquote(file) for file in files]
         if files:
             self._files += files
-            self._tables[path] = files
+            self._tables[table.path] = files
             return f"read_parquet({_list(files)}, union_by_name = true, hive_partitioning = false)"
         if scan is None or self._lake.is_local:
-            self._connection.register("empty_rows", contract.empty().to_arrow())
-            self._run(f"CREATE OR REPLACE TABLE {name} AS FROM empty_rows")
-            self._connection.unregister("empty_rows")
-            return f"memory.main.{name}"
+            return self._empty(table)
         # DuckDB's own readers know no credentials of object stores and no network here; Polars reads for it.
+        name = _stored_name(table.path)
         self._connection.register(name, scan)
         return name
+
+    def _empty(self, table: TableContract) -> str:
+        name = _stored_name(table.name if table.each else table.path)
+        self._connection.register("empty_rows", table.empty().to_arrow())
+        self._run(f"CREATE OR REPLACE TABLE {name} AS FROM empty_rows")
+        self._connection.unregister("empty_rows")
+        return f"memory.main.{name}"
 
     def _lock_down(self) -> None:
         self._run(f"SET allowed_paths = {_list(self._files)}")
@@ -219,6 +201,10 @@ class LakeSql:
 
     def _run(self, sql: str) -> None:
         self._connection.execute(sql)
+
+
+def _stored_name(path: str) -> str:
+    return f"stored_{re.sub(r'[^a-z0-9]', '_', path)}"
 
 
 def _check_reads(sql: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from rag_pipeline.contracts.tables import CHUNKS
-from rag_pipeline.stores.lake import CHUNKS_PATH
 from rag_pipeline_tests.cli.conftest import Ask, ask_in, small_project
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -72,8 +71,8 @@ def test_verify_of_a_sound_lake_finds_nothing(ask: Ask) -> None:
 
 def test_verify_ends_with_one_and_names_what_it_found(own: Project) -> None:
     with own.workspace() as workspace:
-        chunks = workspace.lake.read(CHUNKS_PATH, CHUNKS).head(1)
-        workspace.lake.merge(CHUNKS_PATH, CHUNKS, CHUNKS.empty(), chunks["chunk_id"].to_list())
+        chunks = workspace.lake.read(CHUNKS).head(1)
+        workspace.lake.merge(CHUNKS, CHUNKS.empty(), chunks["chunk_id"].to_list())
     answer = ask_in(own.folder, "verify", "--json")
     assert answer.code == 1
     assert answer.records[0]["ghosts"] == 1

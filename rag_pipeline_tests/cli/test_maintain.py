@@ -10,14 +10,13 @@ import pytest
 from rag_pipeline.contracts.tables import CANARIES
 from rag_pipeline.refresh import maintenance
 from rag_pipeline.refresh.look import SETTLED_FILE
-from rag_pipeline.stores.lake import CANARIES_PATH
 from rag_pipeline_tests.cli.conftest import ask_in, small_project
 from rag_pipeline_tests.pipeline.project import Project
 
 
 def rounds(project: Project) -> int:
     with project.workspace() as workspace:
-        return workspace.lake.read(CANARIES_PATH, CANARIES).height
+        return workspace.lake.read(CANARIES).height
 
 
 def test_the_command_says_what_it_did_and_a_run_does_it_when_a_day_has_passed(

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from rag_pipeline.contracts.tables import QUARANTINE
-from rag_pipeline.stores.lake import QUARANTINE_PATH
 from rag_pipeline_tests.cli.conftest import Ask, ask_in, small_project
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -88,7 +87,7 @@ def test_an_empty_quarantine_has_nothing_to_retry(tmp_path: Path) -> None:
 
 def test_a_retry_leaves_other_columns_alone(own: Project) -> None:
     with own.workspace() as workspace:
-        before = workspace.lake.read(QUARANTINE_PATH, QUARANTINE).drop("next_attempt_at")
+        before = workspace.lake.read(QUARANTINE).drop("next_attempt_at")
     ask_in(own.folder, "quarantine", "retry")
     with own.workspace() as workspace:
-        assert workspace.lake.read(QUARANTINE_PATH, QUARANTINE).drop("next_attempt_at").equals(before)
+        assert workspace.lake.read(QUARANTINE).drop("next_attempt_at").equals(before)

@@ -168,7 +168,7 @@ def changed(victim: Victim, night: int) -> None:
 
 def check_what_was_seen(victim: Victim, reader: Reader) -> None:
     with victim.project.workspace() as workspace:
-        rows = workspace.lake.read("gold/publications", PUBLICATIONS, ["published_at", "rows"])
+        rows = workspace.lake.read(PUBLICATIONS, ["published_at", "rows"])
     published = dict(rows.rows())
     assert reader.answers > 0
     for seen in reader.seen:
@@ -211,13 +211,13 @@ def test_no_more_than_a_batch_is_under_way_however_slow_the_store_is(
     append = Lake.append
     committed: list[int] = []
 
-    def slow(lake: Lake, path: str, contract: TableContract, frame: pl.DataFrame) -> int:
-        if contract is EMBEDDINGS:
+    def slow(lake: Lake, contract: TableContract, frame: pl.DataFrame) -> int:
+        if contract.kind == EMBEDDINGS.kind:
             time.sleep(0.05)
             if len(committed) == 9:
                 raise Killed
             committed.append(frame.height)
-        return append(lake, path, contract, frame)
+        return append(lake, contract, frame)
 
     monkeypatch.setattr(Lake, "append", slow)
     with pytest.raises(Killed):

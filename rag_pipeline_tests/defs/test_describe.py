@@ -30,7 +30,7 @@ def test_a_histogram_is_short_enough_to_be_drawn_in_place(values: list[int]) -> 
 
 def test_lineage_from_many_sources_names_each_column_once() -> None:
     keys = [dg.AssetKey(["bronze", name]) for name in ("docs", "wiki")]
-    shown = column_lineage("silver/documents", DOCUMENTS, [BRONZE, BRONZE], keys)
+    shown = column_lineage(DOCUMENTS, [BRONZE, BRONZE], keys)
     text = str(shown["rag/column_lineage"].value)
     assert "| title | bronze/*.title, bronze/*.raw |" in text
     assert len(text) < INLINE_CHARS

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rag_pipeline.contracts.polls import POLLS_FILE
+from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh import polls
 from rag_pipeline.sources.local import LocalFiles
@@ -48,10 +49,10 @@ def withdraw_unrecorded(project: Project, monkeypatch: pytest.MonkeyPatch) -> No
     project.write("door.md", "# Door\n\nA secret door.\n")
     append = Lake.append
 
-    def full(lake: Lake, path: str, *rest: Any, **named: Any) -> Any:
-        if path == "bronze/docs":
-            raise StoreError("no space left", table=path)
-        return append(lake, path, *rest, **named)
+    def full(lake: Lake, table: TableContract, *rest: Any, **named: Any) -> Any:
+        if table.path == "bronze/docs":
+            raise StoreError("no space left", table=table.path)
+        return append(lake, table, *rest, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(Lake, "append", full)

@@ -6,14 +6,13 @@ import gzip
 from pathlib import Path
 
 from rag_pipeline.contracts.tables import DOCUMENTS
-from rag_pipeline.stores.lake import DOCUMENTS_PATH
 from rag_pipeline_tests.parsing.office_files import container
 from rag_pipeline_tests.pipeline.project import Project
 
 
 def addresses(project: Project) -> dict[str, list[str]]:
     with project.workspace() as workspace:
-        found = workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS, ["uri", "allowed_principals"])
+        found = workspace.lake.read(DOCUMENTS, ["uri", "allowed_principals"])
     return {uri.rpartition("reports.zip")[2]: names for uri, names in found.rows()}
 
 

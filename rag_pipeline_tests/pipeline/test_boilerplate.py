@@ -50,7 +50,7 @@ def readable(project: Project, caller: str) -> list[str]:
 
 def table(project: Project) -> list[dict[str, Any]]:
     with project.workspace() as workspace:
-        frame: pl.DataFrame = workspace.lake.read("silver/boilerplate", BOILERPLATE)
+        frame: pl.DataFrame = workspace.lake.read(BOILERPLATE)
         return frame.to_dicts()
 
 

@@ -23,7 +23,6 @@ from rag_pipeline.refresh.publication import publish
 from rag_pipeline.refresh.rebuild import rebuild
 from rag_pipeline.refresh.source_guard import SourceGuard
 from rag_pipeline.refresh.status import read_status
-from rag_pipeline.stores.lake import QUARANTINE_PATH
 from rag_pipeline_tests.pipeline.project import Project
 
 COUNT = 24
@@ -233,7 +232,7 @@ def test_documents_that_are_refused_at_once_stay_as_they_were_with_the_permissio
     assert held_codes(project) == ["held_because_refused"]
     with project.workspace() as workspace:
         assert not read_status(workspace).is_behind
-        held = workspace.lake.read(QUARANTINE_PATH, QUARANTINE)
+        held = workspace.lake.read(QUARANTINE)
     assert held["stage"].to_list() == ["held"] * 12
 
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import DUPLICATES, SIGNATURES, SIMILAR_PAIRS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.delta import DeltaStore
@@ -41,13 +42,13 @@ def uris(project: Project) -> set[str]:
     return {row["uri"].removeprefix("docs/") for row in project.published()}
 
 
-def table(project: Project, path: str, contract: Any) -> pl.DataFrame:
+def table(project: Project, contract: TableContract) -> pl.DataFrame:
     with project.workspace() as workspace:
-        return workspace.lake.read(path, contract)
+        return workspace.lake.read(contract)
 
 
 def duplicates(project: Project) -> list[dict[str, Any]]:
-    return table(project, "silver/duplicates", DUPLICATES).to_dicts()
+    return table(project, DUPLICATES).to_dicts()
 
 
 @pytest.fixture
@@ -56,15 +57,17 @@ def texts_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     read, stream = DeltaStore.read, DeltaStore.stream
 
-    def counted_read(self: DeltaStore, path: str, *arguments: Any, **options: Any) -> pl.DataFrame:
-        frame = read(self, path, *arguments, **options)
-        if path == "silver/documents" and "text" in frame.columns:
+    def counted_read(self: DeltaStore, table: TableContract, *arguments: Any, **options: Any) -> pl.DataFrame:
+        frame = read(self, table, *arguments, **options)
+        if table.path == "silver/documents" and "text" in frame.columns:
             seen.extend(frame["document_id"])
         return frame
 
-    def counted_stream(self: DeltaStore, path: str, *arguments: Any, **options: Any) -> Iterator[pl.DataFrame]:
-        for frame in stream(self, path, *arguments, **options):
-            if path == "silver/documents" and "text" in frame.columns:
+    def counted_stream(
+        self: DeltaStore, table: TableContract, *arguments: Any, **options: Any
+    ) -> Iterator[pl.DataFrame]:
+        for frame in stream(self, table, *arguments, **options):
+            if table.path == "silver/documents" and "text" in frame.columns:
                 seen.extend(frame["document_id"])
             yield frame
 
@@ -75,9 +78,8 @@ def texts_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def refresh_duplicates(workspace: Workspace) -> Any:
     from rag_pipeline.refresh import documents, duplicates
-    from rag_pipeline.stores.lake import DOCUMENTS_PATH
 
-    rows = workspace.lake.read(DOCUMENTS_PATH, documents.DOCUMENTS, documents.DOCUMENT_FACTS)
+    rows = workspace.lake.read(documents.DOCUMENTS, documents.DOCUMENT_FACTS)
     return duplicates.refresh_duplicates(workspace, rows)
 
 
@@ -142,14 +144,14 @@ def test_short_documents_and_code_are_only_compared_exactly(tmp_path: Path) -> N
         project.write(f"{name}.py", "\n".join(f"value_{n} = read({n})" for n in range(60)) + f"\nlast = {last!r}\n")
     project.refresh()
     assert uris(project) == {"a.txt", "b.txt", "a.py", "b.py"}
-    assert table(project, "silver/signatures", SIGNATURES)["words"].to_list() == [46, 46]
+    assert table(project, SIGNATURES)["words"].to_list() == [46, 46]
 
 
 def test_the_settings_decide(project: Project) -> None:
     project.settings["deduplication"] = {"near": False}
     project.refresh()
     assert uris(project) == {"b.md", "c.md", "other.md"}
-    assert table(project, "silver/signatures", SIGNATURES).is_empty()
+    assert table(project, SIGNATURES).is_empty()
     project.settings["deduplication"] = {"similarity": 0.95}
     project.refresh()
     assert uris(project) == {"b.md", "c.md", "other.md"}
@@ -160,11 +162,11 @@ def test_the_settings_decide(project: Project) -> None:
 
 
 def test_tables_hold_nothing_of_texts_that_are_gone(project: Project) -> None:
-    assert table(project, "silver/similar_pairs", SIMILAR_PAIRS).height == 1
+    assert table(project, SIMILAR_PAIRS).height == 1
     (project.folder / "docs" / "c.md").unlink()
     project.refresh()
-    assert table(project, "silver/signatures", SIGNATURES).height == 2
-    assert table(project, "silver/similar_pairs", SIMILAR_PAIRS).is_empty()
+    assert table(project, SIGNATURES).height == 2
+    assert table(project, SIMILAR_PAIRS).is_empty()
 
 
 def test_an_unchanged_run_reads_no_text_and_commits_nothing(project: Project, texts_read: list[str]) -> None:

@@ -11,7 +11,6 @@ import pytest
 from rag_pipeline.contracts.tables import DOCUMENTS, QUARANTINE
 from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.documents import refresh_documents
-from rag_pipeline.stores.lake import DOCUMENTS_PATH, QUARANTINE_PATH
 from rag_pipeline_tests.pipeline.project import Project
 
 KEY = "AKIA" + "IOSFODNN7EXAMPLE"
@@ -33,12 +32,12 @@ def project(tmp_path: Path) -> Project:
 
 def rows(project: Project) -> dict[str, dict[str, Any]]:
     with project.workspace() as workspace:
-        return {row["uri"]: row for row in workspace.lake.read(DOCUMENTS_PATH, DOCUMENTS).iter_rows(named=True)}
+        return {row["uri"]: row for row in workspace.lake.read(DOCUMENTS).iter_rows(named=True)}
 
 
 def reasons(project: Project) -> dict[str, tuple[str, str]]:
     with project.workspace() as workspace:
-        frame = workspace.lake.read(QUARANTINE_PATH, QUARANTINE)
+        frame = workspace.lake.read(QUARANTINE)
         return {row["uri"]: (row["reason_code"], row["detail"]) for row in frame.iter_rows(named=True)}
 
 

@@ -87,7 +87,7 @@ class Repository:
 
 def chunk_texts(project: Project) -> set[str]:
     with project.workspace() as workspace:
-        chunks = workspace.lake.read("silver/chunks", CHUNKS, ["header", "text"])
+        chunks = workspace.lake.read(CHUNKS, ["header", "text"])
     return {embedded_text(header, text) for header, text in chunks.rows()}
 
 

@@ -100,7 +100,7 @@ def test_a_damaged_row_is_found_by_the_next_run_and_only_it_is_rebuilt(project: 
     assert project.published() == before
     assert project.verify().findings == []
     with project.workspace() as workspace:
-        audits = workspace.lake.read("gold/audits", AUDITS).sort("audited_at")
+        audits = workspace.lake.read(AUDITS).sort("audited_at")
     assert audits["repaired"].to_list()[-1] == (0 if "metadata_hash" in damage else 1)
 
 
@@ -211,9 +211,9 @@ def test_bad_input_is_quarantined_with_its_reason_and_the_run_goes_on(tmp_path: 
     project.refresh()
     with project.workspace() as workspace:
         lake = workspace.lake
-        reasons = dict(lake.read("silver/quarantine", QUARANTINE, ["uri", "reason_code"]).rows())
-        documents = set(lake.read("silver/documents", DOCUMENTS, ["uri"])["uri"])
-        assert lake.read("silver/duplicates", DUPLICATES).height == 1
+        reasons = dict(lake.read(QUARANTINE, ["uri", "reason_code"]).rows())
+        documents = set(lake.read(DOCUMENTS, ["uri"])["uri"])
+        assert lake.read(DUPLICATES).height == 1
     assert reasons["docs/empty.txt"] == "empty"
     assert reasons["docs/broken.pdf"] in ("unparsable", "empty")
     assert "docs/nul.txt" in documents | set(reasons)

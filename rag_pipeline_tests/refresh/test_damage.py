@@ -17,7 +17,6 @@ from rag_pipeline.refresh.rebuild import RebuildReport, rebuild
 from rag_pipeline.refresh.status import read_status
 from rag_pipeline.refresh.verify import verify
 from rag_pipeline.stores import vectors
-from rag_pipeline.stores.lake import DELETION_HOLDS_PATH, DOCUMENTS_PATH
 from rag_pipeline.stores.upkeep import FILTER_INDEXES, TEXT_INDEX
 from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.pipeline.project import Project
@@ -269,7 +268,7 @@ def test_bronze_says_what_to_restore_and_nothing_is_touched(project: Project) ->
 def test_what_the_deletion_guard_holds_is_not_thrown_away_unasked(project: Project) -> None:
     with project.workspace() as workspace:
         hold = Hold("docs", "vanished", frozenset("a"), frozenset("ab"), "1 of 2 vanished", workspace.now(), "run")
-        workspace.lake.append(DELETION_HOLDS_PATH, DELETION_HOLDS, DELETION_HOLDS.frame([hold.row()]))
+        workspace.lake.append(DELETION_HOLDS, DELETION_HOLDS.frame([hold.row()]))
     folder = table_folder(project, "silver/deletion_holds")
     cut_data(folder)
     before = sorted(folder.rglob("*"))
@@ -298,13 +297,13 @@ def test_parts_of_a_container_come_back_whole(tmp_path: Path) -> None:
     before = project.published()
     with project.workspace() as workspace:
         lake = workspace.lake
-        rows = lake.read(DOCUMENTS_PATH, DOCUMENTS)
+        rows = lake.read(DOCUMENTS)
         parts = rows.filter(pl.col("document_id") != pl.col("origin_id")).sort("document_id")
         assert parts.height > 2
         # Two files hold parts of one container, as compaction and merges may leave them.
-        lake.clear(DOCUMENTS_PATH, DOCUMENTS)
-        lake.append(DOCUMENTS_PATH, DOCUMENTS, pl.concat([rows.filter(pl.col("uri").str.contains("alone")), parts[:2]]))
-        lake.append(DOCUMENTS_PATH, DOCUMENTS, parts[2:])
+        lake.clear(DOCUMENTS)
+        lake.append(DOCUMENTS, pl.concat([rows.filter(pl.col("uri").str.contains("alone")), parts[:2]]))
+        lake.append(DOCUMENTS, parts[2:])
     cut_data(project.folder / "lake" / "silver" / "documents")
     rebuilt(project, "silver.documents")
     assert (project.published(), project.verify().findings) == (before, [])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
+from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import AuditFailed, EvaluationBelowBaseline, PermissionLeak, SettingsError, UsageError
 from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.chunks import refresh_chunks
@@ -18,7 +19,6 @@ from rag_pipeline.refresh.evaluation import EvaluationReport, refresh_evaluation
 from rag_pipeline.refresh.index import refresh_index
 from rag_pipeline.refresh.publication import PublicationReport, publish
 from rag_pipeline.stores import selection
-from rag_pipeline.stores.lake import EVALUATIONS_PATH, QUESTION_RESULTS_PATH
 from rag_pipeline_tests.pipeline.project import Project
 
 LAMPS = 12
@@ -74,8 +74,8 @@ def published(project: Project, alias: str | None = None, **options: Any) -> Pub
 def rows(project: Project) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     with project.workspace() as workspace:
         lake = workspace.lake
-        evaluations = lake.read(EVALUATIONS_PATH, EVALUATIONS).sort("evaluated_at").to_dicts()
-        return evaluations, lake.read(QUESTION_RESULTS_PATH, QUESTION_RESULTS).to_dicts()
+        evaluations = lake.read(EVALUATIONS).sort("evaluated_at").to_dicts()
+        return evaluations, lake.read(QUESTION_RESULTS).to_dicts()
 
 
 def results(report: EvaluationReport | None, mode: str = "hybrid") -> dict[str, Any]:
@@ -162,10 +162,10 @@ def test_results_that_a_kill_left_without_their_evaluation_are_replaced(project:
         build(project, evaluated=False)
         append = workspace.lake.append
 
-        def killed(path: str, *arguments: Any) -> int:
-            if path == EVALUATIONS_PATH:
+        def killed(table: TableContract, *arguments: Any) -> int:
+            if table is EVALUATIONS:
                 raise KeyboardInterrupt
-            return append(path, *arguments)
+            return append(table, *arguments)
 
         workspace.lake.append = killed  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):

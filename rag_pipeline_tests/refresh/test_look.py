@@ -26,7 +26,6 @@ from rag_pipeline.refresh.polls import poll_statuses
 from rag_pipeline.refresh.publication import publish
 from rag_pipeline.refresh.settle import settle
 from rag_pipeline.settings import load_pipeline
-from rag_pipeline.stores.lake import QUARANTINE_PATH
 from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME
 from rag_pipeline.transforms.chunk import params
 from rag_pipeline_tests.pipeline.project import Project
@@ -221,9 +220,9 @@ def test_time_alone_is_a_reason_to_run(after: timedelta, tmp_path: Path) -> None
 def test_what_is_tried_again_later_is_tried_then(tmp_path: Path) -> None:
     project = settled_project(tmp_path)
     with project.workspace() as workspace:
-        rows = workspace.lake.read(QUARANTINE_PATH, QUARANTINE)
+        rows = workspace.lake.read(QUARANTINE)
         soon = pl.lit(datetime.now(UTC) + timedelta(minutes=10)).cast(QUARANTINE.schema["next_attempt_at"])
-        workspace.lake.merge(QUARANTINE_PATH, QUARANTINE, rows.with_columns(next_attempt_at=soon))
+        workspace.lake.merge(QUARANTINE, rows.with_columns(next_attempt_at=soon))
     assert noted(project)
     assert looks_the_same(project, after=timedelta(minutes=9))
     assert not looks_the_same(project, after=timedelta(minutes=11))

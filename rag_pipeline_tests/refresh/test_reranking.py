@@ -18,7 +18,6 @@ from rag_pipeline.embedding.cross_encoder import CrossEncoder, open_reranker
 from rag_pipeline.errors import EvaluationBelowBaseline
 from rag_pipeline.refresh.publication import publish, rollback
 from rag_pipeline.retrieval.search import Hit, Searcher
-from rag_pipeline.stores.lake import EVALUATIONS_PATH
 from rag_pipeline_tests.embedding.cross_models import make_cross_encoder
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.refresh.test_evaluation import LAMPS, ask, build, page, published, question
@@ -167,7 +166,7 @@ def test_a_reranker_is_evaluated_and_published_like_a_change_of_the_model(projec
     assert (again.computed, again.commits) == (0, 0)
     assert not published(project).moved
     with project.workspace() as workspace:
-        evaluations = workspace.lake.read(EVALUATIONS_PATH, EVALUATIONS)
+        evaluations = workspace.lake.read(EVALUATIONS)
     assert evaluations["evaluator_fingerprint"].n_unique() == 2
 
 

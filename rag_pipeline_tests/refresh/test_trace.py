@@ -12,7 +12,6 @@ from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.documents import refresh_documents
 from rag_pipeline.refresh.trace import Trace, trace_chunk
-from rag_pipeline.stores.lake import CHUNKS_PATH
 from rag_pipeline_tests.pipeline.project import Project
 
 
@@ -60,7 +59,7 @@ def test_a_chunk_that_readers_do_not_see_yet_is_traced_from_silver(project: Proj
         refresh_source(workspace, "docs")
         refresh_documents(workspace)
         refresh_chunks(workspace)
-        chunks = workspace.lake.read(CHUNKS_PATH, CHUNKS, ["chunk_id"], where=pl.col("text").str.contains("Not"))
+        chunks = workspace.lake.read(CHUNKS, ["chunk_id"], where=pl.col("text").str.contains("Not"))
     trace = traced(project, chunks["chunk_id"][0])
     assert trace.index is None
     assert trace.embedding is None
@@ -95,7 +94,7 @@ def test_a_document_in_quarantine_shows_why(project: Project) -> None:
 
 def test_the_beginning_of_an_id_is_enough(project: Project) -> None:
     with project.workspace() as workspace:
-        name = workspace.lake.read("silver/chunks", CHUNKS, ["chunk_id"])["chunk_id"][0]
+        name = workspace.lake.read(CHUNKS, ["chunk_id"])["chunk_id"][0]
         found = trace_chunk(workspace, name[:8])
         assert found is not None
         assert found.chunk_id == name

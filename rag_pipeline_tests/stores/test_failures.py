@@ -8,10 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS
 from rag_pipeline.errors import LakeDamaged, StoreError, StoreUnavailable, UsageError
 from rag_pipeline.stores.failures import failed, is_failure, reading
-from rag_pipeline.stores.lake import CHUNKS_PATH, DOCUMENTS_PATH, Lake, bronze_path
+from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.sql import LakeSql
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline_tests.pipeline.project import Project
@@ -50,37 +51,37 @@ DAMAGES = {"cut": cut, "emptied": emptied, "zeroed": zeroed, "gone": Path.unlink
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-@pytest.mark.parametrize("path", [bronze_path("docs"), DOCUMENTS_PATH])
+@pytest.mark.parametrize("table", [BRONZE.of("docs"), DOCUMENTS], ids=["bronze", "documents"])
 def test_a_damaged_data_file_is_named_by_every_way_of_reading(
-    project: Project, damage: Callable[[Path], None], path: str
+    project: Project, damage: Callable[[Path], None], table: TableContract
 ) -> None:
     lake = Lake(str(project.folder / "lake"))
-    for file in (project.folder / "lake" / path).glob("**/part-*.parquet"):
+    is_bronze = table.layer == "bronze"
+    for file in (project.folder / "lake" / table.path).glob("**/part-*.parquet"):
         damage(file)
-    contract = BRONZE if path.startswith("bronze") else DOCUMENTS
     ways: list[Callable[[], object]] = [
-        lambda: lake.read(path, contract),
-        lambda: list(lake.stream(path, list(contract.columns))),
-        lambda: list(lake.stream_bytes("docs", {"0" * 64: 0})) if contract is BRONZE else lake.read(path, contract),
+        lambda: lake.read(table),
+        lambda: list(lake.stream(table, list(table.columns))),
+        lambda: list(lake.stream_bytes("docs", {"0" * 64: 0})) if is_bronze else lake.read(table),
     ]
     for read in ways:
         with pytest.raises(LakeDamaged) as caught:
             read()
         said = caught.value.message
-        assert str(project.folder / "lake" / path) in said
-        assert ("rag-pipeline run" if contract is BRONZE else "rag-pipeline rebuild silver.documents") in said
+        assert str(project.folder / "lake" / table.path) in said
+        assert ("rag-pipeline run" if is_bronze else "rag-pipeline rebuild silver.documents") in said
         assert "written" not in said
-        assert ("backup" in said) == path.startswith("bronze")
+        assert ("backup" in said) == is_bronze
         assert (caught.value.retryable, caught.value.exit_code) == (False, 3)
 
 
 @pytest.mark.parametrize("damage", [cut, zeroed])
 def test_a_damaged_log_is_named(project: Project, damage: Callable[[Path], None]) -> None:
-    folder = project.folder / "lake" / CHUNKS_PATH
+    folder = project.folder / "lake" / CHUNKS.path
     for file in (folder / "_delta_log").glob("*.json"):
         damage(file)
     with pytest.raises(LakeDamaged, match=f"could not open {folder}"):
-        Lake(str(project.folder / "lake")).read(CHUNKS_PATH, CHUNKS)
+        Lake(str(project.folder / "lake")).read(CHUNKS)
 
 
 @pytest.mark.parametrize("damage", [cut, emptied, Path.unlink])
@@ -88,11 +89,11 @@ def test_a_write_that_meets_damage_says_that_nothing_was_written(
     project: Project, damage: Callable[[Path], None]
 ) -> None:
     lake = Lake(str(project.folder / "lake"))
-    rows = lake.read(CHUNKS_PATH, CHUNKS)
-    for file in (project.folder / "lake" / CHUNKS_PATH).glob("**/part-*.parquet"):
+    rows = lake.read(CHUNKS)
+    for file in (project.folder / "lake" / CHUNKS.path).glob("**/part-*.parquet"):
         damage(file)
     with pytest.raises(LakeDamaged, match="Nothing of this commit was written"):
-        lake.replace_where(CHUNKS_PATH, CHUNKS, rows, rows.select("chunk_id").clear())
+        lake.replace_where(CHUNKS, rows, rows.select("chunk_id").clear())
 
 
 def index_table(project: Project) -> VectorTable:
@@ -125,7 +126,7 @@ def test_a_damaged_manifest_is_damage_and_not_a_missing_table(project: Project) 
 def test_sql_names_a_damaged_table_and_answers_from_the_others(
     project: Project, damage: Callable[[Path], None]
 ) -> None:
-    for file in (project.folder / "lake" / CHUNKS_PATH).glob("**/part-*.parquet"):
+    for file in (project.folder / "lake" / CHUNKS.path).glob("**/part-*.parquet"):
         damage(file)
     with LakeSql(Lake(str(project.folder / "lake")), ["docs"], {"small": None}) as database:
         with pytest.raises(LakeDamaged, match="lake/silver/chunks"):

@@ -28,7 +28,6 @@ NOTES = TableContract(
         "text": Column(pl.String(), "What it says.", nullable=True),
     },
 )
-PATH = "silver/notes"
 
 Lines = dict[str, tuple[str, str | None]]
 lines = st.dictionaries(
@@ -42,13 +41,13 @@ def rows(found: Lines) -> pl.DataFrame:
 
 
 def stored(store: DeltaStore) -> Lines:
-    frame = store.read(PATH, NOTES)
+    frame = store.read(NOTES)
     assert frame.height == frame["line_id"].n_unique()
     return {line: (note, text) for line, note, text in frame.iter_rows()}
 
 
 def files(store: DeltaStore) -> set[str]:
-    return set(store.file_uris(PATH)) if store.exists(PATH) else set()
+    return set(store.file_uris(NOTES)) if store.exists(NOTES) else set()
 
 
 @settings(max_examples=60, deadline=None)
@@ -70,24 +69,24 @@ def test_any_changes_leave_the_rows_that_they_should(
             for action, said in steps:
                 found: Lines = {line: (line.partition("/")[0], text) for line, text in said.items()}
                 if action == "merge":
-                    lake.merge(PATH, NOTES, rows(found))
+                    lake.merge(NOTES, rows(found))
                     want |= found
                 elif action == "append":
                     new = {line: row for line, row in found.items() if line not in want}
                     if new:
-                        lake.append(PATH, NOTES, rows(new))
+                        lake.append(NOTES, rows(new))
                     want |= new
                 elif action == "delete":
                     notes = {note for note, _ in found.values()}
-                    lake.merge(PATH, NOTES, NOTES.empty(), notes, delete_column="note")
+                    lake.merge(NOTES, NOTES.empty(), notes, delete_column="note")
                     want = {line: row for line, row in want.items() if row[0] not in notes}
                 else:
                     known = {line: row for line, row in found.items() if line in want}
                     if known:
-                        lake.update(PATH, NOTES, rows(known).select("line_id", "text"))
+                        lake.update(NOTES, rows(known).select("line_id", "text"))
                     want |= known
                 assert stored(lake) == want
-        assert lake.read(PATH, NOTES).columns == list(NOTES.columns)
+        assert lake.read(NOTES).columns == list(NOTES.columns)
 
 
 def many(notes: int) -> Lines:
@@ -99,7 +98,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     monkeypatch.setattr(segments, "LEAST_SEGMENT_BYTES", 4_000)
     lake = Lake(str(tmp_path))
     with lake.writing():
-        lake.append(PATH, NOTES, rows(many(400)))
+        lake.append(NOTES, rows(many(400)))
     return lake
 
 
@@ -107,7 +106,7 @@ def test_a_change_writes_the_segment_that_holds_it_and_no_other(lake: Lake) -> N
     before = files(lake)
     assert len(before) > 10
     with lake.writing():
-        lake.merge(PATH, NOTES, rows({"0007/0": ("0007", "edited"), "0007/9": ("0007", "a new line")}))
+        lake.merge(NOTES, rows({"0007/0": ("0007", "edited"), "0007/9": ("0007", "a new line")}))
     assert len(files(lake) - before) == len(before - files(lake)) == 1
     assert stored(lake)["0007/9"] == ("0007", "a new line")
 
@@ -116,8 +115,8 @@ def test_a_segment_that_grows_is_cut_and_new_rows_fill_the_last(lake: Lake) -> N
     before = len(files(lake))
     with lake.writing():
         for number in range(40):
-            lake.merge(PATH, NOTES, rows({f"0007/x{number}": ("0007", f"line {number} " * 40)}))
-            lake.append(PATH, NOTES, rows({f"new{number}/0": (f"new{number}", "short")}))
+            lake.merge(NOTES, rows({f"0007/x{number}": ("0007", f"line {number} " * 40)}))
+            lake.append(NOTES, rows({f"new{number}/0": (f"new{number}", "short")}))
     assert stored(lake).keys() == {*many(400), *(f"0007/x{n}" for n in range(40)), *(f"new{n}/0" for n in range(40))}
     assert before < len(files(lake)) < before + 12
 
@@ -127,10 +126,10 @@ def test_a_table_that_was_written_in_one_piece_is_laid_out_by_its_next_change(tm
 
     store = Lake(str(tmp_path))
     with store.writing():
-        store.append(PATH, replace(NOTES, grouped_by=""), rows(many(5)))
+        store.append(replace(NOTES, grouped_by=""), rows(many(5)))
         assert stored(store) == many(5)
-        store.update(PATH, NOTES, pl.DataFrame({"line_id": ["0001/1"], "text": ["updated"]}))
-        store.merge(PATH, NOTES, rows({"0002/0": ("0002", "merged")}), ["0003/0"])
+        store.update(NOTES, pl.DataFrame({"line_id": ["0001/1"], "text": ["updated"]}))
+        store.merge(NOTES, rows({"0002/0": ("0002", "merged")}), ["0003/0"])
     want: Lines = {**many(5), "0001/1": ("0001", "updated"), "0002/0": ("0002", "merged")}
     del want["0003/0"]
     assert stored(store) == want
@@ -138,10 +137,10 @@ def test_a_table_that_was_written_in_one_piece_is_laid_out_by_its_next_change(tm
 
 
 def test_files_of_the_data_and_of_the_log_follow_the_table_and_not_its_history(lake: Lake) -> None:
-    root = Path(lake.root) / PATH
+    root = Path(lake.root) / NOTES.path
     with lake.writing():
         for number in range(100):
-            lake.merge(PATH, NOTES, rows({"0007/0": ("0007", f"edit {number}")}))
+            lake.merge(NOTES, rows({"0007/0": ("0007", f"edit {number}")}))
     assert stored(lake)["0007/0"] == ("0007", "edit 99")
     data = [file for file in root.rglob("part-*.parquet")]
     assert len(data) <= len(files(lake)) + delta.TIDY_EVERY + delta.KEPT_VERSIONS
@@ -150,14 +149,14 @@ def test_files_of_the_data_and_of_the_log_follow_the_table_and_not_its_history(l
 
 def test_a_reader_who_opened_an_older_version_reads_on(lake: Lake) -> None:
     with lake.writing():
-        opened = lake.opened(PATH)
+        opened = lake.opened(NOTES)
         assert opened is not None
         for number in range(3):
-            lake.merge(PATH, NOTES, rows({"0007/0": ("0007", f"edit {number}")}))
-        newest = lake.opened(PATH)
+            lake.merge(NOTES, rows({"0007/0": ("0007", f"edit {number}")}))
+        newest = lake.opened(NOTES)
         assert newest is not None
-        lake.tidy(PATH, newest)
-        assert lake.read(PATH, NOTES, version=opened.version()).height == 1_200
+        lake.tidy(NOTES, newest)
+        assert lake.read(NOTES, version=opened.version()).height == 1_200
 
 
 def test_the_log_is_forgotten_up_to_a_checkpoint_and_no_further(tmp_path: Path) -> None:

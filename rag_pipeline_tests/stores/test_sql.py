@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rag_pipeline.contracts.tables import DOCUMENTS
 from rag_pipeline.errors import UsageError
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.sql import LakeSql
@@ -130,7 +131,7 @@ def test_reading_may_be_said_in_many_ways(database: LakeSql, query: str) -> None
 )
 def test_nothing_else_can_be_done(database: LakeSql, project: Project, tmp_path: Path, query: str) -> None:
     with project.workspace() as workspace:
-        [data] = workspace.lake.file_uris("silver/documents")
+        [data] = workspace.lake.file_uris(DOCUMENTS)
     before = Path(data).read_bytes()
     secret = tmp_path / "secret.csv"
     secret.write_text("a\n1\n", "utf-8")
