@@ -13,12 +13,7 @@ from typing import Any
 
 import yaml
 
-from rag_pipeline.refresh.bronze import refresh_source
-from rag_pipeline.refresh.chunks import refresh_chunks
-from rag_pipeline.refresh.documents import refresh_documents
-from rag_pipeline.refresh.embeddings import refresh_embeddings
-from rag_pipeline.refresh.index import refresh_index
-from rag_pipeline.refresh.publication import publish
+from rag_pipeline.refresh.everything import refresh_everything
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline, load_pipeline
 
@@ -84,23 +79,15 @@ class Refresh:
 def refresh(workspace: Workspace, alias: str = ALIAS, *, after_step: Callable[[str], None] = lambda _: None) -> Refresh:
     """Everything from sources to publication, without Dagster, step by step."""
     times = Times(after_step=after_step)
-    before = workspace.lake.commits
-    for name in workspace.settings.sources:
-        with times.of(f"bronze/{name}"):
-            refresh_source(workspace, name, allow_mass_deletion=True)
-    with times.of("silver/documents"):
-        documents = refresh_documents(workspace)
-    with times.of("silver/chunks"):
-        chunks = refresh_chunks(workspace)
-    with times.of("gold/embeddings"):
-        embeddings = refresh_embeddings(workspace, alias)
-    with times.of("gold/index"):
-        index = refresh_index(workspace, alias)
-    with times.of("gold/publication"):
-        publish(workspace, alias)
-    changed = index.added or index.changed or index.removed
-    commits = workspace.lake.commits - before + (1 if changed else 0)
-    return Refresh(times, documents.documents, chunks.chunks, embeddings.computed, commits)
+    did = refresh_everything(
+        workspace,
+        alias,
+        evaluate=False,
+        strict=True,
+        allow_mass_deletion=list(workspace.settings.sources),
+        around=times.of,
+    )
+    return Refresh(times, did.documents.documents, did.chunks.chunks, did.embeddings.computed, did.commits)
 
 
 def workers_cpu_seconds() -> float:

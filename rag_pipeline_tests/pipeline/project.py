@@ -14,15 +14,8 @@ import yaml
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.embedding.open import open_model
-from rag_pipeline.refresh.bronze import refresh_source
-from rag_pipeline.refresh.chunks import refresh_chunks
-from rag_pipeline.refresh.documents import refresh_documents
-from rag_pipeline.refresh.embeddings import refresh_embeddings
-from rag_pipeline.refresh.evaluation import refresh_evaluation
-from rag_pipeline.refresh.index import refresh_index
-from rag_pipeline.refresh.publication import publish
+from rag_pipeline.refresh.everything import refresh_everything
 from rag_pipeline.refresh.verify import VerifyReport, verify
-from rag_pipeline.refresh.withdraw import withdraw_now
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.search import MODES, Searcher
 from rag_pipeline.settings import Pipeline, load_pipeline
@@ -126,18 +119,14 @@ class Project:
     ) -> int:
         """Everything from sources to publication; returns the number of commits."""
         with self.workspace() as workspace:
-            served = alias or workspace.settings.serve
-            for name in workspace.settings.sources if poll else ():
-                refresh_source(workspace, name, allow_mass_deletion=allow_mass_deletion)
-            withdraw_now(workspace)
-            refresh_documents(workspace, allow_mass_deletion=list(workspace.settings.sources) * allow_mass_deletion)
-            refresh_chunks(workspace)
-            refresh_embeddings(workspace, served)
-            index = refresh_index(workspace, served)
-            if evaluate:
-                refresh_evaluation(workspace, served)
-            publish(workspace, served)
-            return workspace.lake.commits + (index.commits if index.added or index.changed or index.removed else 0)
+            return refresh_everything(
+                workspace,
+                alias or workspace.settings.serve,
+                poll=poll,
+                evaluate=evaluate,
+                strict=True,
+                allow_mass_deletion=list(workspace.settings.sources) * allow_mass_deletion,
+            ).commits
 
     def verify(self) -> VerifyReport:
         with self.workspace() as workspace:
