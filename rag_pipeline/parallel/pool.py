@@ -81,7 +81,7 @@ class IsolatedPool:
         self._look_ahead_bytes = look_ahead_bytes
         self._changed = threading.Condition()
         self._tasks: deque[tuple[_Job, list[IndexedItem]]] = deque()
-        self._seats: list[tuple[threading.Thread, Supervisor]] = []
+        self._slots: list[tuple[threading.Thread, Supervisor]] = []
         self._idle = 0
         self._functions = 0
         self._is_closed = False
@@ -99,11 +99,11 @@ class IsolatedPool:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        for _, supervisor in self._seats:
+        for _, supervisor in self._slots:
             supervisor.kill()
-        for thread, _ in self._seats:
+        for thread, _ in self._slots:
             thread.join()
-        self._seats.clear()
+        self._slots.clear()
 
     def map(
         self,
@@ -185,8 +185,8 @@ class IsolatedPool:
             job.held_bytes += sum(weights)
             job.queued_groups += 1
             self._tasks.append((job, group))
-            if self._idle < len(self._tasks) and len(self._seats) < self._workers:
-                self._add_seat()
+            if self._idle < len(self._tasks) and len(self._slots) < self._workers:
+                self._add_slot()
             self._changed.notify_all()
 
     def _take(self, job: _Job, following: int) -> list[Any]:
@@ -205,14 +205,14 @@ class IsolatedPool:
                 job.held_bytes -= job.weights.popleft()
             return taken
 
-    def _add_seat(self) -> None:
+    def _add_slot(self) -> None:
         supervisor = Supervisor(self._limits, self._initializer)
-        # The kernel ends a worker with the thread that started it, so each seat keeps its thread.
-        thread = threading.Thread(target=self._sit, args=(supervisor,), name="isolated-pool", daemon=True)
-        self._seats.append((thread, supervisor))
+        # The kernel ends a worker with the thread that started it, so each worker slot keeps its thread.
+        thread = threading.Thread(target=self._serve, args=(supervisor,), name="isolated-pool", daemon=True)
+        self._slots.append((thread, supervisor))
         thread.start()
 
-    def _sit(self, supervisor: Supervisor) -> None:
+    def _serve(self, supervisor: Supervisor) -> None:
         try:
             while (task := self._next_task()) is not None:
                 self._work(supervisor, *task)

@@ -1,4 +1,4 @@
-"""One seat of the pool: a worker process, its replacements, and who is guilty when one dies.
+"""One worker slot of the pool: a worker process, its replacements, and who is guilty when one dies.
 
 Belongs here: retries and their end. Whatever an item does, every item of a group gets an outcome.
 Does not belong here: pipes (`process.py`), order and look-ahead (`pool.py`).
@@ -36,7 +36,7 @@ class PickledFunction:
 
 
 class Closing(Exception):
-    """The pool is being closed while a seat would start another worker."""
+    """The pool is being closed while a worker slot would start another worker."""
 
 
 class Supervisor:

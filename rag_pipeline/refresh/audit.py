@@ -112,7 +112,7 @@ def audit_table(
     workspace: Workspace,
     table: VectorTable,
     versions: tuple[int, int],
-    recut: frozenset[str] = frozenset(),
+    rechunked: frozenset[str] = frozenset(),
     *,
     trusted: Trusted | None = None,
 ) -> Findings:
@@ -122,7 +122,7 @@ def audit_table(
 
     Args:
         versions: Of silver/chunks and silver/documents.
-        recut: chunk_ids of rows that may stand although silver cuts their document differently now; their metadata
+        rechunked: chunk_ids of rows that may stand although silver cuts their document differently now; their metadata
             and permissions have to be silver's all the same.
         trusted: Texts and vectors of other rows than these were looked at before; None: of all rows.
     """
@@ -131,7 +131,7 @@ def audit_table(
     chunks = lake.read(CHUNKS, columns, version=versions[0])
     documents = lake.read(DOCUMENTS, ["document_id", "metadata_hash", "allowed_principals"], version=versions[1])
     actual = table.read([*STATE_COLUMNS, "document_id", "allowed_principals"])
-    kept = actual.filter(pl.col("chunk_id").is_in(pl.Series(sorted(recut), dtype=pl.String).implode()))
+    kept = actual.filter(pl.col("chunk_id").is_in(pl.Series(sorted(rechunked), dtype=pl.String).implode()))
     desired = desired_state(pl.concat([chunks, kept.select(columns)]), documents).join(
         documents.select("document_id", "allowed_principals"), on="document_id"
     )

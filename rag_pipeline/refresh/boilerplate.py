@@ -62,8 +62,8 @@ def most_repeated(workspace: Workspace, limit: int = 20) -> list[dict[str, Any]]
     first = rows.sort(["documents", "source", "block_hash"], descending=[True, False, False]).head(limit)
     wanted = first["kept_in"].explode().unique()
     columns = ["document_id", "allowed_principals"]
-    keepers = workspace.lake.read(DOCUMENTS, columns, where=pl.col("document_id").is_in(wanted.implode()))
-    public = set(keepers.filter(pl.col("allowed_principals").list.contains(PUBLIC))["document_id"])
+    canonical = workspace.lake.read(DOCUMENTS, columns, where=pl.col("document_id").is_in(wanted.implode()))
+    public = set(canonical.filter(pl.col("allowed_principals").list.contains(PUBLIC))["document_id"])
     return [
         {
             "source": row["source"],

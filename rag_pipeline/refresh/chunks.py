@@ -197,7 +197,7 @@ def _cut(
 
     task = Timed(partial(cut_document, counter=workspace.token_counter))
     with progress("chunk", wanted.height) as bar:
-        for index, answer in workspace.pool.map(task, items(), weight=lambda item: len(item[0])):
+        for index, answer in workspace.engine.map(task, items(), weight=lambda item: len(item[0])):
             found = waiting[index]
             assert found is not None
             waiting[index] = None

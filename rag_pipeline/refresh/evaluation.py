@@ -26,7 +26,7 @@ from rag_pipeline.refresh.evaluation_targets import Target, newest_audited, plac
 from rag_pipeline.refresh.generations import served_alias
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import metrics_of
-from rag_pipeline.retrieval.evaluate import Answers, Keepers, KnownDocument, Score, evaluate, latency_of
+from rag_pipeline.retrieval.evaluate import Answers, CanonicalDocuments, KnownDocument, Score, evaluate, latency_of
 from rag_pipeline.retrieval.fit import Fit, fit_of, fitted, other_scales
 from rag_pipeline.retrieval.groups import metrics_of_groups, weak_languages, weak_sentence
 from rag_pipeline.retrieval.plan import MODES, SearchPlan, rules_of
@@ -219,7 +219,7 @@ def _evaluated(
         _embedder(workspace, target),
         questions,
         _known_documents(workspace),
-        _keepers(workspace),
+        _canonical_documents(workspace),
         plan=plan,
         score=_scorer(workspace, target.recipe),
         scales=other_scales(target.recipe, len(questions)) if fits and workspace.settings.evaluation.fit_weight else (),
@@ -321,10 +321,10 @@ def _warn_of_time(recipe: SearchRecipe, answers: Answers) -> None:
         )
 
 
-def _keepers(workspace: Workspace) -> Keepers:
+def _canonical_documents(workspace: Workspace) -> CanonicalDocuments:
     """Documents that keep the boilerplate of others."""
 
-    def keepers(documents: Iterable[str]) -> list[str]:
+    def canonical(documents: Iterable[str]) -> list[str]:
         ids = pl.Series(sorted(documents), dtype=pl.String)
         columns = ["document_id", "source", "block_hashes"]
         rows = workspace.lake.read(DOCUMENTS, columns, where=pl.col("document_id").is_in(ids.implode()))
@@ -332,7 +332,7 @@ def _keepers(workspace: Workspace) -> Keepers:
         found = workspace.lake.read(BOILERPLATE).join(blocks, on=BOILERPLATE.key, how="semi")
         return found["kept_in"].explode().drop_nulls().unique().to_list()
 
-    return keepers
+    return canonical
 
 
 def _known_documents(workspace: Workspace) -> list[KnownDocument]:

@@ -130,10 +130,10 @@ def withdraw(workspace: Workspace) -> IndexReport | None:
             return None
         state = table.read([*STATE_COLUMNS, "document_id"])
         plan = plan_index(desired_state(chunks, documents), state)
-        recut = set(plan.gone) - set(plan.new)
-        recut -= withdrawn_chunks(workspace, table, sorted(recut))
-        stale = _recut_rows(lake, state, recut, documents)
-        removed = [name for name in plan.gone if name not in recut]
+        rechunked = set(plan.gone) - set(plan.new)
+        rechunked -= withdrawn_chunks(workspace, table, sorted(rechunked))
+        stale = _rechunked_rows(lake, state, rechunked, documents)
+        removed = [name for name in plan.gone if name not in rechunked]
         audit = lake.last_audit(space_fingerprint)
         is_audited = audit is not None and audit.passed and audit.table_version == table.version
         if is_audited and not (removed or plan.changed or stale.height):
@@ -142,7 +142,7 @@ def withdraw(workspace: Workspace) -> IndexReport | None:
         if stale.height:
             table.update_columns(stale.to_arrow())
         table.index()
-        audit = _audit_withheld(workspace, alias, table, versions, frozenset(recut))
+        audit = _audit_withheld(workspace, alias, table, versions, frozenset(rechunked))
         return IndexReport(
             alias=alias,
             space_fingerprint=space_fingerprint,
@@ -158,28 +158,28 @@ def withdraw(workspace: Workspace) -> IndexReport | None:
         )
 
 
-def _recut_rows(lake: Lake, state: pl.DataFrame, recut: set[str], documents: pl.DataFrame) -> pl.DataFrame:
+def _rechunked_rows(lake: Lake, state: pl.DataFrame, rechunked: set[str], documents: pl.DataFrame) -> pl.DataFrame:
     """Rows that keep their place while their document's metadata or permissions have changed: columns to replace."""
-    rows = state.filter(pl.col("chunk_id").is_in(pl.Series(sorted(recut), dtype=pl.String).implode()))
+    rows = state.filter(pl.col("chunk_id").is_in(pl.Series(sorted(rechunked), dtype=pl.String).implode()))
     known = rows.select("chunk_id", "document_id", found="metadata_hash").join(documents, on="document_id")
     stale = known.filter(pl.col("found") != pl.col("metadata_hash")).select("chunk_id", "document_id")
     return stale.join(documents_of(lake, stale["document_id"]), on="document_id")
 
 
 def _audit_withheld(
-    workspace: Workspace, alias: str, table: VectorTable, versions: tuple[int, int], recut: frozenset[str]
+    workspace: Workspace, alias: str, table: VectorTable, versions: tuple[int, int], rechunked: frozenset[str]
 ) -> Audit:
     """Audit a version that may lack rows but may show nothing that silver does not allow."""
-    findings = audit_table(workspace, table, versions, recut)
+    findings = audit_table(workspace, table, versions, rechunked)
     names = set(table.read(["chunk_id"])["chunk_id"])
     wrong = sorted(findings.at_fault & names)
     if wrong:
         # There may be no vector to mend them with; a row that is missing harms nobody.
         table.delete(wrong)
         table.index()
-        findings = audit_table(workspace, table, versions, recut)
-    kept = sorted(recut & names - set(wrong))
-    details = findings.details | ({"recut": {"count": len(kept), "sample": kept[:SAMPLE]}} if kept else {})
+        findings = audit_table(workspace, table, versions, rechunked)
+    kept = sorted(rechunked & names - set(wrong))
+    details = findings.details | ({"rechunked": {"count": len(kept), "sample": kept[:SAMPLE]}} if kept else {})
     passed = findings.details.keys() <= {"missing"}
     findings = replace(findings, details=details)
     return recorded(workspace, alias, table, versions, findings, withheld=findings.missing + len(kept), passed=passed)

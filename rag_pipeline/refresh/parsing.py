@@ -76,7 +76,7 @@ def _parsed_items(
 ) -> Iterator[ParsedObject]:
     task = Timed(partial(parse_object, recipe=workspace.parse_recipe(source)))
     with progress(f"parse {source}", total) as bar:
-        for index, answer in workspace.pool.map(task, items, weight=lambda item: len(item[0])):
+        for index, answer in workspace.engine.map(task, items, weight=lambda item: len(item[0])):
             origin, media_type, size_bytes = waiting[index]
             waiting[index] = ({}, "", 0)
             bar.advance(1)

@@ -13,7 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec, EmbeddingSpace
+from rag_pipeline.contracts.engine import Engine
 from rag_pipeline.contracts.recipe import SearchRecipe
+from rag_pipeline.contracts.sources import SourceSpec
 from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.settings.sections import ChunkSizeSettings
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from rag_pipeline.stores.vectors import VectorStore
 
 ModelOpener = Callable[[EmbeddingModelSpec], "EmbeddingModel"]
+SourceOpener = Callable[[SourceSpec], Source]
 
 
 class Workspace:
@@ -40,6 +43,8 @@ class Workspace:
         run_id: Recorded in every row and commit.
         clock: Current time in UTC; tests replace it.
         open_model: How a model is opened; tests count with it.
+        open_source: How a source is opened, by its spec.
+        engine: What parses and chunks, and stays open for whoever made it; None: worker processes of this run.
     """
 
     def __init__(
@@ -49,6 +54,8 @@ class Workspace:
         run_id: str,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         open_model: ModelOpener | None = None,
+        open_source: SourceOpener = open_source,
+        engine: Engine | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.settings = pipeline.settings
@@ -59,6 +66,8 @@ class Workspace:
         self.unrecorded: set[str] = set()
         self._open_model = open_model
         self._models: dict[str, EmbeddingModel] = {}
+        self._open_source = open_source
+        self._given_engine = engine
         self._pool: IsolatedPool | None = None
 
     def __enter__(self) -> Workspace:
@@ -82,7 +91,7 @@ class Workspace:
         return VectorStore(self.lake.uri(INDEX_PATH), self.pipeline.lake_options)
 
     def source(self, name: str) -> Source:
-        return open_source(self.pipeline.source_spec(name))
+        return self._open_source(self.pipeline.source_spec(name))
 
     def space(self, alias: str) -> EmbeddingSpace:
         """Embedding space of a configured model, without loading the model."""
@@ -159,8 +168,10 @@ class Workspace:
         return self.parse_recipes[source]
 
     @property
-    def pool(self) -> IsolatedPool:
-        """Worker processes for parsing and chunking; they start with the first piece of work."""
+    def engine(self) -> Engine:
+        """What parses and chunks; worker processes start with the first piece of work."""
+        if self._given_engine is not None:
+            return self._given_engine
         if self._pool is None:
             from rag_pipeline.parallel.pool import IsolatedPool, WorkerLimits
 

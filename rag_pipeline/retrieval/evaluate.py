@@ -41,7 +41,7 @@ FOUND_SHOWN = 5
 _NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-Keepers = Callable[[Iterable[str]], Iterable[str]]
+CanonicalDocuments = Callable[[Iterable[str]], Iterable[str]]
 # A score for each text, from a question and the texts.
 Score = Callable[[str, Sequence[str]], Sequence[float | None]]
 
@@ -85,7 +85,7 @@ def evaluate(
     embed_query: Callable[[str], Vectors],
     questions: Sequence[Question],
     known: Iterable[KnownDocument] = (),
-    keepers: Keepers = lambda _: (),
+    canonical: CanonicalDocuments = lambda _: (),
     *,
     plan: SearchPlan,
     score: Score | None = None,
@@ -96,12 +96,12 @@ def evaluate(
     Args:
         embed_query: Of the model whose space the table is in.
         known: Documents of silver: an expected document that is left out as a copy counts where its copy is found.
-        keepers: Documents that keep the boilerplate left out of given ones: a quote counts where it is kept.
+        canonical: Documents that keep the boilerplate left out of given ones: a quote counts where it is kept.
         plan: How is searched; its `k` hits count, and every mode is asked for.
         score: The reranking model of the plan's recipe.
         scales: Other weights of the vector leg that mode hybrid is tried with, for a fit.
     """
-    corpus = _Corpus(table, known, keepers)
+    corpus = _Corpus(table, known, canonical)
     results: list[QuestionResult] = []
     latencies: list[float] = []
     reading: list[float] = []
@@ -245,9 +245,9 @@ class _Corpus:
         readers: Principals by document, from a plain scan: no index and no filter has a part in it.
     """
 
-    def __init__(self, table: VectorTable, known: Iterable[KnownDocument], keepers: Keepers) -> None:
+    def __init__(self, table: VectorTable, known: Iterable[KnownDocument], canonical: CanonicalDocuments) -> None:
         self._table = table
-        self._keepers = keepers
+        self._canonical = canonical
         # Every document has exactly one first chunk.
         columns = ["document_id", "uri", "allowed_principals", "source_modified_at", "source", "language"]
         first = first_rows(table, columns)
@@ -292,7 +292,7 @@ class _Corpus:
         for at, quote in enumerate(quotes):
             if quote is None or any(quote in self._text(document) for document in documents[at]):
                 continue
-            kept = {document for document in self._keepers(documents[at]) if document in self.readers}
+            kept = {document for document in self._canonical(documents[at]) if document in self.readers}
             kept = {document for document in kept if self.readers[document] & asker and quote in self._text(document)}
             documents[at] |= kept
             lost += [] if kept else [quote]

@@ -1,4 +1,4 @@
-"""HTML: what is content stays whole, what is furniture goes, and hostile pages end quickly."""
+"""HTML: what is content stays whole, what is page chrome goes, and hostile pages end quickly."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_documentation_page_keeps_every_heading_code_block_list_and_table() ->
     ]
 
 
-def test_a_page_without_furniture_keeps_everything() -> None:
+def test_a_page_without_chrome_keeps_everything() -> None:
     page = "<h1>Fees</h1><p>Short.</p><h2>Empty section</h2><h2>Rates</h2><ul><li>one<li>two</ul><pre>x = 1</pre>"
     assert [text for _, text in blocks(parsed(page))] == [
         "# Fees",

@@ -139,7 +139,7 @@ def test_text_that_is_only_cut_differently_is_kept_until_its_vectors_are_there_w
         audit = workspace.lake.last_audit(report.space_fingerprint)
         assert audit is not None
         assert audit.withheld > audit.missing > 0
-        assert "recut" in audit.findings
+        assert "rechunked" in audit.findings
     assert "salaries" in " ".join(seen(project))
     assert "tale" not in " ".join(seen(project))
     assert "tale" in " ".join(seen(project, "hr"))

@@ -90,7 +90,7 @@ def test_the_settings_reach_parsers_and_workers(tmp_path: Any, monkeypatch: pyte
     limits = {"parse_timeout_seconds": 90.5, "memory_bytes": 2**30, "max_pages": 7}
     with project_with(tmp_path, limits=limits) as workspace:
         assert workspace.parse_recipe("docs").limits.max_pages == 7
-        assert workspace.pool is not None
+        assert workspace.engine is not None
     assert (given[1].wall_seconds, given[1].cpu_seconds, given[1].memory_bytes) == (90.5, 91, 2**30)
 
 

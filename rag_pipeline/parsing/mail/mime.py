@@ -25,7 +25,7 @@ MAX_PARTS = 2_000
 # Mail programs nest five levels; beyond it is made to exhaust readers.
 MAX_MIME_DEPTH = 50
 # What a saved page brings along to look like itself.
-_FURNITURE = frozenset({"text/css", "text/javascript", "application/javascript", "application/x-javascript"})
+_PAGE_CHROME = frozenset({"text/css", "text/javascript", "application/javascript", "application/x-javascript"})
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ class _Reader:
                 self._mail.attachments.append((name or "message.eml", kind, _as_bytes(inner[0])))
         elif kind == "text/calendar":
             self._mail.events.extend(event for event in event_texts(_text(part)) if event not in self._mail.events)
-        elif kind in _FURNITURE and not is_attached:
+        elif kind in _PAGE_CHROME and not is_attached:
             return
         elif not kind.startswith("multipart/") and kind not in mail_sealed.SIGNATURE_TYPES:
             self._read_file(part, name, _payload(part), depth)

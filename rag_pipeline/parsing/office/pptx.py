@@ -38,7 +38,7 @@ VERSION = "5"
 
 _ON = frozenset({"1", "true"})
 _TITLES = frozenset({"title", "ctrTitle"})
-_FURNITURE = frozenset({"dt", "ftr", "sldNum", "hdr", "sldImg"})
+_PAGE_CHROME = frozenset({"dt", "ftr", "sldNum", "hdr", "sldImg"})
 _MADE_UP_TITLES = frozenset({"powerpoint presentation", "presentation", "slide 1", "untitled"})
 
 
@@ -151,7 +151,7 @@ class _Slide:
             if _is_hidden(shape) or self._is_beside_slide(shape):
                 self._hidden["shape"] += next(shape.iter("{*}t"), None) is not None
                 continue
-            if name in ("sp", "cxnSp") and shape is not title and _placeholder(shape) not in _FURNITURE:
+            if name in ("sp", "cxnSp") and shape is not title and _placeholder(shape) not in _PAGE_CHROME:
                 self._texts(drawn_paragraphs(shape, self._hidden))
             elif name == "pic":
                 words = _described(shape)
@@ -218,7 +218,7 @@ class _Slide:
         for name in related(self._archive, self._name, "notesSlide")[:1]:
             notes = self._archive.spare_xml(name)
             for shape in notes.iter("{*}sp") if notes is not None else ():
-                if _placeholder(shape) not in _FURNITURE:
+                if _placeholder(shape) not in _PAGE_CHROME:
                     for _, text in drawn_paragraphs(shape):
                         self._builder.add("paragraph", text, page=self._number)
         for name in related(self._archive, self._name, "comments"):

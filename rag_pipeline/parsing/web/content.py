@@ -1,4 +1,4 @@
-"""Chooses which units of a web page are its content, and leaves navigation and furniture out.
+"""Chooses which units of a web page are its content, and leaves navigation and page chrome out.
 
 Belongs here: the judgement about content. Does not belong here: reading elements (`blocks`).
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 # Above this size trafilatura takes longer than a page is worth.
 MAX_ORACLE_ELEMENTS = 60_000
 
-FURNITURE_TAGS = ("nav", "aside", "footer", "form", "menu", "header")
-_FURNITURE_ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "complementary", "menu", "dialog"})
-_FURNITURE_NAME = re.compile(
+CHROME_TAGS = ("nav", "aside", "footer", "form", "menu", "header")
+_CHROME_ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "complementary", "menu", "dialog"})
+_CHROME_NAME = re.compile(
     r"(?:^|[\s_-])(?:nav|navbar|navigation|sidebar|breadcrumbs?|footer|masthead|cookies?|cookiebar|consent|toc|"
     r"newsletter|share|sharing|social|related|recommended|promo|advert|ads?|comments?|pagination|pager|"
     r"toolbar|menu|subscribe|signup|skip-?link)(?:$|[\s_-])",
@@ -57,7 +57,7 @@ SCOPE_SHARE = 0.9
 # More articles side by side are a list of teasers.
 MAX_SIBLINGS = 5
 MISSED_SHARE = 0.1
-FURNITURE_SHARE = 0.2
+CHROME_SHARE = 0.2
 # Trafilatura looks for anything at all when its first finds are shorter than about this.
 DOUBTFUL_CHARS = 600
 # Documentation writes footnotes and notes as `aside`, which elsewhere holds what only stands beside the text.
@@ -83,7 +83,7 @@ def content_units(
         return units
     oracle = oracle_text(root)
     marks = marked(units, oracle)
-    clean = _without_furniture(units)
+    clean = _without_chrome(units)
     if _has_missed(units, marks, clean):
         return clean or units
     scope = marked_scope(root, units, marks)
@@ -107,33 +107,33 @@ def content_units(
 def _has_missed(units: Sequence[Unit], marks: Sequence[bool], clean: Sequence[Unit]) -> bool:
     """Whether the oracle is not to be trusted, as on short pages and on pages of many short texts.
 
-    Then it found next to nothing of what cannot be furniture, or took a good part of the furniture too.
+    Then it found next to nothing of what cannot be page chrome, or took a good part of the page chrome too.
     """
     found = [unit for unit, mark in zip(units, marks, strict=True) if mark]
     solid = sum(len(unit.text) for unit in found if len(unit.text) > SHORT_CHARS)
     if not found or solid < MISSED_SHARE * sum(len(unit.text) for unit in clean):
         return True
     total = sum(len(unit.text) for unit in found)
-    furniture = sum(len(unit.text) for unit in found if in_furniture(unit.element))
-    return total < DOUBTFUL_CHARS and furniture > FURNITURE_SHARE * total
+    chrome = sum(len(unit.text) for unit in found if in_chrome(unit.element))
+    return total < DOUBTFUL_CHARS and chrome > CHROME_SHARE * total
 
 
-def _without_furniture(units: Sequence[Unit]) -> list[Unit]:
-    """All units but furniture and lists of links; a heading that is a link stays with the text it leads."""
+def _without_chrome(units: Sequence[Unit]) -> list[Unit]:
+    """All units but page chrome and lists of links; a heading that is a link stays with the text it leads."""
     kept: list[Unit] = []
     for unit in reversed(units):
         leads = unit.kind == "heading" and bool(kept) and kept[-1].kind != "heading"
-        if not (unit.is_picture or in_furniture(unit.element)) and (leads or not is_link_dense(unit)):
+        if not (unit.is_picture or in_chrome(unit.element)) and (leads or not is_link_dense(unit)):
             kept.append(unit)
     return kept[::-1]
 
 
 def is_plain_page(root: HtmlElement, units: Sequence[Unit]) -> bool:
-    """True for pages without furniture, such as exported documents, where all text is content."""
-    if next(root.iter(*FURNITURE_TAGS), None) is not None:
+    """True for pages without page chrome, such as exported documents, where all text is content."""
+    if next(root.iter(*CHROME_TAGS), None) is not None:
         return False
     for element in root.iter("div", "section", "ul", "table", "td", "p"):
-        if is_furniture(element):
+        if is_chrome(element):
             return False
     chars = sum(len(unit.text) for unit in units)
     return sum(unit.link_chars for unit in units) < 0.3 * max(chars, 1)
@@ -221,22 +221,22 @@ def is_link_dense(unit: Unit) -> bool:
     return unit.link_chars > LINK_DENSE_SHARE * len(unit.text)
 
 
-def is_furniture(element: HtmlElement) -> bool:
+def is_chrome(element: HtmlElement) -> bool:
     """True if the element's own tag, role, class or id says navigation, advertising or the like."""
     names = f"{element.get('class') or ''} {element.get('id') or ''}"
     if element.tag == "aside" and _NOTE_NAME.search(names):
         return False
     if element.tag in ("nav", "aside", "footer", "form", "menu"):
         return True
-    if element.get("role") in _FURNITURE_ROLES:
+    if element.get("role") in _CHROME_ROLES:
         return True
-    return len(names) > 1 and _FURNITURE_NAME.search(names) is not None
+    return len(names) > 1 and _CHROME_NAME.search(names) is not None
 
 
-def in_furniture(element: HtmlElement, stop: HtmlElement | None = None) -> bool:
-    """True if the element or one that holds it, below `stop` and the page's body, is furniture."""
+def in_chrome(element: HtmlElement, stop: HtmlElement | None = None) -> bool:
+    """True if the element or one that holds it, below `stop` and the page's body, is page chrome."""
     while element is not None and element is not stop and element.tag not in ("body", "main", "article", "html"):
-        if is_furniture(element):
+        if is_chrome(element):
             return True
         element = element.getparent()
     return False
@@ -256,17 +256,17 @@ def _has_code(units: Sequence[Unit], inside: Sequence[bool]) -> bool:
 
 
 def _is_clean(scope: HtmlElement, units: Sequence[Unit]) -> bool:
-    """Whether what the page declares to be its content holds no furniture and few links."""
-    if any(is_furniture(element) for element in scope.iter("div", "section", "ul", *FURNITURE_TAGS)):
+    """Whether what the page declares to be its content holds no page chrome and few links."""
+    if any(is_chrome(element) for element in scope.iter("div", "section", "ul", *CHROME_TAGS)):
         return False
     inner = [unit for unit in units if _is_below(unit.element, scope)]
     return sum(unit.link_chars for unit in inner) < CLEAN_LINK_SHARE * sum(len(unit.text) for unit in inner)
 
 
 def _all_of_scope(units: Sequence[Unit], scope: HtmlElement) -> list[bool]:
-    """Everything in the scope but furniture and lists of links."""
+    """Everything in the scope but page chrome and lists of links."""
     return [
-        _is_below(unit.element, scope) and not _is_menu(unit, before) and not in_furniture(unit.element, scope)
+        _is_below(unit.element, scope) and not _is_menu(unit, before) and not in_chrome(unit.element, scope)
         for before, unit in zip([None, *units], units, strict=False)
     ]
 
@@ -284,7 +284,7 @@ def _sibling_articles(scope: HtmlElement, units: Sequence[Unit]) -> list[HtmlEle
     parent = scope.getparent()
     if scope.tag != "article" or parent is None:
         return []
-    others = [other for other in parent.iterchildren("article") if other is not scope and not is_furniture(other)]
+    others = [other for other in parent.iterchildren("article") if other is not scope and not is_chrome(other)]
     return [other for other in others if _is_clean(other, units)] if len(others) <= MAX_SIBLINGS else []
 
 
@@ -341,7 +341,7 @@ def _with_structure(units: Sequence[Unit], marks: Sequence[bool], inside: Sequen
     for index in range(first, min(last + 2, len(units))):
         unit = units[index]
         if unit.kind in ("code", "table") and inside[index]:
-            chosen[index] = chosen[index] or not (is_link_dense(unit) or in_furniture(unit.element))
+            chosen[index] = chosen[index] or not (is_link_dense(unit) or in_chrome(unit.element))
     if not any(chosen):
         return list(marks)
     following = False
@@ -350,5 +350,5 @@ def _with_structure(units: Sequence[Unit], marks: Sequence[bool], inside: Sequen
         if unit.kind != "heading":
             following = chosen[index]
         elif not chosen[index] and following and index > first and not is_link_dense(unit):
-            chosen[index] = not in_furniture(unit.element)
+            chosen[index] = not in_chrome(unit.element)
     return chosen
