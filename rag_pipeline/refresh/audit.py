@@ -21,12 +21,12 @@ import pyarrow as pa
 from rag_pipeline.contracts.ids import digest, text_hash
 from rag_pipeline.contracts.index import STATE_COLUMNS
 from rag_pipeline.contracts.log_rows import Audit
+from rag_pipeline.contracts.sink import Sink
 from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS
 from rag_pipeline.refresh.generations import is_complete
 from rag_pipeline.refresh.recall import depth_of_search
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.selection import rows_with
-from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.index import SAMPLE, Findings, audit_rows, desired_state, invalid_vectors
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Trusted:
     search: Mapping[str, Any] | None
 
 
-def trusted_since(last: Audit | None, table: VectorTable, version: int, changed: Sequence[str]) -> Trusted | None:
+def trusted_since(last: Audit | None, table: Sink, version: int, changed: Sequence[str]) -> Trusted | None:
     """What the last audit of a table lets a refresh trust that began at a version of it; None: nothing.
 
     A version that nobody audited was made by somebody else, or by a refresh that was killed. One that a withdrawal made
@@ -67,7 +67,7 @@ def search_depth(findings: Mapping[str, Any]) -> Any:
 def recorded(
     workspace: Workspace,
     alias: str,
-    table: VectorTable,
+    table: Sink,
     versions: tuple[int, int],
     findings: Findings,
     *,
@@ -110,7 +110,7 @@ def recorded(
 
 def audit_table(
     workspace: Workspace,
-    table: VectorTable,
+    table: Sink,
     versions: tuple[int, int],
     rechunked: frozenset[str] = frozenset(),
     *,
@@ -146,7 +146,7 @@ def audit_table(
     return Findings(findings.ghosts, findings.missing, mismatched, details, findings.at_fault | set(unsound))
 
 
-def _unsound_rows(table: VectorTable, chosen: Sequence[str] | None) -> list[str]:
+def _unsound_rows(table: Sink, chosen: Sequence[str] | None) -> list[str]:
     """Rows, of those chosen or of all, whose vector is unsound or whose text is not the one that its hash names."""
     width = table.space.dimension
     columns = ["chunk_id", "text_hash", "embedded_text", "vector"]

@@ -14,11 +14,11 @@ from collections.abc import Collection, Sequence
 
 import polars as pl
 
+from rag_pipeline.contracts.sink import Sink
 from rag_pipeline.contracts.tables import DOCUMENTS
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.selection import rows_with
-from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.documents import unvouched
 from rag_pipeline.transforms.sensitive import find_sensitive
 
@@ -31,7 +31,7 @@ BATCH_DOCUMENTS = 1_000
 SILVER_TEXTS = ("title", "author", "metadata", "text")
 
 
-def exposed_documents(workspace: Workspace, table: VectorTable) -> set[str]:
+def exposed_documents(workspace: Workspace, table: Sink) -> set[str]:
     """document_ids of an index whose rows show anything that their source wants hidden.
 
     Only rows are read that silver does not vouch for, as parsed like that; where it cannot be read those are all.

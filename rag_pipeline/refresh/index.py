@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from rag_pipeline.contracts.index import STATE_COLUMNS
 from rag_pipeline.contracts.log_rows import NO_SILVER, Audit
+from rag_pipeline.contracts.sink import Sink
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, PUBLICATIONS
 from rag_pipeline.errors import ContractViolation, StoreError, TableOutdated
 from rag_pipeline.refresh.audit import FEW_ROWS, Trusted, audit_table, recorded, trusted_since
@@ -25,7 +26,6 @@ from rag_pipeline.refresh.recall import is_measured
 from rag_pipeline.refresh.withdrawals import withdrawn_chunks
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import Lake
-from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.index import (
     SAMPLE,
     Findings,
@@ -98,7 +98,7 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
         )
 
 
-def _is_finished(lake: Lake, table: VectorTable) -> bool:
+def _is_finished(lake: Lake, table: Sink) -> bool:
     """Whether a refresh has indexed this very version: one that was killed, or a withdrawal, only changed rows.
 
     Rows that were removed are in no count of unindexed rows, and weigh on the scores of others until then.
@@ -167,7 +167,7 @@ def _rechunked_rows(lake: Lake, state: pl.DataFrame, rechunked: set[str], docume
 
 
 def _audit_withheld(
-    workspace: Workspace, alias: str, table: VectorTable, versions: tuple[int, int], rechunked: frozenset[str]
+    workspace: Workspace, alias: str, table: Sink, versions: tuple[int, int], rechunked: frozenset[str]
 ) -> Audit:
     """Audit a version that may lack rows but may show nothing that silver does not allow."""
     findings = audit_table(workspace, table, versions, rechunked)
@@ -192,7 +192,7 @@ def _anew(plan: IndexPlan) -> IndexPlan:
     return IndexPlan(new=[*plan.new, *plan.changed], changed=[], gone=[*plan.gone, *plan.changed])
 
 
-def _apply(workspace: Workspace, table: VectorTable, plan: IndexPlan, space_fingerprint: str) -> None:
+def _apply(workspace: Workspace, table: Sink, plan: IndexPlan, space_fingerprint: str) -> None:
     # Removals come first: a new row may have the chunk_id of one that is removed as damaged.
     table.delete(plan.gone)
     with progress("index", len(plan.new) + len(plan.changed)) as bar:
@@ -211,7 +211,7 @@ def _apply(workspace: Workspace, table: VectorTable, plan: IndexPlan, space_fing
             table.add(arrived())
 
 
-def _compact(workspace: Workspace, table: VectorTable) -> bool:
+def _compact(workspace: Workspace, table: Sink) -> bool:
     """Compact and thin out if that is due, and say whether it was.
 
     What cannot be is tried again by the next change, and holds nothing up.
@@ -280,7 +280,7 @@ def _with_vectors(
 def _audit(
     workspace: Workspace,
     alias: str,
-    table: VectorTable,
+    table: Sink,
     versions: tuple[int, int],
     trusted: Trusted | None,
 ) -> Audit:
@@ -307,7 +307,7 @@ def _audit(
     return recorded(workspace, alias, table, versions, findings, repaired=repaired, passed=passed, trusted=trusted)
 
 
-def _repair(workspace: Workspace, table: VectorTable, findings: Findings) -> None:
+def _repair(workspace: Workspace, table: Sink, findings: Findings) -> None:
     names = sorted(findings.at_fault)
     _apply(workspace, table, IndexPlan(new=names, changed=[], gone=names), table.space.fingerprint)
     table.index()

@@ -12,11 +12,11 @@ import logging
 import numpy as np
 
 from rag_pipeline.contracts.log_rows import Audit
+from rag_pipeline.contracts.sink import Sink
 from rag_pipeline.errors import StoreError
 from rag_pipeline.retrieval.plan import LEAST_DEPTH
 from rag_pipeline.stores.legs import EXACT, REFINE_FACTOR
 from rag_pipeline.stores.selection import rows_with
-from rag_pipeline.stores.vectors import VectorTable
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ FACTORS = (REFINE_FACTOR, 3 * REFINE_FACTOR, 10 * REFINE_FACTOR)
 ROUNDING = 1e-6
 
 
-def depth_of_search(table: VectorTable) -> dict[str, object]:
+def depth_of_search(table: Sink) -> dict[str, object]:
     """The refine factor that finds enough, as `{"search": figures}` for an audit; empty without approximate index."""
     if not table.has_vector_index:
         return {}
@@ -52,7 +52,7 @@ def depth_of_search(table: VectorTable) -> dict[str, object]:
     return {"search": {"refine_factor": factor, "recall": tried, "depth": LEAST_DEPTH, "least": LEAST_RECALL}}
 
 
-def is_measured(audit: Audit, table: VectorTable) -> bool:
+def is_measured(audit: Audit, table: Sink) -> bool:
     """Whether an audit says how deep its table has to be searched, which older audits do not."""
     return not table.has_vector_index or bool(audit.search)
 
@@ -62,7 +62,7 @@ def words_for(refine_factor: int) -> str:
     return "exactly" if refine_factor == EXACT else f"with refine factor {refine_factor}"
 
 
-def recall_of_index(table: VectorTable, refine_factor: int) -> float:
+def recall_of_index(table: Sink, refine_factor: int) -> float:
     """Share of the true nearest rows that a search finds at the depth of readers, evenly spread rows as queries.
 
     A row as near as the last of the true ones counts, whichever of equal rows it is.

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from rag_pipeline.contracts.sink import Sink
 from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS, QUARANTINE
 from rag_pipeline.refresh.bronze import poll_source
 from rag_pipeline.refresh.documents import read_origins
@@ -26,7 +27,6 @@ from rag_pipeline.refresh.withdraw import WithdrawReport, on_any_disk, read_read
 from rag_pipeline.refresh.withdrawals import withdrawn_chunks
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.documents import edited_documents
 from rag_pipeline.transforms.withdraw import SHOWN_COLUMNS, WithdrawalPlan, plan_closing
 
@@ -94,7 +94,7 @@ def close_unsettled(workspace: Workspace) -> WithdrawReport:
         if closing:
             readers, _ = read_readers(workspace, report)
 
-            def planned(now: VectorTable) -> WithdrawalPlan:
+            def planned(now: Sink) -> WithdrawalPlan:
                 return plan_closing(now.read(SHOWN_COLUMNS), closing, readers)
 
             on_any_disk(
@@ -103,7 +103,7 @@ def close_unsettled(workspace: Workspace) -> WithdrawReport:
     return report
 
 
-def _unsettled(workspace: Workspace, table: VectorTable, shown: pl.DataFrame) -> set[str]:
+def _unsettled(workspace: Workspace, table: Sink, shown: pl.DataFrame) -> set[str]:
     """document_ids and chunk_ids to close, by what silver took in."""
     lake = workspace.lake
     documents = lake.read(DOCUMENTS, DOCUMENT_COLUMNS)

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from rag_pipeline.contracts.sink import Sink
 from rag_pipeline.contracts.tables import BOILERPLATE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.audit import audit_table
@@ -26,7 +27,6 @@ from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.failures import cure_command
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline.stores.legs import EXACT
-from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.boilerplate import with_left_out
 from rag_pipeline.transforms.deletion_guard import release_command
 from rag_pipeline.transforms.verify import (
@@ -165,7 +165,7 @@ def span_findings(workspace: Workspace) -> list[Finding]:
     return finding("span_is_not_text", "mismatched", pl.concat(wrong))
 
 
-def recall_findings(table: VectorTable) -> list[Finding]:
+def recall_findings(table: Sink) -> list[Finding]:
     """What readers would miss in the approximate index, searched as deep as they do; versions of old audits, mostly."""
     if table.refine_factor == EXACT or not table.has_vector_index:
         return []

@@ -22,6 +22,7 @@ import polars as pl
 
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.log_rows import MADE_FROM_PASSED, NO_SILVER, Audit, Publication
+from rag_pipeline.contracts.sink import Sink
 from rag_pipeline.contracts.tables import AUDITS, BRONZE
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.exposed import exposed_documents
@@ -31,7 +32,6 @@ from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
 from rag_pipeline.refresh.unrecorded import readers_by_source
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.withdraw import (
     SHOWN_COLUMNS,
     Readers,
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # What an opened version of an index has to lose.
-Planned = Callable[[VectorTable], WithdrawalPlan]
+Planned = Callable[[Sink], WithdrawalPlan]
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ def as_it_may_be_read(workspace: Workspace, publication: Publication) -> Publica
 def _plan_of_now(workspace: Workspace, report: WithdrawReport) -> Planned:
     readers, unrecorded = read_readers(workspace, report)
 
-    def planned(table: VectorTable) -> WithdrawalPlan:
+    def planned(table: Sink) -> WithdrawalPlan:
         rows = table.read(SHOWN_COLUMNS)
         asked = {name: readers_by_source(workspace, name, rows, readers.get(name)) for name in sorted(unrecorded)}
         known = {**readers, **asked}
@@ -221,7 +221,7 @@ class _Reduced:
 
 
 def _reduced(
-    workspace: Workspace, last: Publication, shown: VectorTable, planned: Planned, *, is_full: bool = False
+    workspace: Workspace, last: Publication, shown: Sink, planned: Planned, *, is_full: bool = False
 ) -> _Reduced | None:
     """Write the version; it begins from what readers are shown, whatever newer one a run left refused or unfinished."""
     plan = planned(shown)
@@ -258,7 +258,7 @@ def _said_of_search(row: Publication | Audit) -> dict[str, Any]:
     return {"search": row.search} if row.search else {}
 
 
-def _was_sound(workspace: Workspace, table: VectorTable) -> bool:
+def _was_sound(workspace: Workspace, table: Sink) -> bool:
     """Whether the last audit of this very version says so; what cannot be read of it says nothing."""
     try:
         audits = workspace.lake.audits(pl.col("table_name") == table.name)
@@ -298,7 +298,7 @@ def _take_from_others(
         log.error("an index beside the served one kept what was withdrawn: %s", error)
 
 
-def _take(table: VectorTable, plan: WithdrawalPlan, *, is_full: bool) -> None:
+def _take(table: Sink, plan: WithdrawalPlan, *, is_full: bool) -> None:
     """Remove and narrow rows; each commit is one that no reader is pointed to yet.
 
     To find rows an index is read, to rewrite them a temporary folder is written: where one is broken the other way is
@@ -325,7 +325,7 @@ def _take(table: VectorTable, plan: WithdrawalPlan, *, is_full: bool) -> None:
 
 
 def _audit_row(
-    workspace: Workspace, of: Publication | Audit, table: VectorTable, state: pl.DataFrame, findings: Mapping[str, Any]
+    workspace: Workspace, of: Publication | Audit, table: Sink, state: pl.DataFrame, findings: Mapping[str, Any]
 ) -> Audit:
     """The record of a version that shows no more than the one before it; it was compared with no version of silver.
 

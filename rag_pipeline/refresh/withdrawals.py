@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from rag_pipeline.contracts.log_rows import Audit, Publication
+from rag_pipeline.contracts.sink import Sink
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline.transforms.chunk.sections import section_label
 from rag_pipeline.transforms.worker_tasks import blocks_of
 
@@ -63,7 +63,7 @@ def withdrawals(workspace: Workspace, last: Publication, audit: Audit) -> Withdr
     return Withdrawals(len(taken), len(withdrawn_chunks(workspace, old, left["chunk_id"].to_list())))
 
 
-def withdrawn_chunks(workspace: Workspace, table: VectorTable, chunk_ids: list[str]) -> set[str]:
+def withdrawn_chunks(workspace: Workspace, table: Sink, chunk_ids: list[str]) -> set[str]:
     """Rows whose document is gone from silver, or no longer holds their text, title or headings."""
     if not chunk_ids:
         return set()

@@ -84,6 +84,16 @@ def test_imports_point_down(path: Path) -> None:
             assert rank(there) < rank(here), f"{here} imports {module}: imports point down"
 
 
+# What opens the first sink, and what looks for damage of its files.
+OPENS_THE_INDEX = {"refresh/workspace.py", "refresh/damage.py"}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if package_of(path) == "refresh"], ids=name_of)
+def test_steps_write_to_a_sink_and_not_to_lancedb(path: Path) -> None:
+    if name_of(path) not in OPENS_THE_INDEX:
+        assert "rag_pipeline.stores.vectors" not in imported_modules(path), "take a Sink of contracts/sink.py"
+
+
 def test_no_module_needs_itself() -> None:
     """Imports within functions count: what is hidden there is a circle all the same."""
 
