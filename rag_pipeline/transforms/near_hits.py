@@ -28,13 +28,18 @@ class Wording:
 def wording_of(text: str) -> Wording:
     """What is compared of a text; letter case, punctuation and the order of words do not count."""
     found = _WORD.findall(text.casefold())
-    return Wording(frozenset(found), tuple(word for word in found if any(map(str.isdigit, word))))
+    words = frozenset(found)
+    numbers = {word for word in words if not word.isalpha() and any(map(str.isdigit, word))}
+    return Wording(words, tuple(word for word in found if word in numbers) if numbers else ())
 
 
 def is_near(one: Wording, other: Wording) -> bool:
     """Whether so many of all their words are in both that a reader needs one of the two; no, where there are none."""
+    # Most texts differ in their numbers, and that is seen at once.
+    if one.numbers != other.numbers:
+        return False
     least, most = sorted((len(one.words), len(other.words)))
-    if not least or least < LEAST_SHARED * most or one.numbers != other.numbers:
+    if not least or least < LEAST_SHARED * most:
         return False
     shared = len(one.words & other.words)
     return shared >= LEAST_SHARED * (least + most - shared)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from rag_pipeline.transforms.word_forms import Sought, sought_in, with_plain_letters
@@ -25,25 +26,25 @@ def shares_said(question: str, texts: Sequence[str]) -> list[float]:
     """
     sought = sought_in(question)
     held = _held(sought, texts)
-    count = len(texts)
-    frequencies = {part: sum(part in parts for parts in held) for part in sought}
-    weights = {part: math.log(1 + (count - n + 0.5) / (n + 0.5)) for part, n in frequencies.items()}
+    having = Counter(letters for found in held for letters in found)
+    weights = {part.letters: _weight(having[part.letters], len(texts)) for part in sought}
     total = sum(weights.values())
-    return [sum(weights[part] for part in sought if part in parts) / total if total else 0.0 for parts in held]
+    return [math.fsum(weights[letters] for letters in found) / total if total else 0.0 for found in held]
 
 
-def _held(sought: Sequence[Sought], texts: Sequence[str]) -> list[set[Sought]]:
-    """Of each text, what of the sought it has; all that stands at the beginning of words is looked for at once."""
-    pieces = [part for part in sought if part.place == "anywhere"]
-    by_word = {part.letters: part for part in sought if part.place != "anywhere"}
-    ends = {"begins": "", "is": r"(?!\w)", "anywhere": ""}
-    choices = "|".join(re.escape(letters) + ends[part.place] for letters, part in by_word.items())
+def _weight(having: int, count: int) -> float:
+    return math.log(1 + (count - having + 0.5) / (having + 0.5))
+
+
+def _held(sought: Sequence[Sought], texts: Sequence[str]) -> list[set[str]]:
+    """Of each text, the letters of the sought that it has; what stands at the beginning of words is found at once."""
+    pieces = [part.letters for part in sought if part.place == "anywhere"]
+    by_word = [part for part in sought if part.place != "anywhere"]
+    choices = "|".join(re.escape(part.letters) + (r"(?!\w)" if part.place == "is" else "") for part in by_word)
     words = re.compile(rf"(?<!\w)(?:{choices})") if choices else None
-    held: list[set[Sought]] = []
+    held: list[set[str]] = []
     for text in texts:
         plain = with_plain_letters(text) if pieces else text.casefold()
-        found = {part for part in pieces if part.letters in plain}
-        if words is not None:
-            found |= {by_word[letters] for letters in words.findall(plain)}
-        held.append(found)
+        found = {letters for letters in pieces if letters in plain}
+        held.append(found.union(words.findall(plain)) if words is not None else found)
     return held
