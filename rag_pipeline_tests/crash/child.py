@@ -1,17 +1,19 @@
-"""A refresh in a process of its own, to be killed: `python -m rag_pipeline_tests.crash.child FOLDER ALIAS LOG BATCH`.
+"""A refresh in a process of its own, to be killed, which logs what it computes before it computes it.
 
-It says `ready` on standard output once everything is imported, and logs what it computes before it computes it.
+Processes are forked from a server that has imported this module, since importing costs several times as much as the
+refresh of a small corpus.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import sys
+import tempfile
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 # What a step imports when it is first called would be most of what is killed otherwise.
 import rag_pipeline.embedding.hashing_backend
@@ -67,15 +69,35 @@ class LoggedProject(Project):
             maintain(workspace)
 
 
-def main() -> None:
-    folder, alias, log, batch_texts = sys.argv[1:]
-    embeddings.COMMIT_TEXTS = int(batch_texts) // 2
-    settings = yaml.safe_load((Path(folder) / "pipeline.yaml").read_text("utf-8"))
-    project = LoggedProject(Path(folder), settings, log=Path(log))
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+def refresh_and_be_killed(
+    project: LoggedProject, alias: str, batch_texts: int, scratch: Path, variables: dict[str, str], ready: Connection
+) -> None:
+    """What the process does: lead a group of its own, say that it is about to begin, and refresh."""
+    os.setsid()
+    silent = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(silent, stream)
+    os.environ.clear()
+    os.environ.update(variables)
+    tempfile.tempdir = str(scratch)
+    embeddings.COMMIT_TEXTS = batch_texts // 2
+    ready.send(None)
     project.refresh_and_maintain(alias)
 
 
-if __name__ == "__main__":
-    main()
+def start(
+    project: LoggedProject, alias: str, *, batch_texts: int, scratch: Path, variables: dict[str, str]
+) -> ForkServerProcess:
+    """Start a refresh with these environment variables; returns once it is about to begin."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    waiting, ready = context.Pipe(duplex=False)
+    child = context.Process(
+        target=refresh_and_be_killed, args=(project, alias, batch_texts, scratch, variables, ready), daemon=False
+    )
+    child.start()
+    # Only the process itself holds the other end now, so that its death is noticed too.
+    ready.close()
+    with waiting:
+        waiting.recv()
+    return child

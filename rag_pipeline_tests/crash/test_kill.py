@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import polars as pl
@@ -21,7 +22,7 @@ from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import EMBEDDINGS, PUBLICATIONS
 from rag_pipeline.refresh import embeddings
 from rag_pipeline.stores.lake import Lake
-from rag_pipeline_tests.crash.child import LoggedProject
+from rag_pipeline_tests.crash.child import LoggedProject, start
 from rag_pipeline_tests.crash.corpus import DOCUMENTS, Corpus
 from rag_pipeline_tests.crash.reader import Reader
 from rag_pipeline_tests.paths import REPOSITORY
@@ -35,6 +36,8 @@ MODELS = {
     "small": {"kind": "hashing", "model": "hashing", "dimension": 64},
     "other": {"kind": "hashing", "model": "hashing", "dimension": 32},
 }
+
+Process = BaseProcess | subprocess.Popen[bytes]
 
 
 class Victim:
@@ -52,51 +55,45 @@ class Victim:
         self.states: set[frozenset[tuple[int, int]]] = set()
         self.kills = 0
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
-        environment = {
+    def variables(self) -> dict[str, str]:
+        return {
             **{name: value for name, value in os.environ.items() if not name.startswith("RAG_PIPELINE")},
             "TMPDIR": str(self.scratch),
             "DAGSTER_HOME": str(self.project.folder / "dagster"),
         }
-        return subprocess.Popen(
-            [sys.executable, "-m", *command],
-            cwd=REPOSITORY,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
+
+    def child(self) -> BaseProcess:
+        """Start a refresh; returns once it is about to begin."""
+        return start(
+            self.project, self.alias, batch_texts=BATCH_TEXTS, scratch=self.scratch, variables=self.variables()
         )
 
-    def child(self) -> subprocess.Popen[str]:
-        """Start a refresh; returns once it is about to begin."""
-        folder, log = str(self.project.folder), str(self.project.log)
-        child = self.start("rag_pipeline_tests.crash.child", folder, self.alias, log, str(BATCH_TEXTS))
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        return child
-
-    def command(self) -> subprocess.Popen[str]:
+    def command(self) -> subprocess.Popen[bytes]:
         """Start the command; returns once it has written something, since starting Dagster takes most of its time."""
         log = self.project.folder / "lake" / "bronze" / "docs" / "_delta_log"
         before = set(log.glob("*.json"))
-        command = self.start(
-            "rag_pipeline.cli", "run", "--json", "--config", str(self.project.folder / "pipeline.yaml")
+        config = str(self.project.folder / "pipeline.yaml")
+        command = subprocess.Popen(
+            [sys.executable, "-m", "rag_pipeline.cli", "run", "--json", "--config", config],
+            cwd=REPOSITORY,
+            env=self.variables(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         while command.poll() is None and set(log.glob("*.json")) == before:
             time.sleep(0.01)
         return command
 
-    def kill_after(self, process: subprocess.Popen[str], seconds: float) -> bool:
-        """Kill the process and all it started, unless it ends before; says whether it was killed."""
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
+    def kill_after(self, process: Process, seconds: float) -> None:
+        """Kill the process and all it started, unless it ends before."""
+        exit_code(process, seconds)
+        assert process.pid is not None
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        assert process.returncode in (0, -signal.SIGKILL)
-        self.kills += process.returncode != 0
-        return process.returncode != 0
+        code = exit_code(process)
+        assert code in (0, -signal.SIGKILL)
+        self.kills += code != 0
 
     def recover(self) -> None:
         """The next run, which must end clean and leave what a build from nothing would."""
@@ -129,10 +126,19 @@ class Killed(BaseException):
     """Stands for a killed process: nothing catches it on the way out."""
 
 
-def seconds_of(process: subprocess.Popen[str]) -> float:
+def exit_code(process: Process, seconds: float | None = None) -> int | None:
+    """How a process ended within so many seconds; None if it is still there."""
+    if isinstance(process, BaseProcess):
+        process.join(seconds)
+        return process.exitcode
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.returncode
+
+
+def seconds_of(process: Process) -> float:
     started = time.monotonic()
-    process.communicate()
-    assert process.returncode == 0
+    assert exit_code(process) == 0
     return time.monotonic() - started
 
 
