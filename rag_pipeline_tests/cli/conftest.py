@@ -73,8 +73,6 @@ def ask(published: Project) -> Ask:
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Project:
+def own(published: Project, tmp_path: Path) -> Project:
     """A published project of the test's own, to change."""
-    project = small_project(tmp_path)
-    project.refresh()
-    return project
+    return published.copied(tmp_path)

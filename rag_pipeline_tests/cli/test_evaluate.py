@@ -12,7 +12,7 @@ from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.documents import refresh_documents
 from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.index import refresh_index
-from rag_pipeline_tests.cli.conftest import ask_in, small_project
+from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.pipeline.project import Project
 
 QUESTIONS = [
@@ -23,9 +23,8 @@ QUESTIONS = [
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = small_project(tmp_path)
-    project.refresh()
+def project(published: Project, tmp_path: Path) -> Project:
+    project = published.copied(tmp_path)
     lines = (json.dumps(question | {"principals": ["public"]}) for question in QUESTIONS)
     (tmp_path / "questions.jsonl").write_text("\n".join(lines), "utf-8")
     project.settings["evaluation"] = {"questions": ["questions.jsonl"]}

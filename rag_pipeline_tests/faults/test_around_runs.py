@@ -42,16 +42,21 @@ def workspace_does_not_open(_: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(resources, "load_pipeline", raising(KeyError("k")))
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    project = Project.create(tmp_path / "project")
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("built"))
     for name in ("menu", "lamp", "salaries"):
         project.write(f"{name}.md", f"# {name}\n\nThe secret {name}.\n")
     project.refresh()
     (project.folder / "docs" / "menu.md").unlink()
     project.write("salaries.md.meta.yaml", "allowed_principals: [hr]\n")
     return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    return built.copied(tmp_path / "project")
 
 
 @pytest.mark.parametrize(

@@ -28,14 +28,19 @@ def page(topic: str, notice: str = NOTICE) -> str:
     return f"# About the {topic}\n\n{body}\n\n## Notice\n\n{notice}\n"
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     # Short pages that differ in one word are near duplicates, which is another matter.
-    project = Project.create(tmp_path, deduplication={"near": False})
+    project = Project.create(tmp_path_factory.mktemp("built"), deduplication={"near": False})
     for topic in TOPICS:
         project.write(f"{topic}.md", page(topic))
     project.refresh()
     return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    return built.copied(tmp_path, polled=True)
 
 
 def holding(project: Project, text: str = NOTICE) -> list[str]:

@@ -39,12 +39,17 @@ def address(number: int) -> str:
     return f"doc{number:02}.md"
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    project = filled(tmp_path / "project")
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = filled(tmp_path_factory.mktemp("built"))
     project.refresh()
     return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    return built.copied(tmp_path / "project")
 
 
 def path_of(project: Project, number: int) -> Path:

@@ -28,14 +28,19 @@ def page(topic: str, *changed: int) -> str:
     return f"# About {topic}\n\n" + " ".join(words) + ".\n"
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = Project.create(tmp_path)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("built"))
     project.write("b.md", page("pump"))
     project.write("c.md", page("pump", 4))
     project.write("other.md", page("tide"))
     project.refresh()
     return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    return built.copied(tmp_path, polled=True)
 
 
 def uris(project: Project) -> set[str]:

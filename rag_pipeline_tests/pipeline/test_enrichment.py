@@ -18,9 +18,9 @@ GUIDE = f"# Pump guide\n\nThe pump is started by turning the green wheel twice t
 NOTICE = "Die Pumpe wird gestartet, indem man das grüne Rad zweimal nach links dreht und dann wartet.\n"
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = Project.create(tmp_path, ["docs", "wiki"])
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("built"), ["docs", "wiki"])
     project.write("guide.md", GUIDE)
     letters = random.Random(7)
     mash = " ".join("".join(letters.choices("qwrtzpsdfghjklxcvbnm", k=7)) for _ in range(200))
@@ -28,6 +28,11 @@ def project(tmp_path: Path) -> Project:
     project.write("notiz.txt", NOTICE, source="wiki")
     project.refresh()
     return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    return built.copied(tmp_path)
 
 
 def rows(project: Project) -> dict[str, dict[str, Any]]:

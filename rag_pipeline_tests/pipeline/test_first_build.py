@@ -12,13 +12,18 @@ from rag_pipeline_tests.pipeline.project import Project
 GUIDE = "# Guide\n\nHow to start the pump.\n\n## Rollback\n\nPull the red lever twice.\n"
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = Project.create(tmp_path)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("built"))
     project.write("guide.md", GUIDE)
     project.write("note.txt", "The cellar key hangs behind the clock.\n")
     project.refresh()
     return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    return built.copied(tmp_path, polled=True)
 
 
 def test_a_first_build_publishes_what_the_source_holds(project: Project) -> None:

@@ -31,13 +31,20 @@ def hashing(dimension: int) -> dict[str, object]:
     return {"kind": "hashing", "model": "hashing", "dimension": dimension}
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = Project.create(tmp_path, embedding_models={"small": hashing(64), "large": hashing(128)})
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(
+        tmp_path_factory.mktemp("built"), embedding_models={"small": hashing(64), "large": hashing(128)}
+    )
     for number in range(12):
         project.write(f"doc{number}.md", f"# Document {number}\n\nLantern number {number} hangs in hall {number}.\n")
     project.refresh()
     return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    return built.copied(tmp_path)
 
 
 def build(project: Project, alias: str) -> None:

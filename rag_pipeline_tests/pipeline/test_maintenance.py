@@ -13,13 +13,18 @@ from rag_pipeline.refresh.maintenance import MaintenanceReport, is_maintenance_d
 from rag_pipeline_tests.pipeline.project import Project
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = Project.create(tmp_path)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("built"))
     for name in ("a", "b", "c"):
         project.write(f"{name}.md", f"# {name}\n\nThe lamp of {name}.\n")
     project.refresh()
     return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    return built.copied(tmp_path, polled=True)
 
 
 def maintained(project: Project, days_later: int) -> MaintenanceReport:

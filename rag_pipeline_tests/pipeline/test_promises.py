@@ -18,13 +18,18 @@ from rag_pipeline.retrieval.search import MODES, Searcher
 from rag_pipeline_tests.pipeline.project import Project
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = Project.create(tmp_path)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("built"))
     for number in range(30):
         project.write(f"doc{number}.md", f"# Document {number}\n\nLantern number {number} hangs in hall {number}.\n")
     project.refresh()
     return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    return built.copied(tmp_path)
 
 
 # P3: a reader sees the last published state until the next is complete -----------------------------------------
@@ -125,9 +130,9 @@ def test_an_index_that_cannot_be_mended_is_not_published(project: Project, monke
 # P4: a chunk is returned only to who may read its document ------------------------------------------------------
 
 
-@pytest.fixture
-def closed(tmp_path: Path) -> Project:
-    project = Project.create(tmp_path)
+@pytest.fixture(scope="module")
+def built_closed(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("closed"))
     project.settings["sources"]["docs"] |= {
         "allowed_principals": [],
         "permission_rules": [
@@ -140,6 +145,11 @@ def closed(tmp_path: Path) -> Project:
         project.write(f"{place}/salary.md", f"# Salary\n\nThe {place} salary table has forty rows.\n")
     project.refresh()
     return project
+
+
+@pytest.fixture
+def closed(built_closed: Project, tmp_path: Path) -> Project:
+    return built_closed.copied(tmp_path)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -33,10 +33,9 @@ from rag_pipeline_tests.pipeline.project import Project
 TWO = {name: {"kind": "hashing", "model": "hashing", "dimension": n} for name, n in (("small", 64), ("large", 96))}
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    project = Project.create(tmp_path / "project", embedding_models=TWO)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("built"), embedding_models=TWO)
     project.write("salaries.md", "# Salaries\n\nThe secret salaries of the board.\n")
     project.write("menu.md", "# Menu\n\nThe secret menu of Monday.\n")
     project.write(
@@ -44,6 +43,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     )
     project.refresh()
     return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    return built.copied(tmp_path / "project")
 
 
 def withdraw_much(project: Project) -> None:

@@ -23,13 +23,18 @@ from rag_pipeline_tests.pipeline.test_promises import tamper
 DOCUMENTS = 12
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = Project.create(tmp_path)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("built"))
     for number in range(DOCUMENTS):
         project.write(f"{number}.md", f"# Lamp {number}\n\nThe lamp of house {number} is lit.\n")
     project.refresh()
     return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    return built.copied(tmp_path)
 
 
 @pytest.fixture

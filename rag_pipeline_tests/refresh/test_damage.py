@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -76,6 +77,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def project(built: Project, tmp_path: Path) -> Project:
     return built.copied(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def before(built: Project) -> list[dict[str, Any]]:
+    """What is published before anything is damaged."""
+    return built.published()
 
 
 def table_folder(project: Project, table: str) -> Path:
@@ -192,9 +199,8 @@ def rebuilt(project: Project, *names: str) -> RebuildReport:
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 @pytest.mark.parametrize("table", TABLES[1:])
 def test_a_rebuild_heals_a_table_and_embeds_nothing(
-    project: Project, table: str, damage: Callable[[Path], None]
+    project: Project, before: list[dict[str, Any]], table: str, damage: Callable[[Path], None]
 ) -> None:
-    before = project.published()
     folder = table_folder(project, table)
     path = str(folder.relative_to(project.folder / "lake"))
     damage(folder)
@@ -208,8 +214,7 @@ def test_a_rebuild_heals_a_table_and_embeds_nothing(
     assert (project.published(), project.embedded) == (before, [])
 
 
-def test_a_rebuild_without_names_heals_all_that_is_damaged(project: Project) -> None:
-    before = project.published()
+def test_a_rebuild_without_names_heals_all_that_is_damaged(project: Project, before: list[dict[str, Any]]) -> None:
     for table in ("silver/documents", "silver/chunks", "gold/embeddings/*"):
         remove_data(table_folder(project, table))
     report = rebuilt(project)
@@ -222,9 +227,8 @@ def test_a_rebuild_without_names_heals_all_that_is_damaged(project: Project) -> 
 @pytest.mark.parametrize("kind", ["data", "_indices", "_versions"])
 @pytest.mark.parametrize("damage", [cut, Path.unlink], ids=["cut", "gone"])
 def test_a_damaged_index_is_rebuilt_from_stored_vectors(
-    project: Project, damage: Callable[[Path], None], kind: str
+    project: Project, before: list[dict[str, Any]], damage: Callable[[Path], None], kind: str
 ) -> None:
-    before = project.published()
     [table] = (project.folder / "lake" / "gold" / "index").glob("*.lance")
     files = [file for file in (table / kind).rglob("*") if file.is_file() and file.suffix != ".json"]
     # The newest manifest is the one that is published; of the others every one is damaged.
@@ -240,10 +244,8 @@ def test_a_damaged_index_is_rebuilt_from_stored_vectors(
 
 
 def test_what_is_served_stays_readable_while_the_index_is_rebuilt(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: Project, before: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = project.published()
-
     def refuse(*_: object, **__: object) -> None:
         raise StoreError("the disk is full")
 

@@ -26,13 +26,18 @@ NOW = datetime(2026, 3, 4, 5, 6, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = Project.create(tmp_path, sources=("docs", "people"))
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("built"), sources=("docs", "people"))
     project.write("guide.md", "# Running the pump\n\nPull the lever.\n")
     project.write("names.md", "# Names\n\nThe lever is called Ada.\n", source="people")
     project.refresh()
     return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    return built.copied(tmp_path, polled=True)
 
 
 def status_of(project: Project, source: str = "docs") -> SourceStatus:

@@ -14,13 +14,18 @@ from rag_pipeline.refresh.status import bronze_versions, example_search, is_behi
 from rag_pipeline_tests.pipeline.project import Project
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = Project.create(tmp_path)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("built"))
     project.write("guide.md", "# Running the pump\n\nPull the lever.\n")
     project.write("empty.txt", "")
     project.refresh()
     return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    return built.copied(tmp_path, polled=True)
 
 
 def behind(project: Project) -> bool:

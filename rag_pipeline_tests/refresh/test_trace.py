@@ -15,12 +15,17 @@ from rag_pipeline.refresh.trace import Trace, trace_chunk
 from rag_pipeline_tests.pipeline.project import Project
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    project = Project.create(tmp_path)
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("built"))
     project.write("pump.md", "# Running the pump\n\nPull the lever.\n")
     project.refresh()
     return project
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    return built.copied(tmp_path)
 
 
 def traced(project: Project, chunk_id: str) -> Trace:

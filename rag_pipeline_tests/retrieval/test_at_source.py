@@ -28,15 +28,22 @@ def archive(text: str) -> bytes:
     return made.getvalue()
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    made = Project.create(tmp_path, deduplication={"near": False}, boilerplate={"leave_out": False})
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = Project.create(
+        tmp_path_factory.mktemp("built"), deduplication={"near": False}, boilerplate={"leave_out": False}
+    )
     for at, name in enumerate(NAMES):
         readers = "board" if name == "closed.md" else "public"
         made.write(name, f"---\nallowed_principals: [{readers}]\n---\nThe pump of the hall {at} is red.")
     made.write("p.zip", archive("The pump of the hall is packed."))
     made.refresh()
     return made
+
+
+@pytest.fixture
+def project(built: Project, tmp_path: Path) -> Project:
+    return built.copied(tmp_path)
 
 
 def states(searcher: Searcher, *principals: str) -> dict[str, str | None]:
