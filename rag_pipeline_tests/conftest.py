@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 # The same examples on every machine and in every run, however slow the machine is. Asked for more examples, the tests
 # look for new ones.
@@ -36,6 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = f"{item.path.relative_to(HERE).as_posix()}::{item.name}"
         if place.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("slow") or is_hypothesis_test(getattr(item, "obj", None)):
+            # Tracing each line of each example would double the time of these.
+            item.add_marker(pytest.mark.no_cover)
     # A slow file that begins last leaves the other processes with nothing to do.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
