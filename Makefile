@@ -7,6 +7,9 @@ READY_FOR_UI := $(VENV)/.ready-for-ui
 # What only tests and maintainers need: torch among it, the reference that vectors are compared with.
 READY_TO_TEST := $(VENV)/.ready-to-test
 
+# A file stays in one process, which builds what its tests share once; slow files begin first.
+TESTS := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
 # The UI shows the runs of `rag-pipeline run`, so both ask the same function where runs are recorded.
 HOME_OF_RUNS := from rag_pipeline.defs.instance import dagster_home; \
 	from rag_pipeline.settings import load_pipeline; print(dagster_home(load_pipeline()))
@@ -38,10 +41,10 @@ run: $(READY) ## Refresh everything on the sample documents and publish
 	@$(BIN)/rag-pipeline run
 
 test: $(READY_TO_TEST) ## Run the tests that take minutes in all
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m "not slow"
+	@$(TESTS) -m "not slow"
 
-test-all: $(READY_TO_TEST) ## Run every test, those that kill runs and break storage included
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+test-all: $(READY_TO_TEST) ## Run every test, those that kill runs and break storage included, and count covered lines
+	@$(TESTS) --cov --cov-report=
 
 ui: $(READY_FOR_UI) ## Start the Dagster UI and daemon on this project
 	@echo "Dagster UI: http://127.0.0.1:3000 (stop with Ctrl-C)"
@@ -55,7 +58,7 @@ check: $(READY_TO_TEST) ## Format, lint, type and test
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	@$(TESTS) --cov --cov-report=
 
 format: $(READY_TO_TEST)
 	@$(BIN)/ruff format .

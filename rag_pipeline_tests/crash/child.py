@@ -1,6 +1,6 @@
 """A refresh in a process of its own, to be killed, which logs what it computes before it computes it.
 
-Processes are forked from a server that has imported this module, since importing costs several times as much as the
+Processes are forked from one that has imported this module, since importing costs several times as much as the
 refresh of a small corpus.
 """
 
@@ -90,7 +90,7 @@ def start(
 ) -> ForkServerProcess:
     """Start a refresh with these environment variables; returns once it is about to begin."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["rag_pipeline_tests.crash.server"])
     waiting, ready = context.Pipe(duplex=False)
     child = context.Process(
         target=refresh_and_be_killed, args=(project, alias, batch_texts, scratch, variables, ready), daemon=False
