@@ -15,6 +15,7 @@ import yaml
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.embedding.open import open_model
+from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.everything import refresh_everything
 from rag_pipeline.refresh.verify import VerifyReport, verify
 from rag_pipeline.refresh.workspace import Workspace
