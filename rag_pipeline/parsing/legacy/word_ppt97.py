@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -18,15 +19,15 @@ from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.legacy.ole import OleFile
+from rag_pipeline.parsing.legacy.word97_looks import PAGE_BYTES, CharacterLooks, readable
 from rag_pipeline.parsing.limits import check_count
 from rag_pipeline.parsing.tabular import table_lines
+from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "2"
+VERSION = "3"
 
 _FIELD_CODE = re.compile(r"\x13[^\x13\x14\x15]*(?:\x14|(?=\x15))")
 _MARKS = re.compile(r"[\x01-\x06\x08\x14\x15\x1f\xad]|\x13")
-# Size of a formatted disk page ([MS-DOC]).
-_PAGE_BYTES = 512
 
 
 def parse_doc(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
@@ -74,7 +75,8 @@ def _word(container: OleFile, address: str) -> ParsedDocument:
             f"{address}: a Word file from before 1997. Save it in a current format.", address=address
         )
     table = container.read("1Table" if flags & 0x0200 else "0Table")
-    whole, offsets = _pieces(main, table)
+    looks = CharacterLooks(main, table)
+    whole, offsets = _pieces(main, table, looks)
     text, asides = _stories(whole, main)
     styles = _ParagraphStyles(main, table)
     builder = TextBuilder()
@@ -104,11 +106,11 @@ def _word(container: OleFile, address: str) -> ParsedDocument:
     builder.add("table", "\n".join(table_lines(rows)))
     for paragraph, _ in _paragraphs(asides):
         builder.add("paragraph", _body(paragraph))
-    return builder.build(title=title)
+    return builder.build(title=title, metadata=hidden_counts(looks.hidden))
 
 
 def _body(paragraph: str) -> str:
-    return clean_text(_MARKS.sub("", _FIELD_CODE.sub("", paragraph))).strip().rstrip("\x07").strip()
+    return clean_text(readable(_MARKS.sub("", _FIELD_CODE.sub("", paragraph)))).strip().rstrip("\x07").strip()
 
 
 def _stories(whole: str, main: bytes) -> tuple[str, str]:
@@ -140,8 +142,8 @@ class _Offsets:
         return self.files[index] + (position - self.starts[index]) * self.widths[index] if self.files else 0
 
 
-def _pieces(main: bytes, table: bytes) -> tuple[str, _Offsets]:
-    """The document's whole text by its piece table."""
+def _pieces(main: bytes, table: bytes, looks: CharacterLooks) -> tuple[str, _Offsets]:
+    """The document's whole text by its piece table, as a reader sees it."""
     start, size = struct.unpack_from("<II", main, 0x01A2)
     clx = table[start : start + size]
     position = 0
@@ -170,7 +172,7 @@ def _pieces(main: bytes, table: bytes) -> tuple[str, _Offsets]:
         offsets.starts.append(length)
         offsets.files.append(offset // 2 if is_narrow else offset)
         offsets.widths.append(1 if is_narrow else 2)
-        parts.append(part)
+        parts.append(looks.seen(part, offsets.files[-1], offsets.widths[-1]))
         length += len(part)
     return "".join(parts), offsets
 
@@ -186,8 +188,8 @@ class _ParagraphStyles:
         if start + 4 * (2 * count + 1) > len(table):
             return
         for number in struct.unpack_from(f"<{count}I", table, start + 4 * (count + 1)):
-            page = main[(number & 0x3FFFFF) * _PAGE_BYTES :][:_PAGE_BYTES]
-            if len(page) == _PAGE_BYTES:
+            page = main[(number & 0x3FFFFF) * PAGE_BYTES :][:PAGE_BYTES]
+            if len(page) == PAGE_BYTES:
                 self._read_page(page)
 
     def heading_level(self, offset: int) -> int:
@@ -198,13 +200,13 @@ class _ParagraphStyles:
 
     def _read_page(self, page: bytes) -> None:
         runs = page[-1]
-        if 4 * (runs + 1) + 13 * runs > _PAGE_BYTES:
+        if 4 * (runs + 1) + 13 * runs > PAGE_BYTES:
             return
         ends = struct.unpack_from(f"<{runs}I", page, 4)
         for index in range(runs):
             at = 2 * page[4 * (runs + 1) + 13 * index]
             style = 0
-            if at and at + 4 <= _PAGE_BYTES:
+            if at and at + 4 <= PAGE_BYTES:
                 at += 1 if page[at] else 2
                 style = struct.unpack_from("<H", page, at)[0]
             if not self._ends or ends[index] > self._ends[-1]:
@@ -213,6 +215,7 @@ class _ParagraphStyles:
 
 
 _SLIDE_LIST, _SLIDE_PERSIST, _TEXT_TYPE, _WIDE_TEXT, _NARROW_TEXT = 4080, 1011, 3999, 4000, 4008
+_SLIDE_INFO, _IS_HIDDEN = 1017, 0x4
 _OUTLINE_REFERENCE, _PERSIST_DIRECTORY, _NOTES_ATOM, _USER_EDIT = 3998, 6002, 1009, 4085
 _TITLE_TYPES = frozenset({0, 6})
 # TextTypeEnum of notes ([MS-PPT] 2.13.33).
@@ -275,18 +278,30 @@ def _presentation(container: OleFile, address: str) -> ParsedDocument:
             notes[slide_id] = _texts(data, end, min(start - 8 + size, len(data)), [])
     builder = TextBuilder()
     title: str | None = None
+    hidden: Counter[str] = Counter()
     for number, slide in enumerate(slides, 1):
         texts = slide.outline
         at = offsets.get(slide.persist_id)
         if at is not None and at + 8 <= len(data):
             size = struct.unpack_from("<I", data, at + 4)[0]
+            if _is_left_out(data, at + 8, min(at + 8 + size, len(data))):
+                hidden["slide"] += 1
+                continue
             # Older files keep the outline's texts only in the list, newer ones refer to it.
             own = _texts(data, at + 8, min(at + 8 + size, len(data)), slide.outline)
             texts = [text for text in slide.outline if text not in own] + own
         texts = texts + [text for text in notes.get(slide.slide_id, []) if text[0] == _NOTES_TYPE]
         title = title or next((_lines(text)[0] for kind, text in texts if kind in _TITLE_TYPES and _lines(text)), None)
         _add_slide(builder, texts, number)
-    return builder.build(title=title, metadata={"slides": str(len(slides))})
+    return builder.build(title=title, metadata={"slides": str(len(slides))} | hidden_counts(hidden))
+
+
+def _is_left_out(data: bytes, start: int, end: int) -> bool:
+    """Whether the show leaves a slide out."""
+    for kind, _, first, stop in _records(data, start, end):
+        if kind == _SLIDE_INFO and stop - first >= 12:
+            return bool(struct.unpack_from("<H", data, first + 10)[0] & _IS_HIDDEN)
+    return False
 
 
 def _add_slide(builder: TextBuilder, texts: list[tuple[int, str]], number: int) -> None:
