@@ -136,3 +136,47 @@ def test_a_list_of_terms_has_no_header_to_lend() -> None:
         for _ in range(2)
     ]
     assert parsed(placed_pdf(pages)).text.count("Keel0") == 2
+
+
+ABOVE = [(11, 72, 100, "The harbour has two berths, and their depth at low water is given below in metres.")]
+BELOW = [(11, 72, 330, "After the table the text goes on for another line, which is a full sentence.")]
+
+
+def side_by_side(rows: list[list[str]]) -> str:
+    """A page on which these short lines stand row by row between two sentences."""
+    lines = [
+        (11, 72 + 130 * column, 200 + 16 * row, text)
+        for row, cells in enumerate(rows)
+        for column, text in enumerate(cells)
+    ]
+    raw = placed_pdf([ABOVE + lines + BELOW])
+    document = parse(raw, "application/pdf", "a.pdf", ParseLimits())[0]
+    return "\n".join(
+        document.text[block.start_char : block.end_char] for block in document.blocks if block.kind == "table"
+    )
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [["Berth", "Depth"], ["North", "7"], ["South", "9"]],
+        [["Berth", "Depth"], ["North", "7 m"], ["South", "9 m"], ["West", "12 m"]],
+        [["Role", "Name"], ["Master", "Ada Lind"], ["Pilot", "Bo Moss"]],
+        [["From", "To"], ["1.5.2026", "3.5.2026"], ["4.5.2026", "9.5.2026"]],
+        [["Berth", "Due", "Paid"], ["North", "$1,200.50", "(3%)"], ["South", "$900.00", "(12%)"]],
+    ],
+)
+def test_a_small_grid_keeps_its_rows(rows: list[list[str]]) -> None:
+    assert side_by_side(rows) == "\n".join("\t".join(row) for row in rows)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [["Ada Lind", "Bo Moss"], ["Quay 5", "Ropewalk 7"], ["1234 Port", "9999 Town"]],
+        [["Fast and safe", "Easy to use"], ["No cables", "Works at sea"], ["Cheap", "Light"]],
+    ],
+    ids=["addresses", "points"],
+)
+def test_columns_of_words_are_no_grid(rows: list[list[str]]) -> None:
+    assert side_by_side(rows) == ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import BlockKind
 from rag_pipeline.parsing.decode import clean_text
+from rag_pipeline.parsing.pdf.grids import grid_rows
 from rag_pipeline.parsing.tabular import table_lines
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ MIN_GAPS = 3.0
 # Heads and feet stand in the outer tenth of a page, at least this many line heights from its text.
 MARGIN_SHARE = 0.1
 LINE_GAPS_APART = 1.5
+# Of a grid, in points: two lines of small print.
+GRID_MIN_HEIGHT = 14.0
 
 _BOLD = re.compile(r"(?<!\\)(\*{1,3})(?=\S)(.{1,500}?)(?<=[^\s\\])\1", re.S)
 _UNDERSCORES = re.compile(r"(?<![\w\\])(_{1,2})(?=\S)(.{1,500}?)(?<=[^\s\\_])\1(?!\w)", re.S)
@@ -72,6 +75,7 @@ def page_pieces(page: ParsedPage) -> list[Piece]:
     if layout is not None and layout.column_count <= 1 and all(block.bbox for block in blocks):
         # liteparse moves some headings behind the text they introduce; one column reads from the top.
         blocks.sort(key=lambda block: (round(block.bbox.y / 3), block.bbox.x) if block.bbox else (0, 0.0))
+    blocks = _with_grids(blocks, page)
     pieces: list[Piece] = []
     for block in chain.from_iterable(_parted(block, page) for block in blocks):
         kind, text = _kind_and_text(block)
@@ -124,6 +128,51 @@ def _parted(block: LayoutBlock, page: ParsedPage) -> list[LayoutBlock]:
     if has_foot and len(lines) > 1 + len(parts) and _is_apart(lines[-2], lines[-1]):
         parts = parts[:-1] + _split(parts[-1], lines[-1], lines[-2], is_first=False)
     return parts
+
+
+def _with_grids(blocks: list[LayoutBlock], page: ParsedPage) -> list[LayoutBlock]:
+    """The blocks, paragraphs side by side that are the columns of a small table as one."""
+    found: list[LayoutBlock] = []
+    position = 0
+    while position < len(blocks):
+        end = position + 1
+        while end < len(blocks) and _is_beside(blocks[position], blocks[end - 1], blocks[end]):
+            end += 1
+        grid = _grid(blocks[position:end], page.text_items) if end - position > 1 else None
+        found += [grid] if grid is not None else blocks[position:end]
+        position = end
+    return found
+
+
+def _is_beside(first: LayoutBlock, before: LayoutBlock, block: LayoutBlock) -> bool:
+    """Whether a paragraph stands right of the one before it, as high as the first of them."""
+    if first.kind != "paragraph" or block.kind != "paragraph":
+        return False
+    if first.bbox is None or before.bbox is None or block.bbox is None or block.bbox.height < GRID_MIN_HEIGHT:
+        return False
+    same = abs(first.bbox.y - block.bbox.y) < 3 and abs(first.bbox.height - block.bbox.height) < 4
+    return same and block.bbox.x > before.bbox.x + before.bbox.width
+
+
+def _grid(columns: list[LayoutBlock], items: list[TextItem]) -> LayoutBlock | None:
+    """The table that these columns make; None if they are something else."""
+    from liteparse.types import LayoutCell
+
+    lines = [
+        [
+            (max(item.y + item.height for item in line), " ".join(" ".join(item.text for item in line).split()))
+            for line in _lines(column.bbox, items)
+        ]
+        for column in columns
+        if column.bbox is not None
+    ]
+    rows = grid_rows(lines)
+    first, last = columns[0].bbox, columns[-1].bbox
+    if not rows or first is None or last is None:
+        return None
+    box = replace(first, width=last.x + last.width - first.x)
+    cells = [[LayoutCell(text=text) for text in row] for row in rows]
+    return replace(columns[0], kind="table", text=None, rows=cells, header=None, bbox=box)
 
 
 def lines_below(page: ParsedPage, top: float) -> list[list[TextItem]]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from liteparse.types import PageComplexityStats, ParsedPage
     from pypdfium2 import PdfDocument
 
-VERSION = "8"
+VERSION = "9"
 
 # Scanners leave a letter or two, like a page number.
 MIN_TEXT_CHARS = 3
