@@ -42,6 +42,9 @@ def shifted(text: str, shift: Shift, before: str, is_link: bool = False) -> str:
 
 def joined(pieces: Iterable[Piece]) -> str:
     """The text of a line; pieces side by side that stand alike are one raised or lowered text."""
+    pieces = list(pieces)
+    if not any(shift for _, shift in pieces):
+        return "".join([piece for piece, _ in pieces])
     parts: list[str] = []
     for shift, group in groupby(pieces, key=itemgetter(1)):
         run = "".join(piece for piece, _ in group)

@@ -13,6 +13,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rag_pipeline.errors import EncryptedDocument, LimitExceeded, NeedsOcr, UnparsableDocument
@@ -238,7 +239,12 @@ def xml_root(data: bytes, where: str) -> _Element:
 
 def local_name(element: _Element) -> str:
     """The element's name without namespace; empty for entities and the like."""
-    tag = element.tag
+    return _without_namespace(element.tag)
+
+
+# Office files have a few hundred names; a hostile one may have any number.
+@lru_cache(maxsize=4096)
+def _without_namespace(tag: object) -> str:
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""
 
 

@@ -9,7 +9,7 @@ Left out and counted: hidden text, text struck through or deleted, and text in a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,8 @@ _REFERENCES = {"footnoteReference": "footnotes", "endnoteReference": "endnotes",
 _UNSEEN_SIZES = frozenset({"0", "1", "2"})
 _OFF = frozenset({"0", "false", "off", "none"})
 _SHIFTS: dict[str, Shift] = {"superscript": "sup", "subscript": "sub"}
+# What a run says of itself beyond these, such as its font, changes nothing here.
+_NOTICED = frozenset({"rStyle", "vanish", "strike", "dstrike", "vertAlign", "color", "sz", "shd", "highlight"})
 _LOOKS = {"vanish": "run", "strike": "deletion", "dstrike": "deletion"}
 
 
@@ -116,11 +118,14 @@ class Runs:
     def read(self, paragraph: _Element) -> Gathered:
         """The text of a paragraph and what hangs on it."""
         found = Gathered()
-        properties = child(paragraph, "pPr")
-        named = child(properties, "pStyle") if properties is not None else None
-        look = self._style((local_attribute(named, "val") or "") if named is not None else "")
-        if properties is not None and child(properties, "shd") is not None:
-            look = Look(is_shaded=True).over(look)
+        look = _PLAIN
+        for item in _properties(paragraph, "pPr"):
+            name = local_name(item)
+            if name == "pStyle":
+                style = self._style(local_attribute(item, "val") or "")
+                look = style if look is _PLAIN else look.over(style)
+            elif name == "shd":
+                look = Look(is_shaded=True).over(look)
         self._gather(paragraph, found, look)
         return found
 
@@ -160,15 +165,19 @@ class Runs:
         return True
 
     def _run(self, run: _Element, found: Gathered, below: Look) -> None:
-        properties = child(run, "rPr")
-        look = below if properties is None else self._look(properties).over(below)
-        cause = look.cause(self._has_white_pages and _stands_on_page(run)) if look is not _PLAIN else ""
+        properties = _properties(run, "rPr")
+        look = below
+        if any(local_name(item) in _NOTICED for item in properties):
+            look = self._look(properties).over(below)
+        cause = ""
+        if look is not _PLAIN:
+            cause = look.cause(look.is_white is True and self._has_white_pages and _stands_on_page(run))
         if not cause:
             self._gather(run, found, look)
         elif run.find("{*}t") is not None:
             self.hidden[cause] += 1
 
-    def _look(self, properties: _Element) -> Look:
+    def _look(self, properties: Iterable[_Element]) -> Look:
         """How an `rPr` element says that text looks, the style that it names included."""
         look = Look()
         below = _PLAIN
@@ -209,6 +218,12 @@ class Runs:
             based = child(element, "basedOn")
             style_id = (local_attribute(based, "val") or "") if based is not None else ""
         return look if look != _PLAIN else _PLAIN
+
+
+def _properties(element: _Element, name: str) -> Sequence[_Element]:
+    """What the first child says of a paragraph or run, where it is of this name; the schema allows no other place."""
+    first = element[0] if len(element) else None
+    return first if first is not None and local_name(first) == name else ()
 
 
 def _stands_on_page(run: _Element) -> bool:

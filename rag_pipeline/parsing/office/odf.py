@@ -23,7 +23,7 @@ from rag_pipeline.parsing.containers.archives import (
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.formulas import formula_text
-from rag_pipeline.parsing.office.odf_looks import SKIPPED, Looks
+from rag_pipeline.parsing.office.odf_looks import SKIPPED, Looks, tells
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.inline import picture_words
@@ -38,6 +38,7 @@ MAX_REPEATED = 50
 # No line is wider.
 MAX_SPACES = 200
 _TITLE_STYLES = frozenset({"Title", "title"})
+_STYLE_NAME = re.compile(rb'style:name="([^"]*)"')
 _CODE_STYLE = re.compile(r"preformatted|source[_ ]|\bcode|verbatim|listing", re.I)
 
 
@@ -51,12 +52,13 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     if raw.startswith(b"PK"):
         archive = Archive(raw, context.address, context.limits)
         refuse_protected(archive)
-        content = archive.xml("content.xml")
+        written = archive.read("content.xml")
+        content = xml_root(written, f"{context.address} (content.xml)")
         meta = archive.spare_xml("meta.xml")
     else:
+        written = raw
         content = meta = xml_root(raw, context.address)
-    has_styles = archive is not None and "styles.xml" in archive.names
-    looks = Looks(archive.spare_xml("styles.xml") if archive is not None and has_styles else None, content)
+    looks = Looks(written, content, _common_styles(archive, written))
     walker = _Walker(_parent_styles(content), looks, archive)
     for body in content.iter("{*}body"):
         walker.walk(body)
@@ -255,6 +257,19 @@ def _repeated(element: _Element, name: str) -> int:
     """How often an element stands for itself."""
     value = local_attribute(element, name) or "1"
     return min(int(value), MAX_REPEATED) if value.isdecimal() and len(value) < 9 else 1
+
+
+def _common_styles(archive: Archive | None, content: bytes) -> _Element | None:
+    """The styles that a document shares with its template, where the text uses one that changes what is seen."""
+    # Those of slides are large, and say how shapes are filled.
+    if archive is None or "styles.xml" not in archive.names or b"<office:presentation" in content:
+        return None
+    styles = archive.read_if_there("styles.xml") or b""
+    for part in styles.split(b"<style:style ")[1:] if tells(styles) else ():
+        name = _STYLE_NAME.search(part) if tells(part) else None
+        if name and b'"%b"' % name.group(1) in content:
+            return archive.spare_xml("styles.xml")
+    return None
 
 
 def _parent_styles(content: _Element) -> dict[str, str]:

@@ -6,6 +6,7 @@ Does not belong here: headings, lists and tables (`odf`).
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -23,6 +24,19 @@ SKIPPED = frozenset({
 })  # fmt: skip
 FRAMES = frozenset({"frame", "text-box", "custom-shape", "g", "annotation"})
 # Styles based on styles; a circle ends here.
+# Attributes, as they are written, without which styles change nothing that is noticed here. One by one, since a
+# search that begins with its own letters takes a tenth of the time.
+_TELLING = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rb'display="none',
+        rb'text-position="(?!0%)',
+        rb'line-through-(?:style|type)="(?!none)',
+        rb':color="#(?:ffffff|FFFFFF)',
+        rb'font-size="[01](?:pt|px|%)',
+    )
+)
+# A style rests on a few others; a circle ends here.
 MAX_PARENTS = 30
 _SPACES = {"line-break": "\n", "s": " ", "tab": " "}
 _TINY = frozenset({"0pt", "1pt", "0%", "1px"})
@@ -67,18 +81,23 @@ class Looks:
     """Reads text as it looks, by the styles of a document.
 
     Args:
-        roots: Where styles are defined, that of the text itself last.
+        written: The content as it is written; where nothing in it tells, nothing is looked up.
+        content: Its root.
+        common: The root of the styles shared with others, where the text uses one that tells.
 
     Attributes:
         hidden: What was left out, by the way of hiding.
     """
 
-    def __init__(self, *roots: _Element | None) -> None:
+    def __init__(self, written: bytes, content: _Element, common: _Element | None) -> None:
         self.hidden: Counter[str] = Counter()
+        self._has_looks = common is not None or tells(written)
+        self._has_fields = b"hidden-paragraph" in written
+        self._has_hidden_pages = b"hidden" in written
         self._styles: dict[str, _Element] = {}
         self._known: dict[str, Look] = {}
         self._hidden_pages: set[str] = set()
-        for root in roots:
+        for root in (common, content) if self._has_looks or self._has_hidden_pages else ():
             for style in root.iter("{*}style") if root is not None else ():
                 name = local_attribute(style, "name") or ""
                 self._styles[name] = style
@@ -90,20 +109,22 @@ class Looks:
         """Whether an element of the text's structure is not shown; it is counted then."""
         cause = ""
         if name == "page":
-            cause = "slide" if local_attribute(element, "style-name") in self._hidden_pages else ""
+            is_off = bool(self._hidden_pages) and local_attribute(element, "style-name") in self._hidden_pages
+            cause = "slide" if is_off else ""
         elif name == "section":
             shown = local_attribute(element, "display")
             is_off = shown == "condition" and local_attribute(element, "is-hidden") == "true"
             cause = "section" if shown == "none" or is_off else ""
         elif name in ("p", "h"):
-            field = next(element.iter("{*}hidden-paragraph"), None)
+            field = next(element.iter("{*}hidden-paragraph"), None) if self._has_fields else None
             is_off = field is not None and local_attribute(field, "is-hidden") != "false"
             cause = "paragraph" if is_off else ""
         elif name == "table-row":
             cause = "row" if local_attribute(element, "visibility") in ("collapse", "filter") else ""
         elif name == "deletion":
             cause = "deletion"
-        self.hidden[cause] += bool(cause) and any("".join(item.itertext()).strip() for item in element)
+        if cause:
+            self.hidden[cause] += any("".join(item.itertext()).strip() for item in element)
         return bool(cause)
 
     def text(self, element: _Element) -> tuple[str, list[_Element]]:
@@ -115,7 +136,7 @@ class Looks:
         return "\n".join(line for line in lines if line), frames
 
     def _gather(self, element: _Element, pieces: list[Piece], frames: list[_Element], below: Look) -> None:
-        own = local_attribute(element, "style-name")
+        own = local_attribute(element, "style-name") if self._has_looks else None
         look = self._style(own).over(below) if own else below
         cause = look.cause(look.is_white is True and _stands_on_page(element)) if look is not _PLAIN else ""
         shift = look.shift or ""
@@ -154,6 +175,11 @@ class Looks:
                 current, seen = local_attribute(style, "parent-style-name") or "", seen + 1
             self._known[name] = look
         return self._known[name]
+
+
+def tells(written: bytes) -> bool:
+    """Whether something in these styles, as they are written, changes what is seen."""
+    return any(pattern.search(written) for pattern in _TELLING)
 
 
 def _stands_on_page(element: _Element) -> bool:

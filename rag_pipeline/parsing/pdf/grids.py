@@ -11,7 +11,9 @@ from collections.abc import Sequence
 
 from rag_pipeline.parsing.table_heads import are_names
 
+# A line of prose in the narrowest column is longer.
 MAX_CELL_CHARS = 40
+# One row names nothing, and layout knows tables longer than this by itself.
 MIN_ROWS, MAX_ROWS = 2, 30
 _FIGURES = re.compile(r"[-+(\u2212]?[$€£¥]?\s?\d[\d\s.,'\u2019]*\s?%?\)?(?:\s?[^\W\d_]{1,4})?\Z")
 
