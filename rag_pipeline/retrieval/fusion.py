@@ -19,7 +19,7 @@ from dataclasses import dataclass
 # How many hits of the vector leg its scale is taken from, however many were asked for: the first ten hits of a search
 # are the same ten of a longer one.
 SCALE_DEPTH = 100
-# Fewer hits than so many by words are as steep a fall as there is.
+# Fewer hits by words than so many count as if zeros followed: a lone hit stands out and is not flat.
 LEAST_HITS = 10
 # weight = 1 / (1 + exp(-(BASE + SAID * said + FLAT * flat + SHARED * shared))), fitted on sixteen sets.
 BASE = -3.35

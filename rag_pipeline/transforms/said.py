@@ -40,8 +40,9 @@ def _held(sought: Sequence[Sought], texts: Sequence[str]) -> list[set[str]]:
     """Of each text, the letters of the sought that it has; what stands at the beginning of words is found at once."""
     pieces = [part.letters for part in sought if part.place == "anywhere"]
     by_word = [part for part in sought if part.place != "anywhere"]
-    choices = "|".join(re.escape(part.letters) + (r"(?!\w)" if part.place == "is" else "") for part in by_word)
-    words = re.compile(rf"(?<!\w)(?:{choices})") if choices else None
+    choices = "|".join(re.escape(part.letters) + (r"(?![^\W_])" if part.place == "is" else "") for part in by_word)
+    # A word of an identifier stands between underscores.
+    words = re.compile(rf"(?<![^\W_])(?:{choices})") if choices else None
     held: list[set[str]] = []
     for text in texts:
         plain = with_plain_letters(text) if pieces else text.casefold()

@@ -33,6 +33,7 @@ def test_a_word_that_no_text_has_is_missing_most() -> None:
         ("하늘은", "하늘이 맑다", "바다"),
         ("नदी कहाँ", "वह नदी कहाँ है", "पहाड़"),
         ("IT", "the IT team", "thematic"),
+        ("token length", "max_token_length: 40", "tokyolength"),
     ],
 )
 def test_a_text_says_a_word_in_any_of_its_forms_but_not_inside_another(question: str, says: str, not_said: str) -> None:
