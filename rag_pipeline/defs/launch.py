@@ -52,6 +52,7 @@ from rag_pipeline.refresh.unsettled import withdraw_alone
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.shown import shown
+from rag_pipeline.stores.read_once import SHARED, ReadOnce
 from rag_pipeline.transforms.deletion_guard import describe_holds
 
 # Checks that speak of what is stored, whatever a run did: what they find, they find in the next run too.
@@ -91,6 +92,7 @@ def launch_refresh(
     started = time.monotonic()
     made_with = _made_with(pipeline)
     token = CURRENT.set(progress) if progress is not None else None
+    shared = SHARED.set(ReadOnce())
     try:
         with opened_instance(dagster_home(pipeline)) as instance:
             runs = _runs(pipeline, instance, list(allow_mass_deletion), alias, launch_id)
@@ -100,6 +102,8 @@ def launch_refresh(
             left = withdraw_alone(workspace, allow_mass_deletion)
         raise said_of(error, pipeline, left) from error
     finally:
+        # What comes after looks at the lake itself once more.
+        SHARED.reset(shared)
         if token is not None:
             CURRENT.reset(token)
     summary = _summary(pipeline, runs, time.monotonic() - started)

@@ -18,6 +18,7 @@ from rag_pipeline.contracts.sources import SourceObject
 from rag_pipeline.contracts.tables import QUARANTINE
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.refresh.bronze import known_objects
+from rag_pipeline.refresh.damage import damaged_tables
 from rag_pipeline.refresh.data_versions import bronze_version
 from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.heal import SEEN_FILE
@@ -94,6 +95,8 @@ def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made
         or read_holds(workspace)
         or is_behind(workspace)
         or aliases_behind(workspace)
+        # A file may be lost that the run had read before, and that nothing above reads.
+        or damaged_tables(workspace, thorough=False)
     ):
         return None
     last, told = workspace.lake.last_publication(), summary["published"]

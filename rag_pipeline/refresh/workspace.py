@@ -21,6 +21,7 @@ from rag_pipeline.settings import Pipeline
 from rag_pipeline.settings.sections import ChunkSizeSettings
 from rag_pipeline.sources import Source, open_source
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
+from rag_pipeline.stores.read_once import SHARED, ReadOnce
 from rag_pipeline.transforms.chunk.params import ChunkParams
 from rag_pipeline.transforms.enrich import EnrichOptions
 from rag_pipeline.transforms.worker_tasks import ParseRecipe
@@ -61,7 +62,7 @@ class Workspace:
         self.settings = pipeline.settings
         self.run_id = run_id
         self.now = clock
-        self.lake = Lake(pipeline.lake_root, pipeline.lake_options, run_id)
+        self.lake = Lake(pipeline.lake_root, pipeline.lake_options, run_id, read_once=SHARED.get() or ReadOnce())
         # Sources whose changes could not be recorded in bronze by this run, whatever the cause.
         self.unrecorded: set[str] = set()
         self._open_model = open_model

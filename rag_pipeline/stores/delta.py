@@ -24,6 +24,7 @@ from rag_pipeline.stores.delta_log import forget_log
 from rag_pipeline.stores.delta_reads import DeltaReads
 from rag_pipeline.stores.failures import NOTHING_WRITTEN, cause_of, failed, is_failure
 from rag_pipeline.stores.quoting import sql_name
+from rag_pipeline.stores.read_once import ReadOnce
 from rag_pipeline.stores.segments import SEGMENT, Change, Segments
 
 log = logging.getLogger(__name__)
@@ -55,10 +56,17 @@ class DeltaStore(DeltaReads):
         root: A folder or an object store's prefix (`s3://…`).
         storage_options: Passed to the object store client.
         run_id: Recorded in every commit.
+        read_once: Keeps what is opened and read, of a root in a folder; None: nothing is kept.
     """
 
-    def __init__(self, root: str, storage_options: Mapping[str, str] | None = None, run_id: str = "") -> None:
-        super().__init__(root, storage_options)
+    def __init__(
+        self,
+        root: str,
+        storage_options: Mapping[str, str] | None = None,
+        run_id: str = "",
+        read_once: ReadOnce | None = None,
+    ) -> None:
+        super().__init__(root, storage_options, read_once)
         self.run_id = run_id
         self.commits = 0
 
@@ -186,12 +194,13 @@ class DeltaStore(DeltaReads):
             return
         names = list(dict.fromkeys([*contract.key, contract.grouped_by, SEGMENT]))
         with self._writing("merge into", contract.path):
-            touched = change.touched(self._scan_with_segments(table).select(names).collect())
+            touched = change.touched(self._collected(contract.path, table, names))
             placed = change.placed(touched, segments)
             numbers = sorted({*touched[SEGMENT], *placed[SEGMENT]})
             if sum(segments.sizes.get(number, 0) for number in numbers) <= MERGE_ABOVE_BYTES:
-                stored = self._scan_with_segments(table).filter(pl.col(SEGMENT).is_in(numbers))
-                rows = change.result(stored.select([*contract.columns, SEGMENT]).collect(), placed, segments)
+                columns = [*contract.columns, SEGMENT]
+                stored = self._collected(contract.path, table, columns, pl.col(SEGMENT).is_in(numbers))
+                rows = change.result(stored, placed, segments)
                 self._overwrite(table, contract, rows, sorted({*numbers, *rows[SEGMENT]}))
                 return
         self._merge(table, contract, placed, change.doomed)
@@ -274,13 +283,14 @@ class DeltaStore(DeltaReads):
         """Replace columns in the segments that hold the rows; False: these are too large for memory."""
         key = list(contract.key)
         with self._writing("update", contract.path):
-            places = self._scan_with_segments(table).select([*key, SEGMENT]).collect()
+            places = self._collected(contract.path, table, [*key, SEGMENT])
             numbers = sorted(places.join(rows, on=key, how="semi")[SEGMENT].unique())
             if sum(segments.sizes[number] for number in numbers) > MERGE_ABOVE_BYTES:
                 return False
-            stored = self._scan_with_segments(table).filter(pl.col(SEGMENT).is_in(numbers)).collect()
+            columns = [*contract.columns, SEGMENT]
+            stored = self._collected(contract.path, table, columns, pl.col(SEGMENT).is_in(numbers))
         changed = stored.update(rows, on=key, how="left", include_nulls=True)
-        self._overwrite(table, contract, changed.select([*contract.columns, SEGMENT]), numbers)
+        self._overwrite(table, contract, changed.select(columns), numbers)
         return True
 
     def _merge_update(self, table: DeltaTable, contract: TableContract, rows: pl.DataFrame) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
-from urllib.parse import unquote
 
 import polars as pl
 from deltalake import DeltaTable
@@ -18,13 +17,13 @@ from deltalake.exceptions import TableNotFoundError
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.stores.failures import cause_of, failed, is_failure, reading
+from rag_pipeline.stores.read_once import FILE, DataFiles, ReadOnce
 from rag_pipeline.stores.segments import SEGMENT
 
 # Rows may hold whole documents.
 STREAM_ROWS = 512
 # So many can be compared with the statistics of each file.
 FEW_KEYS = 256
-_FILE = "file of the row"
 
 
 class DeltaReads:
@@ -33,11 +32,15 @@ class DeltaReads:
     Args:
         root: A folder or an object store's prefix (`s3://…`).
         storage_options: Passed to the object store client.
+        read_once: Keeps what is opened and read, of a root in a folder; None: nothing is kept.
     """
 
-    def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, root: str, storage_options: Mapping[str, str] | None = None, read_once: ReadOnce | None = None
+    ) -> None:
         self.root = root.rstrip("/")
         self.is_local = "://" not in root
+        self._read_once = read_once if self.is_local else None
         self._options = dict(storage_options or {}) or None
 
     def uri(self, path: str) -> str:
@@ -49,6 +52,11 @@ class DeltaReads:
         return self._options
 
     def _open(self, path: str, version: int | None = None) -> DeltaTable | None:
+        if version is None and self._read_once is not None:
+            return self._read_once.newest(self.uri(path), lambda: self._open_anew(path))
+        return self._open_anew(path, version)
+
+    def _open_anew(self, path: str, version: int | None = None) -> DeltaTable | None:
         try:
             return DeltaTable(self.uri(path), version=version, storage_options=self._options)
         except TableNotFoundError:
@@ -60,7 +68,7 @@ class DeltaReads:
 
     def opened(self, contract: TableContract) -> DeltaTable | None:
         """The table itself at its newest version, for a look at its files; None if there is none yet."""
-        return self._open(contract.path)
+        return self._open_anew(contract.path)
 
     def exists(self, contract: TableContract) -> bool:
         return self._open(contract.path) is not None
@@ -108,8 +116,8 @@ class DeltaReads:
 
     def _rows(self, path: str, table: DeltaTable, columns: list[str], where: pl.Expr | None) -> pl.DataFrame:
         with self._reading(path):
-            frame = self._scan(table)
-            missing = [name for name in columns if name not in frame.collect_schema()]
+            schema = self._files(path, table).schema if self.is_local else pl.scan_delta(table).collect_schema()
+        missing = [name for name in columns if name not in schema]
         if missing:
             raise TableOutdated(
                 f"{self.uri(path)} was written by another version of this program and has no {', '.join(missing)}. "
@@ -117,10 +125,20 @@ class DeltaReads:
                 f"away and run again: what it held is made anew from what is below it.",
                 table=path,
             )
-        if where is not None:
-            frame = frame.filter(where)
         with self._reading(path):
-            return frame.select(columns).collect()
+            return self._collected(path, table, columns, where)
+
+    def _files(self, path: str, table: DeltaTable) -> DataFiles:
+        return DataFiles.of(table) if self._read_once is None else self._read_once.files_of(self.uri(path), table)
+
+    def _collected(
+        self, path: str, table: DeltaTable, columns: Sequence[str], where: pl.Expr | None = None
+    ) -> pl.DataFrame:
+        """Columns of the rows that hold `where`; the number of the segment is one of them."""
+        if self._read_once is not None:
+            return self._read_once.rows(self.uri(path), self._files(path, table), columns, where)
+        frame = self._scan_with_segments(table)
+        return (frame if where is None else frame.filter(where)).select(columns).collect()
 
     def stream(
         self, contract: TableContract, columns: Sequence[str], *, version: int | None = None
@@ -160,7 +178,7 @@ class DeltaReads:
         if len(keys) <= FEW_KEYS:
             # Decodes the one column of all rows, and of the others the rows that are wanted.
             with self._reading(contract.path):
-                found = self._scan(table).filter(chosen).select(list(columns)).collect()
+                found = self._collected(contract.path, table, columns, chosen)
             if found.height:
                 yield found
             return
@@ -181,23 +199,9 @@ class DeltaReads:
         return self._scan_with_segments(table).drop(SEGMENT, strict=False)
 
     def _scan_with_segments(self, table: DeltaTable) -> pl.LazyFrame:
-        uris = table.file_uris()
-        if not self.is_local or all(unquote(uri) == uri for uri in uris):
-            return pl.scan_delta(table, storage_options=self._options)
-        # Delta keeps names percent-encoded, which the reader takes literally: a folder with a space is not found.
-        schema = pl.scan_delta(table).collect_schema()
-        number = schema.get(SEGMENT)
-        frame = pl.scan_parquet(
-            [unquote(uri) for uri in uris],
-            glob=False,
-            schema={name: dtype for name, dtype in schema.items() if name != SEGMENT},
-            missing_columns="insert",
-            include_file_paths=_FILE,
-        )
-        if number is not None:
-            in_name = pl.col(_FILE).str.extract(rf"{SEGMENT}=(\d+)/[^/]+$").cast(number)
-            frame = frame.with_columns(in_name.alias(SEGMENT))
-        return frame.drop(_FILE)
+        if self.is_local:
+            return DataFiles.of(table).scan().drop(FILE)
+        return pl.scan_delta(table, storage_options=self._options)
 
     def file_uris(self, contract: TableContract) -> list[str]:
         """Data files of the newest version.

@@ -21,6 +21,7 @@ from rag_pipeline.contracts.tables import (
 )
 from rag_pipeline.stores.delta import DeltaStore
 from rag_pipeline.stores.lock import WriteLock
+from rag_pipeline.stores.read_once import ReadOnce
 from rag_pipeline.stores.reserve import keep_reserve, spend_reserve
 
 # LanceDB has a folder of its own beside the Delta tables.
@@ -38,9 +39,10 @@ class Lake(DeltaStore):
         storage_options: Mapping[str, str] | None = None,
         run_id: str = "",
         *,
+        read_once: ReadOnce | None = None,
         lock_timeout_seconds: float = 600,
     ) -> None:
-        super().__init__(root, storage_options, run_id)
+        super().__init__(root, storage_options, run_id, read_once)
         self._lock_timeout_seconds = lock_timeout_seconds
         self._lock: WriteLock | None = None
 

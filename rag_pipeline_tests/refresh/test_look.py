@@ -249,6 +249,14 @@ def test_nothing_is_noted_while_something_is_left_to_do(tmp_path: Path) -> None:
     assert not noted(project)
 
 
+@pytest.mark.parametrize("pattern", ["silver/chunks/**/*.parquet", "gold/embeddings/**/*.parquet"])
+def test_a_lake_that_lost_a_file_while_a_run_was_at_work_is_not_noted(pattern: str, tmp_path: Path) -> None:
+    project = settled_project(tmp_path)
+    first_file(project, pattern).unlink()
+    assert not noted(project)
+    assert read_settled(project.pipeline()) is None
+
+
 def test_what_changed_while_a_run_was_ending_is_not_noted_as_seen(tmp_path: Path) -> None:
     project = settled_project(tmp_path)
     written(project, "late.md", "# Late\n\nIt came while the run was ending.\n")

@@ -15,6 +15,7 @@ from rag_pipeline.stores import delta, segments
 from rag_pipeline.stores.delta import DeltaStore
 from rag_pipeline.stores.delta_log import forget_log
 from rag_pipeline.stores.lake import Lake
+from rag_pipeline.stores.read_once import MOST_BYTES, ReadOnce
 
 NOTES = TableContract(
     layer="silver",
@@ -55,15 +56,16 @@ def files(store: DeltaStore) -> set[str]:
     steps=st.lists(st.tuples(st.sampled_from(["merge", "delete", "update", "append"]), lines), min_size=1, max_size=8),
     target=st.sampled_from([1, 2_000, 256_000]),
     merge_above=st.sampled_from([0, 64_000_000]),
+    kept=st.sampled_from([None, 0, 5_000, MOST_BYTES]),
 )
 def test_any_changes_leave_the_rows_that_they_should(
-    steps: list[tuple[str, dict[str, str | None]]], target: int, merge_above: int
+    steps: list[tuple[str, dict[str, str | None]]], target: int, merge_above: int, kept: int | None
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(segments, "LEAST_SEGMENT_BYTES", target)
         patch.setattr(delta, "MERGE_ABOVE_BYTES", merge_above)
         patch.setattr(delta, "TIDY_EVERY", 3)
-        lake = Lake(folder)
+        lake = Lake(folder, read_once=None if kept is None else ReadOnce(kept))
         want: Lines = {}
         with lake.writing():
             for action, said in steps:
@@ -86,6 +88,9 @@ def test_any_changes_leave_the_rows_that_they_should(
                         lake.update(NOTES, rows(known).select("line_id", "text"))
                     want |= known
                 assert stored(lake) == want
+                some = pl.col("note").is_in(["0", "4"])
+                chosen = lake.read(NOTES, ["text", "line_id"], where=some)
+                assert sorted(chosen["line_id"]) == sorted(line for line, row in want.items() if row[0] in "04")
         assert lake.read(NOTES).columns == list(NOTES.columns)
 
 
