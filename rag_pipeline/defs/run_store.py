@@ -66,7 +66,14 @@ class EventLog(SqliteEventLogStorage):
 
     def __init__(self, *arguments: Any, **values: Any) -> None:
         self._engines = Engines()
+        self._has_checks = False
         super().__init__(*arguments, **values)
+
+    @property
+    def supports_asset_checks(self) -> bool:
+        # Dagster looks through the file for the table again with each check that it notes, twice.
+        self._has_checks = self._has_checks or super().supports_asset_checks
+        return self._has_checks
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

@@ -52,6 +52,25 @@ def test_what_is_written_is_what_dagster_writes_and_reads(tmp_path: Path) -> Non
     assert not list(tmp_path.rglob("*-wal"))
 
 
+def test_the_file_is_looked_through_for_the_table_of_checks_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    has_table = EventLog.has_table
+
+    def counted(log: EventLog, name: str) -> bool:
+        asked.append(name)
+        return has_table(log, name)
+
+    monkeypatch.setattr(EventLog, "has_table", counted)
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", "utf-8")
+    with opened_instance(tmp_path) as quick:
+        for _ in range(3):
+            made(quick)
+        assert told(quick)[2]
+    assert asked.count("asset_check_executions") == 1
+
+
 @pytest.mark.parametrize("named", ["storage", "event_log_storage"])
 def test_a_storage_that_is_named_is_left_alone(named: str, tmp_path: Path) -> None:
     of = {
