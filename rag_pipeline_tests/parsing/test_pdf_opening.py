@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from pypdfium2 import raw as pdfium
 
-from rag_pipeline.errors import DocumentError, NeedsOcr
+from rag_pipeline.errors import DocumentError, EncryptedDocument, NeedsOcr
 from rag_pipeline.parsing import ParseLimits, parse, recipe_version
 from rag_pipeline.parsing.pdf import attachments, rebuild
 from rag_pipeline.parsing.pdf.dictionary import entries
@@ -337,6 +337,15 @@ def test_each_page_that_is_hung_up_again_keeps_the_fonts_of_its_own_list() -> No
             1: f"{read[first]} words of the harbour",
             2: f"{read[second]} words of the harbour",
         }
+
+
+def test_a_file_that_is_put_together_again_wants_no_password_because_the_one_before_it_did() -> None:
+    locked = page_pdf(b"").replace(
+        b"/Root", b"/Encrypt<</Filter/Standard/V 1/R 2/P 0/O<%b>/U<%b>>>/Root" % ((b"0" * 64,) * 2)
+    )
+    with pytest.raises(EncryptedDocument):
+        parsed(locked)
+    assert parsed(two_lists(b"", b"")).text.startswith("XYYX")
 
 
 def test_lists_of_pages_that_hold_each_other_end() -> None:

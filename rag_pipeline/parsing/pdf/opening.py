@@ -26,7 +26,6 @@ def opened(raw: bytes, address: str, limits: ParseLimits) -> PdfDocument:
         UnparsableDocument: It cannot be opened, or has no page.
     """
     import pypdfium2
-    from pypdfium2 import raw as pdfium
 
     check_streams(raw, address, limits)
     try:
@@ -39,8 +38,7 @@ def opened(raw: bytes, address: str, limits: ParseLimits) -> PdfDocument:
             )
         return document
     except pypdfium2.PdfiumError as error:
-        code = pdfium.FPDF_GetLastError()
-        if code == pdfium.FPDF_ERR_PASSWORD or "password" in str(error).lower():
+        if _wants_password(raw):
             raise EncryptedDocument(
                 f"{address}: the PDF is protected by a password. Remove the password or exclude the file.",
                 address=address,
@@ -49,6 +47,20 @@ def opened(raw: bytes, address: str, limits: ParseLimits) -> PdfDocument:
             f"{address}: not a readable PDF ({error}). Open it in a PDF reader and save it again.",
             address=address,
         ) from None
+
+
+def _wants_password(raw: bytes) -> bool:
+    """Whether PDFium wants one for this file: where it gives no reason, that of the file before is still standing."""
+    import pypdfium2
+    from pypdfium2 import raw as pdfium
+
+    code = None
+    for file in (b"no PDF", raw):
+        try:
+            pypdfium2.PdfDocument(file).close()
+        except pypdfium2.PdfiumError as error:
+            code = error.err_code
+    return bool(code == pdfium.FPDF_ERR_PASSWORD)
 
 
 def read_layouts(raw: bytes) -> tuple[dict[int, ParsedPage], dict[int, int]]:
