@@ -49,6 +49,13 @@ class SettingsError(RagPipelineError):
     exit_code = 2
 
 
+class SettingsChanged(RagPipelineError):
+    """pipeline.yaml was edited while a run was under way, which would undo what a newer run has done."""
+
+    code = "settings_changed"
+    exit_code = 4
+
+
 class UsageError(RagPipelineError):
     """A command or call was given arguments that do not fit together."""
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+# Stands between an archive and a member, in addresses and in the part of a document.
+MEMBER_MARK = "!/"
+
 
 def digest(*parts: str | bytes) -> str:
     """SHA-256 (64 hex digits) of length-prefixed parts, so ("ab", "c") and ("a", "bc") differ.

@@ -16,6 +16,8 @@ from rag_pipeline.contracts.recipe import SearchRecipe
 
 # An audit of a version that was compared with bronze alone: no version of silver has this number.
 NO_SILVER = -1
+# In the figures of a publication.
+UNRECORDED = "unrecorded"
 # In its findings: whether the version that it was made from had passed an audit against silver, or was made from one.
 MADE_FROM_PASSED = "made_from_passed"
 
@@ -67,6 +69,11 @@ class Publication:
     def made_from(self) -> int:
         """Version of the index that it shows, before anything was withdrawn from it."""
         return int(self.figures.get("made_from", self.table_version))
+
+    @property
+    def unrecorded(self) -> frozenset[str]:
+        """Sources of which bronze did not hold what they said when it was made."""
+        return frozenset(self.figures.get(UNRECORDED, ()))
 
     @property
     def recipe(self) -> SearchRecipe:

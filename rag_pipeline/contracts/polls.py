@@ -33,6 +33,7 @@ class Poll:
         error: Why the last attempt failed, without passwords; empty if it succeeded.
         stale_after: How long after `polled_at` it counts as overdue, as pipeline.yaml said at the last attempt.
         unrecorded: The last attempt failed although the source may answer, so bronze does not hold what it says now.
+        publication: Sequence of the last publication before that attempt; -1: there was none, or it is not known.
     """
 
     attempted_at: datetime
@@ -40,6 +41,7 @@ class Poll:
     error: str
     stale_after: timedelta
     unrecorded: bool = False
+    publication: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def _record_of(poll: Poll) -> dict[str, Any]:
         "stale_after_seconds": poll.stale_after.total_seconds(),
         "error": poll.error,
         "unrecorded": poll.unrecorded,
+        "publication": poll.publication,
     }
 
 
@@ -99,9 +102,12 @@ def _poll_of(entry: Mapping[str, Any]) -> Poll:
     polled = entry["polled_at"]
     attempted_at = _moment(entry["attempted_at"])
     polled_at = None if polled is None else _moment(polled)
-    return Poll(
-        attempted_at, polled_at, error[:MAX_ERROR_CHARS], timedelta(seconds=seconds), entry.get("unrecorded") is True
-    )
+    stale_after = timedelta(seconds=seconds)
+    publication = entry.get("publication", -1)
+    if type(publication) is not int:
+        raise ValueError("no number of a publication")
+    is_unrecorded = entry.get("unrecorded") is True
+    return Poll(attempted_at, polled_at, error[:MAX_ERROR_CHARS], stale_after, is_unrecorded, publication)
 
 
 def _moment(text: str) -> datetime:

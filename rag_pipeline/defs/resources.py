@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import dagster as dg
 from pydantic import PrivateAttr
 
 from rag_pipeline.contracts.notices import said_by
 from rag_pipeline.defs.liveness import alive, end_killed_runs
-from rag_pipeline.errors import LakeDamaged, RagPipelineError
+from rag_pipeline.errors import LakeDamaged, RagPipelineError, SettingsChanged
 from rag_pipeline.refresh.look import forget_settled
 from rag_pipeline.refresh.progress import CURRENT, LogProgress, NoProgress
 from rag_pipeline.refresh.workspace import Workspace
@@ -42,6 +43,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     config_path: str
     _workspace: Workspace | None = PrivateAttr(default=None)
     _is_unsettled: bool = PrivateAttr(default=False)
+    _settings: bytes = PrivateAttr(default=b"")
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["PipelineResource", None, None]:
@@ -75,6 +77,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def _opened(self, run_id: str, log: dg.DagsterLogManager | None) -> Iterator[None]:
+        self._settings = Path(self.config_path).read_bytes()
         self._workspace = Workspace(load_pipeline(self.config_path), run_id=run_id)
         # On the command line progress is drawn; everywhere else it is said in the run's log.
         is_shown = not isinstance(CURRENT.get(), NoProgress)
@@ -90,10 +93,29 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._workspace = None
 
     def _withdraw(self) -> None:
-        """What was withdrawn leaves readers, whichever step did not get to it and why."""
+        """What was withdrawn leaves readers, whichever step did not get to it and why, by the settings of now."""
         from rag_pipeline.refresh.unsettled import finish_withdrawals
 
-        finish_withdrawals(self.workspace)
+        assert self._workspace is not None
+        if not self._is_edited():
+            finish_withdrawals(self._workspace)
+            return
+        try:
+            pipeline = load_pipeline(self.config_path)
+        except RagPipelineError as error:
+            _log.error("pipeline.yaml cannot be read any more, so what it said before decides: %s", error)
+            pipeline = self._workspace.pipeline
+        with Workspace(pipeline, run_id=self._workspace.run_id) as workspace:
+            finish_withdrawals(workspace)
+
+    def _is_edited(self) -> bool:
+        """Whether pipeline.yaml is another one than this run began with."""
+        if not self._settings:
+            return False
+        try:
+            return Path(self.config_path).read_bytes() != self._settings
+        except OSError:
+            return True
 
     def _note_damage(self, instance: dg.DagsterInstance, run_id: str) -> None:
         """Have the next run look closely, when a step of this one met damage that its beginning did not see."""
@@ -101,10 +123,25 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         failures = instance.get_records_for_run(run_id, of_type={dg.DagsterEventType.STEP_FAILURE}).records
         if any(met_damage(record.event_log_entry.dagster_event) for record in failures):
-            damage_was_met(self.workspace)
+            assert self._workspace is not None
+            damage_was_met(self._workspace)
 
     @property
     def workspace(self) -> Workspace:
+        """What a step works on; asked for when it begins, so that none works by settings that do not hold any more.
+
+        Raises:
+            Failure: pipeline.yaml was edited since the run began. Steps of two runs take turns, so one that goes on by
+                the old file would open again what a newer run closed.
+        """
+        if self._is_edited():
+            raise _failure(
+                SettingsChanged(
+                    f"{self.config_path} was edited while this run was under way, so it ends here; what it had "
+                    f"committed is kept. Run it again: rag-pipeline run",
+                    path=self.config_path,
+                )
+            )
         if self._workspace is None:
             self._workspace = Workspace(load_pipeline(self.config_path), run_id="direct")
         return self._workspace
@@ -146,12 +183,7 @@ def as_dagster_failure() -> Iterator[dict[str, float]]:
         yield work
         work["rag/work_seconds"] = round(time.perf_counter() - started, 3)
     except RagPipelineError as error:
-        facts = {f"rag/{name}": str(value) for name, value in error.facts.items()}
-        raise dg.Failure(
-            description=error.message,
-            metadata={"rag/error_code": error.code, "rag/exit_code": error.exit_code, **facts},
-            allow_retries=error.retryable,
-        ) from _cause(error)
+        raise _failure(error) from _cause(error)
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError) as error:
         _interrupted.set()
         raise _interruption() from error
@@ -159,6 +191,15 @@ def as_dagster_failure() -> Iterator[dict[str, float]]:
         if _cause(error) is not None:
             raise
         raise RuntimeError(shown(f"{type(error).__name__}: {error}")) from None
+
+
+def _failure(error: RagPipelineError) -> dg.Failure:
+    facts = {f"rag/{name}": str(value) for name, value in error.facts.items()}
+    return dg.Failure(
+        description=error.message,
+        metadata={"rag/error_code": error.code, "rag/exit_code": error.exit_code, **facts},
+        allow_retries=error.retryable,
+    )
 
 
 def _cause(error: BaseException) -> BaseException | None:

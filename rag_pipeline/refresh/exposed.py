@@ -24,8 +24,10 @@ from rag_pipeline.transforms.sensitive import find_sensitive
 
 log = logging.getLogger(__name__)
 
-KNOWN_COLUMNS = ["document_id", "source", "origin_media_type", "recipe_fingerprint", "content_hash"]
-INDEXED_TEXTS = ("title", "author", "section_path", "facts", "embedded_text")
+# What is shown of a document, its text and what stands beside it.
+STATE_COLUMNS = ["content_hash", "metadata_hash"]
+KNOWN_COLUMNS = ["document_id", "source", "origin_media_type", "recipe_fingerprint", *STATE_COLUMNS]
+INDEXED_TEXTS = ("title", "author", "section_path", "facts", "embedded_text", "body")
 # Their texts are held at once.
 BATCH_DOCUMENTS = 1_000
 SILVER_TEXTS = ("title", "author", "metadata", "text")
@@ -42,20 +44,20 @@ def exposed_documents(workspace: Workspace, table: Sink) -> set[str]:
     hiding = _hiding(workspace)
     if not hiding:
         return set()
-    rows = rows_with(table, "source", hiding, ["document_id", "content_hash"]).unique()
+    rows = rows_with(table, "source", hiding, ["document_id", *STATE_COLUMNS]).unique()
     try:
         documents = workspace.lake.read(DOCUMENTS, KNOWN_COLUMNS)
         stale = unvouched(documents, workspace.parse_recipes)
-        vouched = documents.join(stale, on="document_id", how="anti").select("document_id", "content_hash")
-        rows = rows.join(vouched, on=["document_id", "content_hash"], how="anti")
+        vouched = documents.join(stale, on="document_id", how="anti").select("document_id", *STATE_COLUMNS)
+        rows = rows.join(vouched, on=["document_id", *STATE_COLUMNS], how="anti")
     except FAULTS as error:
         log.error("silver does not say what has been redacted, so all that readers see is looked at: %s", error)
     chosen = sorted(rows["document_id"].unique())
-    columns = ["document_id", "start_char", *INDEXED_TEXTS]
+    columns = ["document_id", "start_char", "end_char", "header_chars", *INDEXED_TEXTS[:-1]]
     found: set[str] = set()
     for start in range(0, len(chosen), BATCH_DOCUMENTS):
         texts = rows_with(table, "document_id", chosen[start : start + BATCH_DOCUMENTS], columns)
-        found |= _showing(texts.sort("document_id", "start_char"), INDEXED_TEXTS)
+        found |= _showing(texts.join(_bodies(texts), on="document_id"), INDEXED_TEXTS)
     return found
 
 
@@ -74,18 +76,36 @@ def exposed_origins(workspace: Workspace, origins: Collection[str]) -> set[str]:
     return {origin for document, origin in stale.select("document_id", "origin_id").iter_rows() if document in showing}
 
 
+def _bodies(rows: pl.DataFrame) -> pl.DataFrame:
+    """document_id and `body`: the chunks of each document in their order, as one text without their headers.
+
+    The end of a chunk may cut a value in two.
+    """
+    bodies: dict[str, list[str]] = {}
+    ends: dict[str, int] = {}
+    columns = ("document_id", "start_char", "end_char", "header_chars", "embedded_text")
+    for document, start, end, header_chars, text in rows.sort(columns[:2]).select(columns).iter_rows():
+        gap = "" if ends.get(document) == start else " "
+        bodies.setdefault(document, []).append(f"{gap}{text[header_chars:]}")
+        ends[document] = end
+    return pl.DataFrame(
+        {"document_id": list(bodies), "body": ["".join(pieces) for pieces in bodies.values()]},
+        schema={"document_id": pl.String(), "body": pl.String()},
+    )
+
+
 def _showing(rows: pl.DataFrame, columns: Sequence[str]) -> set[str]:
-    """document_ids whose rows hold a sensitive value; one that the end of a chunk cuts in two, too.
+    """document_ids whose rows hold a sensitive value.
 
     Args:
-        rows: `document_id` and the columns, texts or lists of texts; the rows of one document in their order.
+        rows: `document_id` and the columns, texts or lists of texts.
     """
     found: set[str] = set()
     for (document,), mine in rows.group_by("document_id"):
         for name in columns:
             values = mine[name].drop_nulls()
-            texts = (values.explode().drop_nulls() if values.dtype == pl.List else values).unique(maintain_order=True)
-            if find_sensitive(" ".join(texts)) or any(find_sensitive(text) for text in texts):
+            texts = (values.explode().drop_nulls() if values.dtype == pl.List else values).unique()
+            if any(find_sensitive(text) for text in texts):
                 found.add(str(document))
                 break
     return found

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from rag_pipeline.contracts.log_rows import UNRECORDED
 from rag_pipeline.contracts.polls import MAX_ERROR_CHARS, POLLS_FILE, Poll, Polls
 from rag_pipeline.errors import RagPipelineError, SourceUnavailable, StoreError
 from rag_pipeline.refresh.faults import FAULTS
@@ -22,9 +23,6 @@ from rag_pipeline.stores.polls import read_polls, write_polls
 from rag_pipeline.transforms.freshness import is_overdue
 
 log = logging.getLogger(__name__)
-
-# In the figures of a publication.
-UNRECORDED = "unrecorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +67,32 @@ def recorded_poll(workspace: Workspace, name: str) -> Iterator[None]:
 def unrecorded_sources(workspace: Workspace) -> set[str]:
     """Sources of which bronze does not hold what they say now, by this run or the last that polled them.
 
-    The publication that took something away for it says so too: the record of polls may be lost, or was not written.
-
     Raises:
         RagPipelineError: The log of publications cannot be read.
+    """
+    return _unrecorded(workspace) & set(workspace.settings.sources)
+
+
+def _unrecorded(workspace: Workspace) -> set[str]:
+    """The same with those that pipeline.yaml does not name at present, and may name again.
+
+    The publication that took something away for it says so too: the record of polls may be lost, or was not written.
     """
     polls = read_polls(workspace.lake).by_source
     noted = {name for name, poll in polls.items() if poll.unrecorded}
     last = workspace.lake.last_publication()
     if last is not None:
-        for name in last.figures.get(UNRECORDED, ()):
+        for name in last.unrecorded:
             poll = polls.get(name)
-            if poll is None or poll.attempted_at < last.published_at:
+            # By their order and not by time: clocks are set back.
+            if poll is None or poll.publication < last.sequence:
                 noted.add(name)
-    return (noted | workspace.unrecorded) & set(workspace.settings.sources)
+    return noted | workspace.unrecorded
 
 
 def unrecorded_figures(workspace: Workspace) -> dict[str, list[str]]:
-    """For the figures of a publication: the sources that were asked themselves for it; empty where none was."""
-    names = sorted(unrecorded_sources(workspace))
+    """For the figures of a publication: the sources of which bronze lacks what they said; empty where there is none."""
+    names = sorted(_unrecorded(workspace))
     return {UNRECORDED: names} if names else {}
 
 
@@ -127,13 +132,25 @@ def _record(workspace: Workspace, name: str, error: str, *, unrecorded: bool = F
     before = known.get(name)
     now = workspace.now()
     last = before.polled_at if before is not None else None
-    poll = Poll(now, now if not error else last, error, sources[name].stale_after, unrecorded)
+    polled_at = now if not error else last
+    poll = Poll(now, polled_at, error, sources[name].stale_after, unrecorded, _publication(workspace))
     try:
-        # Sources that pipeline.yaml no longer names are forgotten.
-        write_polls(workspace.lake, {each: known[each] for each in known if each in sources} | {name: poll})
+        # Sources that pipeline.yaml no longer names are forgotten, unless they may come back with more than they said.
+        kept = {each: known[each] for each in known if each in sources or known[each].unrecorded}
+        write_polls(workspace.lake, kept | {name: poll})
     except StoreError as failure:
         # The time of a poll is worth no failed run: without it the source only counts as overdue sooner.
         log.warning("%s was not written: %s", POLLS_FILE, failure.message)
+
+
+def _publication(workspace: Workspace) -> int:
+    """Sequence of the last publication; -1 if there is none, or it cannot be told."""
+    try:
+        last = workspace.lake.last_publication()
+    except FAULTS as error:
+        log.warning("which publication comes before this poll cannot be told: %s", error)
+        return -1
+    return -1 if last is None else last.sequence
 
 
 def _masked(error: BaseException) -> str:

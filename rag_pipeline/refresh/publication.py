@@ -29,7 +29,7 @@ from rag_pipeline.refresh.evaluation import fit_for
 from rag_pipeline.refresh.gate import Verdict, judge, leak_of
 from rag_pipeline.refresh.generations import Look, index_cure, index_problem, is_complete, is_held, served_alias
 from rag_pipeline.refresh.index import withdraw
-from rag_pipeline.refresh.polls import unrecorded_sources
+from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
 from rag_pipeline.refresh.withdraw import as_it_may_be_read
 from rag_pipeline.refresh.withdrawals import withdrawals
 from rag_pipeline.refresh.workspace import Workspace
@@ -146,7 +146,12 @@ def _publish(
         verdict = judge(workspace, alias, audit, last, recipe)
         _check_evaluation(verdict, alias, override_gate=override_gate)
         figures = verdict.figures | ({} if verdict.passed else {"gate_overridden": verdict.reason})
-        figures |= _audit_figures(audit) | recipe.figures() | ({} if fit.gain is None else {"fit": asdict(fit)})
+        figures |= (
+            unrecorded_figures(workspace)
+            | _audit_figures(audit)
+            | recipe.figures()
+            | ({} if fit.gain is None else {"fit": asdict(fit)})
+        )
         publication = Publication(
             sequence=0 if last is None else last.sequence + 1,
             action="publish",
@@ -164,14 +169,11 @@ def _publish(
             run_id=workspace.run_id,
             note=note,
         )
-        publication = _as_recorded_or_asked(workspace, publication)
+        if is_switch or by_hand or unrecorded_sources(workspace):
+            # Runs keep an index beside the served one in step, unless it could not be written.
+            publication = as_it_may_be_read(workspace, publication)
         lake.append_publication(publication)
     return _report(publication, moved=True)
-
-
-def _as_recorded_or_asked(workspace: Workspace, publication: Publication) -> Publication:
-    """The publication, with no more than sources allow now of which silver could not be told what they say."""
-    return as_it_may_be_read(workspace, publication) if unrecorded_sources(workspace) else publication
 
 
 def _is_where_readers_are(last: Publication, audit: Audit, recipe: SearchRecipe) -> bool:
@@ -267,7 +269,8 @@ def publish_withdrawals(workspace: Workspace) -> PublicationReport | None:
             action="publish",
             note=f"while the run could not go on: it {withdrawn}; {audit.withheld} chunks wait for vectors",
         )
-        publication = _as_recorded_or_asked(workspace, publication)
+        if unrecorded_sources(workspace):
+            publication = as_it_may_be_read(workspace, publication)
         lake.append_publication(publication)
     log.warning("published withdrawals only: %s", publication.note)
     return _report(publication, moved=True)

@@ -26,7 +26,7 @@ from rag_pipeline.sources import Source
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline.transforms.listing import KnownObject, plan_listing
 from rag_pipeline.transforms.permissions import allowed_principals
-from rag_pipeline.transforms.withdraw import Given, Readers, readers_as_given, readers_as_shown
+from rag_pipeline.transforms.withdraw import Given, Readers, divisions, readers_as_given, readers_as_shown
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def _given(
     Only what bronze does not know as it is now is read.
     """
     spec = workspace.pipeline.source_spec(source.name)
-    places = shown | {uri[:at] for uri in shown for at, letter in enumerate(uri) if letter == "#"}
+    places = shown | {prefix for uri in shown for prefix, _ in divisions(uri)}
     plan = plan_listing(known, [item for item in listed if item.uri in places and item.problem is None])
     found = {
         item.uri: Given(_allowed(item, before.declared, spec), before.bytes_hash or "")

@@ -153,5 +153,8 @@ def _edited_since_publication(workspace: Workspace) -> set[str]:
         now = ordered.unique("document_id", keep="last")
         then = ordered.filter(pl.col("observed_at") <= since).unique("document_id", keep="last")
         both = now.join(then, on="document_id", suffix="_then")
+        if since > workspace.now():
+            # A clock was set back, so times tell nothing: whatever was edited ever counts.
+            both = now.join(ordered, on="document_id", suffix="_then")
         found |= set(both.filter(pl.col("bytes_hash").ne_missing(pl.col("bytes_hash_then")))["document_id"])
     return found

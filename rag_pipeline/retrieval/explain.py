@@ -8,7 +8,7 @@ Of a document that the caller may not read the answer is the one for a document 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ import polars as pl
 
 from rag_pipeline.contracts.filters import Condition, Filter
 from rag_pipeline.contracts.holds import DELETION_HOLDS
+from rag_pipeline.contracts.sources import DeclaredMetadata, SourceSpec
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.retrieval.hits import Hit
@@ -23,6 +24,7 @@ from rag_pipeline.stores.lake import (
     Lake,
 )
 from rag_pipeline.stores.selection import Selection
+from rag_pipeline.transforms.permissions import allowed_principals
 
 Reason = Literal[
     "hit", "below", "collapsed", "filtered", "not_found", "duplicate", "quarantined", "boilerplate", "not_published",
@@ -66,6 +68,19 @@ class Explanation:
     documents: tuple[Why, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the sources besides what the lake says of their documents.
+
+    Attributes:
+        unrecorded: Sources that said something which the lake does not hold.
+        specs: The sources that pipeline.yaml configures now; None where only the lake is known.
+    """
+
+    unrecorded: frozenset[str]
+    specs: Mapping[str, SourceSpec] | None
+
+
 def explain_named(
     named: str,
     chosen: Filter,
@@ -74,6 +89,7 @@ def explain_named(
     select: Select,
     lake: Lake,
     alone: Callable[[str], Hit | None],
+    known: Known,
 ) -> list[Why]:
     """What became of the documents that a name means: an id, an address or its end, or a glob on that.
 
@@ -82,10 +98,11 @@ def explain_named(
         ranked: Its hits, as many as are looked through; the first `k` were shown.
         select: Rows of the index by a filter.
         alone: The best passage of one document by itself, whatever else the search was limited to.
+        known: Of which sources the lake's word on who may read what counts.
     """
     found = indexed(named, chosen.principals, select)
     if not found:
-        return [unindexed(named, chosen.principals, select, lake)]
+        return [unindexed(named, chosen.principals, select, lake, known)]
     notes = _Notes(lake)
     return [_of_indexed(name, uri, chosen, k, ranked, select, alone, notes) for name, uri in found[:MAX_NAMED]]
 
@@ -171,17 +188,21 @@ def _typed(condition: Condition) -> str:
     return f"{condition.field}{gap}{condition.operator}{gap}{','.join(condition.values)}"
 
 
-def unindexed(named: str, principals: frozenset[str], select: Select, lake: Lake) -> Why:
+def unindexed(named: str, principals: frozenset[str], select: Select, lake: Lake, known: Known) -> Why:
     """Why a document is not in the index, if the caller may read it by what the lake knows of it."""
     columns = ["document_id", "origin_id", "source", "uri", "allowed_principals"]
     document = _first(lake, DOCUMENTS, columns, named, principals)
-    if document is not None and _may_read(lake, document["source"], document["origin_id"], principals):
+    if document is not None and _may_read(lake, known, document["source"], document["origin_id"], principals):
         return _left_out(document, principals, select, lake)
     columns = ["document_id", "source", "uri", "allowed_principals", "stage", "reason_code", "detail"]
     refused = _first(lake, QUARANTINE, columns, named, principals)
     # What could not be fetched may have said who may read it.
-    known = refused is not None and refused["stage"] != "fetch"
-    if refused is not None and known and _may_read(lake, refused["source"], refused["document_id"], principals):
+    was_read = refused is not None and refused["stage"] != "fetch"
+    if (
+        refused is not None
+        and was_read
+        and _may_read(lake, known, refused["source"], refused["document_id"], principals)
+    ):
         sentence = f"it is in quarantine since {refused['stage']}: {refused['reason_code']}. {refused['detail']}"
         return Why("quarantined", sentence, refused["uri"], refused["document_id"])
     return Why("unknown", f"there is no document {named!r} among those that may be read here")
@@ -218,18 +239,23 @@ def _first(
     return readable.sort("uri", "document_id").row(0, named=True) if readable.height else None
 
 
-def _may_read(lake: Lake, source: str, origin_id: str, principals: frozenset[str]) -> bool:
-    """Whether bronze, where permissions arrive first, lets the caller read an object."""
-    columns = ["document_id", "revision", "batch", "change", "allowed_principals", "problem_code"]
+def _may_read(lake: Lake, known: Known, source: str, origin_id: str, principals: frozenset[str]) -> bool:
+    """Whether bronze, where permissions arrive first, and the settings of now let the caller read an object."""
+    if source in known.unrecorded or (known.specs is not None and source not in known.specs):
+        return False
+    columns = ["document_id", "revision", "batch", "change", "address", "declared"]
+    columns += ["allowed_principals", "problem_code"]
     rows = lake.read(BRONZE.of(source), columns, where=pl.col("document_id") == origin_id)
     if not rows.height:
         return False
     last = rows.sort("revision", "batch").row(-1, named=True)
-    return (
-        last["change"] != "deleted"
-        and last["problem_code"] is None
-        and bool(principals & set(last["allowed_principals"]))
-    )
+    if last["change"] == "deleted" or last["problem_code"] is not None:
+        return False
+    readers = set(last["allowed_principals"])
+    if known.specs is not None:
+        declared = DeclaredMetadata.from_json(last["declared"])
+        readers &= set(allowed_principals(last["address"], declared, known.specs[source]))
+    return bool(principals & readers)
 
 
 class _Notes:

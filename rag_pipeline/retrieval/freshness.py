@@ -49,6 +49,10 @@ class PollMarks:
             replace(hit, source_polled_at=marks[hit.source][0], source_overdue=marks[hit.source][1]) for hit in hits
         ]
 
+    def unrecorded(self) -> frozenset[str]:
+        """Sources that said something which the lake does not hold."""
+        return frozenset(name for name, poll in self._current().items() if poll.unrecorded)
+
     def _mark(self, name: str, poll: Poll | None, now: datetime) -> tuple[datetime | None, bool | None]:
         if poll is None:
             return None, None

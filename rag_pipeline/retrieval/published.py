@@ -84,6 +84,10 @@ class Pointer:
             self._served = None
             return action(self._current())
 
+    def publication(self) -> Publication:
+        """What searches are answered from now."""
+        return self.answered(lambda served: served.publication)
+
     def at(self, moment: datetime) -> Earlier:
         """What readers had at a moment, UTC, and since.
 

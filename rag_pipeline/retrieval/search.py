@@ -20,6 +20,7 @@ from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.filters import Filter, among
 from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.contracts.log_rows import Publication
+from rag_pipeline.contracts.sources import SourceSpec
 from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch
 from rag_pipeline.retrieval.arguments import checked_names, checked_principals, is_text
 from rag_pipeline.retrieval.as_of import Then, moment_of, seen_today
@@ -32,7 +33,7 @@ from rag_pipeline.retrieval.candidates import (
     find_candidates,
     shown_of,
 )
-from rag_pipeline.retrieval.explain import LOOKED_THROUGH, Explanation, explain_named
+from rag_pipeline.retrieval.explain import LOOKED_THROUGH, Explanation, Known, explain_named
 from rag_pipeline.retrieval.freshness import PollMarks
 from rag_pipeline.retrieval.hits import Hit as Hit
 from rag_pipeline.retrieval.plan import MAX_HITS, SearchPlan, SourceRules, rules_of
@@ -104,6 +105,7 @@ class Searcher:
         stale_after: Mapping[str, timedelta] | None = None,
         rules: Iterable[SourceRules] = (),
         check: SourceCheck | None = None,
+        specs: Mapping[str, SourceSpec] | None = None,
     ) -> None:
         self._lake = lake
         self._marks = PollMarks(lake, stale_after or {})
@@ -116,6 +118,7 @@ class Searcher:
         self._threads = ThreadPoolExecutor(VECTOR_LEGS)
         self._opening = Lock()
         self._check = check
+        self._specs = specs
         self._rules = tuple(rules)
 
     @classmethod
@@ -131,9 +134,11 @@ class Searcher:
         stale_after: dict[str, timedelta] = {}
         rules: tuple[SourceRules, ...] = ()
         open_named: OpenSource | None = None
+        specs: dict[str, SourceSpec] | None = None
         if isinstance(target, Pipeline):
             stale_after = {name: source.stale_after for name, source in target.settings.sources.items()}
             rules, open_named = rules_of(target.settings), sources_of(target)
+            specs = {name: target.source_spec(name) for name in target.settings.sources}
             root, options, cache = target.lake_root, target.lake_options, target.cache_folder
         elif str(target).endswith((".yaml", ".yml")):
             return cls.open(load_pipeline(target, environment))
@@ -142,7 +147,7 @@ class Searcher:
             check_lake_root(root)
         lake = Lake(root, options)
         check = None if open_named is None else SourceCheck(lake, open_named)
-        return cls(lake, VectorStore(lake.uri(INDEX_PATH), options), cache, stale_after, rules, check)
+        return cls(lake, VectorStore(lake.uri(INDEX_PATH), options), cache, stale_after, rules, check, specs)
 
     def close(self) -> None:
         """End the threads and let go of the models; the Searcher is not to be asked anything afterwards."""
@@ -250,7 +255,7 @@ class Searcher:
         asked = Asked(query, _chosen(principals, sources, limits), plan, rerank, as_of)
         if document is not None and (not is_text(document) or not document.strip()):
             raise BadQuery(f"the document {document!r} is no text; name it by its id or the end of its address")
-        # More hits from rows of the same depth: the first of them are those of the search itself.
+        # From rows of the same depth: the first hits are those of the search itself.
         longer = replace(asked, plan=replace(plan, k=min(MAX_HITS, max(k, LOOKED_THROUGH))))
         single = replace(asked, plan=replace(plan, k=1), rerank=False)
 
@@ -265,7 +270,8 @@ class Searcher:
                 limited = replace(limited, closed_ids=then.chosen.closed_ids)
                 return Selection(then.served.table, limited, self._known_sources)
 
-            whys = explain_named(document, then.chosen, k, ranked, select, self._lake, alone) if document else []
+            known = Known(self._marks.unrecorded() | self._pointer.publication().unrecorded, self._specs)
+            whys = explain_named(document, then.chosen, k, ranked, select, self._lake, alone, known) if document else []
             return Explanation(tuple(ranked[:k]), tuple(whys))
 
         return self._answered(as_of, asked.chosen, action)
@@ -331,9 +337,8 @@ class Searcher:
         Raises:
             NothingPublished: There is none, or what readers had then is not kept.
         """
-        if as_of is None:
-            return self._pointer.answered(lambda served: served.publication).row()
-        return self._pointer.at(moment_of(as_of)).then.publication.row()
+        pointer = self._pointer
+        return (pointer.publication() if as_of is None else pointer.at(moment_of(as_of)).then.publication).row()
 
     def _answered(self, as_of: datetime | date | None, chosen: Filter, action: Callable[[Then], T]) -> T:
         """The result of an action on what is published now, or was then."""

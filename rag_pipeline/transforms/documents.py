@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from rag_pipeline.contracts.documents import ParsedDocument
-from rag_pipeline.contracts.ids import digest, principals_key
+from rag_pipeline.contracts.ids import MEMBER_MARK, digest, principals_key
 from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.contracts.tables import DUPLICATES
 from rag_pipeline.errors import DocumentError
@@ -220,12 +220,12 @@ def metadata_columns(origin: Mapping[str, Any], row: Mapping[str, Any], options:
         row: The document's row; `part`, `content_title`, `metadata`, `language` and `rank_weight` are read.
     """
     declared = DeclaredMetadata.from_json(origin["declared"])
-    if options.sensitive == "redact":
+    if options.hides_sensitive:
         declared = redact_declared(declared)
     facts = json.loads(row["metadata"])
     part = row["part"]
     # A member of an archive has an address of its own, as in `reports.zip!/2026/dues.pdf`.
-    uri = f"{origin['uri']}{'' if not part or part.startswith('!/') else '#'}{part}"
+    uri = f"{origin['uri']}{'' if not part or part.startswith(MEMBER_MARK) else '#'}{part}"
     title = declared.title or row["content_title"]
     author = declared.author or facts.get("author")
     shown = [origin["metadata_hash"], uri, title or "", author or "", row["metadata"], row["language"] or ""]

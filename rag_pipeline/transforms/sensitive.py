@@ -19,7 +19,7 @@ from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.parsing.builder import one_line
 
 # Part of the recipe of every source that looks for sensitive content.
-VERSION = "1"
+VERSION = "2"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rag_pipeline.contracts.ids import digest
+from rag_pipeline.contracts.ids import MEMBER_MARK, digest
 from rag_pipeline.contracts.sources import DeclaredMetadata, SourceSpec
 from rag_pipeline.transforms.permissions import allowed_principals
 
@@ -137,7 +137,7 @@ def readers_as_given(rows: pl.DataFrame, given: Mapping[str, Given], input_keys:
     """
     live: dict[str, frozenset[str]] = {}
     for document, uri in rows.select("document_id", "uri").unique().iter_rows():
-        places = [uri, *(prefix for prefix, _ in _divisions(uri))]
+        places = [uri, *(prefix for prefix, _ in divisions(uri))]
         found = next((given[place] for place in places if place in given), None)
         is_same = found is not None and input_keys.get(document, "").startswith(f"{found.bytes_hash}:")
         live[document] = found.principals if found is not None and is_same else frozenset()
@@ -223,16 +223,18 @@ def _readers_of(document: str, uri: str, readers: Readers | None) -> frozenset[s
 
 def origin_of(document: str, uri: str, readers: Readers | None) -> str | None:
     """The object in bronze that a part of a larger object came from; None: it is no part of an object known here."""
-    for prefix, part in _divisions(uri):
+    for prefix, part in divisions(uri):
         for origin in readers.ids_by_uri.get(prefix, ()) if readers is not None else ():
             if digest("part", origin, part)[:32] == document:
                 return origin
     return None
 
 
-def _divisions(uri: str) -> Iterable[tuple[str, str]]:
+def divisions(uri: str) -> Iterable[tuple[str, str]]:
     """Every way to take a location apart into that of the object and the name of the part."""
-    at = uri.find("#")
-    while at >= 0:
-        yield uri[:at], uri[at + 1 :]
-        at = uri.find("#", at + 1)
+    for at, letter in enumerate(uri):
+        if letter == "#":
+            yield uri[:at], uri[at + 1 :]
+        elif uri.startswith(MEMBER_MARK, at):
+            # Members of archives have addresses of their own, and the mark is part of their name.
+            yield uri[:at], uri[at:]

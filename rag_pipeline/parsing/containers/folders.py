@@ -20,6 +20,7 @@ from posixpath import basename, splitext
 from typing import Any
 
 from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.contracts.ids import MEMBER_MARK
 from rag_pipeline.errors import DocumentError, EmptyDocument, LimitExceeded, UnparsableDocument
 from rag_pipeline.parsing.containers.archives import RATIO_FLOOR_BYTES, STEP_BYTES, Archive
 from rag_pipeline.parsing.context import ParseContext
@@ -29,8 +30,7 @@ from rag_pipeline.parsing.media_type import media_type_of
 
 VERSION = "1"
 
-# Stands between an archive and a member, in addresses and in the part of a document.
-MEMBER_MARK = "!/"
+# An archive in an archive in an archive; deeper ones are made to exhaust readers.
 MAX_DEPTH = 3
 # An archive within an archive gets this share of what its outer one may hold.
 NESTED_SHARE = 4
