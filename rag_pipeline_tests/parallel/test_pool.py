@@ -36,7 +36,8 @@ from rag_pipeline.parallel.process import WorkerProcess
 from rag_pipeline_tests.parallel import jobs
 from rag_pipeline_tests.paths import REPOSITORY
 
-IMPATIENT = WorkerLimits(wall_seconds=1.5, memory_bytes=2**29)
+# Long enough that a busy machine meets the limit of memory first.
+IMPATIENT = WorkerLimits(wall_seconds=3.0, memory_bytes=2**29)
 
 
 def outcomes(function: Any, items: list[Any], limits: WorkerLimits = IMPATIENT, workers: int = 2) -> list[Any]:
