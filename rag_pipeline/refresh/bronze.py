@@ -21,6 +21,7 @@ from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.errors import DocumentError, DocumentVanished, InvalidMetadata, MassDeletion, SourceUnavailable
 from rag_pipeline.parsing import media_type_of
 from rag_pipeline.refresh.holds import hold_of
+from rag_pipeline.refresh.moves_between import poll_losers_again
 from rag_pipeline.refresh.polls import recorded_poll
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.source_guard import SourceGuard
@@ -107,7 +108,14 @@ def update_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool 
         SourceUnavailable: The source cannot be listed; nothing was written but who may read what is known of it
             under the settings of now.
     """
-    with workspace.lake.writing(), recorded_poll(workspace, name):
+    with workspace.lake.writing():
+        report = _updated(workspace, name, allow_mass_deletion=allow_mass_deletion)
+        poll_losers_again(workspace, name, lambda each: known_objects(workspace.lake.bronze_state(each)), _updated)
+    return report
+
+
+def _updated(workspace: Workspace, name: str, *, allow_mass_deletion: bool = False) -> BronzeReport:
+    with recorded_poll(workspace, name):
         source = workspace.source(name)
         # Listed while holding the lock: a listing made before another run's would undo what that run recorded.
         try:

@@ -17,6 +17,7 @@ from rag_pipeline.contracts.tables import DOCUMENTS, QUARANTINE
 from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh.edited_moves import edited_moves
 from rag_pipeline.refresh.holds import deletion_guard, end_hold, hold_of, record_hold
+from rag_pipeline.refresh.moves_between import moved_to_others
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.transforms.listing import KnownObject
 
@@ -83,10 +84,11 @@ class SourceGuard:
         if self._allow_loss or self._judge(vanished, lost, left_count) is None:
             return [], None
         try:
-            moved = edited_moves(self._workspace, self._source, self._addresses(vanished), added)
+            moved = moved_to_others(self._workspace, self._source, vanished)
+            moved |= edited_moves(self._workspace, self._source, self._addresses(vanished), added)
         except Exception as error:
             # A parser or a disk that fails here must not fail the run, which carries permissions: all stays held.
-            self._not_looked = f" Whether they were moved with edits could not be seen: {error}"
+            self._not_looked = f" Whether they were moved could not be seen: {error}"
             moved = set()
         rest = [item for item in lost if item.document_id not in moved]
         hold = self._judge([item for item in vanished if item.document_id not in moved], rest, left_count)

@@ -295,3 +295,32 @@ def test_a_run_that_began_by_other_settings_opens_nothing_again(
     assert launch_refresh(project.pipeline()).success
     assert seen(project) == {"lamp.md"}
     assert project.published() == project.rebuilt()
+
+
+@pytest.mark.parametrize("order", [("docs", "vault"), ("vault", "docs")])
+def test_a_folder_that_moves_into_a_closed_source_leaves_the_readers_it_had(
+    tmp_path: Path, order: tuple[str, str]
+) -> None:
+    """It is no loss for the deletion guard, whichever source is polled first; a copy that lay there before is one."""
+    project = Project.create(tmp_path, order, **PLAIN)
+    project.settings["sources"]["vault"]["allowed_principals"] = ["board"]
+    for number in range(30):
+        project.write(f"note{number}.md", f"# Note {number}\n\nThe secret note {number} says word{number}.\n")
+    for number in range(30, 50):
+        for source in order:
+            project.write(f"note{number}.md", f"# Note {number}\n\nThe secret note {number}, copied.\n", source=source)
+    project.refresh(allow_mass_deletion=False)
+    assert len(seen(project)) == 50
+    for number in range(30):
+        (project.folder / "docs" / f"note{number}.md").rename(project.folder / "vault" / f"note{number}.md")
+    run_held(project)
+    assert seen(project) == {f"note{number}.md" for number in range(30, 50)}
+    for number in range(30, 48):
+        (project.folder / "docs" / f"note{number}.md").unlink()
+    run_held(project)
+    assert len(seen(project)) == 20
+
+
+def run_held(project: Project) -> None:
+    """A run in which what the deletion guard holds stays held."""
+    assert launch_refresh(project.pipeline()).published is not None
