@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import sys
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from rag_pipeline.cli.progress import showing_progress
 from rag_pipeline.cli.records import recorded_releases
 from rag_pipeline.cli.rendering import counted, emit, facts, show, table, talk, verdict
 from rag_pipeline.cli.shell import file_argument, search_command
-from rag_pipeline.cli.stopping import Stopped, in_a_thread, leave, stoppable
+from rag_pipeline.cli.stopping import Stopped, begun, in_a_thread, leave, stoppable
 from rag_pipeline.errors import UsageError
 from rag_pipeline.shown import without_secrets
 
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from rag_pipeline.defs.summary import RunSummary
     from rag_pipeline.settings import Pipeline
 
-# Twice this, and the start of a process, stay below the five seconds within which a stopped run must be gone.
-STOPPING_SECONDS = 1.5
+# Leaves some of the five seconds within which a stopped run must be gone.
+STOPPING_SECONDS = 3.0
 # Of several errors the one that asks for most of a person decides: being stopped, a permanent fault, then settings,
 # then a finding to judge; "try again" only where nothing else is the matter.
 SEVEREST_FIRST = (STOPPED, 3, 2, 1, 4)
@@ -111,17 +112,19 @@ def _launched(
 def _end_stopped(pipeline: Pipeline, stopped: Stopped, launch_id: str) -> NoReturn:
     """Set free what the run holds, say what stands, and end the process, whatever its threads are doing."""
     talk(f"Stopped by {stopped.name}.", style="yellow")
+    stop_by = time.monotonic() + STOPPING_SECONDS
+    looking_up = begun(lambda: _what_stands(pipeline))
     # Nothing was launched while the orchestrator was still being imported.
     if "rag_pipeline.defs.instance" in sys.modules:
         from rag_pipeline.defs.instance import cancel_launch
 
         try:
-            in_a_thread(lambda: cancel_launch(pipeline, launch_id), seconds=STOPPING_SECONDS)
+            begun(lambda: cancel_launch(pipeline, launch_id))(stop_by - time.monotonic())
         except Exception as error:
             talk(f"(The next run ends this one in Dagster's records, which did not answer: {type(error).__name__}.)")
     stands = "What readers see was not changed by stopping"
     try:
-        stands = in_a_thread(lambda: _what_stands(pipeline), seconds=STOPPING_SECONDS)
+        stands = looking_up(max(0, stop_by - time.monotonic()))
     except Exception as error:
         talk(f"(What is published could not be looked up in time: {type(error).__name__}.)")
     talk(

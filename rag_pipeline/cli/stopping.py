@@ -68,15 +68,21 @@ def stoppable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def in_a_thread(function: Callable[[], T], *, seconds: float | None = None) -> T:
+def in_a_thread(function: Callable[[], T]) -> T:
     """Call a function in a thread of its own and wait for it, so that a signal ends the waiting.
 
-    Args:
-        seconds: Wait no longer than this; the thread goes on until the process ends.
-
     Raises:
-        TimeoutError: It took longer.
         BaseException: Whatever the function raised.
+    """
+    return begun(function)(None)
+
+
+def begun(function: Callable[[], T]) -> Callable[[float | None], T]:
+    """Begin a function in a thread of its own.
+
+    Returns:
+        Waits for it, no longer than so many seconds, and gives its result; the thread goes on until the process ends.
+        Raises TimeoutError if it takes longer, or whatever the function raised.
     """
     results: list[T] = []
     errors: list[BaseException] = []
@@ -97,11 +103,15 @@ def in_a_thread(function: Callable[[], T], *, seconds: float | None = None) -> T
         threading.Thread(target=context.run, args=(work,), name="work", daemon=True).start()
     finally:
         threading.stack_size(usual)
-    if not done.wait(seconds):
-        raise TimeoutError(f"it took longer than {seconds:g} s")
-    if errors:
-        raise errors[0]
-    return results[0]
+
+    def waited(seconds: float | None) -> T:
+        if not done.wait(seconds):
+            raise TimeoutError(f"it took longer than {seconds:g} s")
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    return waited
 
 
 def leave(exit_code: int) -> NoReturn:
