@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 # Leaves some of the five seconds within which a stopped run must be gone.
 STOPPING_SECONDS = 3.0
+# Of these, so that Dagster's records have the rest.
+LOOKING_SECONDS = 1.0
 # Of several errors the one that asks for most of a person decides: being stopped, a permanent fault, then settings,
 # then a finding to judge; "try again" only where nothing else is the matter.
 SEVEREST_FIRST = (STOPPED, 3, 2, 1, 4)
@@ -113,24 +115,24 @@ def _end_stopped(pipeline: Pipeline, stopped: Stopped, launch_id: str) -> NoRetu
     """Set free what the run holds, say what stands, and end the process, whatever its threads are doing."""
     talk(f"Stopped by {stopped.name}.", style="yellow")
     stop_by = time.monotonic() + STOPPING_SECONDS
-    looking_up = begun(lambda: _what_stands(pipeline))
-    # Nothing was launched while the orchestrator was still being imported.
-    if "rag_pipeline.defs.instance" in sys.modules:
-        from rag_pipeline.defs.instance import cancel_launch
-
-        try:
-            begun(lambda: cancel_launch(pipeline, launch_id))(stop_by - time.monotonic())
-        except Exception as error:
-            talk(f"(The next run ends this one in Dagster's records, which did not answer: {type(error).__name__}.)")
     stands = "What readers see was not changed by stopping"
     try:
-        stands = looking_up(max(0, stop_by - time.monotonic()))
+        stands = begun(lambda: _what_stands(pipeline))(LOOKING_SECONDS)
     except Exception as error:
         talk(f"(What is published could not be looked up in time: {type(error).__name__}.)")
     talk(
         f"{stands}. What was committed so far is kept, nothing of it is done twice, and all locks are free: "
         f"`{program_name()} run` goes on from there.",
     )
+    # Nothing was launched while the orchestrator was still being imported.
+    if "rag_pipeline.defs.instance" in sys.modules:
+        from rag_pipeline.defs.instance import cancel_launch
+
+        try:
+            # Last, since the run goes on until the process ends, and would take again what was set free.
+            begun(lambda: cancel_launch(pipeline, launch_id))(stop_by - time.monotonic())
+        except Exception as error:
+            talk(f"(The next run ends this one in Dagster's records, which did not answer: {type(error).__name__}.)")
     from rag_pipeline.parallel.process import end_all_workers
 
     end_all_workers()

@@ -7,6 +7,7 @@ the file MARK each time it is reached.
 from __future__ import annotations
 
 import hashlib
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,8 @@ if __name__ == "__main__":
     # Worker processes import the function by its name, and know no `__main__`.
     from rag_pipeline_tests.crash import slow as named
 
+    # A shell that starts the tests in the background has them ignore Ctrl-C, and so would this.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     named.slow_down(*sys.argv[1:3])
     sys.argv[1:] = sys.argv[3:]
     from rag_pipeline.cli import main
