@@ -36,14 +36,24 @@ SILVER_TEXTS = ("title", "author", "metadata", "text")
 def exposed_documents(workspace: Workspace, table: Sink) -> set[str]:
     """document_ids of an index whose rows show anything that their source wants hidden.
 
-    Only rows are read that silver does not vouch for, as parsed like that; where it cannot be read those are all.
+    Only rows are read that silver does not vouch for, as parsed like that; where it cannot be read those are all. Where
+    the texts cannot be read, every document of such a source counts: what else has to go must not wait for them.
 
     Raises:
-        RagPipelineError: The index cannot be read.
+        RagPipelineError: The ids of the index cannot be read.
     """
     hiding = _hiding(workspace)
     if not hiding:
         return set()
+    try:
+        return _exposed(workspace, table, hiding)
+    except FAULTS as error:
+        log.error("what readers see of %s cannot be looked at, so it is closed: %s", ", ".join(hiding), error)
+    rows = table.read(["document_id", "source"])
+    return set(rows.filter(pl.col("source").is_in(hiding))["document_id"])
+
+
+def _exposed(workspace: Workspace, table: Sink, hiding: Sequence[str]) -> set[str]:
     rows = rows_with(table, "source", hiding, ["document_id", *STATE_COLUMNS]).unique()
     try:
         documents = workspace.lake.read(DOCUMENTS, KNOWN_COLUMNS)

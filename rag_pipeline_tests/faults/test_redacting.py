@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from rag_pipeline.defs.launch import launch_refresh
-from rag_pipeline.refresh import documents
+from rag_pipeline.errors import LakeDamaged
+from rag_pipeline.refresh import documents, exposed
+from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.publication import rollback
 from rag_pipeline.refresh.withdraw import withdraw_now
 from rag_pipeline.retrieval.search import Searcher
@@ -91,6 +93,19 @@ def test_a_person_who_stops_the_run_while_it_parses_leaves_nothing_to_read(
     assert seen(project) == {"key.md", "title.md", "lamp.md"}
     assert KEY not in texts(project)
     assert project.published() == project.rebuilt()
+
+
+def test_texts_that_cannot_be_looked_at_hold_up_no_deletion(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    wish(project, "redact")
+    (project.folder / "docs" / "lamp.md").unlink()
+    with monkeypatch.context() as patch, project.workspace() as workspace:
+        refresh_source(workspace, "docs", allow_mass_deletion=True)
+        patch.setattr(exposed, "rows_with", raising(LakeDamaged("half of it")))
+        withdraw_now(workspace)
+    assert seen(project) == set()
+    project.refresh()
+    assert seen(project) == {"key.md", "title.md"}
+    assert KEY not in texts(project)
 
 
 @pytest.mark.parametrize("kept_by", ["keep_last_good", "the deletion guard"])
