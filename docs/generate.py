@@ -299,8 +299,9 @@ def formats() -> str:
 
 
 HIDDEN = (
-    ("`hidden_comment_count`", "comments in HTML and Markdown (`<!-- … -->`, and Obsidian's `%% … %%` in one line "
-     "or between two lines of their own), MDX, reStructuredText, AsciiDoc, Org (with headlines marked `COMMENT`) and "
+    ("`hidden_comment_count`", "comments in HTML and Markdown (`<!-- … -->`, definitions of links "
+     "that lead nowhere, `[//]: # (…)`, and Obsidian's `%% … %%` in one line or between two lines "
+     "of their own), MDX, reStructuredText, AsciiDoc, Org (with headlines marked `COMMENT`) and "
      "LaTeX"),
     ("`hidden_attribute_count`", "elements of HTML with `hidden` or `aria-hidden`"),
     ("`hidden_style_count`", "elements of HTML that their own style, or a style sheet in the page, hides: "
@@ -310,6 +311,7 @@ HIDDEN = (
     ("`hidden_class_count`", "elements of HTML for screen readers only (`sr-only`, `visually-hidden` and their like)"),
     ("`hidden_template_count`", "`template` and `noscript` of HTML"),
     ("`hidden_deletion_count`", "what is marked as deleted: `del`, `s`, `strike` and `line-through` of HTML, "
+     "also by a style sheet in the page, "
      "`~~ … ~~` of Markdown, text struck through in Word, PowerPoint, OpenDocument and RTF, and what is deleted while "
      "changes are tracked"),
     ("`hidden_slide_count`", "slides that the show leaves out"),

@@ -25,6 +25,19 @@ def test_who_says_the_same_again_is_heard_twice() -> None:
     assert document.metadata["cue_count"] == "4"
 
 
+def test_speakers_who_are_named_in_most_cues_are_speakers_though_each_speaks_once() -> None:
+    words = ["Chair: All in favour?", "Ann Lee: Aye.", "Ben: Nay.", "and that is all."]
+    document = talk(*(f"00:0{number}.000 --> 00:0{number + 1}.000\n{said}" for number, said in enumerate(words)))
+    assert document.metadata["speakers"] == "Chair, Ann Lee, Ben"
+    assert document.text.endswith("[00:00:02] Ben: Nay. and that is all.")
+
+
+def test_a_colon_in_one_cue_of_many_names_no_speaker() -> None:
+    words = ["Good morning.", "Note: the ferry is late.", "It sails at ten.", "Mind the gap."]
+    document = talk(*(f"00:0{number}.000 --> 00:0{number + 1}.000\n{said}" for number, said in enumerate(words)))
+    assert "speakers" not in document.metadata
+
+
 def test_a_line_that_rolls_up_is_heard_once() -> None:
     document = talk(
         "00:01.000 --> 00:03.000\nwe sail at dawn",

@@ -175,3 +175,18 @@ def test_hidden_slides_and_shapes_are_left_out_and_slides_keep_their_numbers() -
     ]
     assert [block.page for block in document.blocks] == [1, 4]
     assert document.metadata["hidden_slide_count"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_gone"),
+    [
+        (".old { text-decoration: line-through }", True),
+        ("span.old{text-decoration-line:line-through;color:grey} .old{display:inline}", True),
+        (".old { text-decoration: line-through } .old.again { text-decoration: none }", False),
+        (".old:hover { text-decoration: line-through }", False),
+    ],
+)
+def test_what_a_style_sheet_strikes_through_is_deleted(rule: str, is_gone: bool) -> None:
+    document = page('<p>It costs <span class="old">90</span> 120 euros.</p>', f"<style>{rule}</style>")
+    assert ("90" not in document.text) is is_gone
+    assert document.metadata.get("hidden_deletion_count") == ("1" if is_gone else None)

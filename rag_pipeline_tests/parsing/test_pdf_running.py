@@ -56,6 +56,7 @@ def test_a_number_heading_on_each_page_of_its_part_stays_once() -> None:
         [(9, 72, "Harbour handbook"), (9, 500, "{}")],
         [(9, 72, "{}"), (9, 400, "Harbour handbook")],
         [(9, 72, "Harbour handbook {}")],
+        [(9, 72, "Harbour handbook, quay 1"), (9, 300, "{} / 20")],
     ],
     ids=lambda foot: " … ".join(text for _, _, text in foot),
 )

@@ -19,6 +19,9 @@ from rag_pipeline.parsing.pdf import forms, witness
         "<!--\n\nwas 9\n\n# Old heading was 9\n-->",
         "%% was 9 %%",
         "%%was 9%%",
+        "\n\n[//]: # (was 9)\n\n",
+        "\n\n[comment]: <> (was 9, and\nin a second line)\n\n",
+        '\n\n[_was 9_]: # "was 9"\n\n',
     ],
 )
 def test_comments_are_left_out(hidden: str) -> None:
@@ -30,6 +33,12 @@ def test_comments_are_left_out(hidden: str) -> None:
     assert "Dogs travel free." in said
     assert document.text.index("Dogs") == text.index("Dogs")
     assert document.metadata["hidden_comment_count"] == "2"
+
+
+def test_what_follows_a_comment_that_is_never_closed_is_counted() -> None:
+    document = markdown_document("# Fares\n\nSeen.\n\n<!-- was 9\n\nwas 10\n")
+    assert document.text.split() == ["#", "Fares", "Seen."]
+    assert document.metadata["hidden_comment_count"] == "1"
 
 
 def test_a_block_between_marks_of_its_own_lines_is_left_out() -> None:
@@ -46,6 +55,9 @@ def test_a_block_between_marks_of_its_own_lines_is_left_out() -> None:
         "Write `<!-- kept -->` or ``%% kept %%`` to hide it.",
         "Growth of 5%% kept and 7%% kept.",
         "An opening <!-- kept for ever.",
+        "Within a paragraph\n[//]: # (kept)",
+        "[//]: # (kept, for the paragraph\n\nends first)",
+        "[top]: #top (kept)",
         "    %% kept %% in indented code",
         "~~~\n%% kept %%\n",
         "It grew by 5 %% and is kept.\n\nThen by 7 %% more.",

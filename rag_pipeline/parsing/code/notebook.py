@@ -19,7 +19,7 @@ from rag_pipeline.parsing.markup.front_matter import split_front_matter
 from rag_pipeline.parsing.markup.markdown import markdown_blocks
 from rag_pipeline.parsing.records.json_values import load_json
 
-VERSION = "2"
+VERSION = "3"
 
 # What a cell printed is read for its beginning; logs and dumps would bury the notebook.
 _MAX_OUTPUT_CHARS = 1_000

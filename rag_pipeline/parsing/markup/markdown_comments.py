@@ -1,7 +1,8 @@
 """What no reader of a Markdown page sees: comments, what is struck through, and inline HTML that hides its words.
 
 Belongs here: finding them outside code, blanking them out so that every place in the text stays where it is, and
-counting them. Comments are HTML's `<!-- … -->` and Obsidian's `%% … %%`.
+counting them. Comments are HTML's `<!-- … -->`, Obsidian's `%% … %%`, and definitions of links that lead nowhere,
+`[//]: # (…)`.
 Does not belong here: comments of MDX (`markdown.py`), whose module lines are code; HTML blocks (`markdown_html`).
 """
 
@@ -15,10 +16,13 @@ from rag_pipeline.parsing.web.hidden import hidden_cause
 # What may not be looked into, or is looked for, whichever begins first; what is never closed is ordinary text.
 _TOKEN = re.compile(
     r"^[ ]{0,3}(?P<fence>`{3,}|~{3,})|(?P<ticks>`+)|(?P<html><!--)|(?<![^\s])(?P<obsidian>%%)(?!%)"
-    r"|(?<![~\\])(?P<struck>~~)(?=[^\s~])|(?P<tag><(?P<name>del|s|strike|span|font)(?:\s[^<>]{0,500})?>)",
+    r"|(?<![~\\])(?P<struck>~~)(?=[^\s~])|(?P<tag><(?P<name>del|s|strike|span|font)(?:\s[^<>]{0,500})?>)"
+    r"|^[ ]{0,3}(?P<note>\[[^\[\]\n]{1,50}\]:[ \t]*(?:#|<#?>)(?:[ \t]+|[ \t]*\n[ \t]*)"
+    r"(?:\([^()]{0,1000}\)|\"[^\"]{0,1000}\"|'[^']{0,1000}')[ \t]*$)",
     re.M | re.I,
 )
-_MAY_HIDE = re.compile(r"<!--|%%|~~|<(?:del|s|strike|span|font)\b", re.I)
+_MAY_HIDE = re.compile(r"<!--|%%|~~|<(?:del|s|strike|span|font)\b|\]:[ \t]*(?:#|<#?>)\s", re.I)
+_BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _HIDING = re.compile(r"\b(?:hidden|aria-hidden|style|class|color)\b", re.I)
 _NOT_LINE_END = re.compile(r"[^\n]")
 _CLOSING_OBSIDIAN = re.compile(r"%%(?=\s|[.,;:!?)]|\Z)")
@@ -56,7 +60,7 @@ def without_unseen(text: str) -> tuple[str, Counter[str]]:
 
 def _cause(token: re.Match[str]) -> str:
     """Why what begins with `token` is not seen; "" for what is only passed over."""
-    if token["html"] or token["obsidian"]:
+    if token["html"] or token["obsidian"] or token["note"]:
         return "comment"
     if token["struck"] or (token["name"] or "").lower() in ("del", "s", "strike"):
         return "deletion"
@@ -76,6 +80,8 @@ def _end_of(text: str, token: re.Match[str], unclosed: set[str]) -> int | None:
     kind = "tag" if token["tag"] else str(token.lastgroup)
     if kind == "fence":
         return _end_of_fence(text, token)
+    if kind == "note":
+        return token.end() if _is_definition(text, token) else None
     if kind in ("struck", "tag"):
         return _end_in_paragraph(text, token, f"</{token['name']}>" if token["tag"] else "~~")
     closing = "-->" if kind == "html" else token.group()
@@ -91,6 +97,13 @@ def _end_of(text: str, token: re.Match[str], unclosed: set[str]) -> int | None:
     if end is None and kind != "ticks":
         unclosed.add(closing)
     return end
+
+
+def _is_definition(text: str, token: re.Match[str]) -> bool:
+    """Whether what looks like a definition of a link is one: no blank line is in it, and no paragraph before it."""
+    before = text.rfind("\n", max(0, token.start() - _FAR), max(0, token.start() - 1)) + 1
+    line = text[before : token.start()].strip()
+    return not _BLANK_LINE.search(token["note"]) and (not line or line[0] in "[#" or line.endswith("-->"))
 
 
 def _end_in_paragraph(text: str, token: re.Match[str], closing: str) -> int | None:

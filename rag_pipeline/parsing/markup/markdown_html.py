@@ -18,6 +18,7 @@ from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.web.blocks import Unit
 from rag_pipeline.parsing.web.html import html_units
 from rag_pipeline.parsing.web.tables import BLOCK_TAGS
+from rag_pipeline.parsing.web.tree import comment_count
 
 MAX_HTML_CHARS = 5_000_000
 """A longer piece of HTML stays as it is written."""
@@ -112,6 +113,8 @@ def _is_html(text: str, start: int, end: int) -> bool:
 
 def _rendered(source: str, start_char: int, first_line: int | None, hidden: Counter[str]) -> tuple[str, list[Block]]:
     """The text of one HTML block, with blank lines so that it takes the lines it took, and its blocks."""
+    # Those that are closed are gone by now, and what is never closed hides all that follows in its block.
+    hidden["comment"] += comment_count(source)
     pieces: list[str] = []
     blocks: list[Block] = []
     length, line = 0, 1

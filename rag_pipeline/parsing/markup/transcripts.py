@@ -20,7 +20,7 @@ from rag_pipeline.parsing.builder import TextBuilder, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, read_text
 
-VERSION = "6"
+VERSION = "7"
 
 # Many programs leave out leading zeros, or the milliseconds.
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
@@ -161,12 +161,13 @@ def _ms(parts: tuple[str | None, ...]) -> int:
 
 
 def _with_speakers(cues: list[_Cue]) -> list[_Cue]:
-    """Speakers written into the words (`MAYA: ...`), where names recur or are in capitals."""
+    """Speakers written into the words (`MAYA: ...`), where names recur, are in capitals, or most cues have one."""
     names = Counter(match.group(1) for cue in cues if (match := _NAME.match(cue.text)))
+    are_usual = len(names) > 1 and 2 * names.total() > len(cues)
     found: list[_Cue] = []
     for cue in cues:
         match = _NAME.match(cue.text)
-        if cue.speaker is None and match and (names[match.group(1)] > 1 or match.group(1).isupper()):
+        if cue.speaker is None and match and (are_usual or names[match.group(1)] > 1 or match.group(1).isupper()):
             cue = _Cue(cue.start_ms, cue.end_ms, match.group(1), cue.text[match.end() :], cue.line)
         found.append(cue)
     return found

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from liteparse.types import PageComplexityStats, ParsedPage
     from pypdfium2 import PdfDocument
 
-VERSION = "9"
+VERSION = "10"
 
 # Scanners leave a letter or two, like a page number.
 MIN_TEXT_CHARS = 3

@@ -47,6 +47,7 @@ _ONLY_NUMBER = re.compile(
     re.I,
 )
 _TOTAL = re.compile(r"#(?:\s*(?:of|/|von|de|sur|di)\s*\d{1,4})")
+_TOTAL_AFTER = re.compile(r"^\s*(?:of|/|von|de|sur|di)\s*\d{1,4}$")
 _YEARS = range(1900, 2100)
 _ROMAN = re.compile(r"(c{0,3})(xc|xl|l?x{0,3})(ix|iv|v?i{0,3})$", re.I)
 _ROMAN_VALUES = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
@@ -112,7 +113,7 @@ def _may_count(piece: Piece, before: str, after: str) -> bool:
     is_foot = piece.top is not None and piece.top > 0.5
     if is_foot and _is_long(before + after):
         return True
-    is_at_edge = not before.strip() or not after.strip()
+    is_at_edge = not before.strip() or not _TOTAL_AFTER.sub("", after).strip()
     if not is_at_edge:
         return False
     if piece.has_gaps or _PARTED_BEFORE.search(before) or _PARTED_AFTER.search(after):

@@ -28,7 +28,7 @@ from rag_pipeline.parsing.records.records import (
 )
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "6"
+VERSION = "7"
 
 _DELIMITERS = (",", "\t", ";", "|")
 # Enough for the separator and the quoting to show.

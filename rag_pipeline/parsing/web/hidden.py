@@ -54,12 +54,7 @@ def hidden_cause(element: HtmlElement, has_styles: bool) -> str | None:
     if element.tag == "font" and _is_background(element, found("color", ""), has_styles):
         return "style"
     style = found("style")
-    if (
-        style
-        and "line-through" in style.lower()
-        and "line-through"
-        in declarations(style).get("text-decoration", declarations(style).get("text-decoration-line", ""))
-    ):
+    if style and "line-through" in style.lower() and is_struck(declarations(style)):
         return "deletion"
     if style and _MAY_HIDE.search(style) and _is_style_hidden(element, style, has_styles):
         return "style"
@@ -82,6 +77,11 @@ def declarations(style: str) -> dict[str, str]:
     """Properties of a `style` attribute, lower case, without `!important`."""
     found = _DECLARATION.findall(style[:STYLE_LIMIT_CHARS].lower())
     return {name: value.replace("!important", "").strip() for name, value in found}
+
+
+def is_struck(said: dict[str, str]) -> bool:
+    """Whether these properties strike text through."""
+    return "line-through" in said.get("text-decoration", said.get("text-decoration-line", ""))
 
 
 def is_hiding(said: dict[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""What a page's own style sheets hide, as far as classes, ids and tags of elements and those above them say it.
+"""What a page's own style sheets hide or strike through, as far as classes, ids and tags of elements say it.
 
 Belongs here: reading `style` elements. Does not belong here: styles of one element (`hidden`), style sheets elsewhere.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from rag_pipeline.parsing.web.hidden import declarations, is_hiding
+from rag_pipeline.parsing.web.hidden import declarations, is_hiding, is_struck
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -24,10 +24,14 @@ MAX_SELECTOR_CHARS = 500
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.S)
 _MAY_HIDE = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|opacity\s*:\s*0|clip|:\s*-\d{3}|mso-hide|"
-    r"content-visibility|scale[xy]?\(0|overflow",
+    r"content-visibility|scale[xy]?\(0|overflow|line-through",
     re.I,
 )
-_SHOWS = re.compile(r"display|visibility|opacity|clip|left|top|height|width|transform|indent", re.I)
+# What may take back what another rule said, by cause.
+_SHOWS = {
+    "style": re.compile(r"display|visibility|opacity|clip|left|top|height|width|transform|indent", re.I),
+    "deletion": re.compile(r"text-decoration", re.I),
+}
 _FOR_SCREENS = re.compile(r"@media\s+(?:only\s+)?(?:screen|all)\s*\{((?>[^{}]*\{[^{}]*\})*)[^{}]*\}", re.I)
 _STEP = re.compile(r"(\s*>\s*|\s+)")
 _SIMPLE = re.compile(r"([a-z][\w-]*)?((?:[.#][a-z_-][\w-]*)*)\Z", re.I)
@@ -38,11 +42,12 @@ Compound = tuple[str, frozenset[str]]
 """Tag in lower case or "", and the classes (".name") and ids ("#name") that an element must have."""
 Selector = tuple[Compound, tuple[tuple[Compound, bool], ...]]
 """What an element must be, and what it must stand below, the nearest first, each with whether directly."""
-Selectors = dict[str, list[Selector]]
+Selectors = dict[str, list[tuple[Selector, str]]]
+"""Selectors with the cause why what they take is not read, by one class or id that each of them asks for."""
 
 
 def hiding_selectors(root: HtmlElement) -> Selectors:
-    """Selectors of what the page's style sheets hide for good, by one class or id that each of them asks for.
+    """Selectors of what the page's style sheets hide for good (`style`) or strike through (`deletion`).
 
     What another rule shows again, as a menu that opens, can be seen by a reader, and is not among them.
     """
@@ -52,20 +57,29 @@ def hiding_selectors(root: HtmlElement) -> Selectors:
         return {}
     text = _FOR_SCREENS.sub(r"\1", _COMMENT.sub(" ", text))
     rules = list(islice(_rules(text), MAX_RULES))
-    hiding: list[Selector] = []
+    selectors_by_key: Selectors = {}
+    for cause in _SHOWS:
+        hiding = list(_hiding(rules, cause))
+        wanted = {key for (_, keys), _ in hiding for key in keys}
+        shown = _shown_again(rules, wanted, cause) if wanted else set()
+        for (tag, keys), above in hiding:
+            if not keys & shown:
+                selectors_by_key.setdefault(min(keys), []).append((((tag, keys), above), cause))
+    return selectors_by_key
+
+
+def _hiding(rules: list[tuple[str, str]], cause: str) -> Iterator[Selector]:
     for selectors, block in rules:
-        if not _MAY_HIDE.search(block) or not is_hiding(declarations(block)):
+        if not _MAY_HIDE.search(block) or not _is_caused(block, cause):
             continue
         for selector in selectors.split(",")[:MAX_RULES]:
             if (understood := _selector(selector.strip())) is not None:
-                hiding.append(understood)
-    wanted = {key for (_, keys), _ in hiding for key in keys}
-    shown = _shown_again(rules, wanted) if wanted else set()
-    selectors_by_key: Selectors = {}
-    for (tag, keys), above in hiding:
-        if not keys & shown:
-            selectors_by_key.setdefault(min(keys), []).append(((tag, keys), above))
-    return selectors_by_key
+                yield understood
+
+
+def _is_caused(block: str, cause: str) -> bool:
+    said = declarations(block)
+    return is_hiding(said) if cause == "style" else is_struck(said)
 
 
 def _selector(text: str) -> Selector | None:
@@ -93,23 +107,25 @@ def _rules(text: str) -> Iterator[tuple[str, str]]:
         depth = max(0, depth + opened - 1)
 
 
-def _shown_again(rules: list[tuple[str, str]], keys: set[str]) -> set[str]:
+def _shown_again(rules: list[tuple[str, str]], keys: set[str], cause: str) -> set[str]:
     """The keys that some rule shows."""
     shown: set[str] = set()
     for selectors, block in rules:
         named = keys.intersection(_KEY.findall(selectors))
-        if named and _SHOWS.search(block) and not is_hiding(declarations(block)):
+        if named and _SHOWS[cause].search(block) and not _is_caused(block, cause):
             shown |= named
     return shown
 
 
-def is_selected(element: HtmlElement, selectors: Selectors) -> bool:
-    """Whether one of the selectors takes the element."""
-    return any(
-        _is(element, last) and _stands_below(element, above)
+def selected_cause(element: HtmlElement, selectors: Selectors) -> str | None:
+    """Why one of the selectors takes the element; None if none does."""
+    found = (
+        cause
         for name in _names(element)
-        for last, above in selectors.get(name, ())
+        for (last, above), cause in selectors.get(name, ())
+        if _is(element, last) and _stands_below(element, above)
     )
+    return next(found, None)
 
 
 def _names(element: HtmlElement) -> list[str]:

@@ -18,7 +18,7 @@ from rag_pipeline.parsing.decode import decode
 from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.parsing.web.confluence import resolve_storage_format, with_character_data
 from rag_pipeline.parsing.web.hidden import LARGEST_SHARE, hidden_cause, is_transparent
-from rag_pipeline.parsing.web.styles import hiding_selectors, is_selected
+from rag_pipeline.parsing.web.styles import hiding_selectors, selected_cause
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -212,8 +212,8 @@ def drop_unseen(root: HtmlElement) -> Counter[str]:
             cause = hidden_cause(element, has_styles)
             if cause == "style" and is_transparent(element) and _is_most_of(element, root):
                 continue
-            if not cause and selectors and is_selected(element, selectors) and not _is_most_of(element, root):
-                cause = "style"
+            if not cause and selectors and (said := selected_cause(element, selectors)):
+                cause = None if _is_most_of(element, root) else said
             if cause or ((classes := element.get("class")) and _NOISE_CLASS.search(classes)):
                 doomed.append((element, cause))
     return _dropped(doomed)
@@ -245,13 +245,16 @@ def _is_most_of(element: HtmlElement, root: HtmlElement) -> bool:
 
 
 def comment_count(text: str) -> int:
-    """How many comments with words HTML has outside scripts; conditional ones address programs."""
+    """How many comments with words HTML has outside scripts; conditional ones address programs.
+
+    One that is never closed goes on to the end.
+    """
     count = position = 0
     while found := _COMMENT_OR_SCRIPT.search(text, position):
         script = found.group(1)
         end = text.find(f"</{script}" if script else "-->", found.end())
         if end < 0:
-            break
+            end = len(text)
         words = text[found.end() : end]
         count += not script and not words.startswith(_CONDITIONS) and any(map(str.isalnum, words))
         position = end
