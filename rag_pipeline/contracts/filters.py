@@ -117,6 +117,6 @@ def parse_moment(text: str, now: datetime) -> datetime:
         if ago:
             return now - int(ago.group(1)) * _UNITS[ago.group(2)]
         moment = datetime.fromisoformat(text.strip())
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text!r} is no time; write one like 30d, 12h, 2026-03-01 or 2026-03-01T12:00") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 
 from rag_pipeline.contracts.filters import Filter
 from rag_pipeline.errors import BadQuery
@@ -48,10 +48,13 @@ def moment_of(as_of: datetime | date) -> datetime:
         BadQuery: It is no time.
     """
     if isinstance(as_of, datetime):
-        return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
+        try:
+            return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
+        except OverflowError as error:
+            raise BadQuery(f"as_of is {as_of!r}, which is no time in UTC") from error
     if not isinstance(as_of, date):
         raise BadQuery(f"as_of is {as_of!r}, want a date or a time")
-    return datetime.combine(as_of, time(), UTC) + timedelta(days=1) - timedelta(microseconds=1)
+    return datetime.combine(as_of, time.max, UTC)
 
 
 def seen_today(now: Served, earlier: Earlier, chosen: Filter) -> Then:

@@ -100,6 +100,11 @@ class Pipeline:
         return {LAKE: self.lake_root, CACHE: str(self.cache_folder), DAGSTER_HOME: str(self.dagster_home)}
 
     @property
+    def tokens_file(self) -> Path:
+        """File of the bearer tokens that the server takes, whether it is there yet or not."""
+        return Path(self._located(self.settings.serving.tokens))
+
+    @property
     def dagster_home(self) -> Path:
         """Where runs are recorded, whether it is there yet or not."""
         return Path(self.environment.get("DAGSTER_HOME") or self.folder / ".dagster")
@@ -130,13 +135,14 @@ class Pipeline:
         return self._located(self.settings.sources[name].location)
 
     def _own_globs(self, name: str) -> Iterator[str]:
-        for place in (str(self.path), *self.own_folders.values()):
+        files = (str(self.path), str(self.tokens_file))
+        for place in (*files, *self.own_folders.values()):
             steps = below(self.location(name), place)
             if steps:
                 # What a source writes otherwise than the system does, a star stands for.
                 literal = re.sub(r"[*?\[]", r"[\g<0>]", "/".join(steps))
                 literal = re.sub(r"%|[\ud800-\udfff]+", "*", literal)
-                yield literal if place == str(self.path) else f"{literal}/**"
+                yield literal if place in files else f"{literal}/**"
 
     def model_spec(self, alias: str) -> EmbeddingModelSpec:
         """Spec of a model, with a relative folder made relative to pipeline.yaml.

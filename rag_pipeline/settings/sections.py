@@ -20,6 +20,7 @@ from rag_pipeline.contracts.modes import Mode
 from rag_pipeline.settings.cron import cron
 from rag_pipeline.settings.limits import LimitsSettings, Section
 from rag_pipeline.settings.reranking import RerankSettings
+from rag_pipeline.settings.serving import JwtSettings, ProxySettings, ServingSettings
 
 OLD_TIMEOUT = "parse_timeout_seconds"
 _DURATION = re.compile(r"^([0-9]{1,12})\s*(s|min|h|d)$")
@@ -311,6 +312,8 @@ class Settings(Section):
     """How every version of an index is evaluated before it may be published."""
     rerank: RerankSettings | None = None
     """What reads the best hits again; none: they stay as they were found."""
+    serving: ServingSettings = ServingSettings()
+    """How `rag-pipeline serve` answers."""
     thresholds: ThresholdSettings = ThresholdSettings()
     """When the checks on silver turn yellow."""
     quarantined_documents: Literal["hide", "keep_last_good"] = "hide"
@@ -373,6 +376,9 @@ SECTIONS: dict[str, type[Section]] = {
     "evaluation": EvaluationSettings,
     "rerank": RerankSettings,
     "limits": LimitsSettings,
+    "serving": ServingSettings,
+    "jwt": JwtSettings,
+    "proxy": ProxySettings,
     "thresholds": ThresholdSettings,
     "permission_rules": PermissionRuleSettings,
 }

@@ -31,8 +31,8 @@ ORDER = (
     {"sources"},
     {"retrieval"},
     {"refresh"},
-    {"defs"},
-    {"cli", "definitions", "serving"},
+    {"defs", "serving"},
+    {"cli", "definitions"},
 )
 ONLY_IN = {
     "dagster": {"defs", "definitions"},
@@ -41,6 +41,10 @@ ONLY_IN = {
     "duckdb": {"stores"},
     "sentence_transformers": {"embedding"},
     "openai": {"endpoints"},
+    "fastapi": {"serving"},
+    "mcp": {"serving"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
     "torch": {"embedding"},
     "onnxruntime": {"embedding"},
     "openvino": {"embedding"},

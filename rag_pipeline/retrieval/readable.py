@@ -1,0 +1,97 @@
+"""What a caller may read at all: sources with their counts and freshness.
+
+Belongs here: counting the rows of what is published for one caller.
+Does not belong here: searching (`search.py`), the record of polls (`stores/polls.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from rag_pipeline.contracts.filters import Filter
+from rag_pipeline.retrieval.arguments import checked_principals
+from rag_pipeline.retrieval.published import Pointer
+from rag_pipeline.settings import Pipeline
+from rag_pipeline.stores.lake import INDEX_PATH, Lake
+from rag_pipeline.stores.polls import read_polls
+from rag_pipeline.stores.selection import Selection
+from rag_pipeline.stores.vectors import VectorStore
+from rag_pipeline.transforms.freshness import is_overdue
+
+_COLUMNS = ["source", "document_id", "source_modified_at", "language", "media_type"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadableSource:
+    """One source as one caller sees it; what they may not read counts nowhere.
+
+    Attributes:
+        documents, chunks: Those that the caller may read.
+        newest_modified_at: Last modification among them, as the source says.
+        polled_at: When the source was last polled with success; None: never, or not known.
+        is_overdue: That is longer ago than its `stale_after`; None: not known.
+        languages, media_types: Of those documents.
+    """
+
+    source: str
+    documents: int
+    chunks: int
+    newest_modified_at: datetime | None
+    polled_at: datetime | None
+    is_overdue: bool | None
+    languages: tuple[str, ...]
+    media_types: tuple[str, ...]
+
+
+class ReadableSources:
+    """Follows the pointer like a Searcher; many threads may ask."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._lake = Lake(pipeline.lake_root, pipeline.lake_options)
+        vectors = VectorStore(self._lake.uri(INDEX_PATH), pipeline.lake_options)
+        self._pointer = Pointer(self._lake, vectors)
+        self._stale_after: Mapping[str, timedelta] = {
+            name: source.stale_after for name, source in pipeline.settings.sources.items()
+        }
+
+    def of(self, principals: Iterable[str]) -> list[ReadableSource]:
+        """The sources of which the caller may read anything, by name.
+
+        Raises:
+            BadQuery: Nobody asks.
+            NothingPublished: There is no index yet.
+        """
+        chosen = Filter(frozenset(checked_principals(principals)))
+        rows = self._pointer.answered(lambda served: Selection(served.table, chosen).read(_COLUMNS))
+        polls = read_polls(self._lake).by_source
+        now = datetime.now(UTC)
+        found = []
+        for record in _counted(rows).iter_rows(named=True):
+            poll = polls.get(record["source"])
+            stale_after = self._stale_after.get(record["source"], None if poll is None else poll.stale_after)
+            overdue = None if poll is None or stale_after is None else is_overdue(poll, now, stale_after)
+            lists = {name: tuple(record.pop(name)) for name in ("languages", "media_types")}
+            found.append(
+                ReadableSource(
+                    **(record | lists), polled_at=None if poll is None else poll.polled_at, is_overdue=overdue
+                )
+            )
+        return found
+
+
+def _counted(rows: pl.DataFrame) -> pl.DataFrame:
+    return (
+        rows.group_by("source")
+        .agg(
+            pl.col("document_id").n_unique().alias("documents"),
+            pl.len().alias("chunks"),
+            pl.col("source_modified_at").max().alias("newest_modified_at"),
+            pl.col("language").drop_nulls().unique().sort().alias("languages"),
+            pl.col("media_type").unique().sort().alias("media_types"),
+        )
+        .sort("source")
+    )

@@ -1,0 +1,181 @@
+"""The HTTP API: routes and what OpenAPI says of them.
+
+Belongs here: one route for each thing that can be asked; each hands the caller on and says what came back.
+Does not belong here: answering (`service.py`), who asks and limits (`middleware.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.security import HTTPBearer
+from pydantic_core import to_json
+
+from rag_pipeline.serving.callers import Caller
+from rag_pipeline.serving.limits import Turnstile
+from rag_pipeline.serving.metrics import Metrics
+from rag_pipeline.serving.problems import MEDIA_TYPE
+from rag_pipeline.serving.questions import (
+    MOST_VALUES,
+    CallerAnswer,
+    ExplainAnswer,
+    ExplainQuestion,
+    Problem,
+    Question,
+    SearchAnswer,
+    SearchQuestion,
+    SourcesAnswer,
+    Value,
+    WindowAnswer,
+    WindowQuestion,
+)
+from rag_pipeline.serving.service import Service
+
+_WHY = {
+    401: "Nobody that is known asks.",
+    403: "The caller may not look as somebody else.",
+    413: "The request is too large.",
+    422: "What is asked is not as described here, or names what nothing has that the caller may read.",
+    429: "The caller asks too often; `Retry-After` says when to try again.",
+    500: "An error of the server; its log has it under the request id.",
+    503: "The server is busy or has nothing published; `Retry-After` says when to try again.",
+}
+# So long a look at the index counts for those who watch the server's health, seconds.
+READY_SECONDS = 2.0
+
+
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Problems that a route may answer with, for OpenAPI."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    said = _WHY | {404: "There is nothing of that name that the caller may read."}
+    return {status: {"description": said[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
+
+
+ASKED = described(401, 403, 413, 422, 429, 500, 503)
+# Says in OpenAPI how callers show who they are; `middleware.py` has established it by then.
+bearer = HTTPBearer(
+    auto_error=False, description="A token that `rag-pipeline tokens add` made, or one of the provider."
+)
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+Asker = Annotated[Caller, Depends(caller_of)]
+
+
+class Api:
+    """The routes on one service.
+
+    Attributes:
+        turnstile: What searches go through; made when the server's loop runs.
+    """
+
+    def __init__(self, service: Service, metrics: Metrics) -> None:
+        self._service = service
+        self._metrics = metrics
+        self.turnstile = Turnstile(0, 0)
+        self._ready_at = float("-inf")
+
+    def router(self) -> APIRouter:
+        """What is asked by somebody."""
+        asked = APIRouter(prefix="/v1", dependencies=[Depends(bearer)], responses=ASKED)
+        asked.add_api_route("/search", self.search, methods=["POST"], response_model=SearchAnswer)
+        asked.add_api_route("/explain", self.explain, methods=["POST"], response_model=ExplainAnswer)
+        asked.add_api_route(
+            "/window", self.window, methods=["POST"], response_model=WindowAnswer, responses=described(404)
+        )
+        asked.add_api_route("/sources", self.sources, methods=["GET"], response_model=SourcesAnswer)
+        asked.add_api_route("/me", self.me, methods=["GET"], response_model=CallerAnswer)
+        return asked
+
+    def watching(self) -> APIRouter:
+        """What is asked by those who watch the server."""
+        router = APIRouter()
+        router.add_api_route("/health", self.health, methods=["GET"], response_model=dict[str, str])
+        router.add_api_route(
+            "/ready", self.ready, methods=["GET"], response_model=dict[str, str], responses=described(500, 503)
+        )
+        router.add_api_route(
+            "/metrics",
+            self.scraped,
+            methods=["GET"],
+            response_class=Response,
+            dependencies=[Depends(bearer)],
+            responses={**described(401, 429), 200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+        )
+        return router
+
+    async def search(self, asked: SearchQuestion, caller: Asker) -> Response:
+        """Chunks that answer a question and that the caller may read, best first."""
+        answer = await self.answered(lambda: self._service.search(caller, asked))
+        self._metrics.hits.labels("search").inc(len(answer["hits"]))
+        return as_json(answer)
+
+    async def explain(self, asked: ExplainQuestion, caller: Asker) -> Response:
+        """The hits of a search, and why one document is a hit or none."""
+        return as_json(await self.answered(lambda: self._service.explain(caller, asked)))
+
+    async def window(self, asked: WindowQuestion, caller: Asker) -> Response:
+        """The text around a chunk, up to a budget of tokens."""
+        return as_json(await self.answered(lambda: self._service.window(caller, asked)))
+
+    async def sources(
+        self, caller: Asker, view_as: Annotated[list[Value] | None, Query(max_length=MOST_VALUES)] = None
+    ) -> Response:
+        """Sources of which the caller may read anything, with their freshness."""
+        asked = Question(view_as=view_as)
+        return as_json(await self.answered(lambda: self._service.sources(caller, asked)))
+
+    async def me(self, caller: Asker) -> Response:
+        """Who asks, as the server understands it."""
+        return as_json(
+            {
+                "name": caller.name,
+                "principals": sorted(caller.principals),
+                "is_administrator": caller.is_administrator,
+                "answers": False,
+            }
+        )
+
+    async def health(self) -> dict[str, str]:
+        """Whether the process answers."""
+        return {"status": "ok"}
+
+    async def ready(self) -> dict[str, str]:
+        """Whether searches are answered: something is published, and its model opens."""
+        if time.monotonic() - self._ready_at > READY_SECONDS:
+            await self.answered(self._service.try_out)
+            self._ready_at = time.monotonic()
+        return {"status": "ready"}
+
+    async def scraped(self) -> Response:
+        """Metrics as Prometheus reads them."""
+        self._watch()
+        return Response(self._metrics.text(), media_type=self._metrics.content_type)
+
+    async def answered(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The result of work in a thread, when its turn comes."""
+        self._watch()
+        try:
+            return await self.turnstile.run(work)
+        finally:
+            self._watch()
+
+    def _watch(self) -> None:
+        self._metrics.searching.set(self.turnstile.running)
+        self._metrics.waiting.set(self.turnstile.waiting)
+
+
+def as_json(content: Any) -> Response:
+    """An answer that is not checked again: what makes it is typed, and a test holds it to what OpenAPI says."""
+    return Response(to_json(content), media_type="application/json")
+
+
+PROBLEM_SCHEMA = Problem.model_json_schema()

@@ -1,0 +1,59 @@
+"""Metrics for Prometheus: requests, their time, refusals, hits, and work in progress.
+
+Belongs here: what is counted, and the text that is scraped, also of several processes together.
+Does not belong here: counting (`middleware.py`, `api.py`).
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+# Where processes that answer together leave their counts; set before this module is imported.
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """What one process counts; no label holds what anybody asked or who they are."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "rag_pipeline_requests",
+            "Requests by route, method and status.",
+            ("route", "method", "status"),
+            registry=self._registry,
+        )
+        self.seconds = Histogram(
+            "rag_pipeline_request_seconds",
+            "Time until a request was answered.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.hits = Counter("rag_pipeline_hits", "Hits given out.", ("way",), registry=self._registry)
+        self.searching = Gauge(
+            "rag_pipeline_searches_running",
+            "Searches under way.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self.waiting = Gauge(
+            "rag_pipeline_searches_waiting",
+            "Searches that wait.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+
+    def text(self) -> bytes:
+        """Everything, as Prometheus reads it."""
+        if SHARED_FOLDER not in os.environ:
+            return generate_latest(self._registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)

@@ -1,0 +1,163 @@
+"""What is answered to a caller, whichever way they came: over HTTP, from the page, or as an agent.
+
+Belongs here: one function for each thing that can be asked; each takes the caller, and what is told hangs on them.
+Does not belong here: establishing who asks (`identity.py`), requests and routes (`api.py`, `agents.py`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from rag_pipeline.contracts.sources import PUBLIC
+from rag_pipeline.errors import BadRequest, NothingPublished, NotThere
+from rag_pipeline.retrieval.explain import Why
+from rag_pipeline.retrieval.hits import Hit, body_of
+from rag_pipeline.retrieval.readable import ReadableSources
+from rag_pipeline.retrieval.search import Searcher
+from rag_pipeline.serving.callers import Caller
+from rag_pipeline.serving.questions import ExplainQuestion, Question, SearchQuestion, WindowQuestion
+from rag_pipeline.settings import Pipeline
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """Answers from what is published, for a caller; many threads may ask. Close it at the end."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.settings = pipeline.settings.serving
+        self.searcher = Searcher.open(pipeline)
+        self._sources = ReadableSources(pipeline)
+
+    def close(self) -> None:
+        """End its threads and let go of its models."""
+        self.searcher.close()
+
+    def try_out(self) -> dict[str, Any]:
+        """Search once as everybody, which opens what is published and its model; raises what `search` does."""
+        return {"hits": len(self.searcher.search("ready", principals=[PUBLIC], k=1))}
+
+    def search(self, caller: Caller, asked: SearchQuestion) -> dict[str, Any]:
+        """Hits that the caller may read, best first.
+
+        Raises:
+            BadRequest, BadQuery: What is asked is no search.
+            Forbidden: The caller may not look as somebody else.
+            NothingPublished: There is no index yet.
+        """
+        seeing, arguments = self._prepared(caller, asked)
+        try:
+            hits = self.searcher.search(**arguments, principals=seeing.principals)
+        except NothingPublished as error:
+            raise _not_kept(error, asked) from error
+        return {"hits": [hit.record() for hit in hits]}
+
+    def explain(self, caller: Caller, asked: ExplainQuestion) -> dict[str, Any]:
+        """The hits of a search, and what became of a document in it; raises what `search` does."""
+        seeing, arguments = self._prepared(caller, asked)
+        try:
+            found = self.searcher.explain(**arguments, principals=seeing.principals, document=asked.document)
+        except NothingPublished as error:
+            raise _not_kept(error, asked) from error
+        return {"hits": [hit.record() for hit in found.hits], "documents": [told_of(why) for why in found.documents]}
+
+    def window(self, caller: Caller, asked: WindowQuestion) -> dict[str, Any]:
+        """The text around a chunk.
+
+        Raises:
+            NotThere: There is no such chunk that the caller may read.
+            BadRequest: The window is longer than the server gives.
+        """
+        if asked.max_tokens > self.settings.max_window_tokens:
+            raise BadRequest(f"max_tokens is at most {self.settings.max_window_tokens:,} here; ask for fewer")
+        seeing = self._seeing(caller, asked)
+        row = self.searcher.chunk(asked.chunk_id, principals=seeing.principals)
+        hit = None if row is None else _hit_of(row, self.searcher.published()["published_at"])
+        found = (
+            None
+            if hit is None
+            else self.searcher.windows([hit], principals=seeing.principals, max_tokens=asked.max_tokens, by=asked.by)
+        )
+        if hit is None or not found:
+            raise NotThere(
+                "there is no such chunk among those that may be read here; it may have been changed or withdrawn"
+            )
+        window = found[0]
+        start = place_in(window.text, hit.text, hit.start_char - window.start_char)
+        return {
+            "chunk_id": hit.chunk_id,
+            "document_id": hit.document_id,
+            "uri": hit.uri,
+            "title": hit.title,
+            "citation": hit.citation,
+            "page": hit.page,
+            "line": hit.line,
+            "media_type": hit.media_type,
+            "text": window.text,
+            "chunk_start": start,
+            "chunk_end": start + len(hit.text),
+            "token_count": window.token_count,
+        }
+
+    def sources(self, caller: Caller, asked: Question) -> dict[str, Any]:
+        """The sources of which the caller may read anything, with counts and freshness of what they may read."""
+        seeing = self._seeing(caller, asked)
+        found = [asdict(source) for source in self._sources.of(seeing.principals)]
+        published = self.searcher.published()
+        return {"sources": found, "embedding_model": published["alias"], "published_at": published["published_at"]}
+
+    def _prepared(self, caller: Caller, asked: SearchQuestion) -> tuple[Caller, dict[str, Any]]:
+        if asked.k > self.settings.max_hits:
+            raise BadRequest(f"k is at most {self.settings.max_hits:,} here; ask for fewer hits")
+        return self._seeing(caller, asked), asked.arguments()
+
+    def _seeing(self, caller: Caller, asked: Question) -> Caller:
+        seeing = caller.seeing_as(asked.view_as)
+        if seeing is not caller:
+            log.info("caller=%r looks as %r", caller.name, sorted(seeing.principals))
+        return seeing
+
+
+def told_of(why: Why) -> dict[str, Any]:
+    """What became of a document, as plain values."""
+    record = {name: getattr(why, name) for name in ("reason", "sentence", "uri", "document_id", "conditions", "into")}
+    return record | {"hit": None if why.hit is None else why.hit.record()}
+
+
+def place_in(text: str, part: str, expected: int) -> int:
+    """Where a part begins in a text, nearest to where it is expected: what joins chunks is no part of the document."""
+    found: list[int] = []
+    at = text.find(part)
+    while at >= 0:
+        found.append(at)
+        at = text.find(part, at + 1)
+    return min(found, key=lambda start: abs(start - expected), default=0)
+
+
+def _hit_of(row: Mapping[str, Any], published_at: datetime) -> Hit:
+    """A chunk that was asked for by its id, as a hit that nothing was searched for."""
+    names = ("chunk_id", "document_id", "source", "uri", "title", "page", "line", "start_char", "end_char")
+    more = ("token_count", "media_type", "source_modified_at", "rank_weight")
+    return Hit(
+        **{name: row[name] for name in (*names, *more)},
+        rank=1,
+        score=0.0,
+        section_path=tuple(row["section_path"]),
+        text=body_of(row),
+        allowed_principals=tuple(row["allowed_principals"]),
+        vector_rank=None,
+        vector_distance=None,
+        text_rank=None,
+        text_score=None,
+        vector_weight=None,
+        published_at=published_at,
+    )
+
+
+def _not_kept(error: NothingPublished, asked: SearchQuestion) -> Exception:
+    """That nothing is published at all is a fault of the server, and that an older state is not kept none."""
+    return error if asked.as_of is None else NotThere(error.message)
