@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rag_pipeline_tests.parsing.office_files import pdf, stream
 
@@ -13,6 +14,15 @@ PAGES = b"<</Type/Pages/Kids[3 0 R]/Count 1>>"
 FONT = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>"
 
 Placed = tuple[int, float, float, str]
+
+
+@dataclass(frozen=True)
+class Tag:
+    """An element of a structure tree: role, elements and numbers of marked contents below it, and what it shows."""
+
+    role: str
+    kids: Sequence[Tag | int]
+    alt: str = ""
 
 
 def page_pdf(
@@ -129,3 +139,48 @@ def pdf_with_files(
         page = b"/Annots[%d 0 R]" % number
     shown = b"BT /F 12 Tf 72 700 Td (Cover letter of the harbour) Tj ET" if content is None else content
     return page_pdf(shown, *objects, catalog=b"/Names<</EmbeddedFiles<</Names[%b]>>>>" % names, page=page)
+
+
+def marked(number: int | None, *lines: tuple[int, int, int, str], artifact: bytes = b"") -> bytes:
+    """Lines of (points, left, bottom, text) as marked content of a number, or as an artifact."""
+    drawn = b"".join(
+        b"BT /F %d Tf %d %d Td (%b) Tj ET\n" % (points, left, bottom, text.encode("cp1252"))
+        for points, left, bottom, text in lines
+    )
+    return (
+        (b"/Artifact %b BDC\n" % artifact if number is None else b"/P <</MCID %d>> BDC\n" % number) + drawn + b"EMC\n"
+    )
+
+
+def tagged_pdf(content: bytes, tags: Sequence[Tag]) -> bytes:
+    """One page whose marked contents have these roles."""
+    objects: list[bytes] = []
+    owners: dict[int, int] = {}
+    first = 8
+
+    def add(tag: Tag, parent: int) -> int:
+        place = len(objects)
+        objects.append(b"")
+        kids = [b"%d 0 R" % add(kid, first + place) if isinstance(kid, Tag) else b"%d" % kid for kid in tag.kids]
+        owners.update((kid, first + place) for kid in tag.kids if isinstance(kid, int))
+        alt = b"/Alt(%b)" % tag.alt.encode("cp1252") if tag.alt else b""
+        objects[place] = b"<</Type/StructElem/S/%b/P %d 0 R/Pg 3 0 R/K[%b]%b>>" % (
+            tag.role.encode(),
+            parent,
+            b" ".join(kids),
+            alt,
+        )
+        return first + place
+
+    roots = b" ".join(b"%d 0 R" % add(tag, 6) for tag in tags)
+    by_number = b" ".join(
+        b"%d 0 R" % owners[number] if number in owners else b"null" for number in range(max(owners, default=-1) + 1)
+    )
+    return page_pdf(
+        content,
+        b"<</Type/StructTreeRoot/K[%b]/ParentTree 7 0 R/ParentTreeNextKey 1>>" % roots,
+        b"<</Nums[0 [%b]]>>" % by_number,
+        *objects,
+        catalog=b"/MarkInfo<</Marked true>>/StructTreeRoot 6 0 R",
+        page=b"/StructParents 0",
+    )

@@ -161,9 +161,10 @@ def _ms(parts: tuple[str | None, ...]) -> int:
 
 
 def _with_speakers(cues: list[_Cue]) -> list[_Cue]:
-    """Speakers written into the words (`MAYA: ...`), where names recur, are in capitals, or most cues have one."""
+    """Speakers written into the words (`MAYA: ...`), where names recur, are in capitals, or stand in most cues."""
     names = Counter(match.group(1) for cue in cues if (match := _NAME.match(cue.text)))
-    are_usual = len(names) > 1 and 2 * names.total() > len(cues)
+    # Beside names in capitals a word before a colon is a word.
+    are_usual = len(names) > 1 and 2 * names.total() > len(cues) and not any(map(str.isupper, names))
     found: list[_Cue] = []
     for cue in cues:
         match = _NAME.match(cue.text)

@@ -70,7 +70,7 @@ def overlay(pages: list[list[Piece]], bookmarks: list[Bookmark]) -> bool:
     placed: set[int] = set()
     for bookmark in bookmarks:
         for number in (bookmark.page, bookmark.page + 1, bookmark.page - 1):
-            if 1 <= number <= len(pages) and _place(pages[number - 1], bookmark, placed):
+            if 1 <= number <= len(pages) and place(pages[number - 1], bookmark, placed):
                 break
     if len(placed) < TRUST_SHARE * len(bookmarks):
         return False
@@ -82,7 +82,12 @@ def overlay(pages: list[list[Piece]], bookmarks: list[Bookmark]) -> bool:
     return True
 
 
-def _place(pieces: list[Piece], bookmark: Bookmark, placed: set[int]) -> bool:
+def place(pieces: list[Piece], bookmark: Bookmark, placed: set[int]) -> bool:
+    """Makes, in place, the heading of the first piece that begins with the title; whether there is one.
+
+    Args:
+        placed: Identities of pieces that have become headings so, which are passed over; the new one is added.
+    """
     title = key(bookmark.title)
     if not title:
         return False

@@ -1,7 +1,8 @@
 """PDF files: text blocks with page numbers, headings from bookmarks and fonts, tables and lists.
 
 Belongs here: the order of the steps, refusing and falling back. Does not belong here: opening (`opening`), what
-blocks mean (`layout`) and bookmarks (`outline`). Nothing here runs OCR; a file that needs it is refused by that name.
+blocks mean (`layout`), tags (`roles`) and bookmarks (`outline`).
+Nothing here runs OCR; a file that needs it is refused by that name.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from rag_pipeline.parsing.pdf.outline import overlay, read_outline
 from rag_pipeline.parsing.pdf.plain_text import page_reading, plain_pieces, text_on_page
 from rag_pipeline.parsing.pdf.rebuild import rebuilt
 from rag_pipeline.parsing.pdf.right_to_left import Words, mended
+from rag_pipeline.parsing.pdf.roles import Tags, add_pictures, believed, place_headings, with_parts
 from rag_pipeline.parsing.pdf.running import without_running_heads
 from rag_pipeline.parsing.pdf.tables import continue_tables
+from rag_pipeline.parsing.pdf.tags import PageTags, is_tagged
 from rag_pipeline.parsing.pdf.titles import mend_headings, names_nothing
 from rag_pipeline.parsing.pdf.witness import compared, letters, lost_lines, visible_lines, with_lines
 
@@ -45,6 +48,8 @@ MIN_PAGE_LETTERS = 40
 MAX_PAGES_NAMED = 50
 # Enough to know a picture or a drawing; plans have a million.
 MAX_OBJECTS = 500
+# Reading tags takes half as long as reading the page, and some programs tag all as paragraphs.
+MAX_SILENT_PAGES = 8
 # Rules, a frame and a logo around nothing.
 MAX_DECORATIONS = 8
 _DIGITS = re.compile(r"\d+")
@@ -87,7 +92,7 @@ def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[P
         bookmarks = read_outline(document)
         facts = {name: clean_text(value).strip() for name, value in document.get_metadata_dict().items() if value}
         layouts, turned = read_layouts(raw)
-        pages, unread = _pages(layouts, turned, document)
+        pages, unread, tags = _pages(layouts, turned, document)
         files = embedded_files(document, _clips(layouts), context.limits, len(raw))
         is_textless = sum(len(piece.text) for pieces in pages for piece in pieces) < MIN_TEXT_CHARS
         has_pictures = is_textless and (bool(unread) or _has_pictures(document))
@@ -100,26 +105,33 @@ def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[P
         return [_below_a_cover(below[0], said), *below[1:]]
     if is_textless:
         _refuse_textless(context.address, len(pages), has_pictures, said.get("unread_attachments", ""))
-    kept = without_running_heads(pages)
+    kept = without_running_heads(with_parts(pages, tags))
     if not any(kept):
         kept = pages
     continue_tables(kept, layouts)
     mend_headings(kept)
-    is_outlined = overlay(kept, bookmarks)
+    source = "tags" if place_headings(kept, tags, len(bookmarks)) else "outline" if overlay(kept, bookmarks) else ""
+    add_pictures(kept, tags)
     text_share = 1 - len(unread) / max(1, len(pages))
-    return [_composed(kept, facts, is_outlined, said, text_share), *below]
+    return [_composed(kept, facts, source, said, text_share), *below]
 
 
 def _pages(
     layouts: dict[int, ParsedPage], turned: dict[int, int], document: PdfDocument
-) -> tuple[list[list[Piece]], list[int]]:
-    """Pieces by page, and the numbers of pages that have pictures but no text."""
+) -> tuple[list[list[Piece]], list[int], Tags]:
+    """Pieces by page, the numbers of pages that have pictures but no text, and tags that are to be believed."""
     pages: list[list[Piece]] = []
     pictured: list[int] = []
+    tags: dict[int, PageTags] = {}
+    has_tags = is_tagged(document)
     for index in range(len(document)):
         page = layouts.get(index + 1)
         pieces = page_pieces(page) if page is not None else []
-        reading = page_reading(document, index, turned.get(index + 1, 0))
+        known = {(len(piece.rows), len(piece.rows[0])) for piece in pieces if piece.rows}
+        has_tags = has_tags and not _say_nothing(tags, index)
+        reading = page_reading(document, index, turned.get(index + 1, 0), has_tags=has_tags, known=known)
+        if reading.tags is not None:
+            tags[index + 1] = reading.tags
         for piece in pieces if reading.words else ():
             _mend(piece, reading.words)
         text = reading.text
@@ -140,7 +152,12 @@ def _pages(
         if page is not None and page.complexity is not None and _is_pictured(page.complexity, pieces):
             pictured.append(index + 1)
         pages.append(pieces)
-    return pages, pictured
+    return pages, pictured, believed(tags)
+
+
+def _say_nothing(tags: Tags, pages: int) -> bool:
+    """Whether the tags of the first pages, where there are several, tell no heading, item, table or picture."""
+    return pages == MAX_SILENT_PAGES and all(page.says_nothing for page in tags.values())
 
 
 def _mend(piece: Piece, words: Words) -> None:
@@ -222,14 +239,14 @@ def _page_facts(pages: int, unread: list[int]) -> dict[str, str]:
 
 
 def _composed(
-    pages: list[list[Piece]], facts: dict[str, str], is_outlined: bool, said: dict[str, str], text_share: float
+    pages: list[list[Piece]], facts: dict[str, str], source: str, said: dict[str, str], text_share: float
 ) -> ParsedDocument:
     builder = TextBuilder()
     for pieces in pages:
         for piece in pieces:
             builder.add(piece.kind, piece.text, level=piece.level if piece.kind == "heading" else 0, page=piece.page)
     has_headings = any(block.kind == "heading" for block in builder.blocks)
-    metadata = said | {"heading_source": "outline" if is_outlined else "fonts" if has_headings else "none"}
+    metadata = said | {"heading_source": source or ("fonts" if has_headings else "none")}
     for name in ("Subject", "Keywords", "CreationDate"):
         if facts.get(name):
             metadata[name.lower()] = facts[name][:1000]

@@ -7,7 +7,7 @@ Does not belong here: layout blocks (`layout`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.pdf.layout import Piece
 from rag_pipeline.parsing.pdf.right_to_left import Words, mended, misread_words
+from rag_pipeline.parsing.pdf.tags import PageTags, Shape, read_tags
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfTextPage
@@ -35,14 +36,23 @@ class Reading:
     Attributes:
         text: Its lines; hyphens at line ends joined; empty for an unreadable page.
         words: Right-to-left words as any reader gets them, with how they are read.
+        tags: What the tags of an upright page say; None for none.
     """
 
     text: str = ""
     words: Words = field(default_factory=dict)
+    tags: PageTags | None = None
 
 
-def page_reading(document: PdfDocument, index: int, turn: int = 0) -> Reading:
-    """What PDFium reads of the page at `index`, if that is turned back by `turn` degrees."""
+def page_reading(
+    document: PdfDocument, index: int, turn: int = 0, *, has_tags: bool = False, known: Set[Shape] = frozenset()
+) -> Reading:
+    """What PDFium reads of the page at `index`, if that is turned back by `turn` degrees.
+
+    Args:
+        has_tags: Whether to read its tags.
+        known: Tables of the page that layout found.
+    """
     from pypdfium2 import PdfiumError
 
     try:
@@ -50,9 +60,10 @@ def page_reading(document: PdfDocument, index: int, turn: int = 0) -> Reading:
             count = min(textpage.count_chars(), MAX_PAGE_CHARS)
             text = textpage.get_text_range(0, count)
             words = misread_words(textpage, text, count)
+            tags = read_tags(textpage, known) if has_tags and not turn else None
     except PdfiumError:
         return Reading()
-    return Reading(clean_text(_HYPHENATED.sub("", mended(text, words))), words)
+    return Reading(clean_text(_HYPHENATED.sub("", mended(text, words))), words, tags)
 
 
 def text_on_page(document: PdfDocument, index: int, words: Words) -> str:
