@@ -1,4 +1,4 @@
-"""How well the published search finds on sets with judgements: each leg alone and both, one setting for all.
+"""How well the published search finds on sets with judgements: each retriever alone and both, one setting for all.
 
     python -m benchmarks.retrieval [--shared ../shared] [--sets scifact xquad/de xquad/de-en ...] [--questions 300]
         [--rerank FOLDER]
@@ -7,7 +7,7 @@ Each document is a file, built by the steps of a refresh at their defaults; ever
 each of its modes. FinanceBench is judged by pages: share of the evidence pages among the first ten pages found;
 LIMIT-small by recall@2, the others by nDCG@10 of documents. `financebench/known` asks in the filing that each question
 is about, and `xquad/de-en` asks the questions of one language of documents in another. Lakes stay in the cache folder,
-so a second run embeds nothing. The bar: hybrid is nowhere more than 0.005 below its better leg.
+so a second run embeds nothing. The bar: hybrid is nowhere more than 0.005 below its better retriever.
 
 With `--rerank`, the folder of a cross-encoder, hybrid is asked with it as well: what that gains, how often as much
 comes by chance (paired randomization test), and how long a search takes with it and without.
@@ -199,7 +199,7 @@ def figures_of(judged: JudgedSet, pipeline: Pipeline, limit: int | None) -> dict
 
 
 def row(judged: JudgedSet, figures: Mapping[str, float]) -> str:
-    """One line of the table, with what hybrid gains or loses to its better leg, and what reranking adds."""
+    """One line of the table, with what hybrid gains or loses to its better retriever, and what reranking adds."""
     gain = figures["hybrid"] - max(figures["text"], figures["vector"])
     values = " | ".join(f"{figures[mode]:.4f}" for mode in ("text", "vector", "hybrid"))
     line = f"| {judged.name} | {judged.metric_name} | {values} | {gain:+.4f} | {'yes' if gain >= BAR else 'no'} |"
@@ -234,7 +234,7 @@ def main() -> None:
         "--rerank", type=Path, metavar="FOLDER", help="folder of a cross-encoder, to measure it as well"
     )
     options = parser.parse_args()
-    columns = ["set", "metric", "text", "vector", "hybrid", "hybrid less its better leg", "holds"]
+    columns = ["set", "metric", "text", "vector", "hybrid", "hybrid less its better retriever", "holds"]
     if options.rerank is not None:
         columns += ["reranked", "gain", "by chance", "ms a search, without/with"]
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")  # noqa: T201

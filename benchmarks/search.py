@@ -1,16 +1,17 @@
-"""What a filtered hybrid search costs beside its legs done by hand, with many callers, and what filters lose.
+"""What a filtered hybrid search costs beside its retrievers done by hand, with many callers, and what filters lose.
 
     python -m benchmarks.search [--chunks 100000] [--questions 40] [--callers 16]
 
 Generated documents of 20 chunks and a stub embedder; the lake stays in the cache folder, so a second run builds
 nothing. Filters by path leave all, one of ten, of a hundred and of a thousand documents. Each question is asked by
-hybrid and by each leg alone, one after another: a leg is the bare LanceDB call for the rows and columns that the search
-reads, the question's embedding included. Of each that is the median of seconds, and the mean of this process' CPU.
+hybrid and by each retriever alone, one after another: a retriever is the bare LanceDB call for the rows and
+columns that the search reads, the question's embedding included. Of each that is the median of seconds, and the mean
+of this process' CPU.
 
 Callers share one `Searcher`; what one asks alone and what all ask at once take turns.
 
-The bars: hybrid at most 1.3 times its longer leg, sixteen callers at least 1.7 times the searches of one, recall@10 of
-the vector leg against exact search at least 0.99 at every filter.
+The bars: hybrid at most 1.3 times its longer retriever, sixteen callers at least 1.7 times the searches of one,
+recall@10 of the vector retriever against exact search at least 0.99 at every filter.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.stores.filters import where_of
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.stores.legs import EXACT, EXACT_BELOW_MATCHES, by_vector, by_words
+from rag_pipeline.stores.retrievers import EXACT, EXACT_BELOW_MATCHES, by_vector, by_words
 
 CHUNKS_PER_DOCUMENT = 20
 # What of the documents a filter leaves, by the last digits of their numbers.
@@ -74,7 +75,7 @@ class Spent:
 
 
 class ByHand:
-    """The legs of one published index as bare LanceDB calls."""
+    """The retrievers of one published index as bare LanceDB calls."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         with Workspace(pipeline, run_id="benchmark") as workspace:

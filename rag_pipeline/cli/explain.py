@@ -26,9 +26,9 @@ def steps_of(hit: Hit) -> Padding:
 
 
 def _steps(hit: Hit) -> Iterator[str]:
-    yield from _legs(hit)
+    yield from _found_by(hit)
     if hit.vector_weight is not None:
-        yield f"fused: the vector leg counts {hit.vector_weight:.3f}, the text leg {1 - hit.vector_weight:.3f}"
+        yield f"fused: vectors count {hit.vector_weight:.3f}, words {1 - hit.vector_weight:.3f}"
     if hit.rank_weight < 1:
         yield f"times {hit.rank_weight:g}, for the low quality of its document"
     if hit.age_weight < 1:
@@ -44,15 +44,15 @@ def _steps(hit: Hit) -> Iterator[str]:
     yield f"score {hit.score:.4f}"
 
 
-def _legs(hit: Hit) -> Iterator[str]:
+def _found_by(hit: Hit) -> Iterator[str]:
     if hit.vector_rank is None or hit.vector_distance is None:
-        yield "the vector leg did not find it"
+        yield "the vector retriever did not find it"
     else:
-        yield f"the vector leg found it at {hit.vector_rank}, cosine {1 - hit.vector_distance:.4f}"
+        yield f"the vector retriever found it at {hit.vector_rank}, cosine {1 - hit.vector_distance:.4f}"
     if hit.text_rank is None or hit.text_score is None:
-        yield "the text leg did not find it"
+        yield "the text retriever did not find it"
     else:
-        yield f"the text leg found it at {hit.text_rank}, BM25 {hit.text_score:.4f}"
+        yield f"the text retriever found it at {hit.text_rank}, BM25 {hit.text_score:.4f}"
 
 
 def drawn_why(why: Why) -> list[Text | Padding | str]:

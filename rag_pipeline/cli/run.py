@@ -237,7 +237,7 @@ def _apart(summary: RunSummary) -> str:
 def _headline(summary: RunSummary) -> str:
     if summary.errors or not summary.success:
         if summary.published is None or summary.published["is_held"]:
-            return "The run did not succeed; readers keep what was last published, less what was withdrawn"
+            return "The run did not succeed; readers keep what was last published, less what was revoked"
         return "Not everything succeeded, as said below; readers see all that could be brought up to date"
     if summary.commits == 0 and summary.embeddings_computed == 0:
         return "Nothing changed: everything was up to date, and nothing was computed"

@@ -67,7 +67,7 @@ class Publication:
 
     @property
     def made_from(self) -> int:
-        """Version of the index that it shows, before anything was withdrawn from it."""
+        """Version of the index that it shows, before anything was revoked from it."""
         return int(self.figures.get("made_from", self.table_version))
 
     @property

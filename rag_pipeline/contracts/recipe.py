@@ -23,7 +23,7 @@ class SearchRecipe:
     Attributes:
         rerank: The cross-encoder that reads the best hits; None: nothing is reranked.
         reranker: Fingerprint of that model's files; a search with other files would give another order.
-        vector_scale: What the vector leg's weight in mode hybrid is multiplied by; fitted on the pipeline's questions.
+        vector_scale: What the vector retriever's weight in mode hybrid is multiplied by; fitted on its questions.
     """
 
     rerank: RerankerSpec | None = None

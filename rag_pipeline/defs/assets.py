@@ -10,8 +10,8 @@ from rag_pipeline.defs.gold import (
     maintenance_asset,
 )
 from rag_pipeline.defs.publication import publication_asset
+from rag_pipeline.defs.revocations import revocations_asset
 from rag_pipeline.defs.silver import chunks_asset, documents_asset
-from rag_pipeline.defs.withdrawals import withdrawals_asset
 from rag_pipeline.settings import Pipeline
 
 
@@ -20,7 +20,7 @@ def build_assets(pipeline: Pipeline) -> list[dg.AssetsDefinition]:
     bronze = [bronze_asset(pipeline, name) for name in pipeline.settings.sources]
     return [
         *bronze,
-        withdrawals_asset(pipeline),
+        revocations_asset(pipeline),
         documents_asset(pipeline),
         chunks_asset(pipeline),
         embeddings_asset(pipeline),

@@ -24,7 +24,7 @@ from rag_pipeline.defs.specs import (
     MAINTENANCE_KEY,
     PUBLICATION_KEY,
     QUARANTINE_KEY,
-    WITHDRAWALS_KEY,
+    REVOCATIONS_KEY,
     bronze_key,
 )
 from rag_pipeline.settings import Pipeline
@@ -211,5 +211,5 @@ def polled(names: Iterable[str]) -> list[dg.AssetKey]:
 def published_selection(pipeline: Pipeline, *, left_out: Collection[str] = ()) -> list[dg.AssetKey]:
     """Everything from the sources to what readers see, less the polling of some sources."""
     sources = polled(name for name in pipeline.settings.sources if name not in left_out)
-    silver = [WITHDRAWALS_KEY, DOCUMENTS_KEY, QUARANTINE_KEY, DUPLICATES_KEY, BOILERPLATE_KEY, CHUNKS_KEY]
+    silver = [REVOCATIONS_KEY, DOCUMENTS_KEY, QUARANTINE_KEY, DUPLICATES_KEY, BOILERPLATE_KEY, CHUNKS_KEY]
     return [*sources, *silver, EMBEDDINGS_KEY, INDEX_KEY, EVALUATION_KEY, PUBLICATION_KEY]

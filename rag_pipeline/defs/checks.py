@@ -10,7 +10,7 @@ the evaluation do not block: publication reads both itself, and says at its own 
 import dagster as dg
 
 from rag_pipeline.defs.check_rows import ERROR, WARN, Check
-from rag_pipeline.defs.leg_checks import hybrid_holds_its_better_leg
+from rag_pipeline.defs.hybrid_checks import hybrid_is_as_good_as_each_retriever
 from rag_pipeline.defs.promise_checks import (
     audit_passed,
     boilerplate_is_current,
@@ -205,10 +205,10 @@ CHECKS = (
         by_model=True,
     ),
     Check(
-        "hybrid_holds_its_better_leg",
+        "hybrid_is_as_good_as_each_retriever",
         EVALUATION_KEY,
         WARN,
-        hybrid_holds_its_better_leg,
+        hybrid_is_as_good_as_each_retriever,
         "On the configured questions hybrid search finds as well as words alone and as vectors alone.",
         by_model=True,
     ),

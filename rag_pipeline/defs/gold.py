@@ -53,9 +53,9 @@ def embeddings_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     def embeddings(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.data_versions import embeddings_version, version_or_unknown
         from rag_pipeline.refresh.embeddings import refresh_embeddings
-        from rag_pipeline.refresh.publication import withdrawals_reach_readers
+        from rag_pipeline.refresh.publication import revocations_reach_readers
 
-        with as_dagster_failure() as work, withdrawals_reach_readers(pipeline.workspace):
+        with as_dagster_failure() as work, revocations_reach_readers(pipeline.workspace):
             report = refresh_embeddings(pipeline.workspace, context.partition_key)
             version = version_or_unknown(lambda: embeddings_version(pipeline.workspace, report.space_fingerprint))
         rate = report.computed / report.seconds if report.computed else 0.0
@@ -139,10 +139,10 @@ def evaluation_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     def evaluation(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.data_versions import evaluation_version
         from rag_pipeline.refresh.evaluation import evaluation_history, refresh_evaluation
-        from rag_pipeline.refresh.publication import withdrawals_reach_readers
+        from rag_pipeline.refresh.publication import revocations_reach_readers
 
         workspace = pipeline.workspace
-        with as_dagster_failure() as work, withdrawals_reach_readers(workspace):
+        with as_dagster_failure() as work, revocations_reach_readers(workspace):
             try:
                 report = refresh_evaluation(workspace, context.partition_key)
             except AuditFailed as error:

@@ -28,6 +28,7 @@ from rag_pipeline.defs.liveness import living_runs
 from rag_pipeline.defs.names import ANSWERS_CHECK, LAUNCHED_BY_TAG, REFRESH_JOB
 from rag_pipeline.defs.publication import ALLOWED_CHECK
 from rag_pipeline.defs.resources import met_damage
+from rag_pipeline.defs.revocations import WHOLE_CHECK
 from rag_pipeline.defs.specs import (
     CHUNKS_KEY,
     DOCUMENTS_KEY,
@@ -38,7 +39,6 @@ from rag_pipeline.defs.specs import (
 )
 from rag_pipeline.defs.summary import RunSummary
 from rag_pipeline.defs.unusable import check_it_began, said_of
-from rag_pipeline.defs.withdrawals import WHOLE_CHECK
 from rag_pipeline.errors import RagPipelineError, SourceUnavailable
 from rag_pipeline.refresh.damage import unless_damaged
 from rag_pipeline.refresh.faults import FAULTS
@@ -48,7 +48,7 @@ from rag_pipeline.refresh.look import forget_settled, inputs_of
 from rag_pipeline.refresh.maintenance import is_maintenance_due
 from rag_pipeline.refresh.progress import CURRENT
 from rag_pipeline.refresh.settle import settle
-from rag_pipeline.refresh.unsettled import withdraw_alone
+from rag_pipeline.refresh.unsettled import revoke_alone
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.shown import shown
@@ -62,7 +62,7 @@ STANDING_CHECKS = frozenset(
         "duplicates_are_few",
         "few_chunks_are_cut_inside_a_sentence",
         "few_chunks_are_short",
-        "hybrid_holds_its_better_leg",
+        "hybrid_is_as_good_as_each_retriever",
         "patterns_match_something",
         "quality_is_good",
         "quarantine_is_small",
@@ -99,7 +99,7 @@ def launch_refresh(
     except FAULTS as error:
         # A run takes away by itself; this is for what breaks around it, even before a source was polled.
         with Workspace(pipeline, run_id="launch") as workspace:
-            left = withdraw_alone(workspace, allow_mass_deletion)
+            left = revoke_alone(workspace, allow_mass_deletion)
         raise said_of(error, pipeline, left) from error
     finally:
         # What comes after looks at the lake itself once more.

@@ -30,7 +30,7 @@ def alive(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        # A full disk must not keep anybody from taking away what was withdrawn.
+        # A full disk must not keep anybody from taking away what was revoked.
         log.warning("other processes cannot see that run %s is under way: %s", run_id, error)
         yield
         return

@@ -107,7 +107,7 @@ def _check_specs() -> list[dg.AssetCheckSpec]:
             ALLOWED_CHECK,
             asset=PUBLICATION_KEY,
             description="The newest version of the index that is served may be shown to readers: audited, evaluated, "
-            "complete, and not held back by a rollback. If not, readers keep what they had, less what was withdrawn.",
+            "complete, and not held back by a rollback. If not, readers keep what they had, less what was revoked.",
         ),
         dg.AssetCheckSpec(
             POINTER_CHECK,

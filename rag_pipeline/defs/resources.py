@@ -68,11 +68,11 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
                 if not _interrupted.is_set() and (
                     self._is_unsettled or _stopped_early(context.instance, context.run.run_id)
                 ):
-                    self._withdraw()
+                    self._revoke()
                     self._note_damage(context.instance, context.run.run_id)
 
     def settle_at_end(self) -> None:
-        """Readers do not get what this run made: what was withdrawn in it leaves them when everything else is done."""
+        """Readers do not get what this run made: what was revoked in it leaves them when everything else is done."""
         self._is_unsettled = True
 
     @contextmanager
@@ -92,13 +92,13 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             self._workspace.close()
             self._workspace = None
 
-    def _withdraw(self) -> None:
-        """What was withdrawn leaves readers, whichever step did not get to it and why, by the settings of now."""
-        from rag_pipeline.refresh.unsettled import finish_withdrawals
+    def _revoke(self) -> None:
+        """What was revoked leaves readers, whichever step did not get to it and why, by the settings of now."""
+        from rag_pipeline.refresh.unsettled import finish_revocations
 
         assert self._workspace is not None
         if not self._is_edited():
-            finish_withdrawals(self._workspace)
+            finish_revocations(self._workspace)
             return
         try:
             pipeline = load_pipeline(self.config_path)
@@ -106,7 +106,7 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             _log.error("pipeline.yaml cannot be read any more, so what it said before decides: %s", error)
             pipeline = self._workspace.pipeline
         with Workspace(pipeline, run_id=self._workspace.run_id) as workspace:
-            finish_withdrawals(workspace)
+            finish_revocations(workspace)
 
     def _is_edited(self) -> bool:
         """Whether pipeline.yaml is another one than this run began with."""

@@ -20,7 +20,7 @@ from rag_pipeline.defs.specs import (
     DUPLICATES_KEY,
     QUARANTINE_KEY,
     RETRY,
-    WITHDRAWALS_KEY,
+    REVOCATIONS_KEY,
     WRITER_POOL,
     bronze_key,
     spec,
@@ -46,8 +46,8 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Parsed documents, and with them quarantine, duplicates and boilerplate."""
     sources = [bronze_key(name) for name in pipeline.settings.sources]
     tables = (
-        # What is withdrawn waits for no parser.
-        (DOCUMENTS_KEY, DOCUMENTS, [*sources, WITHDRAWALS_KEY]),
+        # What is revoked waits for no parser.
+        (DOCUMENTS_KEY, DOCUMENTS, [*sources, REVOCATIONS_KEY]),
         (QUARANTINE_KEY, QUARANTINE, sources),
         (DUPLICATES_KEY, DUPLICATES, [DOCUMENTS_KEY]),
         (BOILERPLATE_KEY, BOILERPLATE, [DOCUMENTS_KEY, DUPLICATES_KEY]),

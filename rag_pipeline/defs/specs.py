@@ -16,7 +16,7 @@ from rag_pipeline.defs.versions import code_version
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.shown import without_secrets
 
-WITHDRAWALS_KEY = dg.AssetKey(["silver", "withdrawals"])
+REVOCATIONS_KEY = dg.AssetKey(["silver", "revocations"])
 DOCUMENTS_KEY = dg.AssetKey(["silver", "documents"])
 QUARANTINE_KEY = dg.AssetKey(["silver", "quarantine"])
 DUPLICATES_KEY = dg.AssetKey(["silver", "duplicates"])

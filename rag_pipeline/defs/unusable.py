@@ -22,24 +22,24 @@ def said_of(error: BaseException, pipeline: Pipeline, left: str) -> BaseExceptio
     """The error to raise for what kept a launch from running: ours where Dagster's records are at fault.
 
     Args:
-        left: Why what was withdrawn could not all be taken from readers; empty if it was.
+        left: Why what was revoked could not all be taken from readers; empty if it was.
     """
     if isinstance(error, DagsterUnusable):
-        return DagsterUnusable(f"{error.message} {_withdrawn(left)}", **error.facts)
+        return DagsterUnusable(f"{error.message} {_revoked(left)}", **error.facts)
     if not isinstance(error, _OF_DAGSTER):
         return error
     home = os.environ.get("DAGSTER_HOME") or pipeline.folder / ".dagster"
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     return DagsterUnusable(
         f"no run could be made, since Dagster's records in {home} cannot be used: {reason}. Make room, or "
-        f"move {home} away (it holds records of runs and no documents), then run: rag-pipeline run. {_withdrawn(left)}",
+        f"move {home} away (it holds records of runs and no documents), then run: rag-pipeline run. {_revoked(left)}",
         home=str(home),
     )
 
 
-def _withdrawn(left: str) -> str:
+def _revoked(left: str) -> str:
     if left:
-        return f"READERS MAY STILL SEE WHAT WAS WITHDRAWN, since it could not all be taken from them: {left}"
+        return f"READERS MAY STILL SEE WHAT WAS REVOKED, since it could not all be taken from them: {left}"
     return "What is gone or may be read by fewer has left readers all the same; nothing else was refreshed."
 
 

@@ -27,7 +27,7 @@ def _documents() -> str:
 _RECIPES: Mapping[str, Callable[[], str]] = {
     "source": lambda: f"metadata-{METADATA_VERSION}",
     "bronze": lambda: f"metadata-{METADATA_VERSION}",
-    "silver/withdrawals": lambda: f"index-{INDEX_VERSION}",
+    "silver/revocations": lambda: f"index-{INDEX_VERSION}",
     "silver/documents": _documents,
     "silver/quarantine": _documents,
     "silver/duplicates": lambda: f"signature-{near_duplicates.signature_recipe()[:8]}",

@@ -51,7 +51,7 @@ class Trusted:
 def trusted_since(last: Audit | None, table: Sink, version: int, changed: Sequence[str]) -> Trusted | None:
     """What the last audit of a table lets a refresh trust that began at a version of it; None: nothing.
 
-    A version that nobody audited was made by somebody else, or by a refresh that was killed. One that a withdrawal made
+    A version that nobody audited was made by somebody else, or by a refresh that was killed. One that a revocation made
     is as good as the one that it began from.
     """
     if last is None or not last.is_sound or last.place != (table.name, version):

@@ -102,7 +102,7 @@ def refresh_documents(workspace: Workspace, *, allow_mass_deletion: Collection[s
 def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[str] = ()) -> DocumentsReport:
     """Like `refresh_documents`, but what the deletion guard holds is reported and not raised, so that a run can go on.
 
-    It has to: permissions that were withdrawn reach readers only through the layers above.
+    It has to: permissions that were revoked reach readers only through the layers above.
     """
     lake = workspace.lake
     with lake.writing():
@@ -187,7 +187,7 @@ def _counts(values: pl.Series) -> dict[str, int]:
 
 
 def _update_metadata(workspace: Workspace, to_refresh: pl.DataFrame) -> None:
-    """Metadata first: a permission that was withdrawn does not wait for the parsing of other documents."""
+    """Metadata first: a permission that was revoked does not wait for the parsing of other documents."""
     rows = []
     for row in to_refresh.iter_rows(named=True):
         origin = {name.removesuffix("_new"): value for name, value in row.items() if name.endswith("_new")}

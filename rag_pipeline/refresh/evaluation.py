@@ -44,7 +44,7 @@ class Evaluation:
     """One evaluation as it is kept: its row of gold/evaluations, and a result per question and mode.
 
     Attributes:
-        tried: Results at other weights of the vector leg, where a fit tried them.
+        tried: Results at other weights of the vector retriever, where a fit tried them.
     """
 
     row: Mapping[str, Any]
@@ -139,7 +139,7 @@ def _evaluated_as_before(workspace: Workspace, target: Target, before: Target, q
 
 
 def fit_for(workspace: Workspace, audit_id: str) -> Fit:
-    """What the configured questions say of the weight of the vector leg, from the evaluation of an audited version."""
+    """What the configured questions say of the weight of the vector retriever, from an audited version's evaluation."""
     if not workspace.settings.evaluation.fit_weight:
         return Fit()
     try:
@@ -201,7 +201,7 @@ def _evaluated(
     """The evaluation of a version, and 1 if it had to be computed.
 
     Args:
-        fits: Try other weights of the vector leg as well, if the questions are enough for a fit.
+        fits: Try other weights of the vector retriever as well, if the questions are enough for a fit.
     """
     plan = _plan(workspace, target.recipe)
     name = _evaluation_id(target.audit_id, questions, plan)

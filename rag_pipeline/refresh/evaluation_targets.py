@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.errors import AuditFailed
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.legs import refine_factor_of
+from rag_pipeline.stores.retrievers import refine_factor_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Does not belong here: the steps themselves, or how a run looks in Dagster (`defs
 order by a test).
 
 A run in Dagster does more beside: it heals damage, tries a source again that did not answer, and looks at its very end
-whether all that was withdrawn has left readers.
+whether all that was revoked has left readers.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from rag_pipeline.refresh.embeddings import EmbeddingsReport, refresh_embeddings
 from rag_pipeline.refresh.evaluation import EvaluationReport, refresh_evaluation
 from rag_pipeline.refresh.generations import served_alias
 from rag_pipeline.refresh.index import IndexReport, refresh_index
-from rag_pipeline.refresh.publication import PublicationReport, publish, withdrawals_reach_readers
-from rag_pipeline.refresh.withdraw import WithdrawReport, withdraw_now
+from rag_pipeline.refresh.publication import PublicationReport, publish, revocations_reach_readers
+from rag_pipeline.refresh.revoke import RevokeReport, revoke_now
 from rag_pipeline.refresh.workspace import Workspace
 
 
@@ -37,7 +37,7 @@ class Everything:
     """
 
     bronze: dict[str, BronzeReport]
-    withdrawals: WithdrawReport
+    revocations: RevokeReport
     documents: DocumentsReport
     chunks: ChunksReport
     embeddings: EmbeddingsReport
@@ -70,7 +70,7 @@ def refresh_everything(
 
     Raises:
         AuditFailed, EvaluationBelowBaseline, IndexIncomplete, PermissionLeak: What was made may not be published;
-            readers keep what they had, less what was withdrawn.
+            readers keep what they had, less what was revoked.
         SourceUnavailable, MassDeletion: With `strict`.
     """
     first_commit = workspace.lake.commits
@@ -79,23 +79,23 @@ def refresh_everything(
         with around(f"bronze/{name}"):
             read = refresh_source if strict else poll_source
             bronze[name] = read(workspace, name, allow_mass_deletion=name in allow_mass_deletion)
-    with around("silver/withdrawals"):
-        withdrawals = withdraw_now(workspace)
+    with around("silver/revocations"):
+        revocations = revoke_now(workspace)
     with around("silver/documents"):
         parse = refresh_documents if strict else update_documents
         documents = parse(workspace, allow_mass_deletion=allow_mass_deletion)
     with around("silver/chunks"):
         chunks = refresh_chunks(workspace)
     alias = alias or served_alias(workspace)
-    with around("gold/embeddings"), withdrawals_reach_readers(workspace):
+    with around("gold/embeddings"), revocations_reach_readers(workspace):
         embeddings = refresh_embeddings(workspace, alias)
     with around("gold/index"):
         index = refresh_index(workspace, alias)
     evaluation = None
     if evaluate:
-        with around("gold/evaluation"), withdrawals_reach_readers(workspace):
+        with around("gold/evaluation"), revocations_reach_readers(workspace):
             evaluation = refresh_evaluation(workspace, alias)
     with around("gold/publication"):
         publication = publish(workspace, alias)
     commits = workspace.lake.commits - first_commit + bool(index.added or index.changed or index.removed)
-    return Everything(bronze, withdrawals, documents, chunks, embeddings, index, evaluation, publication, commits)
+    return Everything(bronze, revocations, documents, chunks, embeddings, index, evaluation, publication, commits)

@@ -1,7 +1,7 @@
 """Documents that show what their source wants redacted or refused, and that no run has taken in like that yet.
 
 Belongs here: reading which ones nothing vouches for, in an index and in silver, and looking at their texts.
-Does not belong here: what counts as sensitive (`transforms/sensitive.py`), closing them (`withdraw.py`).
+Does not belong here: what counts as sensitive (`transforms/sensitive.py`), closing them (`revoke.py`).
 
 `sensitive: redact` or `quarantine` in pipeline.yaml is a wish about what readers see now, and parsing may fail or take
 hours. So their texts are looked at as readers see them, which needs no parser, and not even silver.

@@ -5,7 +5,7 @@ Does not belong here: evaluating (`evaluation.py`), the audit (`index.py`), movi
 
 Quality never outranks permissions. A newer version of the served index that takes a document or wording away from
 somebody who can read it now is published however it was evaluated, or if it could not be: holding it back would go on
-showing what was withdrawn. Only an answer that its asker may not read outranks that.
+showing what was revoked. Only an answer that its asker may not read outranks that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.errors import LakeDamaged, SettingsError, StoreError, TableOutdated
 from rag_pipeline.refresh.evaluation import Evaluation, fit_for, read_evaluation, stored_evaluation
-from rag_pipeline.refresh.withdrawals import withdrawals
+from rag_pipeline.refresh.revocations import revocations
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import Comparison, compare, regressions
 from rag_pipeline.retrieval.fit import fitted
@@ -76,12 +76,12 @@ def judge(
     if verdict.passed or verdict.is_leak or last is None or last.space_fingerprint != audit.space_fingerprint:
         return verdict
     if last.recipe.unfitted.fingerprint != recipe.unfitted.fingerprint:
-        # What is withdrawn goes without it, from what readers search now.
+        # What is revoked goes without it, from what readers search now.
         return verdict
-    withdrawn = withdrawals(workspace, last, audit)
-    if not withdrawn:
+    revoked = revocations(workspace, last, audit)
+    if not revoked:
         return verdict
-    why = f"{verdict.reason} It is published nevertheless: it {withdrawn}."
+    why = f"{verdict.reason} It is published nevertheless: it {revoked}."
     return replace(
         verdict, passed=True, reason=why, figures=verdict.figures | {"published_below_baseline": why}, is_below=True
     )

@@ -23,7 +23,7 @@ from rag_pipeline.refresh.audit import FEW_ROWS, Trusted, audit_table, recorded,
 from rag_pipeline.refresh.index_rows import documents_of, shaped
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.recall import is_measured
-from rag_pipeline.refresh.withdrawals import withdrawn_chunks
+from rag_pipeline.refresh.revocations import revoked_chunks
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.transforms.index import (
@@ -99,7 +99,7 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
 
 
 def _is_finished(lake: Lake, table: Sink) -> bool:
-    """Whether a refresh has indexed this very version: one that was killed, or a withdrawal, only changed rows.
+    """Whether a refresh has indexed this very version: one that was killed, or a revocation, only changed rows.
 
     Rows that were removed are in no count of unindexed rows, and weigh on the scores of others until then.
     """
@@ -107,7 +107,7 @@ def _is_finished(lake: Lake, table: Sink) -> bool:
     return audit is not None and audit.table_version == table.version and audit.chunks_version != NO_SILVER
 
 
-def withdraw(workspace: Workspace) -> IndexReport | None:
+def revoke(workspace: Workspace) -> IndexReport | None:
     """Take from the published index what silver no longer allows, without computing a vector; None: nothing to take.
 
     Rows of documents that are gone and of wording that was removed go; metadata and permissions of all others become
@@ -131,7 +131,7 @@ def withdraw(workspace: Workspace) -> IndexReport | None:
         state = table.read([*STATE_COLUMNS, "document_id"])
         plan = plan_index(desired_state(chunks, documents), state)
         rechunked = set(plan.gone) - set(plan.new)
-        rechunked -= withdrawn_chunks(workspace, table, sorted(rechunked))
+        rechunked -= revoked_chunks(workspace, table, sorted(rechunked))
         stale = _rechunked_rows(lake, state, rechunked, documents)
         removed = [name for name in plan.gone if name not in rechunked]
         audit = lake.last_audit(space_fingerprint)

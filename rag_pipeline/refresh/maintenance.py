@@ -57,7 +57,7 @@ def maintenance_due_at(workspace: Workspace) -> datetime | None:
         if last is None:
             last = lake.read(AUDITS, ["audited_at"])["audited_at"].min()
     except LakeDamaged:
-        # It is named and healed elsewhere; a run must not wait for that to take away what was withdrawn.
+        # It is named and healed elsewhere; a run must not wait for that to take away what was revoked.
         return None
     return last + MAINTAINED_EVERY if isinstance(last, datetime) else None
 

@@ -28,15 +28,15 @@ from rag_pipeline.errors import (
 from rag_pipeline.refresh.evaluation import fit_for
 from rag_pipeline.refresh.gate import Verdict, judge, leak_of
 from rag_pipeline.refresh.generations import Look, index_cure, index_problem, is_complete, is_held, served_alias
-from rag_pipeline.refresh.index import withdraw
+from rag_pipeline.refresh.index import revoke
 from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
-from rag_pipeline.refresh.withdraw import as_it_may_be_read
-from rag_pipeline.refresh.withdrawals import withdrawals
+from rag_pipeline.refresh.revocations import revocations
+from rag_pipeline.refresh.revoke import as_it_may_be_read
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.fit import Fit, fitted
 from rag_pipeline.stores.damage import probe_index
 from rag_pipeline.stores.kept import KeptVersions
-from rag_pipeline.stores.legs import refine_factor_of
+from rag_pipeline.stores.retrievers import refine_factor_of
 
 log = logging.getLogger(__name__)
 
@@ -225,8 +225,8 @@ def _check_complete(workspace: Workspace, alias: str, audit: Audit) -> None:
 
 
 @contextmanager
-def withdrawals_reach_readers(workspace: Workspace) -> Iterator[None]:
-    """If the block fails, bring what was withdrawn to readers all the same; the failure goes on.
+def revocations_reach_readers(workspace: Workspace) -> Iterator[None]:
+    """If the block fails, bring what was revoked to readers all the same; the failure goes on.
 
     For steps between silver and the pointer that need a model, an endpoint or files of questions.
     """
@@ -234,17 +234,17 @@ def withdrawals_reach_readers(workspace: Workspace) -> Iterator[None]:
         yield
     except (RagPipelineError, RuntimeError, ValueError, OSError, MemoryError):
         try:
-            publish_withdrawals(workspace)
+            publish_revocations(workspace)
         except RagPipelineError as error:
             # What broke the step is what a person has to see; this one may follow from it.
-            log.error("what was withdrawn could not be brought to readers: %s", error.message)
+            log.error("what was revoked could not be brought to readers: %s", error.message)
         raise
 
 
-def publish_withdrawals(workspace: Workspace) -> PublicationReport | None:
+def publish_revocations(workspace: Workspace) -> PublicationReport | None:
     """Take from readers what silver no longer allows them, in the index they are on, without any model.
 
-    Nothing happens if nothing was withdrawn, or if a person holds readers at an older version.
+    Nothing happens if nothing was revoked, or if a person holds readers at an older version.
 
     Raises:
         PermissionLeak: The version to publish answered a question with what its asker may not read.
@@ -254,12 +254,12 @@ def publish_withdrawals(workspace: Workspace) -> PublicationReport | None:
         last = lake.last_publication()
         if last is None or is_held(workspace):
             return None
-        withdraw(workspace)
+        revoke(workspace)
         audit = lake.last_audit(last.space_fingerprint)
         if audit is None or not audit.passed or audit.table_version == last.table_version:
             return None
-        withdrawn = withdrawals(workspace, last, audit)
-        if not withdrawn:
+        revoked = revocations(workspace, last, audit)
+        if not revoked:
             return None
         leak = leak_of(workspace, last.alias, audit)
         if leak is not None:
@@ -267,12 +267,12 @@ def publish_withdrawals(workspace: Workspace) -> PublicationReport | None:
         publication = replace(
             _at_audit(workspace, last, last, audit),
             action="publish",
-            note=f"while the run could not go on: it {withdrawn}; {audit.withheld} chunks wait for vectors",
+            note=f"while the run could not go on: it {revoked}; {audit.withheld} chunks wait for vectors",
         )
         if unrecorded_sources(workspace):
             publication = as_it_may_be_read(workspace, publication)
         lake.append_publication(publication)
-    log.warning("published withdrawals only: %s", publication.note)
+    log.warning("published revocations only: %s", publication.note)
     return _report(publication, moved=True)
 
 
@@ -336,7 +336,7 @@ def rollback(workspace: Workspace, *, to: str | None = None, note: str = "") -> 
 
 
 def _newest_complete(workspace: Workspace, publication: Publication) -> Audit:
-    """Newest audit of another model's index: what it showed when it was last published may have been withdrawn."""
+    """Newest audit of another model's index: what it showed when it was last published may have been revoked."""
     alias = publication.alias
     audit = workspace.lake.last_audit(publication.space_fingerprint)
     if audit is None:
@@ -360,7 +360,7 @@ def _check_opens(workspace: Workspace, publication: Publication) -> None:
 def _earlier(publications: list[Publication], alias: str | None) -> Publication | None:
     """The publication before the one that readers are on now; going back twice goes back two steps.
 
-    What a version shows, before anything was withdrawn from it, is one step, however often something was.
+    What a version shows, before anything was revoked from it, is one step, however often something was.
     """
 
     def shows(each: Publication) -> tuple[str, str, int, str]:

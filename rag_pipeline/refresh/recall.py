@@ -15,7 +15,7 @@ from rag_pipeline.contracts.log_rows import Audit
 from rag_pipeline.contracts.sink import Sink
 from rag_pipeline.errors import StoreError
 from rag_pipeline.retrieval.plan import LEAST_DEPTH
-from rag_pipeline.stores.legs import EXACT, REFINE_FACTOR
+from rag_pipeline.stores.retrievers import EXACT, REFINE_FACTOR
 from rag_pipeline.stores.selection import rows_with
 
 log = logging.getLogger(__name__)

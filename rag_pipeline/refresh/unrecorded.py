@@ -1,7 +1,7 @@
 """Who may read a source's documents where bronze does not say it: the source itself is asked.
 
 Belongs here: listing and reading that one source, and comparing it with what silver parsed.
-Does not belong here: what follows for readers (`transforms/withdraw.py`), taking it from them (`withdraw.py`).
+Does not belong here: what follows for readers (`transforms/revoke.py`), taking it from them (`revoke.py`).
 
 For a source whose bronze table is damaged, or whose changes a run could not write to it, whatever the cause. Each
 document is then shown to no more people than the source allows now, and one that the source no longer gives, or gives
@@ -26,7 +26,7 @@ from rag_pipeline.sources import Source
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline.transforms.listing import KnownObject, plan_listing
 from rag_pipeline.transforms.permissions import allowed_principals
-from rag_pipeline.transforms.withdraw import Given, Readers, divisions, readers_as_given, readers_as_shown
+from rag_pipeline.transforms.revoke import Given, Readers, divisions, readers_as_given, readers_as_shown
 
 log = logging.getLogger(__name__)
 

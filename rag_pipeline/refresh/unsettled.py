@@ -1,8 +1,8 @@
 """The end of a run that did not go well: what readers still see, and nobody can say that they may.
 
 Belongs here: which documents were edited or are to be redacted while the run did not get to them.
-Does not belong here: what is gone or narrowed by bronze alone (`withdraw.py`), wording of texts that were parsed anew
-(`withdrawals.py`).
+Does not belong here: what is gone or narrowed by bronze alone (`revoke.py`), wording of texts that were parsed anew
+(`revocations.py`).
 
 A text that was edited may have lost wording that readers still see. Once it is parsed, wording is compared with
 wording, and only what has left is closed; where the run did not get that far, the whole document is, until the next run
@@ -23,12 +23,12 @@ from rag_pipeline.refresh.bronze import poll_source
 from rag_pipeline.refresh.documents import read_origins
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
-from rag_pipeline.refresh.withdraw import WithdrawReport, on_any_disk, read_readers, take_from_published, withdraw_now
-from rag_pipeline.refresh.withdrawals import withdrawn_chunks
+from rag_pipeline.refresh.revocations import revoked_chunks
+from rag_pipeline.refresh.revoke import RevokeReport, on_any_disk, read_readers, revoke_now, take_from_published
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline.transforms.documents import edited_documents
-from rag_pipeline.transforms.withdraw import SHOWN_COLUMNS, WithdrawalPlan, plan_closing
+from rag_pipeline.transforms.revoke import SHOWN_COLUMNS, RevocationPlan, plan_closing
 
 log = logging.getLogger(__name__)
 
@@ -44,42 +44,42 @@ DOCUMENT_COLUMNS = [
 ]
 
 
-def finish_withdrawals(workspace: Workspace) -> str:
+def finish_revocations(workspace: Workspace) -> str:
     """After a run that did not end well, take from readers what it did not get to.
 
     Returns:
         Why not all could be taken from them; empty if it was. That is said in the log, too.
     """
     reasons: list[str] = []
-    for step in (withdraw_now, close_unsettled):
+    for step in (revoke_now, close_unsettled):
         try:
             step(workspace)
         except FAULTS as error:
-            log.error("what was withdrawn could not all be taken from readers: %s", error)
+            log.error("what was revoked could not all be taken from readers: %s", error)
             reasons.append(str(error))
     return " ".join(dict.fromkeys(reasons))
 
 
-def withdraw_alone(workspace: Workspace, allow_mass_deletion: Collection[str] = ()) -> str:
+def revoke_alone(workspace: Workspace, allow_mass_deletion: Collection[str] = ()) -> str:
     """Poll the sources and take from readers what is gone, where no run could be begun.
 
     Args:
         allow_mass_deletion: Sources whose deletion guard lets everything go.
 
     Returns:
-        As `finish_withdrawals`.
+        As `finish_revocations`.
     """
     for name in workspace.settings.sources:
         try:
             poll_source(workspace, name, allow_mass_deletion=name in allow_mass_deletion)
         except FAULTS as error:
             log.error("source %s could not be polled: %s", name, error)
-    return finish_withdrawals(workspace)
+    return finish_revocations(workspace)
 
 
-def close_unsettled(workspace: Workspace) -> WithdrawReport:
+def close_unsettled(workspace: Workspace) -> RevokeReport:
     """Close published texts that were edited, or are to be redacted, and that nobody can say still stand."""
-    report = WithdrawReport()
+    report = RevokeReport()
     with workspace.lake.writing():
         last = workspace.lake.last_publication()
         if last is None or is_held(workspace):
@@ -94,7 +94,7 @@ def close_unsettled(workspace: Workspace) -> WithdrawReport:
         if closing:
             readers, _ = read_readers(workspace, report)
 
-            def planned(now: Sink) -> WithdrawalPlan:
+            def planned(now: Sink) -> RevocationPlan:
                 return plan_closing(now.read(SHOWN_COLUMNS), closing, readers)
 
             on_any_disk(
@@ -112,7 +112,7 @@ def _unsettled(workspace: Workspace, table: Sink, shown: pl.DataFrame) -> set[st
     both = shown.join(documents.select("document_id", now="content_hash"), on="document_id")
     parsed = both.filter(pl.col("content_hash") != pl.col("now"))["chunk_id"].to_list()
     try:
-        return found | withdrawn_chunks(workspace, table, parsed)
+        return found | revoked_chunks(workspace, table, parsed)
     except FAULTS as error:
         log.error("wording cannot be compared, so every text that was parsed anew is closed: %s", error)
         return found | set(parsed)
@@ -140,7 +140,7 @@ def _edited_since_publication(workspace: Workspace) -> set[str]:
     lake = workspace.lake
     since = datetime.min.replace(tzinfo=UTC)
     for publication in lake.publications():
-        if "withdrawn" not in publication.figures and not publication.figures.get("withheld"):
+        if "revoked" not in publication.figures and not publication.figures.get("withheld"):
             since = max(since, publication.published_at)
     found: set[str] = set()
     for name in workspace.settings.sources:

@@ -26,7 +26,7 @@ from rag_pipeline.refresh.recall import LEAST_RECALL, recall_of_index
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.failures import cure_command
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.stores.legs import EXACT
+from rag_pipeline.stores.retrievers import EXACT
 from rag_pipeline.transforms.boilerplate import with_left_out
 from rag_pipeline.transforms.deletion_guard import release_command
 from rag_pipeline.transforms.verify import (

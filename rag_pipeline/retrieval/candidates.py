@@ -1,6 +1,6 @@
-"""Candidates: the rows that each leg of a search finds, before anything is ordered.
+"""Candidates: the rows that each retriever of a search finds, before anything is ordered.
 
-Belongs here: asking the legs, at the same time, for the columns that ranking needs.
+Belongs here: asking the retrievers, at the same time, for the columns that ranking needs.
 Does not belong here: who may ask (`search.py`), the filter's meaning (`stores/filters.py`), the order (`ranking.py`).
 """
 
@@ -17,7 +17,7 @@ from rag_pipeline.stores.selection import Selection
 if TYPE_CHECKING:
     from rag_pipeline.embedding.vectors import Vectors
 
-# Rows by leg, best first; `_distance` stands in those of `vector`, `_score` in those of `text`.
+# Rows by retriever, best first; `_distance` stands in those of `vector`, `_score` in those of `text`.
 Candidates = Mapping[str, list[dict[str, Any]]]
 # What only filters and the full-text index look at.
 NOT_SHOWN = ("chunk_hash", "metadata_hash", "word_forms", "facts", "quality_score")
@@ -40,7 +40,7 @@ def find_candidates(
     plan: SearchPlan,
     columns: Sequence[str] = HIT_COLUMNS,
 ) -> Candidates:
-    """Rows of the legs that the plan needs, at most `plan.depth` of each; the legs run at the same time.
+    """Rows of the retrievers that the plan needs, at most `plan.depth` of each; the retrievers run at the same time.
 
     Args:
         selection: What the caller may read, and any other limit.
@@ -55,7 +55,7 @@ def find_candidates(
 
     if plan.mode != "hybrid":
         return {"vector": nearest() if plan.mode == "vector" else [], "text": matching() if plan.mode == "text" else []}
-    # One leg in the caller's own thread: however many ask, none waits for a thread that another one holds.
+    # One retriever in the caller's own thread: however many ask, none waits for a thread that another one holds.
     by_vector = threads.submit(nearest)
     by_text = matching()
     return {"vector": by_vector.result(), "text": by_text}
@@ -81,8 +81,8 @@ def best_row_of_each(
     """
     found = find_candidates(threads, selection, embed_query, query, plan)
     best: dict[str, dict[str, Any]] = {}
-    for leg in plan.legs:
-        for row in found[leg]:
+    for retriever in plan.retrievers:
+        for row in found[retriever]:
             best.setdefault(row["document_id"], row)
     for row in selection.read(HIT_COLUMNS).sort("start_char").to_dicts():
         best.setdefault(row["document_id"], row)

@@ -15,8 +15,8 @@ from rag_pipeline.transforms.metrics import mean
 # Publication looks at these; recall at k of the same questions moves with nDCG, and rarely alone.
 GATED = ("ndcg", "span_ndcg")
 _ROUNDING = 1e-9
-# Hybrid may be so much nDCG below a leg alone: what a few questions more or less do by chance.
-LEG_TOLERANCE = 0.005
+# Hybrid may be so much nDCG below a retriever alone: what a few questions more or less do by chance.
+ALONE_TOLERANCE = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,15 @@ def metrics_of(results: Iterable[QuestionResult], mode: str) -> Metrics:
     return Metrics(mode, len(scored), sum(result.span_ndcg is not None for result in scored), **means)
 
 
-def better_legs(metrics: Iterable[Metrics]) -> dict[str, float]:
-    """Legs that alone find clearly better than both together, with how much nDCG hybrid loses to each."""
+def better_alone(metrics: Iterable[Metrics]) -> dict[str, float]:
+    """Retrievers that alone find clearly better than both together, with how much nDCG hybrid loses to each."""
     by_mode = {one.mode: one.ndcg for one in metrics}
     hybrid = by_mode.get("hybrid")
     if hybrid is None:
         return {}
-    legs = (("vector", by_mode.get("vector")), ("text", by_mode.get("text")))
-    lost = {mode: ndcg - hybrid for mode, ndcg in legs if ndcg is not None}
-    return {mode: loss for mode, loss in lost.items() if loss > LEG_TOLERANCE + _ROUNDING}
+    retrievers = (("vector", by_mode.get("vector")), ("text", by_mode.get("text")))
+    lost = {mode: ndcg - hybrid for mode, ndcg in retrievers if ndcg is not None}
+    return {mode: loss for mode, loss in lost.items() if loss > ALONE_TOLERANCE + _ROUNDING}
 
 
 def compare(before: Iterable[QuestionResult], after: Iterable[QuestionResult], mode: str) -> Comparison:

@@ -99,7 +99,7 @@ def evaluate(
         canonical: Documents that keep the boilerplate left out of given ones: a quote counts where it is kept.
         plan: How is searched; its `k` hits count, and every mode is asked for.
         score: The reranking model of the plan's recipe.
-        scales: Other weights of the vector leg that mode hybrid is tried with, for a fit.
+        scales: Other weights of the vector retriever that mode hybrid is tried with, for a fit.
     """
     corpus = _Corpus(table, known, canonical)
     results: list[QuestionResult] = []
@@ -159,7 +159,7 @@ class _Asking:
         self._successions = read_successions(table, plan.rules)
 
     def ask(self, question: Question) -> tuple[Candidates, Circumstances]:
-        """Candidates of both legs, and what ranking them needs."""
+        """Candidates of both retrievers, and what ranking them needs."""
         text = question.question
         chosen = Filter(frozenset({*question.principals, PUBLIC}))
         embed = cache(lambda: self._embed_query(text))
@@ -176,7 +176,9 @@ class _Asking:
 
 def _hits(candidates: Candidates, plan: SearchPlan, around: Circumstances) -> list[Hit]:
     """All hits of one mode; ranks are looked at beyond `k`."""
-    needed: Candidates = {leg: rows if leg in plan.legs else [] for leg, rows in candidates.items()}
+    needed: Candidates = {
+        retriever: rows if retriever in plan.retrievers else [] for retriever, rows in candidates.items()
+    }
     return ranked_hits(needed, replace(plan, k=min(MAX_HITS, 2 * plan.depth)), around)
 
 

@@ -132,10 +132,10 @@ def _of_indexed(
     own = next((hit for hit in ranked if hit.document_id == name), None)
     if own is not None and own.rank <= k:
         return replace(why, reason="hit", sentence=f"it is hit {own.rank}{note}", hit=own)
-    keeper = next((hit for hit in ranked if name in {place.document_id for place in hit.elsewhere}), None)
-    if keeper is not None:
-        sentence = f"it says nearly the same as hit {keeper.rank}, {keeper.uri}, which names it{note}"
-        return replace(why, reason="collapsed", sentence=sentence, into=keeper.uri, hit=keeper)
+    canonical = next((hit for hit in ranked if name in {place.document_id for place in hit.elsewhere}), None)
+    if canonical is not None:
+        sentence = f"it says nearly the same as hit {canonical.rank}, {canonical.uri}, which names it{note}"
+        return replace(why, reason="collapsed", sentence=sentence, into=canonical.uri, hit=canonical)
     if own is not None:
         sentence = f"it comes at rank {own.rank}, and {k} hits were asked for{note}"
         return replace(why, reason="below", sentence=sentence, hit=own)

@@ -1,4 +1,4 @@
-"""Fitting what the vector leg counts to a pipeline's own questions, where that is better beyond chance.
+"""Fitting what the vector retriever counts to a pipeline's own questions, where that is better beyond chance.
 
 Belongs here: the scales that are tried, and the verdict from how the questions came out at each.
 Does not belong here: asking the questions (`evaluate.py`), keeping the fit (`refresh/evaluation.py`).
@@ -25,7 +25,7 @@ _PREFIX = "hybrid*"
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What questions say of the weight of the vector leg.
+    """What questions say of the weight of the vector retriever.
 
     Attributes:
         scale: What the rule's weight is multiplied by; 1 where nothing else is better beyond chance.

@@ -1,13 +1,13 @@
-"""Fusing two legs by their scores, with a weight that follows what the two legs say of this very query.
+"""Fusing two retrievers by their scores, with a weight that follows what the two retrievers say of this very query.
 
 Belongs here: pure functions from scored rankings to fused scores.
 Does not belong here: where the rankings come from (`ranking.py`), how much of a question a text says
 (`transforms/said.py`), how the numbers were found (docs/decisions.md).
 
-Ranks cannot say that a leg has nothing to say; scores and texts can. BM25 falls steeply where the words of a question
-stand in few texts, and its best hit has most of them. Where even that one has few, the question is worded unlike its
-answer, and the vectors know better; unless theirs has none of what the words found, as in a language that their model
-does not know.
+Ranks cannot say that a retriever has nothing to say; scores and texts can. BM25 falls steeply where the words of a
+question stand in few texts, and its best hit has most of them. Where even that one has few, the question is worded
+unlike its answer, and the vectors know better; unless theirs has none of what the words found, as in a language that
+their model does not know.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# How many hits of the vector leg its scale is taken from, however many were asked for: the first ten hits of a search
-# are the same ten of a longer one.
+# How many hits of the vector retriever its scale is taken from, however many were asked for: the first ten hits of a
+# search are the same ten of a longer one.
 SCALE_DEPTH = 100
 # Fewer hits by words than so many count as if zeros followed: a lone hit stands out and is not flat.
 LEAST_HITS = 10
@@ -37,23 +37,23 @@ Scored = Sequence[tuple[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """Fused scores by id, in [0, 1] but for rounding, and the weight of the vector leg that they were made with."""
+    """Fused scores by id, in [0, 1] but for rounding, and the weight of the vector retriever in them."""
 
     scores: Mapping[str, float]
     vector_weight: float
 
 
 def fuse(vector: Scored, text: Scored, said: Mapping[str, float], scale: float = 1.0) -> Fused:
-    """One score for each id of two legs.
+    """One score for each id of two retrievers.
 
     Args:
         vector: (id, cosine similarity), best first; no id stands twice.
         text: (id, BM25), best first; no id stands twice.
-        said: How much of the question the text of an id says, in [0, 1]; of the first of each leg it is looked at.
+        said: How much of the question the text of an id says, in [0, 1]; asked of each retriever's first.
         scale: What the rule's weight is multiplied by; it stays at most 1.
 
     Raises:
-        ValueError: An id stands twice in one leg.
+        ValueError: An id stands twice in one retriever.
 
     Source: convex combination with min-max scaling, the theoretical minimum for BM25; Bruch, Gai and Ingber, "An
     Analysis of Fusion Functions for Hybrid Retrieval", TOIS 2023.
@@ -93,15 +93,15 @@ def scaled_bm25(text: Scored) -> dict[str, float]:
 
 def said_by_best(vector: Scored, text: Scored, said: Mapping[str, float]) -> tuple[float, float]:
     """How much of the question the best hit by words says, and the best by vector."""
-    by_words, by_vector = (said.get(leg[0][0], 0.0) if leg else 0.0 for leg in (text, vector))
+    by_words, by_vector = (said.get(retriever[0][0], 0.0) if retriever else 0.0 for retriever in (text, vector))
     return by_words, by_vector
 
 
 def vector_weight(vector: Scored, scaled_text: Sequence[float], said: tuple[float, float]) -> float:
-    """What the vector leg counts for this query, in [0, 1]; the words have the rest.
+    """What the vector retriever counts for this query, in [0, 1]; the words have the rest.
 
     Args:
-        scaled_text: Scaled BM25 of the text leg, best first; 1 is answered where it found nothing.
+        scaled_text: Scaled BM25 of the text retriever, best first; 1 is answered where it found nothing.
         said: As `said_by_best` gives it.
     """
     if not scaled_text:

@@ -37,11 +37,11 @@ class Hit:
     Attributes:
         score: Higher is better; comparable within one search only. In mode hybrid the fused score, blended with
             the reranking model's where one read the hit, in mode vector the cosine similarity, in mode text BM25.
-        vector_rank, text_rank: Place in each leg, from 1; None if that leg did not find it.
+        vector_rank, text_rank: Place in each retriever, from 1; None if that retriever did not find it.
         vector_distance: Cosine distance, 0 is the same direction.
         text_score: BM25.
-        vector_weight: What the vector leg counted in this search, in [0, 1], the text leg having the rest; None but in
-            mode hybrid.
+        vector_weight: What the vector retriever counted in this search, in [0, 1], the text retriever having the rest;
+            None but in mode hybrid.
         rank_weight: What `score` was multiplied by: below 1 for documents that are ranked down for their quality.
         start_char, end_char: Span in the document's text, code points.
         published_at: When the index this was found in was published.

@@ -21,7 +21,7 @@ from rag_pipeline.settings import Settings
 
 # All are ranked in memory; a page of answers needs a hundred.
 MAX_HITS = 10_000
-# Each leg must look deeper than k, or a chunk that is good in both but first in none is never fused.
+# Each retriever must look deeper than k, or a chunk that is good in both but first in none is never fused.
 LEAST_DEPTH = 100
 DEPTH_PER_HIT = 5
 
@@ -70,8 +70,8 @@ class SearchPlan:
         recipe: What the publication adds.
         diversity: How much a hit counts less for words that better hits have already, 0 to 1; 0: not at all.
         rules: What single sources say of the order of their documents.
-        depth: How many rows each leg looks for; 0: as `k` needs it. What is found hangs on it, so that a plan of more
-            hits that is made from this one keeps it, and begins with the same hits.
+        depth: How many rows each retriever looks for; 0: as `k` needs it. What is found hangs on it, so that a plan of
+            more hits that is made from this one keeps it, and begins with the same hits.
 
     Raises:
         BadQuery: One of them is out of its range.
@@ -99,8 +99,8 @@ class SearchPlan:
             object.__setattr__(self, "depth", max(LEAST_DEPTH, DEPTH_PER_HIT * self.k))
 
     @property
-    def legs(self) -> Sequence[str]:
-        """The legs that the mode needs."""
+    def retrievers(self) -> Sequence[str]:
+        """The retrievers that the mode needs."""
         return ("vector", "text") if self.mode == "hybrid" else (self.mode,)
 
     @property

@@ -21,7 +21,7 @@ from rag_pipeline.stores.kept import KeptVersions, open_version
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.vectors import VectorStore, VectorTable
 
-# So long may a withdrawal take to reach a Searcher that is open; a look reads the log of publications.
+# So long may a revocation take to reach a Searcher that is open; a look reads the log of publications.
 POINTER_SECONDS = 1.0
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ class Ranked:
     """One row on its way to a hit.
 
     Attributes:
-        row: As the store gave it, with `_rank` and `_value` of the legs (`vector_rank` …) that found it.
+        row: As the store gave it, with `_rank` and `_value` of the retrievers (`vector_rank` …) that found it.
         score: What it is ordered by; a step that orders anew sets it.
         elsewhere: Places of the same text, or nearly the same.
         rerank_score: What the reranking model said; None: it did not read it.
@@ -39,7 +39,7 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Rows, best first, and the weight that the vector leg had; None but in mode hybrid."""
+    """Rows, best first, and the weight that the vector retriever had; None but in mode hybrid."""
 
     ranked: list[Ranked]
     vector_weight: float | None

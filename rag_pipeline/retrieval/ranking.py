@@ -74,7 +74,7 @@ def ranked_hits(candidates: Candidates, plan: SearchPlan, around: Circumstances)
 
 
 def fused(candidates: Candidates, plan: SearchPlan, around: Circumstances) -> Ranking:
-    """The rows of all legs, each once, by the score of the mode times the weights of quality and age."""
+    """The rows of all retrievers, each once, by the score of the mode times the weights of quality and age."""
     rows, weight = _fused_rows(candidates, around.question, plan.recipe.vector_scale)
     half_lives = {rule.source: rule.half_life for rule in plan.rules if rule.half_life is not None}
     ranked: list[Ranked] = []
@@ -98,21 +98,21 @@ def collapsed(ranked: Sequence[Ranked], versions: Versions) -> list[Ranked]:
     by_hash: dict[str, Ranked] = {}
     compared: list[tuple[Wording, Ranked]] = []
     for at, one in enumerate(ranked):
-        keeper = by_hash.get(one.row["text_hash"])
-        if keeper is None and at < NEAR_COMPARED:
+        canonical = by_hash.get(one.row["text_hash"])
+        if canonical is None and at < NEAR_COMPARED:
             wording = wording_of(body_of(one.row))
-            keeper = next((known for other, known in compared if is_near(wording, other)), None)
-            if keeper is None:
+            canonical = next((known for other, known in compared if is_near(wording, other)), None)
+            if canonical is None:
                 compared.append((wording, one))
-        if keeper is None:
-            keeper = one
+        if canonical is None:
+            canonical = one
             kept.append(one)
         else:
             other = one.row
-            if versions.is_newer(other["document_id"], keeper.row["document_id"]):
-                keeper.row, keeper.age_weight, other = other, one.age_weight, keeper.row
-            keeper.elsewhere.append(Elsewhere(other["document_id"], other["uri"], other["chunk_id"]))
-        by_hash.setdefault(one.row["text_hash"], keeper)
+            if versions.is_newer(other["document_id"], canonical.row["document_id"]):
+                canonical.row, canonical.age_weight, other = other, one.age_weight, canonical.row
+            canonical.elsewhere.append(Elsewhere(other["document_id"], other["uri"], other["chunk_id"]))
+        by_hash.setdefault(one.row["text_hash"], canonical)
     return kept
 
 
@@ -175,18 +175,20 @@ def spread(kept: Sequence[Ranked], per_document: int) -> list[Ranked]:
 
 
 def _fused_rows(candidates: Candidates, question: str, scale: float) -> tuple[list[dict[str, Any]], float]:
-    """Rows of both legs, each once, with rank and value in each and the fused score; and the vector leg's weight."""
+    """Rows of both retrievers, each once, with rank and value in each and fused score; and the weight of vectors."""
     rows: dict[str, dict[str, Any]] = {}
     scored: dict[str, list[tuple[str, float]]] = {}
-    for leg, column in (("vector", "_distance"), ("text", "_score")):
-        sign = 1 if leg == "vector" else -1
+    for retriever, column in (("vector", "_distance"), ("text", "_score")):
+        sign = 1 if retriever == "vector" else -1
         # The store orders equal scores by chance. By place, a text that stands twice is cited where it stands first,
         # and equal searches give equal answers, also after a rebuild, which may give other ids.
-        ordered = sorted(candidates[leg], key=lambda row: (sign * row[column], *place_of(row)))
-        scored[leg] = [(row["chunk_id"], 1 - row[column] if leg == "vector" else row[column]) for row in ordered]
+        ordered = sorted(candidates[retriever], key=lambda row: (sign * row[column], *place_of(row)))
+        scored[retriever] = [
+            (row["chunk_id"], 1 - row[column] if retriever == "vector" else row[column]) for row in ordered
+        ]
         for rank, row in enumerate(ordered, start=1):
             known = rows.setdefault(row["chunk_id"], row)
-            known[f"{leg}_rank"], known[f"{leg}_value"] = rank, row[column]
+            known[f"{retriever}_rank"], known[f"{retriever}_value"] = rank, row[column]
     fused_scores = fuse(scored["vector"], scored["text"], _said(rows, scored, question), scale)
     for name, row in rows.items():
         row["fused"] = fused_scores.scores[name]
@@ -196,10 +198,10 @@ def _fused_rows(candidates: Candidates, question: str, scale: float) -> tuple[li
 def _said(
     rows: Mapping[str, Mapping[str, Any]], scored: Mapping[str, Sequence[tuple[str, float]]], question: str
 ) -> dict[str, float]:
-    """How much of the question the texts of the first candidates say; nothing where a leg has none to be weighed."""
+    """How much of the question the texts of the first candidates say; nothing where a retriever found none."""
     if not all(scored.values()):
         return {}
-    names = list(dict.fromkeys(name for leg in scored.values() for name, _ in leg[:SCALE_DEPTH]))
+    names = list(dict.fromkeys(name for retriever in scored.values() for name, _ in retriever[:SCALE_DEPTH]))
     return dict(zip(names, shares_said(question, [rows[name]["embedded_text"] for name in names]), strict=True))
 
 

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 # Callers who are answered at the same time; beyond that they wait. The store's own threads do the work, one a core.
-VECTOR_LEGS = 16
+VECTOR_RETRIEVERS = 16
 STATE_COLUMNS = ["document_id", "source", "content_hash", "allowed_principals"]
 
 
@@ -93,8 +93,8 @@ def _chosen(principals: Iterable[str], sources: Sequence[str] | None, limits: Fi
 class Searcher:
     """Answers searches from whatever is published; follows the pointer by itself.
 
-    Every call names who asks. The filter runs inside the store before ranking, in every leg. Many threads may ask one
-    Searcher; `close` it, or use it in a `with`, to end its threads and let go of its models.
+    Every call names who asks. The filter runs inside the store before ranking, in every retriever. Many threads may ask
+    one Searcher; `close` it, or use it in a `with`, to end its threads and let go of its models.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Searcher:
         self._pointer = Pointer(lake, vectors)
         self._models: dict[str, EmbeddingModel] = {}
         self._rerankers = Rerankers(cache_folder)
-        self._threads = ThreadPoolExecutor(VECTOR_LEGS)
+        self._threads = ThreadPoolExecutor(VECTOR_RETRIEVERS)
         self._opening = Lock()
         self._check = check
         self._specs = specs

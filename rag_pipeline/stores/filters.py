@@ -1,7 +1,7 @@
-"""The typed filter as the store reads it: one condition for every leg, before anything is ranked.
+"""The typed filter as the store reads it: one condition for every retriever, before anything is ranked.
 
 Belongs here: all SQL of what a search may find.
-Does not belong here: what a filter is (`contracts/filters.py`), the searches (`legs.py`).
+Does not belong here: what a filter is (`contracts/filters.py`), the searches (`retrievers.py`).
 """
 
 from __future__ import annotations

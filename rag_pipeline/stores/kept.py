@@ -15,7 +15,7 @@ from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.contracts.tables import AUDITS
 from rag_pipeline.errors import TableMissing
 from rag_pipeline.stores.lake import Lake
-from rag_pipeline.stores.legs import refine_factor_of
+from rag_pipeline.stores.retrievers import refine_factor_of
 from rag_pipeline.stores.vectors import VectorStore, VectorTable
 
 

@@ -112,7 +112,7 @@ class WriteLock:
         try:
             self._holder.write_text(json.dumps(note), "utf-8")
         except OSError as error:
-            # A full disk must not keep anybody from taking away what was withdrawn.
+            # A full disk must not keep anybody from taking away what was revoked.
             log.warning("who holds the lock of %s could not be noted: %s", self._root, error)
 
     def _sign_off(self) -> None:

@@ -1,10 +1,10 @@
 """Room that is kept free for taking away: a file that is given up when the disk is full.
 
 Belongs here: making the file, giving it up, and telling whether the disk is full.
-Does not belong here: what the room is used for (`refresh/withdraw.py`).
+Does not belong here: what the room is used for (`refresh/revoke.py`).
 
 Everything that takes something from readers writes a little. On a disk that others have filled it could not, and what
-was withdrawn would stay public until somebody makes room.
+was revoked would stay public until somebody makes room.
 """
 
 from __future__ import annotations

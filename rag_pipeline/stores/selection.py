@@ -1,6 +1,6 @@
 """The rows of one index table that a filter leaves, and the ways to read them: all that is asked of it for a caller.
 
-Belongs here: a table and a filter joined once, so that every leg and every window has the same condition.
+Belongs here: a table and a filter joined once, so that every retriever and every window has the same condition.
 Does not belong here: the condition as SQL (`filters.py`), what is done with the rows (`retrieval/`).
 """
 

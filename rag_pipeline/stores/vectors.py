@@ -1,7 +1,7 @@
 """Index tables in LanceDB: one per embedding space, written by reconciliation, read at a pinned version.
 
-Belongs here: everything that touches `lancedb`: schema, writes, indexes, the filter; the two legs are in `legs.py`.
-Does not belong here: what should be in the table (`refresh/index.py`), fusing the legs (`retrieval/`).
+Belongs here: everything that touches `lancedb`: schema, writes, indexes, the filter; searches are in `retrievers.py`.
+Does not belong here: what should be in the table (`refresh/index.py`), fusing the retrievers (`retrieval/`).
 """
 
 from __future__ import annotations
@@ -29,8 +29,16 @@ from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, StoreError, TableMissing, TableOutdated
 from rag_pipeline.stores.failures import reading, reason_of, written
 from rag_pipeline.stores.index_schema import FINGERPRINT_KEY, PREFIX, SPACE_KEY, index_schema, table_name
-from rag_pipeline.stores.legs import EXACT, EXACT_BELOW_MATCHES, REFINE_FACTOR, best_rows, by_ids, by_vector, by_words
 from rag_pipeline.stores.quoting import sql_string
+from rag_pipeline.stores.retrievers import (
+    EXACT,
+    EXACT_BELOW_MATCHES,
+    REFINE_FACTOR,
+    best_rows,
+    by_ids,
+    by_vector,
+    by_words,
+)
 from rag_pipeline.stores.upkeep import (
     TEXT_INDEX,
     age_beyond,
@@ -342,8 +350,8 @@ class VectorTable:
             factor = self.refine_factor if self.has_vector_index else EXACT
             if factor != EXACT and self._table.count_rows(where) <= EXACT_BELOW_MATCHES:
                 factor = EXACT
-            leg = partial(by_vector, self._table, vector, where, refine_factor=factor)
-            return best_rows(leg, partial(by_ids, self._table, where), "_distance", limit, columns)
+            retriever = partial(by_vector, self._table, vector, where, refine_factor=factor)
+            return best_rows(retriever, partial(by_ids, self._table, where), "_distance", limit, columns)
 
         return self._read("search by vector in", search)
 
@@ -356,10 +364,8 @@ class VectorTable:
 
     def matching(self, text: str, where: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:
         """Rows that pass `where` and share words with `text`, best BM25 first in `_score`."""
-        leg = partial(by_words, self._table, text, where)
-        return self._read(
-            "search by words in", lambda: best_rows(leg, partial(by_ids, self._table, where), "_score", limit, columns)
-        )
+        words, wide = partial(by_words, self._table, text, where), partial(by_ids, self._table, where)
+        return self._read("search by words in", lambda: best_rows(words, wide, "_score", limit, columns))
 
     @property
     def has_vector_index(self) -> bool:

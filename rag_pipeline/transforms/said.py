@@ -1,7 +1,7 @@
 """How much of what a question asks for a text says: the share of its words, those weighing most that few texts have.
 
 Belongs here: comparing a question with the few texts that were found for it.
-Does not belong here: finding them (`stores/legs.py`), what follows from the share (`retrieval/fusion.py`).
+Does not belong here: finding them (`stores/retrievers.py`), what follows from the share (`retrieval/fusion.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What of a text is indexed beside its words: identifiers, acronyms, beginnings of inflected words, parts of compounds.
 
 Belongs here: the forms of a text, and which of them a query looks up.
-Does not belong here: the full-text index itself (`stores/upkeep.py`), the search (`stores/legs.py`).
+Does not belong here: the full-text index itself (`stores/upkeep.py`), the search (`stores/retrievers.py`).
 
 A tokenizer reads `v1.10.2` as the words of `v2.1.10`, `C++` as C, `IT` as it, and `calibrateForwardSensors` as one word
 that nobody types; and an index has the stemmer of one language. So a row has the forms of its text in a column of their

@@ -56,7 +56,7 @@ def test_a_search_must_say_who_asks(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("mode", ["vector", "text"])
-def test_a_mode_uses_its_own_leg_only(ask: Ask, mode: str) -> None:
+def test_a_mode_uses_its_own_retriever_only(ask: Ask, mode: str) -> None:
     record = ask("search", "red lever", "--as", "public", "--mode", mode, "--json").records[0]
     other = "text" if mode == "vector" else "vector"
     assert record[f"{mode}_rank"] == 1

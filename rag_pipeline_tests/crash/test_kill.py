@@ -180,10 +180,10 @@ def check_what_was_seen(victim: Victim, reader: Reader) -> None:
     assert reader.answers > 0
     for seen in reader.seen:
         assert seen.rows == published[seen.published_at]
-        assert seen.state in victim.states or is_withdrawn(seen.state, victim)
+        assert seen.state in victim.states or is_revoked(seen.state, victim)
 
 
-def is_withdrawn(state: frozenset[tuple[int, int]], victim: Victim) -> bool:
+def is_revoked(state: frozenset[tuple[int, int]], victim: Victim) -> bool:
     """Whether it is a state that readers had, less what left its address since: that goes first.
 
     A document that was edited and moved is gone from the old address, and comes back with the publication.

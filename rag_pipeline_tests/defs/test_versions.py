@@ -87,7 +87,7 @@ def test_an_edit_changes_the_versions_of_what_it_reaches_and_of_nothing_else(pro
     launch_refresh(project.pipeline())
     after = all_versions(project, tmp_path)
     assert {name for name, version in after.items() if before[name] != version} == {
-        "source/docs", "bronze/docs", "silver/withdrawals", "silver/documents", "silver/chunks", "gold/embeddings",
+        "source/docs", "bronze/docs", "silver/revocations", "silver/documents", "silver/chunks", "gold/embeddings",
         "gold/index", "gold/publication",
     }  # fmt: skip
     assert unsynced(project, tmp_path) == {}
@@ -109,7 +109,7 @@ def test_what_was_polled_but_not_taken_further_is_unsynced(project: Project, tmp
         polled = [dg.AssetKey(["source", "docs"]), dg.AssetKey(["bronze", "docs"])]
         assert job.execute_in_process(instance=instance, partition_key="small", asset_selection=polled).success
     found = unsynced(project, tmp_path)
-    assert set(found) == {"silver/withdrawals", "silver/documents", "silver/quarantine"}
+    assert set(found) == {"silver/revocations", "silver/documents", "silver/quarantine"}
     assert found["silver/documents"] == ["has a new dependency data version"]
 
 

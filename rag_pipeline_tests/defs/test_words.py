@@ -65,8 +65,8 @@ def test_each_event_of_a_run_says_a_sentence_and_no_figure_is_longer_than_anybod
     assert checks > 3 * 15
     first, second, third = (facts_of(result) for result in results)
     assert first["bronze/docs"]["rag/what_happened"] == "30 added; it holds 30 documents."
-    withdrawn = str(second["silver/withdrawals"]["rag/what_happened"])
-    assert withdrawn.startswith("1 removed; withdrawn from readers: 1 document, by version ")
+    revoked = str(second["silver/revocations"]["rag/what_happened"])
+    assert revoked.startswith("1 removed; revoked from readers: 1 document, by version ")
     assert third["gold/index"]["rag/what_happened"] == "Nothing changed; now 6 chunks of 6 documents."
 
 

@@ -12,7 +12,7 @@ import pytest
 from rag_pipeline.defs import launch, liveness, resources
 from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.errors import DagsterUnusable, StoreError
-from rag_pipeline.refresh.withdraw import withdraw_now
+from rag_pipeline.refresh.revoke import revoke_now
 from rag_pipeline.stores.lock import LOCK_NAME
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -94,14 +94,14 @@ def test_a_lock_that_cannot_be_taken_is_an_error_of_ours(project: Project) -> No
     lock.unlink()
     lock.mkdir()
     with project.workspace() as workspace, pytest.raises(StoreError, match=LOCK_NAME):
-        withdraw_now(workspace)
+        revoke_now(workspace)
     lock.rmdir()
     with project.workspace() as workspace:
-        withdraw_now(workspace)
+        revoke_now(workspace)
 
 
 @pytest.mark.slow
-def test_damage_that_no_size_tells_is_healed_by_the_run_that_meets_it_while_withdrawing(project: Project) -> None:
+def test_damage_that_no_size_tells_is_healed_by_the_run_that_meets_it_while_revoking(project: Project) -> None:
     for file in (project.folder / "lake" / "gold" / "index").glob("*.lance/data/*.lance"):
         file.write_bytes(b"\x07" * file.stat().st_size)
     summary = launch_refresh(project.pipeline())

@@ -1,4 +1,4 @@
-"""Faults and changes that come together, or one night after the other: what was withdrawn stays withdrawn."""
+"""Faults and changes that come together, or one night after the other: what was revoked stays revoked."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh import documents, polls
 from rag_pipeline.refresh.publication import publish, rollback
-from rag_pipeline.refresh.withdraw import withdraw_now
+from rag_pipeline.refresh.revoke import revoke_now
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.vectors import VectorTable
-from rag_pipeline_tests.faults.test_withdrawing import raising, run
+from rag_pipeline_tests.faults.test_revoking import raising, run
 from rag_pipeline_tests.pipeline.project import Project
 
 PLAIN: dict[str, Any] = {"deduplication": {"near": False}, "boilerplate": {"leave_out": False}}
@@ -89,7 +89,7 @@ def test_members_of_archives_are_not_gone(tmp_path: Path, monkeypatch: pytest.Mo
     everything = {"a.md", "b#x.md", "deep.md", "lamp.md"}
     assert seen(project) == everything
     with project.workspace() as workspace:
-        assert withdraw_now(workspace).table_version is None
+        assert revoke_now(workspace).table_version is None
     # Nor where the source itself is asked.
     project.write("lamp.md.meta.yaml", "allowed_principals: [hr]\n")
     with unwritable(monkeypatch, "bronze/docs"):
@@ -127,7 +127,7 @@ def test_what_a_sidecar_says_is_redacted_too(tmp_path: Path, wanted: str) -> Non
     assert KEY in beside(project)
     project.settings["sources"]["docs"]["sensitive"] = wanted
     with project.workspace() as workspace:
-        withdraw_now(workspace)
+        revoke_now(workspace)
     assert seen(project) == set()
     project.refresh()
     assert seen(project) == {"a.md"}
@@ -151,7 +151,7 @@ def test_a_value_that_a_chunk_cuts_in_two_below_its_header_is_found(tmp_path: Pa
     assert any(CARD not in row["embedded_text"] and "1111" in row["embedded_text"] for row in project.published())
     project.settings["sources"]["docs"]["sensitive"] = "redact"
     with project.workspace() as workspace:
-        withdraw_now(workspace)
+        revoke_now(workspace)
     assert seen(project) == {"probe.md"}
 
 

@@ -1,4 +1,4 @@
-"""What was withdrawn while bronze could not hold it stays withdrawn in the nights after, whatever breaks in them."""
+"""What was revoked while bronze could not hold it stays revoked in the nights after, whatever breaks in them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh import polls
 from rag_pipeline.sources.local import LocalFiles
 from rag_pipeline.stores.lake import Lake
-from rag_pipeline_tests.faults.test_withdrawing import run, seen
+from rag_pipeline_tests.faults.test_revoking import run, seen
 from rag_pipeline_tests.pipeline.project import Project
 
 TWO = {name: {"kind": "hashing", "model": "hashing", "dimension": n} for name, n in (("small", 64), ("large", 96))}
-WITHDRAWN = ("menu", "salaries", "xyzzy")
+REVOKED = ("menu", "salaries", "xyzzy")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def project(built: Project, tmp_path: Path) -> Project:
     return Project(tmp_path / "project", built.settings)
 
 
-def withdraw_unrecorded(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def revoke_unrecorded(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file goes, one is for hr now and one says something else, in a night in which bronze cannot be written."""
     (project.folder / "docs" / "menu.md").unlink()
     project.write("salaries.md.meta.yaml", "allowed_principals: [hr]\n")
@@ -57,12 +57,12 @@ def withdraw_unrecorded(project: Project, monkeypatch: pytest.MonkeyPatch) -> No
     with monkeypatch.context() as patch:
         patch.setattr(Lake, "append", full)
         run(project)
-    assert_withdrawn(project)
+    assert_revoked(project)
 
 
-def assert_withdrawn(project: Project) -> None:
+def assert_revoked(project: Project) -> None:
     public = seen(project, "public")
-    assert [word for word in WITHDRAWN if word in public] == []
+    assert [word for word in REVOKED if word in public] == []
     # Everything else stays, so that nothing passes by showing nothing.
     assert "lamp" in public
     assert "Another" in public
@@ -93,23 +93,23 @@ DOWN = {"not mounted": not_mounted, "no rights": listing_raises(PermissionError(
 def test_a_source_that_is_down_the_nights_after_shows_nothing_again(
     project: Project, monkeypatch: pytest.MonkeyPatch, down: str
 ) -> None:
-    withdraw_unrecorded(project, monkeypatch)
+    revoke_unrecorded(project, monkeypatch)
     with monkeypatch.context() as patch:
         DOWN[down](project, patch)
         for night in range(2):
             project.write("other.md", f"# Other\n\nAnother secret of night {night}.\n", source="other")
             run(project)
-            assert_withdrawn(project)
+            assert_revoked(project)
             assert f"night {night}" in seen(project, "public")
 
 
 def test_what_a_source_says_when_it_is_back_is_published(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    withdraw_unrecorded(project, monkeypatch)
+    revoke_unrecorded(project, monkeypatch)
     not_mounted(project, monkeypatch)
     run(project)
     (project.folder / "away").rename(project.folder / "docs")
     run(project)
-    assert_withdrawn(project)
+    assert_revoked(project)
     assert "secret door" in seen(project, "public")
     assert "salaries" in seen(project, "hr")
     assert project.published() == project.rebuilt()
@@ -118,11 +118,11 @@ def test_what_a_source_says_when_it_is_back_is_published(project: Project, monke
 def test_another_model_published_meanwhile_shows_nothing_again(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    withdraw_unrecorded(project, monkeypatch)
+    revoke_unrecorded(project, monkeypatch)
     not_mounted(project, monkeypatch)
     run(project)
     project.refresh(alias="large", poll=False)
-    assert_withdrawn(project)
+    assert_revoked(project)
 
 
 def polls_removed(path: Path) -> None:
@@ -145,18 +145,18 @@ def test_the_record_of_polls_is_not_all_that_keeps_it_away(
     with monkeypatch.context() as patch:
         if lose is None:
             patch.setattr(polls, "write_polls", full)
-        withdraw_unrecorded(project, monkeypatch)
+        revoke_unrecorded(project, monkeypatch)
     if lose is not None:
         lose(project.folder / "lake" / POLLS_FILE)
     project.refresh(poll=False)
-    assert_withdrawn(project)
+    assert_revoked(project)
     not_mounted(project, monkeypatch)
     run(project)
-    assert_withdrawn(project)
+    assert_revoked(project)
 
 
 def test_a_source_that_was_recorded_is_asked_no_more(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    withdraw_unrecorded(project, monkeypatch)
+    revoke_unrecorded(project, monkeypatch)
     with project.workspace() as workspace:
         assert polls.unrecorded_sources(workspace) == {"docs"}
     run(project)

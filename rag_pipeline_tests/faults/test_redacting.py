@@ -13,9 +13,9 @@ from rag_pipeline.errors import LakeDamaged
 from rag_pipeline.refresh import documents, exposed
 from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.publication import rollback
-from rag_pipeline.refresh.withdraw import withdraw_now
+from rag_pipeline.refresh.revoke import revoke_now
 from rag_pipeline.retrieval.search import Searcher
-from rag_pipeline_tests.faults.test_withdrawing import cut_files, lake, raising
+from rag_pipeline_tests.faults.test_revoking import cut_files, lake, raising
 from rag_pipeline_tests.pipeline.project import Project
 
 KEY = "AKIAIOSFODNN7EXAMPLE"
@@ -62,8 +62,8 @@ def test_it_leaves_readers_before_anything_is_parsed(project: Project, wanted: s
         cut_files(lake(project, "silver/documents"))
     wish(project, wanted, **settings)
     with project.workspace() as workspace:
-        assert withdraw_now(workspace).table_version is not None
-        assert withdraw_now(workspace).table_version is None
+        assert revoke_now(workspace).table_version is not None
+        assert revoke_now(workspace).table_version is None
     assert seen(project) == {"lamp.md"}
 
 
@@ -74,10 +74,10 @@ def test_what_was_redacted_already_is_not_closed_for_another_recipe(project: Pro
     assert KEY not in texts(project)
     wish(project, "redact", max_document_bytes=999_999)
     with project.workspace() as workspace:
-        assert withdraw_now(workspace).table_version is None
+        assert revoke_now(workspace).table_version is None
     wish(project, "quarantine", max_document_bytes=999_999)
     with project.workspace() as workspace:
-        assert withdraw_now(workspace).table_version is None
+        assert revoke_now(workspace).table_version is None
     assert seen(project) == {"key.md", "title.md", "lamp.md"}
 
 
@@ -101,7 +101,7 @@ def test_texts_that_cannot_be_looked_at_hold_up_no_deletion(project: Project, mo
     with monkeypatch.context() as patch, project.workspace() as workspace:
         refresh_source(workspace, "docs", allow_mass_deletion=True)
         patch.setattr(exposed, "rows_with", raising(LakeDamaged("half of it")))
-        withdraw_now(workspace)
+        revoke_now(workspace)
     assert seen(project) == set()
     project.refresh()
     assert seen(project) == {"key.md", "title.md"}

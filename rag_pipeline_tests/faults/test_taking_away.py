@@ -14,7 +14,7 @@ from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.errors import DagsterUnusable, LakeDamaged, StoreError
 from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.faults import FAULTS
-from rag_pipeline.refresh.unsettled import finish_withdrawals
+from rag_pipeline.refresh.unsettled import finish_revocations
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.stores.reserve import RESERVE_BYTES, RESERVE_NAME, keep_reserve, spend_reserve
 from rag_pipeline.stores.vectors import VectorTable
@@ -51,7 +51,7 @@ def seen(project: Project) -> list[str]:
 
 
 @pytest.mark.parametrize(("left_bytes", "records"), [(0, "beside"), (300_000, "beside"), (0, "elsewhere")])
-def test_what_was_withdrawn_leaves_readers(
+def test_what_was_revoked_leaves_readers(
     disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_bytes: int, records: str
 ) -> None:
     if records == "elsewhere":
@@ -90,7 +90,7 @@ def test_where_there_is_no_room_at_all_nobody_is_told_that_it_left(disk: Path) -
     project.write("lamp.md", "# Lamp\n")
     (project.folder / "lake" / RESERVE_NAME).unlink()
     fill(disk, 0)
-    with pytest.raises(DagsterUnusable, match="READERS MAY STILL SEE WHAT WAS WITHDRAWN") as raised:
+    with pytest.raises(DagsterUnusable, match="READERS MAY STILL SEE WHAT WAS REVOKED") as raised:
         launch_refresh(project.pipeline(), allow_mass_deletion=["docs"])
     assert "Make room" in raised.value.message
     (disk / "ballast").unlink()
@@ -130,7 +130,7 @@ def test_an_index_that_readers_can_open_and_nobody_can_write_is_not_taken_for_on
         patch.setattr(VectorTable, "delete", fail)
         patch.setattr(VectorTable, "update_columns", fail)
         refresh_source(workspace, "docs", allow_mass_deletion=True)
-        assert str(error) in finish_withdrawals(workspace)
+        assert str(error) in finish_revocations(workspace)
     with project.workspace() as workspace:
-        assert finish_withdrawals(workspace) == ""
+        assert finish_revocations(workspace) == ""
     assert seen(project) == []

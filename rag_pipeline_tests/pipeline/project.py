@@ -164,7 +164,7 @@ class Project:
     def answers(
         self, queries: Iterable[str], principals: Iterable[str], at: Iterable[int] = (1, 5, 200)
     ) -> dict[tuple[str, str, int], list[tuple[Any, ...]]]:
-        """What a reader is answered, in every mode and for several k: place, text, score and rank in each leg."""
+        """What a reader is answered, in every mode and for several k: place, text, score and rank in each retriever."""
         searcher = Searcher.open(self.pipeline())
         return {
             (mode, query, k): [

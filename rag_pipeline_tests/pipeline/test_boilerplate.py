@@ -15,7 +15,7 @@ from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.documents import refresh_documents
 from rag_pipeline.refresh.evaluation import refresh_evaluation
-from rag_pipeline.refresh.index import withdraw
+from rag_pipeline.refresh.index import revoke
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -191,8 +191,8 @@ def test_nothing_leaves_readers_because_its_heading_is_left_out(project: Project
     with project.workspace() as workspace:
         refresh_documents(workspace)
         refresh_chunks(workspace)
-        # As when the model is down: what is withdrawn goes, and this is only left out.
-        withdraw(workspace)
+        # As when the model is down: what is revoked goes, and this is only left out.
+        revoke(workspace)
     project.settings["boilerplate"] = {"leave_out": False}
     assert project.published() == before
 

@@ -74,7 +74,7 @@ def held_codes(project: Project) -> list[str]:
     return [finding["code"] for finding in project.verify().findings]
 
 
-def withdraw_from_public(project: Project, *numbers: int) -> None:
+def revoke_from_public(project: Project, *numbers: int) -> None:
     project.settings["sources"]["docs"]["permission_rules"] = [
         {"pattern": address(number), "allowed_principals": ["staff"]} for number in numbers
     ]
@@ -86,7 +86,7 @@ def withdraw_from_public(project: Project, *numbers: int) -> None:
 def test_everything_but_the_deletions_reaches_readers_while_the_guard_holds(project: Project) -> None:
     for number in range(10):
         path_of(project, number).unlink()
-    withdraw_from_public(project, 3, 20)
+    revoke_from_public(project, 3, 20)
     project.write("doc21.md.meta.yaml", "allowed_principals: [staff]\n")
     project.write("doc22.md.meta.yaml", "allowed_principals: [staff\n")
     project.write("doc23.md", "# Document 23\n\nLantern number 23 was repaired.\n")
@@ -111,7 +111,7 @@ def test_a_source_that_comes_back_is_as_it_was(project: Project) -> None:
     before = project.published()
     (project.folder / "docs").rename(project.folder / "away")
     (project.folder / "docs").mkdir()
-    withdraw_from_public(project, 3)
+    revoke_from_public(project, 3)
     assert red_checks(launch_refresh(project.pipeline())) == ["deletion_guard_holds_nothing"]
     assert address(3) not in seen_by(project, "public")
     (project.folder / "docs").rmdir()
@@ -133,7 +133,7 @@ def test_unknown_permissions_shut_out_everybody_and_are_no_loss_to_hold(project:
 
 def test_documents_that_cannot_be_read_any_more_are_held_with_the_permissions_of_now(project: Project) -> None:
     project.settings["sources"]["docs"]["max_document_bytes"] = 1
-    withdraw_from_public(project, 3)
+    revoke_from_public(project, 3)
     with pytest.raises(MassDeletion, match="became unreadable"):
         project.refresh(allow_mass_deletion=False)
     red = red_checks(launch_refresh(project.pipeline()))
@@ -220,7 +220,7 @@ def test_a_source_that_was_taken_out_of_the_settings_goes_at_once(tmp_path: Path
 def test_documents_that_are_refused_at_once_stay_as_they_were_with_the_permissions_of_now(project: Project) -> None:
     for number in range(12):
         path_of(project, number).write_bytes(b"")
-    withdraw_from_public(project, 3)
+    revoke_from_public(project, 3)
     project.write("doc04.md.meta.yaml", "allowed_principals: [staff]\n")
     project.write("doc23.md", "# Document 23\n\nLantern number 23 was repaired.\n")
     path_of(project, 22).unlink()
@@ -295,12 +295,12 @@ def test_only_the_source_that_is_named_is_released(project: Project) -> None:
         assert refresh_documents(workspace, allow_mass_deletion=["docs"]).held == 0
 
 
-def test_a_refused_revision_takes_a_withdrawn_permission_along_where_the_last_good_one_stays(tmp_path: Path) -> None:
+def test_a_refused_revision_takes_a_revoked_permission_along_where_the_last_good_one_stays(tmp_path: Path) -> None:
     project = filled(tmp_path, 3)
     project.settings["quarantined_documents"] = "keep_last_good"
     project.refresh()
     path_of(project, 0).write_bytes(b"")
-    withdraw_from_public(project, 0)
+    revoke_from_public(project, 0)
     project.refresh(allow_mass_deletion=False)
     assert seen_by(project, "public") == {address(1), address(2)}
     assert seen_by(project, "staff") == {address(0)}
@@ -437,7 +437,7 @@ def test_a_damaged_table_of_silver_neither_opens_the_guard_nor_holds_up_permissi
     update_all(project)
     for path in (project.folder / "lake" / "silver" / table).rglob("*.parquet"):
         path.write_bytes(b"damaged")
-    withdraw_from_public(project, 3, 20)
+    revoke_from_public(project, 3, 20)
     project.write("doc21.md.meta.yaml", "allowed_principals: [staff]\n")
     with project.workspace() as workspace:
         assert update_source(workspace, "docs").held == 10

@@ -23,7 +23,7 @@ from rag_pipeline.embedding.canary import CANARY_TEXTS
 from rag_pipeline.errors import EvaluationBelowBaseline, SourceUnavailable
 from rag_pipeline.refresh.maintenance import maintain
 from rag_pipeline.refresh.publication import publish
-from rag_pipeline.refresh.unsettled import finish_withdrawals
+from rag_pipeline.refresh.unsettled import finish_revocations
 from rag_pipeline.stores import delta, upkeep, vectors
 from rag_pipeline.stores.delta import DeltaStore
 from rag_pipeline_tests.pipeline.project import Project
@@ -269,7 +269,7 @@ class Nights(RuleBasedStateMachine):
             self.project.refresh(evaluate=True, **options)
         except EvaluationBelowBaseline:
             with self.project.workspace() as workspace:
-                finish_withdrawals(workspace)
+                finish_revocations(workspace)
             return False
         return True
 

@@ -153,7 +153,7 @@ def seen_by(project: Project, principal: str) -> set[str]:
     return {hit.uri for hit in project.search("lantern", principal, k=50)}
 
 
-def test_going_back_brings_back_nothing_that_was_withdrawn_since(project: Project) -> None:
+def test_going_back_brings_back_nothing_that_was_revoked_since(project: Project) -> None:
     open_doc6_to(project, "public", "staff")
     project.refresh()
     project.write("doc3.md", "# Document 3\n\nThis lantern is broken.\n")
@@ -171,7 +171,7 @@ def test_going_back_brings_back_nothing_that_was_withdrawn_since(project: Projec
     assert not any("broken" in row["embedded_text"] for row in project.published())
 
 
-def test_what_is_withdrawn_while_readers_are_held_leaves_them_and_they_stay_held(project: Project) -> None:
+def test_what_is_revoked_while_readers_are_held_leaves_them_and_they_stay_held(project: Project) -> None:
     open_doc6_to(project, "public", "staff")
     project.refresh()
     project.write("doc3.md", "# Document 3\n\nThis lantern is broken.\n")

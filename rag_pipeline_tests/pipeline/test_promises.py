@@ -65,7 +65,7 @@ def test_readers_see_the_old_or_the_new_state_and_nothing_between(project: Proje
     assert not faults
     assert len(before) == 30
     deleted = {text for text in before if "number 29 " in text}
-    # What is withdrawn goes first and waits for nothing.
+    # What is revoked goes first and waits for nothing.
     assert seen <= {before, before - deleted, frozenset(final)}, "a state between was seen"
     assert frozenset(final) in seen
 
@@ -165,7 +165,7 @@ def closed(built_closed: Project, tmp_path: Path) -> Project:
         (["hr", "o'brien"], {"open", "hr", "quoted"}),
     ],
 )
-def test_every_leg_returns_only_what_the_caller_may_read(
+def test_every_retriever_returns_only_what_the_caller_may_read(
     closed: Project, mode: str, principals: list[str], visible: set[str]
 ) -> None:
     hits = closed.search("salary table rows", *principals, mode=mode, k=50)

@@ -16,7 +16,7 @@ from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.index import refresh_index
 from rag_pipeline.refresh.maintenance import maintain
-from rag_pipeline.refresh.withdraw import withdraw_now
+from rag_pipeline.refresh.revoke import revoke_now
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.pipeline.test_promises import tamper
 
@@ -144,7 +144,7 @@ def published_wrong(project: Project) -> int:
 
 
 @pytest.mark.parametrize("audits", ["failed", "lost"])
-def test_a_withdrawal_vouches_for_no_row_that_an_audit_did_not(
+def test_a_revocation_vouches_for_no_row_that_an_audit_did_not(
     audits: str, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unseen_fault(project, monkeypatch)
@@ -154,30 +154,30 @@ def test_a_withdrawal_vouches_for_no_row_that_an_audit_did_not(
     else:
         shutil.rmtree(project.folder / "lake" / "gold" / "audits")
     for number in (5, 6):
-        # A withdrawal upon a withdrawal, before any refresh of the index.
+        # A revocation upon a revocation, before any refresh of the index.
         (project.folder / "docs" / f"{number}.md").unlink()
         with project.workspace() as workspace:
             refresh_source(workspace, "docs", allow_mass_deletion=True)
-            assert withdraw_now(workspace).documents == 1
+            assert revoke_now(workspace).documents == 1
     project.refresh()
     assert last_audit(project).repaired == 1
     assert published_wrong(project) == 0
     assert project.verify().findings == []
 
 
-def test_a_withdrawal_has_nothing_read_again_that_an_audit_passed(project: Project, texts_read: list[str]) -> None:
+def test_a_revocation_has_nothing_read_again_that_an_audit_passed(project: Project, texts_read: list[str]) -> None:
     for number in (5, 6):
         (project.folder / "docs" / f"{number}.md").unlink()
         with project.workspace() as workspace:
             refresh_source(workspace, "docs", allow_mass_deletion=True)
-            assert withdraw_now(workspace).documents == 1
+            assert revoke_now(workspace).documents == 1
     edited(project)
     project.refresh()
     assert len(texts_read) == 1
     assert last_audit(project).passed
 
 
-def test_a_withdrawal_from_another_index_vouches_for_no_row_of_a_killed_refresh(
+def test_a_revocation_from_another_index_vouches_for_no_row_of_a_killed_refresh(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models = {n: {"kind": "hashing", "model": "hashing", "dimension": d} for n, d in (("small", 64), ("large", 96))}

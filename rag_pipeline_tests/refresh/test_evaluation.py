@@ -280,7 +280,7 @@ def test_a_deleted_document_takes_its_questions_out_of_both_sides(project: Proje
     assert published(project).moved
 
 
-def test_a_worse_version_that_withdraws_a_document_reaches_readers_and_says_so(project: Project) -> None:
+def test_a_worse_version_that_revokes_a_document_reaches_readers_and_says_so(project: Project) -> None:
     build(project)
     published(project)
     spoil(project, 4)
@@ -290,7 +290,7 @@ def test_a_worse_version_that_withdraws_a_document_reaches_readers_and_says_so(p
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
     assert last is not None
-    assert "withdraws 1 documents" in last.figures["published_below_baseline"]
+    assert "revokes 1 documents" in last.figures["published_below_baseline"]
 
 
 def test_on_changed_questions_what_readers_see_is_evaluated_again(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""The weight of the vector leg is fitted on the configured questions, recorded and served until it is switched off."""
+"""The weight of the vector retriever is fitted on the configured questions, recorded and served until switched off."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh import audit, recall
 from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.recall import recall_of_index
-from rag_pipeline.refresh.withdraw import withdraw_now
+from rag_pipeline.refresh.revoke import revoke_now
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.stores import upkeep, vectors
-from rag_pipeline.stores.legs import EXACT, REFINE_FACTOR
+from rag_pipeline.stores.retrievers import EXACT, REFINE_FACTOR
 from rag_pipeline.stores.vectors import VectorTable
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -127,12 +127,12 @@ def test_a_poor_index_is_published_and_searched_exactly(poor: Project) -> None:
     assert poor.verify().findings == []
 
 
-def test_readers_search_as_deep_after_a_withdrawal(poor: Project) -> None:
+def test_readers_search_as_deep_after_a_revocation(poor: Project) -> None:
     before = figures(poor)["search"]
     poor.write("8.md.meta.yaml", "allowed_principals: [board]\n")
     with poor.workspace() as workspace:
         refresh_source(workspace, "docs")
-        report = withdraw_now(workspace)
+        report = revoke_now(workspace)
         audit = workspace.lake.last_audit(opened(poor).space.fingerprint)
     assert report.documents == 1
     assert figures(poor)["search"] == before

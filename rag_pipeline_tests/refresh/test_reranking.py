@@ -207,7 +207,7 @@ def test_going_back_takes_the_reranker_back(project: Project) -> None:
     assert served(project).rerank is not None
 
 
-def test_a_withdrawal_keeps_the_way_of_searching(project: Project) -> None:
+def test_a_revocation_keeps_the_way_of_searching(project: Project) -> None:
     configured(project)
     build(project)
     published(project)
@@ -215,10 +215,10 @@ def test_a_withdrawal_keeps_the_way_of_searching(project: Project) -> None:
     (project.folder / "docs" / "3.md").unlink()
     with project.workspace() as workspace:
         from rag_pipeline.refresh.bronze import refresh_source
-        from rag_pipeline.refresh.withdraw import withdraw_now
+        from rag_pipeline.refresh.revoke import revoke_now
 
         refresh_source(workspace, "docs", allow_mass_deletion=True)
-        withdraw_now(workspace)
+        revoke_now(workspace)
     assert served(project) == recipe
     hits = searched(project)
     assert {Path(hit.uri).stem for hit in hits} == {str(number) for number in range(LAMPS) if number != 3}

@@ -83,7 +83,7 @@ def test_each_night_is_found_as_it_was_but_for_what_has_been_closed_since(
     for moment, before in nights:
         after, always = found(searcher, moment), always_readable(project, moment)
         for (asker, mode), hits in before.items():
-            # Scores of hits that are left may scale otherwise, so their order is compared in the legs alone.
+            # Scores of hits that are left may scale otherwise, so their order is compared in the retrievers alone.
             expected = [hit for hit in hits if hit[0] in always[asker]]
             lost += len(hits) - len(expected)
             assert sorted(after[asker, mode]) == sorted(expected)
@@ -213,7 +213,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[datet
         ("c", 1, {"The lamp of the yard is older.", "The lamp of b, c."}),
     ],
 )
-def test_what_was_withdrawn_is_not_given_back_though_it_was_opened_again(
+def test_what_was_revoked_is_not_given_back_though_it_was_opened_again(
     story: tuple[Project, list[datetime]], asker: str, night: int, wanted: set[str]
 ) -> None:
     project, moments = story

@@ -1,4 +1,4 @@
-"""What the benchmark of searching counts: a whole small lake, the legs by hand beside the search."""
+"""What the benchmark of searching counts: a whole small lake, the retrievers by hand beside the search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from benchmarks.search import ByHand, Spent, built, gain_of_callers, questions_o
 from rag_pipeline.retrieval.search import Searcher
 
 
-def test_legs_by_hand_find_what_the_search_finds(tmp_path: Path) -> None:
+def test_retrievers_by_hand_find_what_the_search_finds(tmp_path: Path) -> None:
     pipeline = built(tmp_path, 60)
     by_hand = ByHand(pipeline)
     with Searcher.open(pipeline) as searcher:

@@ -99,14 +99,14 @@ def test_a_refresh_killed_before_its_indexes_is_finished_by_the_next(
 
 
 def test_the_first_by_place_is_found(lakes: tuple[Project, Project]) -> None:
-    """Of equal texts the one that stands first is the hit, though 300 are as good and a leg takes 100."""
+    """Of equal texts the one that stands first is the hit, though 300 are as good and a retriever takes 100."""
     for project in lakes:
         for mode in MODES:
             hits = project.search("The pump starts when the green lamp is lit", "staff", mode=mode, k=1)
             assert [hit.uri for hit in hits] == ["docs/000.md"], mode
 
 
-def test_a_leg_gives_the_columns_that_were_asked_for(lakes: tuple[Project, Project]) -> None:
+def test_a_retriever_gives_the_columns_that_were_asked_for(lakes: tuple[Project, Project]) -> None:
     with lakes[0].workspace() as workspace:
         last = workspace.lake.last_publication()
         assert last is not None

@@ -96,9 +96,9 @@ def test_what_was_taken_in_and_not_published_says_so(tmp_path: Any) -> None:
 
 
 def test_that_a_closed_document_says_the_same_is_not_told(tmp_path: Any) -> None:
-    """The copy is not in the index, and the one that stood for it was closed and withdrawn before the next run."""
+    """The copy is not in the index, and the one that stood for it was closed and revoked before the next run."""
     from rag_pipeline.refresh.bronze import refresh_source
-    from rag_pipeline.refresh.withdraw import withdraw_now
+    from rag_pipeline.refresh.revoke import revoke_now
 
     project = Project.create(tmp_path, boilerplate={"leave_out": False})
     for name in ("a.md", "b.md"):
@@ -110,7 +110,7 @@ def test_that_a_closed_document_says_the_same_is_not_told(tmp_path: Any) -> None
     project.write(f"{kept}.meta.yaml", "allowed_principals: [board]\n")
     with project.workspace() as workspace:
         refresh_source(workspace, "docs")
-        withdraw_now(workspace)
+        revoke_now(workspace)
     found = why(Searcher.open(project.pipeline()), copy)
     assert (found.reason, found.into) == ("not_published", None)
     assert "same" not in found.sentence
@@ -176,7 +176,7 @@ def test_the_command_says_it(project: Project) -> None:
     project.pipeline()
     answer = ask_in(project.folder, "search", QUERY, "--as", "public", "--explain", "--why", "d.md", "--k", "1")
     said = " ".join(answer.out.split())
-    assert "the text leg found it at 1" in said
+    assert "the text retriever found it at 1" in said
     assert "docs/d.md: it comes at rank" in said
     records = ask_in(project.folder, "search", QUERY, "--as", "public", "--why", "closed.md", "--json").records
     assert records[-1]["why"]["reason"] == "unknown"

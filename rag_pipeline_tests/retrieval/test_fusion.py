@@ -1,4 +1,4 @@
-"""Fusing by scores: a leg that has nothing to say does not spoil the other."""
+"""Fusing by scores: a retriever that has nothing to say does not spoil the other."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def test_vectors_count_where_the_best_hit_by_words_says_little_of_what_is_asked(
 
 
 def test_the_only_text_with_what_is_asked_for_comes_first() -> None:
-    """One text has the identifier; that no other hit by words falls below it makes its leg no flatter."""
+    """One text has the identifier; that no other hit by words falls below it makes its retriever no flatter."""
     vector = list(zip(NAMES[:100], falling(0.5, 0.1, 100), strict=True))
     assert order(vector, [(NAMES[200], 7.0)], {NAMES[200]: 1.0, NAMES[0]: 0.0})[0] == NAMES[200]
 
 
-def test_a_leg_that_found_nothing_leaves_the_order_to_the_other() -> None:
+def test_a_retriever_that_found_nothing_leaves_the_order_to_the_other() -> None:
     vector = list(zip(NAMES[:5], falling(0.9, 0.3, 5), strict=True))
     assert order(vector, [], {}) == NAMES[:5]
     assert fuse(vector, [], {}).vector_weight == 1
@@ -63,7 +63,7 @@ def test_equal_cosines_and_scores_without_width_are_no_division_by_zero() -> Non
     assert fused.scores["a"] == fused.scores["b"] > fused.scores["c"]
 
 
-def test_an_id_twice_in_one_leg_is_refused() -> None:
+def test_an_id_twice_in_one_retriever_is_refused() -> None:
     with pytest.raises(ValueError, match="twice"):
         fuse([("a", 0.5), ("a", 0.4)], [], {})
 
@@ -76,10 +76,10 @@ def test_what_lies_below_the_scale_keeps_its_order_and_weighs_nothing() -> None:
     assert -1e-5 < values[-1] < 0
 
 
-LEG = st.lists(st.floats(0.01, 50), min_size=1, max_size=250).map(lambda values: sorted(values, reverse=True))
+SCORES = st.lists(st.floats(0.01, 50), min_size=1, max_size=250).map(lambda values: sorted(values, reverse=True))
 
 
-@given(cosines=LEG, bm25=LEG, offset=st.integers(0, 50), by_words=st.floats(0, 1), by_vector=st.floats(0, 1))
+@given(cosines=SCORES, bm25=SCORES, offset=st.integers(0, 50), by_words=st.floats(0, 1), by_vector=st.floats(0, 1))
 def test_scores_stay_in_bounds_and_a_longer_search_begins_like_a_shorter(
     cosines: list[float], bm25: list[float], offset: int, by_words: float, by_vector: float
 ) -> None:
@@ -90,7 +90,7 @@ def test_scores_stay_in_bounds_and_a_longer_search_begins_like_a_shorter(
     assert set(fused.scores) == {name for name, _ in [*vector, *text]}
     assert all(-1e-5 <= score <= 1 + 1e-9 for score in fused.scores.values())
     assert 0 <= fused.vector_weight <= 1
-    # What both searches know of a text in the first hundred of each leg is the same.
+    # What both searches know of a text in the first hundred of each retriever is the same.
     shorter = fuse(vector[:SCALE_DEPTH], text[:SCALE_DEPTH], said)
     if len(vector) >= SCALE_DEPTH:
         assert shorter.vector_weight == pytest.approx(fused.vector_weight)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rag_pipeline.contracts.evaluation import Metrics
-from rag_pipeline.retrieval.comparison import better_legs
+from rag_pipeline.retrieval.comparison import better_alone
 from rag_pipeline.retrieval.groups import by_group, groups_of, metrics_of_groups, weak_languages, weak_sentence
 from rag_pipeline_tests.retrieval.test_fit import result
 
@@ -54,5 +54,5 @@ def test_a_language_far_below_the_best_is_named_and_one_of_few_questions_is_not(
     assert weak_languages([], "hybrid") == {}
 
 
-def test_groups_are_no_legs() -> None:
-    assert better_legs([metrics("hybrid", 0.5), metrics("hybrid, language en", 0.9), metrics("text", 0.4)]) == {}
+def test_groups_are_no_retrievers() -> None:
+    assert better_alone([metrics("hybrid", 0.5), metrics("hybrid, language en", 0.9), metrics("text", 0.4)]) == {}

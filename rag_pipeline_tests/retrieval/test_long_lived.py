@@ -62,7 +62,7 @@ def edited(project: Project) -> None:
     project.refresh()
 
 
-def withdrawn(project: Project) -> None:
+def revoked(project: Project) -> None:
     (project.folder / "docs" / "lamp.md").unlink()
     project.refresh()
 
@@ -87,7 +87,7 @@ def then(*faults: Fault) -> Fault:
 
 FAULTS: dict[str, Fault] = {
     "edited": edited,
-    "withdrawn": withdrawn,
+    "revoked": revoked,
     "closed": closed,
     "made again": made_again_at_the_same_versions,
     "index gone": removed("gold/index"),
@@ -99,9 +99,9 @@ FAULTS: dict[str, Fault] = {
     "log emptied": removed("gold/publications/*.parquet", "gold/publications/_delta_log/*"),
     "lake gone": removed("*", ".write.lock"),
     "lake moved": lambda project: lake_of(project).rename(project.folder / "elsewhere") and None,
-    "withdrawn, then index gone": then(withdrawn, removed("gold/index/*.lance")),
-    "withdrawn, then log damaged": then(withdrawn, overwritten("gold/publications/_delta_log/*.json")),
-    "withdrawn, then lake moved": then(withdrawn, lambda p: lake_of(p).rename(p.folder / "elsewhere") and None),
+    "revoked, then index gone": then(revoked, removed("gold/index/*.lance")),
+    "revoked, then log damaged": then(revoked, overwritten("gold/publications/_delta_log/*.json")),
+    "revoked, then lake moved": then(revoked, lambda p: lake_of(p).rename(p.folder / "elsewhere") and None),
 }
 
 

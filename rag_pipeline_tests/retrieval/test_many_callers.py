@@ -27,7 +27,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def test_callers_do_not_wait_for_each_other(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All vector legs are under way at once: each waits for the others, which would never come one after the other."""
+    """All vector retrievers are under way at once: each waits for the others, which never come in turn."""
     together = threading.Barrier(CALLERS, timeout=60)
     nearest = VectorTable.nearest
 

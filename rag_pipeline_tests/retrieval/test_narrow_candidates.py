@@ -31,16 +31,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
-    """The columns that legs are asked for from now on."""
+    """The columns that retrievers are asked for from now on."""
     found: list[set[str]] = []
-    for leg in ("nearest", "matching"):
-        whole = getattr(VectorTable, leg)
+    for retriever in ("nearest", "matching"):
+        whole = getattr(VectorTable, retriever)
 
         def spy(table: VectorTable, what: Any, where: str, limit: int, columns: Sequence[str], _: Any = whole) -> Any:
             found.append(set(columns))
             return _(table, what, where, limit, columns)
 
-        monkeypatch.setattr(VectorTable, leg, spy)
+        monkeypatch.setattr(VectorTable, retriever, spy)
     return found
 
 

@@ -15,7 +15,7 @@ from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.documents import refresh_documents
 from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.evaluation import refresh_evaluation
-from rag_pipeline.refresh.index import refresh_index, withdraw
+from rag_pipeline.refresh.index import refresh_index, revoke
 from rag_pipeline.refresh.publication import publish
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores import vectors
@@ -86,6 +86,6 @@ def test_an_index_that_an_older_program_published_holds_nothing_up(tmp_path: Pat
     (tmp_path / "q.jsonl").write_text(json.dumps(question | {"question": "where is the red lever"}) + "\n")
     project.write("b.md", f"# B\n\nAnother. {LINE}\n")
     with project.workspace() as workspace:
-        assert withdraw(workspace) is None
+        assert revoke(workspace) is None
         refresh(workspace)
     assert {hit.uri for hit in project.search("lever", "public")} == {"docs/a.md", "docs/b.md"}

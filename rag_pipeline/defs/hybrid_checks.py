@@ -1,7 +1,7 @@
-"""The check that compares hybrid search with its legs, on the configured questions.
+"""The check that compares hybrid search with its retrievers, on the configured questions.
 
 Belongs here: figures of the last evaluation, and what follows from them.
-Does not belong here: evaluating (`refresh/evaluation.py`), how the legs are fused (`retrieval/fusion.py`).
+Does not belong here: evaluating (`refresh/evaluation.py`), how the retrievers are fused (`retrieval/fusion.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,31 +13,33 @@ from rag_pipeline.defs.check_rows import Subject
 from rag_pipeline.defs.words import figure
 
 
-def hybrid_holds_its_better_leg(subject: Subject) -> dg.AssetCheckResult:
-    """What the newest evaluation of a model's index says of hybrid search and its legs."""
+def hybrid_is_as_good_as_each_retriever(subject: Subject) -> dg.AssetCheckResult:
+    """What the newest evaluation of a model's index says of hybrid search and its retrievers."""
     from rag_pipeline.refresh.evaluation import evaluation_history
 
     history = evaluation_history(subject.workspace, subject.alias, limit=1)
-    return held_legs(history[0]["metrics"] if history else [])
+    return compared_with_each(history[0]["metrics"] if history else [])
 
 
-def held_legs(metrics: Sequence[Mapping[str, Any]]) -> dg.AssetCheckResult:
-    """Whether no leg alone is clearly better than both together.
+def compared_with_each(metrics: Sequence[Mapping[str, Any]]) -> dg.AssetCheckResult:
+    """Whether no retriever alone is clearly better than both together.
 
     Args:
         metrics: Rows of an evaluation's figures, one for each mode; none where nothing was evaluated.
     """
     from rag_pipeline.contracts.evaluation import Metrics
-    from rag_pipeline.retrieval.comparison import better_legs
+    from rag_pipeline.retrieval.comparison import better_alone
 
     figures = [Metrics(**one) for one in metrics]
     shown = {f"rag/{one.mode}_ndcg": figure(one.ndcg) for one in figures if one.ndcg is not None}
     if not shown:
         return dg.AssetCheckResult(passed=True, description="no questions were evaluated")
-    better = better_legs(figures)
+    better = better_alone(figures)
     lost = "; ".join(f"mode {mode} alone finds {loss:.3f} nDCG better" for mode, loss in better.items())
     return dg.AssetCheckResult(
         passed=not better,
-        description=f"{lost}. Look at its questions: rag-pipeline eval" if lost else "hybrid is as good as each leg",
+        description=f"{lost}. Look at its questions: rag-pipeline eval"
+        if lost
+        else "hybrid is as good as each retriever",
         metadata=shown,
     )

@@ -3,7 +3,7 @@
 Belongs here: documents and permissions that are gone, and wording that a document no longer has.
 Does not belong here: taking it away (`index.py`), or letting it through (`gate.py`, `publication.py`).
 
-Text that is only cut differently is not withdrawn: the document still says it.
+Text that is only cut differently is not revoked: the document still says it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WORDING_COLUMNS = ["chunk_id", "document_id", "title", "section_path", "embedded
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawals:
+class Revocations:
     """Exact counts of what some readers see now and would no longer see.
 
     Attributes:
@@ -39,10 +39,10 @@ class Withdrawals:
         return bool(self.documents or self.chunks)
 
     def __str__(self) -> str:
-        return f"withdraws {self.documents} documents and {self.chunks} chunks of others that some readers see now"
+        return f"revokes {self.documents} documents and {self.chunks} chunks of others that some readers see now"
 
 
-def withdrawals(workspace: Workspace, last: Publication, audit: Audit) -> Withdrawals:
+def revocations(workspace: Workspace, last: Publication, audit: Audit) -> Revocations:
     """Compare an audited version of an index with the published version of the same index.
 
     Args:
@@ -60,10 +60,10 @@ def withdrawals(workspace: Workspace, last: Publication, audit: Audit) -> Withdr
     left = before.join(after, on=["document_id", "text_hash"], how="anti").filter(
         ~pl.col("document_id").is_in(pl.Series(taken, dtype=pl.String).implode())
     )
-    return Withdrawals(len(taken), len(withdrawn_chunks(workspace, old, left["chunk_id"].to_list())))
+    return Revocations(len(taken), len(revoked_chunks(workspace, old, left["chunk_id"].to_list())))
 
 
-def withdrawn_chunks(workspace: Workspace, table: Sink, chunk_ids: list[str]) -> set[str]:
+def revoked_chunks(workspace: Workspace, table: Sink, chunk_ids: list[str]) -> set[str]:
     """Rows whose document is gone from silver, or no longer holds their text, title or headings."""
     if not chunk_ids:
         return set()

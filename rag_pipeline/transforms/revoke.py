@@ -1,8 +1,8 @@
 """What readers have to lose now, from what bronze and the settings say: pure decisions.
 
 Belongs here: who may read an object now, and which rows of an index show more than that.
-Does not belong here: reading and writing tables, moving the pointer (`refresh/withdraw.py`); what a newer version of
-an index takes away (`refresh/withdrawals.py`).
+Does not belong here: reading and writing tables, moving the pointer (`refresh/revoke.py`); what a newer version of
+an index takes away (`refresh/revocations.py`).
 
 Nothing here needs a parser, a tokenizer, a model, a vector or a table of silver: a row of the index names its
 document, and bronze names who may read that.
@@ -49,7 +49,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class WithdrawalPlan:
+class RevocationPlan:
     """What one index has to lose.
 
     Attributes:
@@ -87,7 +87,7 @@ def readers_now(state: pl.DataFrame, spec: SourceSpec) -> dict[str, frozenset[st
     return found
 
 
-def plan_withdrawal(rows: pl.DataFrame, readers: Mapping[str, Readers]) -> WithdrawalPlan:
+def plan_revocation(rows: pl.DataFrame, readers: Mapping[str, Readers]) -> RevocationPlan:
     """Compare what an index shows with who may read it now. It only takes away: nobody reads more afterwards.
 
     Args:
@@ -117,7 +117,7 @@ def plan_withdrawal(rows: pl.DataFrame, readers: Mapping[str, Readers]) -> Withd
     wide = _narrowed(both.select("audience", "allowed_principals").unique(), limits)["audience"]
     narrowed = _narrowed(both.filter(pl.col("audience").is_in(wide.implode())), limits)
     leaving = rows.filter(pl.col("document_id").is_in(pl.Series(sorted(gone), dtype=pl.String).implode()))
-    return WithdrawalPlan(
+    return RevocationPlan(
         gone=tuple(leaving["chunk_id"].unique().sort()),
         narrowed=closed_rows(narrowed.select("chunk_id", allowed_principals="kept")),
         documents=len(gone) + narrowed["document_id"].n_unique(),
@@ -174,7 +174,7 @@ def _narrowed(rows: pl.DataFrame, limits: pl.DataFrame) -> pl.DataFrame:
     return both.filter(pl.col("kept").list.len() < pl.col("allowed_principals").list.n_unique())
 
 
-def plan_closing(rows: pl.DataFrame, closing: Collection[str], readers: Mapping[str, Readers]) -> WithdrawalPlan:
+def plan_closing(rows: pl.DataFrame, closing: Collection[str], readers: Mapping[str, Readers]) -> RevocationPlan:
     """Rows of some objects or documents, and single rows, which nobody may read until they are taken from silver again.
 
     Args:
@@ -191,10 +191,10 @@ def plan_closing(rows: pl.DataFrame, closing: Collection[str], readers: Mapping[
     chosen = shown.filter(pl.col("document_id").is_in(named) | pl.col("chunk_id").is_in(named))
     empty = pl.lit([], dtype=pl.List(pl.String()))
     rows_closed = closed_rows(chosen.select("chunk_id", allowed_principals=empty))
-    return WithdrawalPlan((), rows_closed, chosen["document_id"].n_unique())
+    return RevocationPlan((), rows_closed, chosen["document_id"].n_unique())
 
 
-def with_closed(plan: WithdrawalPlan, closing: WithdrawalPlan, rows: pl.DataFrame) -> WithdrawalPlan:
+def with_closed(plan: RevocationPlan, closing: RevocationPlan, rows: pl.DataFrame) -> RevocationPlan:
     """A plan that closes the rows of another one besides.
 
     Args:
@@ -203,7 +203,7 @@ def with_closed(plan: WithdrawalPlan, closing: WithdrawalPlan, rows: pl.DataFram
     closed = closing.narrowed.filter(~pl.col("chunk_id").is_in(pl.Series(plan.gone, dtype=pl.String).implode()))
     narrowed = pl.concat([closed, plan.narrowed.join(closed, on="chunk_id", how="anti")])
     chunks = pl.Series([*plan.gone, *narrowed["chunk_id"]], dtype=pl.String).implode()
-    return WithdrawalPlan(plan.gone, narrowed, rows.filter(pl.col("chunk_id").is_in(chunks))["document_id"].n_unique())
+    return RevocationPlan(plan.gone, narrowed, rows.filter(pl.col("chunk_id").is_in(chunks))["document_id"].n_unique())
 
 
 def closed_rows(rows: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Whatever breaks during a run, what was withdrawn does not reach a reader after it.
+"""Whatever breaks during a run, what was revoked does not reach a reader after it.
 
 Each fault is one line of a table: break something, then a deletion, a revocation and closed settings happen, one run
 is made as `rag-pipeline run` makes it, and the public asks. Add a fault by adding a function to BROKEN.
@@ -31,8 +31,8 @@ from rag_pipeline.refresh import (
     publication,
 )
 from rag_pipeline.refresh.faults import FAULTS
-from rag_pipeline.refresh.unsettled import finish_withdrawals
-from rag_pipeline.refresh.withdraw import withdraw_now
+from rag_pipeline.refresh.revoke import revoke_now
+from rag_pipeline.refresh.unsettled import finish_revocations
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.stores import delta
 from rag_pipeline.stores.vectors import VectorTable
@@ -282,7 +282,7 @@ def run(project: Project) -> None:
                 with suppress(*FAULTS):
                     bronze.refresh_source(workspace, name, allow_mass_deletion=True)
             with suppress(*FAULTS):
-                withdraw_now(workspace)
+                revoke_now(workspace)
             documents.update_documents(workspace, allow_mass_deletion=list(workspace.settings.sources))
             chunks.refresh_chunks(workspace)
             embeddings.refresh_embeddings(workspace, "small")
@@ -290,7 +290,7 @@ def run(project: Project) -> None:
             evaluation.refresh_evaluation(workspace, "small")
             publication.publish(workspace)
         finally:
-            finish_withdrawals(workspace)
+            finish_revocations(workspace)
 
 
 def through_dagster(project: Project) -> None:
@@ -314,7 +314,7 @@ IN_DAGSTER = (
     ("name", "in_dagster"),
     [*((name, False) for name in BROKEN), *(pytest.param(name, True, marks=pytest.mark.slow) for name in IN_DAGSTER)],
 )
-def test_what_was_withdrawn_reaches_no_reader(
+def test_what_was_revoked_reaches_no_reader(
     project: Project, monkeypatch: pytest.MonkeyPatch, name: str, in_dagster: bool
 ) -> None:
     assert all(word in seen(project, "public") for word in (*SECRETS, "lamp"))
@@ -331,15 +331,15 @@ def test_what_was_withdrawn_reaches_no_reader(
         assert "secret door" in public
 
 
-def test_a_withdrawal_is_published_before_anything_is_parsed(project: Project) -> None:
+def test_a_revocation_is_published_before_anything_is_parsed(project: Project) -> None:
     take_away(project)
     (project.folder / "vault").mkdir()
     with project.workspace() as workspace:
         for name in ("docs", "vault"):
             bronze.refresh_source(workspace, name, allow_mass_deletion=True)
-        report = withdraw_now(workspace)
+        report = revoke_now(workspace)
         assert (report.documents, report.removed, report.narrowed, report.faults) == (3, 2, 1, [])
-        assert withdraw_now(workspace).table_version is None
+        assert revoke_now(workspace).table_version is None
     assert [word for word in SECRETS if word in seen(project, "public", "hr")] == ["xyzzy"]
 
 

@@ -1,7 +1,7 @@
 """Take from readers what they may no longer read, before anything is parsed, and at the end of every run.
 
 Belongs here: reading bronze and the index, writing the version that shows less, pointing readers to it.
-Does not belong here: what has to go (`transforms/withdraw.py`); withdrawn wording of texts that were parsed anew
+Does not belong here: what has to go (`transforms/revoke.py`); revoked wording of texts that were parsed anew
 (`refresh/index.py`, `refresh/publication.py`).
 
 It needs bronze, the settings, the published version of the index and the log of publications, and nothing else: no
@@ -32,13 +32,13 @@ from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
 from rag_pipeline.refresh.unrecorded import readers_by_source
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.transforms.withdraw import (
+from rag_pipeline.transforms.revoke import (
     SHOWN_COLUMNS,
     Readers,
-    WithdrawalPlan,
+    RevocationPlan,
     closed_rows,
     plan_closing,
-    plan_withdrawal,
+    plan_revocation,
     readers_now,
     with_closed,
 )
@@ -48,12 +48,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # What an opened version of an index has to lose.
-Planned = Callable[[Sink], WithdrawalPlan]
+Planned = Callable[[Sink], RevocationPlan]
 
 
 @dataclass(slots=True)
-class WithdrawReport:
-    """What one withdrawal took from readers.
+class RevokeReport:
+    """What one revocation took from readers.
 
     Attributes:
         documents: That are gone, or that fewer may read.
@@ -69,7 +69,7 @@ class WithdrawReport:
     faults: list[str] = field(default_factory=list)
 
 
-def withdraw_now(workspace: Workspace) -> WithdrawReport:
+def revoke_now(workspace: Workspace) -> RevokeReport:
     """Take deleted documents, narrowed permissions and what is to be redacted from readers; else nothing happens.
 
     Indexes that are kept beside the served one lose the same, so that pointing readers to one shows no more.
@@ -79,11 +79,11 @@ def withdraw_now(workspace: Workspace) -> WithdrawReport:
     """
     with workspace.lake.writing():
         workspace.lake.keep_reserve()
-        return on_any_disk(workspace, lambda is_full: _withdrawn_now(workspace, is_full=is_full))
+        return on_any_disk(workspace, lambda is_full: _revoked_now(workspace, is_full=is_full))
 
 
-def _withdrawn_now(workspace: Workspace, *, is_full: bool) -> WithdrawReport:
-    report = WithdrawReport()
+def _revoked_now(workspace: Workspace, *, is_full: bool) -> RevokeReport:
+    report = RevokeReport()
     last = workspace.lake.last_publication()
     if last is None:
         return report
@@ -119,7 +119,7 @@ def as_it_may_be_read(workspace: Workspace, publication: Publication) -> Publica
     Raises:
         RagPipelineError: The version cannot be read or written.
     """
-    report = WithdrawReport()
+    report = RevokeReport()
     made = _reduced(
         workspace, publication, open_version(workspace.vectors, publication), _plan_of_now(workspace, report)
     )
@@ -130,14 +130,14 @@ def as_it_may_be_read(workspace: Workspace, publication: Publication) -> Publica
     return replace(made.publication, sequence=publication.sequence, action=publication.action, note=note)
 
 
-def _plan_of_now(workspace: Workspace, report: WithdrawReport) -> Planned:
+def _plan_of_now(workspace: Workspace, report: RevokeReport) -> Planned:
     readers, unrecorded = read_readers(workspace, report)
 
-    def planned(table: Sink) -> WithdrawalPlan:
+    def planned(table: Sink) -> RevocationPlan:
         rows = table.read(SHOWN_COLUMNS)
         asked = {name: readers_by_source(workspace, name, rows, readers.get(name)) for name in sorted(unrecorded)}
         known = {**readers, **asked}
-        plan = plan_withdrawal(rows, known)
+        plan = plan_revocation(rows, known)
         # Last: it reads whole texts, and what is gone need not be read.
         exposed = exposed_documents(workspace, table)
         return with_closed(plan, plan_closing(rows, exposed, known), rows) if exposed else plan
@@ -145,7 +145,7 @@ def _plan_of_now(workspace: Workspace, report: WithdrawReport) -> Planned:
     return planned
 
 
-def read_readers(workspace: Workspace, report: WithdrawReport) -> tuple[dict[str, Readers], set[str]]:
+def read_readers(workspace: Workspace, report: RevokeReport) -> tuple[dict[str, Readers], set[str]]:
     """Who may read the objects of each configured source by bronze, and the sources that have to be asked themselves.
 
     Of these bronze says nothing, or not what they say now.
@@ -180,7 +180,7 @@ def take_from_published(
     workspace: Workspace,
     last: Publication,
     planned: Planned,
-    report: WithdrawReport,
+    report: RevokeReport,
     *,
     is_full: bool = False,
 ) -> None:
@@ -204,7 +204,7 @@ def take_from_published(
     # The pointer first: readers must not wait for a record.
     workspace.lake.append_publication(made.publication)
     _record(workspace, made.audit, report)
-    log.warning("published a withdrawal: %s", made.publication.note)
+    log.warning("published a revocation: %s", made.publication.note)
     report.documents += made.plan.documents
     report.removed += len(made.plan.gone)
     report.narrowed += made.plan.narrowed.height
@@ -215,7 +215,7 @@ def take_from_published(
 class _Reduced:
     """A version that shows less than the one that readers are on: its publication and its audit, not yet recorded."""
 
-    plan: WithdrawalPlan
+    plan: RevocationPlan
     publication: Publication
     audit: Audit
 
@@ -236,8 +236,8 @@ def _reduced(
     # Fewer rows of the same index: readers go on searching it as deep as it needs.
     search = _said_of_search(last)
     audit = _audit_row(workspace, last, table, state, {**search, MADE_FROM_PASSED: was_sound})
-    note = f"{plan.documents} documents withdrawn: {len(plan.gone)} rows removed, {plan.narrowed.height} narrowed"
-    figures = {"audit_id": audit.audit_id, "withdrawn": plan.documents, "made_from": last.made_from, **search}
+    note = f"{plan.documents} documents revoked: {len(plan.gone)} rows removed, {plan.narrowed.height} narrowed"
+    figures = {"audit_id": audit.audit_id, "revoked": plan.documents, "made_from": last.made_from, **search}
     figures |= last.recipe.figures() | unrecorded_figures(workspace)
     publication = replace(
         last,
@@ -274,7 +274,7 @@ def _take_from_others(
     workspace: Workspace,
     last: Publication,
     planned: Planned,
-    report: WithdrawReport,
+    report: RevokeReport,
     *,
     is_full: bool = False,
 ) -> None:
@@ -294,11 +294,11 @@ def _take_from_others(
                 row = _audit_row(workspace, audit, table, table.read(["document_id"]), search)
                 _record(workspace, row, report)
     except FAULTS as error:
-        report.faults.append(f"an index beside the served one kept what was withdrawn: {error}")
-        log.error("an index beside the served one kept what was withdrawn: %s", error)
+        report.faults.append(f"an index beside the served one kept what was revoked: {error}")
+        log.error("an index beside the served one kept what was revoked: %s", error)
 
 
-def _take(table: Sink, plan: WithdrawalPlan, *, is_full: bool) -> None:
+def _take(table: Sink, plan: RevocationPlan, *, is_full: bool) -> None:
     """Remove and narrow rows; each commit is one that no reader is pointed to yet.
 
     To find rows an index is read, to rewrite them a temporary folder is written: where one is broken the other way is
@@ -363,9 +363,9 @@ def _audit_row(
     )
 
 
-def _record(workspace: Workspace, audit: Audit, report: WithdrawReport) -> None:
+def _record(workspace: Workspace, audit: Audit, report: RevokeReport) -> None:
     try:
         workspace.lake.append_audit(audit)
     except FAULTS as error:
-        report.faults.append(f"the audit of the withdrawn version was not recorded: {error}")
-        log.error("the audit of the withdrawn version was not recorded: %s", error)
+        report.faults.append(f"the audit of the revoked version was not recorded: {error}")
+        log.error("the audit of the revoked version was not recorded: %s", error)

@@ -1,7 +1,7 @@
-"""The two legs of a search, as LanceDB calls on one opened table.
+"""The two retrievers of a search, as LanceDB calls on one opened table.
 
 Belongs here: how rows are found by vector and by words, and how deep the approximate index is searched.
-Does not belong here: opening and writing tables (`vectors.py`), fusing the legs (`retrieval/`).
+Does not belong here: opening and writing tables (`vectors.py`), fusing the retrievers (`retrieval/`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from rag_pipeline.stores.quoting import sql_string
 from rag_pipeline.transforms.word_forms import asked_beginnings, asked_identifiers, asked_words
 
 # One-bit codes need their best candidates compared again in full precision: four for each of the hundred rows that a
-# leg looks for. At 100,000 rows recall@10 stays 1.0 under filters that leave all, 10, 1 and 0.1 %, for two thirds of
-# the processor time that ten take.
+# retriever looks for. At 100,000 rows recall@10 stays 1.0 under filters that leave all, 10, 1 and 0.1 %, for two thirds
+# of the processor time that ten take.
 REFINE_FACTOR = 4
 # Instead of a factor: compare every row that passes the filter, and leave the approximate index aside.
 EXACT = 0
@@ -34,7 +34,7 @@ IDENTIFIERS_BOOST = 0.5
 # What a word's beginning weighs beside the word: a document of a language without stemmer is found by both.
 BEGINNINGS_BOOST = 0.6
 
-Leg = Callable[[int, Sequence[str]], pl.DataFrame]
+Retriever = Callable[[int, Sequence[str]], pl.DataFrame]
 Wide = Callable[[Sequence[str], Sequence[str]], pl.DataFrame]
 
 
@@ -43,28 +43,28 @@ def refine_factor_of(row: Publication | Audit) -> int:
     return int(row.search.get("refine_factor", REFINE_FACTOR))
 
 
-def best_rows(leg: Leg, wide: Wide, score: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:
-    """The best `limit` rows of a leg, best first, equal ones by where they stand.
+def best_rows(retriever: Retriever, wide: Wide, score: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:
+    """The best `limit` rows of a retriever, best first, equal ones by where they stand.
 
     Which of equal rows a store gives first hangs on how its table was written. So where the cut falls among equal rows,
     all of them are read, without their text, before any is dropped.
 
     Args:
-        leg: Rows of the leg, for a number of rows and the columns to read besides `score`.
-        wide: Rows by chunk_ids, and the columns to read; has to filter as the leg does.
+        retriever: Rows of the retriever, for a number of rows and the columns to read besides `score`.
+        wide: Rows by chunk_ids, and the columns to read; has to filter as the retriever does.
         score: `_distance`, smallest first, or `_score`, largest first.
     """
     order = [score, *PLACE_COLUMNS]
     descending = [score == "_score", *(False for _ in PLACE_COLUMNS)]
     shown = [*columns, score]
     names = [*columns, *(name for name in PLACE_COLUMNS if name not in columns)]
-    rows = leg(limit + 1, names).sort(order, descending=descending)
+    rows = retriever(limit + 1, names).sort(order, descending=descending)
     if rows.height <= limit or rows[score][limit - 1] != rows[score][limit]:
         return rows.head(limit).select(shown)
     tied, wanted = rows[score][limit], limit + 1
     while rows.height == wanted and rows[score][-1] == tied:
         wanted *= TIE_GROWTH
-        rows = leg(wanted, PLACE_COLUMNS).sort(order, descending=descending)
+        rows = retriever(wanted, PLACE_COLUMNS).sort(order, descending=descending)
     chosen = rows.head(limit).select("chunk_id", score)
     found = wide(chosen["chunk_id"].to_list(), names).join(chosen, on="chunk_id")
     return found.sort(order, descending=descending).select(shown)

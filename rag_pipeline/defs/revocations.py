@@ -1,7 +1,7 @@
 """The asset that takes away, before anything is parsed.
 
 Belongs here: what it depends on, how it is shown, and the one call that does it.
-Does not belong here: what has to go (`transforms/withdraw.py`), doing it (`refresh/withdraw.py`).
+Does not belong here: what has to go (`transforms/revoke.py`), doing it (`refresh/revoke.py`).
 """
 
 from collections.abc import Iterator
@@ -13,33 +13,33 @@ import dagster as dg
 from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.defs.describe import arrow_schema
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
-from rag_pipeline.defs.specs import RETRY, WITHDRAWALS_KEY, WRITER_POOL, bronze_key, spec
+from rag_pipeline.defs.specs import RETRY, REVOCATIONS_KEY, WRITER_POOL, bronze_key, spec
 from rag_pipeline.defs.words import counted, happened
 from rag_pipeline.settings import Pipeline
-from rag_pipeline.transforms.withdraw import SHOWN_COLUMNS
+from rag_pipeline.transforms.revoke import SHOWN_COLUMNS
 
 if TYPE_CHECKING:
-    from rag_pipeline.refresh.withdraw import WithdrawReport
+    from rag_pipeline.refresh.revoke import RevokeReport
     from rag_pipeline.refresh.workspace import Workspace
 
-LOOKED_AT_CHECK = "everything_withdrawn_has_left"
+LOOKED_AT_CHECK = "everything_revoked_has_left"
 WHOLE_CHECK = "tables_are_whole"
 
 
-def _happened(report: "WithdrawReport") -> dict[str, Any]:
+def _happened(report: "RevokeReport") -> dict[str, Any]:
     changes = {"removed": report.removed, "closed to some": report.narrowed}
     if report.table_version is None:
         return happened(changes, "readers keep what they had")
     return happened(
-        changes, f"withdrawn from readers: {counted(report.documents, 'document')}, by version {report.table_version}"
+        changes, f"revoked from readers: {counted(report.documents, 'document')}, by version {report.table_version}"
     )
 
 
-def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
+def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     """Deleted documents and narrowed permissions, taken from readers before parsing begins."""
     declared = spec(
         pipeline,
-        WITHDRAWALS_KEY,
+        REVOCATIONS_KEY,
         None,
         deps=[bronze_key(name) for name in pipeline.settings.sources],
         kinds={"lancedb"},
@@ -50,28 +50,28 @@ def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     )
     check = dg.AssetCheckSpec(
         LOOKED_AT_CHECK,
-        asset=WITHDRAWALS_KEY,
-        description="Bronze of every source and each living index could be read, so that nothing withdrawn was left. "
+        asset=REVOCATIONS_KEY,
+        description="Bronze of every source and each living index could be read, so that nothing revoked was left. "
         "It does not block: the rest of the run may mend what is damaged, and its end looks again.",
     )
 
     whole = dg.AssetCheckSpec(
         WHOLE_CHECK,
-        asset=WITHDRAWALS_KEY,
+        asset=REVOCATIONS_KEY,
         description="No file of any table or index is lost or cut. What can be made again from the layers below is, "
         "before the run goes on and beside what is served: yellow, once. What has to be restored is red.",
     )
 
     @dg.multi_asset(
-        name="silver_withdrawals", specs=[declared], check_specs=[check, whole], pool=WRITER_POOL, retry_policy=RETRY
+        name="silver_revocations", specs=[declared], check_specs=[check, whole], pool=WRITER_POOL, retry_policy=RETRY
     )
-    def withdrawals(pipeline: PipelineResource) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    def revocations(pipeline: PipelineResource) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from rag_pipeline.refresh.data_versions import all_sources_version, version_or_unknown
         from rag_pipeline.refresh.heal import damage_was_met, heal_damage
 
         workspace = pipeline.workspace
         with as_dagster_failure() as work:
-            report = _withdrawn(workspace)
+            report = _revoked(workspace)
             if report.faults:
                 # The size of no file may tell of it.
                 damage_was_met(workspace)
@@ -79,7 +79,7 @@ def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             healed = heal_damage(workspace)
             healing = workspace.lake.commits - first_commit
             if report.faults and healed.tables:
-                report = _withdrawn(workspace)
+                report = _revoked(workspace)
         facts: dict[str, Any] = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         facts["rag/commits"] = 2 * int(report.table_version is not None) + healing
         if healed.tables:
@@ -88,7 +88,7 @@ def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         version = version_or_unknown(lambda: all_sources_version(workspace))
         yield dg.MaterializeResult(metadata=_happened(report) | facts | work, data_version=dg.DataVersion(version))
         yield dg.AssetCheckResult(
-            asset_key=WITHDRAWALS_KEY,
+            asset_key=REVOCATIONS_KEY,
             check_name=LOOKED_AT_CHECK,
             passed=not report.faults,
             severity=dg.AssetCheckSeverity.ERROR,
@@ -96,7 +96,7 @@ def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             metadata={"rag/next_step": "rag-pipeline verify"},
         )
         yield dg.AssetCheckResult(
-            asset_key=WITHDRAWALS_KEY,
+            asset_key=REVOCATIONS_KEY,
             check_name=WHOLE_CHECK,
             passed=not healed.said,
             severity=dg.AssetCheckSeverity.ERROR if healed.left else dg.AssetCheckSeverity.WARN,
@@ -104,14 +104,14 @@ def withdrawals_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             metadata={"rag/next_step": "rag-pipeline verify"},
         )
 
-    return withdrawals
+    return revocations
 
 
-def _withdrawn(workspace: "Workspace") -> "WithdrawReport":
+def _revoked(workspace: "Workspace") -> "RevokeReport":
     from rag_pipeline.refresh.faults import FAULTS
-    from rag_pipeline.refresh.withdraw import WithdrawReport, withdraw_now
+    from rag_pipeline.refresh.revoke import RevokeReport, revoke_now
 
     try:
-        return withdraw_now(workspace)
+        return revoke_now(workspace)
     except FAULTS as error:
-        return WithdrawReport(faults=[f"nothing was withdrawn: {error}"])
+        return RevokeReport(faults=[f"nothing was revoked: {error}"])

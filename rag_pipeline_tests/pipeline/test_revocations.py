@@ -1,4 +1,4 @@
-"""What is withdrawn leaves readers although embedding or evaluation fails, and never comes back by a rollback."""
+"""What is revoked leaves readers although embedding or evaluation fails, and never comes back by a rollback."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.documents import refresh_documents
 from rag_pipeline.refresh.evaluation import refresh_evaluation
 from rag_pipeline.refresh.generations import aliases_behind, retire
-from rag_pipeline.refresh.index import refresh_index, withdraw
-from rag_pipeline.refresh.publication import publish, publish_withdrawals, rollback, withdrawals_reach_readers
+from rag_pipeline.refresh.index import refresh_index, revoke
+from rag_pipeline.refresh.publication import publish, publish_revocations, revocations_reach_readers, rollback
 from rag_pipeline.refresh.status import is_behind, space_statuses
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -51,8 +51,8 @@ def project(built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return built.copied(tmp_path / "project")
 
 
-def withdraw_much(project: Project) -> None:
-    """A permission, a file and a section are withdrawn; a new file needs a vector."""
+def revoke_much(project: Project) -> None:
+    """A permission, a file and a section are revoked; a new file needs a vector."""
     project.write("salaries.md.meta.yaml", "allowed_principals: [hr]\n")
     (project.folder / "docs" / "menu.md").unlink()
     project.write("code.md", "# Code\n\nA secret word.\n\n## Lamp\n\nA secret lamp.\n")
@@ -87,10 +87,10 @@ def launched(project: Project) -> RunSummary:
 # embedding fails --------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_cannot_embed_still_takes_from_readers_what_was_withdrawn(
+def test_a_run_that_cannot_embed_still_takes_from_readers_what_was_revoked(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    withdraw_much(project)
+    revoke_much(project)
     with monkeypatch.context() as patch:
 
         def down(*_: object) -> None:
@@ -117,14 +117,14 @@ def test_a_run_that_cannot_embed_still_takes_from_readers_what_was_withdrawn(
     assert project.published() == project.rebuilt()
 
 
-def test_a_failure_with_nothing_withdrawn_leaves_readers_where_they_were(project: Project) -> None:
+def test_a_failure_with_nothing_revoked_leaves_readers_where_they_were(project: Project) -> None:
     before = project.published()
     project.write("new.md", "# New\n\nA new secret.\n")
     with project.workspace() as workspace:
         refresh_silver(workspace)
         commits = workspace.lake.commits
-        assert withdraw(workspace) is None
-        assert publish_withdrawals(workspace) is None
+        assert revoke(workspace) is None
+        assert publish_revocations(workspace) is None
         assert workspace.lake.commits == commits
     assert project.published() == before
 
@@ -138,7 +138,7 @@ def test_text_that_is_only_cut_differently_is_kept_until_its_vectors_are_there_w
     project.write("long.md.meta.yaml", "allowed_principals: [hr]\n")
     with project.workspace() as workspace:
         refresh_silver(workspace)
-        report = publish_withdrawals(workspace)
+        report = publish_revocations(workspace)
         assert report is not None
         assert report.documents == 4
         audit = workspace.lake.last_audit(report.space_fingerprint)
@@ -152,11 +152,11 @@ def test_text_that_is_only_cut_differently_is_kept_until_its_vectors_are_there_w
     assert project.verify().findings == []
 
 
-def test_while_a_new_model_cannot_embed_readers_of_the_old_one_lose_what_was_withdrawn(
+def test_while_a_new_model_cannot_embed_readers_of_the_old_one_lose_what_was_revoked(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.settings["serve"] = "large"
-    withdraw_much(project)
+    revoke_much(project)
 
     def down(*_: object) -> None:
         raise EmbeddingError("the endpoint is down")
@@ -174,10 +174,10 @@ def test_a_version_with_chunks_withheld_is_never_switched_to(project: Project) -
     fill(project, "small", "large")
     with project.workspace() as workspace:
         publish(workspace, "large", by_hand=True)
-    withdraw_much(project)
+    revoke_much(project)
     with project.workspace() as workspace:
         refresh_silver(workspace)
-        report = publish_withdrawals(workspace)
+        report = publish_revocations(workspace)
         assert report is not None
         assert report.alias == "large"
     fill(project, "small", publishing=False)
@@ -209,7 +209,7 @@ def evaluate_and_publish(project: Project) -> None:
         refresh_silver(workspace)
         embeddings.refresh_embeddings(workspace, "small")
         refresh_index(workspace, "small")
-        with withdrawals_reach_readers(workspace):
+        with revocations_reach_readers(workspace):
             refresh_evaluation(workspace)
         publish(workspace)
 
@@ -227,7 +227,7 @@ def test_removed_text_reaches_readers_in_a_version_that_searches_worse(project: 
     assert "1 chunks of others" in last.figures["published_below_baseline"]
 
 
-def test_a_version_that_searches_worse_and_withdraws_nothing_is_refused(project: Project) -> None:
+def test_a_version_that_searches_worse_and_revokes_nothing_is_refused(project: Project) -> None:
     ask(project)
     evaluate_and_publish(project)
     project.write("lamp.md", "# Lamp\n\nlamp lamp lamp\n")
@@ -236,11 +236,11 @@ def test_a_version_that_searches_worse_and_withdraws_nothing_is_refused(project:
 
 
 @pytest.mark.parametrize("through_dagster", [True, False])
-def test_broken_questions_hold_up_no_withdrawal(project: Project, through_dagster: bool) -> None:
+def test_broken_questions_hold_up_no_revocation(project: Project, through_dagster: bool) -> None:
     ask(project)
     evaluate_and_publish(project)
     ask(project, "{broken")
-    withdraw_much(project)
+    revoke_much(project)
     if through_dagster:
         summary = launched(project)
         assert "questions.jsonl:1" in summary.errors[0]["message"]
@@ -255,7 +255,7 @@ def test_broken_questions_hold_up_everything_else(project: Project) -> None:
     project.write("new.md", "# New\n\nA new secret.\n")
     with pytest.raises(EvaluationBelowBaseline, match=r"questions\.jsonl:1"):
         project.refresh()
-    withdraw_much(project)
+    revoke_much(project)
     project.refresh()
     assert not any(word in " ".join(seen(project)) for word in ("salaries", "menu", "xyzzy"))
 
@@ -265,7 +265,7 @@ def test_broken_questions_hold_up_everything_else(project: Project) -> None:
 
 def test_going_back_to_another_model_leads_to_its_index_as_it_is_now(project: Project) -> None:
     project.settings["serve"] = "large"
-    withdraw_much(project)
+    revoke_much(project)
     fill(project, "large", "small")
     with project.workspace() as workspace:
         report = rollback(workspace)
@@ -279,7 +279,7 @@ def test_going_back_to_another_model_leads_to_its_index_as_it_is_now(project: Pr
 
 def test_going_back_to_another_model_that_is_behind_is_refused_with_the_command_to_type(project: Project) -> None:
     project.settings["serve"] = "large"
-    withdraw_much(project)
+    revoke_much(project)
     fill(project, "large")
     before = project.published()
     with project.workspace() as workspace, pytest.raises(IndexIncomplete, match="rag-pipeline run --model small"):
@@ -341,7 +341,7 @@ def test_a_version_made_again_with_the_same_number_is_not_gone_back_to(project: 
 
 
 def test_a_clock_that_steps_back_holds_nothing_up(project: Project) -> None:
-    withdraw_much(project)
+    revoke_much(project)
     with project.workspace() as workspace:
         workspace.now = lambda: datetime.now(UTC) - timedelta(days=1)
         refresh_silver(workspace)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_pipeline.contracts.ids import digest
-from rag_pipeline.transforms.withdraw import TAKEN_AWAY, Readers, plan_closing, plan_withdrawal, readers_as_shown
+from rag_pipeline.transforms.revoke import TAKEN_AWAY, Readers, plan_closing, plan_revocation, readers_as_shown
 
 PRINCIPALS = ("public", "staff", "board")
 some_principals = st.lists(st.sampled_from(PRINCIPALS), max_size=4)
@@ -44,7 +44,7 @@ def test_every_row_keeps_exactly_whom_both_allow(
     home = {d: s for d, s, _ in shown}
     shown = [(d, home[d], p) for d, _, p in shown]
     readers = {name: Readers(found, {}) for name, found in live.items()}
-    plan = plan_withdrawal(rows_of(shown), readers)
+    plan = plan_revocation(rows_of(shown), readers)
     narrowed = {name: kept for name, kept in plan.narrowed.select("chunk_id", "allowed_principals").iter_rows()}
     for number, (document, source, principals) in enumerate(shown):
         name = f"c{number}"
@@ -75,9 +75,9 @@ def test_a_part_goes_with_the_object_that_it_came_from() -> None:
         schema=SCHEMA,
     )
     ids = {"a/box.jsonl": ("box",)}
-    assert plan_withdrawal(rows, {"a": Readers({"box": frozenset(["public"])}, ids)}).is_empty
-    assert plan_withdrawal(rows, {"a": Readers({"box": frozenset()}, ids)}).narrowed.height == 1
-    assert plan_withdrawal(rows, {"a": Readers({}, ids)}).gone == ("c",)
+    assert plan_revocation(rows, {"a": Readers({"box": frozenset(["public"])}, ids)}).is_empty
+    assert plan_revocation(rows, {"a": Readers({"box": frozenset()}, ids)}).narrowed.height == 1
+    assert plan_revocation(rows, {"a": Readers({}, ids)}).gone == ("c",)
 
 
 def test_closing_leaves_nobody_and_other_rows_alone() -> None:
