@@ -43,6 +43,20 @@ def refine_factor_of(row: Publication | Audit) -> int:
     return int(row.search.get("refine_factor", REFINE_FACTOR))
 
 
+def factor_under(table: Any, where: str, trained: int | None) -> int:
+    """How an opened table is searched under a filter.
+
+    Args:
+        trained: The refine factor to search its vector index with, which may be EXACT; None: it has no such index.
+
+    Returns:
+        That factor, or EXACT where there is no index, or few rows pass.
+    """
+    if trained in (None, EXACT) or table.count_rows(where) <= EXACT_BELOW_MATCHES:
+        return EXACT
+    return trained
+
+
 def best_rows(retriever: Retriever, wide: Wide, score: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:
     """The best `limit` rows of a retriever, best first, equal ones by where they stand.
 

@@ -30,15 +30,7 @@ from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, StoreError,
 from rag_pipeline.stores.failures import reading, reason_of, written
 from rag_pipeline.stores.index_schema import FINGERPRINT_KEY, PREFIX, SPACE_KEY, index_schema, table_name
 from rag_pipeline.stores.quoting import sql_string
-from rag_pipeline.stores.retrievers import (
-    EXACT,
-    EXACT_BELOW_MATCHES,
-    REFINE_FACTOR,
-    best_rows,
-    by_ids,
-    by_vector,
-    by_words,
-)
+from rag_pipeline.stores.retrievers import REFINE_FACTOR, best_rows, by_ids, by_vector, by_words, factor_under
 from rag_pipeline.stores.upkeep import (
     TEXT_INDEX,
     age_beyond,
@@ -347,9 +339,7 @@ class VectorTable:
         """Rows that pass `where`, nearest first by cosine distance in `_distance` (0 is the same direction)."""
 
         def search() -> pl.DataFrame:
-            factor = self.refine_factor if self.has_vector_index else EXACT
-            if factor != EXACT and self._table.count_rows(where) <= EXACT_BELOW_MATCHES:
-                factor = EXACT
+            factor = factor_under(self._table, where, self.refine_factor if self.has_vector_index else None)
             retriever = partial(by_vector, self._table, vector, where, refine_factor=factor)
             return best_rows(retriever, partial(by_ids, self._table, where), "_distance", limit, columns)
 
