@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from rag_pipeline import __version__
+from rag_pipeline.serving import page
 from rag_pipeline.serving.api import PROBLEM_SCHEMA, Api
 from rag_pipeline.serving.identity import Identity
 from rag_pipeline.serving.limits import RequestRate, Turnstile
@@ -58,6 +59,7 @@ def build_app(pipeline: Pipeline) -> FastAPI:
     )
     app.include_router(api.router())
     app.include_router(api.watching())
+    app.include_router(page.router())
     app.add_exception_handler(RequestValidationError, _not_as_described)
     app.add_exception_handler(HTTPException, _refused)
     # The last one is the outermost.
