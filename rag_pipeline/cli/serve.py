@@ -1,4 +1,4 @@
-"""`rag-pipeline serve` and `tokens`: search over HTTP, and who may ask.
+"""`rag-pipeline serve`, `tokens` and `mcp`: search over HTTP and for agents, and who may ask.
 
 Belongs here: arguments, and what is said before a server runs.
 Does not belong here: the server (`serving/`).
@@ -7,6 +7,7 @@ Does not belong here: the server (`serving/`).
 from __future__ import annotations
 
 import logging
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,34 @@ def serve(host: str | None, port: int | None, workers: int | None, as_json: bool
     from rag_pipeline.serving.server import serve as run_server
 
     run_server(pipeline)
+
+
+@click.command()
+@click.option(
+    "--as",
+    "principals",
+    multiple=True,
+    required=True,
+    metavar="PRINCIPAL",
+    help="Who the agent asks for, like public, a group or a person; give it again for each.",
+)
+@common_options
+def mcp(principals: tuple[str, ...], as_json: bool) -> None:  # noqa: ARG001 - every command has --json
+    """Serve one agent over standard input and output (MCP): search, read a window, list sources.
+
+    Programs that start MCP servers call it. Agents elsewhere reach the same tools at /mcp of `rag-pipeline serve`.
+
+    Example: rag-pipeline mcp --as staff
+    """
+    from rag_pipeline.serving.extra import require_extra
+
+    require_extra("rag-pipeline mcp")
+    pipeline = open_pipeline()
+    # Standard output belongs to the protocol.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    from rag_pipeline.serving.stdio import serve_agent
+
+    serve_agent(pipeline, principals)
 
 
 @click.group()

@@ -17,7 +17,9 @@ from starlette.responses import Response
 
 from rag_pipeline import __version__
 from rag_pipeline.serving import page
+from rag_pipeline.serving.agents import Agents
 from rag_pipeline.serving.api import PROBLEM_SCHEMA, Api
+from rag_pipeline.serving.context import current_caller
 from rag_pipeline.serving.identity import Identity
 from rag_pipeline.serving.limits import RequestRate, Turnstile
 from rag_pipeline.serving.metrics import Metrics
@@ -40,12 +42,15 @@ def build_app(pipeline: Pipeline) -> FastAPI:
     settings = pipeline.settings.serving
     service, metrics = Service(pipeline), Metrics()
     api = Api(service, metrics)
+    agents = Agents(service, api.answered, current_caller)
+    agent_routes = agents.routes(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         api.turnstile = Turnstile(settings.searches_at_once, settings.searches_waiting)
         try:
-            yield
+            async with agents.server.session_manager.run():
+                yield
         finally:
             service.close()
 
@@ -60,6 +65,7 @@ def build_app(pipeline: Pipeline) -> FastAPI:
     app.include_router(api.router())
     app.include_router(api.watching())
     app.include_router(page.router())
+    app.router.routes.extend(agent_routes)
     app.add_exception_handler(RequestValidationError, _not_as_described)
     app.add_exception_handler(HTTPException, _refused)
     # The last one is the outermost.

@@ -62,9 +62,10 @@ def problem_of(error: Exception, request_id: str) -> Response:
     return problem(500, error.code, _said(type(error)), request_id)
 
 
-def record_of(error: Exception, request_id: str) -> bytes:
-    """The same as the data of an event, where the answer has begun."""
-    return bytes(problem_of(error, request_id).body)
+def told_of(error: Exception) -> str:
+    """The same in a sentence with its code, for an agent."""
+    record = json.loads(bytes(problem_of(error, "").body))
+    return f"{record['detail']} [{record['code']}]"
 
 
 def _headers(error: errors.RagPipelineError) -> dict[str, str]:
