@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
+from rag_pipeline.contracts.feedback import FEEDBACK
 from rag_pipeline.contracts.holds import DELETION_HOLDS
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import (
@@ -44,6 +45,7 @@ TABLES = (
     PUBLICATIONS,
     UNUSED_EMBEDDINGS,
     CANARIES,
+    FEEDBACK,
 )
 # Those that there is one of in each lake.
 FIXED_TABLES = tuple(table for table in TABLES if not table.each)

@@ -42,6 +42,8 @@ SETTLED_FILE = ".settled.json"
 _FORMAT = 1
 # Files of the lake that say nothing of what is in it.
 _ASIDE = frozenset({LOCK_NAME, HOLDER_NAME, POLLS_FILE, f".{POLLS_FILE}.new", SETTLED_FILE, f"{SETTLED_FILE}.new"})
+# What people say of hits while they search gives no run anything to do.
+_REMARKS = "gold/feedback/"
 _LOCK_SECONDS = 30.0
 
 
@@ -208,7 +210,7 @@ def lake_state(root: Path) -> str:
     """Digest of names, sizes and times of all files of the lake: every commit and every damage changes it."""
     sha = hashlib.sha256()
     for path, status in sorted(_files(str(root))):
-        if path not in _ASIDE:
+        if path not in _ASIDE and not path.startswith(_REMARKS):
             # The time of the last change of any kind: the one of writing can be set.
             sha.update(repr((path, status.st_size, status.st_ctime_ns)).encode("utf-8", "surrogateescape"))
     return sha.hexdigest()

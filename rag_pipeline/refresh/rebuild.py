@@ -17,6 +17,7 @@ import polars as pl
 
 from rag_pipeline.contracts.catalog import FIXED_TABLES
 from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
+from rag_pipeline.contracts.feedback import FEEDBACK
 from rag_pipeline.contracts.holds import DELETION_HOLDS
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, CANARIES, CHUNKS, DOCUMENTS, EMBEDDINGS, PUBLICATIONS
@@ -140,7 +141,7 @@ def _heal_tables(workspace: Workspace, path: str) -> int:
     for table in _tables(workspace, path):
         aside = set_damage_aside(lake, table)
         files += len(aside.files) + aside.whole
-        if aside.whole and table in LOGS:
+        if aside.whole and (table in LOGS or table == FEEDBACK):
             rows = rows_set_aside(lake, table)
             if rows.height:
                 lake.append(table, rows)

@@ -23,6 +23,8 @@ from rag_pipeline.serving.questions import (
     CallerAnswer,
     ExplainAnswer,
     ExplainQuestion,
+    FeedbackAnswer,
+    FeedbackQuestion,
     Problem,
     Question,
     SearchAnswer,
@@ -91,6 +93,14 @@ class Api:
         asked.add_api_route(
             "/window", self.window, methods=["POST"], response_model=WindowAnswer, responses=described(404)
         )
+        asked.add_api_route(
+            "/feedback",
+            self.feedback,
+            methods=["POST"],
+            status_code=201,
+            response_model=FeedbackAnswer,
+            responses=described(404),
+        )
         asked.add_api_route("/sources", self.sources, methods=["GET"], response_model=SourcesAnswer)
         asked.add_api_route("/me", self.me, methods=["GET"], response_model=CallerAnswer)
         return asked
@@ -125,6 +135,10 @@ class Api:
     async def window(self, asked: WindowQuestion, caller: Asker) -> Response:
         """The text around a chunk, up to a budget of tokens."""
         return as_json(await self.answered(lambda: self._service.window(caller, asked)))
+
+    async def feedback(self, asked: FeedbackQuestion, caller: Asker) -> Response:
+        """Say of a hit whether it answers the question; it becomes a row of gold/feedback."""
+        return as_json(await self.answered(lambda: self._service.feedback(caller, asked)), 201)
 
     async def sources(
         self, caller: Asker, view_as: Annotated[list[Value] | None, Query(max_length=MOST_VALUES)] = None
@@ -173,9 +187,9 @@ class Api:
         self._metrics.waiting.set(self.turnstile.waiting)
 
 
-def as_json(content: Any) -> Response:
+def as_json(content: Any, status: int = 200) -> Response:
     """An answer that is not checked again: what makes it is typed, and a test holds it to what OpenAPI says."""
-    return Response(to_json(content), media_type="application/json")
+    return Response(to_json(content), status, media_type="application/json")
 
 
 PROBLEM_SCHEMA = Problem.model_json_schema()

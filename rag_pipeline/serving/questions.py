@@ -11,12 +11,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rag_pipeline.contracts.feedback import Verdict
 from rag_pipeline.contracts.filters import Filter, parse_condition, parse_moment
 from rag_pipeline.contracts.modes import Mode
 from rag_pipeline.errors import BadRequest
 
 # A page of text; a question is a line or two.
 MOST_QUESTION_CHARS = 4_000
+MOST_COMMENT_CHARS = 2_000
 MOST_VALUE_CHARS = 1_000
 MOST_VALUES = 100
 
@@ -120,6 +122,31 @@ class WindowQuestion(Question):
     """Budget; the server has a bound of its own, `serving.max_window_tokens`."""
     by: Literal["section", "tokens"] = "section"
     """Whether the text ends with the section of the chunk."""
+
+
+class FeedbackQuestion(Question):
+    """What the caller says of a hit."""
+
+    query: str = Field(
+        min_length=1, max_length=MOST_QUESTION_CHARS, pattern=r"\S", examples=["how do I restore a backup?"]
+    )
+    """What was searched."""
+    mode: Mode = "hybrid"
+    """How."""
+    chunk_id: Value
+    """The hit."""
+    rank: int | None = Field(default=None, ge=1, le=10_000)
+    """Its place."""
+    verdict: Verdict
+    """`up`: it answers the question; `down`: it does not."""
+    comment: str = Field(default="", max_length=MOST_COMMENT_CHARS)
+    """In the caller's own words."""
+
+
+class FeedbackAnswer(BaseModel):
+    """That it was kept."""
+
+    feedback_id: str
 
 
 class FoundPlace(BaseModel):

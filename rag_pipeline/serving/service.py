@@ -19,7 +19,8 @@ from rag_pipeline.retrieval.hits import Hit, body_of
 from rag_pipeline.retrieval.readable import ReadableSources
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.serving.callers import Caller
-from rag_pipeline.serving.questions import ExplainQuestion, Question, SearchQuestion, WindowQuestion
+from rag_pipeline.serving.feedback import Feedback
+from rag_pipeline.serving.questions import ExplainQuestion, FeedbackQuestion, Question, SearchQuestion, WindowQuestion
 from rag_pipeline.settings import Pipeline
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class Service:
         self.settings = pipeline.settings.serving
         self.searcher = Searcher.open(pipeline)
         self._sources = ReadableSources(pipeline)
+        self._feedback = Feedback(pipeline, self.searcher)
 
     def close(self) -> None:
         """End its threads and let go of its models."""
@@ -109,6 +111,10 @@ class Service:
         found = [asdict(source) for source in self._sources.of(seeing.principals)]
         published = self.searcher.published()
         return {"sources": found, "embedding_model": published["alias"], "published_at": published["published_at"]}
+
+    def feedback(self, caller: Caller, asked: FeedbackQuestion) -> dict[str, Any]:
+        """Keep what the caller says of a hit that they may see; raises what `Feedback.take` does."""
+        return self._feedback.take(self._seeing(caller, asked), asked)
 
     def _prepared(self, caller: Caller, asked: SearchQuestion) -> tuple[Caller, dict[str, Any]]:
         if asked.k > self.settings.max_hits:

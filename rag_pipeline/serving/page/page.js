@@ -210,9 +210,31 @@ function drawn(hit, query, others) {
     text,
     make("p", { class: "meta" }, scoreOf(hit)),
     make("p", { class: "meta" }, `${hit.source} · modified ${day(hit.source_modified_at)} · looked at ${ago(hit.source_polled_at)} · may read: ${hit.allowed_principals.join(", ")}`),
+    thumbs(hit, query),
     others ? make("p", { class: "meta" }, placeAmong(others, hit)) : null,
     ...notesOn(hit).map((note) => make("p", { class: "meta warn" }, note)),
   );
+}
+
+function thumbs(hit, query) {
+  const comment = make("input", { type: "text", maxlength: "2000", placeholder: "Comment", "aria-label": `Comment on hit ${hit.rank}` });
+  const button = (verdict, sign, said) =>
+    make("button", { type: "button", "aria-pressed": "false", "aria-label": `Hit ${hit.rank} ${said}`, title: said, "data-verdict": verdict }, sign);
+  const box = make("div", { class: "thumbs" }, button("up", "👍", "answers the question"), button("down", "👎", "does not answer the question"), comment);
+  box.addEventListener("click", async (event) => {
+    const pressed = event.target.closest("button");
+    if (!pressed) return;
+    const state = stateOfAddress();
+    const remark = { query, mode: state.get("mode") || "hybrid", chunk_id: hit.chunk_id, rank: hit.rank, view_as: viewOf(state) };
+    try {
+      await load("/v1/feedback", { ...remark, verdict: pressed.dataset.verdict, comment: comment.value.trim() });
+      for (const each of box.querySelectorAll("button")) each.setAttribute("aria-pressed", String(each === pressed));
+      say(`Thank you: what you said of hit ${hit.rank} is kept.`);
+    } catch (error) {
+      say(error.message, true);
+    }
+  });
+  return box;
 }
 
 function scoreOf(hit) {

@@ -1,0 +1,113 @@
+"""Remarks on hits become rows, from the API and from the page, and only for hits that the caller may see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from rag_pipeline.contracts.feedback import FEEDBACK
+from rag_pipeline.refresh.look import lake_state
+from rag_pipeline.serving.app import build_app
+from rag_pipeline.stores.lake import Lake
+from rag_pipeline_tests.pipeline.project import Project
+from rag_pipeline_tests.serving.browser import CHROMIUM, browsing
+from rag_pipeline_tests.serving.conftest import Served, mark_of, running, tokens_for
+from rag_pipeline_tests.serving.test_api import assert_problem
+
+
+@pytest.fixture(scope="module")
+def remarked(lake: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server on a lake of its own, which is written to."""
+    project = lake.copied(tmp_path_factory.mktemp("remarked"))
+    tokens = tokens_for(project)
+    with running(build_app(project.pipeline())) as url:
+        yield Served(url, project, tokens)
+
+
+def kept(served: Served) -> list[dict[str, Any]]:
+    lake = Lake(served.project.pipeline().lake_root)
+    return lake.read(FEEDBACK).sort("given_at").to_dicts()
+
+
+def hit_of(served: Served, who: str, at: int) -> dict[str, Any]:
+    with served.client(who) as client:
+        hits = client.post("/v1/search", json={"query": f"word {mark_of(at)}", "k": 1}).json()["hits"]
+    found: dict[str, Any] = hits[0]
+    return found
+
+
+def test_a_remark_is_a_row_and_no_reason_for_a_run(remarked: Served) -> None:
+    root = Path(remarked.project.pipeline().lake_root)
+    hit, before, state = hit_of(remarked, "bob", 1), len(kept(remarked)), lake_state(root)
+    comment = "not the newest; <b>'quoted'</b> \u0627\u0644 \u202e"
+    asked = {"query": "word", "chunk_id": hit["chunk_id"], "verdict": "down", "comment": comment, "rank": 1}
+    with remarked.client("bob") as client:
+        answer = client.post("/v1/feedback", json=asked)
+    assert answer.status_code == 201
+    row = kept(remarked)[-1]
+    assert len(kept(remarked)) == before + 1
+    assert row["feedback_id"] == answer.json()["feedback_id"]
+    assert (row["chunk_id"], row["uri"], row["verdict"], row["comment"]) == (
+        hit["chunk_id"], hit["uri"], "down", comment,
+    )  # fmt: skip
+    assert (row["caller"], row["principals"]) == ("bob", ["bob", "public", "staff"])
+    assert lake_state(root) == state
+
+
+def test_what_the_caller_may_not_see_is_not_remarked_on(remarked: Served) -> None:
+    hit, before = hit_of(remarked, "eve", 2), len(kept(remarked))
+    asked = {"query": "word", "chunk_id": hit["chunk_id"], "verdict": "up"}
+    with remarked.client("bob") as client:
+        closed = client.post("/v1/feedback", json=asked)
+        absent = client.post("/v1/feedback", json=asked | {"chunk_id": "0" * 32})
+        for wrong in ({"verdict": "maybe"}, {"comment": "x" * 2_001}, {"query": " "}, {"rank": 0}):
+            assert_problem(client.post("/v1/feedback", json=asked | wrong), 422, "bad_request")
+    assert assert_problem(closed, 404, "not_there")["detail"] == assert_problem(absent, 404, "not_there")["detail"]
+    with remarked.client("eve") as client:
+        narrowed = client.post("/v1/feedback", json=asked | {"view_as": ["staff"]})
+    assert_problem(narrowed, 404, "not_there")
+    assert httpx.post(f"{remarked.url}/v1/feedback", json=asked).status_code == 401
+    assert len(kept(remarked)) == before
+
+
+def test_remarks_that_come_together_are_all_kept(remarked: Served) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    hit, before = hit_of(remarked, "ann", 0), len(kept(remarked))
+    headers = {"Authorization": f"Bearer {remarked.tokens['ann']}"}
+
+    def give(at: int) -> int:
+        asked = {"query": f"word {at}", "chunk_id": hit["chunk_id"], "verdict": "up"}
+        return httpx.post(f"{remarked.url}/v1/feedback", json=asked, headers=headers, timeout=60).status_code
+
+    with ThreadPoolExecutor(4) as callers:
+        assert set(callers.map(give, range(8))) == {201}
+    assert len(kept(remarked)) == before + 8
+
+
+def test_the_page_sends_a_thumb_with_a_comment(remarked: Served) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
+    if not CHROMIUM.exists():
+        pytest.skip(f"needs a browser at {CHROMIUM}")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        with browsing(browser, remarked.url, remarked.tokens["ann"]) as browsed:
+            page = browsed.page
+            page.get_by_label("What do you want to know?").fill(f"word {mark_of(4)}")
+            page.get_by_role("button", name="Search", exact=True).click()
+            first = page.locator(".hit").first
+            first.get_by_label("Comment on hit 1").fill("says it all")
+            first.get_by_role("button", name="Hit 1 answers the question").click()
+            sync_api.expect(page.locator("#status")).to_contain_text("Thank you")
+            sync_api.expect(first.locator("button[aria-pressed=true]")).to_have_count(1)
+            browsed.assert_accessible()
+        browser.close()
+    row = kept(remarked)[-1]
+    assert (row["query"], row["verdict"], row["comment"]) == (f"word {mark_of(4)}", "up", "says it all")
+    assert json.loads(json.dumps(row["rank"])) == 1
