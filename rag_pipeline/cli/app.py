@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from rag_pipeline import __version__
+from rag_pipeline.cli.ask import ask
 from rag_pipeline.cli.config import config
 from rag_pipeline.cli.evaluate import evaluate
 from rag_pipeline.cli.exit_codes import PERMANENT, STOPPED
@@ -103,7 +104,7 @@ def cli(ctx: click.Context) -> None:
 
 
 COMMANDS = (
-    init, run, search, status, verify, rebuild, maintain, trace, evaluate, models, quarantine, sql, config,
+    init, run, search, ask, status, verify, rebuild, maintain, trace, evaluate, models, quarantine, sql, config,
     inspect_file, serve, tokens, mcp,
 )  # fmt: skip
 for command in COMMANDS:

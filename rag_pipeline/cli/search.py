@@ -155,7 +155,7 @@ def search(
         "per_document": per_document,
         "diversity": diversity,
         "rerank": not no_rerank,
-        "limits": _limits(**limits),
+        "limits": limits_of(**limits),
     }
     hits, whys = _searched(searcher, query, document, asked, verify=verify)
     around: dict[int, Window] | None = None
@@ -243,7 +243,7 @@ def _overdue(hits: Iterable[Hit]) -> list[str]:
     ]
 
 
-def _limits(
+def limits_of(
     conditions: tuple[str, ...],
     paths: tuple[str, ...],
     languages: tuple[str, ...],

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from rag_pipeline.endpoints.pace import Pace
 from rag_pipeline.errors import EndpointUnavailable, ModelUnavailable, SettingsError
+from rag_pipeline.shown import keep_secret
 
 if TYPE_CHECKING:
     import openai
@@ -56,7 +57,7 @@ class EndpointClient:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._client = _opened(endpoint)
+        self._client = opened(endpoint, MAX_RETRIES, TIMEOUT_SECONDS)
         self._pace = Pace(endpoint.requests_per_minute)
 
     def ask(self, request: Callable[[openai.OpenAI], Answer]) -> Answer:
@@ -93,7 +94,12 @@ class EndpointClient:
         ) from error
 
 
-def _opened(endpoint: Endpoint) -> openai.OpenAI:
+def opened(endpoint: Endpoint, max_retries: int, timeout_seconds: float) -> openai.OpenAI:
+    """The client of the `openai` package for an endpoint; it sends nothing yet.
+
+    Raises:
+        SettingsError: The package or the key is missing.
+    """
     try:
         import openai
     except ImportError as error:
@@ -109,4 +115,7 @@ def _opened(endpoint: Endpoint) -> openai.OpenAI:
             f"which is not set",
             alias=endpoint.alias,
         )
-    return openai.OpenAI(api_key=key, base_url=endpoint.base_url, max_retries=MAX_RETRIES, timeout=TIMEOUT_SECONDS)
+    if endpoint.api_key_variable is not None:
+        # Some servers quote it when they refuse it.
+        keep_secret([key])
+    return openai.OpenAI(api_key=key, base_url=endpoint.base_url, max_retries=max_retries, timeout=timeout_seconds)

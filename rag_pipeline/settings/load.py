@@ -48,7 +48,7 @@ _NO_PART_OF_A_SPACE = {
 # What stands there may be a password or hold one, and is not shown.
 # Options whose value opens a store; what comes out of an environment variable counts as such under any name.
 _OPENS = re.compile(r"secret|pass|token|key|credential|signature|sas\b|connection_string|auth", re.I)
-_HOLD_SECRETS = {"storage_options", "lake_options", "location", "lake", "base_url"}
+_HOLD_SECRETS = {"storage_options", "lake_options", "location", "lake", "base_url", "url"}
 _VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 _SHOWN = reprlib.Repr()
 _SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother = 3, 200, 200

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from rag_pipeline.contracts import names
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.modes import Mode
+from rag_pipeline.settings.answers import AnswerCacheSettings, AnswersSettings, ChatModelSettings
 from rag_pipeline.settings.cron import cron
 from rag_pipeline.settings.limits import LimitsSettings, Section
 from rag_pipeline.settings.reranking import RerankSettings
@@ -312,6 +313,10 @@ class Settings(Section):
     """How every version of an index is evaluated before it may be published."""
     rerank: RerankSettings | None = None
     """What reads the best hits again; none: they stay as they were found."""
+    chat_models: dict[ModelAlias, ChatModelSettings] = Field(default_factory=dict)
+    """Chat models, by alias."""
+    answers: AnswersSettings | None = None
+    """How questions are answered out of the index; none: it is searched only."""
     serving: ServingSettings = ServingSettings()
     """How `rag-pipeline serve` answers."""
     thresholds: ThresholdSettings = ThresholdSettings()
@@ -357,6 +362,9 @@ class Settings(Section):
         known = ", ".join(sorted(self.embedding_models))
         if self.serve not in self.embedding_models:
             raise ValueError(f"serve: {self.serve!r} is no embedding model; allowed: {known}")
+        if self.answers is not None and self.answers.model not in self.chat_models:
+            chats = ", ".join(sorted(self.chat_models)) or "none is listed"
+            raise ValueError(f"answers.model: {self.answers.model!r} is no chat model; chat_models: {chats}")
         counted = self.chunking.tokens_of
         if counted is not None and counted not in self.embedding_models:
             raise ValueError(f"chunking.tokens_of: {counted!r} is no embedding model; allowed: {known}")
@@ -375,6 +383,9 @@ SECTIONS: dict[str, type[Section]] = {
     "media_types": ChunkSizeSettings,
     "evaluation": EvaluationSettings,
     "rerank": RerankSettings,
+    "chat_models": ChatModelSettings,
+    "answers": AnswersSettings,
+    "cache": AnswerCacheSettings,
     "limits": LimitsSettings,
     "serving": ServingSettings,
     "jwt": JwtSettings,

@@ -1,0 +1,223 @@
+"""Answers a question out of what is published, for whoever asks.
+
+Belongs here: the order of the steps: what may be read, what is kept, the model, the check of its citations.
+Does not belong here: the steps themselves.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rag_pipeline.answering.answer import Answer, AnswerEvent, AnswerText, Finished, GivenSources
+from rag_pipeline.answering.context import Asked, Context, ContextPlan, context_of
+from rag_pipeline.answering.prompt import ABSTENTION, TASK, messages_of, prompt_fingerprint
+from rag_pipeline.answering.writing import Writing
+from rag_pipeline.contracts.chat import AnswerError
+from rag_pipeline.contracts.filters import Filter
+from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.contracts.modes import Mode
+from rag_pipeline.endpoints.chat import ChatClient, ChatEnd
+from rag_pipeline.errors import SettingsError
+from rag_pipeline.retrieval.arguments import checked_principals
+from rag_pipeline.retrieval.plan import rules_of
+from rag_pipeline.retrieval.search import Searcher
+from rag_pipeline.settings import Pipeline, load_pipeline
+
+# Hits are looked for beyond the windows that are given, since neighbours share one.
+HITS_PER_WINDOW = 2
+# Of the fence around documents: nobody guesses it within one request.
+FENCE_BYTES = 8
+WHAT_TO_WRITE = (
+    "no model is configured to answer questions. Write into pipeline.yaml, for a server on this machine: "
+    "chat_models: {local: {model: llama3.2, base_url: http://localhost:11434/v1}} and answers: {model: local}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One question under way."""
+
+    asked: Asked
+    context: Context
+    plan_fingerprint: str
+    began: float
+
+
+class Answerer:
+    """Answers questions; many threads may ask one.
+
+    Every call names who asks, and nothing that they may not read reaches the model. `close` it, or use it in a `with`.
+    """
+
+    def __init__(self, searcher: Searcher, chat: ChatClient, plan: ContextPlan, task: str = TASK) -> None:
+        self._searcher = searcher
+        self._chat = chat
+        self._plan = plan
+        self._task = task
+        self._prompt = prompt_fingerprint(task)
+        self._own_searcher = False
+
+    @classmethod
+    def open(cls, target: str | Path | Pipeline, searcher: Searcher | None = None) -> Answerer:
+        """Open a pipeline for answers.
+
+        Args:
+            searcher: One that is open, and that stays open when this is closed; None: an own one.
+
+        Raises:
+            SettingsError: No model is configured, its key or the `openai` package is missing, or the file of the prompt
+                cannot be read.
+        """
+        pipeline = target if isinstance(target, Pipeline) else load_pipeline(target)
+        answers = pipeline.settings.answers
+        if answers is None:
+            raise SettingsError(WHAT_TO_WRITE)
+        task = TASK if answers.prompt is None else _prompt_in(pipeline.folder / Path(answers.prompt).expanduser())
+        plan = ContextPlan(
+            answers.context_tokens, answers.most_windows, answers.least_relevance, rules_of(pipeline.settings)
+        )
+        chat = ChatClient(pipeline.settings.chat_models[answers.model].spec(answers.model))
+        answerer = cls(searcher or Searcher.open(pipeline), chat, plan, task)
+        answerer._own_searcher = searcher is None
+        return answerer
+
+    def close(self) -> None:
+        """Let go of the server, and of the Searcher if it is an own one."""
+        self._chat.close()
+        if self._own_searcher:
+            self._searcher.close()
+
+    def __enter__(self) -> Answerer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask(
+        self,
+        question: str,
+        principals: Iterable[str],
+        *,
+        k: int | None = None,
+        mode: Mode | None = None,
+        filters: Filter | None = None,
+    ) -> Answer:
+        """The answer at once; arguments and errors are those of `stream`."""
+        for event in self.stream(question, principals, k=k, mode=mode, filters=filters):
+            if isinstance(event, Finished):
+                return event.answer
+        raise AssertionError("a stream ends with Finished")
+
+    def stream(
+        self,
+        question: str,
+        principals: Iterable[str],
+        *,
+        k: int | None = None,
+        mode: Mode | None = None,
+        filters: Filter | None = None,
+    ) -> Iterator[AnswerEvent]:
+        """An answer as it is written: what the model is given, text and marks, and at last the whole.
+
+        What can be refused is refused before this returns; what fails later is an answer with the verdict `failed`.
+        Closing the iterator closes the model's stream.
+
+        Args:
+            principals: Who asks: the caller's own name and groups; `public` is always added.
+            k: Hits that windows are made of; None: twice the most windows of `answers`.
+            mode: As in a search; None: hybrid.
+            filters: What else must hold of a text.
+
+        Raises:
+            BadQuery: Nobody asks, nothing is asked, or an argument is out of its range.
+            NothingPublished: There is no index yet.
+        """
+        began = time.monotonic()
+        names = frozenset(checked_principals(principals))
+        hits = HITS_PER_WINDOW * self._plan.most_windows if k is None else k
+        asked = Asked(question, names, hits, mode or "hybrid", filters)
+        context = context_of(self._searcher, asked, self._plan)
+        named = fingerprint("answer plan", context.fingerprint, self._prompt, self._chat.spec.fingerprint)
+        return self._events(_Task(asked, context, named, began))
+
+    def _events(self, task: _Task) -> Iterator[AnswerEvent]:
+        yield GivenSources(task.context.citations)
+        if not task.context.citations:
+            yield AnswerText(ABSTENTION)
+            yield Finished(replace(self._blank(task), text=ABSTENTION, verdict="no_information"))
+            return
+        yield from self._written(task)
+
+    def _written(self, task: _Task) -> Iterator[AnswerEvent]:
+        """The answer of the model itself."""
+        given = task.context.citations
+        messages = messages_of(self._task, task.asked.question, given, secrets.token_hex(FENCE_BYTES))
+        writing = Writing(len(given))
+        ended: ChatEnd | None = None
+        problem: AnswerError | None = None
+        try:
+            with closing(self._chat.stream(messages)) as pieces:  # type: ignore[type-var]
+                for piece in pieces:
+                    if isinstance(piece, ChatEnd):
+                        ended = piece
+                    else:
+                        yield from writing.feed(piece)
+        except AnswerError as error:
+            problem = error
+        yield from writing.feed("", end=True)
+        yield Finished(self._finished(task, writing, ended, problem))
+
+    def _finished(self, task: _Task, writing: Writing, ended: ChatEnd | None, problem: AnswerError | None) -> Answer:
+        by_number = {citation.number: citation for citation in task.context.citations}
+        answer = replace(
+            self._blank(task),
+            text=writing.text,
+            citations=tuple(by_number[number] for number in writing.cited),
+            struck=writing.struck,
+        )
+        if ended is not None:
+            cost = self._chat.spec.cost(ended.tokens_in, ended.tokens_out)
+            answer = replace(
+                answer,
+                tokens_in=ended.tokens_in,
+                tokens_out=ended.tokens_out,
+                tokens_estimated=ended.is_estimated,
+                cost=cost,
+                verdict=writing.verdict(is_whole=ended.end == "whole"),
+            )
+            if ended.end == "refused":
+                said = "the chat model, or a filter of its server, refused to answer; ask otherwise"
+                return replace(answer, verdict="failed", problem=said, problem_code="chat_refused")
+        if problem is not None:
+            return replace(answer, verdict="failed", problem=problem.message, problem_code=problem.code)
+        return answer
+
+    def _blank(self, task: _Task) -> Answer:
+        return Answer(
+            text="",
+            citations=(),
+            verdict="failed",
+            struck=0,
+            from_cache=False,
+            tokens_in=0,
+            tokens_out=0,
+            cost=0.0,
+            latency_seconds=time.monotonic() - task.began,
+            model=self._chat.spec.alias,
+            plan_fingerprint=task.plan_fingerprint,
+        )
+
+
+def _prompt_in(path: Path) -> str:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"answers.prompt: {path} cannot be read as text: {error}") from error
+    if not text.strip():
+        raise SettingsError(f"answers.prompt: {path} is empty; write what the model is there for, or leave it out")
+    return text

@@ -1,0 +1,92 @@
+"""Chat models: one model at one server, with what is asked of it each time.
+
+Belongs here: the values that settings, the client and the key of the cache share, and the errors of answers, which
+belong to the tree of `errors.py`.
+Does not belong here: asking it (`endpoints/chat.py`), what is asked (`answering/prompt.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.errors import RagPipelineError
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatModelSpec:
+    """One chat model.
+
+    Attributes:
+        alias: Its name in `pipeline.yaml`.
+        model: Its name at the server.
+        base_url: None: OpenAI itself.
+        api_key_variable: Environment variable that holds the key; None for servers that take any.
+        max_answer_tokens: The server stops an answer there.
+        timeout_seconds: Longest silence of the server before and within an answer.
+        deadline_seconds: Longest time of one answer, waiting and all tries included.
+        price_per_million_input_tokens, price_per_million_output_tokens: None: unknown, or free.
+    """
+
+    alias: str
+    model: str
+    base_url: str | None = None
+    api_key_variable: str | None = None
+    requests_per_minute: int | None = None
+    temperature: float = 0.0
+    max_answer_tokens: int = 800
+    timeout_seconds: float = 60.0
+    deadline_seconds: float = 120.0
+    price_per_million_input_tokens: float | None = None
+    price_per_million_output_tokens: float | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Names what decides its answers; how it is paced and paid does not."""
+        return fingerprint(
+            "chat model", self.base_url or "", self.model, repr(self.temperature), str(self.max_answer_tokens)
+        )
+
+    def cost(self, tokens_in: int, tokens_out: int) -> float | None:
+        """What that many tokens cost, in the currency of the prices; None when it has none."""
+        prices = self.price_per_million_input_tokens, self.price_per_million_output_tokens
+        if prices == (None, None):
+            return None
+        return (tokens_in * (prices[0] or 0.0) + tokens_out * (prices[1] or 0.0)) / 1_000_000
+
+
+class AnswerError(RagPipelineError):
+    """A question could not be answered."""
+
+    code = "answer"
+
+
+class ChatUnavailable(AnswerError):
+    """The chat model's server did not answer, broke off, or asked for more patience than an answer may take."""
+
+    code = "chat_unavailable"
+    retryable = True
+    exit_code = 4
+
+
+class ChatRefused(AnswerError):
+    """The chat model's server refused the request, or the model refused to answer."""
+
+    code = "chat_refused"
+
+
+class ChatGarbled(AnswerError):
+    """What came from the chat model's server is no answer: a web page, broken JSON, or nothing."""
+
+    code = "chat_garbled"

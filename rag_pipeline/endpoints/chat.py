@@ -1,0 +1,263 @@
+"""Asking a chat model, over the `openai` package: what streams in, and our own errors for all that goes wrong.
+
+Belongs here: tries, waiting, the deadline, and telling a whole answer from one that broke off.
+Does not belong here: what is asked, and what is made of the answer (`answering/`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from rag_pipeline.contracts.chat import AnswerError, ChatGarbled, ChatModelSpec, ChatRefused, ChatUnavailable, Message
+from rag_pipeline.endpoints.client import Endpoint, opened
+from rag_pipeline.endpoints.pace import Pace
+
+if TYPE_CHECKING:
+    import openai
+
+# A person waits for the answer: three tries are over within seconds.
+MAX_TRIES = 3
+FIRST_WAIT_SECONDS = 0.5
+# Servers without a count of tokens: English has about four characters a token.
+CHARS_PER_TOKEN = 4
+# A refusal that quotes a page is no message.
+MOST_SAID_CHARS = 300
+
+End = Literal["whole", "cut_short", "refused"]
+_ENDS: dict[str, End] = {"stop": "whole", "length": "cut_short", "content_filter": "refused"}
+
+
+@dataclass(frozen=True, slots=True)
+class ChatEnd:
+    """How an answer ended.
+
+    Attributes:
+        end: `cut_short` at its limit of tokens, `refused` by the model or the server's filter.
+        is_estimated: The server counted no tokens; these are guessed from characters.
+    """
+
+    end: End
+    tokens_in: int
+    tokens_out: int
+    is_estimated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole answer at once."""
+
+    text: str
+    ended: ChatEnd
+
+
+class ChatClient:
+    """Asks one chat model, from any number of threads.
+
+    Raises:
+        SettingsError: The `openai` package or the key is missing.
+    """
+
+    def __init__(self, spec: ChatModelSpec, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.spec = spec
+        endpoint = Endpoint(
+            f"chat model {spec.alias}",
+            spec.alias,
+            spec.model,
+            spec.base_url,
+            spec.api_key_variable,
+            spec.requests_per_minute,
+        )
+        # Its own tries sleep through any deadline: a server may ask for two minutes.
+        self._client = opened(endpoint, 0, min(spec.timeout_seconds, spec.deadline_seconds))
+        self._pace = Pace(spec.requests_per_minute)
+        self._sleep = sleep
+        self._counts_tokens = True
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
+    def complete(self, messages: Sequence[Message]) -> Completion:
+        """The whole answer; raises what `stream` does."""
+        parts: list[str] = []
+        for piece in self.stream(messages):
+            if isinstance(piece, ChatEnd):
+                return Completion("".join(parts), piece)
+            parts.append(piece)
+        raise AssertionError("a stream ends with a ChatEnd or an error")
+
+    def stream(self, messages: Sequence[Message]) -> Iterator[str | ChatEnd]:
+        """Pieces of the answer as they come, and how it ended; closing the iterator closes the connection.
+
+        It is tried again until the first piece has come, since what was shown cannot be taken back.
+
+        Raises:
+            ChatUnavailable: The server did not answer in time, broke off, or asked for more patience than there is.
+            ChatRefused: It refused the request.
+            ChatGarbled: What it sent is no answer.
+        """
+        deadline = time.monotonic() + self.spec.deadline_seconds
+        for tried in range(1, MAX_TRIES + 1):
+            self._pace.wait()
+            said = False
+            try:
+                for piece in self._pieces(messages, deadline):
+                    said = True
+                    yield piece
+                return
+            except AnswerError as error:
+                if said or not error.retryable or tried == MAX_TRIES:
+                    raise
+                self._wait(error, FIRST_WAIT_SECONDS * 2 ** (tried - 1), deadline)
+
+    def _wait(self, error: AnswerError, seconds: float, deadline: float) -> None:
+        """Wait until the next try, as long as the server asks, unless that is past the deadline."""
+        asked = error.facts.get("retry_after")
+        seconds = max(seconds, float(asked or 0))
+        if time.monotonic() + seconds >= deadline:
+            raise error
+        self._sleep(seconds)
+
+    def _pieces(self, messages: Sequence[Message], deadline: float) -> Iterator[str | ChatEnd]:
+        """One try."""
+        import openai
+
+        reading = _Reading(self.spec, sum(len(message.content) for message in messages))
+        try:
+            with closing(self._opened(messages)) as stream:
+                for chunk in stream:
+                    text = reading.read(chunk)
+                    if text:
+                        yield text
+                    if time.monotonic() > deadline:
+                        raise ChatUnavailable(
+                            f"{self._place} was still answering after {self.spec.deadline_seconds:g} s; raise "
+                            f"`chat_models.NAME.deadline_seconds`, or ask for a shorter answer"
+                        )
+        except (openai.OpenAIError, ValueError, OSError) as error:
+            raise self._translated(error) from error
+        except Exception as error:
+            # The client lets some errors of its transport through.
+            if type(error).__module__.split(".")[0] not in ("httpx2", "httpcore2"):
+                raise
+            raise ChatUnavailable(f"{self._place} broke off: {_said(error)}; try again") from error
+        yield reading.ended(self._place)
+
+    def _opened(self, messages: Sequence[Message]) -> openai.Stream[Any]:
+        import openai
+
+        try:
+            return self._request(messages)
+        except openai.BadRequestError as error:
+            if not self._counts_tokens or "stream_options" not in str(error):
+                raise
+            self._counts_tokens = False
+            return self._request(messages)
+
+    def _request(self, messages: Sequence[Message]) -> openai.Stream[Any]:
+        counting: dict[str, Any] = {"stream_options": {"include_usage": True}} if self._counts_tokens else {}
+        stream = self._client.chat.completions.create(
+            model=self.spec.model,
+            messages=cast(Any, [{"role": message.role, "content": message.content} for message in messages]),
+            temperature=self.spec.temperature,
+            max_tokens=self.spec.max_answer_tokens,
+            stream=True,
+            **counting,
+        )
+        return cast("openai.Stream[Any]", stream)
+
+    @property
+    def _place(self) -> str:
+        return f"the server {self.spec.base_url or 'of OpenAI'} of chat model {self.spec.alias}"
+
+    def _translated(self, error: Exception) -> AnswerError:
+        import openai
+
+        if isinstance(error, openai.APITimeoutError):
+            return ChatUnavailable(
+                f"{self._place} was silent for {self.spec.timeout_seconds:g} s; raise "
+                f"`chat_models.NAME.timeout_seconds`, or see whether it is overloaded"
+            )
+        if isinstance(error, openai.APIConnectionError | OSError):
+            return ChatUnavailable(f"{self._place} does not answer, or broke off: {_said(error)}; is it running?")
+        if isinstance(error, openai.RateLimitError):
+            wait = _retry_after(error)
+            asked = f" and asks to wait {wait:g} s" if wait else ""
+            return ChatUnavailable(
+                f"{self._place} is asked too often{asked}; try again later, or lower `requests_per_minute`",
+                retry_after=wait,
+            )
+        if isinstance(error, openai.InternalServerError):
+            return ChatUnavailable(
+                f"{self._place} failed: {_said(error)}; try again later", retry_after=_retry_after(error)
+            )
+        if isinstance(error, openai.APIStatusError):
+            return ChatRefused(
+                f"{self._place} refused model {self.spec.model}: {_said(error)}. Check `base_url`, `model`, the key in "
+                f"{self.spec.api_key_variable or 'api_key_variable (none is set)'} and `answers.context_tokens`."
+            )
+        if isinstance(error, openai.APIError):
+            return ChatUnavailable(f"{self._place} reported a fault within its answer: {_said(error)}; try again")
+        return ChatGarbled(f"{self._place} sent what cannot be read: {_said(error)}. Check `base_url`.")
+
+
+class _Reading:
+    """What one stream has said so far."""
+
+    def __init__(self, spec: ChatModelSpec, chars_in: int) -> None:
+        self._spec = spec
+        self._chars_in = chars_in
+        self._chars_out = 0
+        self._reason: str | None = None
+        self._is_refusal = False
+        self._usage: Any = None
+
+    def read(self, chunk: Any) -> str:
+        """The text of one piece."""
+        self._usage = getattr(chunk, "usage", None) or self._usage
+        choices = getattr(chunk, "choices", None)
+        if not isinstance(choices, list):
+            raise ValueError("a piece without choices")
+        if not choices:
+            return ""
+        delta = getattr(choices[0], "delta", None)
+        self._reason = getattr(choices[0], "finish_reason", None) or self._reason
+        self._is_refusal = self._is_refusal or bool(getattr(delta, "refusal", None))
+        text = getattr(delta, "content", None)
+        if text is not None and not isinstance(text, str):
+            raise ValueError("a piece whose content is no text")
+        self._chars_out += len(text or "")
+        return text or ""
+
+    def ended(self, place: str) -> ChatEnd:
+        """How it ended; a server that just stops talking has not."""
+        if self._reason is None and not self._chars_out:
+            raise ChatGarbled(f"{place} sent no answer at all, as a web page does; check `base_url`")
+        if self._reason is None:
+            raise ChatUnavailable(f"{place} broke off in the middle of its answer; ask again")
+        end: End = "refused" if self._is_refusal else _ENDS.get(str(self._reason), "refused")
+        counted_in = getattr(self._usage, "prompt_tokens", None)
+        counted_out = getattr(self._usage, "completion_tokens", None)
+        if isinstance(counted_in, int) and isinstance(counted_out, int):
+            return ChatEnd(end, counted_in, counted_out, is_estimated=False)
+        return ChatEnd(end, self._chars_in // CHARS_PER_TOKEN, -(-self._chars_out // CHARS_PER_TOKEN), True)
+
+
+def _retry_after(error: openai.APIStatusError) -> float | None:
+    """Seconds that the server asks to be left alone for; None: it does not say, or says a date."""
+    headers = error.response.headers
+    for name, scale in (("retry-after-ms", 1_000.0), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(headers[name]) / scale)
+        except (KeyError, ValueError):
+            continue
+    return None
+
+
+def _said(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= MOST_SAID_CHARS else f"{text[:MOST_SAID_CHARS]} …"
