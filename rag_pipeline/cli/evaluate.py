@@ -129,7 +129,7 @@ def read_baseline(path: Path) -> tuple[QuestionResult, ...]:
         return tuple(result_of(result) for result in record["results"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path} is no baseline ({type(error).__name__}: {error}); make one with: "
+            f"{path} is not a baseline ({type(error).__name__}: {error}); make one with: "
             f"rag-pipeline eval --json > {file_argument(str(path))}",
             path=str(path),
         ) from error

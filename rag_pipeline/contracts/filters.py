@@ -99,7 +99,7 @@ def parse_condition(text: str) -> Condition:
     value = (match.group("value") or "").strip() if match else ""
     if match is None or (operator != "exists" and not value):
         raise ValueError(
-            f"{text!r} is no condition; write one like status=Final, year>=2020 or 'status in Draft,Final'"
+            f"{text!r} is not a condition; write one like status=Final, year>=2020 or 'status in Draft,Final'"
         )
     values = [part for part in map(fact_value, value.split(",") if operator == "in" else [value]) if part]
     found = next(known for known in OPERATORS if known == operator)
@@ -119,4 +119,4 @@ def parse_moment(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text.strip())
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{text!r} is no time; write one like 30d, 12h, 2026-03-01 or 2026-03-01T12:00") from error
+        raise ValueError(f"{text!r} is not a time; write one like 30d, 12h, 2026-03-01 or 2026-03-01T12:00") from error

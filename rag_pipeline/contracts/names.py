@@ -45,9 +45,9 @@ def principal(name: object) -> str:
         ValueError: It is no name, or one that looks like another; the message says what to type.
     """
     if not isinstance(name, str):
-        raise ValueError(f"{type(name).__name__} {name!r:.60} is no string; quote it")
+        raise ValueError(f"{type(name).__name__} {name!r:.60} is not a string; quote it")
     if _NO_TEXT.search(name):
-        raise ValueError(f"{name[:MAX_PRINCIPAL_CHARS]!a} holds bytes that are no text; type the name anew")
+        raise ValueError(f"{name[:MAX_PRINCIPAL_CHARS]!a} holds bytes that are not UTF-8; type the name anew")
     cleaned = _cleaned(name)
     if not cleaned:
         raise ValueError(f"{name!r:.60} is blank; type the name of a person or a group, like public")
@@ -71,7 +71,7 @@ def pattern(text: str) -> str:
     if text != text.strip():
         raise ValueError(f"the pattern {text!a} has blanks around it; type {cleaned!r}")
     if _NO_TEXT.search(text):
-        raise ValueError(f"the pattern {text!a} holds bytes that are no text; write ? or * for them")
+        raise ValueError(f"the pattern {text!a} holds bytes that are not UTF-8; write ? or * for them")
     if _CONTROL.search(text):
         raise ValueError(f"the pattern {text!a} {_fault(text)}; type {cleaned!r}")
     return text

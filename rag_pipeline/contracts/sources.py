@@ -134,7 +134,7 @@ class Idle:
     def text(self) -> str:
         """One sentence for people."""
         if self.field == "sidecar":
-            said = f"the sidecar {self.name} has no document beside it, and is none itself"
+            said = f"the sidecar {self.name} has no document beside it and is not a document itself"
         elif self.decided_by:
             said = (
                 f"{self.field}: the rule for {self.name} decides on nothing, since {self.decided_by} stands before it "

@@ -105,7 +105,7 @@ CHECKS = (
         CHUNKS_KEY,
         ERROR,
         documents_are_cut,
-        "Each document that is no duplicate has chunks of its present text, and nothing else has.",
+        "Each document that is not a duplicate has chunks of its present text, and nothing else has.",
         blocking=True,
     ),
     Check(

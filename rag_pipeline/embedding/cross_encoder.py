@@ -199,7 +199,7 @@ class CrossEncoder:
             scored[rows] = job.result()
         if not np.isfinite(scored).all():
             raise EmbeddingError(
-                f"the reranking model in {self._folder} gave a score that is no number; check the model's files",
+                f"the reranking model in {self._folder} gave a score that is not a number; check the model's files",
                 folder=str(self._folder),
             )
         return [float(value) for value in scored]

@@ -51,7 +51,7 @@ def moment_of(as_of: datetime | date) -> datetime:
         try:
             return as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
         except OverflowError as error:
-            raise BadQuery(f"as_of is {as_of!r}, which is no time in UTC") from error
+            raise BadQuery(f"as_of must be a time in UTC, not {as_of!r}") from error
     if not isinstance(as_of, date):
         raise BadQuery(f"as_of is {as_of!r}, want a date or a time")
     return datetime.combine(as_of, time.max, UTC)

@@ -212,7 +212,7 @@ class Searcher:
             BadQuery: Nobody asks, or the id is no text.
         """
         if not is_text(chunk_id):
-            raise BadQuery(f"the chunk id {chunk_id!r} is no text")
+            raise BadQuery(f"the chunk id must be a string, not {chunk_id!r}")
         chosen = Filter(frozenset(checked_principals(principals)), chunk_ids=(chunk_id,))
         rows = self._pointer.answered(lambda served: Selection(served.table, chosen).read(list(ROW_COLUMNS), limit=1))
         return rows.row(0, named=True) if rows.height else None
@@ -254,7 +254,7 @@ class Searcher:
         plan = SearchPlan(k, mode, per_document, diversity, rules=self._rules)
         asked = Asked(query, _chosen(principals, sources, limits), plan, rerank, as_of)
         if document is not None and (not is_text(document) or not document.strip()):
-            raise BadQuery(f"the document {document!r} is no text; name it by its id or the end of its address")
+            raise BadQuery(f"the document must be a string, its id or the end of its address, not {document!r}")
         # From rows of the same depth: the first hits are those of the search itself.
         longer = replace(asked, plan=replace(plan, k=min(MAX_HITS, max(k, LOOKED_THROUGH))))
         single = replace(asked, plan=replace(plan, k=1), rerank=False)

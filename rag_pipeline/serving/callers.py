@@ -81,7 +81,7 @@ def groups_of(claim: object) -> list[object]:
         return []
     listed = [claim] if isinstance(claim, str) else claim
     if not isinstance(listed, list) or len(listed) > MOST_GROUPS or not all(isinstance(each, str) for each in listed):
-        raise Unidentified(f"the claim of groups is no text and no list of at most {MOST_GROUPS:,} texts")
+        raise Unidentified(f"the groups claim must be a string or a list of at most {MOST_GROUPS:,} strings")
     return list(listed)
 
 

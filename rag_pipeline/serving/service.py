@@ -86,7 +86,7 @@ class Service:
         )
         if hit is None or not found:
             raise NotThere(
-                "there is no such chunk among those that may be read here; it may have been changed or withdrawn"
+                "there is no such chunk among those that may be read here; it may have changed or been revoked"
             )
         window = found[0]
         start = place_in(window.text, hit.text, hit.start_char - window.start_char)

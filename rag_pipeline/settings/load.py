@@ -179,7 +179,7 @@ class Pipeline:
             if value.startswith("$"):
                 if not _VARIABLE.fullmatch(value):
                     raise SettingsError(
-                        f"{where}.{key} begins with $, and what follows is no name of an environment variable; put "
+                        f"{where}.{key} begins with $, and what follows is not the name of a variable; put "
                         "the value into a variable, and write $ and its name"
                     )
                 if value[1:] not in self.environment:

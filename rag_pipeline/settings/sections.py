@@ -361,16 +361,17 @@ class Settings(Section):
     def _aliases_exist(self) -> Settings:
         known = ", ".join(sorted(self.embedding_models))
         if self.serve not in self.embedding_models:
-            raise ValueError(f"serve: {self.serve!r} is no embedding model; allowed: {known}")
+            raise ValueError(f"serve: {self.serve!r} is not an embedding model; allowed: {known}")
         if self.answers is not None and self.answers.model not in self.chat_models:
             chats = ", ".join(sorted(self.chat_models)) or "none is listed"
-            raise ValueError(f"answers.model: {self.answers.model!r} is no chat model; chat_models: {chats}")
+            raise ValueError(f"answers.model: {self.answers.model!r} is not a chat model; chat_models: {chats}")
         counted = self.chunking.tokens_of
         if counted is not None and counted not in self.embedding_models:
-            raise ValueError(f"chunking.tokens_of: {counted!r} is no embedding model; allowed: {known}")
+            raise ValueError(f"chunking.tokens_of: {counted!r} is not an embedding model; allowed: {known}")
         for name in self.chunking.sources:
             if name not in self.sources:
-                raise ValueError(f"chunking.sources: {name!r} is no source; allowed: {', '.join(sorted(self.sources))}")
+                allowed = ", ".join(sorted(self.sources))
+                raise ValueError(f"chunking.sources: {name!r} is not a source; allowed: {allowed}")
         return self
 
 

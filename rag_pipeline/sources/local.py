@@ -129,7 +129,7 @@ class LocalFiles:
         if stat.S_ISREG(status.st_mode):
             yield self._object(root, address, entry.name, status, beside)
         else:
-            yield self._problem(address, reading.unreadable("it is no regular file"), "special")
+            yield self._problem(address, reading.unreadable("it is not a regular file"), "special")
 
     def _linked(self, root: str, address: str, entry: os.DirEntry[str], beside: Sidecars) -> Iterator[SourceObject]:
         target = os.path.realpath(entry.path)
@@ -150,7 +150,7 @@ class LocalFiles:
         elif status is None:
             yield self._problem(address, reading.unreadable("it is a link that leads nowhere"), target)
         elif not stat.S_ISREG(status.st_mode):
-            yield self._problem(address, reading.unreadable("it is a link to something that is no file"), target)
+            yield self._problem(address, reading.unreadable("it is a link to something that is not a file"), target)
         else:
             facts = [target_address, *self._facts_of_sidecars(root, self._sidecars_of(root, target_address))]
             yield self._object(root, address, entry.name, status, beside, *facts)
@@ -247,7 +247,7 @@ def _read_settled(path: str, limit_bytes: int) -> bytes:
             with os.fdopen(descriptor, "rb") as file:
                 before = os.fstat(descriptor)
                 if not stat.S_ISREG(before.st_mode):
-                    raise reading.unreadable("it is no regular file")
+                    raise reading.unreadable("it is not a regular file")
                 if before.st_size > limit_bytes:
                     raise reading.too_large(before.st_size, limit_bytes)
                 raw = file.read(before.st_size + 1)

@@ -163,7 +163,7 @@ class RemoteFiles:
         own = sidecars.of(address)
         problem: DocumentError | None = None
         if info.get("type", "file") != "file":
-            problem = reading.unreadable("it is no regular file")
+            problem = reading.unreadable("it is not a regular file")
         elif len(own) > 1:
             problem = reading.several_sidecars(own)
         facts = [fact for each in (address, *own) for fact in facts_of(by_address[each])]

@@ -70,7 +70,7 @@ def _content(lake: Lake) -> bytes | None:
     path = Path(lake.root, POLLS_FILE)
     if path.exists() and not path.is_file():
         # To open a pipe that nobody writes to would wait for ever.
-        raise OSError(f"{path} is no file")
+        raise OSError(f"{path} is not a file")
     try:
         with path.open("rb") as file:
             return file.read(_MAX_BYTES + 1)

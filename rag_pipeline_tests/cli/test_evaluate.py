@@ -92,7 +92,7 @@ def test_what_is_no_baseline_is_refused(project: Project, content: str) -> None:
     path.write_text(content, "utf-8")
     answer = ask_in(project.folder, "eval", "--baseline", str(path))
     assert answer.code == 2
-    assert "is no baseline" in answer.err
+    assert "is not a baseline" in answer.err
 
 
 def test_two_models_are_set_side_by_side(project: Project) -> None:

@@ -81,10 +81,10 @@ def test_no_dress_of_a_name_opens_more_than_the_plain_name(data: st.DataObject) 
         ("board\u00a0room", "type 'board room'"),
         ("\u3164", "blank"),
         ("", "blank"),
-        ("x\ufffd", "no text"),
-        ("\ud800", "no text"),
+        ("x\ufffd", "not UTF-8"),
+        ("\ud800", "not UTF-8"),
         ("n" * 257, "257 characters"),
-        (7, "int 7 is no string; quote it"),
+        (7, "int 7 is not a string; quote it"),
     ],
 )
 def test_a_principal_that_looks_like_another_is_refused(name: object, said: str) -> None:
