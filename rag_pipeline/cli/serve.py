@@ -39,7 +39,9 @@ def serve(host: str | None, port: int | None, workers: int | None, as_json: bool
     require_extra("rag-pipeline serve")
     pipeline = _with(open_pipeline(), {"host": host, "port": port, "workers": workers})
     settings = pipeline.settings.serving
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    from rag_pipeline.serving.app import LOG_FORMAT
+
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     if as_json:
         emit({"host": settings.host, "port": settings.port, "workers": settings.workers})
     place = f"http://{settings.host}:{settings.port}" if settings.port else f"{settings.host}, at the port named below"

@@ -6,6 +6,7 @@ Does not belong here: the parts; running a server (`server.py`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,8 +28,10 @@ from rag_pipeline.serving.middleware import Gate, Identified, Net, Sized
 from rag_pipeline.serving.problems import problem
 from rag_pipeline.serving.service import Service
 from rag_pipeline.settings import Pipeline, load_pipeline
+from rag_pipeline.settings.serving import ServingSettings
 
 _CODES = {401: "unidentified", 403: "forbidden", 404: "not_there", 405: "method_not_allowed"}
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 # So many faults of a request are told at once.
 _MOST_FAULTS = 5
 
@@ -73,22 +76,27 @@ def build_app(pipeline: Pipeline) -> FastAPI:
     app.add_middleware(Sized, max_bytes=settings.max_body_bytes)
     app.add_middleware(Net)
     app.add_middleware(Identified, metrics=metrics)
-    app.openapi_schema = _described(app)
+    app.openapi_schema = _described(app, settings)
     return app
 
 
 def app_of_environment() -> FastAPI:
     """The application of the pipeline.yaml that the environment names; each of several processes makes its own."""
+    # Before the SDK of agents, which would set up a slower log of its own where there is none.
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     return build_app(load_pipeline(None))
 
 
-def _described(app: FastAPI) -> dict[str, Any]:
-    """What OpenAPI says: problems are of the kind that is really sent."""
+def _described(app: FastAPI, settings: ServingSettings) -> dict[str, Any]:
+    """What OpenAPI says: problems are of the kind that is really sent, and bounds those of this server."""
     schema = app.openapi()
     schemas = schema["components"]["schemas"]
     schemas["Problem"] = PROBLEM_SCHEMA
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
+    for name in ("SearchQuestion", "ExplainQuestion"):
+        schemas[name]["properties"]["k"]["maximum"] = settings.max_hits
+    schemas["WindowQuestion"]["properties"]["max_tokens"]["maximum"] = settings.max_window_tokens
     return schema
 
 
@@ -101,6 +109,9 @@ async def _not_as_described(request: Request, error: Exception) -> Response:
 
 async def _refused(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
+    if status == 400:
+        # What FastAPI says of a body whose bytes are no text; the API has one status for what is not as described.
+        return problem(422, "bad_request", "the request's body cannot be read as JSON", request.state.request_id)
     headers = error.headers if isinstance(error, HTTPException) else None
     detail = "there is nothing here; /openapi.json says what there is" if status in (404, 405) else "not possible"
     return problem(status, _CODES.get(status, "bad_request"), detail, request.state.request_id, headers)

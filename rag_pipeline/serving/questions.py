@@ -46,9 +46,9 @@ class SearchQuestion(Question):
     """Most hits; the server has a bound of its own, `serving.max_hits`."""
     mode: Mode = "hybrid"
     """`vector` finds by meaning, `text` by words, `hybrid` by both."""
-    sources: Values | None = Field(default=None, examples=[["handbook"]])
+    sources: Values | None = None
     """Only these sources."""
-    filters: Values = Field(default_factory=list, examples=[["status=Final"]])
+    filters: Values = Field(default_factory=list)
     """What a document's own metadata must say: `status=Final`, `year>=2020`, `status in Draft,Final`, `status`."""
     paths: Values | None = Field(default=None, examples=[["**/*.md"]])
     """Only addresses that end like one of these globs."""

@@ -149,6 +149,8 @@ def test_what_is_no_question_is_a_problem(served: Served, body: Any) -> None:
         b'{"query": "a", "languages": ["\'"], "media_types": ["\\u0000"]}',
         b"{" * 2_000,
         b"\xff\xfe",
+        b'{"query": "\xe9"}',
+        b"\xcc\xa7\xef\x8a",
     ],
 )
 def test_hostile_bytes_are_no_error_of_the_server(served: Served, content: bytes) -> None:

@@ -1,0 +1,131 @@
+"""What HTTP costs beside the search itself: the server's processor time for a request, and the bare Searcher's.
+
+    python -m benchmarks.serving [--chunks 20000] [--requests 400] [--clients 8]
+
+Generated documents and a stub embedder; the lake stays in the folder for temporary files. A server runs in this
+process and its clients in another one, so that this process' CPU is the server's alone. Requests over HTTP and searches
+by as many threads without it take turns. Memory is what this process holds after each round.
+
+The bars: at most 1.25 times the CPU of the bare search (throughput within 20 %), no answer but 200, and no more memory
+than a tenth above what it was after the first round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import uvicorn
+
+from benchmarks.search import built
+from rag_pipeline.contracts.sources import PUBLIC
+from rag_pipeline.retrieval.search import Searcher
+from rag_pipeline.serving.app import build_app
+from rag_pipeline.serving.server import options_of
+from rag_pipeline.settings import Pipeline
+from rag_pipeline.settings.load import load_pipeline
+
+ROUNDS = 4
+TOP = 10
+QUESTIONS = ("harbour crane timetable", "engine oil pressure", "ticket refund rules", "night watch handover")
+# Run by the process of the clients: so many threads, each with a connection of its own.
+CLIENT = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import httpx
+url, requests, clients, questions = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
+def ask(at):
+    with httpx.Client(base_url=url, timeout=600) as client:
+        return [
+            client.post("/v1/search", json={"query": questions[n % len(questions)], "k": 10}).status_code
+            for n in range(at, requests, clients)
+        ]
+with ThreadPoolExecutor(clients) as pool:
+    codes = [code for found in pool.map(ask, range(clients)) for code in found]
+assert codes == [200] * requests, sorted(set(codes))
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chunks", type=int, default=20_000)
+    parser.add_argument("--requests", type=int, default=400)
+    parser.add_argument("--clients", type=int, default=8)
+    asked = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING)
+    work = Path(tempfile.gettempdir()) / f"rag-pipeline-benchmark-serving-{asked.chunks}"
+    work.mkdir(parents=True, exist_ok=True)
+    built(work, asked.chunks)
+    pipeline = open_served(work)
+    server = uvicorn.Server(uvicorn.Config(build_app(pipeline), **options_of(pipeline) | {"port": 0}))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    command = [sys.executable, "-c", CLIENT, url, str(asked.requests), str(asked.clients), *QUESTIONS]
+    http: list[tuple[float, float]] = []
+    bare: list[tuple[float, float]] = []
+    memory: list[int] = []
+    with Searcher.open(pipeline) as searcher, ThreadPoolExecutor(asked.clients) as pool:
+
+        def by_hand() -> None:
+            list(pool.map(lambda at: search(searcher, at), range(asked.requests)))
+
+        by_hand()
+        for _ in range(ROUNDS):
+            http.append(spent(lambda: subprocess.run(command, check=True)))
+            bare.append(spent(by_hand))
+            memory.append(resident_bytes())
+    server.should_exit = True
+    thread.join()
+    print(report(asked.requests, http, bare, memory))  # noqa: T201
+    return 0
+
+
+def open_served(work: Path) -> Pipeline:
+    """The pipeline as it is served to anybody, without limits that a benchmark would meet."""
+    serving = {"ANONYMOUS": "true", "REQUESTS_PER_MINUTE": "10000000"}
+    return load_pipeline(
+        work / "pipeline.yaml", {f"RAG_PIPELINE__SERVING__{name}": value for name, value in serving.items()}
+    )
+
+
+def search(searcher: Searcher, at: int) -> None:
+    searcher.search(QUESTIONS[at % len(QUESTIONS)], principals={PUBLIC}, k=TOP)
+
+
+def spent(call: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock and of this process' CPU."""
+    began, used = time.perf_counter(), time.process_time()
+    call()
+    return time.perf_counter() - began, time.process_time() - used
+
+
+def resident_bytes() -> int:
+    """What this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4_096
+
+
+def report(requests: int, http: list[tuple[float, float]], bare: list[tuple[float, float]], memory: list[int]) -> str:
+    lines = ["| | ms of CPU each | each second |", "|---|---|---|"]
+    for name, times in (("over HTTP", http), ("bare Searcher", bare)):
+        cpu = 1_000 * statistics.median(used for _, used in times) / requests
+        lines.append(f"| {name} | {cpu:.1f} | {requests / statistics.median(wall for wall, _ in times):.0f} |")
+    ratio = statistics.median(one[1] / other[1] for one, other in zip(http, bare, strict=True))
+    grown = memory[-1] / memory[0]
+    return "\n".join([*lines, "", f"CPU ratio {ratio:.2f}; memory after all rounds {grown:.2f} times that after one"])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
