@@ -7,6 +7,7 @@ becomes of a message (`mail`).
 from __future__ import annotations
 
 import struct
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html import escape
@@ -141,6 +142,9 @@ def _text(container: _Container, prefix: str, number: str) -> str:
 
 def _html(container: _Container, prefix: str) -> str:
     data = container.read(f"{prefix}__substg1.0_{_HTML}0102")
+    if not data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        # Some programs end the page, or fill it up, with zeros, and no text holds any.
+        data = data.rstrip(b"\0")
     return _decoded(data, declared_encoding(data)) if data else _text(container, prefix, _HTML)
 
 
