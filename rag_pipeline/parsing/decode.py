@@ -105,6 +105,8 @@ def clean_text(text: str) -> str:
     repaired line by line where it is certain. The number of lines stays the same, so line numbers go on
     counting the original's.
     """
+    if text.isascii() and text.isprintable():
+        return text
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _UNWANTED.search(text):

@@ -306,3 +306,22 @@ def test_notes_of_old_word_files_follow_the_text_and_running_heads_are_left_out(
         "Who says?",
         "In a box",
     ]
+
+
+@pytest.mark.parametrize("damage", ["length", "sum", "name", "cut"])
+def test_a_small_member_that_is_not_as_it_says_is_damaged(damage: str) -> None:
+    whole = office_text("<text:p>Words of the quay, again and again and again.</text:p>")
+    assert parsed(whole, ODT).text.startswith("Words")
+    with zipfile.ZipFile(io.BytesIO(whole)) as file:
+        info = file.getinfo("content.xml")
+    place = whole.rindex(b"PK\x01\x02", 0, whole.rindex(b"content.xml"))
+    raw = bytearray(whole)
+    if damage == "length":
+        raw[place + 24] ^= 1
+    elif damage == "sum":
+        raw[place + 16] ^= 1
+    elif damage == "name":
+        raw[info.header_offset + 30] ^= 1
+    else:
+        raw[info.header_offset + 30 + len("content.xml") + 4] ^= 0xFF
+    assert isinstance(refusal(bytes(raw), ODT), UnparsableDocument)

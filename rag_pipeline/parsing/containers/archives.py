@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import posixpath
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -28,6 +29,11 @@ STEP_BYTES = 1024 * 1024
 MAX_KEPT_BYTES = 8 * 1024 * 1024
 # Small members of plain XML pack better than any ratio limit; only large ones can hurt.
 RATIO_FLOOR_BYTES = 16 * 1024 * 1024
+# The head of a member: its mark, flags, and the lengths of its name and of what more is said of it.
+_LOCAL_HEAD = struct.Struct("<4s2xH18xHH")
+# How well it was packed, sizes behind the content, and names in UTF-8: none of them changes how it is read.
+_IS_UTF8 = 0x800
+_PLAIN_FLAGS = 0x0E | _IS_UTF8
 _PICTURE = re.compile(r"\.(?:png|jpe?g|gif|tiff?|bmp|webp|emf|wmf)$", re.I)
 
 
@@ -54,6 +60,7 @@ class Archive:
         self._unpacked_bytes = 0
         self.unread: list[str] = []
         self._kept: dict[str, bytes] = {}
+        self._raw = raw
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(raw))
         except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError, EOFError):
@@ -85,6 +92,11 @@ class Archive:
 
     def read_member(self, info: zipfile.ZipInfo) -> bytes:
         """Like `read`, of a member as the container lists it."""
+        small = _small_member(self._raw, info)
+        if small is not None:
+            self._check(info.filename, len(small), info.compress_size)
+            self._unpacked_bytes += len(small)
+            return small
         name = info.filename
         parts: list[bytes] = []
         size = 0
@@ -165,6 +177,30 @@ class Archive:
                 unpacked_bytes=size,
                 packed_bytes=packed,
             )
+
+
+def _small_member(raw: bytes, info: zipfile.ZipInfo) -> bytes | None:
+    """A small member that is as it should be, in a third of the time; None for all others, which take the long way."""
+    is_plain = info.compress_type == zipfile.ZIP_DEFLATED and not info.flag_bits & ~_PLAIN_FLAGS
+    if not is_plain or not 0 < info.compress_size <= STEP_BYTES or info.file_size > STEP_BYTES:
+        return None
+    head = raw[info.header_offset : info.header_offset + _LOCAL_HEAD.size]
+    if len(head) < _LOCAL_HEAD.size:
+        return None
+    mark, flags, name_length, extra_length = _LOCAL_HEAD.unpack(head)
+    start = info.header_offset + _LOCAL_HEAD.size
+    name = raw[start : start + name_length].decode("utf-8" if flags & _IS_UTF8 else "cp437", "replace")
+    start += name_length + extra_length
+    packed = raw[start : start + info.compress_size]
+    if mark != b"PK\x03\x04" or flags & ~_PLAIN_FLAGS or name != info.orig_filename or len(packed) < info.compress_size:
+        return None
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        content = unpacker.decompress(packed, STEP_BYTES)
+    except zlib.error:
+        return None
+    is_whole = unpacker.eof and not unpacker.unused_data and len(content) == info.file_size
+    return content if is_whole and zlib.crc32(content) == info.CRC else None
 
 
 def refuse_protected(archive: Archive) -> None:
@@ -250,9 +286,10 @@ def _without_namespace(tag: object) -> str:
 
 def local_attribute(element: _Element, name: str) -> str | None:
     """The attribute of that local name in any namespace: strict and transitional files differ only there."""
-    for key, value in element.attrib.items():
-        if str(key).rpartition("}")[2] == name:
-            return str(value)
+    for key in element.keys():  # noqa: SIM118
+        # Much is asked of small elements: a name that ends otherwise is passed over without being cut.
+        if key.endswith(name) and key.rpartition("}")[2] == name:
+            return str(element.get(key))
     return None
 
 

@@ -23,7 +23,7 @@ from rag_pipeline.parsing.containers.archives import (
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.formulas import formula_text
-from rag_pipeline.parsing.office.odf_looks import SKIPPED, Looks, tells
+from rag_pipeline.parsing.office.odf_looks import SKIPPED, Looks, telling_places
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.inline import picture_words
@@ -265,8 +265,9 @@ def _common_styles(archive: Archive | None, content: bytes) -> _Element | None:
     if archive is None or "styles.xml" not in archive.names or b"<office:presentation" in content:
         return None
     styles = archive.read_if_there("styles.xml") or b""
-    for part in styles.split(b"<style:style ")[1:] if tells(styles) else ():
-        name = _STYLE_NAME.search(part) if tells(part) else None
+    for place in telling_places(styles):
+        start = styles.rfind(b"<style:style ", 0, place)
+        name = _STYLE_NAME.search(styles, start, place) if start >= 0 else None
         if name and b'"%b"' % name.group(1) in content:
             return archive.spare_xml("styles.xml")
     return None

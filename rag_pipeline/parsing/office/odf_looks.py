@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,10 @@ _TELLING = tuple(
 MAX_PARENTS = 30
 _SPACES = {"line-break": "\n", "s": " ", "tab": " "}
 _TINY = frozenset({"0pt", "1pt", "0%", "1px"})
+# Of the properties of text, those that `Look` is made of.
+_NOTICED = frozenset({
+    "display", "color", "font-size", "text-position", "text-line-through-style", "text-line-through-type",
+})  # fmt: skip
 _SHADES = ("background-color", "fill-color", "fill-image-name")
 
 
@@ -56,6 +61,8 @@ class Look:
 
     def over(self, below: Look) -> Look:
         """This look, with what it leaves open from `below`."""
+        if below is _PLAIN or self is _PLAIN:
+            return self if below is _PLAIN else below
         return Look(
             below.shift if self.shift is None else self.shift,
             below.is_hidden if self.is_hidden is None else self.is_hidden,
@@ -91,7 +98,7 @@ class Looks:
 
     def __init__(self, written: bytes, content: _Element, common: _Element | None) -> None:
         self.hidden: Counter[str] = Counter()
-        self._has_looks = common is not None or tells(written)
+        self._has_looks = common is not None or any(True for _ in telling_places(written))
         self._has_fields = b"hidden-paragraph" in written
         self._has_hidden_pages = b"hidden" in written
         self._styles: dict[str, _Element] = {}
@@ -101,7 +108,7 @@ class Looks:
             for style in root.iter("{*}style") if root is not None else ():
                 name = local_attribute(style, "name") or ""
                 self._styles[name] = style
-                drawn = child(style, "drawing-page-properties")
+                drawn = child(style, "drawing-page-properties") if self._has_hidden_pages else None
                 if drawn is not None and local_attribute(drawn, "visibility") == "hidden":
                     self._hidden_pages.add(name)
 
@@ -165,21 +172,22 @@ class Looks:
         elif name and name not in SKIPPED:
             self._gather(item, pieces, frames, look)
 
-    def _style(self, name: str) -> Look:
-        if name not in self._known:
-            look = Look()
-            current, seen = name, 0
-            while current in self._styles and seen < MAX_PARENTS:
-                style = self._styles[current]
-                look = look.over(_look(style))
-                current, seen = local_attribute(style, "parent-style-name") or "", seen + 1
+    def _style(self, name: str, seen: int = 0) -> Look:
+        look = self._known.get(name)
+        if look is None:
+            style = self._styles.get(name) if seen < MAX_PARENTS else None
+            look = _PLAIN
+            if style is not None:
+                below = local_attribute(style, "parent-style-name")
+                look = _look(style).over(self._style(below, seen + 1) if below else _PLAIN)
             self._known[name] = look
-        return self._known[name]
+        return look
 
 
-def tells(written: bytes) -> bool:
-    """Whether something in these styles, as they are written, changes what is seen."""
-    return any(pattern.search(written) for pattern in _TELLING)
+def telling_places(written: bytes) -> Iterator[int]:
+    """Where something in these styles, as they are written, changes what is seen."""
+    for pattern in _TELLING:
+        yield from (match.start() for match in pattern.finditer(written))
 
 
 def _stands_on_page(element: _Element) -> bool:
@@ -189,24 +197,24 @@ def _stands_on_page(element: _Element) -> bool:
 
 def _look(style: _Element) -> Look:
     """How one style says that text looks."""
-    look = Look()
+    look = _PLAIN
     for properties in style:
-        if local_name(properties).endswith("-properties"):
-            if any(local_attribute(properties, name) not in (None, "transparent") for name in _SHADES):
-                look = replace(look, is_shaded=True)
-            if local_name(properties) == "text-properties":
-                look = _of_text(properties).over(look)
+        name = local_name(properties)
+        if not name.endswith("-properties"):
+            continue
+        said = {key.rpartition("}")[2]: value for key, value in properties.items()}
+        if any(said.get(shade, "transparent") != "transparent" for shade in _SHADES):
+            look = replace(look, is_shaded=True)
+        if name == "text-properties" and not _NOTICED.isdisjoint(said):
+            look = _of_text(said).over(look)
     return look
 
 
-def _of_text(properties: _Element) -> Look:
-    display = local_attribute(properties, "display")
-    struck = local_attribute(properties, "text-line-through-style") or local_attribute(
-        properties, "text-line-through-type"
-    )
-    colour, size = local_attribute(properties, "color"), local_attribute(properties, "font-size")
+def _of_text(said: dict[str, str]) -> Look:
+    display, colour, size = said.get("display"), said.get("color"), said.get("font-size")
+    struck = said.get("text-line-through-style") or said.get("text-line-through-type")
     return Look(
-        _shift(local_attribute(properties, "text-position")),
+        _shift(said.get("text-position")),
         None if display is None else display == "none",
         None if struck is None else struck != "none",
         None if colour is None else colour.lower() == "#ffffff",

@@ -56,6 +56,13 @@ _LOOKS = frozenset(
     b"v deleted strike striked cf fs cb highlight chcbpat cbpat clcbpat super sub nosupersub up dn".split()
 )
 _MACHINES = {b"mac": "mac_roman", b"pc": "cp437", b"pca": "cp850"}
+# All words that are looked at once a group has begun; four in five are others.
+_KNOWN = _LOOKS.union(
+    _SIGNS,
+    _MACHINES,
+    b"u uc ansicpg f plain par sect page cell nestcell row nestrow".split(),
+    b"pard s outlinelevel ls pn listtext pntext intbl".split(),
+)  # fmt: skip
 _TITLE = re.compile(rb"\{\\title ([^{}\\]{1,300})\}")
 _AUTHOR = re.compile(rb"\{\\author ([^{}\\]{1,300})\}")
 
@@ -167,7 +174,7 @@ class _Reader:
             if word:
                 if is_first and (is_optional or word in _SKIPPED) and word not in _READ_THOUGH_OPTIONAL:
                     self._flush_bytes()
-                    self._state = replace(self._state, is_skipped=True)
+                    self._set("is_skipped", True)
                 elif is_first and word in (b"footnote", b"annotation"):
                     self._begin_note(b"Comment: " if word == b"annotation" else b"")
                 self._word(word, int(number) if number else None)
@@ -208,19 +215,23 @@ class _Reader:
         self._to_skip = 0
 
     def _word(self, word: bytes, number: int | None) -> None:
+        if word in _KNOWN:
+            self._known_word(word, number)
+
+    def _known_word(self, word: bytes, number: int | None) -> None:
         if word == b"u" and number is not None:
             self._flush_bytes()
             if not self._state.is_skipped:
                 self._append(chr(number % 65536))
             self._to_skip = self._state.fallback_chars
         elif word == b"uc":
-            self._state = replace(self._state, fallback_chars=min(number or 0, 8))
+            self._set("fallback_chars", min(number or 0, 8))
         elif word == b"ansicpg":
             self._default_encoding = f"cp{number}" if _is_codec(f"cp{number}") else "cp1252"
-            self._state = replace(self._state, encoding=self._default_encoding)
+            self._set("encoding", self._default_encoding)
         elif word == b"f":
             self._flush_bytes()
-            self._state = replace(self._state, encoding=self._fonts.get(number or 0) or self._default_encoding)
+            self._set("encoding", self._fonts.get(number or 0) or self._default_encoding)
         elif word in _LOOKS:
             self._flush_bytes()
             self._look(word, number)
@@ -230,27 +241,32 @@ class _Reader:
             self._state = _State(kept.is_skipped, kept.fallback_chars, self._default_encoding)
         elif word in _MACHINES:
             self._default_encoding = _MACHINES[word]
-            self._state = replace(self._state, encoding=self._default_encoding)
+            self._set("encoding", self._default_encoding)
         elif not self._state.is_skipped:
             self._flush_bytes()
             self._structure(word, number)
+
+    def _set(self, name: str, value: bool | int | str) -> None:
+        # Programs say again and again what is so already.
+        if getattr(self._state, name) != value:
+            self._state = replace(self._state, **{name: value})  # type: ignore[arg-type]
 
     def _look(self, word: bytes, number: int | None) -> None:
         """Takes in how text looks from here on."""
         is_on = number != 0
         if word == b"v":
-            self._state = replace(self._state, is_hidden=is_on)
+            self._set("is_hidden", is_on)
         elif word in (b"deleted", b"strike", b"striked"):
-            self._state = replace(self._state, is_struck=is_on)
+            self._set("is_struck", is_on)
         elif word == b"cf":
-            self._state = replace(self._state, is_white=(number or 0) in self._whites)
+            self._set("is_white", (number or 0) in self._whites)
         elif word == b"fs":
-            self._state = replace(self._state, is_tiny=(number or MAX_UNSEEN_SIZE + 1) <= MAX_UNSEEN_SIZE)
+            self._set("is_tiny", (number or MAX_UNSEEN_SIZE + 1) <= MAX_UNSEEN_SIZE)
         elif word in (b"cb", b"highlight", b"chcbpat", b"cbpat", b"clcbpat"):
-            self._state = replace(self._state, is_shaded=bool(number))
+            self._set("is_shaded", bool(number))
         else:
             shift: Shift = "sup" if word in (b"super", b"up") else "sub" if word in (b"sub", b"dn") else ""
-            self._state = replace(self._state, shift=shift if is_on else "")
+            self._set("shift", shift if is_on else "")
 
     def _structure(self, word: bytes, number: int | None) -> None:
         if word in _SIGNS:
@@ -279,7 +295,7 @@ class _Reader:
             self._is_item = number != 0
         elif word in (b"listtext", b"pntext"):
             self._is_item = True
-            self._state = replace(self._state, is_skipped=True)
+            self._set("is_skipped", True)
         elif word == b"intbl":
             self._in_table = True
 

@@ -50,6 +50,8 @@ class Part:
     role: str
     alt: str = ""
     kids: list[Part | int] = field(default_factory=list)
+    # A cell whose content is not looked at yet.
+    element: Any = None
 
 
 @dataclass(slots=True)
@@ -71,7 +73,7 @@ class PageTags:
         tables: Rows of cells, and how many of the first rows name the columns; of known tables the cells are empty.
         pictures: What a picture shows, and its upper edge as share of the page, 1.0 if unknown.
         artifacts: Text that is said to be no content.
-        texts, tagged: How many objects were looked at, and how many of them the tags account for.
+        texts, tagged: How many objects were looked at, and how many of them are marked as content or as none.
     """
 
     headings: list[tuple[int, str]] = field(default_factory=list)
@@ -84,7 +86,9 @@ class PageTags:
 
     @property
     def says_nothing(self) -> bool:
-        return not (self.headings or self.items or self.tables or self.pictures or self.artifacts)
+        """Whether no part has a role that was not seen without tags."""
+        has_tables = any(cell for rows, _ in self.tables for row in rows for cell in row)
+        return not (self.headings or self.items or has_tables or self.pictures or self.artifacts)
 
 
 def is_tagged(document: PdfDocument) -> bool:
@@ -114,8 +118,11 @@ def read_tags(textpage: PdfTextPage, known: Set[Shape]) -> PageTags | None:
             pdfium.FPDF_StructTree_GetChildAtIndex(tree, index)
             for index in range(min(pdfium.FPDF_StructTree_CountChildren(tree), MAX_ELEMENTS))
         )
-        parts = [part for element in elements if element and (part := reader.part(element, 0)) is not None]
-        return reader.read(Part("Document", kids=[*parts]), known)
+        document = Part("Document")
+        for element in elements:
+            if element and (part := reader.part(element, 0, False, known)) is not None:
+                document.kids.append(part)
+        return reader.read(document, known)
     finally:
         pdfium.FPDF_StructTree_Close(tree)
 
@@ -142,14 +149,14 @@ class _Reader:
 
     def read(self, document: Part, known: Set[Shape]) -> PageTags:
         """What the parts of the page say, with the text that they point to."""
-        self._sort_objects(set(_numbers(document)), set(_wanted(document, known)))
+        self._sort_objects(set(_wanted(document, known)))
         self._take(document, known)
         self.found.artifacts = [
             Mark(self._object_text(item), self._edge(item), is_pagination) for item, is_pagination in self._artifacts
         ]
         return self.found
 
-    def _sort_objects(self, tagged: set[int], wanted: set[int]) -> None:
+    def _sort_objects(self, wanted: set[int]) -> None:
         pdfium = self._pdfium
         count = min(pdfium.FPDFPage_CountObjects(self._page), MAX_OBJECTS)
         far = 0 if wanted else max(0, count - 2 * MARGIN_OBJECTS)
@@ -158,7 +165,7 @@ class _Reader:
             number = pdfium.FPDFPageObj_GetMarkedContentID(item)
             if number >= 0 and number not in wanted:
                 self.found.texts += 1
-                self.found.tagged += number in tagged
+                self.found.tagged += 1
                 continue
             is_text = pdfium.FPDFPageObj_GetType(item) == pdfium.FPDF_PAGEOBJ_TEXT
             self.found.texts += is_text
@@ -185,23 +192,38 @@ class _Reader:
             return ""
         return self._buffer.raw[: length.value - 2].decode("utf-16-le", "replace")
 
-    def part(self, element: Any, depth: int) -> Part | None:
-        """The element with all below it, as far as it is bounded."""
+    def part(self, element: Any, depth: int, is_wanted: bool, known: Set[Shape]) -> Part | None:
+        """The element with all below it, as far as it is bounded.
+
+        Args:
+            is_wanted: The marked contents below it are, too.
+        """
         if depth > MAX_DEPTH or self._left_elements <= 0:
             return None
         self._left_elements -= 1
-        pdfium = self._pdfium
-        part = Part(_asked(pdfium.FPDF_StructElement_GetType, element, self._buffer))
+        part = Part(_asked(self._pdfium.FPDF_StructElement_GetType, element, self._buffer))
+        if part.role in _CELLS:
+            part.element = element
+            return part
         if part.role in _PICTURES:
-            part.alt = _asked(pdfium.FPDF_StructElement_GetAltText, element, self._buffer)
+            part.alt = _asked(self._pdfium.FPDF_StructElement_GetAltText, element, self._buffer)
+        is_wanted = is_wanted or part.role in ("LI", *_PICTURES) or _HEADING.match(part.role) is not None
+        self._fill(part, element, depth, is_wanted, known)
+        if part.role == "Table":
+            shape = _shape(part)
+            for cell in (cell for row in _cells(part) for cell in row if shape is None or shape not in known):
+                self._fill(cell, cell.element, depth + 2, shape is not None, known)
+        return part
+
+    def _fill(self, part: Part, element: Any, depth: int, is_wanted: bool, known: Set[Shape]) -> None:
+        pdfium = self._pdfium
         for index in range(min(pdfium.FPDF_StructElement_CountChildren(element), MAX_ELEMENTS)):
             child = pdfium.FPDF_StructElement_GetChildAtIndex(element, index)
-            below = self.part(child, depth + 1) if child else None
-            if below is not None:
-                part.kids.append(below)
-            elif (number := pdfium.FPDF_StructElement_GetChildMarkedContentID(element, index)) >= 0:
+            if child:
+                if (below := self.part(child, depth + 1, is_wanted, known)) is not None:
+                    part.kids.append(below)
+            elif is_wanted and (number := pdfium.FPDF_StructElement_GetChildMarkedContentID(element, index)) >= 0:
                 part.kids.append(number)
-        return part
 
     def _take(self, part: Part, known: Set[Shape]) -> None:
         """Adds to `found` what the part and those below it say."""

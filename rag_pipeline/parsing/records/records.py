@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from rag_pipeline.contracts.documents import ParsedDocument
@@ -20,6 +21,9 @@ from rag_pipeline.parsing.markup.markdown import markdown_blocks
 from rag_pipeline.parsing.records.json_places import line_of
 
 Record = Mapping[str, Any]
+
+# Of a longer name only the beginning is looked at.
+MAX_NAME_CHARS = 2_000
 
 _TICKET_IDS = frozenset({"id", "key", "ticket", "ticket_id", "number"})
 _TITLES = ("title", "summary", "subject", "headline", "question")
@@ -353,4 +357,10 @@ def _heading(name: str) -> str:
 
 
 def _cleaned_name(name: Any) -> str:
-    return one_line(clean_text(str(name)))[:100]
+    return _cleaned(str(name))
+
+
+# Records have the same few names again and again; a long one would take the place of many.
+@lru_cache(maxsize=2048)
+def _cleaned(name: str) -> str:
+    return one_line(clean_text(name[:MAX_NAME_CHARS]))[:100]
