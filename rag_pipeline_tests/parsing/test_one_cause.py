@@ -16,7 +16,7 @@ from rag_pipeline.parsing import ParseLimits, media_type_of, parse
 from rag_pipeline_tests.parsing.compound_files import compound
 from rag_pipeline_tests.parsing.office_files import WORD, container, docx, paragraph, pdf, relations, stream
 from rag_pipeline_tests.parsing.pdf_files import CATALOG, PAGES, pdf_with_files
-from rag_pipeline_tests.parsing.test_seen_alike import shape, slide_show
+from rag_pipeline_tests.parsing.test_seen_alike import open_text, shape, slide_show
 
 LOCKED_PDF = pdf(
     [
@@ -50,7 +50,22 @@ CAUSES = {
     "torn.docx": (docx("")[:200], "unparsable"),
     "torn.pdf": (b"%PDF-1.7\n" + b"junk " * 100, "unparsable"),
 }
-CONTAINERS = ("plain", "zip", "zip in zip", "tar", "tar.gz", "mail", "pdf", "docx", "pptx", "xlsx", "ole object")
+CONTAINERS = (
+    "plain",
+    "zip",
+    "zip in zip",
+    "tar",
+    "tar.gz",
+    "mail",
+    "pdf",
+    "docx",
+    "pptx",
+    "xlsx",
+    "ole object",
+    "epub",
+    "odt",
+    "odt ole",
+)
 
 
 def in_tar(name: str, data: bytes, mode: str) -> bytes:
@@ -72,6 +87,18 @@ def wrapped(kind: str, name: str, data: bytes) -> tuple[str, bytes]:
         return "a.zip", container({"b.zip": container({name: data}), "seen.txt": "Words"})
     if kind in ("docx", "pptx", "xlsx", "ole object"):
         return embedding(kind, name, data)
+    if kind == "epub":
+        return "a.epub", book(
+            f'<item id="f" href="{name}" media-type="application/octet-stream"/>', {name: data}, "<p>Words</p>"
+        )
+    if kind.startswith("odt"):
+        # A file as it is, by its name, or as an object by number.
+        held = data if kind == "odt" else native(name, data)
+        inner = name if kind == "odt" else "Object 1"
+        return "a.odt", open_text(
+            f'<text:p>Words</text:p><draw:frame><draw:object-ole x:href="./{inner}" xmlns:x="urn:x"/></draw:frame>',
+            more={inner: held},
+        )
     if kind == "mail":
         message = EmailMessage()
         message["From"], message["Subject"] = "ada@harbour.example", "Papers"
@@ -175,16 +202,17 @@ PRINT = "@media print {.menu{display:none}}</style>"
 PAGE = f"<html><head><title>T</title>{STYLE} {PRINT}</head><body>{BODY}</body></html>"
 
 
-def book() -> bytes:
+def book(listed: str = "", more: dict[str, bytes] | None = None, page: str = PAGE) -> bytes:
     package = (
-        '<package xmlns="http://www.idpf.org/2007/opf"><manifest><item id="c" href="c.xhtml" '
-        'media-type="application/xhtml+xml"/></manifest><spine><itemref idref="c"/></spine></package>'
+        f'<package xmlns="http://www.idpf.org/2007/opf"><manifest><item id="c" href="c.xhtml" '
+        f'media-type="application/xhtml+xml"/>{listed}</manifest><spine><itemref idref="c"/></spine></package>'
     )
     members: dict[str, str | bytes] = {
         "mimetype": "application/epub+zip",
         "META-INF/container.xml": '<container><rootfiles><rootfile full-path="p.opf"/></rootfiles></container>',
         "p.opf": package,
-        "c.xhtml": PAGE,
+        "c.xhtml": page,
+        **(more or {}),
     }
     return container(members, stored_first=True)
 

@@ -65,7 +65,7 @@ def shape(*runs: tuple[str, str], place: str = "") -> str:
     )
 
 
-def open_text(body: str, kind: str = "text") -> bytes:
+def open_text(body: str, kind: str = "text", more: dict[str, bytes] | None = None) -> bytes:
     looks = {
         "up": 'style:text-position="super 58%"',
         "down": 'style:text-position="-25% 58%"',
@@ -85,7 +85,7 @@ def open_text(body: str, kind: str = "text") -> bytes:
         f"<office:body><office:{kind}>{body}</office:{kind}></office:body></office:document-content>"
     )
     mimetype = f"application/vnd.oasis.opendocument.{kind}"
-    return container({"mimetype": mimetype, "content.xml": content}, stored_first=True)
+    return container({"mimetype": mimetype, "content.xml": content, **(more or {})}, stored_first=True)
 
 
 def span(style: str, words: str) -> str:

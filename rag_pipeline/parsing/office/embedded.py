@@ -43,9 +43,14 @@ class Embedded:
 
 def embedded_files(archive: Archive, parts: Iterable[str], max_files: int) -> Embedded:
     """What the parts of an Office container embed, each file once, in their order."""
+    found = (name for part in parts for kind, name in relations(archive, part).values() if kind in _KINDS)
+    return named_files(archive, found, max_files)
+
+
+def named_files(archive: Archive, names: Iterable[str], max_files: int) -> Embedded:
+    """The members of these names, each once, in their order; what the container does not hold is passed over."""
     files = Embedded()
-    names = dict.fromkeys(name for part in parts for kind, name in relations(archive, part).values() if kind in _KINDS)
-    for name in names:
+    for name in dict.fromkeys(names):
         if name in archive.names:
             _add(files, archive, name, max_files)
     return files

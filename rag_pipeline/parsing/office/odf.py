@@ -23,6 +23,7 @@ from rag_pipeline.parsing.containers.archives import (
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.formulas import formula_text
+from rag_pipeline.parsing.office.embedded import Embedded, named_files, with_embedded
 from rag_pipeline.parsing.office.odf_looks import SKIPPED, Looks, telling_places
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
@@ -31,7 +32,7 @@ from rag_pipeline.parsing.web.inline import picture_words
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "4"
+VERSION = "5"
 
 # Equal cells and rows that a person would still read; sheets are filled up with millions.
 MAX_REPEATED = 50
@@ -49,6 +50,7 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         EncryptedDocument, LimitExceeded, UnparsableDocument: From the container.
     """
     archive: Archive | None = None
+    files = Embedded()
     if raw.startswith(b"PK"):
         archive = Archive(raw, context.address, context.limits)
         refuse_protected(archive)
@@ -65,20 +67,20 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         walker.end_run()
     if archive is not None:
         # What a picture is said to show does not stand for the words on it.
-        refuse_pictures_only(archive, walker.builder.length_chars > walker.picture_chars)
+        files = named_files(archive, walker.files, context.limits.max_attachments)
+        refuse_pictures_only(archive, walker.builder.length_chars > walker.picture_chars or bool(files.found))
     facts: dict[str, str] = {}
     if meta is not None:
         for element in meta.iter("{*}title", "{*}creator", "{*}initial-creator", "{*}language", "{*}subject"):
             facts.setdefault(local_name(element), clean_text(" ".join((element.text or "").split())))
     language = facts.get("language", "")[:2].lower()
-    return [
-        walker.builder.build(
-            title=facts.get("title") or walker.title,
-            author=facts.get("initial-creator") or facts.get("creator"),
-            language=language if len(language) == 2 and language.isalpha() else None,
-            metadata=({"subject": facts["subject"]} if facts.get("subject") else {}) | hidden_counts(looks.hidden),
-        )
-    ]
+    document = walker.builder.build(
+        title=facts.get("title") or walker.title,
+        author=facts.get("initial-creator") or facts.get("creator"),
+        language=language if len(language) == 2 and language.isalpha() else None,
+        metadata=({"subject": facts["subject"]} if facts.get("subject") else {}) | hidden_counts(looks.hidden),
+    )
+    return with_embedded(document, files, context)
 
 
 class _Walker:
@@ -92,6 +94,7 @@ class _Walker:
         self._parent_styles = parent_styles
         self._archive = archive
         self._page: int | None = None
+        self.files: list[str] = []
         self._opened: set[str] = set()
         self._lines: list[str] = []
         self._code: list[str] = []
@@ -113,7 +116,7 @@ class _Walker:
             if name == "list":
                 self._list(item, 0)
                 self.end_run()
-            elif name in ("h", "table", "object", "annotation"):
+            elif name in ("h", "table", "object", "object-ole", "annotation"):
                 self._block(item, name)
             elif name == "frame":
                 self._frame(item)
@@ -141,7 +144,7 @@ class _Walker:
             self._heading(element)
         elif name == "table":
             self._table(element)
-        elif name == "object":
+        elif name in ("object", "object-ole"):
             self._object(element)
         else:
             self.builder.add("paragraph", self._comment(element), page=self._page)
@@ -194,8 +197,15 @@ class _Walker:
         return f"Comment by {author}: {said}" if said and author else f"Comment: {said}" if said else ""
 
     def _object(self, element: _Element) -> None:
-        """What an embedded part of its own holds: a formula, or the words and cells of another document."""
-        name = (local_attribute(element, "href") or "").removeprefix("./").rstrip("/") + "/content.xml"
+        """What an embedded part of its own holds: a formula, or the words and cells of another document.
+
+        A part that is a file is a document of its own.
+        """
+        place = (local_attribute(element, "href") or "").removeprefix("./").rstrip("/")
+        name = f"{place}/content.xml"
+        if self._archive is not None and place in self._archive.names:
+            self.files.append(place)
+            return
         root = self._archive.spare_xml(name) if self._archive is not None else None
         if root is not None and local_name(root) == "math":
             self.builder.add("paragraph", clean_text(formula_text(root)), page=self._page)

@@ -5,7 +5,9 @@ Belongs here: package and spine. Does not belong here: chapter markup (`html`), 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -16,6 +18,7 @@ from rag_pipeline.parsing.containers.archives import Archive, local_name, refuse
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, decode
 from rag_pipeline.parsing.limits import check_count
+from rag_pipeline.parsing.office.embedded import named_files, with_embedded
 from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.html import add_units, html_units
 from rag_pipeline.parsing.web.tree import declared_encoding
@@ -23,15 +26,23 @@ from rag_pipeline.parsing.web.tree import declared_encoding
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "6"
+VERSION = "7"
 
 _CHAPTER_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
+# What chapters are set and shown with: no files for the reader.
+_SETTING = re.compile(
+    r"^(?:image|audio|video|font)/|css|javascript|ecmascript|ncx|font|opentype|sfnt|smil|pls\+xml|page-template|oebps|"
+    r"^(?:text|application)/xml$"
+)
+_SETTING_NAME = re.compile(r"\.(?:[ot]tf|woff2?|css|js|ncx|opf|xpgt)$", re.I)
 # These only obfuscate fonts; any other algorithm is copy protection of the text itself.
 _FONT_ALGORITHMS = (b"http://www.idpf.org/2008/embedding", b"http://ns.adobe.com/pdf/enc#RC")
 
 
 def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     """The book without its table of contents; chapters that cannot be read are left out and named.
+
+    Other files that the book lists are documents below it.
 
     Raises:
         EncryptedDocument: The chapters are copy-protected.
@@ -56,26 +67,26 @@ def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         except (UnparsableDocument, UndecodableBytes):
             unread.append(name)
         check_count(builder.length_chars, context.limits.max_text_chars, "characters of text", context.address)
-    if builder.is_empty and unread:
+    files = named_files(archive, _files(root, package), context.limits.max_attachments)
+    if builder.is_empty and unread and not files.found:
         raise UnparsableDocument(
             f"{context.address}: no chapter of the e-book could be read. Export the book again.",
             address=context.address,
         )
-    refuse_pictures_only(archive, not builder.is_empty)
+    refuse_pictures_only(archive, not builder.is_empty or bool(files.found))
     metadata = {name: facts[name] for name in ("publisher", "date") if facts.get(name)}
     if unread:
         metadata["unread_chapters"] = ", ".join(unread)[:1000]
         metadata["unread_chapters_count"] = str(len(unread))
     metadata |= hidden_counts(hidden)
     language = facts.get("language", "")[:2].lower()
-    return [
-        builder.build(
-            title=facts.get("title"),
-            author=facts.get("creator"),
-            language=language if len(language) == 2 and language.isalpha() else None,
-            metadata=metadata,
-        )
-    ]
+    book = builder.build(
+        title=facts.get("title"),
+        author=facts.get("creator"),
+        language=language if len(language) == 2 and language.isalpha() else None,
+        metadata=metadata,
+    )
+    return with_embedded(book, files, context)
 
 
 def _chapters(root: _Element) -> list[_Element]:
@@ -86,6 +97,17 @@ def _chapters(root: _Element) -> list[_Element]:
     found = [item for item in spine if item is not None and item.get("media-type") in _CHAPTER_TYPES]
     found = found or [item for item in manifest if item.get("media-type") in _CHAPTER_TYPES]
     return [item for item in found if "nav" not in (item.get("properties") or "").split()]
+
+
+def _files(root: _Element, package: str) -> Iterator[str]:
+    """What the manifest lists besides chapters and what they are set and shown with: files for the reader."""
+    for element in root:
+        for item in element if local_name(element) == "manifest" else ():
+            kind = (item.get("media-type") or "").lower()
+            name = resolved(package, unquote(item.get("href") or ""))
+            is_setting = not kind or _SETTING.search(kind) or _SETTING_NAME.search(name)
+            if not is_setting and kind not in _CHAPTER_TYPES:
+                yield name
 
 
 def _package_name(archive: Archive, address: str) -> str:
