@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_FOR_UI := $(VENV)/.ready-for-ui
+READY_TO_SERVE := $(VENV)/.ready-to-serve
 # What only tests and maintainers need: torch among it, the reference that vectors are compared with.
 READY_TO_TEST := $(VENV)/.ready-to-test
 
@@ -14,7 +15,7 @@ TESTS := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadsc
 HOME_OF_RUNS := from rag_pipeline.defs.instance import dagster_home; \
 	from rag_pipeline.settings import load_pipeline; print(dagster_home(load_pipeline()))
 
-.PHONY: run test test-all check ui docs format clean help constraints
+.PHONY: run test test-all check ui serve docs format clean help constraints
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -31,6 +32,11 @@ $(READY_FOR_UI): $(READY)
 	@echo "Adding the Dagster UI to $(VENV), once."
 	@$(PYTHON) tools/set_up.py $(VENV) --extra ui
 	@touch $(READY_FOR_UI)
+
+$(READY_TO_SERVE): $(READY)
+	@echo "Adding the server to $(VENV), once."
+	@$(PYTHON) tools/set_up.py $(VENV) --extra serve
+	@touch $(READY_TO_SERVE)
 
 $(READY_TO_TEST): $(READY)
 	@echo "Adding what the tests need to $(VENV): this takes a minute or two, once."
@@ -50,6 +56,9 @@ ui: $(READY_FOR_UI) ## Start the Dagster UI and daemon on this project
 	@echo "Dagster UI: http://127.0.0.1:3000 (stop with Ctrl-C)"
 	@home="$$($(BIN)/python -c '$(HOME_OF_RUNS)')" && \
 		DAGSTER_HOME="$$home" PYTHONWARNINGS=ignore::FutureWarning PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dagster dev -w workspace.yaml
+
+serve: $(READY_TO_SERVE) ## Serve search over HTTP, with its page, at http://127.0.0.1:8321
+	@$(BIN)/rag-pipeline serve
 
 docs: $(READY_TO_TEST) ## Write the generated pages of docs/ again
 	@$(BIN)/python docs/generate.py
