@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic_core import to_json
 
+from rag_pipeline.answering.answer import Answer
+from rag_pipeline.serving.answers import EventStream, Writing
 from rag_pipeline.serving.callers import Caller
 from rag_pipeline.serving.limits import Turnstile
 from rag_pipeline.serving.metrics import Metrics
 from rag_pipeline.serving.problems import MEDIA_TYPE
 from rag_pipeline.serving.questions import (
     MOST_VALUES,
+    AskQuestion,
     CallerAnswer,
     ExplainAnswer,
     ExplainQuestion,
@@ -45,6 +48,11 @@ _WHY = {
     500: "An error of the server; its log has it under the request id.",
     503: "The server is busy or has nothing published; `Retry-After` says when to try again.",
 }
+_EVENTS = (
+    "Events: `sources` with what the model was given, `text` and `citation` as the answer is written, `done` with the "
+    "whole answer; `problem` where that failed. With `stream` off, the whole answer as JSON."
+)
+T = TypeVar("T")
 # So long a look at the index counts for those who watch the server's health, seconds.
 READY_SECONDS = 2.0
 
@@ -76,13 +84,14 @@ class Api:
     """The routes on one service.
 
     Attributes:
-        turnstile: What searches go through; made when the server's loop runs.
+        turnstile, writing: What searches and answers go through; made when the server's loop runs.
     """
 
     def __init__(self, service: Service, metrics: Metrics) -> None:
         self._service = service
         self._metrics = metrics
         self.turnstile = Turnstile(0, 0)
+        self.writing = Writing(0, metrics)
         self._ready_at = float("-inf")
 
     def router(self) -> APIRouter:
@@ -90,6 +99,16 @@ class Api:
         asked = APIRouter(prefix="/v1", dependencies=[Depends(bearer)], responses=ASKED)
         asked.add_api_route("/search", self.search, methods=["POST"], response_model=SearchAnswer)
         asked.add_api_route("/explain", self.explain, methods=["POST"], response_model=ExplainAnswer)
+        asked.add_api_route(
+            "/ask",
+            self.ask,
+            methods=["POST"],
+            response_model=Answer,
+            responses={
+                **described(404),
+                200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": _EVENTS},
+            },
+        )
         asked.add_api_route(
             "/window", self.window, methods=["POST"], response_model=WindowAnswer, responses=described(404)
         )
@@ -128,6 +147,21 @@ class Api:
         self._metrics.hits.labels("search").inc(len(answer["hits"]))
         return as_json(answer)
 
+    async def ask(self, asked: AskQuestion, caller: Asker, request: Request) -> Response:
+        """An answer with citations, made from what the caller may read: as it is written, or at once."""
+        self.writing.begin()
+        is_handed_on = False
+        try:
+            events = await self.answered(lambda: self._service.ask(caller, asked))
+            if not asked.stream:
+                return as_json(await self.writing.at_once(events))
+            pieces = self.writing.as_events(events, request.state.request_id)
+            is_handed_on = True
+            return EventStream(pieces, events, self.writing)
+        finally:
+            if not is_handed_on:
+                self.writing.end()
+
     async def explain(self, asked: ExplainQuestion, caller: Asker) -> Response:
         """The hits of a search, and why one document is a hit or none."""
         return as_json(await self.answered(lambda: self._service.explain(caller, asked)))
@@ -154,7 +188,7 @@ class Api:
                 "name": caller.name,
                 "principals": sorted(caller.principals),
                 "is_administrator": caller.is_administrator,
-                "answers": False,
+                "answers": self._service.answers.is_open,
             }
         )
 
@@ -174,7 +208,7 @@ class Api:
         self._watch()
         return Response(self._metrics.text(), media_type=self._metrics.content_type)
 
-    async def answered(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    async def answered(self, work: Callable[[], T]) -> T:
         """The result of work in a thread, when its turn comes."""
         self._watch()
         try:

@@ -19,6 +19,7 @@ from starlette.responses import Response
 from rag_pipeline import __version__
 from rag_pipeline.serving import page
 from rag_pipeline.serving.agents import Agents
+from rag_pipeline.serving.answers import Writing
 from rag_pipeline.serving.api import PROBLEM_SCHEMA, Api
 from rag_pipeline.serving.context import current_caller
 from rag_pipeline.serving.identity import Identity
@@ -51,6 +52,7 @@ def build_app(pipeline: Pipeline) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         api.turnstile = Turnstile(settings.searches_at_once, settings.searches_waiting)
+        api.writing = Writing(settings.answers_at_once, metrics)
         try:
             async with agents.server.session_manager.run():
                 yield

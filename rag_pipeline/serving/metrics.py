@@ -11,6 +11,8 @@ import os
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from rag_pipeline.answering.answer import Answer
+
 # Where processes that answer together leave their counts; set before this module is imported.
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -37,6 +39,19 @@ class Metrics:
             registry=self._registry,
         )
         self.hits = Counter("rag_pipeline_hits", "Hits given out.", ("way",), registry=self._registry)
+        self.answers = Counter(
+            "rag_pipeline_answers",
+            "Answers by verdict, and whether they were kept from before.",
+            ("verdict", "from_cache"),
+            registry=self._registry,
+        )
+        self.tokens = Counter(
+            "rag_pipeline_answer_tokens", "Tokens read and written by the model.", ("way",), registry=self._registry
+        )
+        self.cost = Counter("rag_pipeline_answer_cost", "What answers cost, by the prices.", registry=self._registry)
+        self.saved = Counter(
+            "rag_pipeline_answer_cost_saved", "What kept answers would have cost.", registry=self._registry
+        )
         self.searching = Gauge(
             "rag_pipeline_searches_running",
             "Searches under way.",
@@ -49,6 +64,14 @@ class Metrics:
             registry=self._registry,
             multiprocess_mode="livesum",
         )
+
+    def count_answer(self, answer: Answer) -> None:
+        """Count one answer with its tokens and cost."""
+        self.answers.labels(answer.verdict, str(answer.from_cache).lower()).inc()
+        self.tokens.labels("read").inc(answer.tokens_in)
+        self.tokens.labels("written").inc(answer.tokens_out)
+        self.cost.inc(answer.cost or 0)
+        self.saved.inc(answer.cost_saved or 0)
 
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""

@@ -35,15 +35,13 @@ class Question(BaseModel):
     """For administrators: answer as if they had these of their own principals alone."""
 
 
-class SearchQuestion(Question):
-    """What is searched."""
+class Limited(Question):
+    """What is asked, and what else must hold of what is found."""
 
     query: str = Field(
         min_length=1, max_length=MOST_QUESTION_CHARS, pattern=r"\S", examples=["how do I restore a backup?"]
     )
     """What is asked, in plain words."""
-    k: int = Field(default=10, ge=1, le=10_000)
-    """Most hits; the server has a bound of its own, `serving.max_hits`."""
     mode: Mode = "hybrid"
     """`vector` finds by meaning, `text` by words, `hybrid` by both."""
     sources: Values | None = None
@@ -62,6 +60,35 @@ class SearchQuestion(Question):
     """Only what was modified before."""
     min_quality: float | None = Field(default=None, ge=0, le=1)
     """Only documents of this quality."""
+
+    def limits(self, *, with_sources: bool = False) -> Filter:
+        """The same as a filter, without who asks; a search takes sources beside it.
+
+        Raises:
+            BadRequest: A condition or a time is none.
+        """
+        now = datetime.now(UTC)
+        try:
+            return Filter(
+                frozenset(),
+                sources=_listed(self.sources) if with_sources else None,
+                media_types=_listed(self.media_types),
+                languages=_listed(None if self.languages is None else [code.lower() for code in self.languages]),
+                paths=_listed(self.paths),
+                modified_after=None if self.since is None else parse_moment(self.since, now),
+                modified_before=None if self.before is None else parse_moment(self.before, now),
+                least_quality=self.min_quality,
+                conditions=tuple(map(parse_condition, self.filters)),
+            )
+        except ValueError as error:
+            raise BadRequest(str(error)) from error
+
+
+class SearchQuestion(Limited):
+    """What is searched."""
+
+    k: int = Field(default=10, ge=1, le=10_000)
+    """Most hits; the server has a bound of its own, `serving.max_hits`."""
     per_document: int | None = Field(default=None, ge=1, le=10_000)
     """So many hits of one document before any more of it."""
     diversity: float = Field(default=0.0, ge=0, le=1)
@@ -82,28 +109,21 @@ class SearchQuestion(Question):
             "k": self.k,
             "mode": self.mode,
             "sources": self.sources,
-            "limits": self._limits(),
+            "limits": self.limits(),
             "per_document": self.per_document,
             "diversity": self.diversity,
             "rerank": self.rerank,
             "as_of": moment_of(self.as_of),
         }
 
-    def _limits(self) -> Filter:
-        now = datetime.now(UTC)
-        try:
-            return Filter(
-                frozenset(),
-                media_types=_listed(self.media_types),
-                languages=_listed(None if self.languages is None else [code.lower() for code in self.languages]),
-                paths=_listed(self.paths),
-                modified_after=None if self.since is None else parse_moment(self.since, now),
-                modified_before=None if self.before is None else parse_moment(self.before, now),
-                least_quality=self.min_quality,
-                conditions=tuple(map(parse_condition, self.filters)),
-            )
-        except ValueError as error:
-            raise BadRequest(str(error)) from error
+
+class AskQuestion(Limited):
+    """What is to be answered."""
+
+    k: int | None = Field(default=None, ge=1, le=100)
+    """Hits that the answer is made from; none: as `answers` in pipeline.yaml says."""
+    stream: bool = True
+    """Send the answer as it is written, as server-sent events; else at once, as JSON."""
 
 
 class ExplainQuestion(SearchQuestion):

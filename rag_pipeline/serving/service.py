@@ -7,20 +7,29 @@ Does not belong here: establishing who asks (`identity.py`), requests and routes
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from rag_pipeline.answering.answer import AnswerEvent
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.errors import BadRequest, NothingPublished, NotThere
 from rag_pipeline.retrieval.explain import Why
 from rag_pipeline.retrieval.hits import Hit, body_of
 from rag_pipeline.retrieval.readable import ReadableSources
 from rag_pipeline.retrieval.search import Searcher
+from rag_pipeline.serving.answers import Answers
 from rag_pipeline.serving.callers import Caller
 from rag_pipeline.serving.feedback import Feedback
-from rag_pipeline.serving.questions import ExplainQuestion, FeedbackQuestion, Question, SearchQuestion, WindowQuestion
+from rag_pipeline.serving.questions import (
+    AskQuestion,
+    ExplainQuestion,
+    FeedbackQuestion,
+    Question,
+    SearchQuestion,
+    WindowQuestion,
+)
 from rag_pipeline.settings import Pipeline
 
 log = logging.getLogger(__name__)
@@ -33,10 +42,12 @@ class Service:
         self.settings = pipeline.settings.serving
         self.searcher = Searcher.open(pipeline)
         self._sources = ReadableSources(pipeline)
+        self.answers = Answers(pipeline, self.searcher)
         self._feedback = Feedback(pipeline, self.searcher)
 
     def close(self) -> None:
         """End its threads and let go of its models."""
+        self.answers.close()
         self.searcher.close()
 
     def try_out(self) -> dict[str, Any]:
@@ -111,6 +122,10 @@ class Service:
         found = [asdict(source) for source in self._sources.of(seeing.principals)]
         published = self.searcher.published()
         return {"sources": found, "embedding_model": published["alias"], "published_at": published["published_at"]}
+
+    def ask(self, caller: Caller, asked: AskQuestion) -> Iterator[AnswerEvent]:
+        """The events of an answer made from what the caller may read; raises what `Answers.begin` does."""
+        return self.answers.begin(self._seeing(caller, asked), asked)
 
     def feedback(self, caller: Caller, asked: FeedbackQuestion) -> dict[str, Any]:
         """Keep what the caller says of a hit that they may see; raises what `Feedback.take` does."""

@@ -96,6 +96,8 @@ class ServingSettings(Section):
     """Searches under way in one process; more of them wait."""
     searches_waiting: int = Field(default=64, ge=0, le=100_000)
     """Searches that wait in one process; more are refused with 503."""
+    answers_at_once: int = Field(default=8, ge=1, le=40)
+    """Answers that one process writes at a time; more of them are refused with 503."""
     max_hits: int = Field(default=100, ge=1, le=10_000)
     """Most hits of one search."""
     max_window_tokens: int = Field(default=8_000, ge=1, le=1_000_000)

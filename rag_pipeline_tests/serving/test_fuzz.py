@@ -21,6 +21,7 @@ EXAMPLES = int(os.environ.get("RAG_PIPELINE_TEST_EXAMPLES", "15"))
 OPERATIONS = [
     ("/v1/search", "POST"),
     ("/v1/explain", "POST"),
+    ("/v1/ask", "POST"),
     ("/v1/window", "POST"),
     ("/v1/feedback", "POST"),
     ("/v1/sources", "GET"),

@@ -170,10 +170,76 @@ async function run(state) {
     draw(asked, answers.map((answer) => answer.hits), question.query);
     const counts = answers.map((answer) => `${answer.hits.length} ${answer.hits.length === 1 ? "hit" : "hits"}`);
     say(`${counts.join(" and ")} in ${((performance.now() - began) / 1000).toFixed(2)} s`);
+    if (state.get("ask") && caller.answers) answer(state);
     if (state.get("chunk")) await open(state.get("chunk"), false);
   } catch (error) {
     failed(error);
   }
+}
+
+// -- an answer ----------------------------------------------------------------------------------------------------------
+
+const VERDICTS = {
+  answered: "",
+  unsupported: "The answer cites no document; do not rely on it.",
+  no_information: "The documents that you may read do not say.",
+  cut_short: "The answer ended at its limit.",
+  failed: "The model did not answer.",
+};
+
+async function* eventsOf(answer) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let held = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (held + value).split("\n\n");
+    held = parts.pop();
+    for (const part of parts) {
+      const lines = part.split("\n");
+      const field = (name) => lines.filter((line) => line.startsWith(`${name}: `)).map((line) => line.slice(name.length + 2)).join("");
+      if (field("event")) yield [field("event"), JSON.parse(field("data"))];
+    }
+  }
+}
+
+async function answer(state) {
+  const { k, ...question } = questionOf(state);
+  if (!question.query) return;
+  const signal = asking.signal;
+  $("answer").hidden = false;
+  $("answer-text").replaceChildren();
+  $("answer-sources").replaceChildren();
+  $("answer-facts").textContent = "";
+  $("answer-note").textContent = "Answering …";
+  let given = new Map();
+  let whole = null;
+  try {
+    for await (const [name, content] of eventsOf(await send("/v1/ask", question, signal))) {
+      if (name === "sources") given = new Map(content.citations.map((each) => [each.number, each]));
+      else if (name === "text") $("answer-text").append(content.text);
+      else if (name === "citation") $("answer-text").append(cited(given.get(content.number)));
+      else if (name === "problem") throw new Error(content.detail);
+      else if (name === "done") whole = content;
+    }
+    if (!whole) throw new Error("The answer broke off.");
+    $("answer-note").textContent = VERDICTS[whole.verdict] || "Answer complete.";
+    $("answer-sources").replaceChildren(...whole.citations.map((each) => make("li", { value: each.number }, opening(each, each.title || each.uri), ` ${each.uri}${each.place ? `, ${each.place}` : ""}`)));
+    const cost = whole.from_cache ? "kept from before" : `${whole.tokens_in + whole.tokens_out} tokens`;
+    $("answer-facts").textContent = `${whole.model} · ${cost} · ${whole.latency_seconds.toFixed(1)} s`;
+  } catch (error) {
+    if (error.name !== "AbortError") $("answer-note").textContent = error.message;
+  }
+}
+
+function opening(citation, text) {
+  return make("button", { type: "button", class: "link", onclick: () => open(citation.chunk_id, true) }, text);
+}
+
+function cited(citation) {
+  const mark = opening(citation, `[${citation.number}]`);
+  mark.setAttribute("aria-label", `Citation ${citation.number}: ${citation.title || citation.uri}`);
+  return mark;
 }
 
 function failed(error) {
@@ -331,6 +397,7 @@ async function start() {
     signIn(false);
     $("caller").textContent = `${caller.name} (${caller.principals.join(", ")})`;
     $("published").textContent = `${sources.embedding_model}, published ${ago(sources.published_at)}`;
+    $("ask").hidden = !caller.answers;
     offer(sources.sources);
   } catch (error) {
     if (error.status === 401 && sessionStorage.getItem(TOKEN)) say(error.message, true);
@@ -388,6 +455,13 @@ $("leave").addEventListener("click", () => {
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const state = stateOfForm();
+  history.pushState(null, "", `#${state}`);
+  run(state);
+});
+$("ask").addEventListener("click", () => {
+  if (!form.reportValidity()) return;
+  const state = stateOfForm();
+  state.set("ask", "1");
   history.pushState(null, "", `#${state}`);
   run(state);
 });

@@ -1,0 +1,180 @@
+"""Answers over HTTP, on the page and for agents, from a scripted model: streamed, cited, refused, hung up on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from rag_pipeline.answering.prompt import ABSTENTION
+from rag_pipeline.serving.app import build_app
+from rag_pipeline_tests.answering.conftest import GUIDE, answering_project
+from rag_pipeline_tests.answering.scripted import Scripted, refuses, says, scripted_server
+from rag_pipeline_tests.serving.browser import CHROMIUM, browsing
+from rag_pipeline_tests.serving.conftest import Served, running
+from rag_pipeline_tests.serving.test_api import assert_problem
+
+QUESTION = "How is the pump stopped with the red lever?"
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Scripted]:
+    with scripted_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def asked(model: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that answers, for ann, who may read what is public, and hugo, who is of hr."""
+    from rag_pipeline.serving.tokens import add_token
+
+    project = answering_project(tmp_path_factory.mktemp("asked"), model.url, cache={"keep": False})
+    project.settings["serving"] = {"answers_at_once": 2, "requests_per_minute": 100_000}
+    project.refresh()
+    path = project.pipeline().tokens_file
+    tokens = {"ann": add_token(path, "ann", ())[0], "hugo": add_token(path, "hugo", ("hr",))[0]}
+    with running(build_app(project.pipeline())) as url:
+        yield Served(url, project, tokens)
+
+
+def events_of(text: str) -> list[tuple[str, Any]]:
+    found = []
+    for part in text.strip().split("\n\n"):
+        name, data = part.split("\n")
+        found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return found
+
+
+def test_an_answer_comes_as_it_is_written_or_at_once(asked: Served, model: Scripted) -> None:
+    with asked.client("ann") as client:
+        assert client.get("/v1/me").json()["answers"] is True
+        model.script(says("Pull the ", "red lever twice [", "1]."))
+        streamed = client.post("/v1/ask", json={"query": QUESTION})
+        at_once = client.post("/v1/ask", json={"query": QUESTION, "stream": False}).json()
+        metrics = client.get("/metrics").text
+    assert streamed.headers["content-type"].startswith("text/event-stream")
+    events = events_of(streamed.text)
+    assert events[0][0] == "sources"
+    assert events[-1][0] == "done"
+    said = "".join(
+        content["text"] if name == "text" else f"[{content['number']}]"
+        for name, content in events
+        if name in ("text", "citation")
+    )
+    assert said == events[-1][1]["text"] == at_once["text"] == "Pull the red lever twice [1]."
+    assert at_once["verdict"] == "answered"
+    assert [citation["uri"] for citation in at_once["citations"]] == ["docs/guide.md"]
+    assert 'rag_pipeline_answers_total{from_cache="false",verdict="answered"} 2.0' in metrics
+    assert 'rag_pipeline_answer_tokens_total{way="written"} 40.0' in metrics
+
+
+def test_the_model_is_given_what_the_caller_may_read(asked: Served, model: Scripted) -> None:
+    model.script(says("Twelve [1]."))
+    question = {"query": "What does a pump keeper earn in gold coins?", "stream": False}
+    for who, may in (("ann", False), ("hugo", True)):
+        with asked.client(who) as client:
+            answer = client.post("/v1/ask", json=question)
+        assert answer.status_code == 200
+        assert ("twelve gold coins" in model.prompt) == may
+        assert ("salaries.md" in answer.text) == may
+    with asked.client("ann") as client:
+        assert_problem(client.post("/v1/ask", json=question | {"view_as": ["hr"]}), 403, "forbidden")
+        assert_problem(client.post("/v1/ask", json=question | {"sources": ["nowhere"]}), 422, "bad_query")
+        for limit in ({"before": "1990-01-01"}, {"sources": ["people"]}):
+            nothing = client.post("/v1/ask", json=question | limit).json()
+            assert (nothing["verdict"], nothing["text"], nothing["citations"]) == ("no_information", ABSTENTION, [])
+    assert_problem(httpx.post(f"{asked.url}/v1/ask", json=question), 401, "unidentified")
+
+
+def test_a_model_that_fails_is_said_without_its_words(asked: Served, model: Scripted) -> None:
+    model.script(refuses(400, "hidden place /srv/model"))
+    with asked.client("ann") as client:
+        answer = client.post("/v1/ask", json={"query": QUESTION, "stream": False})
+        streamed = client.post("/v1/ask", json={"query": QUESTION})
+    assert answer.status_code == 200
+    assert answer.json()["verdict"] == "failed"
+    assert answer.json()["problem_code"]
+    assert "hidden" not in answer.text + streamed.text
+    assert model.url not in answer.text + streamed.text
+
+
+def test_whoever_hangs_up_ends_the_writing_and_too_many_are_refused(asked: Served, model: Scripted) -> None:
+    model.script(says(*["word "] * 400, pause=0.05))
+    clients = [asked.client("ann") for _ in range(2)]
+    streams = [
+        client.send(client.build_request("POST", "/v1/ask", json={"query": QUESTION}), stream=True)
+        for client in clients
+    ]
+    lines = [stream.iter_lines() for stream in streams]
+    assert [next(each) for each in lines] == ["event: sources"] * 2
+    with asked.client("ann") as client:
+        refused = client.post("/v1/ask", json={"query": QUESTION})
+        assert_problem(refused, 503, "server_busy")
+        assert client.post("/v1/search", json={"query": QUESTION}).status_code == 200
+        for stream in streams:
+            stream.close()
+        model.script(says("Pull it [1]."))
+        deadline = time.monotonic() + 10
+        while (again := client.post("/v1/ask", json={"query": QUESTION, "stream": False})).status_code == 503:
+            assert time.monotonic() < deadline, "those who hung up are still answered"
+            time.sleep(0.05)
+        assert again.json()["verdict"] == "answered"
+    for client in clients:
+        client.close()
+
+
+def test_without_a_model_there_are_no_answers(served: Served) -> None:
+    with served.client("ann") as client:
+        assert client.get("/v1/me").json()["answers"] is False
+        assert_problem(client.post("/v1/ask", json={"query": "hall"}), 404, "not_there")
+
+
+def test_an_agent_asks(asked: Served, model: Scripted) -> None:
+    import httpx2
+
+    mcp = pytest.importorskip("mcp", reason="needs the extra serve")
+    from mcp.client.streamable_http import streamable_http_client
+
+    model.script(says("Pull the red lever twice [1]."))
+
+    async def ask() -> Any:
+        headers = {"Authorization": f"Bearer {asked.tokens['ann']}"}
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=60) as http,
+            mcp.Client(streamable_http_client(f"{asked.url}/mcp", http_client=http)) as client,
+        ):
+            names = {tool.name for tool in (await client.list_tools()).tools}
+            return names, (await client.call_tool("ask", {"query": QUESTION})).structured_content
+
+    names, answer = asyncio.run(ask())
+    assert "ask" in names
+    assert answer["verdict"] == "answered"
+    assert answer["citations"][0]["citation"].startswith("docs/guide.md")
+
+
+def test_the_page_shows_an_answer_while_it_is_written(asked: Served, model: Scripted) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
+    if not CHROMIUM.exists():
+        pytest.skip(f"needs a browser at {CHROMIUM}")
+    model.script(says("Pull <img src=x onerror=alert(1)> the ", "red lever ", "twice [1].", pause=0.05))
+    assert "red lever twice" in GUIDE
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        with browsing(browser, asked.url, asked.tokens["ann"]) as browsed:
+            page = browsed.page
+            page.get_by_label("What do you want to know?").fill(QUESTION)
+            page.get_by_role("button", name="Answer").click()
+            sync_api.expect(page.locator("#answer-note")).to_have_text("Answer complete.")
+            said = page.locator("#answer-text").inner_text()
+            assert said == "Pull <img src=x onerror=alert(1)> the red lever twice [1]."
+            assert page.locator("#answer-text img").count() == 0
+            browsed.assert_accessible()
+            page.get_by_role("button", name="Citation 1").click()
+            sync_api.expect(page.get_by_role("dialog").locator(".chunk")).to_contain_text("red lever")
+        browser.close()
