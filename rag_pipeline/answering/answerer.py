@@ -15,11 +15,15 @@ from pathlib import Path
 
 from rag_pipeline.answering.answer import Answer, AnswerEvent, AnswerText, Finished, GivenSources
 from rag_pipeline.answering.context import Asked, Context, ContextPlan, context_of
+from rag_pipeline.answering.embedded_cache import EmbeddedCache
+from rag_pipeline.answering.figures import AnswerFigures, Counting
+from rag_pipeline.answering.keeping import AnswerCache, Kept, Turns, kept_of, key_of
 from rag_pipeline.answering.prompt import ABSTENTION, TASK, messages_of, prompt_fingerprint
+from rag_pipeline.answering.server_cache import ServerCache
 from rag_pipeline.answering.writing import Writing
 from rag_pipeline.contracts.chat import AnswerError
 from rag_pipeline.contracts.filters import Filter
-from rag_pipeline.contracts.ids import fingerprint
+from rag_pipeline.contracts.ids import digest, fingerprint
 from rag_pipeline.contracts.modes import Mode
 from rag_pipeline.endpoints.chat import ChatClient, ChatEnd
 from rag_pipeline.errors import SettingsError
@@ -27,6 +31,7 @@ from rag_pipeline.retrieval.arguments import checked_principals
 from rag_pipeline.retrieval.plan import rules_of
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.settings import Pipeline, load_pipeline
+from rag_pipeline.settings.answers import AnswerCacheSettings
 
 # Hits are looked for beyond the windows that are given, since neighbours share one.
 HITS_PER_WINDOW = 2
@@ -54,13 +59,23 @@ class Answerer:
     Every call names who asks, and nothing that they may not read reaches the model. `close` it, or use it in a `with`.
     """
 
-    def __init__(self, searcher: Searcher, chat: ChatClient, plan: ContextPlan, task: str = TASK) -> None:
+    def __init__(
+        self,
+        searcher: Searcher,
+        chat: ChatClient,
+        plan: ContextPlan,
+        task: str = TASK,
+        cache: AnswerCache | None = None,
+    ) -> None:
         self._searcher = searcher
         self._chat = chat
         self._plan = plan
         self._task = task
         self._prompt = prompt_fingerprint(task)
         self._own_searcher = False
+        self._cache = cache
+        self._turns = None if cache is None else Turns(cache)
+        self._counting = Counting()
 
     @classmethod
     def open(cls, target: str | Path | Pipeline, searcher: Searcher | None = None) -> Answerer:
@@ -82,13 +97,16 @@ class Answerer:
             answers.context_tokens, answers.most_windows, answers.least_relevance, rules_of(pipeline.settings)
         )
         chat = ChatClient(pipeline.settings.chat_models[answers.model].spec(answers.model))
-        answerer = cls(searcher or Searcher.open(pipeline), chat, plan, task)
+        cache = cache_of(pipeline, answers.cache)
+        answerer = cls(searcher or Searcher.open(pipeline), chat, plan, task, cache)
         answerer._own_searcher = searcher is None
         return answerer
 
     def close(self) -> None:
-        """Let go of the server, and of the Searcher if it is an own one."""
+        """Let go of the server and of what is kept, and of the Searcher if it is an own one."""
         self._chat.close()
+        if self._cache is not None:
+            self._cache.close()
         if self._own_searcher:
             self._searcher.close()
 
@@ -97,6 +115,10 @@ class Answerer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def figures(self) -> AnswerFigures:
+        """What was answered since it was opened."""
+        return self._counting.figures()
 
     def ask(
         self,
@@ -149,9 +171,45 @@ class Answerer:
         yield GivenSources(task.context.citations)
         if not task.context.citations:
             yield AnswerText(ABSTENTION)
-            yield Finished(replace(self._blank(task), text=ABSTENTION, verdict="no_information"))
-            return
-        yield from self._written(task)
+            answer = replace(self._blank(task), text=ABSTENTION, verdict="no_information")
+            self._counting.add(answer, called=False)
+            yield Finished(answer)
+        elif self._turns is None:
+            yield from self._written(task)
+        else:
+            yield from self._in_turn(task, self._turns)
+
+    def _in_turn(self, task: _Task, turns: Turns) -> Iterator[AnswerEvent]:
+        """The answer that is kept, or that another one asks for at this moment; else the model's."""
+        key = key_of(task.asked.question, task.context.citations, self._prompt, self._chat.spec.fingerprint)
+        last: Finished | None = None
+        with turns.turn(key, self._chat.spec.deadline_seconds) as turn:
+            if turn.kept is not None:
+                yield from self._again(task, turn.kept)
+                return
+            for event in self._written(task):
+                if isinstance(event, Finished):
+                    last = event
+                    turn.result = kept_of(event.answer)
+                else:
+                    yield event
+        # Only now: it is kept before anybody knows that it has ended.
+        if last is not None:
+            yield last
+
+    def _again(self, task: _Task, kept: Kept) -> Iterator[AnswerEvent]:
+        """An answer that was given before, with this asker's own sources."""
+        writing = Writing(len(task.context.citations))
+        yield from writing.feed(kept.text, end=True)
+        answer = replace(
+            self._read(task, writing),
+            from_cache=True,
+            verdict=writing.verdict(is_whole=True),
+            cost_saved=self._chat.spec.cost(kept.tokens_in, kept.tokens_out),
+            tokens_estimated=kept.tokens_estimated,
+        )
+        self._counting.add(answer, called=False)
+        yield Finished(answer)
 
     def _written(self, task: _Task) -> Iterator[AnswerEvent]:
         """The answer of the model itself."""
@@ -170,16 +228,12 @@ class Answerer:
         except AnswerError as error:
             problem = error
         yield from writing.feed("", end=True)
-        yield Finished(self._finished(task, writing, ended, problem))
+        answer = self._finished(task, writing, ended, problem)
+        self._counting.add(answer, called=True)
+        yield Finished(answer)
 
     def _finished(self, task: _Task, writing: Writing, ended: ChatEnd | None, problem: AnswerError | None) -> Answer:
-        by_number = {citation.number: citation for citation in task.context.citations}
-        answer = replace(
-            self._blank(task),
-            text=writing.text,
-            citations=tuple(by_number[number] for number in writing.cited),
-            struck=writing.struck,
-        )
+        answer = self._read(task, writing)
         if ended is not None:
             cost = self._chat.spec.cost(ended.tokens_in, ended.tokens_out)
             answer = replace(
@@ -197,6 +251,12 @@ class Answerer:
             return replace(answer, verdict="failed", problem=problem.message, problem_code=problem.code)
         return answer
 
+    def _read(self, task: _Task, writing: Writing) -> Answer:
+        """Text and citations as they were written."""
+        by_number = {citation.number: citation for citation in task.context.citations}
+        cited = tuple(by_number[number] for number in writing.cited)
+        return replace(self._blank(task), text=writing.text, citations=cited, struck=writing.struck)
+
     def _blank(self, task: _Task) -> Answer:
         return Answer(
             text="",
@@ -211,6 +271,21 @@ class Answerer:
             model=self._chat.spec.alias,
             plan_fingerprint=task.plan_fingerprint,
         )
+
+
+def cache_of(pipeline: Pipeline, settings: AnswerCacheSettings) -> AnswerCache | None:
+    """Where answers are kept; None: nowhere.
+
+    Raises:
+        SettingsError: A server is named that no address can be had of, or the `redis` package is missing.
+    """
+    if not settings.keep:
+        return None
+    url = settings.address(pipeline.environment)
+    if url is not None:
+        return ServerCache(url, settings.lifetime_seconds)
+    path = pipeline.cache_folder / "answers" / f"{digest('lake', pipeline.lake_root)[:16]}.sqlite"
+    return EmbeddedCache(path, settings.max_bytes, settings.lifetime_seconds)
 
 
 def _prompt_in(path: Path) -> str:

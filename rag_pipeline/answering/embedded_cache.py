@@ -1,0 +1,186 @@
+"""Answers kept in a file beside the converted models: nothing to install, shared by the processes of one machine.
+
+Belongs here: the file, its bound, and going on when it is full, busy or damaged.
+Does not belong here: what is kept and under which key (`keeping.py`). The file belongs on a local disk.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from rag_pipeline.answering.keeping import Kept
+
+T = TypeVar("T")
+LOG = logging.getLogger(__name__)
+# As the file systems have it.
+PAGE_BYTES = 4_096
+# The log of writes, which would grow beyond the file itself under many writers.
+JOURNAL_BYTES = 4 * 2**20
+# Above this share of the bound the answers unused for longest go, a tenth of them at a time.
+FULL_SHARE = 0.85
+# When an answer was used is noted once in so long: each note is a write.
+NOTED_SECONDS = 60.0
+# Who finds the file locked for longer goes on without it.
+BUSY_SECONDS = 2.0
+_TABLES = """
+create table if not exists answers(
+    key text primary key, value blob not null, used real not null, expires real not null
+) without rowid;
+create index if not exists answers_used on answers(used);
+create table if not exists claims(key text primary key, owner text not null, expires real not null) without rowid;
+"""
+
+
+class EmbeddedCache:
+    """A bounded SQLite file of answers, for any number of threads and processes.
+
+    Args:
+        max_bytes: Of the file; its log of writes has 4 MiB more at most.
+    """
+
+    def __init__(self, path: Path, max_bytes: int, lifetime_seconds: float) -> None:
+        self._path = path
+        self._max_pages = max(64, max_bytes // PAGE_BYTES)
+        self._lifetime = lifetime_seconds
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._is_given_up = False
+
+    def get(self, key: str) -> Kept | None:
+        now = time.time()
+
+        def action(file: sqlite3.Connection) -> Kept | None:
+            row = file.execute("select value, used, expires from answers where key = ?", (key,)).fetchone()
+            if row is None or row[2] <= now:
+                return None
+            if row[1] < now - NOTED_SECONDS:
+                file.execute("update answers set used = ? where key = ?", (now, key))
+            return Kept.decoded(row[0])
+
+        return self._done(action, None)
+
+    def put(self, key: str, kept: Kept) -> None:
+        now, value = time.time(), kept.encoded()
+        if len(value) > self._max_pages * PAGE_BYTES // 16:
+            return
+
+        def action(file: sqlite3.Connection) -> None:
+            file.execute("begin immediate")
+            file.execute("delete from answers where expires <= ?", (now,))
+            file.execute("delete from claims where expires <= ?", (now,))
+            self._make_room(file)
+            file.execute("replace into answers values (?, ?, ?, ?)", (key, value, now, now + self._lifetime))
+            file.execute("commit")
+            file.execute("pragma incremental_vacuum").fetchall()
+
+        self._done(action, None)
+
+    def claim(self, key: str, owner: str, seconds: float) -> bool:
+        now = time.time()
+
+        def action(file: sqlite3.Connection) -> bool:
+            row = file.execute("select expires from claims where key = ?", (key,)).fetchone()
+            if row is not None and row[0] > now:
+                return False
+            file.execute(
+                "insert into claims values (?, ?, ?) on conflict(key) do update "
+                "set owner = excluded.owner, expires = excluded.expires where claims.expires <= ?",
+                (key, owner, now + seconds, now),
+            )
+            return bool(file.execute("select 1 from claims where key = ? and owner = ?", (key, owner)).fetchone())
+
+        return self._done(action, True)
+
+    def renew(self, key: str, owner: str, seconds: float) -> None:
+        until = time.time() + seconds
+        self._done(
+            lambda file: file.execute("update claims set expires = ? where key = ? and owner = ?", (until, key, owner)),
+            None,
+        )
+
+    def release(self, key: str, owner: str) -> None:
+        self._done(lambda file: file.execute("delete from claims where key = ? and owner = ?", (key, owner)), None)
+
+    def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    def _make_room(self, file: sqlite3.Connection) -> None:
+        while self._used_pages(file) > self._max_pages * FULL_SHARE:
+            (count,) = file.execute("select count(*) from answers").fetchone()
+            if not count:
+                return
+            file.execute(
+                "delete from answers where key in (select key from answers order by used limit ?)", (-(-count // 10),)
+            )
+
+    def _used_pages(self, file: sqlite3.Connection) -> int:
+        (pages,), (free,) = (file.execute(f"pragma {name}").fetchone() for name in ("page_count", "freelist_count"))
+        return int(pages) - int(free)
+
+    def _done(self, action: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """The result of an action on the file; `otherwise` where that fails."""
+        with self._lock:
+            if self._is_given_up:
+                return otherwise
+            try:
+                return self._tried(action)
+            except sqlite3.OperationalError as error:
+                # Busy, full or not writable: it may be otherwise the next time.
+                LOG.info("kept answers in %s were not used: %s", self._path, error)
+                self._close()
+            except (sqlite3.DatabaseError, OSError) as error:
+                LOG.warning("kept answers in %s are damaged, and are begun anew: %s", self._path, error)
+                self._begin_anew()
+        return otherwise
+
+    def _tried(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        if self._connection is None:
+            self._connection = self._opened()
+        try:
+            return action(self._connection)
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("rollback")
+
+    def _opened(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Answers quote documents that not everybody may read.
+        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        file = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            for pragma in (
+                f"page_size = {PAGE_BYTES}",
+                "auto_vacuum = incremental",
+                "journal_mode = wal",
+                "synchronous = normal",
+                f"journal_size_limit = {JOURNAL_BYTES}",
+                f"max_page_count = {self._max_pages}",
+            ):
+                file.execute(f"pragma {pragma}").fetchall()
+            file.executescript(_TABLES)
+        except sqlite3.Error:
+            file.close()
+            raise
+        return file
+
+    def _begin_anew(self) -> None:
+        self._close()
+        try:
+            for name in (self._path, *(self._path.with_name(f"{self._path.name}{end}") for end in ("-wal", "-shm"))):
+                name.unlink(missing_ok=True)
+        except OSError as error:
+            LOG.warning("answers are not kept: %s cannot be removed: %s", self._path, error)
+            self._is_given_up = True
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

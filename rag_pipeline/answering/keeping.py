@@ -1,0 +1,184 @@
+"""Answers that are kept, and one call for equal questions in flight at once.
+
+Belongs here: what is kept of an answer, its key, what a store of answers can do, and whose turn it is to ask the model.
+Does not belong here: the stores (`embedded_cache.py`, `server_cache.py`).
+
+The key holds the texts that the model was given, which are what its asker may read: no answer crosses rights, and what
+changes or is withdrawn is another key.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from rag_pipeline.answering.answer import Answer, Citation
+from rag_pipeline.answering.prompt import normalised
+from rag_pipeline.contracts.ids import digest
+
+# Raise it when what is kept, or what an answer is made of, changes.
+CACHE_VERSION = "1"
+# So long do others wait for a process that was killed while it asked.
+CLAIM_SECONDS = 5.0
+# A look at the store takes a tenth of a millisecond.
+LOOK_SECONDS = 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of an answer: its text with marks, and what it took."""
+
+    text: str
+    tokens_in: int
+    tokens_out: int
+    tokens_estimated: bool
+
+    def encoded(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decoded(cls, raw: bytes) -> Kept | None:
+        """None for what is none, whoever wrote it."""
+        try:
+            kept = cls(**json.loads(raw))
+        except (ValueError, TypeError, UnicodeDecodeError):
+            return None
+        return kept if isinstance(kept.text, str) else None
+
+
+class AnswerCache(Protocol):
+    """A store of answers. None of its calls raises for what is wrong with the store: then nothing is kept there."""
+
+    def get(self, key: str) -> Kept | None: ...
+
+    def put(self, key: str, kept: Kept) -> None: ...
+
+    def claim(self, key: str, owner: str, seconds: float) -> bool:
+        """Whether the owner may ask the model; true also where the store cannot tell."""
+        ...
+
+    def renew(self, key: str, owner: str, seconds: float) -> None: ...
+
+    def release(self, key: str, owner: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def key_of(question: str, given: Sequence[Citation], prompt: str, model: str) -> str:
+    """The key of an answer.
+
+    Args:
+        given: In their order, which decides what a number means.
+        prompt, model: Fingerprints.
+    """
+    texts = [
+        digest(*citation.chunk_ids, citation.title or "", citation.uri, citation.place, citation.text)
+        for citation in given
+    ]
+    return digest("answer", CACHE_VERSION, normalised(question), prompt, model, *texts)
+
+
+def kept_of(answer: Answer) -> Kept | None:
+    """What is kept of an answer; None: another asker deserves another try."""
+    if answer.verdict not in ("answered", "no_information") or answer.struck:
+        return None
+    return Kept(answer.text, answer.tokens_in, answer.tokens_out, answer.tokens_estimated)
+
+
+class Turn:
+    """One asker's turn.
+
+    Attributes:
+        kept: An answer that is there already; None: ask the model.
+    """
+
+    def __init__(self, kept: Kept | None) -> None:
+        self.kept = kept
+        self.result: Kept | None = None
+
+
+class _Flight:
+    """A call under way in this process."""
+
+    def __init__(self) -> None:
+        self.landed = threading.Event()
+        self.result: Kept | None = None
+
+
+class Turns:
+    """Whose turn it is, within this process and among all that share a store."""
+
+    def __init__(self, cache: AnswerCache) -> None:
+        self._cache = cache
+        self._flights: dict[str, _Flight] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def turn(self, key: str, patience_seconds: float) -> Iterator[Turn]:
+        """A turn for a key; whoever asks the model sets its `result`, or leaves it None and the next one asks.
+
+        Args:
+            patience_seconds: So long is another one waited for, who asks the same.
+        """
+        deadline = time.monotonic() + patience_seconds
+        flight: _Flight | None = None
+        while flight is None:
+            with self._lock:
+                other = self._flights.get(key)
+                if other is None:
+                    flight = self._flights[key] = _Flight()
+            if other is not None:
+                if not other.landed.wait(max(0.0, deadline - time.monotonic())):
+                    yield Turn(self._cache.get(key))
+                    return
+                if other.result is not None:
+                    yield Turn(other.result)
+                    return
+        try:
+            with self._claimed(key, deadline) as kept:
+                turn = Turn(kept)
+                flight.result = kept
+                yield turn
+                if kept is None and turn.result is not None:
+                    flight.result = turn.result
+                    self._cache.put(key, turn.result)
+        finally:
+            with self._lock:
+                del self._flights[key]
+            flight.landed.set()
+
+    @contextmanager
+    def _claimed(self, key: str, deadline: float) -> Iterator[Kept | None]:
+        """The answer that is kept, or nothing with the claim to ask for it, which is held until the end."""
+        owner = secrets.token_hex(8)
+        while (kept := self._cache.get(key)) is None:
+            if self._cache.claim(key, owner, CLAIM_SECONDS):
+                break
+            if time.monotonic() >= deadline:
+                yield None
+                return
+            time.sleep(LOOK_SECONDS)
+        else:
+            yield kept
+            return
+        # Its last owner may have put it there between the look and the claim.
+        kept = self._cache.get(key)
+        ended = threading.Event()
+        renewing = threading.Thread(target=self._renew, args=(key, owner, ended), daemon=True)
+        renewing.start()
+        try:
+            yield kept
+        finally:
+            ended.set()
+            renewing.join()
+            self._cache.release(key, owner)
+
+    def _renew(self, key: str, owner: str, ended: threading.Event) -> None:
+        while not ended.wait(CLAIM_SECONDS / 3):
+            self._cache.renew(key, owner, CLAIM_SECONDS)
