@@ -30,12 +30,11 @@ from rag_pipeline.defs.describe import index_column_docs
 from rag_pipeline.errors import DocumentError, DocumentVanished, RagPipelineError
 from rag_pipeline.parsing import media_type
 from rag_pipeline.parsing.registry import FORMATS
+from rag_pipeline.settings.sources import BUILT_IN, CommonSourceSettings
 
 FOLDER = Path(__file__).resolve().parent
 NOTE = "<!-- Made by docs/generate.py; edit the code it reads, then run `make docs`. -->"
-BELOW = (
-    "<!-- Below this line made by docs/generate.py; edit rag_pipeline/settings/sections.py, then run `make docs`. -->"
-)
+BELOW = "<!-- Below this line made by docs/generate.py; edit rag_pipeline/settings, then run `make docs`. -->"
 DURATION_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 BAR = "\\|"
 TYPE_NAMES = {str: "text", int: "whole number", float: "number", bool: "yes or no", timedelta: "duration"}
@@ -84,13 +83,22 @@ def _sections(
         for model in _models_in(field.annotation):
             many = {dict: ".<name>", tuple: "[]", list: "[]"}.get(get_origin(field.annotation), "")
             path = f"{prefix}{name}{many}"
-            yield from _sections(f"`{path}`", model, f"{path}.")
+            yield from _sections(f"`{path}`{_of_kind(model)}", model, f"{path}.")
+
+
+def _of_kind(model: type[BaseModel]) -> str:
+    """What tells the kinds of sources apart, which stand at one path."""
+    kind = next((kind for kind, each in BUILT_IN.items() if each is model), None)
+    return "" if kind is None else f" of kind `{kind}`"
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for part in get_args(annotation) for model in _models_in(part)]
+    parts = get_args(annotation)[:1] if get_origin(annotation) is typing.Annotated else get_args(annotation)
+    found = [model for part in parts for model in _models_in(part)]
+    # It stands for the kinds that other packages bring, which are not known here.
+    return [model for model in found if model is not CommonSourceSettings]
 
 
 def _setting(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
@@ -108,7 +116,8 @@ def _values(annotation: Any, field: FieldInfo | None = None) -> str:
     if origin is typing.Annotated:
         return _values(parts[0])
     if origin in (Union, types.UnionType):
-        return " or ".join(_values(part, field) for part in parts if part is not type(None))
+        # The kinds of sources are all sections.
+        return " or ".join(dict.fromkeys(_values(part, field) for part in parts if part is not type(None)))
     if origin in (tuple, list):
         return f"list of {_plural(_values(parts[0]))}"
     if origin is dict:

@@ -32,6 +32,7 @@ from rag_pipeline.cli.rendering import talk
 from rag_pipeline.cli.run import run
 from rag_pipeline.cli.search import search
 from rag_pipeline.cli.serve import mcp, serve, tokens
+from rag_pipeline.cli.sources import sources
 from rag_pipeline.cli.sql import sql
 from rag_pipeline.contracts.notices import said_by
 from rag_pipeline.errors import RagPipelineError
@@ -104,7 +105,8 @@ def cli(ctx: click.Context) -> None:
 
 
 COMMANDS = (
-    init, run, search, ask, status, verify, rebuild, maintain, trace, evaluate, models, quarantine, sql, config,
+    init, run, search, ask, status, verify, rebuild, maintain, trace, evaluate, models, quarantine, sql, sources,
+    config,
     inspect_file, serve, tokens, mcp,
 )  # fmt: skip
 for command in COMMANDS:

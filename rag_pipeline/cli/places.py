@@ -42,7 +42,9 @@ def missing_places(pipeline: Pipeline) -> list[MissingPlace]:
 
 
 def _sources(pipeline: Pipeline) -> Iterator[MissingPlace]:
-    for name in pipeline.settings.sources:
+    for name, source in pipeline.settings.sources.items():
+        if source.kind != "files":
+            continue
         folder = local_path(pipeline.location(name))
         if folder is None:
             unopened = filesystem_problem(pipeline.location(name))

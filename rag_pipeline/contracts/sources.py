@@ -7,10 +7,10 @@ Does not belong here: reading a source (`sources/`), who may read a document (`t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rag_pipeline.errors import DocumentError
 
@@ -32,6 +32,9 @@ class SourceObject:
             it is read has changed.
         problem: Why it must not be fetched, if it must not.
         sidecar_address: Address of the sidecar that belongs to it.
+        declared: All that is declared of it, where listing tells; then fetching it declares the same, the stamp does
+            not tell of it but for the media type, and a change of it, of permissions above all, fetches nothing.
+        raw: Its bytes, where listing gives them; then it is not fetched.
     """
 
     address: str
@@ -41,11 +44,13 @@ class SourceObject:
     stamp: str
     problem: DocumentError | None = field(default=None, compare=False)
     sidecar_address: str | None = None
+    declared: DeclaredMetadata | None = None
+    raw: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class DeclaredMetadata:
-    """What a sidecar or front matter says about a document.
+    """What the source, a sidecar or front matter says about a document.
 
     Attributes:
         allowed_principals: None: nothing is said. Empty: nobody may read it.
@@ -54,6 +59,7 @@ class DeclaredMetadata:
         extra: Every other field, as text; nested values as JSON.
         link_target: For a symbolic link, the address it leads to, whose readers bound its own.
         link_target_principals: What the target's own sidecar or front matter says.
+        media_type: Where the source knows it; None: the bytes and the address tell.
     """
 
     title: str | None = None
@@ -64,6 +70,7 @@ class DeclaredMetadata:
     extra: dict[str, str] = field(default_factory=dict)
     link_target: str | None = None
     link_target_principals: tuple[str, ...] | None = None
+    media_type: str | None = None
 
     def to_json(self) -> str:
         """Canonical JSON of what is said: equal metadata gives equal text, nothing said gives `{}`."""
@@ -76,6 +83,7 @@ class DeclaredMetadata:
             "extra": self.extra or None,
             "link_target": self.link_target,
             "link_target_principals": self.link_target_principals,
+            "media_type": self.media_type,
         }
         said = {name: value for name, value in values.items() if value is not None}
         return json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -159,6 +167,7 @@ class SourceSpec:
         allowed_principals: Who may read what nothing more specific decides; empty is nobody.
         permission_rules: The first whose pattern matches decides.
         storage_options: For the fsspec filesystem.
+        fields: What only this kind of source has, by name; variables of the environment are read.
     """
 
     name: str
@@ -174,6 +183,26 @@ class SourceSpec:
     use_front_matter: bool = True
     max_document_bytes: int = 100 * 2**20
     storage_options: dict[str, Any] = field(default_factory=dict, hash=False)
+    fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a source of some kind can tell.
+
+    Attributes:
+        is_complete: A listing names every object, so what it does not name is deleted. Else nothing ever is.
+        listing: How it is listed.
+        gives_permissions: Each object may say who may read it, beside the settings, sidecars and front matter.
+        gives_media_types: Objects say what they are.
+        gives_bytes: A listing brings the bytes.
+    """
+
+    is_complete: bool = True
+    listing: Literal["full listing", "change feed with periodic full listing"] = "full listing"
+    gives_permissions: bool = False
+    gives_media_types: bool = False
+    gives_bytes: bool = False
 
 
 class Source(Protocol):
@@ -181,10 +210,12 @@ class Source(Protocol):
 
     Attributes:
         fetch_threads: How many objects to fetch at once; 1 where a thread costs more than the reading.
+        capabilities: What it can tell.
     """
 
     name: str
     fetch_threads: int
+    capabilities: Capabilities
 
     def list(self) -> Sequence[SourceObject]:
         """Every object of the source, sorted by address.
@@ -207,5 +238,21 @@ class Source(Protocol):
             DocumentTooLarge: It is over the source's limit.
             LinkOutsideSource: It has become a link that leads out of the source.
             InvalidMetadata: Its sidecar or front matter is malformed, so its permissions are unknown.
+            SourceUnavailable: The source does not answer; then nothing more is asked of it in this run.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKind:
+    """A kind of source, as the registry and the entry points of the group `rag_pipeline.sources` name it.
+
+    Attributes:
+        settings: Class of its settings, which inherits from `settings.sources.CommonSourceSettings`.
+        open: Makes the source that a spec describes; nothing is contacted before it is listed.
+        capabilities: What its sources can tell, whatever their settings.
+    """
+
+    settings: type[Any]
+    open: Callable[[SourceSpec], Source]
+    capabilities: Capabilities = Capabilities()

@@ -21,6 +21,7 @@ from rag_pipeline.defs.words import HAPPENED, counted, happened
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.shown import bounded, without_secrets
+from rag_pipeline.sources import kind_named
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.bronze import BronzeReport
@@ -50,8 +51,9 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
     polled = dg.AssetSpec(
         source_key(name),
         group_name="source",
-        kinds={"file"},
+        kinds={"file" if source.kind == "files" else source.kind},
         owners=owners,
+        metadata={"kind": source.kind, **asdict(kind_named(source.kind).capabilities)},
         description=f"Source `{name}` ({place}), materialized whenever it answers. One that does not is red here and "
         "nowhere else: what was taken from it before stays, and everything goes on with that.",
         # Nothing that others depend on may be skipped: Dagster would skip them too.
@@ -68,7 +70,7 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
         bronze_key(name),
         BRONZE,
         deps=[source_key(name)],
-        kinds={"deltalake", "file"},
+        kinds={"deltalake", "file" if source.kind == "files" else source.kind},
         description=f"Documents of source `{name}` ({place}) as they came. {BRONZE.doc}",
         owners=owners,
     )

@@ -194,9 +194,12 @@ class _Refresh:
         self._commit(unlisted_settings((item for item in self.known if item.is_live), self.spec))
 
     def run(self) -> BronzeReport:
-        moves = self._find_moves()
+        # What an incomplete listing does not name may be there all the same, so it neither moved nor was deleted.
+        is_complete = self.source.capabilities.is_complete
+        moves = self._find_moves() if is_complete else {}
         moved_ids = {item.document_id for item in moves.values()}
-        vanished = [item for item in self.plan.vanished if item.document_id not in moved_ids]
+        unlisted = [item for item in self.plan.vanished if item.document_id not in moved_ids]
+        vanished = unlisted if is_complete else []
         rows = changed_settings(self.plan.unchanged, self.spec)
         pending = [(before, item) for before, item in self.plan.to_fetch if item.address not in moves]
         rows += self._moved_rows(moves)
@@ -207,7 +210,7 @@ class _Refresh:
         lost = [*vanished, *(before for before, _ in unreadable)]
         held, hold = self.guard.held(vanished, lost, left, self.added)
         # Whoever may no longer read what is kept is shut out all the same.
-        self._commit(held_permissions(held, self.spec))
+        self._commit(held_permissions(held if is_complete else unlisted, self.spec))
         kept = {item.document_id for item in held}
         gone = [item for item in vanished if item.document_id not in kept]
         deleted = digest("metadata", "deleted")
@@ -258,7 +261,7 @@ class _Refresh:
                 continue
             metadata = metadata_of(item, fetched.declared, self.spec)
             row = row_of(item, before, document=before.document_id, change="moved", metadata=metadata)
-            row["media_type"] = media_type_of(item.address, fetched.raw)
+            row["media_type"] = fetched.declared.media_type or media_type_of(item.address, fetched.raw)
             rows.append(row)
         return rows
 
@@ -266,6 +269,8 @@ class _Refresh:
         def fetch(item: SourceObject) -> FetchedObject | DocumentError:
             if item.problem is not None:
                 return item.problem
+            if item.raw is not None:
+                return FetchedObject(item.raw, item.declared or DeclaredMetadata())
             try:
                 return self.source.fetch(item)
             except DocumentError as error:
@@ -341,7 +346,7 @@ class _Refresh:
         row = row_of(item, last, document=document, change=change, metadata=metadata)
         if not same_bytes:
             row |= {"raw": fetched.raw, "bytes_hash": hashed, "bytes_batch": None}
-        row["media_type"] = media_type_of(item.address, fetched.raw)
+        row["media_type"] = fetched.declared.media_type or media_type_of(item.address, fetched.raw)
         return row
 
     def _refused_row(

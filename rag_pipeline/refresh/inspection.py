@@ -47,9 +47,15 @@ class Inspection:
     refused: DocumentError | None = None
 
 
-def inspect_bytes(workspace: Workspace, source: str, raw: bytes, address: str) -> Inspection:
-    """Parse and cut one file as the source's settings say."""
-    media_type = media_type_of(address, raw)
+def inspect_bytes(
+    workspace: Workspace, source: str, raw: bytes, address: str, known_type: str | None = None
+) -> Inspection:
+    """Parse and cut one file as the source's settings say.
+
+    Args:
+        known_type: Its media type, where the source knows it.
+    """
+    media_type = known_type or media_type_of(address, raw)
     found = Inspection(media_type, len(raw), workspace.pipeline.counted_alias)
     parse = partial(parse_object, recipe=workspace.parse_recipe(source))
     [(_, parsed)] = workspace.engine.map(parse, [(raw, media_type, address)], weight=lambda item: len(item[0]))

@@ -195,7 +195,8 @@ def listing_state(listed: Sequence[SourceObject]) -> str:
     sha = hashlib.sha256()
     for item in sorted(listed, key=lambda item: item.address):
         problem = item.problem.code if item.problem is not None else None
-        values = (item.address, item.uri, item.size_bytes, item.stamp, problem, item.sidecar_address)
+        declared = item.declared.to_json() if item.declared is not None else None
+        values = (item.address, item.uri, item.size_bytes, item.stamp, problem, item.sidecar_address, declared)
         modified = item.modified_at.isoformat() if item.modified_at else None
         sha.update(repr((*values, modified)).encode("utf-8", "surrogatepass"))
     return sha.hexdigest()

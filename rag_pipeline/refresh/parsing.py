@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.errors import DocumentError, EmptyDocument, ParserTimeout
 from rag_pipeline.parsing import media_type_of
 from rag_pipeline.refresh.progress import progress
@@ -60,7 +61,8 @@ def parsed_objects(workspace: Workspace, origins: pl.DataFrame) -> Iterator[Pars
         ) -> Iterator[tuple[bytes, str, str]]:
             for bytes_hash, raw in workspace.lake.stream_bytes(source, wanted):
                 for origin in by_hash[bytes_hash]:
-                    media_type = media_type_of(origin["address"], raw)
+                    known = DeclaredMetadata.from_json(origin["declared"]).media_type
+                    media_type = known or media_type_of(origin["address"], raw)
                     waiting.append((origin, media_type, len(raw)))
                     yield raw, media_type, origin["address"]
 

@@ -24,7 +24,7 @@ from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.transforms.listing import KnownObject, plan_listing
+from rag_pipeline.transforms.listing import KnownObject, declared_now, plan_listing
 from rag_pipeline.transforms.permissions import allowed_principals
 from rag_pipeline.transforms.revoke import Given, Readers, divisions, readers_as_given, readers_as_shown
 
@@ -89,7 +89,7 @@ def _given(
     places = shown | {prefix for uri in shown for prefix, _ in divisions(uri)}
     plan = plan_listing(known, [item for item in listed if item.uri in places and item.problem is None])
     found = {
-        item.uri: Given(_allowed(item, before.declared, spec), before.bytes_hash or "")
+        item.uri: Given(_allowed(item, declared_now(before, item), spec), before.bytes_hash or "")
         for before, item in plan.unchanged
     }
     for _, item in plan.to_fetch:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-import reprlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -23,7 +22,9 @@ from rag_pipeline.contracts.reranking import RerankerSpec
 from rag_pipeline.contracts.sources import PermissionRule, SourceSpec
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.bounded_yaml import read_text, read_yaml
-from rag_pipeline.settings.sections import SECTIONS, Settings
+from rag_pipeline.settings.problems import problem_of
+from rag_pipeline.settings.sections import Settings
+from rag_pipeline.settings.sources import FilesSettings
 from rag_pipeline.shown import keep_secret, secrets_of, without_secrets
 
 CONFIG_VARIABLE = "RAG_PIPELINE_CONFIG"
@@ -44,14 +45,9 @@ _NO_PART_OF_A_SPACE = {
     "price_per_million_tokens",
     "batch_texts",
 }
-# Aliases can make a few lines of YAML a value whose text would fill the memory.
-# What stands there may be a password or hold one, and is not shown.
 # Options whose value opens a store; what comes out of an environment variable counts as such under any name.
 _OPENS = re.compile(r"secret|pass|token|key|credential|signature|sas\b|connection_string|auth", re.I)
-_HOLD_SECRETS = {"storage_options", "lake_options", "location", "lake", "base_url", "url"}
 _VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
-_SHOWN = reprlib.Repr()
-_SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother = 3, 200, 200
 
 
 @dataclass(frozen=True)
@@ -114,25 +110,46 @@ class Pipeline:
         source = self.settings.sources[name]
         own = tuple(self._own_globs(name))
         rules = tuple(PermissionRule(r.pattern, r.allowed_principals) for r in source.permission_rules)
-        return SourceSpec(
+        spec = SourceSpec(
             name=name,
             kind=source.kind,
             location=self.location(name),
             uri_prefix=source.location,
+            allowed_principals=source.allowed_principals,
+            permission_rules=rules,
+            max_document_bytes=source.max_document_bytes,
+        )
+        if not isinstance(source, FilesSettings):
+            return replace(spec, fields=self._read_fields(f"sources.{name}", source.own_fields))
+        return replace(
+            spec,
             include=source.include,
             exclude=(*source.exclude, *own),
             own_globs=tuple(glob for glob in own if glob not in source.exclude),
-            allowed_principals=source.allowed_principals,
-            permission_rules=rules,
             use_sidecars=source.use_sidecars,
             use_front_matter=source.use_front_matter,
-            max_document_bytes=source.max_document_bytes,
             storage_options=self._expanded(f"sources.{name}.storage_options", source.storage_options),
         )
 
     def location(self, name: str) -> str:
-        """Where a source is: an absolute path, or an address."""
-        return self._located(self.settings.sources[name].location)
+        """Where a source is: an absolute path, or an address; one like `$NAME` is read from the environment."""
+        source = self.settings.sources[name]
+        location = source.location
+        # A folder may have any name, and `files` is there since before other kinds were.
+        if not isinstance(source, FilesSettings) and location.startswith("$"):
+            location = self._expanded(f"sources.{name}", {"location": location})["location"]
+        return self._located(location)
+
+    def _read_fields(self, where: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """A kind's own fields; a text `$NAME`, alone or in a mapping, is read from the environment."""
+        read = dict(fields)
+        for key, value in fields.items():
+            if isinstance(value, str) and _VARIABLE.fullmatch(value):
+                read[key] = self._expanded(where, {key: value})[key]
+            elif isinstance(value, dict):
+                texts = {name: text for name, text in value.items() if isinstance(text, str)}
+                read[key] = value | self._expanded(f"{where}.{key}", texts)
+        return read
 
     def _own_globs(self, name: str) -> Iterator[str]:
         files = (str(self.path), str(self.tokens_file))
@@ -239,7 +256,7 @@ def load_pipeline(path: str | Path | None = None, environment: Mapping[str, str]
         keep_secret(_secrets_in(data))
         settings = Settings.model_validate(data)
     except ValidationError as error:
-        problems = "; ".join(_problem(dict(detail)) for detail in error.errors())
+        problems = "; ".join(problem_of(dict(detail)) for detail in error.errors())
         raise SettingsError(f"{config}: {problems}", path=str(config)) from error
     pipeline = Pipeline(settings, config, dict(environment))
     check_lake_root(pipeline.lake_root)
@@ -365,29 +382,6 @@ def _secrets_in(data: Any, key: str = "") -> Iterator[str]:
             yield from _secrets_in(value, key)
     elif isinstance(data, str) and ("://" in data or key in ("lake", "location")):
         yield from secrets_of(data)
-
-
-def _problem(detail: dict[str, Any]) -> str:
-    if _HOLD_SECRETS.intersection(detail["loc"]):
-        detail["input"] = {}
-    path = ".".join(str(part) for part in detail["loc"] if part != "[key]")
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    if detail["type"] == "extra_forbidden":
-        message = f"unknown key; allowed: {', '.join(_allowed_keys(detail['loc'][:-1]))}"
-    elif detail["type"] == "string_pattern_mismatch":
-        message = f"{_SHOWN.repr(detail['input'])} does not match {detail['ctx']['pattern']}"
-    else:
-        message = (
-            f"{message} (got {_SHOWN.repr(detail['input'])})" if not isinstance(detail["input"], dict) else message
-        )
-    return f"{path}: {message}" if path else message
-
-
-def _allowed_keys(path: tuple[int | str, ...]) -> list[str]:
-    section: Any = Settings
-    for part in path:
-        section = SECTIONS.get(str(part), section)
-    return sorted(section.model_fields)
 
 
 def json_schema() -> dict[str, Any]:

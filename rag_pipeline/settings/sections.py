@@ -2,167 +2,26 @@
 
 Belongs here: every setting with its default, unit, allowed range and one sentence. The JSON schema for editors and
 the configuration reference are generated from these classes.
-Does not belong here: reading the file (`load.py`).
+Does not belong here: reading the file (`load.py`), the kinds of sources (`sources.py`).
 """
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
-from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from rag_pipeline.contracts import names
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.modes import Mode
 from rag_pipeline.settings.answers import AnswerCacheSettings, AnswersSettings, ChatModelSettings
-from rag_pipeline.settings.cron import cron
 from rag_pipeline.settings.limits import LimitsSettings, Section
 from rag_pipeline.settings.reranking import RerankSettings
 from rag_pipeline.settings.serving import JwtSettings, ProxySettings, ServingSettings
+from rag_pipeline.settings.sources import FilesSettings, PermissionRuleSettings, SourceSettings
+from rag_pipeline.settings.types import Cron, Duration, ModelAlias, Place, SourceName, Text, Timezone
 
 OLD_TIMEOUT = "parse_timeout_seconds"
-_DURATION = re.compile(r"^([0-9]{1,12})\s*(s|min|h|d)$")
-_DURATION_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
-# A hundred years: a longer one would reach back behind the first day that a clock can tell.
-_LONGEST = timedelta(days=36_500)
-
-_EMAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
-_TEAM = re.compile(r"team:\S(.*\S)?")
-
-
-def _duration(value: object) -> object:
-    if isinstance(value, timedelta) and timedelta(0) < value <= _LONGEST:
-        return value
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    seconds = int(match[1]) * _DURATION_SECONDS[match[2]] if match else 0
-    if not 0 < seconds <= _LONGEST.total_seconds():
-        raise ValueError(
-            f"want a number and a unit, like 90s, 30min, 3h or 7d, above zero and at most {_LONGEST.days}d"
-        )
-    return timedelta(seconds=seconds)
-
-
-def _timezone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError("want the name of a time zone, like UTC or Europe/Berlin") from error
-    return value
-
-
-def _place(value: str) -> str:
-    if not value.strip():
-        raise ValueError("want a folder or an address, not an empty text")
-    if "\0" in value:
-        raise ValueError("a folder or an address holds no NUL character")
-    return value
-
-
-def _owner(value: str) -> str:
-    if not _EMAIL.fullmatch(value) and not _TEAM.fullmatch(value):
-        raise ValueError("want an e-mail address, or a team like team:docs")
-    return value
-
-
-def _versioned(value: str) -> str:
-    if value.count("{version}") != 1:
-        raise ValueError("want a glob that holds {version} once, like guides/v{version}/**")
-    return value
-
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(_duration),
-    Field(json_schema_extra={"type": "string", "pattern": _DURATION.pattern, "format": None}),
-]
-Cron = Annotated[str, Field(max_length=1_024), AfterValidator(cron)]
-Timezone = Annotated[str, Field(max_length=64), AfterValidator(_timezone)]
-Place = Annotated[str, Field(max_length=4_096), AfterValidator(_place), Field(json_schema_extra={"minLength": 1})]
-Owner = Annotated[str, Field(max_length=256), AfterValidator(_owner)]
-Text = Annotated[str, Field(max_length=4_096)]
-SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]{0,62}$")]
-ModelAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-Principal = Annotated[
-    str,
-    AfterValidator(names.principal),
-    Field(json_schema_extra={"minLength": 1, "maxLength": names.MAX_PRINCIPAL_CHARS}),
-]
-Pattern = Annotated[
-    str, Field(max_length=1_024), AfterValidator(names.pattern), Field(json_schema_extra={"minLength": 1})
-]
-
-
-VersionPattern = Annotated[Pattern, AfterValidator(_versioned)]
-
-
-class PermissionRuleSettings(Section):
-    """Who may read the documents whose address matches a pattern."""
-
-    pattern: Pattern
-    """Glob on the address below the location, like `hr/**`."""
-    allowed_principals: tuple[Principal, ...]
-    """Who may read them; an empty list is nobody."""
-
-
-class SourceSettings(Section):
-    """Where documents come from; becomes the asset bronze/<name>."""
-
-    kind: Literal["files"] = "files"
-    """Kind of source: any folder or bucket that fsspec can open."""
-    location: Place
-    """Folder or address, like `docs` or `s3://bucket/prefix`; a relative folder is relative to this file."""
-    include: tuple[Pattern, ...] = ("**/*",)
-    """Globs of the objects to take; `**/*.md` also matches at the top."""
-    exclude: tuple[Pattern, ...] = ()
-    """Globs of the objects to leave, decided after `include`; this file and the lake are always left."""
-    allowed_principals: tuple[Principal, ...] = ()
-    """Who may read its documents unless something more specific says otherwise; empty is nobody."""
-    permission_rules: tuple[PermissionRuleSettings, ...] = ()
-    """The first rule whose pattern matches decides; a sidecar or front matter decides before it."""
-    use_sidecars: bool = True
-    """Read `<name>.meta.yaml` beside a file for its title, author and permissions."""
-    use_front_matter: bool = True
-    """Read title, author and permissions from front matter."""
-    max_document_bytes: int = Field(default=100 * 2**20, gt=0, le=2**31)
-    """Larger objects are quarantined unread, bytes."""
-    max_text_bytes: int = Field(default=20 * 2**20, gt=0, le=2**31)
-    """Larger files that are text themselves (Markdown, code, CSV, plain text) are quarantined, bytes."""
-    min_quality: float = Field(default=0, ge=0, le=1)
-    """What scores lower counts as of low quality; 0: nothing does. Garbage scores below 0.3. A change parses the source
-    again and embeds nothing."""
-    low_quality: Literal["quarantine", "rank_down"] = "quarantine"
-    """What is of low quality is refused as a whole object, or indexed and found after equally good hits."""
-    low_quality_weight: float = Field(default=0.5, ge=0, le=1)
-    """What the scores of documents that are ranked down are multiplied by."""
-    sensitive: Literal["off", "flag", "redact", "quarantine"] = "off"
-    """Secrets and personal data: not looked for, counted on the document, replaced in its text, or refused."""
-    storage_options: dict[str, str] = Field(default_factory=dict)
-    """Options of the fsspec filesystem; a value like `$NAME` is read from the environment."""
-    schedule: Cron | None = None
-    """When this source is refreshed by itself, as cron; none: with the others."""
-    stale_after: Duration = timedelta(hours=3)
-    """Not polled with success for this long, the source is overdue: its asset turns red, `status` ends with 1, and its
-    hits say so."""
-    content_stale_after: Duration | None = None
-    """A check turns red when the source's newest content is older than this; none: content may age."""
-    half_life: Duration | None = None
-    """Search counts the scores of its documents less the older they are: at this age three quarters, never less than
-    half; none: age does not count."""
-    version_pattern: VersionPattern | None = None
-    """Glob on the end of an address with `{version}` once, like `guides/v{version}/**`: of documents whose addresses
-    differ in that alone, the older one is never found before the newer one."""
-    archive_folders: tuple[Text, ...] = ()
-    """Names of folders, like `archive`: what lies in one is an older version of what lies at the same address without
-    it."""
-    owners: tuple[Owner, ...] = ()
-    """Dagster owners of the asset, like `team:docs` or an e-mail address."""
-    max_deleted_share: float = Field(default=1 / 3, ge=0, le=1)
-    """The run refuses when more than this share of the source vanishes at once."""
-    max_deleted_floor: int = Field(default=20, ge=0, le=1_000_000_000)
-    """Sources with fewer documents than this are held back only when all of at least three documents are gone."""
 
 
 class EmbeddingModelSettings(Section):
@@ -376,7 +235,7 @@ class Settings(Section):
 
 
 SECTIONS: dict[str, type[Section]] = {
-    "sources": SourceSettings,
+    "sources": FilesSettings,
     "embedding_models": EmbeddingModelSettings,
     "deduplication": DeduplicationSettings,
     "boilerplate": BoilerplateSettings,

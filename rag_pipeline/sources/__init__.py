@@ -1,20 +1,33 @@
 """Where documents come from: one class per kind of source, each able to list and to fetch.
 
-Belongs here: the kinds, by name. A new kind is a new module and one line in `_KINDS`.
+Belongs here: the kinds, by name. A new kind is a new module, a class of settings and one line in `KINDS`; one of
+another package is an entry point of the group `rag_pipeline.sources`.
 Does not belong here: what a difference between two listings means (`transforms/listing.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from rag_pipeline.contracts.sources import Source, SourceSpec
+from rag_pipeline.contracts.sources import Source, SourceKind, SourceSpec
 from rag_pipeline.errors import SettingsError
+from rag_pipeline.settings.sources import FilesSettings, third_party_kind, third_party_names
 from rag_pipeline.sources.files import open_files
 
-__all__ = ["Source", "open_source"]
+__all__ = ["KINDS", "Source", "kind_named", "open_source"]
 
-_KINDS: dict[str, Callable[[SourceSpec], Source]] = {"files": open_files}
+KINDS: dict[str, SourceKind] = {"files": SourceKind(FilesSettings, open_files)}
+
+
+def kind_named(name: str) -> SourceKind:
+    """The kind of that name, built in or brought by a package.
+
+    Raises:
+        SettingsError: There is no such kind, or it cannot be loaded.
+    """
+    found = KINDS.get(name) or third_party_kind(name)
+    if found is None:
+        kinds = ", ".join([*KINDS, *third_party_names()])
+        raise SettingsError(f"There is no kind of source {name}. Kinds: {kinds}.", kind=name)
+    return found
 
 
 def open_source(spec: SourceSpec) -> Source:
@@ -23,10 +36,4 @@ def open_source(spec: SourceSpec) -> Source:
     Raises:
         SettingsError: There is no such kind.
     """
-    if spec.kind not in _KINDS:
-        raise SettingsError(
-            f"Source {spec.name} is of kind {spec.kind}, which does not exist. Kinds: {', '.join(_KINDS)}.",
-            source=spec.name,
-            kind=spec.kind,
-        )
-    return _KINDS[spec.kind](spec)
+    return kind_named(spec.kind).open(spec)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, Idle, SourceObject, SourceSpec
+from rag_pipeline.contracts.sources import Capabilities, DeclaredMetadata, FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import DocumentError, DocumentTooLarge, DocumentVanished, SourceUnavailable
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import address_of, name_of, stamp_of, uri_of
@@ -40,6 +40,7 @@ class LocalFiles:
 
     # Reading a small file that the system holds in memory is all Python, which threads only slow down.
     fetch_threads = 1
+    capabilities = Capabilities()
 
     def __init__(self, spec: SourceSpec, folder: Path) -> None:
         self.name = spec.name

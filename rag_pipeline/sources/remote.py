@@ -14,7 +14,7 @@ from threading import Lock
 from time import time_ns
 from typing import Any
 
-from rag_pipeline.contracts.sources import FetchedObject, Idle, SourceObject, SourceSpec
+from rag_pipeline.contracts.sources import Capabilities, FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import DocumentError, DocumentTooLarge, DocumentVanished, SourceUnavailable
 from rag_pipeline.shown import without_secrets
 from rag_pipeline.sources import reading
@@ -35,6 +35,7 @@ class RemoteFiles:
     """Objects below one URL."""
 
     fetch_threads = 8
+    capabilities = Capabilities()
 
     def __init__(self, spec: SourceSpec) -> None:
         self.name = spec.name

@@ -25,7 +25,8 @@ _SAID_NOTHING = DeclaredMetadata()
 
 def review(pipeline: Pipeline) -> list[str]:
     """A sentence on each thing about the sources that is hardly meant, with what to do; none: nothing was found."""
-    specs = {name: pipeline.source_spec(name) for name in pipeline.settings.sources}
+    files = [name for name, source in pipeline.settings.sources.items() if source.kind == "files"]
+    specs = {name: pipeline.source_spec(name) for name in files}
     warnings: list[str] = []
     taken: dict[str, dict[str, str]] = {}
     for name, spec in specs.items():

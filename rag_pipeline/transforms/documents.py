@@ -57,7 +57,13 @@ def origins_of(states: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     ]
     return pl.concat(frames).with_columns(
         input_key=pl.concat_str(
-            pl.col("bytes_hash").fill_null(""), pl.lit(":"), pl.col("address").str.extract(_NAME_END).str.to_lowercase()
+            pl.col("bytes_hash").fill_null(""),
+            pl.lit(":"),
+            # What the source says of the kind of an object comes before its name.
+            pl.coalesce(
+                pl.col("declared").str.json_path_match("$.media_type"),
+                pl.col("address").str.extract(_NAME_END).str.to_lowercase(),
+            ),
         )
     )
 

@@ -52,7 +52,8 @@ class ListingPlan:
     """A listing sorted by what has to be done.
 
     Attributes:
-        unchanged: Same address, same stamp: not fetched; only settings may have changed their metadata.
+        unchanged: Same address, same stamp: not fetched; only settings, or what listing tells of them, may have
+            changed their metadata.
         to_fetch: New or possibly changed objects, with what is known of their address.
         vanished: Live documents whose address is no longer listed.
     """
@@ -191,13 +192,18 @@ def tombstone_of(before: KnownObject, metadata_hash: str) -> dict[str, Any]:
     }
 
 
+def declared_now(before: KnownObject, listed: SourceObject) -> DeclaredMetadata:
+    """What is declared of an object that need not be fetched: what listing tells, else what was last read."""
+    return before.declared if listed.declared is None else listed.declared
+
+
 def changed_settings(unchanged: Iterable[tuple[KnownObject, SourceObject]], spec: SourceSpec) -> list[dict[str, Any]]:
-    """Rows for objects that were not touched but whose permissions or address for people now differ."""
+    """Rows for objects that were not touched but whose permissions, address for people or metadata now differ."""
     rows = []
     for before, listed in unchanged:
         if before.problem_code is not None:
             continue
-        metadata = metadata_of(listed, before.declared, spec)
+        metadata = metadata_of(listed, declared_now(before, listed), spec)
         if metadata["metadata_hash"] != before.metadata_hash:
             rows.append(
                 row_of(listed, before, document=before.document_id, change="metadata_changed", metadata=metadata)

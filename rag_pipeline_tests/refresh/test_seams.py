@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_pipeline.contracts.ids import bytes_hash
-from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, Idle, SourceObject, SourceSpec
+from rag_pipeline.contracts.sources import Capabilities, DeclaredMetadata, FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import DocumentError, DocumentVanished
 from rag_pipeline.refresh.everything import refresh_everything
 from rag_pipeline.refresh.workspace import Workspace
@@ -19,6 +19,7 @@ class Drawer:
     """A source that lies in no file system, and says of each object who may read it."""
 
     fetch_threads = 1
+    capabilities = Capabilities()
 
     def __init__(self, spec: SourceSpec, objects: dict[str, tuple[bytes, tuple[str, ...]]]) -> None:
         self.name = spec.name
@@ -38,6 +39,48 @@ class Drawer:
             raise DocumentVanished("it is gone")
         raw, who = self._objects[item.address]
         return FetchedObject(raw, DeclaredMetadata(allowed_principals=who))
+
+
+class Ledger:
+    """A source whose listing says who may read each object, and what it is."""
+
+    fetch_threads = 1
+
+    def __init__(self, objects: dict[str, tuple[bytes, DeclaredMetadata]], *, is_complete: bool = True) -> None:
+        self.name = "docs"
+        self.objects = objects
+        self.capabilities = Capabilities(is_complete=is_complete, gives_permissions=True, gives_media_types=True)
+        self.fetched: list[str] = []
+        self.gives_bytes = False
+
+    def list(self) -> Sequence[SourceObject]:
+        return [
+            SourceObject(
+                address,
+                f"ledger:{address}",
+                len(raw),
+                None,
+                f"{bytes_hash(raw)} {declared.media_type}",
+                declared=declared,
+                raw=raw if self.gives_bytes else None,
+            )
+            for address, (raw, declared) in sorted(self.objects.items())
+        ]
+
+    def idle(self) -> Sequence[Idle]:
+        return []
+
+    def fetch(self, item: SourceObject) -> FetchedObject:
+        self.fetched.append(item.address)
+        if item.address not in self.objects:
+            raise DocumentVanished("it is gone")
+        return FetchedObject(*self.objects[item.address])
+
+    def refreshed(self, project: Project) -> list[dict[str, Any]]:
+        self.fetched.clear()
+        with Workspace(project.pipeline(), run_id="test", open_source=lambda _: self) as workspace:
+            refresh_everything(workspace)
+        return project.published()
 
 
 class Threads:
@@ -88,3 +131,49 @@ def test_another_engine_makes_the_same_index(tmp_path: Path) -> None:
     assert len(engine.weights) == 7 + 6, "seven objects are parsed, six documents are cut"
     assert not engine.is_closed, "whoever made it closes it"
     assert project.published() == project.rebuilt()
+
+
+LAMP = b"# Lamp\n\nThe <b>lamp</b> of berth 4 burns.\n"
+
+
+def test_a_permission_that_changes_at_the_source_is_effective_and_fetches_nothing(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    ledger = Ledger({"4": (LAMP, DeclaredMetadata(title="Berth 4", allowed_principals=("staff",)))})
+    assert [row["allowed_principals"] for row in ledger.refreshed(project)] == [["staff"]]
+    assert ledger.fetched == ["4"]
+    for principals in (("crew", "staff"), ()):
+        ledger.objects["4"] = (LAMP, DeclaredMetadata(title="Berth 4", allowed_principals=principals))
+        assert [row["allowed_principals"] for row in ledger.refreshed(project)] == [list(principals)]
+        assert ledger.fetched == []
+
+
+def test_the_media_type_that_the_source_knows_decides_before_the_name(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    ledger = Ledger({"4.txt": (LAMP, DeclaredMetadata(media_type="text/markdown"))})
+    for media_type, title in (("text/markdown", "Lamp"), ("text/x-python", None)):
+        ledger.objects["4.txt"] = (LAMP, DeclaredMetadata(media_type=media_type))
+        [row] = ledger.refreshed(project)
+        assert (row["media_type"], row["title"]) == (media_type, title)
+
+
+def test_what_an_incomplete_listing_does_not_name_stays_and_follows_the_settings(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    said = DeclaredMetadata()
+    ledger = Ledger({name: (LAMP + name.encode(), said) for name in "abcd"}, is_complete=False)
+    assert len(ledger.refreshed(project)) == 4
+    for name in "abc":
+        del ledger.objects[name]
+    ledger.objects["e"] = (LAMP + b"a", said)
+    project.settings["sources"]["docs"]["allowed_principals"] = ["crew"]
+    project.settings["deduplication"] = {"near": False}
+    rows = ledger.refreshed(project)
+    assert {row["uri"] for row in rows} >= {"ledger:b", "ledger:c", "ledger:d"}
+    assert all(row["allowed_principals"] == ["crew"] for row in rows)
+
+
+def test_bytes_that_come_with_the_listing_are_not_fetched(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    ledger = Ledger({"4": (LAMP, DeclaredMetadata(allowed_principals=("staff",)))})
+    ledger.gives_bytes = True
+    assert [row["allowed_principals"] for row in ledger.refreshed(project)] == [["staff"]]
+    assert ledger.fetched == []

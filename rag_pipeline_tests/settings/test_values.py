@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings import load_pipeline
-from rag_pipeline.settings.sections import Cron, Duration, Owner
+from rag_pipeline.settings.types import Cron, Duration, Owner
 from rag_pipeline_tests.pipeline.project import Project
 
 CRON: TypeAdapter[str] = TypeAdapter(Cron)

@@ -1,0 +1,170 @@
+"""`rag-pipeline sources`: which sources there are, what each can tell, and whether one answers.
+
+Belongs here: looking at sources without the lake.
+Does not belong here: taking in what they hold (`run.py`).
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rag_pipeline.cli.exit_codes import FOUND
+from rag_pipeline.cli.options import common_options, open_pipeline
+from rag_pipeline.cli.rendering import counted, emit, facts, one_line, show, table, talk
+from rag_pipeline.errors import DocumentError
+from rag_pipeline.shown import without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rag_pipeline.contracts.sources import FetchedObject, SourceObject
+    from rag_pipeline.refresh.inspection import Inspection
+    from rag_pipeline.refresh.workspace import Workspace
+
+# As many as fit a screen beside the rest.
+SHOWN_OBJECTS = 10
+# Enough to see that the text is the right one.
+SHOWN_CHARS = 300
+
+
+@click.group()
+def sources() -> None:
+    """List the sources and what each can tell, or try one."""
+
+
+@sources.command("list")
+@common_options
+def list_sources(as_json: bool) -> None:
+    """List the sources of pipeline.yaml and what their kinds can tell; nothing is contacted.
+
+    Example: rag-pipeline sources list
+    """
+    from rag_pipeline.sources import kind_named
+
+    rows: list[dict[str, Any]] = []
+    for name, source in open_pipeline().settings.sources.items():
+        can = kind_named(source.kind).capabilities
+        rows.append(
+            {
+                "source": name,
+                "kind": source.kind,
+                "location": without_secrets(source.location),
+                "listing": can.listing,
+                "sees_deletions": can.is_complete,
+                "gives_permissions": can.gives_permissions,
+                "gives_media_types": can.gives_media_types,
+                "gives_bytes": can.gives_bytes,
+            }
+        )
+    if as_json:
+        for row in rows:
+            emit(row)
+        return
+    columns = ["Source", "Kind", "Location", "Listing", "Sees deletions", "Permissions", "Media types", "Bytes"]
+    show(table(counted(len(rows), "source"), columns, [list(row.values()) for row in rows]))
+
+
+@sources.command()
+@click.argument("name")
+@click.option("--address", help="The object to fetch; else the first that can be fetched.")
+@common_options
+def test(name: str, address: str | None, as_json: bool) -> None:
+    """Try the source NAME: list it, fetch one object, show its permissions, text and chunks.
+
+    The lake is not touched. Exit code 1: the object is refused.
+
+    Example: rag-pipeline sources test docs
+    """
+    from rag_pipeline.refresh.workspace import Workspace
+
+    pipeline = open_pipeline()
+    if name not in pipeline.settings.sources:
+        known = ", ".join(sorted(pipeline.settings.sources))
+        raise click.BadParameter(f"there is no source {name}; there are {known}", param_hint="NAME")
+    with Workspace(pipeline, run_id="inspect") as workspace:
+        source = workspace.source(name)
+        listed = source.list()
+        item = _chosen(listed, address)
+        if as_json:
+            for each in islice(listed, SHOWN_OBJECTS):
+                emit(_described(each))
+        else:
+            _show_listing(name, listed)
+        if item is None:
+            return
+        try:
+            fetched = source.fetch(item)
+        except DocumentError as error:
+            talk(f"{one_line(item.address)} is refused ({error.code}): {error.message}", style="red")
+            click.get_current_context().exit(FOUND)
+        _say_fetched(workspace, name, item, fetched, as_json=as_json)
+
+
+def _chosen(listed: Sequence[SourceObject], address: str | None) -> SourceObject | None:
+    if address is None:
+        return next((each for each in listed if each.problem is None), None)
+    found = next((each for each in listed if each.address == address), None)
+    if found is None:
+        raise click.BadParameter(f"the source lists no {address}", param_hint="--address")
+    return found
+
+
+def _described(item: SourceObject) -> dict[str, Any]:
+    return {
+        "address": item.address,
+        "uri": item.uri,
+        "size_bytes": item.size_bytes,
+        "modified_at": item.modified_at,
+        "problem": None if item.problem is None else item.problem.code,
+    }
+
+
+def _show_listing(name: str, listed: Sequence[SourceObject]) -> None:
+    rows = [
+        (one_line(each.address), each.size_bytes, each.modified_at, each.problem.code if each.problem else "")
+        for each in islice(listed, SHOWN_OBJECTS)
+    ]
+    more = f", the first {SHOWN_OBJECTS}" if len(listed) > SHOWN_OBJECTS else ""
+    title = f"Source {name} lists {counted(len(listed), 'object')}{more}"
+    show(table(title, ["Address", ("Bytes", "right"), "Modified", "Problem"], rows))
+
+
+def _say_fetched(workspace: Workspace, name: str, item: SourceObject, fetched: FetchedObject, *, as_json: bool) -> None:
+    from rag_pipeline.refresh.inspection import inspect_bytes
+    from rag_pipeline.transforms.permissions import allowed_principals
+
+    readers = allowed_principals(item.address, fetched.declared, workspace.pipeline.source_spec(name))
+    found = inspect_bytes(workspace, name, fetched.raw, item.address, fetched.declared.media_type)
+    texts = [part.document.text[:SHOWN_CHARS] for part in found.documents]
+    chunks = sum(len(part.chunks) for part in found.documents)
+    if as_json:
+        refused = None if found.refused is None else found.refused.code
+        emit(
+            _described(item)
+            | {"allowed_principals": readers, "media_type": found.media_type, "refused": refused}
+            | {"texts": texts, "chunks": [_texts(part.document.text, part.chunks) for part in found.documents]}
+        )
+    else:
+        pairs = [
+            ("Address", one_line(item.address)),
+            ("Readers", ", ".join(readers) or "nobody"),
+            ("Media type", found.media_type),
+            ("Bytes", len(fetched.raw)),
+            ("Chunks", chunks),
+            *(("Text", one_line(text)) for text in texts[:1]),
+        ]
+        show(facts(pairs, title="Fetched"))
+    _refuse(found)
+
+
+def _texts(text: str, chunks: Sequence[Any]) -> list[str]:
+    return [text[chunk.start_char : chunk.end_char] for chunk in chunks]
+
+
+def _refuse(found: Inspection) -> None:
+    if found.refused is not None:
+        talk(f"The object is refused ({found.refused.code}): {found.refused.message}", style="red")
+        click.get_current_context().exit(FOUND)

@@ -1,0 +1,55 @@
+"""What is wrong with a pipeline.yaml, in words.
+
+Belongs here: errors of pydantic as sentences with the field's path, without secrets.
+Does not belong here: finding them (`load.py`).
+"""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Any
+
+from rag_pipeline.settings.sections import SECTIONS, Settings
+from rag_pipeline.settings.sources import BUILT_IN, OTHER, CommonSourceSettings
+
+# What stands there may be a password or hold one, and is not shown.
+_HOLD_SECRETS = {"storage_options", "lake_options", "location", "lake", "base_url", "url"}
+# Where the union of sources says in the path of a field which kind it took: sources, name, kind.
+_KIND_AT = 2
+# Aliases can make a few lines of YAML a value whose text would fill the memory.
+_SHOWN = reprlib.Repr()
+_SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother = 3, 200, 200
+
+
+def problem_of(detail: dict[str, Any]) -> str:
+    """One of pydantic's errors as a sentence: the path of the field, and what is allowed there."""
+    if _HOLD_SECRETS.intersection(detail["loc"]):
+        detail["input"] = {}
+    kind, detail["loc"] = _without_kind(detail["loc"])
+    path = ".".join(str(part) for part in detail["loc"] if part != "[key]")
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        message = f"unknown key; allowed: {', '.join(_allowed_keys(detail['loc'][:-1], kind))}"
+    elif detail["type"] == "string_pattern_mismatch":
+        message = f"{_SHOWN.repr(detail['input'])} does not match {detail['ctx']['pattern']}"
+    else:
+        message = (
+            f"{message} (got {_SHOWN.repr(detail['input'])})" if not isinstance(detail["input"], dict) else message
+        )
+    return f"{path}: {message}" if path else message
+
+
+def _without_kind(path: tuple[int | str, ...]) -> tuple[str, tuple[int | str, ...]]:
+    """The kind of source that a field belongs to, and its path as people write it, without the kind."""
+    if path[:1] != ("sources",) or len(path) < _KIND_AT + 1 or path[_KIND_AT] not in (*BUILT_IN, OTHER):
+        return "", path
+    return str(path[_KIND_AT]), (*path[:_KIND_AT], *path[_KIND_AT + 1 :])
+
+
+def _allowed_keys(path: tuple[int | str, ...], kind: str) -> list[str]:
+    section: Any = Settings
+    for part in path:
+        section = SECTIONS.get(str(part), section)
+    if kind and len(path) == _KIND_AT:
+        section = BUILT_IN.get(kind, CommonSourceSettings)
+    return sorted(section.model_fields)
