@@ -75,13 +75,17 @@ def turned_text(angle: int, lines: Sequence[str], left: float, bottom: float, po
     )
 
 
-def glyph_pdf(lines: Sequence[Sequence[str]]) -> bytes:
-    """Lines of glyphs in the order in which they are drawn, each with the text that it stands for."""
+def glyph_pdf(lines: Sequence[Sequence[str]], right: int = 0, page: bytes = b"") -> bytes:
+    """Lines of glyphs in the order in which they are drawn, each with the text that it stands for.
+
+    Lines begin at the left, or end at `right` points.
+    """
     codes: dict[str, int] = {}
     content = b""
     for number, glyphs in enumerate(lines):
         drawn = "".join(f"{codes.setdefault(glyph, len(codes) + 1):04X}" for glyph in glyphs)
-        content += b"BT /F 12 Tf 72 %d Td <%b> Tj ET\n" % (700 - 16 * number, drawn.encode())
+        left = right - 6 * len(glyphs) if right else 72
+        content += b"BT /F 12 Tf %d %d Td <%b> Tj ET\n" % (left, 700 - 16 * number, drawn.encode())
     pairs = b"".join(b"<%04X> <%b>\n" % (code, text.encode("utf-16-be").hex().encode()) for text, code in codes.items())
     cmap = (
         b"/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def /CMapType 2 def "
@@ -92,7 +96,7 @@ def glyph_pdf(lines: Sequence[Sequence[str]]) -> bytes:
         [
             CATALOG % b"",
             PAGES,
-            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Resources<</Font<</F 5 0 R>>>>/Contents 4 0 R>>",
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Resources<</Font<</F 5 0 R>>>>/Contents 4 0 R%b>>" % page,
             stream(content),
             b"<</Type/Font/Subtype/Type0/BaseFont/X/Encoding/Identity-H/DescendantFonts[6 0 R]/ToUnicode 8 0 R>>",
             b"<</Type/Font/Subtype/CIDFontType2/BaseFont/X/FontDescriptor 7 0 R/DW 500"

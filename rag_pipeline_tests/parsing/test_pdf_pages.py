@@ -191,3 +191,23 @@ def test_every_page_made_reads_column_by_column_and_loses_no_word(
     assert text.count("Kept for ten years") == has_note
     starts = [text.index(found[0]) for found in texts]
     assert starts == sorted(starts)
+
+
+ARABIC = ["الأسطول", "لا", "يغادر", "الا", "بعد", "الاذن", "الآن", "الملاحة", "الإقليمية"]
+HEBREW = ["שלום", "לנמל", "ספינה", "נכנסת", "בבוקר", "לא"]
+
+
+@settings(max_examples=25)
+@given(
+    lines=st.sampled_from([ARABIC, HEBREW]).flatmap(
+        lambda words: st.lists(
+            st.lists(st.sampled_from(words), min_size=2, max_size=7).map(" ".join), min_size=1, max_size=8, unique=True
+        )
+    ),
+    rotation=st.sampled_from([0, 90, 180, 270]),
+)
+def test_every_right_to_left_page_made_reads_in_order_and_loses_no_word(lines: list[str], rotation: int) -> None:
+    # A line that is one glyph, or equal to the one before, PDFium takes for a shadow of it.
+    glyphs = [drawn_from_the_left(line, ("لا", "لأ", "لآ", "لإ")) for line in lines]
+    text = parsed(glyph_pdf(glyphs, right=540, page=b"/Rotate %d" % rotation)).text
+    assert text.split() == " ".join(lines).split()
