@@ -72,7 +72,7 @@ _ENDINGS: dict[str, str] = {
         "application/pdf": ".pdf",
         DOCX: ".docx .docm .dotx .dotm",
         PPTX: ".pptx .pptm .ppsx .ppsm .potx",
-        XLSX: ".xlsx .xlsm .xltx .xltm",
+        XLSX: ".xlsx .xlsm .xlsb .xltx .xltm",
         ODT: ".odt .ott .fodt",
         ODP: ".odp .otp",
         ODS: ".ods .ots",

@@ -33,9 +33,10 @@ from rag_pipeline.parsing.office.sheet_cells import (
 from rag_pipeline.parsing.office.sheet_view import LeftOut, View, seen_rows, sheet_view, style_codes
 from rag_pipeline.parsing.office.xls_look import xls_views
 from rag_pipeline.parsing.office.xls_stream import sound_xls
+from rag_pipeline.parsing.office.xlsb_look import WORKBOOK, xlsb_views
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "5"
+VERSION = "6"
 
 Row = list[str]
 HIDDEN_MARK = " (hidden sheet)"
@@ -107,8 +108,8 @@ def _xlsx_sheets(
     raw: bytes, archive: Archive, parts: list[tuple[str, str]], limits: ParseLimits, left_out: LeftOut
 ) -> Iterable[_Sheet]:
     address = archive.address
-    if "xl/workbook.bin" in archive.names:
-        return list(_calamine_sheets(raw, address, {}, left_out))
+    if WORKBOOK in archive.names:
+        return list(_calamine_sheets(raw, address, xlsb_views(archive, limits.max_cells), left_out))
     if not parts:
         raise UnparsableDocument(f"{address}: the container holds no worksheet.", address=address)
     # calamine allocates the whole rectangle between the first and last cell, however few cells there are.
