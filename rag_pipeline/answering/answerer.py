@@ -78,11 +78,12 @@ class Answerer:
         self._counting = Counting()
 
     @classmethod
-    def open(cls, target: str | Path | Pipeline, searcher: Searcher | None = None) -> Answerer:
+    def open(cls, target: str | Path | Pipeline, searcher: Searcher | None = None, *, keep: bool = True) -> Answerer:
         """Open a pipeline for answers.
 
         Args:
             searcher: One that is open, and that stays open when this is closed; None: an own one.
+            keep: Use what is kept of answers; else the model is asked each time.
 
         Raises:
             SettingsError: No model is configured, its key or the `openai` package is missing, or the file of the prompt
@@ -97,7 +98,7 @@ class Answerer:
             answers.context_tokens, answers.most_windows, answers.least_relevance, rules_of(pipeline.settings)
         )
         chat = ChatClient(pipeline.settings.chat_models[answers.model].spec(answers.model))
-        cache = cache_of(pipeline, answers.cache)
+        cache = cache_of(pipeline, answers.cache) if keep else None
         answerer = cls(searcher or Searcher.open(pipeline), chat, plan, task, cache)
         answerer._own_searcher = searcher is None
         return answerer

@@ -69,6 +69,8 @@ GATED = ("ndcg", "recall", "span_ndcg")
     help="What `eval --json` printed earlier; exit code 1 if nDCG or recall fell by more than the tolerance.",
 )
 @click.option("--tolerance", type=click.FloatRange(0, 1), metavar="X", help="Else the one of pipeline.yaml.")
+@click.option("--answers", "of_answers", is_flag=True, help="Evaluate answers of the chat model, instead of search.")
+@click.option("--ci", "is_ci", is_flag=True, help="Print what fell below --baseline and nothing else.")
 @common_options
 def evaluate(
     alias: str | None,
@@ -76,9 +78,13 @@ def evaluate(
     pair: tuple[str, str] | None,
     baseline: Path | None,
     tolerance: float | None,
+    of_answers: bool,
+    is_ci: bool,
     as_json: bool,
 ) -> None:
     """Measure how well the newest audited index answers the questions; what was measured before is only read.
+
+    With --answers the chat model is asked, and its answers are scored by what is expected of them.
 
     Exit code 1: below the baseline, or a question was answered with what its asker may not read.
 
@@ -86,6 +92,13 @@ def evaluate(
     """
     if pair is not None and (alias is not None or baseline is not None):
         raise UsageError("--compare goes with neither --model nor --baseline: it names both sides itself")
+    if is_ci and baseline is None:
+        raise UsageError("--ci holds figures to those of an earlier evaluation; name its file with --baseline")
+    if of_answers:
+        if pair is not None or alias is not None:
+            raise UsageError("--answers is about what readers see; it goes with neither --compare nor --model")
+        _answers(files, baseline, tolerance, as_json=as_json, is_ci=is_ci)
+        return
     earlier = None if baseline is None else read_baseline(baseline)
     with open_workspace() as workspace:
         if pair is not None:
@@ -95,13 +108,22 @@ def evaluate(
         settings = workspace.settings.evaluation
     if as_json:
         emit(record_of(evaluation, settings.mode))
-    else:
+    elif not is_ci:
         _show(evaluation, settings.mode)
     failed = _leaked(evaluation)
     if earlier is not None:
         allowed = settings.tolerance if tolerance is None else tolerance
         failed = _is_below(earlier, evaluation, settings.mode, allowed) or failed
     if failed:
+        click.get_current_context().exit(FOUND)
+
+
+def _answers(
+    files: tuple[Path, ...], baseline: Path | None, tolerance: float | None, *, as_json: bool, is_ci: bool
+) -> None:
+    from rag_pipeline.cli.evaluate_answers import evaluate_answers
+
+    if evaluate_answers(files, baseline, tolerance, as_json=as_json, is_terse=is_ci):
         click.get_current_context().exit(FOUND)
 
 

@@ -19,6 +19,7 @@ from rag_pipeline.shown import keep_secret, secrets_of
 
 # A year; what is kept longer answers nobody any more.
 _LONGEST_SECONDS = 366 * 86_400
+Text = Annotated[str, Field(min_length=1, max_length=4_096)]
 _SCHEMES = ("redis://", "rediss://", "unix://")
 _SERVERS = re.compile(r"(redis|rediss|unix)://\S+|\$[A-Za-z_][A-Za-z0-9_]*")
 
@@ -105,5 +106,11 @@ class AnswersSettings(Section):
     least_relevance: float | None = Field(default=None, ge=-1, le=1)
     """Cosine similarity with the question below which a hit that vectors found is left out; when none is left the model
     is not asked. None: whatever is found counts. Mode text has no such figure."""
+    questions: tuple[Text, ...] = ()
+    """Files of questions that `rag-pipeline eval --answers` asks, JSONL, relative to this file."""
+    judge: str | None = Field(default=None, min_length=1, max_length=63)
+    """Alias of one of `chat_models` that says whether an answer states a fact; none: facts are not judged."""
+    labels: str | None = Field(default=None, min_length=1, max_length=4_096)
+    """File of answers and facts that people judged, JSONL, relative to this file; only they make it trusted."""
     cache: AnswerCacheSettings = AnswerCacheSettings()
     """Answers that are kept, so that an equal question over equal texts asks the model once."""
