@@ -16,9 +16,6 @@ import pytest
 from rag_pipeline import Searcher
 from rag_pipeline_tests.pipeline.project import Project
 
-pytest.importorskip("fastapi", reason="needs the extra serve")
-pytest.importorskip("uvicorn", reason="needs the extra serve")
-
 READERS = ("public", "staff", "board", "staff, board")
 SUBJECTS = ("pump", "gate", "lamp", "crane", "rope")
 

@@ -203,6 +203,22 @@ def test_health_metrics_and_description(served: Served) -> None:
     assert "hall" not in text
 
 
+def test_the_page_and_every_answer_forbid_what_they_do_not_need(served: Served) -> None:
+    with served.client() as client:
+        answers = [client.get(path) for path in ("/", "/page.js", "/page.css", "/favicon.svg", "/v1/me")]
+    for answer in answers:
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+    page = answers[0].text
+    assert "http://" not in page + answers[2].text
+    assert "https://" not in page + answers[2].text
+    assert " style=" not in page
+    assert mark_of(0) not in page
+
+
 def test_anonymous_callers_are_the_public_where_that_is_switched_on(lake: Project) -> None:
     pipeline = with_serving(lake, anonymous=True)
     with running(build_app(pipeline)) as url, httpx.Client(base_url=url, timeout=60) as client:

@@ -103,7 +103,7 @@ def test_the_page_sends_a_thumb_with_a_comment(remarked: Served) -> None:
             page.get_by_role("button", name="Search", exact=True).click()
             first = page.locator(".hit").first
             first.get_by_label("Comment on hit 1").fill("says it all")
-            first.get_by_role("button", name="Hit 1 answers the question").click()
+            first.get_by_role("button", name="Answers the question (hit 1)").click()
             sync_api.expect(page.locator("#status")).to_contain_text("Thank you")
             sync_api.expect(first.locator("button[aria-pressed=true]")).to_have_count(1)
             browsed.assert_accessible()

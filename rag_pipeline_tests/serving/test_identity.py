@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -18,12 +19,15 @@ from starlette.datastructures import Headers
 
 from rag_pipeline.errors import Forbidden, SettingsError, Unidentified, UsageError
 from rag_pipeline.serving import provider as provider_module
+from rag_pipeline.serving.app import build_app
 from rag_pipeline.serving.callers import Caller, caller_of, groups_of
 from rag_pipeline.serving.identity import Identity, Proxy
 from rag_pipeline.serving.provider import Provider, ProviderUnavailable
 from rag_pipeline.serving.tokens import TokenFile, add_token, read_tokens, revoke_token
 from rag_pipeline.settings.serving import JwtSettings, ProxySettings
 from rag_pipeline_tests.pipeline.project import Project
+from rag_pipeline_tests.serving.conftest import running, tokens_for
+from rag_pipeline_tests.serving.test_api import assert_problem, with_serving
 
 ISSUER, AUDIENCE = "https://id.example.com", "search"
 
@@ -250,6 +254,29 @@ def test_a_provider_that_is_away_is_no_wrong_token(keys: dict[str, Any]) -> None
     settings = JwtSettings(issuer=ISSUER, audience=AUDIENCE, jwks_url="http://127.0.0.1:9/keys")
     with pytest.raises(ProviderUnavailable):
         Provider(settings, []).caller(signed(keys["old"], "old"))
+
+
+def test_a_server_takes_tokens_of_the_provider_and_its_own(
+    lake: Project, key_server: KeyServer, keys: dict[str, Any]
+) -> None:
+    """The same callers over HTTP: named by a JWT, refused without its provider, and beside tokens of our own."""
+    own = tokens_for(lake)["bob"]
+    settings = {"jwt": JwtSettings(issuer=ISSUER, audience=AUDIENCE, jwks_url=key_server.url)}
+    with running(build_app(with_serving(lake, **settings))) as url, httpx.Client(base_url=url, timeout=60) as client:
+
+        def me(token: str) -> httpx.Response:
+            return client.get("/v1/me", headers={"Authorization": f"Bearer {token}"})
+
+        assert me(signed(keys["old"], "old", groups=["staff"])).json()["principals"] == ["alice", "public", "staff"]
+        assert me(own).json()["name"] == "bob"
+        assert_problem(me(signed(keys["foreign"], "old")), 401, "unidentified")
+        assert_problem(me(signed(keys["old"], "old", aud="mail")), 401, "unidentified")
+    away = {"jwt": JwtSettings(issuer=ISSUER, audience=AUDIENCE, jwks_url="http://127.0.0.1:9/keys")}
+    with running(build_app(with_serving(lake, **away))) as url:
+        header = {"Authorization": f"Bearer {signed(keys['old'], 'old')}"}
+        answer = httpx.get(f"{url}/v1/me", headers=header, timeout=60)
+    assert_problem(answer, 503, "provider_unavailable")
+    assert answer.headers["retry-after"]
 
 
 # -- a proxy ------------------------------------------------------------------------------------------------

@@ -51,7 +51,10 @@ const quoted = (word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
 // Words of the question; where a script writes without blanks, they are looked for inside of words, too.
 function pattern(question) {
-  const words = [...new Set(question.toLowerCase().match(/[\p{L}\p{N}_]{3,}|[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]+/gu) || [])];
+  const all = question.toLowerCase().match(/[\p{L}\p{N}_]+/gu) || [];
+  // Short words stand everywhere and say little, unless they are all there is; one sign of Chinese says much.
+  const telling = all.filter((word) => word.length >= 4 || /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]/u.test(word));
+  const words = [...new Set(telling.length ? telling : all)];
   if (!words.length) return null;
   const joined = words.map(quoted).join("|");
   return new RegExp(`(?<![a-z0-9_])(${joined})`, "giu");
@@ -167,7 +170,7 @@ async function run(state) {
   try {
     const began = performance.now();
     const answers = await Promise.all(asked.map((each) => load("/v1/search", each.question, signal)));
-    draw(asked, answers.map((answer) => answer.hits), question.query);
+    draw(asked, answers.map((answer) => answer.hits));
     const counts = answers.map((answer) => `${answer.hits.length} ${answer.hits.length === 1 ? "hit" : "hits"}`);
     say(`${counts.join(" and ")} in ${((performance.now() - began) / 1000).toFixed(2)} s`);
     if (state.get("ask") && caller.answers) answer(state);
@@ -251,19 +254,20 @@ function failed(error) {
 
 // -- hits -------------------------------------------------------------------------------------------------------------
 
-function draw(asked, found, query) {
+function draw(asked, found) {
   const isTwo = found.length === 2;
   $("results").classList.toggle("two", isTwo);
   $("results").replaceChildren(
     ...found.map((hits, at) => {
       const others = isTwo ? new Map(found[1 - at].map((hit) => [hit.chunk_id, hit.rank])) : null;
-      const list = make("ol", {}, ...hits.map((hit) => make("li", {}, drawn(hit, query, others))));
+      const list = make("ol", {}, ...hits.map((hit) => make("li", {}, drawn(hit, asked[at].question, others))));
       return make("section", { "aria-label": isTwo ? asked[at].title : "Hits" }, make("h2", {}, isTwo ? asked[at].title : "Hits"), list);
     }),
   );
 }
 
-function drawn(hit, query, others) {
+function drawn(hit, question, others) {
+  const query = question.query;
   const opener = make("button", { type: "button", class: "open", onclick: () => open(hit.chunk_id, true) });
   opener.append(...marked(hit.title || hit.uri, query));
   const heading = make("h3", {}, `${hit.rank}. `, opener);
@@ -276,22 +280,22 @@ function drawn(hit, query, others) {
     text,
     make("p", { class: "meta" }, scoreOf(hit)),
     make("p", { class: "meta" }, `${hit.source} · modified ${day(hit.source_modified_at)} · looked at ${ago(hit.source_polled_at)} · may read: ${hit.allowed_principals.join(", ")}`),
-    thumbs(hit, query),
+    thumbs(hit, question),
     others ? make("p", { class: "meta" }, placeAmong(others, hit)) : null,
     ...notesOn(hit).map((note) => make("p", { class: "meta warn" }, note)),
   );
 }
 
-function thumbs(hit, query) {
+function thumbs(hit, question) {
   const comment = make("input", { type: "text", maxlength: "2000", placeholder: "Comment", "aria-label": `Comment on hit ${hit.rank}` });
-  const button = (verdict, sign, said) =>
-    make("button", { type: "button", "aria-pressed": "false", "aria-label": `Hit ${hit.rank} ${said}`, title: said, "data-verdict": verdict }, sign);
-  const box = make("div", { class: "thumbs" }, button("up", "👍", "answers the question"), button("down", "👎", "does not answer the question"), comment);
+  const button = (verdict, said) =>
+    make("button", { type: "button", "aria-pressed": "false", "aria-label": `${said} (hit ${hit.rank})`, "data-verdict": verdict }, said);
+  const box = make("div", { class: "thumbs" }, button("up", "Answers the question"), button("down", "Does not"), comment);
   box.addEventListener("click", async (event) => {
     const pressed = event.target.closest("button");
     if (!pressed) return;
-    const state = stateOfAddress();
-    const remark = { query, mode: state.get("mode") || "hybrid", chunk_id: hit.chunk_id, rank: hit.rank, view_as: viewOf(state) };
+    const { query, mode, view_as } = question;
+    const remark = { query, mode, view_as, chunk_id: hit.chunk_id, rank: hit.rank };
     try {
       await load("/v1/feedback", { ...remark, verdict: pressed.dataset.verdict, comment: comment.value.trim() });
       for (const each of box.querySelectorAll("button")) each.setAttribute("aria-pressed", String(each === pressed));
