@@ -1,7 +1,7 @@
 """How well the published search finds on sets with judgements: each retriever alone and both, one setting for all.
 
     python -m benchmarks.retrieval [--shared ../shared] [--sets scifact xquad/de xquad/de-en ...] [--questions 300]
-        [--rerank FOLDER]
+        [--rerank FOLDER [--late-interaction]]
 
 Each document is a file, built by the steps of a refresh at their defaults; every question is asked of `Searcher` in
 each of its modes. FinanceBench is judged by pages: share of the evidence pages among the first ten pages found;
@@ -9,8 +9,8 @@ LIMIT-small by recall@2, the others by nDCG@10 of documents. `financebench/known
 is about, and `xquad/de-en` asks the questions of one language of documents in another. Lakes stay in the cache folder,
 so a second run embeds nothing. The bar: hybrid is nowhere more than 0.005 below its better retriever.
 
-With `--rerank`, the folder of a cross-encoder, hybrid is asked with it as well: what that gains, how often as much
-comes by chance (paired randomization test), and how long a search takes with it and without.
+With `--rerank`, the folder of a cross-encoder or of a ColBERT model, hybrid is asked with it as well: what that gains,
+how often as much comes by chance (paired randomization test), and how long a search takes with it and without.
 """
 
 from __future__ import annotations
@@ -146,13 +146,14 @@ def ranks_of(hits: Sequence[Hit], wanted: frozenset[str], place: Place) -> list[
     return [found.get(name) for name in sorted(wanted)]
 
 
-def built(judged: JudgedSet, work: Path, cache: Path, rerank: Path | None = None) -> Pipeline:
+def built(judged: JudgedSet, work: Path, cache: Path, rerank: Path | None = None, section: str = "rerank") -> Pipeline:
     """A published lake of a set's documents; equal ones all stay, since judgements name each.
 
     Args:
-        rerank: Folder of a cross-encoder; it may take its time here.
+        rerank: Folder of a reranking model; it may take its time here.
+        section: Where pipeline.yaml names it, by its kind.
     """
-    reranking = {} if rerank is None else {"rerank": {"model": str(rerank.absolute()), "time_budget_seconds": 3_600}}
+    reranking = {} if rerank is None else {section: {"model": str(rerank.absolute()), "time_budget_seconds": 3_600}}
     pipeline = make_pipeline(
         work,
         judged.documents.absolute(),
@@ -180,7 +181,7 @@ def figures_of(judged: JudgedSet, pipeline: Pipeline, limit: int | None) -> dict
     seconds: dict[str, list[float]] = {}
     k = 2 * HITS if judged.name.startswith(FINANCEBENCH) else HITS
     asked: list[tuple[str, Mode, bool]] = [(mode, mode, False) for mode in MODES]
-    if pipeline.settings.rerank is not None:
+    if pipeline.reranker_spec is not None:
         asked.append((RERANKED, "hybrid", True))
     for question in judged.questions[::step]:
         for name, mode, rerank in asked:
@@ -231,16 +232,18 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=[*SETS, FINANCEBENCH])
     parser.add_argument("--questions", type=int, help="at most about so many of each set; all, if not given")
     parser.add_argument(
-        "--rerank", type=Path, metavar="FOLDER", help="folder of a cross-encoder, to measure it as well"
+        "--rerank", type=Path, metavar="FOLDER", help="folder of a reranking model, to measure it as well"
     )
+    parser.add_argument("--late-interaction", action="store_true", help="it is a ColBERT model")
     options = parser.parse_args()
     columns = ["set", "metric", "text", "vector", "hybrid", "hybrid less its better retriever", "holds"]
     if options.rerank is not None:
         columns += ["reranked", "gain", "by chance", "ms a search, without/with"]
     print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")  # noqa: T201
     cache = options.cache.absolute()
+    section = "late_interaction" if options.late_interaction else "rerank"
     for judged, work in sets_of(options.sets, options.shared, cache):
-        pipeline = built(judged, work, cache, options.rerank)
+        pipeline = built(judged, work, cache, options.rerank, section)
         print(row(judged, figures_of(judged, pipeline, options.questions)), flush=True)  # noqa: T201
 
 

@@ -79,12 +79,12 @@ def _reranker(pipeline: Pipeline) -> Iterator[MissingPlace]:
     spec = pipeline.reranker_spec
     if spec is None or (spec.folder is None and not spec.model.startswith(("/", "./", "../", "~"))):
         return
-    from rag_pipeline.embedding.cross_encoder import open_reranker
+    from rag_pipeline.embedding.reranker import open_reranker
 
     try:
         open_reranker(spec, pipeline.cache_folder)
     except ModelUnavailable as error:
-        yield MissingPlace("rerank.model" if spec.folder is None else "rerank.folder", error.message)
+        yield MissingPlace(f"{spec.section}.{'model' if spec.folder is None else 'folder'}", error.message)
 
 
 def _questions(pipeline: Pipeline) -> Iterator[MissingPlace]:

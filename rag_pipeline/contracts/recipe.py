@@ -21,7 +21,7 @@ class SearchRecipe:
     """What a publication adds to a search.
 
     Attributes:
-        rerank: The cross-encoder that reads the best hits; None: nothing is reranked.
+        rerank: The model that reads the best hits; None: nothing is reranked.
         reranker: Fingerprint of that model's files; a search with other files would give another order.
         vector_scale: What the vector retriever's weight in mode hybrid is multiplied by; fitted on its questions.
     """

@@ -1,7 +1,7 @@
-"""The OpenVINO graph of a cross-encoder: from its weights, or from an ONNX file, without torch.
+"""The OpenVINO graph of a reranking model: from its weights, or from an ONNX file, without torch.
 
-Belongs here: the classification heads of BERT and RoBERTa, and turning eight-bit ONNX graphs back to plain ones.
-Does not belong here: the encoder (`bert_graph.py`), running the graph (`cross_encoder.py`).
+Belongs here: the heads of cross-encoders and of late interaction, and turning eight-bit ONNX graphs back to plain ones.
+Does not belong here: the encoder (`bert_graph.py`), running the graph (`graph_runner.py`).
 """
 
 from __future__ import annotations
@@ -46,14 +46,48 @@ def build_cross_graph(folder: Path, config: Mapping[str, Any]) -> Any:
     return import_openvino().Model([logits], inputs, "cross_encoder")
 
 
-def read_onnx_graph(file: Path) -> Any:
+def build_late_graph(folder: Path, config: Mapping[str, Any]) -> Any:
+    """From token ids of texts to a vector for each token, [batch, tokens, width], as an `openvino.Model`.
+
+    Args:
+        config: The folder's config.json.
+
+    Raises:
+        NotCovered: The model has something that these graphs do not.
+    """
+    encoder = Encoder.of(config)
+    weights = tensors_of(folder)
+    operations = Operations(weights)
+    ids, mask = operations.input("input_ids"), operations.input("attention_mask")
+    states = encoded(operations, encoder, ids, mask)
+    if "linear.weight" in weights:
+        # ColBERT's projection, without a bias.
+        states = operations.op.matmul(states, operations.weight("linear.weight"), False, True)
+    operations.check_all_used()
+    return import_openvino().Model([states], [ids.get_node(), mask.get_node()], "late_interaction")
+
+
+def check_encoder_alone(folder: Path) -> None:
+    """Weights stand in the folder itself, and in none below it as those of sentence-transformers' further steps do.
+
+    Raises:
+        NotCovered: There are more.
+    """
+    if beside := sorted(file.parent.name for file in folder.glob("*/*.safetensors")):
+        raise NotCovered(f"layers beside the encoder, in {beside[0]}")
+
+
+def read_onnx_graph(file: Path, *, gives_tokens: bool = False) -> Any:
     """An ONNX file as an `openvino.Model`, computed in floating point whatever it was packed in.
 
     Dynamic eight-bit graphs round a whole batch with one scale: a pair's score would depend on its neighbours, and the
     plugin runs them slower than plain ones.
 
+    Args:
+        gives_tokens: Its first output is a vector for each token, instead of one score for a pair.
+
     Raises:
-        NotCovered: The file cannot be read, gives no single score for a pair, or rounds in a way that is not known.
+        NotCovered: The file cannot be read, gives something else, or rounds in a way that is not known.
     """
     openvino = import_openvino()
     try:
@@ -61,7 +95,10 @@ def read_onnx_graph(file: Path) -> Any:
     except RuntimeError as error:
         raise NotCovered(f"an ONNX graph that OpenVINO cannot read ({str(error).strip().splitlines()[-1]})") from error
     shape = model.outputs[0].get_partial_shape()
-    if len(model.outputs) != 1 or shape.rank.is_dynamic or len(shape) != 2 or shape[1] != openvino.Dimension(1):
+    if gives_tokens:
+        if shape.rank.is_dynamic or len(shape) != 3:
+            raise NotCovered(f"an output of shape {shape} instead of a vector for each token")
+    elif len(model.outputs) != 1 or shape.rank.is_dynamic or len(shape) != 2 or shape[1] != openvino.Dimension(1):
         raise NotCovered(f"an output of shape {shape} instead of one score for a pair")
     for node in model.get_ordered_ops():
         if node.get_type_name() == "MatMul" and node.get_output_element_type(0) == openvino.Type.i32:

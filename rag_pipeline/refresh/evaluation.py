@@ -291,7 +291,7 @@ def _scorer(workspace: Workspace, recipe: SearchRecipe) -> Score | None:
     """The reranking model, without any limit of time: an evaluation must not hang on how busy the machine is."""
     if recipe.rerank is None:
         return None
-    from rag_pipeline.embedding.cross_encoder import open_reranker
+    from rag_pipeline.embedding.reranker import open_reranker
 
     model = open_reranker(recipe.rerank, workspace.pipeline.cache_folder)
     if model.fingerprint != recipe.reranker:

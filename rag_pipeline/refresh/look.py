@@ -244,7 +244,7 @@ def _reranker(pipeline: Pipeline) -> str:
     if spec is None:
         return ""
     # It brings a library of numbers along, which nothing else here needs.
-    from rag_pipeline.embedding.cross_encoder import resolve_reranker
+    from rag_pipeline.embedding.reranker import resolve_reranker
 
     return resolve_reranker(spec, pipeline.cache_folder).fingerprint
 

@@ -122,7 +122,7 @@ class Workspace:
         spec = self.pipeline.reranker_spec
         if spec is None:
             return SearchRecipe()
-        from rag_pipeline.embedding.cross_encoder import resolve_reranker
+        from rag_pipeline.embedding.reranker import resolve_reranker
 
         return SearchRecipe(spec, resolve_reranker(spec, self.pipeline.cache_folder).fingerprint)
 

@@ -47,7 +47,7 @@ class Hit:
         published_at: When the index this was found in was published.
         source_polled_at: When its source was last polled with success; None: never, or not known.
         elsewhere: Where the same text, or nearly the same, was found as well; these are no hits of their own.
-        rerank_score: What the reranking model said of it, a logit; None: it did not read it.
+        rerank_score: What the reranking model said of it, a logit or a mean cosine; None: it did not read it.
         rerank_note: Why the model did not read all of the best hits; None: it did, or there is none.
         superseded_by: The newest versions of its document that the caller may read; empty: it is the newest itself.
         age_weight: What `score` was multiplied by for the document's age; 1 where its source has no half-life.

@@ -1,7 +1,7 @@
-"""Reranking: a cross-encoder reads the best hits beside the question, and its scores are blended with theirs.
+"""Reranking: a model reads the best hits beside the question, and its scores are blended with theirs.
 
 Belongs here: the order that scores give, and that a model that fails costs the order and never the answer.
-Does not belong here: running the model (`embedding/cross_encoder.py`), the other steps of a ranking (`ranking.py`).
+Does not belong here: running the model (`embedding/reranker.py`), the other steps of a ranking (`ranking.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rag_pipeline.contracts.reranking import RerankerSpec
 from rag_pipeline.errors import EmbeddingSpaceMismatch, RagPipelineError
 
 if TYPE_CHECKING:
-    from rag_pipeline.embedding.cross_encoder import CrossEncoder
+    from rag_pipeline.embedding.reranker import RerankingModel
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Rerankers:
 
     def __init__(self, cache_folder: Path) -> None:
         self._cache_folder = cache_folder
-        self._opened: dict[str, CrossEncoder] = {}
+        self._opened: dict[str, RerankingModel] = {}
         self._failed_at: dict[str, float] = {}
         self._opening = Lock()
         self._is_closed = False
@@ -100,7 +100,7 @@ class Rerankers:
 
         return read
 
-    def _model(self, recipe: SearchRecipe, spec: RerankerSpec) -> CrossEncoder:
+    def _model(self, recipe: SearchRecipe, spec: RerankerSpec) -> RerankingModel:
         name = recipe.reranker
         with self._opening:
             if name not in self._opened:
@@ -115,8 +115,8 @@ class Rerankers:
                     raise
             return self._opened[name]
 
-    def _open(self, recipe: SearchRecipe, spec: RerankerSpec) -> CrossEncoder:
-        from rag_pipeline.embedding.cross_encoder import open_reranker
+    def _open(self, recipe: SearchRecipe, spec: RerankerSpec) -> RerankingModel:
+        from rag_pipeline.embedding.reranker import open_reranker
 
         model = open_reranker(spec, self._cache_folder)
         if model.fingerprint != recipe.reranker:

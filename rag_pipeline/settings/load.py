@@ -180,7 +180,7 @@ class Pipeline:
     @property
     def reranker_spec(self) -> RerankerSpec | None:
         """Spec of the reranking model, with a relative folder made relative to pipeline.yaml; None: there is none."""
-        rerank = self.settings.rerank
+        rerank = self.settings.rerank or self.settings.late_interaction
         if rerank is not None and rerank.folder is not None:
             rerank = rerank.model_copy(update={"folder": str(self.folder / _expanduser(rerank.folder))})
         return None if rerank is None else rerank.spec()

@@ -1,7 +1,7 @@
-"""What reads the best hits again: the section `rerank` of pipeline.yaml.
+"""What reads the best hits again: the sections `rerank` and `late_interaction` of pipeline.yaml.
 
 Belongs here: the model, how many hits it reads, what it counts, what time it may take.
-Does not belong here: running it (`embedding/cross_encoder.py`), blending (`retrieval/rerank.py`).
+Does not belong here: running it (`embedding/reranker.py`), blending (`retrieval/rerank.py`).
 """
 
 from __future__ import annotations
@@ -38,3 +38,21 @@ class RerankSettings(Section):
 
     def spec(self) -> RerankerSpec:
         return RerankerSpec(**self.model_dump())
+
+
+class LateInteractionSettings(RerankSettings):
+    """A ColBERT model that compares each token of the question with those of the best hits of mode hybrid, and orders
+    them anew, instead of a cross-encoder; a change is evaluated, and published like a change of the embedding model."""
+
+    model: str = Field(min_length=1, max_length=4_096)
+    """Name like `answerdotai/answerai-colbert-small-v1`, or a folder: the weights of a BERT or RoBERTa with or without
+    ColBERT's projection, or `model.onnx` that gives a vector for each token, with its `tokenizer.json`."""
+    candidates: int = Field(default=20, ge=2, le=1_000)
+    """So many of the best hits are compared; what comes after keeps its place."""
+    weight: float = Field(default=0.7, gt=0, le=1)
+    """What the model's scores count against the fused score; 1: they alone order."""
+    max_tokens: int | None = Field(default=None, gt=7, le=1_000_000)
+    """The question and each text are cut after this many tokens; none: the model's own limit."""
+
+    def spec(self) -> RerankerSpec:
+        return RerankerSpec(**self.model_dump(), kind="late-interaction")

@@ -16,7 +16,7 @@ from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.modes import Mode
 from rag_pipeline.settings.answers import AnswerCacheSettings, AnswersSettings, ChatModelSettings
 from rag_pipeline.settings.limits import LimitsSettings, Section
-from rag_pipeline.settings.reranking import RerankSettings
+from rag_pipeline.settings.reranking import LateInteractionSettings, RerankSettings
 from rag_pipeline.settings.serving import JwtSettings, ProxySettings, ServingSettings
 from rag_pipeline.settings.sources import FilesSettings, PermissionRuleSettings, SourceSettings
 from rag_pipeline.settings.types import Cron, Duration, ModelAlias, Place, SourceName, Text, Timezone
@@ -172,6 +172,8 @@ class Settings(Section):
     """How every version of an index is evaluated before it may be published."""
     rerank: RerankSettings | None = None
     """What reads the best hits again; none: they stay as they were found."""
+    late_interaction: LateInteractionSettings | None = None
+    """What compares the best hits token by token, instead of `rerank`; none: nothing does."""
     chat_models: dict[ModelAlias, ChatModelSettings] = Field(default_factory=dict)
     """Chat models, by alias."""
     answers: AnswersSettings | None = None
@@ -224,6 +226,8 @@ class Settings(Section):
         if self.answers is not None and self.answers.model not in self.chat_models:
             chats = ", ".join(sorted(self.chat_models)) or "none is listed"
             raise ValueError(f"answers.model: {self.answers.model!r} is not a chat model; chat_models: {chats}")
+        if self.rerank is not None and self.late_interaction is not None:
+            raise ValueError("rerank and late_interaction: one of the two may order the hits; remove the other")
         counted = self.chunking.tokens_of
         if counted is not None and counted not in self.embedding_models:
             raise ValueError(f"chunking.tokens_of: {counted!r} is not an embedding model; allowed: {known}")
@@ -243,6 +247,7 @@ SECTIONS: dict[str, type[Section]] = {
     "media_types": ChunkSizeSettings,
     "evaluation": EvaluationSettings,
     "rerank": RerankSettings,
+    "late_interaction": LateInteractionSettings,
     "chat_models": ChatModelSettings,
     "answers": AnswersSettings,
     "cache": AnswerCacheSettings,

@@ -88,6 +88,13 @@ def test_a_reranker_is_opened_and_what_is_wrong_in_its_folder_is_said(tmp_path: 
     assert answer.code == 1
     assert "rerank.folder" in answer.err
     assert "models of type deberta-v2" in " ".join(answer.err.split())
+    # The same folder is no model of token vectors, and only one of the two orders the hits.
+    project.settings["late_interaction"] = {"model": "tiny", "folder": "reranker"}
+    (tmp_path / "pipeline.yaml").write_text(json.dumps(project.settings), "utf-8")
+    assert "one of the two may order the hits" in " ".join(ask_in(tmp_path, "config", "check").err.split())
+    del project.settings["rerank"]
+    (tmp_path / "pipeline.yaml").write_text(json.dumps(project.settings), "utf-8")
+    assert "late_interaction.folder" in ask_in(tmp_path, "config", "check").err
 
 
 def test_places_that_are_there_are_no_finding(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small cross-encoders of random weights, as sentence-transformers saves them, made with NumPy alone."""
+"""Small reranking models of random weights, as sentence-transformers and ColBERT save them, made with NumPy alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"word{number}" for number in range(200))]
@@ -39,6 +39,17 @@ def make_cross_encoder(folder: Path, words: list[str] | None = None, seed: int =
     (folder / "config.json").write_text(json.dumps(config))
     save_file(weights_of(len(words), seed, int(changes.get("labels", 1))), folder / "model.safetensors")
     save_pair_tokenizer(folder, words)
+    return folder
+
+
+def make_late_model(folder: Path, words: list[str] | None = None, seed: int = 3, projected: int = 8) -> Path:
+    """Write a BERT that gives a vector for each token, in as many numbers as ColBERT's projection leaves; 0: none."""
+    make_cross_encoder(folder, words, seed)
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: values for name, values in weights.items() if not name.startswith("classifier")}
+    if projected:
+        kept["linear.weight"] = np.random.default_rng(seed).normal(0, SPREAD, (projected, WIDTH)).astype(np.float32)
+    save_file(kept, folder / "model.safetensors")
     return folder
 
 

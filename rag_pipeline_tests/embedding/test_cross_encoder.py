@@ -17,8 +17,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from rag_pipeline.contracts.reranking import RerankerSpec
-from rag_pipeline.embedding import cross_encoder
-from rag_pipeline.embedding.cross_encoder import WAVE, CrossEncoder, open_reranker, resolve_reranker
+from rag_pipeline.embedding import graph_runner
+from rag_pipeline.embedding.cross_encoder import CrossEncoder
+from rag_pipeline.embedding.graph_runner import WAVE
+from rag_pipeline.embedding.reranker import open_reranker, resolve_reranker
 from rag_pipeline.errors import EmbeddingError, ModelUnavailable
 from rag_pipeline_tests.embedding.cross_models import POSITIONS, WORDS, make_cross_encoder
 from rag_pipeline_tests.paths import REPOSITORY
@@ -85,7 +87,7 @@ def test_after_its_time_nothing_more_is_scored_and_what_was_is_the_best_first(
 ) -> None:
     model = open_reranker(spec, cache)
     now = iter(range(1_000))
-    monkeypatch.setattr(cross_encoder.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(graph_runner.time, "monotonic", lambda: float(next(now)))
     texts = texts_of(5 * WAVE)
     whole = model.scores(QUESTION, texts)
     # A wave takes one tick, and the clock is read twice in each.
@@ -115,7 +117,7 @@ def test_one_slow_wave_does_not_end_reranking_for_good(
         now[0] += wave_seconds
         return wave(*pairs)
 
-    monkeypatch.setattr(cross_encoder.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(graph_runner.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(model, "_wave", timed_wave)
     # The machine stalls for a hundred times the budget, and is quick again afterwards.
     assert model.scores(QUESTION, texts, seconds=1) == [None] * WAVE
@@ -185,7 +187,7 @@ def test_scores_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     weights["classifier.bias"][:] = np.nan
     save_file(weights, folder / "model.safetensors")
-    with pytest.raises(EmbeddingError, match="no number"):
+    with pytest.raises(EmbeddingError, match="not a number"):
         open_reranker(RerankerSpec("tiny", str(folder)), tmp_path / "cache").scores("word1", ["word2"])
 
 
@@ -207,7 +209,7 @@ from pathlib import Path
 for name in ("torch", "sentence_transformers", "transformers", "onnx"):
     sys.modules[name] = None
 from rag_pipeline.contracts.reranking import RerankerSpec
-from rag_pipeline.embedding.cross_encoder import open_reranker
+from rag_pipeline.embedding.reranker import open_reranker
 print(len(open_reranker(RerankerSpec("tiny", sys.argv[1]), Path(sys.argv[2])).scores("word1", ["word2", "word3"])))
 """
 

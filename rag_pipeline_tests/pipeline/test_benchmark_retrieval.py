@@ -12,7 +12,7 @@ import pytest
 from benchmarks import retrieval
 from benchmarks.retrieval import beir_set, built, figures_of, financebench, page_of, ranks_of, row, stem_of
 from rag_pipeline.transforms.metrics import ndcg_at
-from rag_pipeline_tests.embedding.cross_models import make_cross_encoder
+from rag_pipeline_tests.embedding.cross_models import make_cross_encoder, make_late_model
 
 
 def hit(uri: str, page: int | None = None) -> Any:
@@ -74,6 +74,10 @@ def test_reranking_is_measured_beside_the_order_without_it(tmp_path: Path, monke
     assert min(figures["reranked ms"], figures["hybrid ms"]) > 0
     assert figures["reranked"] != figures["hybrid"]
     assert len(row(judged, figures).split("|")) == 13
+    late = make_late_model(tmp_path / "late")
+    compared = figures_of(judged, built(judged, tmp_path, tmp_path, late, "late_interaction"), None)
+    assert compared["hybrid"] == figures["hybrid"]
+    assert compared["reranked"] not in (figures["hybrid"], figures["reranked"])
 
 
 def test_a_translated_set_asks_in_one_language_of_documents_in_another(tmp_path: Path) -> None:

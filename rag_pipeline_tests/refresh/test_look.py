@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from rag_pipeline.contracts.tables import QUARANTINE
-from rag_pipeline.embedding import cross_encoder, space
+from rag_pipeline.embedding import reranker, space
 from rag_pipeline.parsing import decode, registry
 from rag_pipeline.refresh import look
 from rag_pipeline.refresh.bronze import refresh_source
@@ -152,7 +152,7 @@ CHANGES: dict[str, Change] = {
     "other weights": lambda _, m: m.setattr(space, "HASHING_VERSION", "feature-hashing/0"),
     "another reranking model": lambda p, m: (
         m.setattr(type(p.pipeline()), "reranker_spec", property(lambda _: "any")),
-        m.setattr(cross_encoder, "resolve_reranker", lambda *_: SimpleNamespace(fingerprint="other")),
+        m.setattr(reranker, "resolve_reranker", lambda *_: SimpleNamespace(fingerprint="other")),
     ),
     "another chunker": lambda _, m: m.setattr(params, "CHUNKER_VERSION", "0"),
     "another decoder": lambda _, m: m.setattr(decode, "VERSION", "0"),

@@ -14,11 +14,12 @@ import pytest
 from rag_pipeline.contracts.evaluation import EVALUATIONS
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.reranking import RerankerSpec
-from rag_pipeline.embedding.cross_encoder import CrossEncoder, open_reranker
+from rag_pipeline.embedding.cross_encoder import CrossEncoder
+from rag_pipeline.embedding.reranker import open_reranker
 from rag_pipeline.errors import EvaluationBelowBaseline
 from rag_pipeline.refresh.publication import publish, rollback
 from rag_pipeline.retrieval.search import Hit, Searcher
-from rag_pipeline_tests.embedding.cross_models import make_cross_encoder
+from rag_pipeline_tests.embedding.cross_models import make_cross_encoder, make_late_model
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.refresh.test_evaluation import LAMPS, ask, build, page, published, question
 
@@ -234,3 +235,41 @@ def test_the_publication_says_how_it_is_searched(project: Project) -> None:
     assert last is not None
     figures = last.figures
     assert figures["recipe"]["rerank"]["weight"] == 1.0
+
+
+def test_late_interaction_is_evaluated_and_published_like_a_cross_encoder(project: Project) -> None:
+    build(project)
+    published(project)
+    plain = [hit.chunk_id for hit in searched(project)]
+    make_late_model(project.folder / "late", vocabulary())
+    project.settings["late_interaction"] = {"model": "tiny", "folder": "late", "weight": 1.0, "candidates": 50}
+    project.settings["evaluation"]["tolerance"] = 1.0
+    report = build(project)
+    assert report is not None
+    assert report.computed == 1
+    assert published(project).moved
+    recipe = served(project)
+    assert recipe.rerank is not None
+    assert recipe.rerank.is_late
+    hits = searched(project)
+    own = open_reranker(recipe.rerank, project.folder / "cache")
+    scores = own.scores(ASKED, _embedded(project, hits))
+    own.close()
+    assert [hit.rerank_score for hit in hits] == scores
+    assert scores == sorted((score or 0 for score in scores), reverse=True)
+    assert [hit.chunk_id for hit in hits] != plain
+    again = build(project)
+    assert again is not None
+    assert (again.computed, again.commits) == (0, 0)
+    assert {hit.rerank_score for hit in searched(project, rerank=False)} == {None}
+
+
+def test_a_worse_late_interaction_is_refused(project: Project) -> None:
+    build(project)
+    published(project)
+    make_late_model(project.folder / "late", vocabulary())
+    project.settings["late_interaction"] = {"model": "tiny", "folder": "late", "weight": 1.0}
+    build(project)
+    with pytest.raises(EvaluationBelowBaseline, match="worse than what readers see"):
+        published(project)
+    assert served(project) == SearchRecipe()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rag_pipeline.contracts.filters import Filter, parse_condition
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.retrieval.search import MODES, Hit, Searcher
+from rag_pipeline_tests.embedding.cross_models import make_late_model
 from rag_pipeline_tests.pipeline.project import Project
 
 ASKERS = ("public", "staff", "board")
@@ -42,8 +43,13 @@ def note(at: int, readers: str, night: int, count: int) -> str:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A searcher, what is found of everything, the marks each asker may know of, and a time of other permissions."""
+    folder = tmp_path_factory.mktemp("leaks")
+    make_late_model(folder / "late")
     project = Project.create(
-        tmp_path_factory.mktemp("leaks"), deduplication={"near": False}, boilerplate={"leave_out": False}
+        folder,
+        deduplication={"near": False},
+        boilerplate={"leave_out": False},
+        late_interaction={"model": "tiny", "folder": "late", "time_budget_seconds": 3_600},
     )
     count = 9
     for at in range(count):
@@ -62,6 +68,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     }
     searcher = Searcher.open(project.pipeline())
     everybody = searcher.search("heron note of the hall", principals=ASKERS, k=50)
+    assert any(hit.rerank_score is not None for hit in everybody)
     assert {hit.document_id for hit in everybody} > {
         hit.document_id for hit in searcher.search("hall", principals=["public"])
     }
@@ -128,6 +135,7 @@ def test_no_way_of_asking_tells_of_what_is_closed(world: World, data: st.DataObj
         "k": draw(st.sampled_from([1, 3, 50])),
         "per_document": draw(st.sampled_from([None, 1])),
         "diversity": draw(st.sampled_from([0.0, 0.5])),
+        "rerank": draw(st.booleans()),
         "limits": limits,
     }
     named = draw(st.sampled_from([f"{secret}.md", f"docs/{secret}.md", secret, "**", "*.md"]))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.reranking import RerankerSpec
-from rag_pipeline.embedding import cross_encoder
+from rag_pipeline.embedding import reranker
 from rag_pipeline.errors import EmbeddingError, ModelUnavailable
 from rag_pipeline.retrieval import rerank
 from rag_pipeline.retrieval.rerank import Rerankers, blended
@@ -83,11 +83,11 @@ RECIPE = SearchRecipe(RerankerSpec("tiny", time_budget_seconds=1.5), "f")
 
 
 def test_what_time_did_not_suffice_for_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cross_encoder, "open_reranker", lambda *_: _Model([1.0, None, None]))
+    monkeypatch.setattr(reranker, "open_reranker", lambda *_: _Model([1.0, None, None]))
     read = Rerankers(tmp_path).reader(RECIPE, "what")
     assert read is not None
     assert read(["a", "b", "c"]).note == "reranked 1 of 3 hits in the 1.5 s that it may take"
-    monkeypatch.setattr(cross_encoder, "open_reranker", lambda *_: _Model([1.0, 2.0]))
+    monkeypatch.setattr(reranker, "open_reranker", lambda *_: _Model([1.0, 2.0]))
     whole = Rerankers(tmp_path).reader(RECIPE, "what")
     assert whole is not None
     assert whole(["a", "b"]).note is None
@@ -97,7 +97,7 @@ def test_what_time_did_not_suffice_for_is_said(monkeypatch: pytest.MonkeyPatch, 
 def test_whatever_fails_in_a_model_is_a_warning(
     error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(cross_encoder, "open_reranker", lambda *_: _Model(error))
+    monkeypatch.setattr(reranker, "open_reranker", lambda *_: _Model(error))
     read = Rerankers(tmp_path).reader(RECIPE, "what")
     assert read is not None
     with caplog.at_level(logging.WARNING):
@@ -116,7 +116,7 @@ def test_a_model_that_cannot_be_opened_is_not_tried_with_every_search(
         tried.append(1)
         raise ModelUnavailable("gone")
 
-    monkeypatch.setattr(cross_encoder, "open_reranker", fails)
+    monkeypatch.setattr(reranker, "open_reranker", fails)
     rerankers = Rerankers(tmp_path)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -132,7 +132,7 @@ def test_a_model_that_fails_in_use_is_let_go_and_tried_again_after_a_while(
 ) -> None:
     now, opened = [0.0], [_Model(RuntimeError("odd"))]
     monkeypatch.setattr(rerank.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(cross_encoder, "open_reranker", lambda *_: opened[-1])
+    monkeypatch.setattr(reranker, "open_reranker", lambda *_: opened[-1])
     read = Rerankers(tmp_path).reader(RECIPE, "what")
     assert read is not None
     with caplog.at_level(logging.WARNING):
@@ -168,7 +168,7 @@ def test_many_threads_open_a_model_once(
         assert read is not None
         return list(read(["a"]).scores)
 
-    monkeypatch.setattr(cross_encoder, "open_reranker", opens)
+    monkeypatch.setattr(reranker, "open_reranker", opens)
     rerankers = Rerankers(tmp_path)
     with ThreadPoolExecutor(callers) as threads:
         assert list(threads.map(ask, range(callers))) == [[1.0 if error is None else None]] * callers
@@ -179,7 +179,7 @@ def test_closed_rerankers_have_let_go_of_their_models_and_open_none(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     model, opened = _Model([1.0]), []
-    monkeypatch.setattr(cross_encoder, "open_reranker", lambda *_: opened.append(1) or model)
+    monkeypatch.setattr(reranker, "open_reranker", lambda *_: opened.append(1) or model)
     rerankers = Rerankers(tmp_path)
     read = rerankers.reader(RECIPE, "what")
     assert read is not None
@@ -195,7 +195,7 @@ def test_closed_rerankers_have_let_go_of_their_models_and_open_none(
 def test_other_files_than_were_published_do_not_order(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(cross_encoder, "open_reranker", lambda *_: _Model([1.0]))
+    monkeypatch.setattr(reranker, "open_reranker", lambda *_: _Model([1.0]))
     read = Rerankers(tmp_path).reader(SearchRecipe(RerankerSpec("tiny"), "other"), "what")
     assert read is not None
     with caplog.at_level(logging.WARNING):
