@@ -11,6 +11,9 @@ READY_TO_TEST := $(VENV)/.ready-to-test
 # A file stays in one process, which builds what its tests share once; slow files begin first.
 TESTS := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
+# The tests start hundreds of processes. Where compiled modules may not be kept, each compiles everything anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 # The UI shows the runs of `rag-pipeline run`, so both ask the same function where runs are recorded.
 HOME_OF_RUNS := from rag_pipeline.defs.instance import dagster_home; \
 	from rag_pipeline.settings import load_pipeline; print(dagster_home(load_pipeline()))
