@@ -49,7 +49,7 @@ class LateInteractionSettings(RerankSettings):
     ColBERT's projection, or `model.onnx` that gives a vector for each token, with its `tokenizer.json`."""
     candidates: int = Field(default=20, ge=2, le=1_000)
     """So many of the best hits are compared; what comes after keeps its place."""
-    weight: float = Field(default=0.7, gt=0, le=1)
+    weight: float = Field(default=0.8, gt=0, le=1)
     """What the model's scores count against the fused score; 1: they alone order."""
     max_tokens: int | None = Field(default=None, gt=7, le=1_000_000)
     """The question and each text are cut after this many tokens; none: the model's own limit."""

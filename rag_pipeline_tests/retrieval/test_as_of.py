@@ -9,17 +9,23 @@ from typing import Any
 
 import pytest
 
-from rag_pipeline.errors import BadQuery, NothingPublished
+from rag_pipeline.contracts.filters import Filter, parse_condition
+from rag_pipeline.errors import BadQuery, NothingPublished, RagPipelineError
+from rag_pipeline.refresh import index
 from rag_pipeline.refresh.generations import retire
 from rag_pipeline.retrieval.search import MODES, Searcher
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline_tests.pipeline.project import Project
+from rag_pipeline_tests.retrieval.test_leaks import said
 
-NIGHTS = 5
+NIGHTS, MANY_NIGHTS = 5, 30
+ATTEMPTS, MANY_ATTEMPTS = 60, 300
 NAMES = ("a", "b", "c", "d", "e")
 READERS = ("[public]", "[staff]", "[board]", "[staff, board]")
 QUERY = "the pump of the hall"
+ASKERS = ("public", "staff", "board")
 Found = dict[tuple[str, str], list[tuple[str, str]]]
+History = tuple[Project, list[tuple[datetime, Found]]]
 
 
 def found(searcher: Searcher, as_of: datetime | None = None) -> Found:
@@ -27,21 +33,18 @@ def found(searcher: Searcher, as_of: datetime | None = None) -> Found:
         (asker, mode): [
             (hit.uri, hit.text) for hit in searcher.search(QUERY, principals=[asker], k=50, mode=mode, as_of=as_of)
         ]
-        for asker in ("public", "staff", "board")
+        for asker in ASKERS
         for mode in MODES
     }
 
 
-@pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[tuple[datetime, Found]]]:
+def made_history(folder: Path, count: int) -> History:
     """Nights of edits, deletions and permissions that change, and what each night's readers found."""
     chance = random.Random(12)
-    project = Project.create(
-        tmp_path_factory.mktemp("history"), deduplication={"near": False}, boilerplate={"leave_out": False}
-    )
+    project = Project.create(folder, deduplication={"near": False}, boilerplate={"leave_out": False})
     project.write("fixed.md", "The pump of the hall stands still.")
     nights = []
-    for night in range(NIGHTS):
+    for night in range(count):
         for name in chance.sample(NAMES, 3):
             path = project.folder / "docs" / f"{name}.md"
             if path.exists() and chance.random() < 0.3:
@@ -49,7 +52,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[tup
             else:
                 head = f"---\nallowed_principals: {chance.choice(READERS)}\nsecret_{name}: x\n---\n"
                 project.write(f"{name}.md", f"{head}The pump of the hall {name} is oiled on night {night}.")
-        if night == NIGHTS - 1:
+        if night == count - 1:
             for name in NAMES[1:]:
                 project.write(
                     f"{name}.md", f"---\nallowed_principals: [board]\n---\nThe pump of hall {name} is secret."
@@ -57,6 +60,19 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[tup
         project.refresh()
         nights.append((datetime.now(UTC), found(Searcher.open(project.pipeline()))))
     return project, nights
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    return made_history(tmp_path_factory.mktemp("history"), NIGHTS)
+
+
+@pytest.fixture(scope="module")
+def long_history(tmp_path_factory: pytest.TempPathFactory) -> History:
+    """So many nights that a lake does not keep them all; here it does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "KEPT_PUBLICATIONS", 2 * MANY_NIGHTS)
+        return made_history(tmp_path_factory.mktemp("long"), MANY_NIGHTS)
 
 
 def always_readable(project: Project, moment: datetime) -> dict[str, set[str]]:
@@ -68,16 +84,17 @@ def always_readable(project: Project, moment: datetime) -> dict[str, set[str]]:
         for row in rows[first:]:
             table = open_version(workspace.vectors, row)
             readers = dict(table.read(["uri", "allowed_principals"]).iter_rows())
-            for asker in ("public", "staff", "board"):
+            for asker in ASKERS:
                 shown = {uri for uri, names in readers.items() if {asker, "public"} & set(names)}
                 found[asker] = found.get(asker, shown) & shown
     return found
 
 
+@pytest.mark.parametrize("nights_of", ["history", pytest.param("long_history", marks=pytest.mark.slow)])
 def test_each_night_is_found_as_it_was_but_for_what_has_been_closed_since(
-    history: tuple[Project, list[tuple[datetime, Found]]],
+    nights_of: str, request: pytest.FixtureRequest
 ) -> None:
-    project, nights = history
+    project, nights = request.getfixturevalue(nights_of)
     searcher = Searcher.open(project.pipeline())
     lost = 0
     for moment, before in nights:
@@ -91,13 +108,65 @@ def test_each_night_is_found_as_it_was_but_for_what_has_been_closed_since(
     assert lost, "nothing was closed since, so nothing was shown of it"
 
 
+def told_without_leak(project: Project, nights: list[tuple[datetime, Found]], attempts: int, seed: int = 7) -> int:
+    """How many of so many ways of asking for earlier nights told something; none may tell of what is closed today."""
+    chance = random.Random(seed)
+    told = 0
+    with Searcher.open(project.pipeline()) as searcher:
+        everybody = searcher.search(QUERY, principals=ASKERS, k=50)
+        closed = {
+            asker: set(NAMES) - {Path(hit.uri).stem for hit in searcher.search(QUERY, principals=[asker], k=50)}
+            for asker in ASKERS
+        }
+        assert closed["public"] >= set(NAMES[1:])
+        for _ in range(attempts):
+            asker, name = chance.choice(ASKERS), chance.choice(NAMES)
+            moment = chance.choice(nights)[0]
+            conditions = chance.choice(((), (), (f"secret_{name}=x",), (f"secret_{name}",)))
+            asked: dict[str, Any] = {
+                "question": chance.choice((QUERY, f"pump {name} oiled", f"secret {name}", name)),
+                "mode": chance.choice(MODES),
+                "k": chance.choice((1, 3, 50)),
+                "per_document": chance.choice((None, 1)),
+                "diversity": chance.choice((0.0, 0.5)),
+                "limits": Filter(
+                    frozenset({"board"}),
+                    conditions=tuple(parse_condition(text) for text in conditions),
+                    paths=chance.choice((None, (f"{name}.md",), ("**",))),
+                ),
+            }
+            way = chance.choice(("search", "search", "explain", "section", "tokens", "verify"))
+            try:
+                answer = said(searcher, everybody, asker, way, f"docs/{name}.md", asked, moment)
+                told += "hall" in answer
+            except RagPipelineError as error:
+                # A field that is typed may be named; what there is instead may not.
+                answer = error.message.replace(f"secret_{name}", "", 1)
+            for other in closed[asker]:
+                assert f"docs/{other}.md" not in answer, (asker, way, moment)
+                assert f"secret_{other}" not in answer, (asker, way, moment)
+                assert f"hall {other} " not in answer, (asker, way, moment)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("nights_of", "attempts"),
+    [("history", ATTEMPTS), pytest.param("long_history", MANY_ATTEMPTS, marks=pytest.mark.slow)],
+)
+def test_no_attempt_at_an_old_state_tells_of_what_is_closed_today(
+    nights_of: str, attempts: int, request: pytest.FixtureRequest
+) -> None:
+    project, nights = request.getfixturevalue(nights_of)
+    assert told_without_leak(project, nights, attempts) > attempts / 4
+
+
 def test_nothing_that_is_closed_today_is_named_in_an_old_state(
-    history: tuple[Project, list[tuple[datetime, Found]]],
+    history: History,
 ) -> None:
     project, nights = history
     searcher = Searcher.open(project.pipeline())
     for moment, _ in nights:
-        for asker in ("public", "staff", "board"):
+        for asker in ASKERS:
             today = {hit.document_id for hit in searcher.search(QUERY, principals=[asker], k=50)}
             hits = searcher.search(QUERY, principals=[asker], k=50, as_of=moment)
             windows = searcher.windows(hits, principals=[asker], as_of=moment)
@@ -111,13 +180,11 @@ def test_nothing_that_is_closed_today_is_named_in_an_old_state(
 
 
 def _unknown_field() -> Any:
-    from rag_pipeline.contracts.filters import Filter, parse_condition
-
     return Filter(frozenset(), conditions=(parse_condition("nothing=x"),))
 
 
 def test_a_time_before_everything_or_of_a_version_that_is_gone_says_so(
-    history: tuple[Project, list[tuple[datetime, Found]]],
+    history: History,
 ) -> None:
     project, nights = history
     searcher = Searcher.open(project.pipeline())

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rag_pipeline.contracts.filters import Filter, parse_condition
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.retrieval.search import MODES, Hit, Searcher
+from rag_pipeline.retrieval.windows import WINDOWS_BY
 from rag_pipeline_tests.embedding.cross_models import make_late_model
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -89,10 +90,15 @@ def said(
     question = asked.pop("question")
     if way == "explain":
         found: Any = asdict(searcher.explain(question, **who, **asked, as_of=as_of, document=named))
-        # What was typed may be said again.
-        return json.dumps(found, default=str).replace(f"there is no document {named!r}", "")
-    if way == "windows":
-        return str(searcher.windows(everybody, **who, max_tokens=1_000, by="tokens", as_of=as_of))
+        answer = json.dumps(found, default=str)
+        # What was typed may be said again: the document that was named, and what one that may be read does not meet.
+        limits: Filter = asked["limits"]
+        typed = [f"{one.field}{one.operator}{','.join(one.values)}" for one in limits.conditions]
+        for said_again in (f"there is no document {named!r}", *(f"path {one}" for one in limits.paths or ()), *typed):
+            answer = answer.replace(said_again, "")
+        return answer
+    if way in WINDOWS_BY:
+        return str(searcher.windows(everybody, **who, max_tokens=1_000, by=way, as_of=as_of))
     if way == "window":
         return str([searcher.window(hit, **who) for hit in everybody])
     if way == "chunk":
@@ -102,7 +108,7 @@ def said(
     return str([hit.record() for hit in searcher.search(question, **who, **asked, as_of=as_of)])
 
 
-WAYS = ("search", "search", "search", "explain", "windows", "window", "chunk", "verify")
+WAYS = ("search", "search", "search", "explain", *WINDOWS_BY, "window", "chunk", "verify")
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -128,6 +134,13 @@ def test_no_way_of_asking_tells_of_what_is_closed(world: World, data: st.DataObj
         conditions=tuple(parse_condition(text) for text in conditions),
         paths=draw(st.sampled_from([None, None, (f"{secret}.md",), ("**",)])),
         modified_after=draw(st.sampled_from([None, datetime(2020, 1, 1, tzinfo=UTC)])),
+        modified_before=draw(st.sampled_from([None, datetime(2200, 1, 1, tzinfo=UTC)])),
+        sources=draw(st.sampled_from([None, ("docs",)])),
+        media_types=draw(st.sampled_from([None, ("text/markdown",)])),
+        languages=draw(st.sampled_from([None, ("en",)])),
+        least_quality=draw(st.sampled_from([None, 0.1])),
+        document_ids=draw(st.sampled_from([None, tuple(hit.document_id for hit in everybody)])),
+        chunk_ids=draw(st.sampled_from([None, tuple(hit.chunk_id for hit in everybody)])),
     )
     asked: dict[str, Any] = {
         "question": draw(st.sampled_from([f"word {secret}", "the pump of the hall", "key beside the door", secret])),
