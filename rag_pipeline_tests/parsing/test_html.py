@@ -216,3 +216,34 @@ def test_footnotes_and_notes_of_documentation_are_content() -> None:
     text = parsed(page).text
     assert "A footnote says more." in text
     assert "Sponsored." not in text
+
+
+STEPS = (
+    "<h1>Rotating keys</h1><p>Keys live for ninety days, and two may overlap.</p>{more}<h2>Steps</h2>"
+    "<ol><li>Create the second key.</li><li>Revoke the first.</li></ol>"
+    "<table><tr><th>Plan</th><th>Keys</th></tr><tr><td>Free</td><td>2</td></tr></table>"
+)
+MENU = '<ul><li><a href="/">Home</a></li><li><a href="/s">Security</a></li></ul>'
+
+
+@pytest.mark.parametrize(
+    "chrome", ["<nav>{}</nav>", '<div class="menu">{}</div>', "<header><a>Acme</a></header><nav>{}</nav>", ""]
+)
+@pytest.mark.parametrize(
+    "holder", ["<main>{}</main>", "<article>{}</article>", '<div id="content">{}</div>', "<div>{}</div>", "{}"]
+)
+@pytest.mark.parametrize(
+    "more", ["", "<p>" + "The team keeps them in a vault that is opened twice a year. " * 12 + "</p>"]
+)
+def test_a_short_page_keeps_its_lists_and_leaves_out_its_menu(chrome: str, holder: str, more: str) -> None:
+    body = chrome.format(MENU) + holder.format(STEPS.format(more=more)) + "<footer>Imprint of Acme</footer>"
+    text = parsed(f"<html><body>{body}</body></html>").text
+    for words in ("Rotating keys", "ninety days", "## Steps", "1. Create the second key.", "Plan\tKeys"):
+        assert words in text
+    for words in ("Home", "Security", "Imprint"):
+        assert words not in text
+
+
+def test_a_drawing_gives_a_page_no_title() -> None:
+    page = "<html><body><svg><title>Arrow</title></svg><h1>Tides</h1><p>High at six.</p></body></html>"
+    assert parsed(page).title == "Tides"

@@ -57,7 +57,10 @@ SCOPE_SHARE = 0.9
 # More articles side by side are a list of teasers.
 MAX_SIBLINGS = 5
 MISSED_SHARE = 0.1
-CHROME_SHARE = 0.2
+# A page of more links than this is one of news, or a front page.
+MAX_LINK_SHARE = 0.3
+# Headings, paragraphs, lists and tables; a page of a magazine has twice as many.
+SIMPLE_UNITS = 30
 # Trafilatura looks for anything at all when its first finds are shorter than about this.
 DOUBTFUL_CHARS = 600
 # Documentation writes footnotes and notes as `aside`, which elsewhere holds what only stands beside the text.
@@ -81,6 +84,8 @@ def content_units(
     units = list(units)
     if is_plain_page(root, units):
         return units
+    if not is_article and _is_simple(units):
+        return _without_chrome(units, is_simple=True) or units
     oracle = oracle_text(root)
     marks = marked(units, oracle)
     clean = _without_chrome(units)
@@ -104,10 +109,17 @@ def content_units(
     return [unit for unit, keep in zip(units, chosen, strict=True) if keep] or units
 
 
+def _is_simple(units: Sequence[Unit]) -> bool:
+    """Whether a page is too short to hold advertising: of such a page the oracle finds the longest paragraph only."""
+    links = sum(unit.link_chars for unit in units)
+    return len(units) <= SIMPLE_UNITS and links < MAX_LINK_SHARE * sum(len(unit.text) for unit in units)
+
+
 def _has_missed(units: Sequence[Unit], marks: Sequence[bool], clean: Sequence[Unit]) -> bool:
     """Whether the oracle is not to be trusted, as on short pages and on pages of many short texts.
 
-    Then it found next to nothing of what cannot be page chrome, or took a good part of the page chrome too.
+    Then it found next to nothing of what cannot be page chrome, or little, and page chrome with it: of short pages it
+    takes a menu for a list of the text.
     """
     found = [unit for unit, mark in zip(units, marks, strict=True) if mark]
     solid = sum(len(unit.text) for unit in found if len(unit.text) > SHORT_CHARS)
@@ -115,15 +127,20 @@ def _has_missed(units: Sequence[Unit], marks: Sequence[bool], clean: Sequence[Un
         return True
     total = sum(len(unit.text) for unit in found)
     chrome = sum(len(unit.text) for unit in found if in_chrome(unit.element))
-    return total < DOUBTFUL_CHARS and chrome > CHROME_SHARE * total
+    return total < DOUBTFUL_CHARS and chrome > 0
 
 
-def _without_chrome(units: Sequence[Unit]) -> list[Unit]:
-    """All units but page chrome and lists of links; a heading that is a link stays with the text it leads."""
+def _without_chrome(units: Sequence[Unit], *, is_simple: bool = False) -> list[Unit]:
+    """All units but page chrome and lists of links; a heading that is a link stays with the text it leads.
+
+    Args:
+        is_simple: The name of a paragraph itself says nothing: only pages with much chrome have such of one paragraph.
+    """
     kept: list[Unit] = []
     for unit in reversed(units):
         leads = unit.kind == "heading" and bool(kept) and kept[-1].kind != "heading"
-        if not (unit.is_picture or in_chrome(unit.element)) and (leads or not is_link_dense(unit)):
+        element = unit.element.getparent() if is_simple and unit.element.tag == "p" else unit.element
+        if not (unit.is_picture or in_chrome(element)) and (leads or not is_link_dense(unit)):
             kept.append(unit)
     return kept[::-1]
 
@@ -136,7 +153,7 @@ def is_plain_page(root: HtmlElement, units: Sequence[Unit]) -> bool:
         if is_chrome(element):
             return False
     chars = sum(len(unit.text) for unit in units)
-    return sum(unit.link_chars for unit in units) < 0.3 * max(chars, 1)
+    return sum(unit.link_chars for unit in units) < MAX_LINK_SHARE * max(chars, 1)
 
 
 def oracle_text(root: HtmlElement) -> str:

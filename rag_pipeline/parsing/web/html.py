@@ -27,7 +27,7 @@ from rag_pipeline.parsing.web.tree import drop_unseen, parse_tree, tree_of_text
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-VERSION = "9"
+VERSION = "10"
 
 _LANGUAGE_TAG = re.compile(r"([a-zA-Z]{2})(?:[-_].*)?$")
 _SITE_SEPARATOR = re.compile(r"\s+(?:[|·•»\u2013\u2014]|::|-)\s+")
@@ -108,7 +108,9 @@ def add_units(builder: TextBuilder, units: list[Unit], page: int | None = None) 
 def _facts(root: HtmlElement) -> dict[str, str]:
     facts: dict[str, str] = {}
     for element in root.iter("title"):
-        facts.setdefault("title", " ".join((element.text or "").split()))
+        # Drawings have titles too.
+        if next(element.iterancestors("svg"), None) is None:
+            facts.setdefault("title", " ".join((element.text or "").split()))
     for meta in root.iter("meta"):
         name = (meta.get("name") or meta.get("property") or "").lower()
         value = " ".join(clean_text(meta.get("content") or "").split())[:MAX_METADATA_CHARS]
