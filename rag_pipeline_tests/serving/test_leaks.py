@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mcp.server.mcpserver.exceptions import ToolError
 
 from rag_pipeline import Searcher
 from rag_pipeline.contracts.filters import Filter, parse_condition
 from rag_pipeline.contracts.modes import MODES
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.retrieval.search import Hit
+from rag_pipeline.serving.agents import Agents, Work
+from rag_pipeline.serving.callers import Caller
+from rag_pipeline.serving.service import Service
+from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.serving.conftest import COUNT, PRINCIPALS, Served, known_to, mark_of
 
 EXAMPLES = int(os.environ.get("RAG_PIPELINE_TEST_EXAMPLES", "60"))
@@ -126,3 +133,54 @@ def test_windows_sources_and_errors_tell_of_nothing_closed(
     rights = PRINCIPALS[who] if view == {"view_as": []} else seen
     assert_nothing_closed(sources.text, rights, "")
     assert [source["documents"] for source in sources.json()["sources"]] == [len(known_to(rights))]
+
+
+class Agent:
+    """The tools in this process, for a caller who may be another one at each call."""
+
+    def __init__(self, service: Service) -> None:
+        self.principals: frozenset[str] = frozenset()
+        self.tools = Agents(service, self._asked, self._caller)
+
+    async def _asked(self, work: Work) -> dict[str, Any]:
+        return work()
+
+    def _caller(self) -> Caller:
+        return Caller("agent", self.principals | {"public"}, "process")
+
+
+@pytest.fixture(scope="module")
+def agent(lake: Project) -> Iterator[Agent]:
+    service = Service(lake.pipeline())
+    yield Agent(service)
+    service.close()
+
+
+@EXHAUSTIVE
+@given(data=st.data())
+def test_agents_get_what_the_searcher_gives(
+    agent: Agent, searcher: Searcher, everything: list[Hit], data: st.DataObject
+) -> None:
+    draw = data.draw
+    agent.principals = draw(st.frozensets(st.sampled_from(["ann", "staff", "board", "hr"])))
+    seen = agent.principals | {"public"}
+    secret = mark_of(draw(st.integers(0, COUNT - 1)))
+    asked = question(draw, secret) | {"per_document": None, "diversity": 0.0, "paths": None}
+    given = {name: asked[name] for name in ("query", "k", "mode", "sources", "filters")}
+    found = expected(searcher, seen, asked)
+    try:
+        answer = asyncio.run(agent.tools.search(**given))
+    except ToolError as error:
+        assert found is None
+        assert_nothing_closed(str(error), seen, secret)
+    else:
+        assert [hit.chunk_id for hit in answer.hits] == found
+        assert_nothing_closed(answer.model_dump_json(), seen, "")
+    hit = draw(st.sampled_from(everything))
+    try:
+        window = asyncio.run(agent.tools.read_window(hit.chunk_id)).model_dump_json()
+    except ToolError as error:
+        window = str(error)
+    assert ("[not_there]" in window) != bool(searcher.windows([hit], principals=seen))
+    assert_nothing_closed(window, seen, "")
+    assert asyncio.run(agent.tools.list_sources()).sources[0].documents == len(known_to(seen))
