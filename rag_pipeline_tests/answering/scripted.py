@@ -7,7 +7,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,15 +112,22 @@ class Scripted:
 @contextmanager
 def scripted_server() -> Iterator[Scripted]:
     server = Scripted()
-    app = Starlette(routes=[Route("/v1/chat/completions", server._answer, methods=["POST"])])
+    with serving(server._answer) as url:
+        server.url = url
+        yield server
+
+
+@contextmanager
+def serving(answer: Callable[[Request], Awaitable[Response]]) -> Iterator[str]:
+    """Serve chat completions on a free port; gives the address."""
+    app = Starlette(routes=[Route("/v1/chat/completions", answer, methods=["POST"])])
     config = uvicorn.Config(app, port=0, log_level="critical", timeout_graceful_shutdown=1, lifespan="off")
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run)
     thread.start()
     while not running.started:
         time.sleep(0.01)
-    server.url = f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}/v1"
-    yield server
+    yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}/v1"
     running.should_exit = True
     running.force_exit = True
     thread.join()
