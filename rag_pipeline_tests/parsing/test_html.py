@@ -247,3 +247,16 @@ def test_a_short_page_keeps_its_lists_and_leaves_out_its_menu(chrome: str, holde
 def test_a_drawing_gives_a_page_no_title() -> None:
     page = "<html><body><svg><title>Arrow</title></svg><h1>Tides</h1><p>High at six.</p></body></html>"
     assert parsed(page).title == "Tides"
+
+
+def test_a_long_page_without_a_main_part_keeps_the_lists_beside_its_text() -> None:
+    parts = "".join(
+        f"<h2>Part {number}</h2><p>Keys of part {number} live for ninety days, and two may overlap.</p>"
+        f"<ol><li>Create key {number}.</li></ol><dl><dt>Owner {number}</dt><dd>Ada</dd></dl>"
+        for number in range(12)
+    )
+    page = f"<html><body><nav>{MENU}</nav><div>{parts}</div><footer>Imprint of Acme</footer></body></html>"
+    text = parsed(page).text
+    assert [text.count(f"Create key {number}.") for number in range(12)] == [1] * 12
+    assert [text.count(f"Owner {number}\n") for number in range(12)] == [1] * 12
+    assert "Home" not in text

@@ -348,16 +348,27 @@ def _trusted(units: Sequence[Unit], marks: Sequence[bool], inside: Sequence[bool
     return trusted
 
 
+def _list_of(element: HtmlElement) -> HtmlElement:
+    """The outermost list that the element stands in, or is."""
+    above = [element, *element.iterancestors("ul", "ol", "dl")]
+    return above[-1]
+
+
 def _with_structure(units: Sequence[Unit], marks: Sequence[bool], inside: Sequence[bool]) -> list[bool]:
-    """Marked units, plus code and tables among them, plus headings that introduce a kept unit."""
+    """Marked units, plus code, tables and lists among them, plus headings that introduce a kept unit.
+
+    A list counts only beside a marked unit: elsewhere magazines put what leads to other pages.
+    """
     chosen = list(marks)
     if not any(marks):
         return chosen
+    holders = {unit.element.getparent() for unit, mark in zip(units, marks, strict=True) if mark}
     first = marks.index(True)
     last = len(marks) - 1 - list(reversed(marks)).index(True)
     for index in range(first, min(last + 2, len(units))):
         unit = units[index]
-        if unit.kind in ("code", "table") and inside[index]:
+        is_beside = unit.kind == "list" and _list_of(unit.element).getparent() in holders
+        if (unit.kind in ("code", "table") or is_beside) and inside[index]:
             chosen[index] = chosen[index] or not (is_link_dense(unit) or in_chrome(unit.element))
     if not any(chosen):
         return list(marks)
