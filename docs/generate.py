@@ -75,15 +75,24 @@ def _written_part(name: str) -> str:
 
 
 def _sections(
-    heading: str = "The file", section: type[BaseModel] = settings.Settings, prefix: str = ""
+    heading: str = "The file",
+    section: type[BaseModel] = settings.Settings,
+    prefix: str = "",
+    seen: set[str] | None = None,
 ) -> Iterator[tuple[str, type[BaseModel]]]:
     """Sections from the top, each followed by those inside it, with the path of each."""
+    seen = set() if seen is None else seen
     yield heading, section
     for name, field in section.model_fields.items():
         for model in _models_in(field.annotation):
             many = {dict: ".<name>", tuple: "[]", list: "[]"}.get(get_origin(field.annotation), "")
             path = f"{prefix}{name}{many}"
-            yield from _sections(f"`{path}`{_of_kind(model)}", model, f"{path}.")
+            # What all kinds of sources have stands there once.
+            if path in seen:
+                continue
+            if not _of_kind(model):
+                seen.add(path)
+            yield from _sections(f"`{path}`{_of_kind(model)}", model, f"{path}.", seen)
 
 
 def _of_kind(model: type[BaseModel]) -> str:

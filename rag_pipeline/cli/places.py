@@ -43,6 +43,12 @@ def missing_places(pipeline: Pipeline) -> list[MissingPlace]:
 
 def _sources(pipeline: Pipeline) -> Iterator[MissingPlace]:
     for name, source in pipeline.settings.sources.items():
+        if source.kind == "sql":
+            database = local_path(pipeline.location(name))
+            if database is not None and not source.location.startswith("$") and not database.is_file():
+                yield MissingPlace(
+                    f"sources.{name}.location", f"there is no database {database}. Correct the location."
+                )
         if source.kind != "files":
             continue
         folder = local_path(pipeline.location(name))

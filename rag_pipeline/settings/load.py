@@ -120,7 +120,10 @@ class Pipeline:
             max_document_bytes=source.max_document_bytes,
         )
         if not isinstance(source, FilesSettings):
-            return replace(spec, fields=self._read_fields(f"sources.{name}", source.own_fields))
+            location = spec.location
+            if self._is_in_environment(name):
+                location = self._located(self._expanded(f"sources.{name}", {"location": location})["location"])
+            return replace(spec, location=location, fields=self._read_fields(f"sources.{name}", source.own_fields))
         return replace(
             spec,
             include=source.include,
@@ -132,13 +135,14 @@ class Pipeline:
         )
 
     def location(self, name: str) -> str:
-        """Where a source is: an absolute path, or an address; one like `$NAME` is read from the environment."""
-        source = self.settings.sources[name]
-        location = source.location
+        """Where a source is: an absolute path, an address, or `$NAME` where the environment says it."""
+        location = self.settings.sources[name].location
+        return location if self._is_in_environment(name) else self._located(location)
+
+    def _is_in_environment(self, name: str) -> bool:
         # A folder may have any name, and `files` is there since before other kinds were.
-        if not isinstance(source, FilesSettings) and location.startswith("$"):
-            location = self._expanded(f"sources.{name}", {"location": location})["location"]
-        return self._located(location)
+        source = self.settings.sources[name]
+        return not isinstance(source, FilesSettings) and source.location.startswith("$")
 
     def _read_fields(self, where: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """A kind's own fields; a text `$NAME`, alone or in a mapping, is read from the environment."""

@@ -7,14 +7,25 @@ Does not belong here: what a difference between two listings means (`transforms/
 
 from __future__ import annotations
 
-from rag_pipeline.contracts.sources import Source, SourceKind, SourceSpec
+from rag_pipeline.contracts.sources import Capabilities, Source, SourceKind, SourceSpec
 from rag_pipeline.errors import SettingsError
-from rag_pipeline.settings.sources import FilesSettings, third_party_kind, third_party_names
+from rag_pipeline.settings.sources import FilesSettings, SqlSettings, third_party_kind, third_party_names
 from rag_pipeline.sources.files import open_files
 
 __all__ = ["KINDS", "Source", "kind_named", "open_source"]
 
-KINDS: dict[str, SourceKind] = {"files": SourceKind(FilesSettings, open_files)}
+
+def _open_sql(spec: SourceSpec) -> Source:
+    # SQLAlchemy takes a fifth of a second, which a pipeline of files should not wait.
+    from rag_pipeline.sources.sql import SqlRows
+
+    return SqlRows(spec)
+
+
+KINDS: dict[str, SourceKind] = {
+    "files": SourceKind(FilesSettings, open_files),
+    "sql": SourceKind(SqlSettings, _open_sql, Capabilities(gives_permissions=True, gives_media_types=True)),
+}
 
 
 def kind_named(name: str) -> SourceKind:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 from rag_pipeline_tests.cli.conftest import ask_in
@@ -48,3 +49,18 @@ def test_a_refused_object_is_a_finding(tmp_path: Path) -> None:
     assert "unparsable" in result.err
     assert ask_in(tmp_path, "sources", "test", "nobody").code == 2
     assert ask_in(tmp_path, "sources", "test", "docs", "--address", "x").code == 2
+
+
+def test_a_database_is_tried_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    fields = {"kind": "sql", "location": "t.db", "query": "SELECT 7 AS id, 'Lamp' AS body", "key": ["id"]}
+    project.settings["sources"]["docs"] = fields | {"text": ["body"], "allowed_principals": ["crew"]}
+    written(project)
+    assert "there is no database" in ask_in(tmp_path, "config", "check").err
+    sqlite3.connect(tmp_path / "t.db").close()
+    (tmp_path / "t.db").touch()
+    assert ask_in(tmp_path, "config", "check").code == 0
+    [row] = ask_in(tmp_path, "sources", "list", "--json").records
+    assert (row["kind"], row["gives_permissions"]) == ("sql", True)
+    [_, fetched] = ask_in(tmp_path, "sources", "test", "docs", "--json").records
+    assert (fetched["address"], fetched["allowed_principals"], fetched["texts"]) == ("7", ["crew"], ["Lamp"])

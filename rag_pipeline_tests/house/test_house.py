@@ -35,12 +35,15 @@ ORDER = (
     {"refresh"},
     {"defs", "serving"},
     {"cli", "definitions"},
+    {"testing"},
 )
 ONLY_IN = {
     "dagster": {"defs", "definitions"},
     "deltalake": {"stores"},
     "lancedb": {"stores"},
     "duckdb": {"stores"},
+    "sqlalchemy": {"sources", "defs"},
+    "pytest": {"testing"},
     "sentence_transformers": {"embedding"},
     "openai": {"endpoints"},
     "httpx2": {"endpoints"},

@@ -1,0 +1,183 @@
+"""The `sql` kind: rows of a database as documents, through SQLAlchemy.
+
+Belongs here: listing rows by key, fetching one, and what a database says when it does not answer.
+Does not belong here: what a row says as a document (`rows.py`).
+
+A listing is one statement, so it is of one moment. It ends before anything is returned, since a server that breaks off
+may say so at the end only. With a column `revision` a listing reads no bodies.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from rag_pipeline.contracts.sources import Capabilities, FetchedObject, Idle, SourceObject, SourceSpec
+from rag_pipeline.errors import SourceUnavailable
+from rag_pipeline.shown import without_secrets
+from rag_pipeline.sources import reading
+from rag_pipeline.sources.rows import Key, RowShape, Unusable
+
+# Rows that the client holds at once; a driver without server-side cursors ignores it.
+_BUFFERED_ROWS = 5_000
+# What `sa.text` would take for a parameter; there are none, and a query may say `:name` within a text.
+_PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w)")
+
+
+class SqlRows:
+    """Rows of a query, each a document whose address is its key."""
+
+    # A connection answers one question at a time, and every thread has its own.
+    fetch_threads = 4
+    capabilities = Capabilities(gives_permissions=True, gives_media_types=True)
+
+    def __init__(self, spec: SourceSpec) -> None:
+        self.name = spec.name
+        self._spec = spec
+        self._shape = RowShape(spec)
+        query = str(spec.fields["query"]).strip().rstrip(";").rstrip()
+        # A closing comment would swallow the bracket, were it in the same line.
+        self._query = f"({_PARAMETER.sub(chr(92) + ':', query)}\n)"
+        self._engine: Engine | None = None
+        self._columns: tuple[str, ...] = ()
+        self._key_types: tuple[type, ...] = ()
+
+    def list(self) -> Sequence[SourceObject]:
+        """See `Source.list`."""
+        found: list[SourceObject] = []
+        with self._connected() as connection:
+            columns = self._known_columns(connection)
+            wanted = self._shape.listed_columns(columns)
+            for row in self._rows(connection, wanted):
+                try:
+                    found.append(self._shape.listed(row))
+                    self._key_types = self._shape.key_types(row, self._key_types)
+                except Unusable as error:
+                    raise self._unavailable(f"{error} Correct `query` or `key`") from error
+        found.sort(key=lambda item: item.address)
+        doubled = [address for address, count in Counter(item.address for item in found).items() if count > 1]
+        if doubled:
+            raise self._unavailable(f"the key {doubled[0]} names more than one row. Correct `query` or `key`")
+        return found
+
+    def idle(self) -> Sequence[Idle]:
+        """See `Source.idle`."""
+        return []
+
+    def fetch(self, item: SourceObject) -> FetchedObject:
+        """See `Source.fetch`."""
+        with self._connected() as connection:
+            columns = self._known_columns(connection)
+            key = self._shape.key_of(item.address, self._types_of_key(connection))
+            rows = [] if key is None else list(self._rows(connection, columns, key))
+        if not rows:
+            raise reading.vanished()
+        if len(rows) > 1:
+            raise reading.unreadable("its key names more than one row")
+        try:
+            raw = self._shape.raw_of(rows[0])
+            declared = self._shape.declared(rows[0])
+        except Unusable as error:
+            raise reading.unreadable(str(error)) from error
+        if len(raw) > self._spec.max_document_bytes:
+            raise reading.too_large(len(raw), self._spec.max_document_bytes)
+        return FetchedObject(raw, declared)
+
+    def _rows(
+        self, connection: Connection, columns: Sequence[str], key: Mapping[str, Key] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        rows = (
+            sa.text(f"SELECT * FROM {self._query} AS given").columns(*map(sa.column, self._columns)).subquery("given")
+        )
+        statement = sa.select(*(rows.c[name] for name in columns))
+        for name, value in (key or {}).items():
+            statement = statement.where(rows.c[name] == value)
+        for row in connection.execute(statement).mappings():
+            yield dict(row)
+
+    def _known_columns(self, connection: Connection) -> tuple[str, ...]:
+        if not self._columns:
+            columns = tuple(connection.execute(sa.text(f"SELECT * FROM {self._query} AS given WHERE 1 = 0")).keys())
+            missing = sorted(self._shape.named - set(columns))
+            if missing:
+                raise self._unavailable(
+                    f"the query gives no column {missing[0]}, only {', '.join(columns)}. Correct `query` or the setting"
+                )
+            if len(set(columns)) < len(columns):
+                raise self._unavailable("the query gives two columns of one name. Rename one in `query` (AS)")
+            self._columns = columns
+        return self._columns
+
+    def _types_of_key(self, connection: Connection) -> tuple[type, ...]:
+        """Types of the key's columns: an address is text, and a column may hold numbers."""
+        if not self._key_types:
+            row = next(self._rows(connection, self._shape.key), None)
+            self._key_types = self._shape.key_types(row) if row is not None else ()
+        return self._key_types
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        try:
+            if self._engine is None:
+                self._engine = _engine_of(self._spec.location)
+            with self._engine.connect() as connection:
+                yield _read_only(connection)
+        except NoSuchModuleError as error:
+            raise self._unavailable(f"there is no driver for it: {error}. Correct `location`, or install it") from error
+        except ModuleNotFoundError as error:
+            raise self._unavailable(f"its driver {error.name} is not installed. Install it with pip") from error
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            raise self._unavailable(f"{self._said_by(error)}. Correct `location` or `query`, or try again") from error
+
+    def _said_by(self, error: Exception) -> str:
+        if isinstance(error, ArgumentError):
+            return "`location` is not an address of a database"
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+        first = next(iter(str(cause).splitlines()), "") or type(cause).__name__
+        password = _url_of(self._spec.location).password
+        return without_secrets(first.replace(str(password), "***") if password else first)
+
+    def _unavailable(self, reason: str) -> SourceUnavailable:
+        return SourceUnavailable(
+            f"The database of source {self.name} does not give its rows: {reason}. Nothing of the source was changed.",
+            source=self.name,
+        )
+
+
+def _url_of(location: str) -> URL:
+    return make_url(location) if "://" in location else URL.create("sqlite", database=location)
+
+
+def _engine_of(location: str) -> Engine:
+    url = _url_of(location)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return sa.create_engine(url)
+    # Any other mode makes an empty database where there is none, which lists nothing.
+    address = f"file:{quote(str(Path(url.database).absolute()))}?mode=ro"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(address, uri=True, check_same_thread=False)
+        # Bytes that are no text in one row must not end the listing of all.
+        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        return connection
+
+    return sa.create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+
+def _read_only(connection: Connection) -> Connection:
+    """One snapshot that writes nothing, where the database has such a thing, and rows as they come."""
+    options: dict[str, Any] = {"stream_results": True, "max_row_buffer": _BUFFERED_ROWS}
+    if connection.dialect.name == "postgresql":
+        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return connection.execution_options(**options)

@@ -1,0 +1,202 @@
+"""What every kind of source promises, shown for those that are built in, in small worlds of their own."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from rag_pipeline.contracts.sources import Source, SourceSpec
+from rag_pipeline.settings.sources import SqlSettings
+from rag_pipeline.sources import KINDS, open_source
+from rag_pipeline.testing import SourceConformance
+
+
+def sql_spec(path: Path | str, **fields: Any) -> SourceSpec:
+    """A spec of kind `sql` as the settings would give it."""
+    defaults = {"kind": "sql", "location": str(path), "query": "SELECT * FROM tickets", "key": ["id"], "text": ["body"]}
+    settings = SqlSettings.model_validate(defaults | fields)
+    return SourceSpec(
+        "tickets", str(path), kind="sql", fields=settings.own_fields, max_document_bytes=settings.max_document_bytes
+    )
+
+
+class FolderWorld:
+    """A folder of this machine; nobody says at the source who may read what is not beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "docs"
+        self._folder.mkdir()
+
+    def source(self) -> Source:
+        return open_source(SourceSpec("docs", str(self._folder)))
+
+    def put(self, name: str, text: str) -> None:
+        (self._folder / name).write_bytes(text.encode())
+
+    def delete(self, name: str) -> None:
+        (self._folder / name).unlink()
+
+    def fill(self, count: int) -> None:
+        for number in range(count):
+            self.put(f"{number}.md", "")
+
+    def break_down(self) -> None:
+        self._folder.rename(self._folder.with_name("away"))
+
+    def heal(self) -> None:
+        self._folder.with_name("away").rename(self._folder)
+
+    def allow(self, name: str, principals: Sequence[str]) -> None:
+        raise NotImplementedError
+
+
+class Shaky(MemoryFileSystem):
+    """A bucket that can be out of reach."""
+
+    protocol = "shaky"
+    store: dict[str, Any] = {}  # noqa: RUF012 - as its parent has it
+    pseudo_dirs = [""]  # noqa: RUF012
+    is_down = False
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(MemoryFileSystem._strip_protocol(path.replace("shaky://", "memory://")))
+
+    def _ask(self) -> None:
+        if Shaky.is_down:
+            raise ConnectionError("no route to host")
+
+    def ls(self, *arguments: Any, **values: Any) -> Any:
+        self._ask()
+        return super().ls(*arguments, **values)
+
+    def find(self, *arguments: Any, **values: Any) -> Any:
+        self._ask()
+        return super().find(*arguments, **values)
+
+    def info(self, *arguments: Any, **values: Any) -> Any:
+        self._ask()
+        return super().info(*arguments, **values)
+
+    def exists(self, *arguments: Any, **values: Any) -> Any:
+        self._ask()
+        return super().exists(*arguments, **values)
+
+    def cat_file(self, *arguments: Any, **values: Any) -> Any:
+        self._ask()
+        return super().cat_file(*arguments, **values)
+
+    def _open(self, *arguments: Any, **values: Any) -> Any:
+        self._ask()
+        return super()._open(*arguments, **values)
+
+
+class BucketWorld(FolderWorld):
+    """A bucket."""
+
+    def __init__(self) -> None:
+        fsspec.register_implementation("shaky", Shaky, clobber=True)
+        self._bucket = fsspec.filesystem("shaky")
+        self._bucket.pipe_file("/docs/.keep", b"")
+
+    def source(self) -> Source:
+        return open_source(SourceSpec("docs", "shaky://docs"))
+
+    def put(self, name: str, text: str) -> None:
+        self._bucket.pipe_file(f"/docs/{name}", text.encode())
+
+    def delete(self, name: str) -> None:
+        self._bucket.rm_file(f"/docs/{name}")
+
+    def break_down(self) -> None:
+        Shaky.is_down = True
+
+    def heal(self) -> None:
+        Shaky.is_down = False
+
+
+class TableWorld:
+    """A table of SQLite."""
+
+    def __init__(self, folder: Path, **fields: Any) -> None:
+        self._path = folder / "tickets.db"
+        self._fields = {"principals": "readers", **fields}
+        self._revision = 0
+        self._ask("CREATE TABLE tickets (id TEXT PRIMARY KEY, body TEXT, readers TEXT DEFAULT '[]', revision INTEGER)")
+
+    def _ask(self, statement: str, *values: object) -> None:
+        self._revision += 1
+        connection = sqlite3.connect(self._path)
+        with connection:
+            connection.execute(statement, values)
+        connection.close()
+
+    def source(self) -> Source:
+        return open_source(sql_spec(self._path, **self._fields))
+
+    def put(self, name: str, text: str) -> None:
+        self._ask("INSERT OR REPLACE INTO tickets (id, body, revision) VALUES (?, ?, ?)", name, text, self._revision)
+
+    def delete(self, name: str) -> None:
+        self._ask("DELETE FROM tickets WHERE id = ?", name)
+
+    def fill(self, count: int) -> None:
+        self._ask(
+            f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
+            "INSERT INTO tickets (id, body, revision) SELECT i, printf('%.2000c', 'x'), i FROM n"
+        )
+
+    def break_down(self) -> None:
+        self._path.rename(self._path.with_name("away"))
+
+    def heal(self) -> None:
+        self._path.with_name("away").rename(self._path)
+
+    def allow(self, name: str, principals: Sequence[str]) -> None:
+        self._ask("UPDATE tickets SET readers = ? WHERE id = ?", json.dumps(list(principals)), name)
+
+
+class TestFolder(SourceConformance):
+    # Making files takes longer than listing them.
+    many = 1_000
+
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> FolderWorld:
+        return FolderWorld(tmp_path)
+
+
+class TestBucket(SourceConformance):
+    many = 1_000
+
+    @pytest.fixture
+    def world(self) -> Iterator[BucketWorld]:
+        yield BucketWorld()
+        Shaky.store.clear()
+        Shaky.pseudo_dirs[:] = [""]
+
+
+class TestRows(SourceConformance):
+    many = 3_000
+
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> TableWorld:
+        return TableWorld(tmp_path)
+
+
+class TestRowsWithARevision(SourceConformance):
+    many = 3_000
+
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> TableWorld:
+        return TableWorld(tmp_path, revision="revision")
+
+
+def test_every_built_in_kind_is_among_them() -> None:
+    assert {"files", "sql"} == set(KINDS)
