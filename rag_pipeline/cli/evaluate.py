@@ -133,7 +133,7 @@ def record_of(evaluation: Evaluation, mode: str) -> dict[str, Any]:
     Args:
         mode: The mode whose figures decide; they are repeated at the top.
     """
-    row = dict(evaluation.row)
+    row = evaluation.row.row()
     leading = {name: getattr(evaluation.metrics(mode), name) for name in HEADINGS}
     return {**row, "mode": mode, **leading, "results": [asdict(result) for result in evaluation.results]}
 
@@ -144,11 +144,11 @@ def read_baseline(path: Path) -> tuple[QuestionResult, ...]:
     Raises:
         UsageError: The file is missing, or is something else.
     """
-    from rag_pipeline.refresh.evaluation import result_of
+    from rag_pipeline.contracts.evaluation import QuestionResult
 
     try:
         record = json.loads(path.read_text("utf-8"))
-        return tuple(result_of(result) for result in record["results"])
+        return tuple(QuestionResult.of(result) for result in record["results"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             f"{path} is not a baseline ({type(error).__name__}: {error}); make one with: "
@@ -199,7 +199,7 @@ def _compare(workspace: Workspace, pair: tuple[str, str], files: Sequence[Path],
         for comparison in comparisons
         for side, metrics in enumerate((comparison.before, comparison.after))
     ]
-    k = after.row["k"]
+    k = after.row.k
     title = f"At {k}, on the {counted(chosen.before.questions, 'question')} that both could score"
     show(table(title, columns, rows), "")  # type: ignore[arg-type]
     _show_changes(f"Better with {pair[1]} (mode {chosen.mode})", chosen.wins)
@@ -251,15 +251,12 @@ def _show_groups(metrics: Sequence[Metrics], mode: str) -> None:
 
 
 def _show(evaluation: Evaluation, mode: str) -> None:
-    from rag_pipeline.contracts.evaluation import Metrics
-
     row = evaluation.row
     columns = ["Mode", *((heading, "right") for heading in HEADINGS.values())]
-    everything = [Metrics(**metrics) for metrics in row["metrics"]]
-    rows = [[metrics.mode, *_figures(metrics)] for metrics in everything if metrics.mode in MODES]
-    title = f"{row['alias']} version {row['table_version']} at {row['k']}, {counted(row['scored'], 'question')}"
+    rows = [[metrics.mode, *_figures(metrics)] for metrics in row.metrics if metrics.mode in MODES]
+    title = f"{row.alias} version {row.table_version} at {row.k}, {counted(row.scored, 'question')}"
     show(table(title, columns, rows), "")  # type: ignore[arg-type]
-    _show_groups(everything, mode)
+    _show_groups(row.metrics, mode)
     results = [result for result in evaluation.results if result.mode == mode]
     weak = sorted((r for r in results if r.status == "scored" and not _is_perfect(r)), key=_quality)
     columns = ["Id", "Question", ("Document rank", "right"), ("Span rank", "right"), "Found first"]
@@ -273,15 +270,15 @@ def _show(evaluation: Evaluation, mode: str) -> None:
     if stale:
         why = [[result.question_id, result.question, result.reason] for result in stale]
         show(table("Not judged, or not in full", ["Id", "Question", "Why"], why), "")
-    leaks = Text(str(row["leaks"]), style="bold red" if row["leaks"] else "green")
-    latency = f"{row['latency_p50_ms']:.0f} ms median, {row['latency_p95_ms']:.0f} ms 95th percentile"
+    leaks = Text(str(row.leaks), style="bold red" if row.leaks else "green")
+    latency = f"{row.latency_p50_ms:.0f} ms median, {row.latency_p95_ms:.0f} ms 95th percentile"
     show(
         facts(
             [
                 ("Leaks", leaks),
                 ("Hybrid search", latency),
-                ("Evaluated", f"{moment(row['evaluated_at'])} UTC"),
-                ("Evaluation", row["evaluation_id"]),
+                ("Evaluated", f"{moment(row.evaluated_at)} UTC"),
+                ("Evaluation", row.evaluation_id),
             ]
         )
     )
@@ -299,7 +296,7 @@ def _is_below(earlier: tuple[QuestionResult, ...], evaluation: Evaluation, mode:
         )
     falls = regressions(comparison, tolerance, GATED)
     if falls:
-        talk(f"Below the baseline: {below_baseline(comparison, falls, evaluation.row['k'], tolerance)}", style="red")
+        talk(f"Below the baseline: {below_baseline(comparison, falls, evaluation.row.k, tolerance)}", style="red")
     else:
         talk(f"Not below the baseline by more than {tolerance}. {_outcome(comparison)}")
     return bool(falls)

@@ -7,8 +7,10 @@ Does not belong here: the arithmetic (`transforms/metrics.py`) or running search
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any, Literal
 
 import polars as pl
 
@@ -98,6 +100,16 @@ class QuestionResult:
     leaks: int
     found: tuple[str, ...]
 
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> QuestionResult:
+        """From a row of the table, or from JSON."""
+        values = {field.name: record[field.name] for field in fields(cls)}
+        return cls(**values | {"found": tuple(values["found"])})
+
+    def row(self, evaluation_id: str) -> dict[str, Any]:
+        """As it stands in the table."""
+        return {"evaluation_id": evaluation_id, **asdict(self)}
+
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
@@ -117,6 +129,44 @@ class Metrics:
     span_recall: float | None
     span_mrr: float | None
     span_ndcg: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRow:
+    """A row of gold/evaluations: figures of one version on one set of questions. The contract says what each column is.
+
+    Attributes:
+        metrics: By search mode, then by group of questions; structs in the table.
+    """
+
+    evaluation_id: str
+    audit_id: str
+    alias: str
+    space_fingerprint: str
+    table_name: str
+    table_version: int
+    questions_hash: str
+    evaluator_fingerprint: str
+    k: int
+    questions: int
+    scored: int
+    stale: int
+    unanswerable: int
+    leaks: int
+    metrics: tuple[Metrics, ...]
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    evaluated_at: datetime
+    run_id: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> EvaluationRow:
+        """From a row of the table."""
+        return cls(**{**row, "metrics": tuple(Metrics(**one) for one in row["metrics"])})
+
+    def row(self) -> dict[str, Any]:
+        """As it stands in the table."""
+        return {**asdict(self), "metrics": [asdict(one) for one in self.metrics]}
 
 
 def _text(doc: str, *, nullable: bool = False) -> Column:

@@ -4,12 +4,12 @@ Belongs here: translating evaluations and comparisons into Dagster metadata.
 Does not belong here: the figures (`transforms/metrics.py`) and what follows from them (`refresh/gate.py`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from rag_pipeline.contracts.evaluation import METRIC_NAMES, QuestionResult
+from rag_pipeline.contracts.evaluation import METRIC_NAMES, EvaluationRow, QuestionResult
 from rag_pipeline.defs.words import HAPPENED, happened
 from rag_pipeline.retrieval.comparison import Comparison
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 WEAKEST_SHOWN = 15
 
 
-def evaluation_metadata(report: "EvaluationReport", history: Sequence[Mapping[str, Any]], mode: str) -> dict[str, Any]:
+def evaluation_metadata(report: "EvaluationReport", history: Sequence[EvaluationRow], mode: str) -> dict[str, Any]:
     """Figures of an evaluation; Dagster plots every number over time.
 
     Args:
-        history: Rows of gold/evaluations, newest first.
+        history: Evaluations, newest first.
         mode: The mode that decides; its figures come without a prefix, those of the others with the mode's name.
     """
     shown: dict[str, Any] = {"rag/commits": report.commits, "rag/evaluations_computed": report.computed}
     if report.evaluation is None:
         return {HAPPENED: "Nothing is asked: no questions are configured under evaluation.questions."} | shown
     row = report.evaluation.row
-    asked = {"questions asked": row["questions"] if report.computed else 0}
-    shown = (
-        happened(asked, f"{row['scored']:,} of {row['questions']:,} questions count; leaks: {row['leaks']:,}") | shown
-    )
+    asked = {"questions asked": row.questions if report.computed else 0}
+    shown = happened(asked, f"{row.scored:,} of {row.questions:,} questions count; leaks: {row.leaks:,}") | shown
     counts = ("questions", "scored", "stale", "leaks", "k", "table_version")
-    shown |= {f"rag/{name}": row[name] for name in counts} | {"dagster/partition_row_count": len(history)}
-    shown |= {f"rag/{name}": row[name] for name in ("latency_p50_ms", "latency_p95_ms") if row[name] is not None}
-    for metrics in row["metrics"]:
-        named = metrics["mode"].replace(", ", "_").replace(" ", "_")
+    shown |= {f"rag/{name}": getattr(row, name) for name in counts} | {"dagster/partition_row_count": len(history)}
+    latency = {"latency_p50_ms": row.latency_p50_ms, "latency_p95_ms": row.latency_p95_ms}
+    shown |= {f"rag/{name}": value for name, value in latency.items() if value is not None}
+    for metrics in row.metrics:
+        named = metrics.mode.replace(", ", "_").replace(" ", "_")
         prefix = "" if named == mode else f"{named}_"
-        shown |= {f"rag/{prefix}{name}": metrics[name] for name in METRIC_NAMES if metrics[name] is not None}
+        values = {name: getattr(metrics, name) for name in METRIC_NAMES}
+        shown |= {f"rag/{prefix}{name}": value for name, value in values.items() if value is not None}
     results = [result for result in report.evaluation.results if result.mode == mode]
     stale = [result for result in results if result.status == "stale"]
     shown["rag/weakest_questions"] = _weakest(results)
@@ -94,13 +94,13 @@ def _weakest(results: Sequence[QuestionResult]) -> dg.MetadataValue:
     return _markdown(["id", "question", "kind", "document rank", "span rank", "found first"], rows)
 
 
-def _history(history: Sequence[Mapping[str, Any]], mode: str) -> dg.MetadataValue:
+def _history(history: Sequence[EvaluationRow], mode: str) -> dg.MetadataValue:
     rows = []
     for row in history:
-        metrics: Mapping[str, Any] = next((m for m in row["metrics"] if m["mode"] == mode), {})
-        figures = [_number(metrics.get(name)) for name in METRIC_NAMES]
-        at = f"{row['evaluated_at']:%Y-%m-%d %H:%M}"
-        rows.append([at, row["table_version"], row["questions_hash"], f"{row['scored']}/{row['questions']}", *figures])
+        metrics = next((one for one in row.metrics if one.mode == mode), None)
+        figures = [_number(getattr(metrics, name, None)) for name in METRIC_NAMES]
+        at = f"{row.evaluated_at:%Y-%m-%d %H:%M}"
+        rows.append([at, row.table_version, row.questions_hash, f"{row.scored}/{row.questions}", *figures])
     columns = ["evaluated (UTC)", "version", "questions", "scored", *(name.replace("_", " ") for name in METRIC_NAMES)]
     return _markdown(columns, rows)
 

@@ -4,11 +4,11 @@ Belongs here: figures of the last evaluation, and what follows from them.
 Does not belong here: evaluating (`refresh/evaluation.py`), how the retrievers are fused (`retrieval/fusion.py`).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import dagster as dg
 
+from rag_pipeline.contracts.evaluation import Metrics
 from rag_pipeline.defs.check_rows import Subject
 from rag_pipeline.defs.words import figure
 
@@ -18,19 +18,17 @@ def hybrid_is_as_good_as_each_retriever(subject: Subject) -> dg.AssetCheckResult
     from rag_pipeline.refresh.evaluation import evaluation_history
 
     history = evaluation_history(subject.workspace, subject.alias, limit=1)
-    return compared_with_each(history[0]["metrics"] if history else [])
+    return compared_with_each(history[0].metrics if history else ())
 
 
-def compared_with_each(metrics: Sequence[Mapping[str, Any]]) -> dg.AssetCheckResult:
+def compared_with_each(figures: Sequence[Metrics]) -> dg.AssetCheckResult:
     """Whether no retriever alone is clearly better than both together.
 
     Args:
-        metrics: Rows of an evaluation's figures, one for each mode; none where nothing was evaluated.
+        figures: An evaluation's figures, one for each mode; none where nothing was evaluated.
     """
-    from rag_pipeline.contracts.evaluation import Metrics
     from rag_pipeline.retrieval.comparison import better_alone
 
-    figures = [Metrics(**one) for one in metrics]
     shown = {f"rag/{one.mode}_ndcg": figure(one.ndcg) for one in figures if one.ndcg is not None}
     if not shown:
         return dg.AssetCheckResult(passed=True, description="no questions were evaluated")

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from rag_pipeline.contracts.evaluation import EvaluationRow
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BOILERPLATE, BRONZE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
@@ -70,8 +70,8 @@ def index_version(workspace: Workspace, table_name: str, space_fingerprint: str,
     return frame_version(table.read(_OF_AN_INDEX_ROW))
 
 
-def evaluation_version(row: Mapping[str, Any] | None) -> str:
+def evaluation_version(row: EvaluationRow | None) -> str:
     """Version of an evaluation's outcome; None: nothing is asked."""
     if row is None:
         return "none"
-    return digest(str(row["evaluation_id"]))[:16]
+    return digest(row.evaluation_id)[:16]

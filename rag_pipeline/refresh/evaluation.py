@@ -9,15 +9,22 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
-from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS, Metrics, Question, QuestionResult
+from rag_pipeline.contracts.evaluation import (
+    EVALUATIONS,
+    QUESTION_RESULTS,
+    EvaluationRow,
+    Metrics,
+    Question,
+    QuestionResult,
+)
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.tables import BOILERPLATE, DOCUMENTS, DUPLICATES
@@ -47,12 +54,12 @@ class Evaluation:
         tried: Results at other weights of the vector retriever, where a fit tried them.
     """
 
-    row: Mapping[str, Any]
+    row: EvaluationRow
     results: tuple[QuestionResult, ...]
     tried: tuple[QuestionResult, ...] = ()
 
     @classmethod
-    def of(cls, row: Mapping[str, Any], results: Iterable[QuestionResult]) -> Evaluation:
+    def of(cls, row: EvaluationRow, results: Iterable[QuestionResult]) -> Evaluation:
         """From all that is kept."""
         kept = tuple(results)
         served = tuple(result for result in kept if result.mode in MODES)
@@ -167,22 +174,17 @@ def read_evaluation(workspace: Workspace, evaluation_id: str) -> Evaluation | No
     rows = lake.read(EVALUATIONS, where=chosen)
     if rows.height != 1:
         return None
-    row = rows.row(0, named=True)
-    same = pl.col("evaluation_id") == row["evaluation_id"]
+    row = EvaluationRow.of(rows.row(0, named=True))
+    same = pl.col("evaluation_id") == row.evaluation_id
     results = lake.read(QUESTION_RESULTS, where=same).sort("question_id", "mode")
-    return Evaluation.of(row, (result_of(result) for result in results.iter_rows(named=True)))
+    return Evaluation.of(row, (QuestionResult.of(result) for result in results.iter_rows(named=True)))
 
 
-def evaluation_history(workspace: Workspace, alias: str, limit: int = 20) -> list[dict[str, Any]]:
-    """Rows of a model's last evaluations, newest first."""
+def evaluation_history(workspace: Workspace, alias: str, limit: int = 20) -> list[EvaluationRow]:
+    """A model's last evaluations, newest first."""
     rows = workspace.lake.read(EVALUATIONS, where=pl.col("alias") == alias)
-    return rows.sort("evaluated_at", descending=True).head(limit).to_dicts()
-
-
-def result_of(record: Mapping[str, Any]) -> QuestionResult:
-    """A stored result, from a table's row or from JSON."""
-    values = {field.name: record[field.name] for field in fields(QuestionResult)}
-    return QuestionResult(**values | {"found": tuple(values["found"])})
+    newest = rows.sort("evaluated_at", descending=True).head(limit)
+    return [EvaluationRow.of(row) for row in newest.iter_rows(named=True)]
 
 
 def _evaluation_id(audit_id: str, questions: Sequence[Question], plan: SearchPlan) -> str:
@@ -229,44 +231,41 @@ def _evaluated(
     if weak := weak_sentence(weak_languages(grouped, workspace.settings.evaluation.mode)):
         log.warning("embedding model %s: %s", target.alias, weak)
     hybrid = [result for result in answers.results if result.mode == "hybrid"]
-    row = {
-        "evaluation_id": name,
-        "audit_id": target.audit_id,
-        "alias": target.alias,
-        "space_fingerprint": target.space_fingerprint,
-        "table_name": target.table_name,
-        "table_version": target.table_version,
-        "questions_hash": questions_hash(questions),
-        "evaluator_fingerprint": plan.fingerprint,
-        "k": plan.k,
-        "questions": len(questions),
-        "scored": sum(result.status == "scored" for result in hybrid),
-        "stale": sum(result.status == "stale" for result in hybrid),
-        "unanswerable": sum(result.status == "no-answer" for result in hybrid),
-        "leaks": sum(result.leaks for result in answers.results),
-        "metrics": [
-            *(asdict(metrics_of(answers.results, mode)) for mode in MODES),
-            *(asdict(one) for one in grouped),
-        ],
+    row = EvaluationRow(
+        evaluation_id=name,
+        audit_id=target.audit_id,
+        alias=target.alias,
+        space_fingerprint=target.space_fingerprint,
+        table_name=target.table_name,
+        table_version=target.table_version,
+        questions_hash=questions_hash(questions),
+        evaluator_fingerprint=plan.fingerprint,
+        k=plan.k,
+        questions=len(questions),
+        scored=sum(result.status == "scored" for result in hybrid),
+        stale=sum(result.status == "stale" for result in hybrid),
+        unanswerable=sum(result.status == "no-answer" for result in hybrid),
+        leaks=sum(result.leaks for result in answers.results),
+        metrics=(*(metrics_of(answers.results, mode) for mode in MODES), *grouped),
         **latency_of(answers),
-        "evaluated_at": workspace.now(),
-        "run_id": workspace.run_id,
-    }
+        evaluated_at=workspace.now(),
+        run_id=workspace.run_id,
+    )
     results = tuple(sorted(answers.results, key=lambda result: (result.question_id, result.mode)))
     _keep(workspace, row, results)
     return Evaluation.of(row, results), 1
 
 
-def _keep(workspace: Workspace, row: dict[str, Any], results: Sequence[QuestionResult]) -> None:
+def _keep(workspace: Workspace, row: EvaluationRow, results: Sequence[QuestionResult]) -> None:
     lake = workspace.lake
-    name = row["evaluation_id"]
+    name = row.evaluation_id
     with lake.writing():
         if read_evaluation(workspace, name) is not None:
             return
         # Results first: the row of the evaluation says that they are whole. A kill between leaves them to be replaced.
-        frame = QUESTION_RESULTS.frame([{"evaluation_id": name, **asdict(result)} for result in results])
+        frame = QUESTION_RESULTS.frame([result.row(name) for result in results])
         lake.merge(QUESTION_RESULTS, frame)
-        lake.append(EVALUATIONS, EVALUATIONS.frame([row]))
+        lake.append(EVALUATIONS, EVALUATIONS.frame([row.row()]))
 
 
 def _embedder(workspace: Workspace, target: Target) -> Callable[[str], Vectors]:

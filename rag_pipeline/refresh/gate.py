@@ -111,7 +111,7 @@ def _leak(workspace: Workspace, alias: str, evaluation: Evaluation) -> Verdict:
     names = sorted({result.question_id for result in evaluation.results if result.leaks})
     return Verdict(
         False,
-        f"searches in the index of embedding model {alias} returned {evaluation.row['leaks']} chunks that the "
+        f"searches in the index of embedding model {alias} returned {evaluation.row.leaks} chunks that the "
         f"asker may not read, to questions {', '.join(names[:SHOWN])}. This is a fault of the program: report it, "
         f"and run rag-pipeline verify",
         _figures(workspace, evaluation),
@@ -140,7 +140,7 @@ def _judge(
             f"configured questions. Evaluate it: rag-pipeline eval --model {alias}",
         )
     figures = _figures(workspace, evaluation)
-    if evaluation.row["leaks"]:
+    if evaluation.row.leaks:
         return _leak(workspace, alias, evaluation)
     if last is None:
         return Verdict(
@@ -206,8 +206,8 @@ def _questions(count: int) -> str:
 def _figures(workspace: Workspace, evaluation: Evaluation) -> dict[str, object]:
     metrics = evaluation.metrics(workspace.settings.evaluation.mode)
     return {
-        "evaluation_id": evaluation.row["evaluation_id"],
-        "questions_hash": evaluation.row["questions_hash"],
+        "evaluation_id": evaluation.row.evaluation_id,
+        "questions_hash": evaluation.row.questions_hash,
         "ndcg": metrics.ndcg,
         "recall": metrics.recall,
         "span_ndcg": metrics.span_ndcg,

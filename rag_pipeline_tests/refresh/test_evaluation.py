@@ -112,7 +112,7 @@ def test_a_version_is_evaluated_once_and_then_only_read(project: Project) -> Non
     assert again.evaluation is not None
     assert first.evaluation is not None
     assert again.evaluation.results == first.evaluation.results
-    assert dict(again.evaluation.row) == evaluations[0]
+    assert again.evaluation.row.row() == evaluations[0]
 
 
 def test_an_unchanged_refresh_evaluates_and_commits_nothing(project: Project) -> None:
@@ -133,7 +133,7 @@ def test_a_new_version_is_evaluated_beside_the_one_that_readers_see(project: Pro
     assert report.computed == 1
     assert report.published is not None
     assert report.evaluation is not None
-    assert report.published.row["table_version"] < report.evaluation.row["table_version"]
+    assert report.published.row.table_version < report.evaluation.row.table_version
     assert published(project).moved
 
 
@@ -345,8 +345,8 @@ def test_figures_by_language_show_which_one_the_index_does_not_answer(
     report = build(project)
     assert report is not None
     assert report.evaluation is not None
-    found = {one["mode"]: one for one in report.evaluation.row["metrics"]}
-    assert found["text, language en"]["ndcg"] == found["text, source docs"]["ndcg"] > 0.9
-    assert found["text, language de"]["ndcg"] < 0.5
-    assert found["text, language de"]["questions"] == 6
+    found = {one.mode: one for one in report.evaluation.row.metrics}
+    assert found["text, language en"].ndcg == found["text, source docs"].ndcg > 0.9
+    assert found["text, language de"].ndcg < 0.5
+    assert found["text, language de"].questions == 6
     assert "questions answered in de are" in caplog.text
