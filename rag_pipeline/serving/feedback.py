@@ -12,7 +12,7 @@ from typing import Any
 
 from rag_pipeline.contracts.feedback import FEEDBACK, Remark
 from rag_pipeline.contracts.ids import digest
-from rag_pipeline.errors import NotThere
+from rag_pipeline.errors import LakeBusy, NotThere
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.serving.callers import Caller
 from rag_pipeline.serving.questions import FeedbackQuestion
@@ -60,6 +60,12 @@ class Feedback:
             publication=self._searcher.published()["sequence"],
             given_at=now,
         )
-        with self._one, self._lake.writing():
-            self._lake.append(FEEDBACK, FEEDBACK.frame([remark.row()]))
+        # Those behind one that waits for the lake would each wait as long again, and hold up searches meanwhile.
+        if not self._one.acquire(timeout=LOCK_SECONDS):
+            raise LakeBusy("remarks that came before are still being kept; say it again in a moment")
+        try:
+            with self._lake.writing():
+                self._lake.append(FEEDBACK, FEEDBACK.frame([remark.row()]))
+        finally:
+            self._one.release()
         return {"feedback_id": remark.feedback_id}

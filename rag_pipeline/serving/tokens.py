@@ -158,6 +158,9 @@ class TokenFile:
             self._by_hash = {token.hash: token for token in read_tokens(self._path)}
         except SettingsError as error:
             log.warning("%s", error.message)
+            if isinstance(error.__cause__, OSError):
+                # Not read at all, for want of rights or of file handles: when that is over, the file looks as it does.
+                return
         self._stamp = stamp
 
 

@@ -89,6 +89,24 @@ def test_a_damaged_file_leaves_what_counted_before(tmp_path: Path, content: str)
         read_tokens(path)
 
 
+def test_a_file_that_could_not_be_opened_once_is_read_with_the_next_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tokens.json"
+    token, kept = add_token(path, "alice", [])
+    tokens = TokenFile(path)
+    assert tokens.find(token) is not None
+    revoke_token(path, kept.token_id)
+
+    def refused(_: Path) -> bytes:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", refused)
+        assert tokens.find(token) is not None
+    assert tokens.find(token) is None
+
+
 @pytest.mark.parametrize("name", ["", " ", "a\u200bb", "a  b", "\ud800"])
 def test_a_token_is_for_a_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError):
