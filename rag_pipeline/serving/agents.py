@@ -7,7 +7,7 @@ Does not belong here: answering (`service.py`), who asks (`middleware.py`; over 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any, Protocol, TypeVar
 
 from mcp.server import MCPServer
@@ -18,9 +18,9 @@ from pydantic import BaseModel, Field
 from starlette.routing import BaseRoute, Route
 
 from rag_pipeline import __version__
+from rag_pipeline.answering.answer import AnswerEvent
 from rag_pipeline.contracts.modes import Mode
 from rag_pipeline.errors import RagPipelineError
-from rag_pipeline.serving.answers import record_of, whole
 from rag_pipeline.serving.callers import Caller
 from rag_pipeline.serving.problems import told_of
 from rag_pipeline.serving.questions import (
@@ -120,6 +120,12 @@ class Asked(Protocol):
     def __call__(self, work: Work) -> Awaitable[dict[str, Any]]: ...
 
 
+class Written(Protocol):
+    """Lets an answer be written to its end, as one of so many at once."""
+
+    def __call__(self, begin: Callable[[], Iterator[AnswerEvent]]) -> Awaitable[dict[str, Any]]: ...
+
+
 Query = Annotated[
     str, Field(description="What you want to know, in plain words.", min_length=1, max_length=MOST_QUESTION_CHARS)
 ]
@@ -138,12 +144,14 @@ class Agents:
 
     Args:
         asked: How work is run, and how much of it at once.
+        written: The same for answers, which take longer and cost more.
         caller: Who asks now.
     """
 
-    def __init__(self, service: Service, asked: Asked, caller: Callable[[], Caller]) -> None:
+    def __init__(self, service: Service, asked: Asked, written: Written, caller: Callable[[], Caller]) -> None:
         self._service = service
         self._asked = asked
+        self._written = written
         self._caller = caller
         self.server = MCPServer("rag-pipeline", version=__version__, instructions=_INSTRUCTIONS)
         for tool in (self.search, self.read_window, self.list_sources):
@@ -188,11 +196,11 @@ class Agents:
         It costs more than a search. The verdict says whether the documents answer: rely on `answered` alone.
         """
 
-        def work(caller: Caller) -> dict[str, Any]:
+        def begun(caller: Caller) -> Iterator[AnswerEvent]:
             asked = AskQuestion(query=query, mode=mode, sources=sources, filters=filters or [], stream=False)
-            return record_of(whole(self._service.ask(caller, asked)))
+            return self._service.ask(caller, asked)
 
-        found = await self._answer(work)
+        found = await self._told(lambda caller: self._written(lambda: begun(caller)))
         cited = [
             AgentCitation(
                 number=each["number"],
@@ -220,14 +228,17 @@ class Agents:
         )
 
     async def _answer(self, work: Callable[[Caller], dict[str, Any]]) -> dict[str, Any]:
-        """The result of work for whoever asks.
+        """The result of work for whoever asks; raises what `_told` does."""
+        return await self._told(lambda caller: self._asked(lambda: work(caller)))
+
+    async def _told(self, answered: Callable[[Caller], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """What is answered to whoever asks.
 
         Raises:
             ToolError: It failed; what is told of it is what the API would tell.
         """
         try:
-            caller = self._caller()
-            return await self._asked(lambda: work(caller))
+            return await answered(self._caller())
         except Exception as error:
             if not isinstance(error, RagPipelineError):
                 log.exception("a tool failed")

@@ -7,14 +7,14 @@ Does not belong here: answering (`service.py`), who asks and limits (`middleware
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic_core import to_json
 
-from rag_pipeline.answering.answer import Answer
+from rag_pipeline.answering.answer import Answer, AnswerEvent
 from rag_pipeline.serving.answers import EventStream, Writing
 from rag_pipeline.serving.callers import Caller
 from rag_pipeline.serving.limits import Turnstile
@@ -149,12 +149,12 @@ class Api:
 
     async def ask(self, asked: AskQuestion, caller: Asker, request: Request) -> Response:
         """An answer with citations, made from what the caller may read: as it is written, or at once."""
+        if not asked.stream:
+            return as_json(await self.written(lambda: self._service.ask(caller, asked)))
         self.writing.begin()
         is_handed_on = False
         try:
             events = await self.answered(lambda: self._service.ask(caller, asked))
-            if not asked.stream:
-                return as_json(await self.writing.at_once(events))
             pieces = self.writing.as_events(events, request.state.request_id)
             is_handed_on = True
             return EventStream(pieces, events, self.writing)
@@ -215,6 +215,14 @@ class Api:
             return await self.turnstile.run(work)
         finally:
             self._watch()
+
+    async def written(self, begin: Callable[[], Iterator[AnswerEvent]]) -> dict[str, Any]:
+        """A whole answer, begun when its turn comes and counted among those that are written."""
+        self.writing.begin()
+        try:
+            return await self.writing.at_once(await self.answered(begin))
+        finally:
+            self.writing.end()
 
     def _watch(self) -> None:
         self._metrics.searching.set(self.turnstile.running)

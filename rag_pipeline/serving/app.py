@@ -46,7 +46,7 @@ def build_app(pipeline: Pipeline) -> FastAPI:
     settings = pipeline.settings.serving
     service, metrics = Service(pipeline), Metrics()
     api = Api(service, metrics)
-    agents = Agents(service, api.answered, current_caller)
+    agents = Agents(service, api.answered, api.written, current_caller)
     agent_routes = agents.routes(settings)
 
     @asynccontextmanager

@@ -6,12 +6,15 @@ Does not belong here: the tools (`agents.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from anyio import to_thread
 
+from rag_pipeline.answering.answer import AnswerEvent
 from rag_pipeline.retrieval.arguments import checked_principals
 from rag_pipeline.serving.agents import Agents, Work
+from rag_pipeline.serving.answers import record_of, whole
 from rag_pipeline.serving.callers import Caller
 from rag_pipeline.serving.service import Service
 from rag_pipeline.settings import Pipeline
@@ -27,10 +30,14 @@ def serve_agent(pipeline: Pipeline, principals: Iterable[str]) -> None:
     caller = Caller(", ".join(sorted(names)), frozenset(names), "process")
     service = Service(pipeline)
     try:
-        Agents(service, _asked, lambda: caller).server.run("stdio")
+        Agents(service, _asked, _written, lambda: caller).server.run("stdio")
     finally:
         service.close()
 
 
 async def _asked(work: Work) -> dict[str, object]:
     return await to_thread.run_sync(work)
+
+
+async def _written(begin: Callable[[], Iterator[AnswerEvent]]) -> dict[str, Any]:
+    return await to_thread.run_sync(lambda: record_of(whole(begin())))

@@ -134,27 +134,54 @@ def test_without_a_model_there_are_no_answers(served: Served) -> None:
         assert_problem(client.post("/v1/ask", json={"query": "hall"}), 404, "not_there")
 
 
-def test_an_agent_asks(asked: Served, model: Scripted) -> None:
+async def called_by_an_agent(asked: Served) -> tuple[set[str], Any]:
+    """Names of the tools, and the result of `ask`."""
     import httpx2
 
     mcp = pytest.importorskip("mcp", reason="needs the extra serve")
     from mcp.client.streamable_http import streamable_http_client
 
+    headers = {"Authorization": f"Bearer {asked.tokens['ann']}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=60) as http,
+        mcp.Client(streamable_http_client(f"{asked.url}/mcp", http_client=http)) as client,
+    ):
+        names = {tool.name for tool in (await client.list_tools()).tools}
+        return names, await client.call_tool("ask", {"query": QUESTION})
+
+
+def answers_of(asked: Served, verdict: str) -> float:
+    with asked.client("ann") as client:
+        lines = client.get("/metrics").text.splitlines()
+    name = f'rag_pipeline_answers_total{{from_cache="false",verdict="{verdict}"}} '
+    return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+
+def test_an_agent_asks_and_is_counted(asked: Served, model: Scripted) -> None:
     model.script(says("Pull the red lever twice [1]."))
-
-    async def ask() -> Any:
-        headers = {"Authorization": f"Bearer {asked.tokens['ann']}"}
-        async with (
-            httpx2.AsyncClient(headers=headers, timeout=60) as http,
-            mcp.Client(streamable_http_client(f"{asked.url}/mcp", http_client=http)) as client,
-        ):
-            names = {tool.name for tool in (await client.list_tools()).tools}
-            return names, (await client.call_tool("ask", {"query": QUESTION})).structured_content
-
-    names, answer = asyncio.run(ask())
+    before = answers_of(asked, "answered")
+    names, found = asyncio.run(called_by_an_agent(asked))
+    answer = found.structured_content
+    assert answers_of(asked, "answered") == before + 1
     assert "ask" in names
     assert answer["verdict"] == "answered"
     assert answer["citations"][0]["citation"].startswith("docs/guide.md")
+
+
+def test_answers_for_agents_are_among_those_that_are_written_at_once(asked: Served, model: Scripted) -> None:
+    model.script(says(*["word "] * 400, pause=0.05))
+    clients = [asked.client("ann") for _ in range(2)]
+    streams = [
+        client.send(client.build_request("POST", "/v1/ask", json={"query": QUESTION}), stream=True)
+        for client in clients
+    ]
+    lines = [stream.iter_lines() for stream in streams]
+    assert [next(each) for each in lines] == ["event: sources"] * 2
+    _, found = asyncio.run(called_by_an_agent(asked))
+    for each in (*streams, *clients):
+        each.close()
+    assert found.is_error
+    assert "server_busy" in found.content[0].text
 
 
 def test_the_page_shows_an_answer_while_it_is_written(asked: Served, model: Scripted) -> None:

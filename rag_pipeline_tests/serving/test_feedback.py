@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from rag_pipeline import Searcher
 from rag_pipeline.contracts.feedback import FEEDBACK
+from rag_pipeline.errors import LakeBusy
 from rag_pipeline.refresh.look import lake_state
 from rag_pipeline.serving.app import build_app
 from rag_pipeline.stores.lake import Lake
@@ -88,6 +91,33 @@ def test_remarks_that_come_together_are_all_kept(remarked: Served) -> None:
     with ThreadPoolExecutor(4) as callers:
         assert set(callers.map(give, range(8))) == {201}
     assert len(kept(remarked)) == before + 8
+
+
+def test_remarks_that_wait_for_a_run_do_not_wait_one_after_another(
+    lake: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from rag_pipeline.serving import feedback
+    from rag_pipeline.serving.callers import Caller
+    from rag_pipeline.serving.questions import FeedbackQuestion
+
+    monkeypatch.setattr(feedback, "LOCK_SECONDS", 0.5)
+    pipeline = lake.copied(tmp_path).pipeline()
+    caller = Caller("ann", frozenset({"ann", "public"}), "token")
+    with Searcher.open(pipeline) as searcher, Lake(pipeline.lake_root).writing():
+        hit = searcher.search("key beside the door", principals=caller.principals, k=1)[0]
+        asked = FeedbackQuestion(query="key", chunk_id=hit.chunk_id, verdict="up")
+        taking = feedback.Feedback(pipeline, searcher)
+
+        def waited(_: int) -> float:
+            began = time.monotonic()
+            with pytest.raises(LakeBusy):
+                taking.take(caller, asked)
+            return time.monotonic() - began
+
+        with ThreadPoolExecutor(8) as callers:
+            assert max(callers.map(waited, range(8))) < 2.5
 
 
 def test_the_page_sends_a_thumb_with_a_comment(remarked: Served) -> None:

@@ -160,8 +160,13 @@ def test_a_wrong_token_is_said_and_signing_out_forgets(served: Served, browser: 
         page.get_by_label("Token").fill(served.tokens["ann"])
         page.get_by_role("button", name="Sign in").click()
         ask(page, "hall")
+        page.locator(".hit .open").first.click()
+        sync_api.expect(page.locator("#document-text .chunk")).to_contain_text("porter")
+        page.keyboard.press("Escape")
         page.get_by_role("button", name="Sign out").click()
         sync_api.expect(page.locator(".hit")).to_have_count(0)
+        for shown in ("porter", "docs", "heron"):
+            assert shown not in page.locator("body").inner_html()
         page.reload()
         sync_api.expect(page.get_by_label("Token")).to_be_visible()
 

@@ -379,6 +379,15 @@ $("document").addEventListener("close", () => {
 
 // -- who asks -----------------------------------------------------------------------------------------------------------
 
+// Nothing that one caller saw stays in the page for the next one, nor comes in late.
+function forget() {
+  asking.abort();
+  $("answer").hidden = true;
+  if ($("document").open) $("document").close();
+  for (const id of ["results", "answer-text", "answer-sources", "document-title", "document-place", "document-text", "sources", "principals"]) $(id).replaceChildren();
+  $("freshness").querySelector("tbody").replaceChildren();
+}
+
 function signIn(isWanted) {
   $("sign").hidden = !isWanted;
   form.hidden = isWanted;
@@ -387,6 +396,7 @@ function signIn(isWanted) {
   $("leave").textContent = isAnonymous ? "Sign in" : "Sign out";
   if (isWanted) {
     sessionStorage.removeItem(TOKEN);
+    forget();
     $("caller").textContent = "";
     $("published").textContent = "";
     $("freshness").hidden = true;
@@ -448,8 +458,6 @@ $("sign").addEventListener("submit", (event) => {
   start();
 });
 $("leave").addEventListener("click", () => {
-  $("results").replaceChildren();
-  $("answer").hidden = true;
   say("");
   signIn(true);
 });
