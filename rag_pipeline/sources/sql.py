@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ from rag_pipeline.sources.rows import Key, RowShape, Unusable
 
 # Rows that the client holds at once; a driver without server-side cursors ignores it.
 _BUFFERED_ROWS = 5_000
+_DOWN = "the database does not answer"
+# So long it is not asked again for a row: each question may take as long as a connection takes to fail.
+_DOWN_SECONDS = 30
 # What `sa.text` would take for a parameter; there are none, and a query may say `:name` within a text.
 _PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w)")
 
@@ -52,10 +56,12 @@ class SqlRows:
         self._engine: Engine | None = None
         self._columns: tuple[str, ...] = ()
         self._key_types: tuple[type, ...] = ()
+        self._down_until = 0.0
 
     def list(self) -> Sequence[SourceObject]:
         """See `Source.list`."""
         found: list[SourceObject] = []
+        self._down_until = 0.0
         with self._connected() as connection:
             columns = self._known_columns(connection)
             wanted = self._shape.listed_columns(columns)
@@ -77,10 +83,14 @@ class SqlRows:
 
     def fetch(self, item: SourceObject) -> FetchedObject:
         """See `Source.fetch`."""
-        with self._connected() as connection:
-            columns = self._known_columns(connection)
-            key = self._shape.key_of(item.address, self._types_of_key(connection))
-            rows = [] if key is None else list(self._rows(connection, columns, key))
+        # What was listed and cannot be read is held by the deletion guard, and readers keep what they see.
+        if time.monotonic() < self._down_until:
+            raise reading.unreadable(_DOWN)
+        try:
+            rows = self._rows_at(item.address)
+        except SourceUnavailable as error:
+            self._down_until = time.monotonic() + _DOWN_SECONDS
+            raise reading.unreadable(_DOWN) from error
         if not rows:
             raise reading.vanished()
         if len(rows) > 1:
@@ -93,6 +103,12 @@ class SqlRows:
         if len(raw) > self._spec.max_document_bytes:
             raise reading.too_large(len(raw), self._spec.max_document_bytes)
         return FetchedObject(raw, declared)
+
+    def _rows_at(self, address: str) -> Sequence[dict[str, Any]]:
+        with self._connected() as connection:
+            columns = self._known_columns(connection)
+            key = self._shape.key_of(address, self._types_of_key(connection))
+            return [] if key is None else [*self._rows(connection, columns, key)]
 
     def _rows(
         self, connection: Connection, columns: Sequence[str], key: Mapping[str, Key] | None = None

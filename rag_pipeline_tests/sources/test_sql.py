@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,10 +15,11 @@ from uuid import UUID
 import pytest
 
 from rag_pipeline.contracts.sources import Source
-from rag_pipeline.errors import DocumentTooLarge, DocumentVanished, SettingsError, SourceUnavailable
+from rag_pipeline.errors import DocumentTooLarge, DocumentUnreadable, DocumentVanished, SettingsError, SourceUnavailable
 from rag_pipeline.settings.load import load_pipeline
 from rag_pipeline.sources import open_source
 from rag_pipeline.sources.rows import _canonical, principals_in
+from rag_pipeline.sources.sql import SqlRows
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.sources.test_conformance import sql_spec
 
@@ -140,6 +141,34 @@ def test_a_query_that_is_no_list_of_rows_is_a_clear_error_and_changes_nothing(
         source_of(tickets, query=query).list()
     assert "Nothing of the source was changed" in raised.value.message
     assert len(source_of(tickets).list()) == 3
+
+
+def test_a_listing_that_breaks_off_in_the_middle_lists_nothing(tickets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = source_of(tickets)
+    whole = SqlRows._rows
+
+    def broken(self: SqlRows, *arguments: Any) -> Iterator[dict[str, Any]]:
+        yield next(whole(self, *arguments))
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqlRows, "_rows", broken)
+        with pytest.raises(SourceUnavailable, match="disk I/O error"):
+            source.list()
+    assert len(source.list()) == 3
+
+
+def test_a_database_that_goes_down_after_its_listing_is_asked_once_and_loses_nothing(tickets: Path) -> None:
+    source = source_of(tickets)
+    listed = source.list()
+    tickets.rename(tickets.with_name("away"))
+    with pytest.raises(DocumentUnreadable, match="does not answer"):
+        source.fetch(listed[0])
+    tickets.with_name("away").rename(tickets)
+    with pytest.raises(DocumentUnreadable, match="does not answer"):
+        source.fetch(listed[1])
+    assert source.list() == listed
+    assert source.fetch(listed[1]).raw == b"The key lies under the mat."
 
 
 def test_colons_in_a_query_are_no_parameters(tickets: Path) -> None:
