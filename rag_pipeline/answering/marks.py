@@ -14,11 +14,14 @@ from dataclasses import dataclass
 _INSIDE = r"[\d ,;\u2013-]"
 _MARK = re.compile(rf"[\[【]({_INSIDE}{{1,24}})[\]】]")
 _OPEN = re.compile(rf"[\[【]{_INSIDE}{{0,24}}")
+_OPENED = re.compile(rf"[\[【]{_INSIDE}{{0,24}}\Z")
 _LIST = re.compile(r" ?[0-9]{1,3}( ?(?:[,;]|[\u2013-]) ?[0-9]{1,3})* ?")
 _PART = re.compile(r"([0-9]+)(?: ?[\u2013-] ?([0-9]+))?")
 _SPECIAL = re.compile(r"[\[【`\n ]")
 # A longer range is no list of sources; its ends stand for it.
 _LONGEST_RANGE = 50
+# With its brackets.
+MOST_MARK_CHARS = 26
 # From three on, marks fence code over several lines.
 _FENCE_TICKS = 3
 
@@ -125,6 +128,11 @@ def _numbers(inside: str) -> list[int]:
         low, high = int(first), int(last or first)
         found += range(low, high + 1) if low <= high <= low + _LONGEST_RANGE else [low, high]
     return list(dict.fromkeys(found))
+
+
+def opens(text: str) -> bool:
+    """Whether a text ends within what may become a mark."""
+    return _OPENED.search(text) is not None
 
 
 def escaped(text: str) -> str:

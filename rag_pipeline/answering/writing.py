@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rag_pipeline.answering.answer import AnswerCitation, AnswerEvent, AnswerText, Verdict
-from rag_pipeline.answering.marks import Cited, Marks, Part, Struck
+from rag_pipeline.answering.marks import MOST_MARK_CHARS, Cited, Marks, Part, Struck, opens
 from rag_pipeline.answering.prompt import ABSTENTION, abstains, may_abstain
+
+# In the place of a mark that is struck out of another bracket.
+STRUCK_WITHIN = "?"
 
 
 class Writing:
@@ -70,6 +73,10 @@ class Writing:
     def _shown(self, part: Part) -> Iterator[AnswerEvent]:
         if isinstance(part, Struck):
             self.struck += 1
+            if opens("".join(self._text[-MOST_MARK_CHARS:])):
+                # What stands around it would close up to a mark of its own: [[9]7] is not to become [7].
+                self._text.append(STRUCK_WITHIN)
+                yield AnswerText(STRUCK_WITHIN)
         elif isinstance(part, Cited):
             if part.number not in self.cited:
                 self.cited.append(part.number)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, TypeVar
 
+from anyio import Lock
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic_core import to_json
@@ -92,7 +93,9 @@ class Api:
         self._metrics = metrics
         self.turnstile = Turnstile(0, 0)
         self.writing = Writing(0, metrics)
-        self._ready_at = float("-inf")
+        self._looking = Lock()
+        self._looked_at = float("-inf")
+        self._unready: Exception | None = None
 
     def router(self) -> APIRouter:
         """What is asked by somebody."""
@@ -198,9 +201,17 @@ class Api:
 
     async def ready(self) -> dict[str, str]:
         """Whether searches are answered: something is published, and its model opens."""
-        if time.monotonic() - self._ready_at > READY_SECONDS:
-            await self.answered(self._service.try_out)
-            self._ready_at = time.monotonic()
+        # Anybody may ask, so all who do are told of one look.
+        async with self._looking:
+            if time.monotonic() - self._looked_at > READY_SECONDS:
+                self._unready = None
+                try:
+                    await self.answered(self._service.try_out)
+                except Exception as error:
+                    self._unready = error
+                self._looked_at = time.monotonic()
+        if self._unready is not None:
+            raise self._unready.with_traceback(None)
         return {"status": "ready"}
 
     async def scraped(self) -> Response:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rag_pipeline.answering.answer import AnswerText
@@ -78,3 +78,15 @@ def test_a_documents_own_marks_are_no_marks() -> None:
 
 def test_what_nobody_sees_is_taken_out_before_marks_are_looked_for() -> None:
     assert escaped(cleaned("a\x00b [\u202e3\u200b] \U000e0041\ud800c\td\n")) == "ab (3) c\td\n"
+
+
+@example("So [[9]7].")
+@example("So [7[9]].")
+@example("So [1,[9]2].")
+@example("So \u3010[9][8]7\u3011.")
+@given(st.text("[]\u3010\u3011129, -a\n", max_size=14))
+def test_striking_a_mark_makes_no_other_one(said: str) -> None:
+    writing, again = Writing(2), Writing(2)
+    list(writing.feed(said, end=True))
+    list(again.feed(writing.text, end=True))
+    assert (again.cited, again.struck) == (writing.cited, 0)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from typing import Any
 
 import httpx
 import pytest
 
 from rag_pipeline import Searcher
-from rag_pipeline.errors import RagPipelineError
+from rag_pipeline.errors import NothingPublished, RagPipelineError
 from rag_pipeline.serving.app import build_app
 from rag_pipeline.serving.questions import ExplainAnswer, SearchAnswer, SourcesAnswer, WindowAnswer
 from rag_pipeline_tests.pipeline.project import Project
@@ -317,3 +318,27 @@ def with_serving(project: Project, **values: Any) -> Any:
     pipeline = project.pipeline()
     serving = pipeline.settings.serving.model_copy(update=values)
     return replace(pipeline, settings=pipeline.settings.model_copy(update={"serving": serving}))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_however_many_ask_whether_it_is_ready_one_look_is_made(
+    lake: Project, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from rag_pipeline.serving import service
+
+    looks: list[float] = []
+
+    def look(_: object) -> dict[str, object]:
+        looks.append(time.monotonic())
+        time.sleep(0.1)
+        if fails:
+            raise NothingPublished("nothing is published yet")
+        return {}
+
+    monkeypatch.setattr(service.Service, "try_out", look)
+    with running(build_app(lake.pipeline())) as url, ThreadPoolExecutor(8) as callers:
+        statuses = set(callers.map(lambda _: httpx.get(f"{url}/ready").status_code, range(16)))
+    assert statuses == {503 if fails else 200}
+    assert len(looks) <= 1 + (looks[-1] - looks[0]) / 2
