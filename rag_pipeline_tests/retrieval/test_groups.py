@@ -54,5 +54,10 @@ def test_a_language_far_below_the_best_is_named_and_one_of_few_questions_is_not(
     assert weak_languages([], "hybrid") == {}
 
 
+def test_figures_of_all_questions_belong_to_no_group() -> None:
+    german = metrics("text, language de", 0.4)
+    assert by_group([metrics("hybrid", 0.7), german]) == {"language de": {"text": german}}
+
+
 def test_groups_are_no_retrievers() -> None:
     assert better_alone([metrics("hybrid", 0.5), metrics("hybrid, language en", 0.9), metrics("text", 0.4)]) == {}
