@@ -10,6 +10,8 @@ import dagster as dg
 import pytest
 from hypothesis import is_hypothesis_test, settings
 
+from rag_pipeline import shown
+
 # The same examples on every machine and in every run, however slow the machine is. Asked for more examples, the tests
 # look for new ones.
 settings.register_profile("same everywhere", deadline=None, derandomize="RAG_PIPELINE_TEST_EXAMPLES" not in os.environ)
@@ -35,6 +37,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # A slow file that begins last leaves the other processes with nothing to do.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def secrets_of_these_tests() -> Iterator[None]:
+    """What one file's tests keep secret is masked in the messages of no other, in whatever order they run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shown, "_secrets", set())
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,10 @@ from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.retrieval.test_leaks import said
 
 NIGHTS, MANY_NIGHTS = 5, 30
+# A lake of thirty nights takes minutes, since each night is asked for in all versions that followed.
+AT_LENGTH = pytest.mark.skipif(
+    "RAG_PIPELINE_TEST_EXAMPLES" not in os.environ, reason="needs RAG_PIPELINE_TEST_EXAMPLES"
+)
 ATTEMPTS, MANY_ATTEMPTS = 60, 300
 NAMES = ("a", "b", "c", "d", "e")
 READERS = ("[public]", "[staff]", "[board]", "[staff, board]")
@@ -90,7 +95,7 @@ def always_readable(project: Project, moment: datetime) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("nights_of", ["history", pytest.param("long_history", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("nights_of", ["history", pytest.param("long_history", marks=AT_LENGTH)])
 def test_each_night_is_found_as_it_was_but_for_what_has_been_closed_since(
     nights_of: str, request: pytest.FixtureRequest
 ) -> None:
@@ -151,7 +156,7 @@ def told_without_leak(project: Project, nights: list[tuple[datetime, Found]], at
 
 @pytest.mark.parametrize(
     ("nights_of", "attempts"),
-    [("history", ATTEMPTS), pytest.param("long_history", MANY_ATTEMPTS, marks=pytest.mark.slow)],
+    [("history", ATTEMPTS), pytest.param("long_history", MANY_ATTEMPTS, marks=AT_LENGTH)],
 )
 def test_no_attempt_at_an_old_state_tells_of_what_is_closed_today(
     nights_of: str, attempts: int, request: pytest.FixtureRequest

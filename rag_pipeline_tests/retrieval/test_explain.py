@@ -168,7 +168,7 @@ def test_an_id_of_a_closed_document_opens_nothing(searcher: Searcher) -> None:
         known = why(searcher, name, "board").document_id
         assert why(searcher, known, "board").document_id == known
         assert why(searcher, known, "public").reason == "unknown"
-    with pytest.raises(BadQuery, match="no text"):
+    with pytest.raises(BadQuery, match="must be a string"):
         searcher.explain(QUERY, principals=["public"], document=" ")
 
 
