@@ -13,7 +13,7 @@ import click
 from rich.text import Text
 
 from rag_pipeline.cli.exit_codes import FOUND, PERMANENT
-from rag_pipeline.cli.options import common_options, open_pipeline
+from rag_pipeline.cli.options import common_options, open_pipeline, principals_option
 from rag_pipeline.cli.rendering import clean, counted, emit, one_line, show, talk
 from rag_pipeline.cli.search import limits_of
 from rag_pipeline.contracts.chat import ChatUnavailable
@@ -33,14 +33,7 @@ _VERDICTS = {
 
 @click.command()
 @click.argument("question")
-@click.option(
-    "--as",
-    "principals",
-    multiple=True,
-    required=True,
-    metavar="PRINCIPAL",
-    help="Who asks, like public, a group or a person; give it again for each.",
-)
+@principals_option("Who asks, like public, a group or a person; give it again for each.")
 @click.option("--k", default=None, type=click.IntRange(1, 100), help="Hits that the answer is made from.")
 @click.option("--mode", default="hybrid", show_default=True, type=click.Choice(MODES), help="As in a search.")
 @click.option("--source", "sources", multiple=True, metavar="NAME", help="Only this source; give it again for more.")

@@ -75,6 +75,7 @@ def _show(pipeline: Pipeline) -> None:
                 ("Sources", f"{counted(len(settings.sources), 'source')}: {', '.join(settings.sources)}"),
                 ("Embedding models", ", ".join(settings.embedding_models)),
                 ("Serves", settings.serve),
+                *([("Answers", settings.answers.model)] if settings.answers is not None else []),
             ],
             title=f"{pipeline.path} is valid",
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from pathlib import Path
 
 import click
@@ -16,6 +15,7 @@ import yaml
 
 from rag_pipeline.cli.options import common_options, config_path
 from rag_pipeline.cli.rendering import emit, talk
+from rag_pipeline.cli.shell import search_command
 from rag_pipeline.errors import SettingsError
 
 _NO_NAME = re.compile(r"[^a-z0-9_]+")
@@ -67,7 +67,7 @@ def init(location: str, name: str | None, readers: tuple[str, ...], as_json: boo
         return
     talk(f"Wrote {path}. " + (f"Put documents into {folder}, then type:" if is_made else "Next:"))
     talk("  rag-pipeline run")
-    talk(f'  rag-pipeline search "..." --as={shlex.quote(who[0])}')
+    talk(f"  rag-pipeline {search_command('...', who[0])}")
 
 
 def _write(path: Path, text: str) -> None:
@@ -75,7 +75,9 @@ def _write(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise SettingsError(f"{path} is there already and stays as it is; name another with --config") from None
+        raise SettingsError(
+            f"{path} is there already and stays as it is; add to it, or begin another with --config"
+        ) from None
     except OSError as error:
         raise SettingsError(f"{path} cannot be written: {error}", path=str(path)) from error
 

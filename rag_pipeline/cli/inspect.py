@@ -69,7 +69,8 @@ def _show_status(found: Status) -> None:
         show(table("Damaged", ["Table", "What", "Next step"], rows), "")
     _show_sources(found)
     tables = [[t.table, t.rows, t.version, age(t.changed_at)] for t in found.tables if t.version >= 0]
-    show(table("Tables", ["Table", ("Rows", "right"), ("Version", "right"), "Changed"], tables), "")
+    if tables:
+        show(table("Tables", ["Table", ("Rows", "right"), ("Version", "right"), "Changed"], tables), "")
     if found.quarantine:
         show(table("Quarantine", ["Reason", ("Documents", "right")], found.quarantine.items()), "")
     runs = [
@@ -77,7 +78,7 @@ def _show_status(found: Status) -> None:
         for r in found.last_runs
     ]
     if runs:
-        columns = ["Started (UTC)", ("Took", "right"), ("Commits", "right"), "Tables", "Run id"]
+        columns = ["Started (UTC)", ("Took", "right"), ("Table commits", "right"), "Tables", "Run id"]
         show(table("Last runs that changed something", columns, runs))  # type: ignore[arg-type]
 
 
@@ -95,7 +96,7 @@ def _show_sources(found: Status) -> None:
             talk(f"Source {source.source} is overdue {since}{said}", style="red")
         elif source.poll_error:
             talk(f"Source {source.source} did not answer when last polled: {source.poll_error}", style="yellow")
-    if found.polls_problem:
+    if found.polls_problem and any(t.version >= 0 for t in found.tables):
         talk(
             f"When the sources were last polled is not known of each: {POLLS_FILE} in the lake: {found.polls_problem}. "
             "The next run writes it anew: rag-pipeline run",

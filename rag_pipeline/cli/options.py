@@ -47,6 +47,20 @@ DEBUG_OPTION: Decorator = click.option(
 _JSON_OPTION: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 
 
+class _Principal(click.types.StringParamType):
+    """A reader's name; where none is given, the message has an example to type."""
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:  # noqa: ARG002 - click's
+        return "Say for whom, like --as public."
+
+
+def principals_option(help_text: str) -> Decorator:
+    """`--as`, as the argument `principals`: whoever searches says for whom."""
+    return click.option(
+        "--as", "principals", multiple=True, required=True, type=_Principal(), metavar="PRINCIPAL", help=help_text
+    )
+
+
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --json (as the argument `as_json`), --config and --debug to a command."""
 

@@ -86,7 +86,7 @@ def run(allowed: tuple[str, ...], alias: str | None, as_json: bool) -> None:
     else:
         show_summary(summary)
         if summary.published is not None:
-            _show_next_steps(summary, example or _example(pipeline))
+            _show_next_steps(pipeline, summary, example or _example(pipeline))
     click.get_current_context().exit(exit_code_of(summary))
 
 
@@ -199,7 +199,7 @@ def show_summary(summary: RunSummary) -> None:
         detail = f": {check['description']}" if check["description"] else ""
         step = check.get("next_step", "")
         if step and step not in detail:
-            detail += f". Next: {step}"
+            detail = f"{detail.removesuffix('.')}. Next: {step}"
         talk(text + detail, style="yellow" if warns else "red")
     if len(summary.held) > 1:
         talk(summary.held_because, style="red")
@@ -254,16 +254,15 @@ def _published(summary: RunSummary) -> Any:
     return Text(f"{what} (new)", style="green") if published["moved"] else f"{what} (as before)"
 
 
-def _example(pipeline: Pipeline) -> Sequence[str]:
+def _example(pipeline: Pipeline) -> Sequence[str] | None:
     from rag_pipeline.refresh.status import example_search
     from rag_pipeline.refresh.workspace import Workspace
 
     with Workspace(pipeline, run_id="") as workspace:
-        return example_search(workspace) or ("what is this about?", "public")
+        return example_search(workspace)
 
 
-def _show_next_steps(summary: RunSummary, example: Sequence[str]) -> None:
-    question, principal = example
+def _show_next_steps(pipeline: Pipeline, summary: RunSummary, example: Sequence[str] | None) -> None:
     program = program_name()
     if config_path() is not None:
         program = f"RAG_PIPELINE_CONFIG={shlex.quote(str(config_path()))} {program}"
@@ -272,8 +271,14 @@ def _show_next_steps(summary: RunSummary, example: Sequence[str]) -> None:
         if summary.quarantined
         else 'sql "SELECT source, count(*) AS documents FROM silver.documents GROUP BY ALL"'
     )
+    steps = ["status", last]
+    if example is not None:
+        steps.insert(0, search_command(*example))
+    elif not summary.documents:
+        # There is nothing to search yet; what the sources list says why.
+        steps = ["config check", *(f"sources test {shlex.quote(name)}" for name in list(pipeline.settings.sources)[:1])]
     talk("\nTry next:")
-    for command in (search_command(question, principal), "status", last):
+    for command in steps:
         talk(f"  {program} {command}")
 
 

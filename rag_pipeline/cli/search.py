@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from rag_pipeline.cli.explain import drawn_why, record_of, steps_of
-from rag_pipeline.cli.options import common_options, open_pipeline
+from rag_pipeline.cli.options import common_options, open_pipeline, principals_option
 from rag_pipeline.cli.rendering import age, clean, counted, emit, moment, one_line, show, shown, talk
 from rag_pipeline.contracts.modes import MODES
 from rag_pipeline.errors import UsageError
@@ -42,14 +42,7 @@ _HEADING_MARK = re.compile(r"(?m)^#+\s+")
 
 @click.command()
 @click.argument("query")
-@click.option(
-    "--as",
-    "principals",
-    multiple=True,
-    required=True,
-    metavar="PRINCIPAL",
-    help="Who asks, like public, a group or a person; give it again for each.",
-)
+@principals_option("Who asks, like public, a group or a person; give it again for each.")
 @click.option("--k", default=5, show_default=True, type=click.IntRange(min=1), help="Most hits.")
 @click.option(
     "--mode",

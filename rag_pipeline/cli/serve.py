@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag_pipeline.cli.options import common_options, open_pipeline
+from rag_pipeline.cli.options import common_options, open_pipeline, principals_option
 from rag_pipeline.cli.rendering import emit, moment, show, table, talk
 from rag_pipeline.errors import UsageError
 
@@ -54,14 +54,7 @@ def serve(host: str | None, port: int | None, workers: int | None, as_json: bool
 
 
 @click.command()
-@click.option(
-    "--as",
-    "principals",
-    multiple=True,
-    required=True,
-    metavar="PRINCIPAL",
-    help="Who the agent asks for, like public, a group or a person; give it again for each.",
-)
+@principals_option("Who the agent asks for, like public, a group or a person; give it again for each.")
 @common_options
 def mcp(principals: tuple[str, ...], as_json: bool) -> None:  # noqa: ARG001 - every command has --json
     """Serve one agent over standard input and output (MCP): search, read a window, list sources.

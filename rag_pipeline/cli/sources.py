@@ -29,6 +29,14 @@ SHOWN_OBJECTS = 10
 # Enough to see that the text is the right one.
 SHOWN_CHARS = 300
 
+# What a kind of source can tell, in the words of the table.
+TOLD = {
+    "sees_deletions": "deletions",
+    "gives_permissions": "permissions",
+    "gives_media_types": "media types",
+    "gives_bytes": "content",
+}
+
 
 @click.group()
 def sources() -> None:
@@ -63,8 +71,17 @@ def list_sources(as_json: bool) -> None:
         for row in rows:
             emit(row)
         return
-    columns = ["Source", "Kind", "Location", "Listing", "Sees deletions", "Permissions", "Media types", "Bytes"]
-    show(table(counted(len(rows), "source"), columns, [list(row.values()) for row in rows]))
+    columns = ["Source", "Kind", "Location", "Listing", "Tells"]
+    shown = [
+        [row["source"], row["kind"], row["location"], row["listing"], ", ".join(_told(row)) or "no more"]
+        for row in rows
+    ]
+    show(table(counted(len(rows), "source"), columns, shown))
+
+
+def _told(row: dict[str, Any]) -> list[str]:
+    """What a listing says of its objects, beside that they are there."""
+    return [word for key, word in TOLD.items() if row[key]]
 
 
 @sources.command()

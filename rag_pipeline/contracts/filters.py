@@ -119,4 +119,4 @@ def parse_moment(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text.strip())
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{text!r} is not a time; write one like 30d, 12h, 2026-03-01 or 2026-03-01T12:00") from error
+        raise ValueError(f"{text!r} is not a time; write one like 3y, 30d, 2026-03-01 or 2026-03-01T12:00") from error

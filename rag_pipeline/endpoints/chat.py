@@ -259,5 +259,6 @@ def _retry_after(error: openai.APIStatusError) -> float | None:
 
 
 def _said(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+    # What follows is our own punctuation.
+    text = " ".join(str(error).split()).removesuffix(".") or type(error).__name__
     return text if len(text) <= MOST_SAID_CHARS else f"{text[:MOST_SAID_CHARS]} …"

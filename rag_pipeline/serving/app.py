@@ -106,6 +106,8 @@ async def _not_as_described(request: Request, error: Exception) -> Response:
     """What is wrong with a request, without what stands in it."""
     faults = error.errors()[:_MOST_FAULTS] if isinstance(error, RequestValidationError) else []
     said = "; ".join(f"{'.'.join(map(str, fault['loc']))[:200]}: {fault['msg'][:200]}" for fault in faults)
+    if any(fault["loc"] == ("body",) for fault in faults) and "json" not in request.headers.get("content-type", ""):
+        said += "; send JSON, with the header 'Content-Type: application/json'"
     return problem(422, "bad_request", f"the request is not as described: {said}", request.state.request_id)
 
 

@@ -23,6 +23,11 @@ def test_an_empty_folder_becomes_a_pipeline_that_runs_and_answers(tmp_path: Path
     begun = ask_in(folder, "init", "Team Notes", "--readers", "crew")
     assert begun.code == 0, begun.err
     assert "rag-pipeline run" in begun.err
+    assert "--as crew" in begun.err
+    before = ask_in(folder, "status")
+    assert "Tables" not in before.out
+    assert "not known" not in before.err
+    assert "sources test team_notes" in ask_in(folder, "run").err
     (folder / "Team Notes" / "ferry.md").write_text("# Ferry\n\nThe last ferry leaves at half past nine.\n")
     assert ask_in(folder, "run").code == 0
     assert "half past nine" in ask_in(folder, "search", "last ferry", "--as", "crew").out

@@ -124,6 +124,11 @@ def test_a_check_is_told_with_what_to_do_next_once(capsys: pytest.CaptureFixture
     assert err.count("Next:") == 1
 
 
+def test_what_ends_a_sentence_ends_it_once(capsys: pytest.CaptureFixture[str]) -> None:
+    said = [failed_check("WARN") | {"description": "Mount the folder.", "next_step": "rag-pipeline status"}]
+    assert "folder. Next: rag-pipeline status" in shown(replace(DONE, checks_failed=said), capsys)[1]
+
+
 def test_failures_are_told_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     stack = "dagster.Wrapped: in step\n\nStack Trace:\n  File x\n\nThe above exception was caused by the following "
     stack += "exception:\nKeyError: 'lost'\n\nStack Trace:\n  File y"

@@ -175,3 +175,10 @@ def test_an_earlier_state_is_named_by_its_own_publication(tmp_path: Path) -> Non
     for query in ("pump lever", "zzz"):
         answer = ask_in(tmp_path, "search", query, "--as", "public", "--mode", "text", "--as-of", before)
         assert f"index of {first['alias']}, published" in " ".join(answer.err.split())
+
+
+@pytest.mark.parametrize("command", ["search", "ask", "mcp"])
+def test_who_does_not_say_for_whom_is_told_what_to_type(tmp_path: Path, command: str) -> None:
+    answer = ask_in(tmp_path, command, *([] if command == "mcp" else ["pump"]))
+    assert answer.code == 2
+    assert "--as public" in answer.err

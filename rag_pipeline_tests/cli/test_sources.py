@@ -22,7 +22,9 @@ def test_sources_are_listed_with_what_they_can_tell(tmp_path: Path) -> None:
         ("docs", "files", True),
         ("hr", "files", True),
     ]
-    assert "Sees deletions" in ask_in(tmp_path, "sources", "list").out
+    out = ask_in(tmp_path, "sources", "list").out
+    assert "deletions" in out
+    assert "content" not in out
 
 
 def test_a_source_is_tried_without_the_lake(tmp_path: Path) -> None:

@@ -135,6 +135,15 @@ def test_what_is_no_question_is_a_problem(served: Served, body: Any) -> None:
     assert_problem(answer, 422, answer.json()["code"])
 
 
+def test_a_body_that_is_not_said_to_be_json_is_told_how_to_say_so(served: Served) -> None:
+    with served.client("ann") as client:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = client.post("/v1/search", content=b'{"query": "a"}', headers=headers)
+        listed = client.post("/v1/search", json=[])
+    assert "Content-Type: application/json" in assert_problem(answer, 422, "bad_request")["detail"]
+    assert "Content-Type" not in assert_problem(listed, 422, "bad_request")["detail"]
+
+
 @pytest.mark.parametrize(
     "content",
     [
