@@ -34,7 +34,7 @@ class SourceObject:
         sidecar_address: Address of the sidecar that belongs to it.
         declared: All that is declared of it, where listing tells; then fetching it declares the same, the stamp does
             not tell of it but for the media type, and a change of it, of permissions above all, fetches nothing.
-        raw: Its bytes, where listing gives them; then it is not fetched.
+        raw: Its bytes, where listing gives them; a run takes them from there, and whoever checks it later fetches it.
     """
 
     address: str

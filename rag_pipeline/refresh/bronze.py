@@ -210,7 +210,9 @@ class _Refresh:
         lost = [*vanished, *(before for before, _ in unreadable)]
         held, hold = self.guard.held(vanished, lost, left, self.added)
         # Whoever may no longer read what is kept is shut out all the same.
-        self._commit(held_permissions(held if is_complete else unlisted, self.spec))
+        kept_rows = held if is_complete else [*unlisted, *held]
+        listed = {item.address: item for item in self.listed}
+        self._commit(held_permissions(kept_rows, self.spec, listed))
         kept = {item.document_id for item in held}
         gone = [item for item in vanished if item.document_id not in kept]
         deleted = digest("metadata", "deleted")

@@ -8,7 +8,7 @@ Does not belong here: listing, fetching or writing (`sources/`, `refresh/bronze.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
@@ -211,17 +211,29 @@ def changed_settings(unchanged: Iterable[tuple[KnownObject, SourceObject]], spec
     return rows
 
 
-def held_permissions(held: Iterable[KnownObject], spec: SourceSpec) -> list[dict[str, Any]]:
-    """Rows for documents that the deletion guard keeps although the source no longer gives them.
+def held_permissions(
+    held: Iterable[KnownObject], spec: SourceSpec, listed: Mapping[str, SourceObject]
+) -> list[dict[str, Any]]:
+    """Rows for documents that are kept although the source no longer gives them, or not their bytes.
 
     Their own metadata is what was last read; who may read them is what the settings say now, so that nothing stays
-    open for as long as a source is held back.
+    open for as long as a source is held back. Where listing tells who may read what cannot be read, that is the new
+    text: the old one is left to those who might read both, for as long as it is kept.
+
+    Args:
+        listed: What the source lists now, by address.
     """
     rows = []
     for before in held:
         # The stamp is no listing's: when the object is back it is read again, whatever its clock says.
         last = SourceObject(before.address, before.uri, before.size_bytes, before.source_modified_at, stamp="")
-        metadata = metadata_of(last, before.declared, spec)
+        declared, now = before.declared, listed.get(before.address)
+        if now is not None and now.declared is not None:
+            old = allowed_principals(before.address, declared, spec)
+            both = tuple(sorted({*old} & {*allowed_principals(now.address, now.declared, spec)}))
+            # Kept with the row: what was closed once stays so when the source no longer lists it, either.
+            declared = declared if both == old else replace(declared, allowed_principals=both)
+        metadata = metadata_of(last, declared, spec)
         if metadata["metadata_hash"] != before.metadata_hash:
             rows.append(row_of(last, before, document=before.document_id, change="metadata_changed", metadata=metadata))
     return rows

@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rag_pipeline.contracts.ids import bytes_hash
 from rag_pipeline.contracts.sources import Capabilities, DeclaredMetadata, FetchedObject, Idle, SourceObject, SourceSpec
-from rag_pipeline.errors import DocumentError, DocumentVanished
+from rag_pipeline.errors import DocumentError, DocumentUnreadable, DocumentVanished
 from rag_pipeline.refresh.everything import refresh_everything
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline_tests.pipeline.project import Project
@@ -177,3 +179,38 @@ def test_bytes_that_come_with_the_listing_are_not_fetched(tmp_path: Path) -> Non
     ledger.gives_bytes = True
     assert [row["allowed_principals"] for row in ledger.refreshed(project)] == [["staff"]]
     assert ledger.fetched == []
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_texts_that_cannot_be_read_are_held_for_those_only_whom_the_listing_names_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_complete: bool
+) -> None:
+    """What the deletion guard keeps is the old text: who may read the new one is shown it only if they were before."""
+    project = Project.create(tmp_path, deduplication={"near": False})
+    project.settings["sources"]["docs"]["max_deleted_floor"] = 0
+    before = ("public",), ("crew", "staff"), ("board",), ("staff",)
+    after = ("board",), ("staff",), ("board", "public"), ()
+
+    def objects(which: tuple[tuple[str, ...], ...], word: str) -> dict[str, tuple[bytes, DeclaredMetadata]]:
+        return {
+            str(at): (f"# Lamp {at}\n\nThe {word} of berth {at}.".encode(), DeclaredMetadata(allowed_principals=who))
+            for at, who in enumerate(which)
+        }
+
+    def unreadable(_: SourceObject) -> FetchedObject:
+        raise DocumentUnreadable("the source does not give it")
+
+    ledger = Ledger(objects(before, "lamp"), is_complete=is_complete)
+    assert len(ledger.refreshed(project)) == 4
+    ledger.objects = objects(after, "lantern")
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "fetch", unreadable)
+        rows = {row["uri"]: row["allowed_principals"] for row in ledger.refreshed(project)}
+        assert rows == {"ledger:0": [], "ledger:1": ["staff"], "ledger:2": ["board"], "ledger:3": []}
+        assert {row["uri"]: row["allowed_principals"] for row in ledger.refreshed(project)} == rows
+        given, ledger.objects = ledger.objects, {}
+        assert {row["uri"]: row["allowed_principals"] for row in ledger.refreshed(project)} == rows
+        ledger.objects = given
+    assert {row["uri"]: tuple(row["allowed_principals"]) for row in ledger.refreshed(project)} == {
+        f"ledger:{at}": who for at, who in enumerate(after)
+    }

@@ -80,7 +80,7 @@ def test_moves_are_paired_by_bytes_and_then_by_name() -> None:
 
 def test_settings_reach_what_was_not_touched_and_what_is_held_back_alike() -> None:
     touched = changed_settings([(known("a.md"), listed("a.md")), (known("b.md"), listed("b.md"))], STAFF_ONLY)
-    held = held_permissions([known("a.md"), known("b.md")], STAFF_ONLY)
+    held = held_permissions([known("a.md"), known("b.md")], STAFF_ONLY, {})
     for rows in (touched, held):
         assert [(row["address"], row["allowed_principals"]) for row in rows] == [("a.md", ["staff"])]
         assert (rows[0]["revision"], rows[0]["change"], rows[0]["bytes_hash"]) == (5, "metadata_changed", "h")
@@ -89,11 +89,11 @@ def test_settings_reach_what_was_not_touched_and_what_is_held_back_alike() -> No
 
 def test_what_a_held_document_declared_is_kept() -> None:
     said = DeclaredMetadata(title="Plan", allowed_principals=("board",), modified_at=WRITTEN_AT - timedelta(days=9))
-    assert held_permissions([known("a.md", declared=said)], SPEC) == []
-    assert held_permissions([known("a.md", declared=said)], STAFF_ONLY) == []
+    assert held_permissions([known("a.md", declared=said)], SPEC, {}) == []
+    assert held_permissions([known("a.md", declared=said)], STAFF_ONLY, {}) == []
 
 
 def test_a_held_document_that_comes_back_is_read_again() -> None:
-    row = held_permissions([known("a.md")], STAFF_ONLY)[0]
+    row = held_permissions([known("a.md")], STAFF_ONLY, {})[0]
     back = replace(known("a.md"), stamp=row["stamp"])
     assert plan_listing([back], [listed("a.md")]).unchanged == ()
