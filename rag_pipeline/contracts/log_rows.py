@@ -66,6 +66,12 @@ class Publication:
         return str(self.figures["audit_id"])
 
     @property
+    def is_whole(self) -> bool:
+        """Whether readers were pointed to all that silver held then, and not to less of what they had."""
+        # Rows that stand since the figure was called `withdrawn` count as they did.
+        return not (self.figures.keys() & {"revoked", "withdrawn"} or self.figures.get("withheld"))
+
+    @property
     def made_from(self) -> int:
         """Version of the index that it shows, before anything was revoked from it."""
         return int(self.figures.get("made_from", self.table_version))

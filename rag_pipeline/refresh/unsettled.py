@@ -140,7 +140,7 @@ def _edited_since_publication(workspace: Workspace) -> set[str]:
     lake = workspace.lake
     since = datetime.min.replace(tzinfo=UTC)
     for publication in lake.publications():
-        if "revoked" not in publication.figures and not publication.figures.get("withheld"):
+        if publication.is_whole:
             since = max(since, publication.published_at)
     found: set[str] = set()
     for name in workspace.settings.sources:

@@ -51,6 +51,21 @@ def test_a_publication_says_what_it_was_made_from() -> None:
 
 
 @pytest.mark.parametrize(
+    ("figures", "is_whole"),
+    [
+        ('{"audit_id": "a"}', True),
+        ('{"audit_id": "a", "withheld": 0}', True),
+        ('{"audit_id": "a", "withheld": 2}', False),
+        ('{"audit_id": "a", "revoked": 0}', False),
+        ('{"audit_id": "a", "withdrawn": 1}', False),
+    ],
+)
+def test_a_publication_that_only_took_something_from_readers_is_not_whole(figures: str, is_whole: bool) -> None:
+    """The last row is of a lake that was written before the figure had its name of now."""
+    assert Publication.of(a_row(PUBLICATIONS, figures=figures)).is_whole == is_whole
+
+
+@pytest.mark.parametrize(
     ("silver", "passed", "findings", "is_sound"),
     [
         (4, True, "{}", True),
