@@ -47,6 +47,9 @@ TABLES = (
     CANARIES,
     FEEDBACK,
 )
+# Rows are only ever added to these, so files of a table whose log is lost still say what was in it; what those held
+# stands nowhere else.
+LOGS = (AUDITS, PUBLICATIONS, EVALUATIONS, QUESTION_RESULTS, CANARIES, FEEDBACK)
 # Those that there is one of in each lake.
 FIXED_TABLES = tuple(table for table in TABLES if not table.each)
 

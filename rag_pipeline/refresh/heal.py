@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rag_pipeline.contracts.catalog import LOGS
 from rag_pipeline.errors import AuditFailed, EvaluationBelowBaseline, IndexIncomplete, LakeDamaged, PermissionLeak
 from rag_pipeline.refresh.damage import DamagedTable, damaged_indexes, damaged_tables
 from rag_pipeline.refresh.faults import FAULTS
@@ -56,6 +57,12 @@ class HealReport:
                 f"{', '.join(self.tables)} had damaged files and was made again from the layers below: "
                 f"{self.files_set_aside:,} files moved into .damaged in the lake, {self.vectors_saved:,} vectors taken "
                 f"from the index, {self.embeddings_computed:,} computed."
+            )
+        logs = [table.path for table in LOGS if table.path in self.tables]
+        if logs:
+            parts.append(
+                f"Rows of {', '.join(logs)} that stood in damaged files alone are in no layer below: restore the files "
+                "from a backup, or go on without."
             )
         if self.left:
             parts.append(self.left)

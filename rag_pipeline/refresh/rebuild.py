@@ -15,12 +15,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rag_pipeline.contracts.catalog import FIXED_TABLES
-from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
-from rag_pipeline.contracts.feedback import FEEDBACK
+from rag_pipeline.contracts.catalog import FIXED_TABLES, LOGS
 from rag_pipeline.contracts.holds import DELETION_HOLDS
 from rag_pipeline.contracts.table import TableContract
-from rag_pipeline.contracts.tables import AUDITS, BRONZE, CANARIES, CHUNKS, DOCUMENTS, EMBEDDINGS, PUBLICATIONS
+from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS, EMBEDDINGS
 from rag_pipeline.errors import LakeDamaged, TableMissing, UsageError
 from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.damage import damaged_tables, stored_spaces
@@ -37,9 +35,6 @@ from rag_pipeline.stores.index_schema import table_name
 from rag_pipeline.stores.lake import INDEX_PATH
 
 log = logging.getLogger(__name__)
-
-# Rows are only ever added to these, so files of a table whose log is lost still say what was in it.
-LOGS = (AUDITS, PUBLICATIONS, EVALUATIONS, QUESTION_RESULTS, CANARIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +136,7 @@ def _heal_tables(workspace: Workspace, path: str) -> int:
     for table in _tables(workspace, path):
         aside = set_damage_aside(lake, table)
         files += len(aside.files) + aside.whole
-        if aside.whole and (table in LOGS or table == FEEDBACK):
+        if aside.whole and table in LOGS:
             rows = rows_set_aside(lake, table)
             if rows.height:
                 lake.append(table, rows)

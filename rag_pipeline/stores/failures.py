@@ -23,8 +23,9 @@ T = TypeVar("T")
 
 # Two lines; libraries print their plan behind the reason.
 REASON_CHARS = 400
-# The one derived table that nothing below it can give again.
+# What nothing below can give again.
 HOLDS = "silver/deletion_holds"
+REMARKS = "gold/feedback"
 NOTHING_WRITTEN = "Nothing of this commit was written. "
 # What HTTP clients of the object stores say, and the file systems of networks.
 _UNAVAILABLE = re.compile(
@@ -144,6 +145,11 @@ def cure(table: str, place: str) -> str:
         return (
             f"What the deletion guard held stands nowhere else, so all of it stays held: restore {place} from a "
             f"backup; or look whether each source is whole, and let the next run measure anew: {cure_command(table)}"
+        )
+    if table == REMARKS:
+        return (
+            f"What callers said of hits stands nowhere else: restore {place} from a backup, or go on with what can be "
+            f"read of it: {cure_command(table)}"
         )
     return f"What it held can be made again. Run: {cure_command(table)}"
 
