@@ -87,10 +87,12 @@ def test_what_is_tagged_as_pagination_is_left_out_on_a_single_page() -> None:
     ornament = marked(None, (9, 72, 770, "Printed at the quay"), artifact=b"<</Type/Layout>>")
     inner = marked(None, (9, 72, 400, "A note that a program took for an ornament"), artifact=b"<</Type/Layout>>")
     content = head + ornament + prose(0, 650) + prose(1, 600) + prose(2, 550) + inner
-    text = parsed(content, *(Tag("P", [number]) for number in range(3))).text
-    assert "handbook" not in text
-    assert "Printed" not in text
-    assert "took for an ornament" in text
+    document = parsed(content, *(Tag("P", [number]) for number in range(3)))
+    assert "handbook" not in document.text
+    assert "Printed" not in document.text
+    assert "took for an ornament" in document.text
+    # Without the tags both would be text, so that they went is counted.
+    assert document.metadata["artifact_count"] == "2"
 
 
 def test_a_page_of_artifacts_keeps_its_text() -> None:

@@ -27,7 +27,7 @@ from rag_pipeline.parsing.pdf.outline import overlay, read_outline
 from rag_pipeline.parsing.pdf.plain_text import page_reading, plain_pieces, text_on_page
 from rag_pipeline.parsing.pdf.rebuild import rebuilt
 from rag_pipeline.parsing.pdf.right_to_left import Words, mended
-from rag_pipeline.parsing.pdf.roles import Tags, add_pictures, believed, place_headings, with_parts
+from rag_pipeline.parsing.pdf.roles import Tags, add_pictures, believed, place_headings, with_parts, without_artifacts
 from rag_pipeline.parsing.pdf.running import without_running_heads
 from rag_pipeline.parsing.pdf.tables import continue_tables
 from rag_pipeline.parsing.pdf.tags import PageTags, is_tagged
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from liteparse.types import PageComplexityStats, ParsedPage
     from pypdfium2 import PdfDocument
 
-VERSION = "10"
+VERSION = "11"
 
 # Scanners leave a letter or two, like a page number.
 MIN_TEXT_CHARS = 3
@@ -105,7 +105,9 @@ def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[P
         return [_below_a_cover(below[0], said), *below[1:]]
     if is_textless:
         _refuse_textless(context.address, len(pages), has_pictures, said.get("unread_attachments", ""))
-    kept = without_running_heads(with_parts(pages, tags))
+    untagged, artifacts = without_artifacts(pages, tags)
+    said |= _artifact_facts(pages, artifacts)
+    kept = without_running_heads(with_parts(untagged, tags))
     if not any(kept):
         kept = pages
     continue_tables(kept, layouts)
@@ -114,6 +116,13 @@ def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[P
     add_pictures(kept, tags)
     text_share = 1 - len(unread) / max(1, len(pages))
     return [_composed(kept, facts, source, said, text_share), *below]
+
+
+def _artifact_facts(pages: list[list[Piece]], artifacts: list[Piece]) -> dict[str, str]:
+    """How many texts are left out because of their tags alone; what repeats or counts pages would go without tags."""
+    alone = {id(piece) for pieces in without_running_heads(pages) for piece in pieces} if artifacts else set()
+    count = sum(id(piece) in alone for piece in artifacts)
+    return {"artifact_count": str(count)} if count else {}
 
 
 def _pages(

@@ -46,17 +46,14 @@ def believed(tags: Tags) -> Tags:
 
 
 def with_parts(pages: list[list[Piece]], tags: Tags) -> list[list[Piece]]:
-    """The pages without what is tagged as pagination, with items and tables as they are tagged."""
-    if not tags:
-        return pages
-    kept = _without_artifacts(pages, tags)
-    for pieces in kept:
+    """The pages, changed in place: items and tables as they are tagged."""
+    for pieces in pages:
         page = tags.get(pieces[0].page) if pieces else None
         if page is not None:
             _mark_items(pieces, page)
             for rows, heads in page.tables:
                 _put_table(pieces, rows, heads)
-    return kept
+    return pages
 
 
 def add_pictures(pages: list[list[Piece]], tags: Tags) -> None:
@@ -137,15 +134,16 @@ def _join_lines(pieces: list[Piece], title: str, placed: set[int]) -> None:
                 return
 
 
-def _without_artifacts(pages: list[list[Piece]], tags: Tags) -> list[list[Piece]]:
+def without_artifacts(pages: list[list[Piece]], tags: Tags) -> tuple[list[list[Piece]], list[Piece]]:
+    """The pages without what is tagged as pagination, and what that is."""
     gone: set[int] = set()
     for pieces in pages:
         marks = tags[pieces[0].page].artifacts if pieces and pieces[0].page in tags else []
         gone |= {id(piece) for piece in pieces if marks and _is_artifact(piece, marks)}
-    lost = _letter_count([[piece for pieces in pages for piece in pieces if id(piece) in gone]])
-    if not gone or lost > MAX_ARTIFACT_SHARE * _letter_count(pages):
-        return pages
-    return [[piece for piece in pieces if id(piece) not in gone] for pieces in pages]
+    artifacts = [piece for pieces in pages for piece in pieces if id(piece) in gone]
+    if not gone or _letter_count([artifacts]) > MAX_ARTIFACT_SHARE * _letter_count(pages):
+        return pages, []
+    return [[piece for piece in pieces if id(piece) not in gone] for pieces in pages], artifacts
 
 
 def _is_artifact(piece: Piece, marks: list[Mark]) -> bool:
