@@ -140,10 +140,13 @@ class Agent:
 
     def __init__(self, service: Service) -> None:
         self.principals: frozenset[str] = frozenset()
-        self.tools = Agents(service, self._asked, self._caller)
+        self.tools = Agents(service, self._asked, self._written, self._caller)
 
     async def _asked(self, work: Work) -> dict[str, Any]:
         return work()
+
+    async def _written(self, *_: Any) -> dict[str, Any]:
+        raise AssertionError("no model is configured, so there is no tool that asks one")
 
     def _caller(self) -> Caller:
         return Caller("agent", self.principals | {"public"}, "process")
