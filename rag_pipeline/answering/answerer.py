@@ -21,12 +21,11 @@ from rag_pipeline.answering.keeping import AnswerCache, Kept, Turns, kept_of, ke
 from rag_pipeline.answering.prompt import ABSTENTION, TASK, messages_of, prompt_fingerprint
 from rag_pipeline.answering.server_cache import ServerCache
 from rag_pipeline.answering.writing import Writing
-from rag_pipeline.contracts.chat import AnswerError
 from rag_pipeline.contracts.filters import Filter
 from rag_pipeline.contracts.ids import digest, fingerprint
 from rag_pipeline.contracts.modes import Mode
 from rag_pipeline.endpoints.chat import ChatClient, ChatEnd
-from rag_pipeline.errors import SettingsError
+from rag_pipeline.errors import AnswerError, SettingsError
 from rag_pipeline.retrieval.arguments import checked_principals
 from rag_pipeline.retrieval.plan import rules_of
 from rag_pipeline.retrieval.search import Searcher

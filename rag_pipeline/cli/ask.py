@@ -16,9 +16,8 @@ from rag_pipeline.cli.exit_codes import FOUND, PERMANENT
 from rag_pipeline.cli.options import common_options, open_pipeline, principals_option
 from rag_pipeline.cli.rendering import clean, counted, emit, one_line, show, talk
 from rag_pipeline.cli.search import limits_of
-from rag_pipeline.contracts.chat import ChatUnavailable
 from rag_pipeline.contracts.modes import MODES
-from rag_pipeline.errors import UsageError
+from rag_pipeline.errors import ChatUnavailable, UsageError
 
 if TYPE_CHECKING:
     from rag_pipeline.answering.answer import Answer, AnswerEvent

@@ -1,4 +1,4 @@
-"""What the process says when it ends, besides the exit codes that errors carry (`errors.py`).
+"""What the process says when it ends, besides the exit codes that errors carry (`errors/`).
 
 Belongs here: the numbers, each with its meaning; docs/errors.md lists them for scripts.
 """

@@ -1,7 +1,6 @@
 """Chat models: one model at one server, with what is asked of it each time.
 
-Belongs here: the values that settings, the client and the key of the cache share, and the errors of answers, which
-belong to the tree of `errors.py`.
+Belongs here: the values that settings, the client and the key of the cache share.
 Does not belong here: asking it (`endpoints/chat.py`), what is asked (`answering/prompt.py`).
 """
 
@@ -11,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rag_pipeline.contracts.ids import fingerprint
-from rag_pipeline.errors import RagPipelineError
 
 Role = Literal["system", "user", "assistant"]
 
@@ -64,29 +62,3 @@ class ChatModelSpec:
         if prices == (None, None):
             return None
         return (tokens_in * (prices[0] or 0.0) + tokens_out * (prices[1] or 0.0)) / 1_000_000
-
-
-class AnswerError(RagPipelineError):
-    """A question could not be answered."""
-
-    code = "answer"
-
-
-class ChatUnavailable(AnswerError):
-    """The chat model's server did not answer, broke off, or asked for more patience than an answer may take."""
-
-    code = "chat_unavailable"
-    retryable = True
-    exit_code = 4
-
-
-class ChatRefused(AnswerError):
-    """The chat model's server refused the request, or the model refused to answer."""
-
-    code = "chat_refused"
-
-
-class ChatGarbled(AnswerError):
-    """What came from the chat model's server is no answer: a web page, broken JSON, or nothing."""
-
-    code = "chat_garbled"

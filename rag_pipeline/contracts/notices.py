@@ -1,7 +1,7 @@
 """Where a person who waits is told why: the command line's standard error, a run's log, or the ordinary log.
 
 Belongs here: the one place that deep code says something to whoever started it. Standard library only.
-Does not belong here: errors (`errors.py`), results, progress (`refresh/progress.py`).
+Does not belong here: errors (`errors/`), results, progress (`refresh/progress.py`).
 """
 
 from __future__ import annotations

@@ -12,9 +12,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from rag_pipeline.contracts.chat import AnswerError, ChatGarbled, ChatModelSpec, ChatRefused, ChatUnavailable, Message
+from rag_pipeline.contracts.chat import ChatModelSpec, Message
 from rag_pipeline.endpoints.client import Endpoint, opened
 from rag_pipeline.endpoints.pace import Pace
+from rag_pipeline.errors import AnswerError, ChatGarbled, ChatRefused, ChatUnavailable
 
 if TYPE_CHECKING:
     import openai

@@ -1,4 +1,4 @@
-"""Problems as RFC 9457 describes them: every answer that is none, with the code of `errors.py`.
+"""Problems as RFC 9457 describes them: every answer that is none, with the code of `errors/`.
 
 Belongs here: which status an error has, and what of it is told.
 Does not belong here: catching (`middleware.py`, `api.py`).
