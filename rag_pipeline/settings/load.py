@@ -24,7 +24,7 @@ from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.bounded_yaml import read_text, read_yaml
 from rag_pipeline.settings.problems import problem_of
 from rag_pipeline.settings.sections import Settings
-from rag_pipeline.settings.sources import FilesSettings
+from rag_pipeline.settings.sources import FilesSettings, WithPatterns
 from rag_pipeline.shown import keep_secret, secrets_of, without_secrets
 
 CONFIG_VARIABLE = "RAG_PIPELINE_CONFIG"
@@ -119,6 +119,13 @@ class Pipeline:
             permission_rules=rules,
             max_document_bytes=source.max_document_bytes,
         )
+        if isinstance(source, WithPatterns):
+            spec = replace(
+                spec,
+                include=source.include,
+                exclude=(*source.exclude, *own),
+                own_globs=tuple(glob for glob in own if glob not in source.exclude),
+            )
         if not isinstance(source, FilesSettings):
             location = spec.location
             if self._is_in_environment(name):
@@ -126,9 +133,6 @@ class Pipeline:
             return replace(spec, location=location, fields=self._read_fields(f"sources.{name}", source.own_fields))
         return replace(
             spec,
-            include=source.include,
-            exclude=(*source.exclude, *own),
-            own_globs=tuple(glob for glob in own if glob not in source.exclude),
             use_sidecars=source.use_sidecars,
             use_front_matter=source.use_front_matter,
             storage_options=self._expanded(f"sources.{name}.storage_options", source.storage_options),

@@ -2,7 +2,7 @@
 
 Belongs here: every setting with its default, unit, allowed range and one sentence. The JSON schema for editors and
 the configuration reference are generated from these classes.
-Does not belong here: reading the file (`load.py`), the kinds of sources (`sources.py`).
+Does not belong here: reading the file (`load.py`), the kinds of sources (`sources/`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Types of single settings: durations, cron lines, names and places, each with what is allowed.
 
 Belongs here: what several sections share.
-Does not belong here: sections (`sections.py`, `sources.py`).
+Does not belong here: sections (`sections.py`, `sources/`).
 """
 
 from __future__ import annotations
