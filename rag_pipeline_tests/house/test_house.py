@@ -43,6 +43,7 @@ ONLY_IN = {
     "lancedb": {"stores"},
     "duckdb": {"stores"},
     "sqlalchemy": {"sources", "defs"},
+    "httpcore": {"sources"},
     "pytest": {"testing"},
     "sentence_transformers": {"embedding"},
     "openai": {"endpoints"},
