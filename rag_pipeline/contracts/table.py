@@ -17,11 +17,20 @@ from rag_pipeline.errors import ContractViolation
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its type, one sentence on it, and whether it may be null."""
+    """One column: its type, one sentence on it, and whether it may be null.
+
+    Attributes:
+        later: It was added to a table that cannot be made again: where the table was written without it, it is null.
+    """
 
     dtype: pl.DataType
     doc: str
     nullable: bool = False
+    later: bool = False
+
+    def __post_init__(self) -> None:
+        if self.later and not self.nullable:
+            raise ValueError("rows that were written before have no value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,11 @@ class TableContract:
     @property
     def schema(self) -> pl.Schema:
         return pl.Schema({name: column.dtype for name, column in self.columns.items()})
+
+    @property
+    def later(self) -> frozenset[str]:
+        """Columns that a table of an earlier version of this program lacks, and that it can do without."""
+        return frozenset(name for name, column in self.columns.items() if column.later)
 
     def empty(self) -> pl.DataFrame:
         return pl.DataFrame(schema=self.schema)

@@ -174,7 +174,7 @@ class Api:
         return as_json(await self.answered(lambda: self._service.window(caller, asked)))
 
     async def feedback(self, asked: FeedbackQuestion, caller: Asker) -> Response:
-        """Say of a hit whether it answers the question; it becomes a row of gold/feedback."""
+        """Say of a hit or an answer whether it answers the question; it becomes a row of gold/feedback."""
         return as_json(await self.answered(lambda: self._service.feedback(caller, asked)), 201)
 
     async def sources(

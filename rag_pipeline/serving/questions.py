@@ -7,9 +7,9 @@ Does not belong here: answering (`service.py`), routes (`api.py`).
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rag_pipeline.contracts.feedback import Verdict
 from rag_pipeline.contracts.filters import Filter, parse_condition, parse_moment
@@ -24,6 +24,7 @@ MOST_VALUES = 100
 
 Value = Annotated[str, Field(min_length=1, max_length=MOST_VALUE_CHARS)]
 Values = Annotated[list[Value], Field(max_length=MOST_VALUES)]
+_ASKED = "how do I restore a backup?"
 
 
 class Question(BaseModel):
@@ -38,9 +39,7 @@ class Question(BaseModel):
 class Limited(Question):
     """What is asked, and what else must hold of what is found."""
 
-    query: str = Field(
-        min_length=1, max_length=MOST_QUESTION_CHARS, pattern=r"\S", examples=["how do I restore a backup?"]
-    )
+    query: str = Field(min_length=1, max_length=MOST_QUESTION_CHARS, pattern=r"\S", examples=[_ASKED])
     """What is asked, in plain words."""
     mode: Mode = "hybrid"
     """`vector` finds by meaning, `text` by words, `hybrid` by both."""
@@ -144,23 +143,58 @@ class WindowQuestion(Question):
     """Whether the text ends with the section of the chunk."""
 
 
-class FeedbackQuestion(Question):
-    """What the caller says of a hit."""
+class RemarkedAnswer(BaseModel):
+    """An answer that something is said of, by what `/v1/ask` told of it."""
 
-    query: str = Field(
-        min_length=1, max_length=MOST_QUESTION_CHARS, pattern=r"\S", examples=["how do I restore a backup?"]
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    chunk_ids: list[Value] = Field(max_length=MOST_VALUES)
+    """`chunk_id` of each of its citations; an empty list where it cites nothing."""
+    plan_fingerprint: str = Field(pattern=r"^[0-9a-f]{16}$", examples=["5b3a9c0f1d2e4876"])
+    """Its `plan_fingerprint`."""
+    model: Value
+    """Its `model`."""
+
+
+class FeedbackQuestion(Question):
+    """What the caller says of a hit, or of an answer: either `chunk_id` or `answer` is given."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"query": _ASKED, "chunk_id": "0f" * 16, "rank": 1, "verdict": "up", "comment": "says it all"},
+                {
+                    "query": _ASKED,
+                    "answer": {"chunk_ids": ["0f" * 16], "plan_fingerprint": "5b3a9c0f1d2e4876", "model": "local"},
+                    "verdict": "down",
+                    "comment": "the steps are of the old version",
+                },
+            ]
+        }
     )
-    """What was searched."""
+
+    query: str = Field(min_length=1, max_length=MOST_QUESTION_CHARS, pattern=r"\S", examples=[_ASKED])
+    """What was searched or asked."""
     mode: Mode = "hybrid"
     """How."""
-    chunk_id: Value
+    chunk_id: Value | None = None
     """The hit."""
+    answer: RemarkedAnswer | None = None
+    """The answer."""
     rank: int | None = Field(default=None, ge=1, le=10_000)
-    """Its place."""
+    """Place of the hit."""
     verdict: Verdict
     """`up`: it answers the question; `down`: it does not."""
     comment: str = Field(default="", max_length=MOST_COMMENT_CHARS)
     """In the caller's own words."""
+
+    @model_validator(mode="after")
+    def _is_on_one_thing(self) -> Self:
+        if (self.chunk_id is None) == (self.answer is None):
+            raise ValueError("say either chunk_id, of a hit, or answer")
+        if self.answer is not None and self.rank is not None:
+            raise ValueError("rank is the place of a hit; an answer has none")
+        return self
 
 
 class FeedbackAnswer(BaseModel):

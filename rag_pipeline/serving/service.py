@@ -128,7 +128,7 @@ class Service:
         return self.answers.begin(self._seeing(caller, asked), asked)
 
     def feedback(self, caller: Caller, asked: FeedbackQuestion) -> dict[str, Any]:
-        """Keep what the caller says of a hit that they may see; raises what `Feedback.take` does."""
+        """Keep what the caller says of a hit or an answer that they may see; raises what `Feedback.take` does."""
         return self._feedback.take(self._seeing(caller, asked), asked)
 
     def _prepared(self, caller: Caller, asked: SearchQuestion) -> tuple[Caller, dict[str, Any]]:

@@ -306,6 +306,10 @@ class DeltaStore(DeltaReads):
     def _opened_to_write(self, contract: TableContract) -> DeltaTable | None:
         """The table to be changed, tidied first if it is due: a version that was read stays the newest afterwards."""
         table = self._open(contract.path)
+        if table is not None and self._lacking(contract, table):
+            rows = self.read(contract, version=table.version())
+            self._write(contract, rows, "add columns to", mode="overwrite", schema_mode="overwrite")
+            table = self._open(contract.path)
         if table is None or not self.is_alone or not table.version() or table.version() % TIDY_EVERY:
             return table
         try:

@@ -105,6 +105,12 @@ class DeltaReads:
         table = self._open(contract.path, version)
         if table is None:
             return pl.DataFrame(schema=schema)
+        lacking = self._lacking(contract, table)
+        if lacking:
+            # Also what rows are chosen by may not be there, and such tables are small.
+            rows = self._rows(contract.path, table, [n for n in contract.columns if n not in lacking], None)
+            rows = rows.with_columns(pl.lit(None, contract.schema[name]).alias(name) for name in sorted(lacking))
+            return (rows if where is None else rows.filter(where)).select(list(schema))
         try:
             return self._rows(contract.path, table, list(schema), where)
         except LakeDamaged:
@@ -113,6 +119,12 @@ class DeltaReads:
                 raise
             # A writer has gone on, and thinned out the files of the version that was opened.
             return self._rows(contract.path, newest, list(schema), where)
+
+    def _lacking(self, contract: TableContract, table: DeltaTable) -> frozenset[str]:
+        """Columns that were added since the table was written, and that it can do without."""
+        if not contract.later:
+            return frozenset()
+        return contract.later.difference(field.name for field in table.schema().fields)
 
     def _rows(self, path: str, table: DeltaTable, columns: list[str], where: pl.Expr | None) -> pl.DataFrame:
         with self._reading(path):

@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from rag_pipeline.answering.prompt import ABSTENTION
+from rag_pipeline.contracts.feedback import FEEDBACK
 from rag_pipeline.serving.app import build_app
+from rag_pipeline.stores.lake import Lake
 from rag_pipeline_tests.answering.conftest import GUIDE, answering_project
 from rag_pipeline_tests.answering.scripted import Scripted, refuses, says, scripted_server
 from rag_pipeline_tests.serving.browser import CHROMIUM, browsing
@@ -128,6 +130,54 @@ def test_whoever_hangs_up_ends_the_writing_and_too_many_are_refused(asked: Serve
         client.close()
 
 
+def kept(asked: Served) -> list[dict[str, Any]]:
+    return Lake(asked.project.pipeline().lake_root).read(FEEDBACK).sort("given_at").to_dicts()
+
+
+def test_a_remark_on_an_answer_is_a_row_of_what_it_cites(asked: Served, model: Scripted) -> None:
+    model.script(says("Twelve [1], and the lever [2]."))
+    question = {"query": "What does a pump keeper earn who pulls the red lever?", "stream": False}
+    with asked.client("hugo") as client:
+        answer = client.post("/v1/ask", json=question).json()
+        cited = [citation["chunk_id"] for citation in answer["citations"]]
+        about = {"chunk_ids": cited, "plan_fingerprint": answer["plan_fingerprint"], "model": answer["model"]}
+        remark = {"query": question["query"], "answer": about, "verdict": "down", "comment": "too much"}
+        given = client.post("/v1/feedback", json=remark)
+        before = len(kept(asked))
+        wrong = (
+            {"chunk_id": cited[0]},
+            {"answer": None},
+            {"rank": 1},
+            {"answer": about | {"plan_fingerprint": "<b>"}},
+            {"answer": about | {"chunk_ids": ["x"] * 101}},
+        )
+        for each in wrong:
+            assert_problem(client.post("/v1/feedback", json=remark | each), 422, "bad_request")
+        elsewhere = client.post("/v1/feedback", json=remark | {"answer": about | {"model": "other"}})
+        assert_problem(elsewhere, 404, "not_there")
+    assert given.status_code == 201
+    row = kept(asked)[-1]
+    assert len(cited) == 2
+    assert (row["query"], row["caller"], row["verdict"], row["comment"]) == (
+        question["query"],
+        "hugo",
+        "down",
+        "too much",
+    )
+    assert (row["cited_chunk_ids"], row["plan_fingerprint"], row["chat_model"]) == (
+        cited, answer["plan_fingerprint"], "scripted",
+    )  # fmt: skip
+    assert row["cited_document_ids"] == [citation["document_id"] for citation in answer["citations"]]
+    assert (row["chunk_id"], row["document_id"], row["rank"], row["decision"]) == (None, None, None, None)
+    with asked.client("ann") as client:
+        closed = client.post("/v1/feedback", json=remark)
+        absent = client.post("/v1/feedback", json=remark | {"answer": about | {"chunk_ids": ["0" * 32]}})
+        silent_one = client.post("/v1/feedback", json=remark | {"answer": about | {"chunk_ids": []}})
+    assert assert_problem(closed, 404, "not_there")["detail"] == assert_problem(absent, 404, "not_there")["detail"]
+    assert silent_one.status_code == 201
+    assert len(kept(asked)) == before + 1
+
+
 def test_without_a_model_there_are_no_answers(served: Served) -> None:
     with served.client("ann") as client:
         assert client.get("/v1/me").json()["answers"] is False
@@ -201,7 +251,14 @@ def test_the_page_shows_an_answer_while_it_is_written(asked: Served, model: Scri
             said = page.locator("#answer-text").inner_text()
             assert said == "Pull <img src=x onerror=alert(1)> the red lever twice [1]."
             assert page.locator("#answer-text img").count() == 0
+            page.get_by_label("Comment on the answer").fill("clear")
+            page.get_by_role("button", name="Answers the question (the answer)").click()
+            sync_api.expect(page.locator("#status")).to_contain_text("Thank you")
+            sync_api.expect(page.locator("#answer-thumbs button[aria-pressed=true]")).to_have_count(1)
             browsed.assert_accessible()
             page.get_by_role("button", name="Citation 1").click()
             sync_api.expect(page.get_by_role("dialog").locator(".chunk")).to_contain_text("red lever")
         browser.close()
+    row = kept(asked)[-1]
+    assert (row["query"], row["verdict"], row["comment"], row["chat_model"]) == (QUESTION, "up", "clear", "scripted")
+    assert len(row["cited_chunk_ids"]) == 1

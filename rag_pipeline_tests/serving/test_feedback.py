@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import polars as pl
 import pytest
 
 from rag_pipeline import Searcher
-from rag_pipeline.contracts.feedback import FEEDBACK
+from rag_pipeline.contracts.feedback import FEEDBACK, Remark
 from rag_pipeline.errors import LakeBusy
 from rag_pipeline.refresh.look import lake_state
 from rag_pipeline.serving.app import build_app
@@ -76,6 +79,35 @@ def test_what_the_caller_may_not_see_is_not_remarked_on(remarked: Served) -> Non
     assert_problem(narrowed, 404, "not_there")
     assert httpx.post(f"{remarked.url}/v1/feedback", json=asked).status_code == 401
     assert len(kept(remarked)) == before
+
+
+def test_a_lake_whose_remarks_have_the_old_columns_goes_on_working(lake: Project, tmp_path: Path) -> None:
+    project = lake.copied(tmp_path)
+    old = replace(
+        FEEDBACK,
+        columns={name: column for name, column in FEEDBACK.columns.items() if not column.later},
+        rules=(),
+    )
+    now = datetime.now(UTC)
+    said = Remark("first", "lamp", "hybrid", 1, "c", "d", "docs/0.md", "up", "", "ann", ("ann",), 0, now)
+    root = project.pipeline().lake_root
+    for name in ("first", "second"):
+        Lake(root).append(old, old.frame([said.row() | {"feedback_id": name}]))
+    rows = Lake(root).read(FEEDBACK, ["feedback_id", "decision"], where=pl.col("decision").is_null())
+    assert sorted(rows.rows()) == [("first", None), ("second", None)]
+    project.write("more.md", "# More\n\nThe bell of the hall rings at noon.\n")
+    project.refresh()
+    with running(build_app(project.pipeline())) as url:
+        served = Served(url, project, tokens_for(project))
+        hit = hit_of(served, "bob", 1)
+        with served.client("bob") as client:
+            asked = {"query": "word", "chunk_id": hit["chunk_id"], "verdict": "up"}
+            assert client.post("/v1/feedback", json=asked).status_code == 201
+    assert [Remark.of(row).documents for row in kept(served)] == [("d",), ("d",), (hit["document_id"],)]
+    assert Lake(root).update(
+        FEEDBACK, FEEDBACK.frame([{"feedback_id": "first", "decision": "dismissed"}]).select("feedback_id", "decision")
+    )
+    assert {row["feedback_id"]: row["decision"] for row in kept(served)}["first"] == "dismissed"
 
 
 def test_remarks_that_come_together_are_all_kept(remarked: Served) -> None:

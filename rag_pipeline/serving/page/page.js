@@ -214,6 +214,7 @@ async function answer(state) {
   $("answer-text").replaceChildren();
   $("answer-sources").replaceChildren();
   $("answer-facts").textContent = "";
+  $("answer-thumbs").replaceChildren();
   $("answer-note").textContent = "Answering …";
   let given = new Map();
   let whole = null;
@@ -229,6 +230,11 @@ async function answer(state) {
     $("answer-note").textContent = VERDICTS[whole.verdict] || "Answer complete.";
     $("answer-sources").replaceChildren(...whole.citations.map((each) => make("li", { value: each.number }, opening(each, each.title || each.uri), ` ${each.uri}${each.place ? `, ${each.place}` : ""}`)));
     const cost = whole.from_cache ? "kept from before" : `${whole.tokens_in + whole.tokens_out} tokens`;
+    // Of an answer that failed there is nothing to say.
+    if (whole.verdict !== "failed") {
+      const about = { chunk_ids: whole.citations.map((each) => each.chunk_id), plan_fingerprint: whole.plan_fingerprint, model: whole.model };
+      $("answer-thumbs").replaceChildren(thumbs("the answer", question, { answer: about }));
+    }
     $("answer-facts").textContent = `${whole.model} · ${cost} · ${whole.latency_seconds.toFixed(1)} s`;
   } catch (error) {
     if (error.name !== "AbortError") $("answer-note").textContent = error.message;
@@ -280,26 +286,26 @@ function drawn(hit, question, others) {
     text,
     make("p", { class: "meta" }, scoreOf(hit)),
     make("p", { class: "meta" }, `${hit.source} · modified ${day(hit.source_modified_at)} · looked at ${ago(hit.source_polled_at)} · may read: ${hit.allowed_principals.join(", ")}`),
-    thumbs(hit, question),
+    thumbs(`hit ${hit.rank}`, question, { chunk_id: hit.chunk_id, rank: hit.rank }),
     others ? make("p", { class: "meta" }, placeAmong(others, hit)) : null,
     ...notesOn(hit).map((note) => make("p", { class: "meta warn" }, note)),
   );
 }
 
-function thumbs(hit, question) {
-  const comment = make("input", { type: "text", maxlength: "2000", placeholder: "Comment", "aria-label": `Comment on hit ${hit.rank}` });
+function thumbs(name, question, about) {
+  const comment = make("input", { type: "text", maxlength: "2000", placeholder: "Comment", "aria-label": `Comment on ${name}` });
   const button = (verdict, said) =>
-    make("button", { type: "button", "aria-pressed": "false", "aria-label": `${said} (hit ${hit.rank})`, "data-verdict": verdict }, said);
+    make("button", { type: "button", "aria-pressed": "false", "aria-label": `${said} (${name})`, "data-verdict": verdict }, said);
   const box = make("div", { class: "thumbs" }, button("up", "Answers the question"), button("down", "Does not"), comment);
   box.addEventListener("click", async (event) => {
     const pressed = event.target.closest("button");
     if (!pressed) return;
     const { query, mode, view_as } = question;
-    const remark = { query, mode, view_as, chunk_id: hit.chunk_id, rank: hit.rank };
+    const remark = { query, mode, view_as, ...about };
     try {
       await load("/v1/feedback", { ...remark, verdict: pressed.dataset.verdict, comment: comment.value.trim() });
       for (const each of box.querySelectorAll("button")) each.setAttribute("aria-pressed", String(each === pressed));
-      say(`Thank you: what you said of hit ${hit.rank} is kept.`);
+      say(`Thank you: what you said of ${name} is kept.`);
     } catch (error) {
       say(error.message, true);
     }
@@ -384,7 +390,7 @@ function forget() {
   asking.abort();
   $("answer").hidden = true;
   if ($("document").open) $("document").close();
-  for (const id of ["results", "answer-text", "answer-sources", "document-title", "document-place", "document-text", "sources", "principals"]) $(id).replaceChildren();
+  for (const id of ["results", "answer-text", "answer-sources", "answer-thumbs", "document-title", "document-place", "document-text", "sources", "principals"]) $(id).replaceChildren();
   $("freshness").querySelector("tbody").replaceChildren();
 }
 
