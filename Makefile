@@ -8,8 +8,10 @@ READY_TO_SERVE := $(VENV)/.ready-to-serve
 # What only tests and maintainers need: torch among it, the reference that vectors are compared with.
 READY_TO_TEST := $(VENV)/.ready-to-test
 
-# A file stays in one process, which builds what its tests share once; slow files begin first.
-TESTS := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+# A file stays in one process, which builds what its tests share once; slow files begin first. One process more than
+# there are processors: tests wait for disks, servers and locks a fifth of their time.
+PROCESSES_OF_TESTS := $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
+TESTS := $(BIN)/python -m pytest --numprocesses $(PROCESSES_OF_TESTS) --dist loadfile --no-loadscope-reorder
 
 # The tests start hundreds of processes. Where compiled modules may not be kept, each compiles everything anew.
 export PYTHONDONTWRITEBYTECODE :=

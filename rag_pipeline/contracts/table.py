@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import polars as pl
 import pyarrow as pa
@@ -82,8 +83,9 @@ class TableContract:
             raise ValueError(f"there are several tables {self.kind}; say which: .of(name)")
         return f"{self.layer}/{self.folder or self.name}"
 
-    @property
+    @cached_property
     def schema(self) -> pl.Schema:
+        # Asked at each read and write, and polars looks at every type anew.
         return pl.Schema({name: column.dtype for name, column in self.columns.items()})
 
     @property
@@ -113,9 +115,11 @@ class TableContract:
         for name, column in self.columns.items():
             if not column.nullable and frame[name].null_count():
                 raise self._violation(f"{frame[name].null_count()} rows have no {name}")
+        # All rules in one pass; only a broken one is looked at again, for its rows.
+        kept = frame.select(rule.holds.fill_null(False).all().alias(rule.code) for rule in self.rules)
         for rule in self.rules:
-            broken = frame.filter(~rule.holds.fill_null(False))
-            if broken.height:
+            if not kept[rule.code].item():
+                broken = frame.filter(~rule.holds.fill_null(False))
                 sample = broken.select(self.key).head(3).rows()
                 raise self._violation(f"{broken.height} rows break {rule.code} ({rule.doc}); first: {sample}")
         if frame.height != frame.select(self.key).n_unique():
