@@ -20,6 +20,7 @@ from rag_pipeline.cli.ask import ask
 from rag_pipeline.cli.config import config
 from rag_pipeline.cli.evaluate import evaluate
 from rag_pipeline.cli.exit_codes import PERMANENT, STOPPED
+from rag_pipeline.cli.feedback import feedback
 from rag_pipeline.cli.init import init
 from rag_pipeline.cli.inspect import status, trace, verify
 from rag_pipeline.cli.inspect_file import inspect_file
@@ -105,9 +106,8 @@ def cli(ctx: click.Context) -> None:
 
 
 COMMANDS = (
-    init, run, search, ask, status, verify, rebuild, maintain, trace, evaluate, models, quarantine, sql, sources,
-    config,
-    inspect_file, serve, tokens, mcp,
+    init, run, search, ask, status, verify, rebuild, maintain, trace, evaluate, feedback, models, quarantine, sql,
+    sources, config, inspect_file, serve, tokens, mcp,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -56,7 +56,9 @@ from rag_pipeline.errors.publishing import (
     AuditFailed,
     EvaluationBelowBaseline,
     IndexIncomplete,
+    NoQuestion,
     PermissionLeak,
+    QuestionsNotWritten,
 )
 from rag_pipeline.errors.serving import (
     BadQuery,
@@ -116,11 +118,13 @@ __all__ = [
     "MassDeletion",
     "ModelUnavailable",
     "NeedsOcr",
+    "NoQuestion",
     "NotThere",
     "NothingPublished",
     "ParserCrashed",
     "ParserTimeout",
     "PermissionLeak",
+    "QuestionsNotWritten",
     "RagPipelineError",
     "RequestTooLarge",
     "RetrievalError",

@@ -31,3 +31,16 @@ class AuditFailed(RagPipelineError):
 
     code = "audit_failed"
     exit_code = 1
+
+
+class NoQuestion(RagPipelineError):
+    """What somebody said of a hit or an answer cannot become a question of evaluation."""
+
+    code = "no_question"
+    exit_code = 1
+
+
+class QuestionsNotWritten(RagPipelineError):
+    """A file of questions could not be written."""
+
+    code = "questions_not_written"

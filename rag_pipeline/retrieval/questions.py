@@ -1,4 +1,4 @@
-"""Files of questions for evaluation: read and validated.
+"""Files of questions for evaluation: read and validated, and the form of one line.
 
 Belongs here: the format, and messages that name the file and the line.
 Does not belong here: asking the questions (`evaluate.py`).
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,16 @@ def read_questions(files: Iterable[Path]) -> tuple[Question, ...]:
                 raise _error(place, f"id: {question.id!r} stands twice; ids name questions over time")
             questions[question.id] = question
     return tuple(questions.values())
+
+
+def line_of(question: Question) -> str:
+    """A question as one line of such a file."""
+    expected = [{name: value for name, value in asdict(each).items() if value} for each in question.expected]
+    record: dict[str, Any] = {"id": question.id, "question": question.question, "expected": expected}
+    record |= {"principals": list(question.principals)} | ({"kind": question.kind} if question.kind else {})
+    line = json.dumps(record, ensure_ascii=False)
+    # Some signs that JSON leaves as they are end a line for whoever reads it.
+    return line if len(line.splitlines()) == 1 else json.dumps(record)
 
 
 def questions_hash(questions: Iterable[Question]) -> str:
