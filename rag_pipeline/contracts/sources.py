@@ -168,6 +168,7 @@ class SourceSpec:
         permission_rules: The first whose pattern matches decides.
         storage_options: For the fsspec filesystem.
         fields: What only this kind of source has, by name; variables of the environment are read.
+        cache_folder: Where a source may keep what it can get again, so that it need not; None: nowhere.
     """
 
     name: str
@@ -184,6 +185,7 @@ class SourceSpec:
     max_document_bytes: int = 100 * 2**20
     storage_options: dict[str, Any] = field(default_factory=dict, hash=False)
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    cache_folder: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

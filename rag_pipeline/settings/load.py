@@ -24,7 +24,7 @@ from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.bounded_yaml import read_text, read_yaml
 from rag_pipeline.settings.problems import problem_of
 from rag_pipeline.settings.sections import Settings
-from rag_pipeline.settings.sources import FilesSettings, WithPatterns
+from rag_pipeline.settings.sources import FilesSettings, WithFiles, WithPatterns
 from rag_pipeline.shown import keep_secret, secrets_of, without_secrets
 
 CONFIG_VARIABLE = "RAG_PIPELINE_CONFIG"
@@ -118,7 +118,10 @@ class Pipeline:
             allowed_principals=source.allowed_principals,
             permission_rules=rules,
             max_document_bytes=source.max_document_bytes,
+            cache_folder=str(self.cache_folder),
         )
+        if isinstance(source, WithFiles):
+            spec = replace(spec, use_sidecars=source.use_sidecars, use_front_matter=source.use_front_matter)
         if isinstance(source, WithPatterns):
             spec = replace(
                 spec,
@@ -131,12 +134,7 @@ class Pipeline:
             if self._is_in_environment(name):
                 location = self._located(self._expanded(f"sources.{name}", {"location": location})["location"])
             return replace(spec, location=location, fields=self._read_fields(f"sources.{name}", source.own_fields))
-        return replace(
-            spec,
-            use_sidecars=source.use_sidecars,
-            use_front_matter=source.use_front_matter,
-            storage_options=self._expanded(f"sources.{name}.storage_options", source.storage_options),
-        )
+        return replace(spec, storage_options=self._expanded(f"sources.{name}.storage_options", source.storage_options))
 
     def location(self, name: str) -> str:
         """Where a source is: an absolute path, an address, or `$NAME` where the environment says it."""

@@ -13,7 +13,7 @@ from rag_pipeline.settings.sections import SECTIONS, Settings
 from rag_pipeline.settings.sources import BUILT_IN, OTHER, CommonSourceSettings
 
 # What stands there may be a password or hold one, and is not shown.
-_HOLD_SECRETS = {"storage_options", "lake_options", "location", "lake", "base_url", "url"}
+_HOLD_SECRETS = {"storage_options", "lake_options", "location", "lake", "base_url", "url", "password"}
 # Where the union of sources says in the path of a field which kind it took: sources, name, kind.
 _KIND_AT = 2
 # Aliases can make a few lines of YAML a value whose text would fill the memory.

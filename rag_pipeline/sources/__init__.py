@@ -9,10 +9,18 @@ from __future__ import annotations
 
 from rag_pipeline.contracts.sources import Capabilities, Source, SourceKind, SourceSpec
 from rag_pipeline.errors import SettingsError
-from rag_pipeline.settings.sources import FilesSettings, SqlSettings, third_party_kind, third_party_names
+from rag_pipeline.settings.sources import FilesSettings, GitSettings, SqlSettings, third_party_kind, third_party_names
+from rag_pipeline.sources.extras import require_extra
 from rag_pipeline.sources.files import open_files
 
 __all__ = ["KINDS", "Source", "kind_named", "open_source"]
+
+
+def _open_git(spec: SourceSpec) -> Source:
+    require_extra("git", "dulwich")
+    from rag_pipeline.sources.git.source import GitFiles
+
+    return GitFiles(spec)
 
 
 def _open_sql(spec: SourceSpec) -> Source:
@@ -24,6 +32,7 @@ def _open_sql(spec: SourceSpec) -> Source:
 
 KINDS: dict[str, SourceKind] = {
     "files": SourceKind(FilesSettings, open_files),
+    "git": SourceKind(GitSettings, _open_git, Capabilities(gives_permissions=True)),
     "sql": SourceKind(SqlSettings, _open_sql, Capabilities(gives_permissions=True, gives_media_types=True)),
 }
 

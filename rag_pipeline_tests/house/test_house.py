@@ -42,6 +42,7 @@ ONLY_IN = {
     "deltalake": {"stores"},
     "lancedb": {"stores"},
     "duckdb": {"stores"},
+    "dulwich": {"sources"},
     "sqlalchemy": {"sources", "defs"},
     "httpcore": {"sources"},
     "pytest": {"testing"},

@@ -16,6 +16,7 @@ from rag_pipeline.contracts.sources import Source, SourceSpec
 from rag_pipeline.settings.sources import SqlSettings
 from rag_pipeline.sources import KINDS, open_source
 from rag_pipeline.testing import SourceConformance
+from rag_pipeline_tests.sources.repositories import Maker, git_source
 
 
 def sql_spec(path: Path | str, **fields: Any) -> SourceSpec:
@@ -163,6 +164,53 @@ class TableWorld:
         self._ask("UPDATE tickets SET readers = ? WHERE id = ?", json.dumps(list(principals)), name)
 
 
+class RepositoryWorld:
+    """A repository, with its owners as readers."""
+
+    def __init__(self, folder: Path) -> None:
+        self._cache = folder / "cache"
+        self._maker = Maker(folder / "code.git")
+        self._files: dict[str, bytes] = {}
+        self._owners: dict[str, Sequence[str]] = {}
+
+    def source(self) -> Source:
+        return git_source(self._maker.path, self._cache, permissions_from="codeowners")
+
+    def _commit(self) -> None:
+        lines = [f"/{name} {' '.join(f'@{one}' for one in owners)}\n" for name, owners in self._owners.items()]
+        self._maker.commit({**self._files, ".github/CODEOWNERS": "".join(lines).encode()})
+
+    def put(self, name: str, text: str) -> None:
+        self._files[name] = text.encode()
+        self._commit()
+
+    def delete(self, name: str) -> None:
+        del self._files[name]
+        self._commit()
+
+    def fill(self, count: int) -> None:
+        self._files |= {f"{number % 50}/{number}.md": b"x" for number in range(count)}
+        self._commit()
+
+    def break_down(self) -> None:
+        self._maker.path.rename(self._maker.path.with_name("away"))
+
+    def heal(self) -> None:
+        self._maker.path.with_name("away").rename(self._maker.path)
+
+    def allow(self, name: str, principals: Sequence[str]) -> None:
+        self._owners[name] = principals
+        self._commit()
+
+
+class TestRepository(SourceConformance):
+    many = 3_000
+
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> RepositoryWorld:
+        return RepositoryWorld(tmp_path)
+
+
 class TestFolder(SourceConformance):
     # Making files takes longer than listing them.
     many = 1_000
@@ -199,4 +247,4 @@ class TestRowsWithARevision(SourceConformance):
 
 
 def test_every_built_in_kind_is_among_them() -> None:
-    assert {"files", "sql"} == set(KINDS)
+    assert {"files", "git", "sql"} == set(KINDS)

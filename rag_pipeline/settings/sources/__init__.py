@@ -14,17 +14,20 @@ from pydantic import BeforeValidator, Discriminator, SerializeAsAny, Tag, WithJs
 
 from rag_pipeline.contracts.sources import SourceKind
 from rag_pipeline.errors import SettingsError
-from rag_pipeline.settings.sources.common import CommonSourceSettings, PermissionRuleSettings, WithPatterns
+from rag_pipeline.settings.sources.common import CommonSourceSettings, PermissionRuleSettings, WithFiles, WithPatterns
 from rag_pipeline.settings.sources.files import FilesSettings
+from rag_pipeline.settings.sources.git import GitSettings
 from rag_pipeline.settings.sources.sql import SqlSettings
 
 __all__ = [
     "BUILT_IN",
     "CommonSourceSettings",
     "FilesSettings",
+    "GitSettings",
     "PermissionRuleSettings",
     "SourceSettings",
     "SqlSettings",
+    "WithFiles",
     "WithPatterns",
     "kind_of",
     "settings_class",
@@ -37,7 +40,7 @@ DEFAULT_KIND = "files"
 # The member of the union for every kind that is not built in.
 OTHER = "other"
 
-BUILT_IN: dict[str, type[CommonSourceSettings]] = {"files": FilesSettings, "sql": SqlSettings}
+BUILT_IN: dict[str, type[CommonSourceSettings]] = {"files": FilesSettings, "git": GitSettings, "sql": SqlSettings}
 
 
 def kind_of(source: object) -> str:
@@ -116,6 +119,7 @@ _OTHER_SCHEMA = {
 
 SourceSettings = Annotated[
     Annotated[FilesSettings, Tag("files")]
+    | Annotated[GitSettings, Tag("git")]
     | Annotated[SqlSettings, Tag("sql")]
     | Annotated[
         SerializeAsAny[CommonSourceSettings], BeforeValidator(_other), WithJsonSchema(_OTHER_SCHEMA), Tag(OTHER)

@@ -86,4 +86,13 @@ class WithPatterns(CommonSourceSettings):
     """Globs of the objects to leave, decided after `include`; this file and the lake are always left."""
 
 
-_SHARED = frozenset(WithPatterns.model_fields)
+class WithFiles(WithPatterns):
+    """What kinds have whose objects are files."""
+
+    use_sidecars: bool = True
+    """Read `<name>.meta.yaml` beside a file for its title, author and permissions."""
+    use_front_matter: bool = True
+    """Read title, author and permissions from front matter."""
+
+
+_SHARED = frozenset(WithFiles.model_fields)

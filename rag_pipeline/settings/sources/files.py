@@ -10,20 +10,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from rag_pipeline.settings.sources.common import WithPatterns
+from rag_pipeline.settings.sources.common import WithFiles
 from rag_pipeline.settings.types import Place
 
 
-class FilesSettings(WithPatterns):
+class FilesSettings(WithFiles):
     """Where documents come from; becomes the asset bronze/<name>."""
 
     kind: Literal["files"] = "files"
     """Kind of source: any folder or bucket that fsspec can open."""
     location: Place
     """Folder or address, like `docs` or `s3://bucket/prefix`; a relative folder is relative to this file."""
-    use_sidecars: bool = True
-    """Read `<name>.meta.yaml` beside a file for its title, author and permissions."""
-    use_front_matter: bool = True
-    """Read title, author and permissions from front matter."""
     storage_options: dict[str, str] = Field(default_factory=dict)
     """Options of the fsspec filesystem; a value like `$NAME` is read from the environment."""
