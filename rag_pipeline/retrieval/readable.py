@@ -6,15 +6,18 @@ Does not belong here: searching (`search.py`), the record of polls (`stores/poll
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 
 import polars as pl
 
 from rag_pipeline.contracts.filters import Filter
+from rag_pipeline.contracts.ids import digest
 from rag_pipeline.retrieval.arguments import checked_principals
-from rag_pipeline.retrieval.published import Pointer
+from rag_pipeline.retrieval.published import Pointer, Served
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
 from rag_pipeline.stores.polls import read_polls
@@ -22,6 +25,8 @@ from rag_pipeline.stores.selection import Selection
 from rag_pipeline.stores.vectors import VectorStore
 from rag_pipeline.transforms.freshness import is_overdue
 
+# Callers whose counts are kept; a page asks for them each time that it is opened.
+MOST_KEPT = 256
 _COLUMNS = ["source", "document_id", "source_modified_at", "language", "media_type"]
 
 
@@ -47,13 +52,49 @@ class ReadableSource:
     media_types: tuple[str, ...]
 
 
+class _Kept:
+    """Counts of one publication by who asks; nothing of it is there once another one is served."""
+
+    def __init__(self) -> None:
+        self._served: Served | None = None
+        self._counts: OrderedDict[str, pl.DataFrame] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def of(self, served: Served, names: frozenset[str]) -> pl.DataFrame:
+        """The counts for some principals in what is served now."""
+        key = digest("readers", *sorted(names))
+        with self._lock:
+            if self._served is not served:
+                self._served = served
+                self._counts.clear()
+            found = self._counts.get(key)
+            if found is not None:
+                self._counts.move_to_end(key)
+                return found
+        found = _counted(Selection(served.table, Filter(names)).read(_COLUMNS))
+        with self._lock:
+            # Another publication may be served by now.
+            if self._served is served:
+                self._counts[key] = found
+                while len(self._counts) > MOST_KEPT:
+                    self._counts.popitem(last=False)
+        return found
+
+
 class ReadableSources:
-    """Follows the pointer like a Searcher; many threads may ask."""
+    """Follows the pointer like a Searcher; many threads may ask.
+
+    What a caller may read is counted once for each publication.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._lake = Lake(pipeline.lake_root, pipeline.lake_options)
         vectors = VectorStore(self._lake.uri(INDEX_PATH), pipeline.lake_options)
         self._pointer = Pointer(self._lake, vectors)
+        self._kept = _Kept()
         self._stale_after: Mapping[str, timedelta] = {
             name: source.stale_after for name, source in pipeline.settings.sources.items()
         }
@@ -65,12 +106,12 @@ class ReadableSources:
             BadQuery: Nobody asks.
             NothingPublished: There is no index yet.
         """
-        chosen = Filter(frozenset(checked_principals(principals)))
-        rows = self._pointer.answered(lambda served: Selection(served.table, chosen).read(_COLUMNS))
+        names = frozenset(checked_principals(principals))
+        counts = self._pointer.answered(lambda served: self._kept.of(served, names))
         polls = read_polls(self._lake).by_source
         now = datetime.now(UTC)
         found = []
-        for record in _counted(rows).iter_rows(named=True):
+        for record in counts.iter_rows(named=True):
             poll = polls.get(record["source"])
             stale_after = self._stale_after.get(record["source"], None if poll is None else poll.stale_after)
             overdue = None if poll is None or stale_after is None else is_overdue(poll, now, stale_after)
