@@ -15,14 +15,13 @@ from pathlib import Path
 
 from rag_pipeline.answering.answer import Answer, AnswerEvent, AnswerText, Finished, GivenSources
 from rag_pipeline.answering.context import Asked, Context, ContextPlan, context_of
-from rag_pipeline.answering.embedded_cache import EmbeddedCache
+from rag_pipeline.answering.erasing import cache_of
 from rag_pipeline.answering.figures import AnswerFigures, Counting
 from rag_pipeline.answering.keeping import AnswerCache, Kept, Turns, kept_of, key_of
 from rag_pipeline.answering.prompt import ABSTENTION, TASK, messages_of, prompt_fingerprint
-from rag_pipeline.answering.server_cache import ServerCache
 from rag_pipeline.answering.writing import Writing
 from rag_pipeline.contracts.filters import Filter
-from rag_pipeline.contracts.ids import digest, fingerprint
+from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.modes import Mode
 from rag_pipeline.endpoints.chat import ChatClient, ChatEnd
 from rag_pipeline.errors import AnswerError, SettingsError
@@ -30,7 +29,6 @@ from rag_pipeline.retrieval.arguments import checked_principals
 from rag_pipeline.retrieval.plan import rules_of
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.settings import Pipeline, load_pipeline
-from rag_pipeline.settings.answers import AnswerCacheSettings
 
 # Hits are looked for beyond the windows that are given, since neighbours share one.
 HITS_PER_WINDOW = 2
@@ -97,7 +95,7 @@ class Answerer:
             answers.context_tokens, answers.most_windows, answers.least_relevance, rules_of(pipeline.settings)
         )
         chat = ChatClient(pipeline.settings.chat_models[answers.model].spec(answers.model))
-        cache = cache_of(pipeline, answers.cache) if keep else None
+        cache = cache_of(pipeline) if keep else None
         answerer = cls(searcher or Searcher.open(pipeline), chat, plan, task, cache)
         answerer._own_searcher = searcher is None
         return answerer
@@ -188,7 +186,7 @@ class Answerer:
             for event in self._written(task) if kept is None else ():
                 if isinstance(event, Finished):
                     last = event
-                    turn.result = kept_of(event.answer)
+                    turn.result = kept_of(event.answer, task.context.citations, task.context.publication)
                 else:
                     yield event
         # Only now: nobody waits for one who reads slowly, and it is kept before anybody knows that it has ended.
@@ -271,21 +269,6 @@ class Answerer:
             model=self._chat.spec.alias,
             plan_fingerprint=task.plan_fingerprint,
         )
-
-
-def cache_of(pipeline: Pipeline, settings: AnswerCacheSettings) -> AnswerCache | None:
-    """Where answers are kept; None: nowhere.
-
-    Raises:
-        SettingsError: A server is named that no address can be had of, or the `redis` package is missing.
-    """
-    if not settings.keep:
-        return None
-    url = settings.address(pipeline.environment)
-    if url is not None:
-        return ServerCache(url, settings.lifetime_seconds)
-    path = pipeline.cache_folder / "answers" / f"{digest('lake', pipeline.lake_root)[:16]}.sqlite"
-    return EmbeddedCache(path, settings.max_bytes, settings.lifetime_seconds)
 
 
 def _prompt_in(path: Path) -> str:

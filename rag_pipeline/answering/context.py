@@ -6,9 +6,8 @@ Does not belong here: finding and permissions (`retrieval/search.py`), the words
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rag_pipeline.answering.answer import Citation
 from rag_pipeline.contracts.filters import Filter
@@ -56,10 +55,12 @@ class Context:
 
     Attributes:
         fingerprint: Names how it was found, and in which version of which index.
+        publication: Name of the publication that it was found in.
     """
 
     citations: tuple[Citation, ...]
     fingerprint: str
+    publication: str
 
 
 def context_of(searcher: Searcher, asked: Asked, plan: ContextPlan) -> Context:
@@ -79,7 +80,9 @@ def context_of(searcher: Searcher, asked: Asked, plan: ContextPlan) -> Context:
         each = max(1, plan.context_tokens // plan.most_windows)
         windows = searcher.windows(hits, principals=asked.principals, max_tokens=each)
         if searcher.published() == before:
-            return Context(tuple(_given(hits, windows, plan)), _fingerprint(before, asked, plan))
+            published = Publication.of(before)
+            given = tuple(_given(hits, windows, plan))
+            return Context(given, _fingerprint(published, asked, plan), published.name)
     raise RetrievalError("what is published changed while the question was answered, each time; ask again")
 
 
@@ -124,8 +127,7 @@ def _citation(number: int, hit: Hit, window: Window) -> Citation:
     )
 
 
-def _fingerprint(row: Mapping[str, Any], asked: Asked, plan: ContextPlan) -> str:
-    published = Publication.of(row)
+def _fingerprint(published: Publication, asked: Asked, plan: ContextPlan) -> str:
     search = SearchPlan(asked.k, asked.mode, recipe=published.recipe, rules=plan.rules)
     return fingerprint(
         "answer context",

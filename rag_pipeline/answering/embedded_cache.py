@@ -11,11 +11,11 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from rag_pipeline.answering.keeping import Kept
+from rag_pipeline.answering.keeping import Kept, Standing
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
@@ -29,11 +29,14 @@ FULL_SHARE = 0.85
 NOTED_SECONDS = 60.0
 # Who finds the file locked for longer goes on without it.
 BUSY_SECONDS = 2.0
+# `answers` is what an earlier program kept, without what it was made from.
 _TABLES = """
-create table if not exists answers(
-    key text primary key, value blob not null, used real not null, expires real not null
+drop table if exists answers;
+create table if not exists kept(
+    key text primary key, value blob not null, used real not null, expires real not null, publication text not null
 ) without rowid;
-create index if not exists answers_used on answers(used);
+create index if not exists kept_used on kept(used);
+create index if not exists kept_publication on kept(publication);
 create table if not exists claims(key text primary key, owner text not null, expires real not null) without rowid;
 """
 
@@ -57,11 +60,11 @@ class EmbeddedCache:
         now = time.time()
 
         def action(file: sqlite3.Connection) -> Kept | None:
-            row = file.execute("select value, used, expires from answers where key = ?", (key,)).fetchone()
+            row = file.execute("select value, used, expires from kept where key = ?", (key,)).fetchone()
             if row is None or row[2] <= now:
                 return None
             if row[1] < now - NOTED_SECONDS:
-                file.execute("update answers set used = ? where key = ?", (now, key))
+                file.execute("update kept set used = ? where key = ?", (now, key))
             return Kept.decoded(row[0])
 
         return self._done(action, None)
@@ -73,10 +76,12 @@ class EmbeddedCache:
 
         def action(file: sqlite3.Connection) -> None:
             file.execute("begin immediate")
-            file.execute("delete from answers where expires <= ?", (now,))
+            file.execute("delete from kept where expires <= ?", (now,))
             file.execute("delete from claims where expires <= ?", (now,))
             self._make_room(file)
-            file.execute("replace into answers values (?, ?, ?, ?)", (key, value, now, now + self._lifetime))
+            file.execute(
+                "replace into kept values (?, ?, ?, ?, ?)", (key, value, now, now + self._lifetime, kept.publication)
+            )
             file.execute("commit")
             file.execute("pragma incremental_vacuum").fetchall()
 
@@ -108,17 +113,54 @@ class EmbeddedCache:
     def release(self, key: str, owner: str) -> None:
         self._done(lambda file: file.execute("delete from claims where key = ? and owner = ?", (key, owner)), None)
 
+    def erase(self, ids: Collection[str]) -> int | None:
+        def action(file: sqlite3.Connection) -> int | None:
+            rows = file.execute("select key, value from kept")
+            return self._erased(file, [key for key, kept in _decoded(rows) if kept is None or kept.is_of(ids)])
+
+        return self._done(action, None)
+
+    def erase_fallen(self, publication: str, standing: Standing) -> int | None:
+        def older(file: sqlite3.Connection) -> dict[str, tuple[str, ...] | None] | None:
+            rows = file.execute("select key, value from kept where publication != ?", (publication,))
+            return {key: None if kept is None else kept.chunk_ids for key, kept in _decoded(rows)}
+
+        chunks = self._done(older, None)
+        if chunks is None:
+            return None
+        # Outside of the file: what fails there is no fault of it.
+        stand = frozenset(standing({name for names in chunks.values() for name in names or ()}) if chunks else ())
+        fallen = [key for key, names in chunks.items() if names is None or not stand.issuperset(names)]
+
+        def action(file: sqlite3.Connection) -> int | None:
+            looked_at = [(publication, key) for key in chunks]
+            file.execute("begin immediate")
+            file.executemany("update kept set publication = ? where key = ?", looked_at)
+            file.execute("commit")
+            return self._erased(file, fallen)
+
+        return self._done(action, None)
+
+    def _erased(self, file: sqlite3.Connection, keys: list[str]) -> int | None:
+        """Delete answers so that no byte of them is left in the file or its log; None: the log is being read."""
+        file.execute("begin immediate")
+        file.executemany("delete from kept where key = ?", [(key,) for key in keys])
+        file.execute("commit")
+        file.execute("pragma incremental_vacuum").fetchall()
+        (is_busy, *_), *_ = file.execute("pragma wal_checkpoint(truncate)").fetchall()
+        return None if is_busy else len(keys)
+
     def close(self) -> None:
         with self._lock:
             self._close()
 
     def _make_room(self, file: sqlite3.Connection) -> None:
         while self._used_pages(file) > self._max_pages * FULL_SHARE:
-            (count,) = file.execute("select count(*) from answers").fetchone()
+            (count,) = file.execute("select count(*) from kept").fetchone()
             if not count:
                 return
             file.execute(
-                "delete from answers where key in (select key from answers order by used limit ?)", (-(-count // 10),)
+                "delete from kept where key in (select key from kept order by used limit ?)", (-(-count // 10),)
             )
 
     def _used_pages(self, file: sqlite3.Connection) -> int:
@@ -163,6 +205,8 @@ class EmbeddedCache:
                 "synchronous = normal",
                 f"journal_size_limit = {JOURNAL_BYTES}",
                 f"max_page_count = {self._max_pages}",
+                # What is deleted is overwritten.
+                "secure_delete = on",
             ):
                 file.execute(f"pragma {pragma}").fetchall()
             file.executescript(_TABLES)
@@ -184,3 +228,7 @@ class EmbeddedCache:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _decoded(rows: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, Kept | None]]:
+    return ((key, Kept.decoded(value)) for key, value in rows)

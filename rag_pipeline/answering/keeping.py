@@ -13,7 +13,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Protocol
@@ -23,21 +23,37 @@ from rag_pipeline.answering.prompt import normalised
 from rag_pipeline.contracts.ids import digest
 
 # Raise it when what is kept, or what an answer is made of, changes.
-CACHE_VERSION = "1"
+CACHE_VERSION = "2"
 # So long do others wait for a process that was killed while it asked.
 CLAIM_SECONDS = 5.0
 # A look at the store takes a tenth of a millisecond.
 LOOK_SECONDS = 0.03
 
 
+# Of some chunks, those that somebody may read in what is published now.
+Standing = Callable[[Collection[str]], Collection[str]]
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What is kept of an answer: its text with marks, and what it took."""
+    """What is kept of an answer: its text with marks, what it took, and what it was made from.
+
+    Attributes:
+        document_ids, chunk_ids: Of all texts that the model was given, cited or not.
+        publication: Name of the publication that they were found in.
+    """
 
     text: str
     tokens_in: int
     tokens_out: int
     tokens_estimated: bool
+    document_ids: tuple[str, ...] = ()
+    chunk_ids: tuple[str, ...] = ()
+    publication: str = ""
+
+    def is_of(self, ids: Collection[str]) -> bool:
+        """Whether it was made from one of these documents or chunks."""
+        return not set(ids).isdisjoint((*self.document_ids, *self.chunk_ids))
 
     def encoded(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -46,8 +62,9 @@ class Kept:
     def decoded(cls, raw: bytes) -> Kept | None:
         """None for what is none, whoever wrote it."""
         try:
-            kept = cls(**json.loads(raw))
-        except (ValueError, TypeError, UnicodeDecodeError):
+            values = json.loads(raw)
+            kept = cls(**values | {name: tuple(values[name]) for name in ("document_ids", "chunk_ids")})
+        except (ValueError, TypeError, KeyError, UnicodeDecodeError):
             return None
         return kept if isinstance(kept.text, str) else None
 
@@ -67,6 +84,17 @@ class AnswerCache(Protocol):
 
     def release(self, key: str, owner: str) -> None: ...
 
+    def erase(self, ids: Collection[str]) -> int | None:
+        """Erase what was made from one of these documents or chunks; how much that was, None: it cannot be told."""
+        ...
+
+    def erase_fallen(self, publication: str, standing: Standing) -> int | None:
+        """Erase what was made from chunks that stand no more; None: it cannot be told.
+
+        What was made from the publication of that name, or was looked at since it is there, is not looked at again.
+        """
+        ...
+
     def close(self) -> None: ...
 
 
@@ -84,11 +112,23 @@ def key_of(question: str, given: Sequence[Citation], prompt: str, model: str) ->
     return digest("answer", CACHE_VERSION, normalised(question), prompt, model, *texts)
 
 
-def kept_of(answer: Answer) -> Kept | None:
-    """What is kept of an answer; None: another asker deserves another try."""
+def kept_of(answer: Answer, given: Sequence[Citation], publication: str) -> Kept | None:
+    """What is kept of an answer; None: another asker deserves another try.
+
+    Args:
+        given: All that the model was given.
+    """
     if answer.verdict not in ("answered", "no_information") or answer.struck:
         return None
-    return Kept(answer.text, answer.tokens_in, answer.tokens_out, answer.tokens_estimated)
+    return Kept(
+        answer.text,
+        answer.tokens_in,
+        answer.tokens_out,
+        answer.tokens_estimated,
+        tuple(dict.fromkeys(citation.document_id for citation in given)),
+        tuple(dict.fromkeys(name for citation in given for name in citation.chunk_ids)),
+        publication,
+    )
 
 
 class Turn:

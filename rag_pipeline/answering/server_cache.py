@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Collection, Iterator
+from itertools import islice
+from typing import Any, TypeVar
 
-from rag_pipeline.answering.keeping import Kept
+from rag_pipeline.answering.keeping import Kept, Standing
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.shown import without_secrets
 
@@ -22,20 +23,26 @@ PREFIX = "rag-pipeline:answer:"
 TIMEOUT_SECONDS = 0.5
 # So long it is left alone after a fault, or each question would wait for it.
 REST_SECONDS = 10.0
+# Answers that are looked through at once.
+BATCH = 200
 # A longer answer is none.
 MOST_BYTES = 2**20
 _RENEW = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) end return 0"
+_SETTLE = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('set', KEYS[1], ARGV[2]) end return 0"
 _RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
 
 class ServerCache:
     """Answers with a lifetime on a server, for any number of threads, processes and machines.
 
+    Args:
+        lake: Names the lake that they are made from; a server may hold those of several.
+
     Raises:
         SettingsError: The `redis` package is missing, or the address is none.
     """
 
-    def __init__(self, url: str, lifetime_seconds: float) -> None:
+    def __init__(self, url: str, lifetime_seconds: float, lake: str = "") -> None:
         try:
             import redis
             from redis.backoff import NoBackoff
@@ -44,7 +51,9 @@ class ServerCache:
             raise SettingsError(
                 "answers.cache.url names a server, which needs the `redis` package: pip install 'rag-pipeline[redis]'"
             ) from error
-        self._place = without_secrets(url)
+        self.place = without_secrets(url)
+        self._answers = f"{PREFIX}{lake}:"
+        self._looked_through = f"{PREFIX}looked-through:{lake}"
         self._lifetime_ms = int(lifetime_seconds * 1_000)
         try:
             # By itself it tries a server that is silent for nine seconds.
@@ -55,17 +64,26 @@ class ServerCache:
                 retry=Retry(NoBackoff(), 0),
             )
         except ValueError as error:
-            raise SettingsError(f"answers.cache.url: {self._place} is no address of a server: {error}") from error
+            raise SettingsError(f"answers.cache.url: {self.place} is no address of a server: {error}") from error
         self._rests_until = 0.0
 
     def get(self, key: str) -> Kept | None:
-        raw = self._done(lambda: self._client.get(PREFIX + key), None)
+        raw = self._done(lambda: self._client.get(self._answers + key), None)
         return Kept.decoded(raw) if isinstance(raw, bytes) else None
 
     def put(self, key: str, kept: Kept) -> None:
         value = kept.encoded()
-        if len(value) <= MOST_BYTES:
-            self._done(lambda: self._client.set(PREFIX + key, value, px=self._lifetime_ms), None)
+        if len(value) > MOST_BYTES:
+            return
+
+        def action() -> None:
+            self._client.set(self._answers + key, value, px=self._lifetime_ms)
+            seen = self._client.get(self._looked_through)
+            if seen is not None and seen not in (kept.publication.encode(), _begun(kept.publication).encode()):
+                # It comes late, and has to be looked at.
+                self._client.delete(self._looked_through)
+
+        self._done(action, None)
 
     def claim(self, key: str, owner: str, seconds: float) -> bool:
         return self._done(
@@ -77,6 +95,44 @@ class ServerCache:
 
     def release(self, key: str, owner: str) -> None:
         self._done(lambda: self._client.eval(_RELEASE, 1, _claim(key), owner), None)
+
+    def erase(self, ids: Collection[str]) -> int | None:
+        def action() -> int:
+            return self._erased([key for key, kept in self._all() if kept is None or kept.is_of(ids)])
+
+        return self._done(action, None)
+
+    def erase_fallen(self, publication: str, standing: Standing) -> int | None:
+        def action() -> int:
+            if self._client.get(self._looked_through) == publication.encode():
+                return 0
+            # Whoever keeps an answer of an older publication meanwhile takes this away, and the next look is another.
+            self._client.set(self._looked_through, _begun(publication))
+            chunks = {
+                key: None if kept is None else kept.chunk_ids
+                for key, kept in self._all()
+                if kept is None or kept.publication != publication
+            }
+            stand = frozenset(standing({name for names in chunks.values() for name in names or ()}) if chunks else ())
+            fallen = [key for key, names in chunks.items() if names is None or not stand.issuperset(names)]
+            count = self._erased(fallen)
+            self._client.eval(_SETTLE, 1, self._looked_through, _begun(publication), publication)
+            return count
+
+        return self._done(action, None)
+
+    def _all(self) -> Iterator[tuple[Any, Kept | None]]:
+        """The answers of this lake by their keys on the server."""
+        keys = iter(self._client.scan_iter(match=f"{self._answers}*", count=1_000))
+        while batch := list(islice(keys, BATCH)):
+            for key, raw in zip(batch, self._client.mget(batch), strict=True):
+                if isinstance(raw, bytes):
+                    yield key, Kept.decoded(raw)
+
+    def _erased(self, keys: list[Any]) -> int:
+        for at in range(0, len(keys), BATCH):
+            self._client.delete(*keys[at : at + BATCH])
+        return len(keys)
 
     def close(self) -> None:
         self._client.close()
@@ -90,11 +146,15 @@ class ServerCache:
             return action()
         except redis.ResponseError as error:
             # It is there, but full or asked wrongly.
-            LOG.warning("kept answers on %s were not used: %s", self._place, error)
+            LOG.warning("kept answers on %s were not used: %s", self.place, error)
         except (redis.RedisError, OSError) as error:
-            LOG.warning("kept answers on %s are not used for %g s: %s", self._place, REST_SECONDS, error)
+            LOG.warning("kept answers on %s are not used for %g s: %s", self.place, REST_SECONDS, error)
             self._rests_until = time.monotonic() + REST_SECONDS
         return otherwise
+
+
+def _begun(publication: str) -> str:
+    return f"{publication} begun"
 
 
 def _claim(key: str) -> str:

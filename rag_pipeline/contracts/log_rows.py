@@ -56,6 +56,11 @@ class Publication:
         return _row(self) | {"figures": json.dumps(self.figures, sort_keys=True)}
 
     @property
+    def name(self) -> str:
+        """Tells it from every other one, also from those of a log that was made again."""
+        return f"{self.sequence}/{self.table_name}/{self.table_version}/{self.published_at.isoformat()}"
+
+    @property
     def place(self) -> tuple[str, int]:
         """Index table and version that readers see."""
         return self.table_name, self.table_version

@@ -29,6 +29,7 @@ from rag_pipeline.refresh.evaluation import fit_for
 from rag_pipeline.refresh.gate import Verdict, judge, leak_of
 from rag_pipeline.refresh.generations import Look, index_cure, index_problem, is_complete, is_held, served_alias
 from rag_pipeline.refresh.index import revoke
+from rag_pipeline.refresh.kept_answers import erase_fallen_answers
 from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
 from rag_pipeline.refresh.revocations import revocations
 from rag_pipeline.refresh.revoke import as_it_may_be_read
@@ -86,13 +87,15 @@ def publish(
     if override_gate and not note.strip():
         raise UsageError("publishing against the evaluation needs a note that says why; nothing was published")
     try:
-        return _publish(workspace, alias, note=note, by_hand=by_hand, override_gate=override_gate)
+        report = _publish(workspace, alias, note=note, by_hand=by_hand, override_gate=override_gate)
     except (AuditFailed, EvaluationBelowBaseline, IndexIncomplete, PermissionLeak, TableMissing):
         # Readers of another model's index, which runs keep in step, must not miss deletions and permissions meanwhile.
         last = workspace.lake.last_publication()
         if last is not None and not by_hand and last.alias in workspace.settings.embedding_models:
             _keep_up_to_date(workspace, alias, last)
         raise
+    erase_fallen_answers(workspace)
+    return report
 
 
 def _keep_up_to_date(workspace: Workspace, refused: str, last: Publication) -> None:
@@ -272,6 +275,7 @@ def publish_revocations(workspace: Workspace) -> PublicationReport | None:
         if unrecorded_sources(workspace):
             publication = as_it_may_be_read(workspace, publication)
         lake.append_publication(publication)
+    erase_fallen_answers(workspace)
     log.warning("published revocations only: %s", publication.note)
     return _report(publication, moved=True)
 
@@ -332,6 +336,7 @@ def rollback(workspace: Workspace, *, to: str | None = None, note: str = "") -> 
         )
         publication = as_it_may_be_read(workspace, publication)
         lake.append_publication(publication)
+    erase_fallen_answers(workspace)
     return _report(publication, moved=True, is_held=publication.space_fingerprint == current.space_fingerprint)
 
 

@@ -28,6 +28,7 @@ from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.exposed import exposed_documents
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
+from rag_pipeline.refresh.kept_answers import erase_fallen_answers
 from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
 from rag_pipeline.refresh.unrecorded import readers_by_source
 from rag_pipeline.refresh.workspace import Workspace
@@ -79,7 +80,9 @@ def revoke_now(workspace: Workspace) -> RevokeReport:
     """
     with workspace.lake.writing():
         workspace.lake.keep_reserve()
-        return on_any_disk(workspace, lambda is_full: _revoked_now(workspace, is_full=is_full))
+        report = on_any_disk(workspace, lambda is_full: _revoked_now(workspace, is_full=is_full))
+    erase_fallen_answers(workspace)
+    return report
 
 
 def _revoked_now(workspace: Workspace, *, is_full: bool) -> RevokeReport:

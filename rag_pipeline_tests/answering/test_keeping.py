@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import stat
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -118,8 +120,8 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
 
 def test_what_another_program_wrote_is_no_answer(valkey: Any) -> None:
     cache = ServerCache(valkey.connection_url, 60)
-    for raw in (b"odd", b"[]", b'{"text": 5, "tokens_in": 1, "tokens_out": 1, "tokens_estimated": false}'):
-        cache._client.set(server_cache.PREFIX + "odd", raw)
+    for raw in (b"odd", b"[]", json.dumps(asdict(KEPT) | {"text": 5}).encode()):
+        cache._client.set(f"{server_cache.PREFIX}:odd", raw)
         assert cache.get("odd") is None
     cache.close()
 

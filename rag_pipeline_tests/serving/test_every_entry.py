@@ -333,7 +333,7 @@ def test_no_entry_tells_of_what_is_closed(world: World, night: int) -> None:
         ask_all(world)
         world.turn()
     ask_all(world)
-    for number in range(EXAMPLES // len(SEEDS) // NIGHTS):
+    for number in range(-(-EXAMPLES // len(SEEDS) // NIGHTS)):
         # Made from a text, it is the same in every run and another one in each.
         chance = random.Random(f"{world.seed} {night} {number}")
         mark = chance.choice([*(word("heron", at) for at in range(COUNT)), NOWHERE])
