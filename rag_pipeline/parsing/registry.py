@@ -107,6 +107,8 @@ FORMATS: dict[str, Format] = {
     media_type.EPUB: Format("epub", "web.epub", "parse_epub", is_text=False),
     "application/rtf": Format("rtf", "office.rtf", "parse_rtf", is_text=False),
     "message/rfc822": Format("email", "mail.mail", "parse_email", is_text=False, holds_others=True),
+    # An answer of whose thread the rest is known: what it quotes stands elsewhere.
+    "message/x-reply": Format("email", "mail.mail", "parse_reply", is_text=False, holds_others=True),
     media_type.PKCS7: Format("pkcs7", "mail.mail", "parse_pkcs7", is_text=False, holds_others=True),
     media_type.MSG: Format("msg", "mail.mail", "parse_msg", is_text=False, holds_others=True),
     media_type.ZIP: Format("zip", "containers.folders", "parse_zip", is_text=False, holds_others=True),

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from rag_pipeline.contracts.sources import Capabilities, Source, SourceKind, SourceSpec
 from rag_pipeline.errors import SettingsError
-from rag_pipeline.settings.sources import FilesSettings, GitSettings, SqlSettings, third_party_kind, third_party_names
+from rag_pipeline.settings.sources import (
+    FilesSettings,
+    GitSettings,
+    MailSettings,
+    SqlSettings,
+    third_party_kind,
+    third_party_names,
+)
 from rag_pipeline.sources.extras import require_extra
 from rag_pipeline.sources.files import open_files
 
@@ -30,9 +37,18 @@ def _open_sql(spec: SourceSpec) -> Source:
     return SqlRows(spec)
 
 
+def _open_mail(spec: SourceSpec) -> Source:
+    if "://" in spec.location:
+        require_extra("mail", "imap_tools")
+    from rag_pipeline.sources.mail import open_mail
+
+    return open_mail(spec)
+
+
 KINDS: dict[str, SourceKind] = {
     "files": SourceKind(FilesSettings, open_files),
     "git": SourceKind(GitSettings, _open_git, Capabilities(gives_permissions=True)),
+    "mail": SourceKind(MailSettings, _open_mail, Capabilities(gives_media_types=True)),
     "sql": SourceKind(SqlSettings, _open_sql, Capabilities(gives_permissions=True, gives_media_types=True)),
 }
 

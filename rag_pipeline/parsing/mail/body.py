@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from rag_pipeline.contracts.documents import BlockKind
 from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.web.blocks import Unit
@@ -36,7 +38,7 @@ _LIST_LINE = re.compile(r"\s*(?:[-*•+]|\d{1,3}[.)])\s+\S")
 _QUOTE_CLASSES = re.compile(r"gmail_quote|moz-cite-prefix|yahoo_quoted|protonmail_quote|OutlookMessageHeader")
 
 
-def add_body(builder: TextBuilder, plain: str, html: str, hidden: Counter[str]) -> None:
+def add_body(builder: TextBuilder, plain: str, html: str, hidden: Counter[str], *, keep_quotes: bool = True) -> None:
     """Adds the body once, from whichever form says more.
 
     Senders put the same words into both forms. Plain text is taken first; paragraphs of the HTML whose words
@@ -44,8 +46,14 @@ def add_body(builder: TextBuilder, plain: str, html: str, hidden: Counter[str]) 
 
     Args:
         hidden: Gets what the HTML hides, by cause.
+        keep_quotes: Else what is quoted is left out, unless nothing else is said.
     """
     units = html_units(html, hidden) if html.strip() else []
+    if not keep_quotes:
+        own_units = [unit for unit in units if unit.kind != "quote" and not _is_quoted(unit.element)]
+        own_plain = "\n\n".join(text for kind, text in _plain_blocks(plain) if kind != "quote")
+        if own_units or own_plain:
+            units, plain = own_units, own_plain
     if not plain.strip():
         _add_units(builder, units)
         return
@@ -65,18 +73,22 @@ def add_body(builder: TextBuilder, plain: str, html: str, hidden: Counter[str]) 
 
 def add_plain(builder: TextBuilder, text: str) -> None:
     """Paragraphs, lists and quotes of a plain text body."""
-    text = text.replace("\r\n", "\n")
+    for kind, block in _plain_blocks(text):
+        builder.add(kind, block)
+
+
+def _plain_blocks(text: str) -> Iterator[tuple[BlockKind, str]]:
     quoted_rest = False
-    for paragraph in _plain_paragraphs(text):
+    for paragraph in _plain_paragraphs(text.replace("\r\n", "\n")):
         lines = paragraph.split("\n")
         is_forward = _FORWARDED.match(paragraph) is not None
         quoted_rest = quoted_rest or is_forward
         if quoted_rest or lines[0].startswith(">") or _ATTRIBUTION.match(paragraph):
-            builder.add("quote", "\n".join(line if line.startswith(">") else f"> {line}" for line in lines))
+            yield "quote", "\n".join(line if line.startswith(">") else f"> {line}" for line in lines)
         elif all(_LIST_LINE.match(line) or line.startswith("  ") for line in lines) and _LIST_LINE.match(lines[0]):
-            builder.add("list", paragraph)
+            yield "list", paragraph
         else:
-            builder.add("paragraph", paragraph)
+            yield "paragraph", paragraph
 
 
 def _plain_paragraphs(text: str) -> list[str]:

@@ -104,12 +104,20 @@ def _notice(raw: bytes, error: DocumentError, part: str) -> list[ParsedDocument]
     return [] if builder.is_empty else [found]
 
 
-def _message(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+def parse_reply(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    """Like `parse_email`, for an answer to a message that is a document itself: what it quotes is left out.
+
+    One that says nothing of its own keeps its quotes. Raises what `parse_email` does.
+    """
+    return _message(_in_utf_8(raw), context, leave_out_quotes=True)
+
+
+def _message(raw: bytes, context: ParseContext, *, leave_out_quotes: bool = False) -> list[ParsedDocument]:
     message = message_from_bytes(raw)
     mail = Mail(subject=_header(message, "Subject"))
     _read_facts(message, mail)
     read_parts(message, mail, context.address, context.limits)
-    return _documents(mail, context)
+    return _documents(mail, context, leave_out_quotes=leave_out_quotes)
 
 
 def _read_facts(message: Message, mail: Mail) -> None:
@@ -155,13 +163,13 @@ def parse_msg(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     return _documents(mail, context)
 
 
-def _documents(mail: Mail, context: ParseContext) -> list[ParsedDocument]:
+def _documents(mail: Mail, context: ParseContext, *, leave_out_quotes: bool = False) -> list[ParsedDocument]:
     limits = context.limits
     check_count(len(mail.attachments), limits.max_attachments, "attachments", context.address)
     builder = TextBuilder()
     subject = _add_head(builder, mail)
     hidden: Counter[str] = Counter()
-    add_body(builder, clean_text(mail.plain), mail.html, hidden)
+    add_body(builder, clean_text(mail.plain), mail.html, hidden, keep_quotes=not leave_out_quotes)
     for event in mail.events:
         builder.add("paragraph", event)
     parts, said = attached_documents(mail.attachments, limits.max_text_chars - builder.length_chars, context)

@@ -17,6 +17,7 @@ from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.sources.common import CommonSourceSettings, PermissionRuleSettings, WithFiles, WithPatterns
 from rag_pipeline.settings.sources.files import FilesSettings
 from rag_pipeline.settings.sources.git import GitSettings
+from rag_pipeline.settings.sources.mail import MailSettings
 from rag_pipeline.settings.sources.sql import SqlSettings
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "CommonSourceSettings",
     "FilesSettings",
     "GitSettings",
+    "MailSettings",
     "PermissionRuleSettings",
     "SourceSettings",
     "SqlSettings",
@@ -40,7 +42,12 @@ DEFAULT_KIND = "files"
 # The member of the union for every kind that is not built in.
 OTHER = "other"
 
-BUILT_IN: dict[str, type[CommonSourceSettings]] = {"files": FilesSettings, "git": GitSettings, "sql": SqlSettings}
+BUILT_IN: dict[str, type[CommonSourceSettings]] = {
+    "files": FilesSettings,
+    "git": GitSettings,
+    "mail": MailSettings,
+    "sql": SqlSettings,
+}
 
 
 def kind_of(source: object) -> str:
@@ -120,6 +127,7 @@ _OTHER_SCHEMA = {
 SourceSettings = Annotated[
     Annotated[FilesSettings, Tag("files")]
     | Annotated[GitSettings, Tag("git")]
+    | Annotated[MailSettings, Tag("mail")]
     | Annotated[SqlSettings, Tag("sql")]
     | Annotated[
         SerializeAsAny[CommonSourceSettings], BeforeValidator(_other), WithJsonSchema(_OTHER_SCHEMA), Tag(OTHER)
