@@ -27,6 +27,7 @@ from rag_pipeline.cli.inspect_file import inspect_file
 from rag_pipeline.cli.maintain import maintain
 from rag_pipeline.cli.models import models
 from rag_pipeline.cli.options import CONFIG_OPTION, DEBUG_OPTION, is_debugging
+from rag_pipeline.cli.plan import plan
 from rag_pipeline.cli.quarantine import quarantine
 from rag_pipeline.cli.rebuild import rebuild
 from rag_pipeline.cli.rendering import talk
@@ -106,8 +107,8 @@ def cli(ctx: click.Context) -> None:
 
 
 COMMANDS = (
-    init, run, search, ask, status, verify, rebuild, maintain, trace, evaluate, feedback, models, quarantine, sql,
-    sources, config, inspect_file, serve, tokens, mcp,
+    init, plan, run, search, ask, status, verify, rebuild, maintain, trace, evaluate, feedback, models, quarantine,
+    sql, sources, config, inspect_file, serve, tokens, mcp,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

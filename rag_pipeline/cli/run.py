@@ -69,7 +69,7 @@ def run(allowed: tuple[str, ...], alias: str | None, as_json: bool) -> None:
     Example: rag-pipeline run
     """
     pipeline = open_pipeline()
-    _check_names(pipeline, allowed, alias)
+    check_names(pipeline, allowed, alias)
     if not as_json:
         talk(
             f"Refreshing {counted(len(pipeline.settings.sources), 'source')} into {without_secrets(pipeline.lake_root)}"
@@ -149,7 +149,12 @@ def _what_stands(pipeline: Pipeline) -> str:
     return f"Readers see {last.alias} version {last.table_version}, {counted(last.rows, 'chunk')}"
 
 
-def _check_names(pipeline: Pipeline, allowed: tuple[str, ...], alias: str | None) -> None:
+def check_names(pipeline: Pipeline, allowed: tuple[str, ...], alias: str | None) -> None:
+    """Whether there are sources and an embedding model of these names.
+
+    Raises:
+        UsageError, SettingsError: There are not.
+    """
     unknown = [name for name in allowed if name not in pipeline.settings.sources]
     if unknown:
         known = ", ".join(sorted(pipeline.settings.sources))

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,9 @@ from rag_pipeline.contracts.tables import AUDITS, CHUNKS, EMBEDDINGS, UNUSED_EMB
 from rag_pipeline.errors import EmbeddingSpaceMismatch
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rag_pipeline.endpoints.costs import CostEstimate
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +58,12 @@ def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
     """
     lake = workspace.lake
     space = workspace.space(alias)
-    _check_alias(workspace, alias, space)
+    check_alias(workspace, alias, space)
     started = time.monotonic()
     with lake.writing():
         first_commit = lake.commits
-        wanted = lake.read(CHUNKS, ["text_hash", "token_count"]).unique("text_hash")
-        known = lake.embedded_hashes(space.fingerprint)
+        wanted, known, to_compute = embeddings_due(workspace, space)
         _forget_disuse(workspace, space, wanted)
-        to_compute = wanted.join(known, on="text_hash", how="anti")
         missing = to_compute["text_hash"]
         price = _announce_cost(workspace, alias, to_compute["token_count"].to_list())
         batch = -1 if known.is_empty() else int(known["batch"].max())  # type: ignore[arg-type]
@@ -79,6 +81,17 @@ def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
     )
 
 
+def embeddings_due(workspace: Workspace, space: EmbeddingSpace) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """What a refresh embeds: each text of silver/chunks once, those that have a vector, and those that lack one.
+
+    Returns:
+        (text_hash, token_count) of all; (text_hash, batch) of those with a vector; (text_hash, token_count) to compute.
+    """
+    wanted = workspace.lake.read(CHUNKS, ["text_hash", "token_count"]).unique("text_hash")
+    known = workspace.lake.embedded_hashes(space.fingerprint)
+    return wanted, known, wanted.join(known, on="text_hash", how="anti")
+
+
 def _forget_disuse(workspace: Workspace, space: EmbeddingSpace, wanted: pl.DataFrame) -> None:
     """Take back the note that a vector is unused where its text is wanted again, so that its retention starts anew."""
     mine = pl.col("space_fingerprint") == space.fingerprint
@@ -87,23 +100,31 @@ def _forget_disuse(workspace: Workspace, space: EmbeddingSpace, wanted: pl.DataF
     workspace.lake.replace_where(UNUSED_EMBEDDINGS, UNUSED_EMBEDDINGS.empty(), again)
 
 
-def _announce_cost(workspace: Workspace, alias: str, tokens: list[int]) -> float | None:
-    """Say what embedding at a paid endpoint will cost, before it starts."""
+def estimated_cost(workspace: Workspace, alias: str, tokens: list[int]) -> CostEstimate | None:
+    """What embedding texts of these lengths costs at a paid endpoint; None: the model runs on this machine."""
     spec = workspace.pipeline.model_spec(alias)
-    if spec.kind != "endpoint" or not tokens:
+    if spec.kind != "endpoint":
         return None
     from rag_pipeline.embedding.endpoint_backend import endpoint_of
     from rag_pipeline.endpoints.costs import estimate_cost
 
-    cost = estimate_cost(endpoint_of(spec), tokens, spec.batch_texts)
+    return estimate_cost(endpoint_of(spec), tokens, spec.batch_texts)
+
+
+def _announce_cost(workspace: Workspace, alias: str, tokens: list[int]) -> float | None:
+    """Say what embedding at a paid endpoint will cost, before it starts."""
+    cost = estimated_cost(workspace, alias, tokens) if tokens else None
+    if cost is None:
+        return None
+    model = workspace.pipeline.model_spec(alias).model
     log.warning(
         "embedding at an endpoint model=%s texts=%d tokens=%d requests=%d price=%s minimum_seconds=%s",
-        *(spec.model, cost.texts, cost.tokens, cost.requests, cost.price, cost.minimum_seconds),
+        *(model, cost.texts, cost.tokens, cost.requests, cost.price, cost.minimum_seconds),
     )
     return cost.price
 
 
-def _check_alias(workspace: Workspace, alias: str, space: EmbeddingSpace) -> None:
+def check_alias(workspace: Workspace, alias: str, space: EmbeddingSpace) -> None:
     audits = workspace.lake.read(AUDITS, ["alias", "space_fingerprint", "sequence"])
     before = audits.filter(pl.col("alias") == alias).sort("sequence")
     if before.height and before["space_fingerprint"][-1] != space.fingerprint:

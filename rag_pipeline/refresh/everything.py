@@ -47,6 +47,47 @@ class Everything:
     commits: int
 
 
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What the steps up to the chunks did.
+
+    Attributes:
+        bronze: By source; those that were not polled are not there.
+    """
+
+    bronze: dict[str, BronzeReport]
+    revocations: RevokeReport
+    documents: DocumentsReport
+    chunks: ChunksReport
+
+
+def refresh_layers(
+    workspace: Workspace,
+    *,
+    poll: bool = True,
+    strict: bool = False,
+    allow_mass_deletion: Collection[str] = (),
+    around: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext(),
+) -> Layers:
+    """Bring bronze and silver up to date with the sources, and take from readers what is revoked: no model is needed.
+
+    Arguments and errors are those of `refresh_everything`.
+    """
+    bronze = {}
+    for name in workspace.settings.sources if poll else ():
+        with around(f"bronze/{name}"):
+            read = refresh_source if strict else poll_source
+            bronze[name] = read(workspace, name, allow_mass_deletion=name in allow_mass_deletion)
+    with around("silver/revocations"):
+        revocations = revoke_now(workspace)
+    with around("silver/documents"):
+        parse = refresh_documents if strict else update_documents
+        documents = parse(workspace, allow_mass_deletion=allow_mass_deletion)
+    with around("silver/chunks"):
+        chunks = refresh_chunks(workspace)
+    return Layers(bronze, revocations, documents, chunks)
+
+
 def refresh_everything(
     workspace: Workspace,
     alias: str | None = None,
@@ -74,18 +115,7 @@ def refresh_everything(
         SourceUnavailable, MassDeletion: With `strict`.
     """
     first_commit = workspace.lake.commits
-    bronze = {}
-    for name in workspace.settings.sources if poll else ():
-        with around(f"bronze/{name}"):
-            read = refresh_source if strict else poll_source
-            bronze[name] = read(workspace, name, allow_mass_deletion=name in allow_mass_deletion)
-    with around("silver/revocations"):
-        revocations = revoke_now(workspace)
-    with around("silver/documents"):
-        parse = refresh_documents if strict else update_documents
-        documents = parse(workspace, allow_mass_deletion=allow_mass_deletion)
-    with around("silver/chunks"):
-        chunks = refresh_chunks(workspace)
+    layers = refresh_layers(workspace, poll=poll, strict=strict, allow_mass_deletion=allow_mass_deletion, around=around)
     alias = alias or served_alias(workspace)
     with around("gold/embeddings"), revocations_reach_readers(workspace):
         embeddings = refresh_embeddings(workspace, alias)
@@ -98,4 +128,14 @@ def refresh_everything(
     with around("gold/publication"):
         publication = publish(workspace, alias)
     commits = workspace.lake.commits - first_commit + bool(index.added or index.changed or index.removed)
-    return Everything(bronze, revocations, documents, chunks, embeddings, index, evaluation, publication, commits)
+    return Everything(
+        bronze=layers.bronze,
+        revocations=layers.revocations,
+        documents=layers.documents,
+        chunks=layers.chunks,
+        embeddings=embeddings,
+        index=index,
+        evaluation=evaluation,
+        publication=publication,
+        commits=commits,
+    )

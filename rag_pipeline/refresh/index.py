@@ -71,11 +71,9 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
     with lake.writing():
         first_commit = lake.commits
         versions = (lake.version(CHUNKS), lake.version(DOCUMENTS))
-        chunks = lake.read(CHUNKS, ["chunk_id", "document_id", "text_hash", "chunk_hash"])
-        documents = lake.read(DOCUMENTS, ["document_id", "metadata_hash"])
         table = workspace.vectors.open_or_create(space)
         before = table.version
-        plan = plan_index(desired_state(chunks, documents), table.read(STATE_COLUMNS))
+        chunks, plan = index_due(lake, table)
         _apply(workspace, table, _anew(plan), space.fingerprint)
         trusted = trusted_since(lake.last_audit(space.fingerprint), table, before, [*plan.new, *plan.changed])
         if not plan.is_empty or table.unindexed_rows() or not _is_finished(lake, table):
@@ -92,10 +90,17 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
             documents=chunks["document_id"].n_unique(),
             added=len(plan.new),
             changed=len(plan.changed),
-            removed=len(set(plan.gone) - set(plan.new)),
+            removed=plan.removed,
             commits=lake.commits - first_commit + (table.version != before),
             audit=audit,
         )
+
+
+def index_due(lake: Lake, table: Sink) -> tuple[pl.DataFrame, IndexPlan]:
+    """The chunks there are, and what a refresh changes of an index table for them."""
+    chunks = lake.read(CHUNKS, ["chunk_id", "document_id", "text_hash", "chunk_hash"])
+    documents = lake.read(DOCUMENTS, ["document_id", "metadata_hash"])
+    return chunks, plan_index(desired_state(chunks, documents), table.read(STATE_COLUMNS))
 
 
 def _is_finished(lake: Lake, table: Sink) -> bool:

@@ -46,6 +46,7 @@ class Workspace:
         open_model: How a model is opened; tests count with it.
         open_source: How a source is opened, by its spec.
         engine: What parses and chunks, and stays open for whoever made it; None: worker processes of this run.
+        lake: Another lake than the one that pipeline.yaml names, in a folder; for a look at what a run would do.
     """
 
     def __init__(
@@ -57,12 +58,15 @@ class Workspace:
         open_model: ModelOpener | None = None,
         open_source: SourceOpener = open_source,
         engine: Engine | None = None,
+        lake: Lake | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.settings = pipeline.settings
         self.run_id = run_id
         self.now = clock
-        self.lake = Lake(pipeline.lake_root, pipeline.lake_options, run_id, read_once=SHARED.get() or ReadOnce())
+        self.lake = lake or Lake(
+            pipeline.lake_root, pipeline.lake_options, run_id, read_once=SHARED.get() or ReadOnce()
+        )
         # Sources whose changes could not be recorded in bronze by this run, whatever the cause.
         self.unrecorded: set[str] = set()
         self._open_model = open_model
@@ -89,7 +93,7 @@ class Workspace:
     def vectors(self) -> VectorStore:
         from rag_pipeline.stores.vectors import VectorStore
 
-        return VectorStore(self.lake.uri(INDEX_PATH), self.pipeline.lake_options)
+        return VectorStore(self.lake.uri(INDEX_PATH), self.lake.storage_options)
 
     def source(self, name: str) -> Source:
         return self._open_source(self.pipeline.source_spec(name))

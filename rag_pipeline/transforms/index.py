@@ -29,6 +29,11 @@ class IndexPlan:
     def is_empty(self) -> bool:
         return not (self.new or self.changed or self.gone)
 
+    @property
+    def removed(self) -> int:
+        """Rows that are there no more afterwards."""
+        return len(set(self.gone) - set(self.new))
+
 
 def desired_state(chunks: pl.DataFrame, documents: pl.DataFrame) -> pl.DataFrame:
     """chunk_id, document_id, text_hash, chunk_hash and metadata_hash of every row the index should hold."""

@@ -1,0 +1,84 @@
+"""A lake beside the lake, to try on it what a run would do: nothing that is written there reaches the lake.
+
+Belongs here: making it.
+Does not belong here: what is tried on it (`refresh/plan.py`).
+
+Tables never change a file that is there: logs and manifests are copied, since the next commit goes beside them, and
+everything else is a link. So it costs little however large the lake is, and it is made while a run is writing: a log is
+copied before the files that it names are linked.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rag_pipeline.contracts.polls import POLLS_FILE
+from rag_pipeline.errors import UsageError
+from rag_pipeline.stores.lake import Lake
+from rag_pipeline.stores.read_once import ReadOnce
+
+# Of Delta tables and of Lance's: what says which files a version consists of.
+_COPIED = frozenset({"_delta_log", "_versions", "_transactions", "_deletions"})
+_LAYERS = ("gold", "silver", "bronze")
+
+
+@contextmanager
+def shadow_lake(root: str, run_id: str) -> Iterator[Lake]:
+    """A lake with the content that the lake in a folder has now; it is removed at the end.
+
+    Raises:
+        UsageError: The lake is in an object store, where there are no links.
+        OSError: There is no room for it in the folder for temporary files.
+    """
+    if "://" in root:
+        raise UsageError(
+            "what a run would do cannot be shown for a lake in an object store; nothing was read or written. Copy the "
+            "lake into a folder, name that under lake in a copy of pipeline.yaml, and plan with it: "
+            "rag-pipeline plan --config COPY"
+        )
+    with tempfile.TemporaryDirectory(prefix="rag-pipeline-plan-", ignore_cleanup_errors=True) as folder:
+        shadow = Path(folder)
+        for layer in _LAYERS:
+            _mirror(Path(root, layer), shadow / layer)
+        with suppress(FileNotFoundError):
+            shutil.copy2(Path(root, POLLS_FILE), shadow / POLLS_FILE)
+        yield Lake(folder, None, run_id, read_once=ReadOnce())
+
+
+def _mirror(place: Path, shadow: Path) -> None:
+    """Make a folder with what another has; what goes away meanwhile was tidied away, and nothing needs it."""
+    if not place.is_dir():
+        return
+    shadow.mkdir()
+    entries = sorted(place.iterdir(), key=lambda each: (each.name not in _COPIED, each.name))
+    for entry in entries:
+        beside = shadow / entry.name
+        if entry.name in _COPIED:
+            _copy(entry, beside)
+        elif entry.is_dir():
+            _mirror(entry, beside)
+        else:
+            beside.symlink_to(entry)
+
+
+def _copy(place: Path, copy: Path) -> None:
+    copy.mkdir()
+    for entry in sorted(os.listdir(place)):  # noqa: PTH208 - the names as they were at one moment
+        with suppress(FileNotFoundError):
+            shutil.copy2(place / entry, copy / entry)
+
+
+def written_bytes(lake: Lake) -> int:
+    """Bytes of the data files that were written to the bronze and silver of a lake made by `shadow_lake`."""
+    sizes = 0
+    for layer in _LAYERS[1:]:
+        for folder, _, names in os.walk(Path(lake.root, layer)):
+            if Path(folder).name not in _COPIED:
+                files = (Path(folder, name) for name in names)
+                sizes += sum(file.stat().st_size for file in files if not file.is_symlink())
+    return sizes

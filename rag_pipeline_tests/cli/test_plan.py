@@ -1,0 +1,42 @@
+"""`rag-pipeline plan`: what it prints, and when it asks a person."""
+
+from __future__ import annotations
+
+from rag_pipeline_tests.cli.conftest import ask_in
+from rag_pipeline_tests.pipeline.project import Project
+
+
+def test_opening_something_to_everybody_has_to_be_allowed(own: Project) -> None:
+    settled = ask_in(own.folder, "plan", "--json")
+    assert settled.code == 0
+    assert settled.records[0]["opens"] == settled.records[0]["closes"] == []
+    own.settings["sources"]["people"]["allowed_principals"] = ["public"]
+    own.write("new.md", "# New\n\nEach night brings something new.\n")
+    own.pipeline()
+    answer = ask_in(own.folder, "plan", "--json")
+    assert answer.code == 1
+    plan = answer.records[0]
+    opened = [(each["source"], each["principal"], each["is_new"]) for each in plan["opens"]]
+    assert opened == [("docs", "public", True), ("people", "public", False)]
+    assert [each["source"] for each in plan["opens_to_public"]] == ["people"]
+    assert [(each["source"], each["principal"]) for each in plan["closes"]] == [("people", "hr")]
+    assert "rag-pipeline plan --allow-public" in answer.err
+    shown = ask_in(own.folder, "plan", "--allow-public")
+    assert shown.code == 0
+    assert "PUBLIC" in shown.out
+    assert "salaries.md" in shown.out
+    assert "would be opened" not in shown.err
+
+
+def test_what_the_deletion_guard_would_hold_is_said(own: Project) -> None:
+    own.settings["sources"]["docs"] |= {"max_deleted_share": 0.1, "max_deleted_floor": 0}
+    own.pipeline()
+    for name in ("guide.md", "copy-of-guide.md"):
+        (own.folder / "docs" / name).unlink()
+    held = ask_in(own.folder, "plan", "--json").records[0]
+    assert held["held_because"]
+    assert held["closes"] == []
+    assert "allow-mass-deletion" in ask_in(own.folder, "plan").err
+    let_go = ask_in(own.folder, "plan", "--allow-mass-deletion", "docs", "--json").records[0]
+    assert {each["source"] for each in let_go["closes"]} == {"docs"}
+    assert ask_in(own.folder, "plan", "--allow-mass-deletion", "nobody").code == 2
