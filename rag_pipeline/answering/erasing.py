@@ -71,7 +71,7 @@ def _stores(pipeline: Pipeline) -> Iterator[list[tuple[str, AnswerCache]]]:
     """All that may hold answers, with their places."""
     found: list[tuple[str, AnswerCache]] = []
     answers = pipeline.settings.answers
-    path = _path_of(pipeline)
+    path = answers_file(pipeline)
     try:
         if path.exists():
             found.append((str(path), _file_of(pipeline, AnswerCacheSettings() if answers is None else answers.cache)))
@@ -84,12 +84,13 @@ def _stores(pipeline: Pipeline) -> Iterator[list[tuple[str, AnswerCache]]]:
             store.close()
 
 
-def _path_of(pipeline: Pipeline) -> Path:
+def answers_file(pipeline: Pipeline) -> Path:
+    """Where answers from this lake are kept that are kept on this machine."""
     return pipeline.cache_folder / "answers" / f"{_lake_of(pipeline)}.sqlite"
 
 
 def _file_of(pipeline: Pipeline, settings: AnswerCacheSettings) -> AnswerCache:
-    return EmbeddedCache(_path_of(pipeline), settings.max_bytes, settings.lifetime_seconds)
+    return EmbeddedCache(answers_file(pipeline), settings.max_bytes, settings.lifetime_seconds)
 
 
 def _server_of(pipeline: Pipeline) -> ServerCache | None:

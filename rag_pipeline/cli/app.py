@@ -18,6 +18,7 @@ import click
 from rag_pipeline import __version__
 from rag_pipeline.cli.ask import ask
 from rag_pipeline.cli.config import config
+from rag_pipeline.cli.erase import erase
 from rag_pipeline.cli.evaluate import evaluate
 from rag_pipeline.cli.exit_codes import PERMANENT, STOPPED
 from rag_pipeline.cli.feedback import feedback
@@ -107,8 +108,8 @@ def cli(ctx: click.Context) -> None:
 
 
 COMMANDS = (
-    init, plan, run, search, ask, status, verify, rebuild, maintain, trace, evaluate, feedback, models, quarantine,
-    sql, sources, config, inspect_file, serve, tokens, mcp,
+    init, plan, run, search, ask, status, verify, rebuild, maintain, erase, trace, evaluate, feedback, models,
+    quarantine, sql, sources, config, inspect_file, serve, tokens, mcp,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from rag_pipeline.contracts.erasures import read_pending
 from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.defs.describe import arrow_schema
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
@@ -72,6 +73,7 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         workspace = pipeline.workspace
         with as_dagster_failure() as work:
             report = _revoked(workspace)
+            report.faults += filter(None, [_finished_erasure(workspace)])
             if report.faults:
                 # The size of no file may tell of it.
                 damage_was_met(workspace)
@@ -105,6 +107,16 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         )
 
     return revocations
+
+
+def _finished_erasure(workspace: "Workspace") -> str:
+    if read_pending(workspace.lake.root) is None:
+        return ""
+    from rag_pipeline.defs.erased_records import scrub_records
+    from rag_pipeline.refresh.erase import finish_if_begun
+
+    home = workspace.pipeline.dagster_home
+    return finish_if_begun(workspace, lambda needles: scrub_records(home, needles) if home.is_dir() else [])
 
 
 def _revoked(workspace: "Workspace") -> "RevokeReport":

@@ -20,6 +20,7 @@ from rag_pipeline.errors.base import (
     WorkersUnavailable,
 )
 from rag_pipeline.errors.documents import (
+    DocumentErased,
     DocumentError,
     DocumentTooLarge,
     DocumentUnreadable,
@@ -96,6 +97,7 @@ __all__ = [
     "CommitConflict",
     "ContractViolation",
     "DagsterUnusable",
+    "DocumentErased",
     "DocumentError",
     "DocumentTooLarge",
     "DocumentUnreadable",

@@ -126,3 +126,9 @@ class ParserCrashed(DocumentError):
     """The parser's worker process died on this document."""
 
     code = "parser_crashed"
+
+
+class DocumentErased(DocumentError):
+    """The bytes are those of a document that was erased, and whoever erased it wanted them under no name."""
+
+    code = "erased"

@@ -18,6 +18,7 @@ from rag_pipeline.refresh.bronze import BronzeReport, poll_source, refresh_sourc
 from rag_pipeline.refresh.chunks import ChunksReport, refresh_chunks
 from rag_pipeline.refresh.documents import DocumentsReport, refresh_documents, update_documents
 from rag_pipeline.refresh.embeddings import EmbeddingsReport, refresh_embeddings
+from rag_pipeline.refresh.erase import finish_if_begun
 from rag_pipeline.refresh.evaluation import EvaluationReport, refresh_evaluation
 from rag_pipeline.refresh.generations import served_alias
 from rag_pipeline.refresh.index import IndexReport, refresh_index
@@ -115,6 +116,7 @@ def refresh_everything(
         SourceUnavailable, MassDeletion: With `strict`.
     """
     first_commit = workspace.lake.commits
+    finish_if_begun(workspace)
     layers = refresh_layers(workspace, poll=poll, strict=strict, allow_mass_deletion=allow_mass_deletion, around=around)
     alias = alias or served_alias(workspace)
     with around("gold/embeddings"), revocations_reach_readers(workspace):

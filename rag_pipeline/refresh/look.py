@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import rag_pipeline
+from rag_pipeline.contracts.erasures import read_erased
 from rag_pipeline.contracts.ids import bytes_hash, digest
 from rag_pipeline.contracts.polls import POLLS_FILE, Poll, bytes_of, polls_of
 from rag_pipeline.contracts.sources import DeclaredMetadata, Source, SourceObject
@@ -31,6 +32,7 @@ from rag_pipeline.errors import DocumentError, RagPipelineError
 from rag_pipeline.parsing.registry import FORMATS, recipe_version
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.sources import open_source
+from rag_pipeline.sources.erased import without_erased
 from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME, WriteLock
 from rag_pipeline.stores.small_files import replace_file
 from rag_pipeline.transforms.chunk.params import ChunkParams
@@ -160,7 +162,7 @@ def _nothing_changed(pipeline: Pipeline, settled: Settled, now: datetime) -> boo
 
 
 def _is_as_listed(pipeline: Pipeline, name: str, before: Listed) -> bool:
-    source = open_source(pipeline.source_spec(name))
+    source = without_erased(open_source(pipeline.source_spec(name)), read_erased(pipeline.lake_root))
     listed = source.list()
     if listing_state(listed) != before.listing or idle_state(source) != before.idle:
         return False

@@ -230,15 +230,15 @@ def _reduced(
     plan = planned(shown)
     if plan.is_empty:
         return None
-    was_sound = _was_sound(workspace, shown)
+    is_sound = was_sound(workspace, shown)
     table = workspace.vectors.open(last.table_name, last.space_fingerprint)
     if table.version != last.table_version:
         table.restore(last.table_version)
     _take(table, plan, is_full=is_full)
     state = table.read(["document_id"])
     # Fewer rows of the same index: readers go on searching it as deep as it needs.
-    search = _said_of_search(last)
-    audit = _audit_row(workspace, last, table, state, {**search, MADE_FROM_PASSED: was_sound})
+    search = said_of_search(last)
+    audit = reduced_audit(workspace, last, table, state, {**search, MADE_FROM_PASSED: is_sound})
     note = f"{plan.documents} documents revoked: {len(plan.gone)} rows removed, {plan.narrowed.height} narrowed"
     figures = {"audit_id": audit.audit_id, "revoked": plan.documents, "made_from": last.made_from, **search}
     figures |= last.recipe.figures() | unrecorded_figures(workspace)
@@ -257,11 +257,12 @@ def _reduced(
     return _Reduced(plan, publication, audit)
 
 
-def _said_of_search(row: Publication | Audit) -> dict[str, Any]:
+def said_of_search(row: Publication | Audit) -> dict[str, Any]:
+    """How deep a version has to be searched, for the record of one with fewer rows."""
     return {"search": row.search} if row.search else {}
 
 
-def _was_sound(workspace: Workspace, table: Sink) -> bool:
+def was_sound(workspace: Workspace, table: Sink) -> bool:
     """Whether the last audit of this very version says so; what cannot be read of it says nothing."""
     try:
         audits = workspace.lake.audits(pl.col("table_name") == table.name)
@@ -292,9 +293,9 @@ def _take_from_others(
             plan = planned(table)
             if not plan.is_empty:
                 # Its newest version may be one that no audit has seen, of a refresh that was killed.
-                search = {**_said_of_search(audit), MADE_FROM_PASSED: _was_sound(workspace, table)}
+                search = {**said_of_search(audit), MADE_FROM_PASSED: was_sound(workspace, table)}
                 _take(table, plan, is_full=is_full)
-                row = _audit_row(workspace, audit, table, table.read(["document_id"]), search)
+                row = reduced_audit(workspace, audit, table, table.read(["document_id"]), search)
                 _record(workspace, row, report)
     except FAULTS as error:
         report.faults.append(f"an index beside the served one kept what was revoked: {error}")
@@ -327,7 +328,7 @@ def _take(table: Sink, plan: RevocationPlan, *, is_full: bool) -> None:
             table.delete(plan.narrowed["chunk_id"].to_list())
 
 
-def _audit_row(
+def reduced_audit(
     workspace: Workspace, of: Publication | Audit, table: Sink, state: pl.DataFrame, findings: Mapping[str, Any]
 ) -> Audit:
     """The record of a version that shows no more than the one before it; it was compared with no version of silver.

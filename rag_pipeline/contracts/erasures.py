@@ -1,0 +1,176 @@
+"""What was erased and must not come back: tombstones, and the plan of an erasure that is under way.
+
+Belongs here: the values, their two small files in the lake, and telling whether something is erased.
+Does not belong here: erasing (`refresh/erase.py`). Standard library only: a look reads it before anything heavy.
+
+A tombstone holds hashes and no word of what was erased. Whoever knows a source and an address can tell whether that
+was erased; nobody else can.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rag_pipeline.contracts.ids import digest
+from rag_pipeline.errors import LakeDamaged
+
+ERASED_FILE = "erased.json"
+PENDING_FILE = ".erasing.json"
+CERTIFICATES = "erasures"
+# Raise it when an older program would misread the files.
+_FORMAT = 1
+
+
+def place_hash(source: str, address: str) -> str:
+    """Stands for an address of a source."""
+    return digest("place", source, address)
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """One erased document.
+
+    Attributes:
+        place: `place_hash` of where it lay.
+        contents: Hashes of the bytes that it had; refused under any name where `by_content` says so.
+        erased_at: UTC, ISO 8601.
+    """
+
+    erasure_id: str
+    place: str
+    contents: tuple[str, ...]
+    by_content: bool
+    erased_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """All tombstones of a lake."""
+
+    tombstones: tuple[Tombstone, ...] = ()
+    places: frozenset[str] = field(init=False, repr=False, compare=False)
+    contents: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "places", frozenset(each.place for each in self.tombstones))
+        refused = (hashed for each in self.tombstones if each.by_content for hashed in each.contents)
+        object.__setattr__(self, "contents", frozenset(refused))
+
+    def __bool__(self) -> bool:
+        return bool(self.tombstones)
+
+    def plus(self, more: Iterable[Tombstone]) -> Erased:
+        """With further ones; one of the same place and erasure is there once."""
+        known = {(each.erasure_id, each.place): each for each in (*self.tombstones, *more)}
+        return Erased(tuple(known.values()))
+
+    def encoded(self) -> bytes:
+        """The file's content."""
+        record = {"format": _FORMAT, "tombstones": [asdict(each) for each in self.tombstones]}
+        return (json.dumps(record, indent=1) + "\n").encode()
+
+
+def read_erased(root: str) -> Erased:
+    """Tombstones of a lake in a folder; a lake in an object store has none.
+
+    Raises:
+        LakeDamaged: The file is there and cannot be understood: to go on would bring back what was erased.
+    """
+    if "://" in root:
+        return Erased()
+    path = Path(root, ERASED_FILE)
+    try:
+        record = json.loads(path.read_bytes())
+        rows = [Tombstone(**each | {"contents": tuple(each["contents"])}) for each in record["tombstones"]]
+    except FileNotFoundError:
+        return Erased()
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise LakeDamaged(
+            f"{path} cannot be read ({type(error).__name__}), and it says which documents were erased: nothing was "
+            f"read from any source, since they would come back. Restore it from a backup; or make it anew from the "
+            f"certificates in {path.with_name(CERTIFICATES)}, whose `tombstones` are its rows.",
+            table=ERASED_FILE,
+        ) from error
+    return Erased(tuple(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """The plan of an erasure, kept in the lake from its first moment until it is done.
+
+    Attributes:
+        documents: document_id in bronze, by source.
+        derived: document_id in silver and in the index of what was made of them.
+        needles: Pieces of bytes, text, titles and addresses that are in no other document: what is searched for.
+        shared: document_id of others that hold the same bytes, which stay.
+        principal: Whose remarks go too; empty: nobody's.
+    """
+
+    erasure_id: str
+    reason: str
+    erased_by: str
+    began_at: str
+    documents: Mapping[str, tuple[str, ...]]
+    derived: tuple[str, ...]
+    uris: tuple[str, ...]
+    tombstones: tuple[Tombstone, ...]
+    needles: tuple[bytes, ...]
+    shared: tuple[str, ...]
+    principal: str = ""
+
+    def encoded(self) -> bytes:
+        """The file's content; what it searches for does not stand in it as it is."""
+        record: dict[str, Any] = asdict(self) | {"format": _FORMAT}
+        record["needles"] = [base64.b64encode(each).decode() for each in self.needles]
+        record["uris"] = [base64.b64encode(each.encode("utf-8", "surrogatepass")).decode() for each in self.uris]
+        return json.dumps(record).encode()
+
+    @classmethod
+    def of(cls, content: bytes) -> Erasure:
+        """From the file's content.
+
+        Raises:
+            ValueError, KeyError, TypeError: It is none.
+        """
+        record = json.loads(content)
+        if record.pop("format") != _FORMAT:
+            raise ValueError("another format")
+        return cls(
+            **record
+            | {
+                "documents": {name: tuple(ids) for name, ids in record["documents"].items()},
+                "derived": tuple(record["derived"]),
+                "uris": tuple(base64.b64decode(each).decode("utf-8", "surrogatepass") for each in record["uris"]),
+                "tombstones": tuple(
+                    Tombstone(**each | {"contents": tuple(each["contents"])}) for each in record["tombstones"]
+                ),
+                "needles": tuple(base64.b64decode(each) for each in record["needles"]),
+                "shared": tuple(record["shared"]),
+            }
+        )
+
+
+def read_pending(root: str) -> Erasure | None:
+    """The erasure that was begun and is not done; None: there is none.
+
+    Raises:
+        LakeDamaged: There is one, and its plan cannot be read.
+    """
+    if "://" in root:
+        return None
+    path = Path(root, PENDING_FILE)
+    try:
+        return Erasure.of(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise LakeDamaged(
+            f"{path}, the plan of an erasure that was begun, cannot be read ({type(error).__name__}). Remove it, then "
+            f"erase the document again: rag-pipeline erase",
+            table=PENDING_FILE,
+        ) from error

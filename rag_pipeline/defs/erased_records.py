@@ -1,0 +1,106 @@
+"""Take what was erased out of Dagster's records: its SQLite files, and logs that were captured.
+
+Belongs here: which values are changed, and that nothing of the old ones stays in a file.
+Does not belong here: the lake (`refresh/erase.py`).
+"""
+
+import json
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import yaml
+
+from rag_pipeline.errors import StoreUnavailable
+from rag_pipeline.stores.byte_search import MARK, Needles, found_in_file, found_in_value, tables_of_sqlite
+
+log = logging.getLogger(__name__)
+
+_SQLITE = b"SQLite format 3\x00"
+# The UI and the daemon hold a file for moments.
+_BUSY_SECONDS = 20.0
+_STORAGES = frozenset({"storage", "run_storage", "event_log_storage", "schedule_storage", "compute_logs"})
+
+
+def scrub_records(home: Path, needles: Needles) -> list[str]:
+    """Put a mark in the place of each piece in the files of a Dagster home; return what a person should know.
+
+    Raises:
+        StoreUnavailable: A file is in use for longer than records are written.
+    """
+    notes = []
+    changed = 0
+    for path in sorted(each for each in home.rglob("*") if each.is_file()):
+        # Beside a database; it takes them in.
+        if path.name.endswith(("-wal", "-shm", "-journal")):
+            continue
+        if not any(found_in_file(each, needles) for each in (path, path.with_name(f"{path.name}-wal"))):
+            continue
+        changed += 1
+        try:
+            with path.open("rb") as file:
+                is_database = file.read(16) == _SQLITE
+            if is_database:
+                _scrub_database(path, needles)
+            else:
+                _scrub_text(path, needles)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(
+                f"{path} could not be cleaned of what was erased: {error}. End the Dagster UI and its daemon, then "
+                f"run: rag-pipeline erase --finish"
+            ) from error
+    if changed:
+        notes.append(f"{changed} files of Dagster's records named it, and have a mark in its place.")
+    configured = _configured(home / "dagster.yaml")
+    if configured:
+        notes.append(f"dagster.yaml names other stores ({', '.join(configured)}): these were not searched.")
+    return notes
+
+
+def _configured(path: Path) -> list[str]:
+    try:
+        read = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    return sorted(read.keys() & _STORAGES) if isinstance(read, dict) else []
+
+
+def _scrub_database(path: Path, needles: Needles) -> None:
+    with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as file:
+        file.execute("PRAGMA secure_delete = ON").fetchall()
+        file.execute("BEGIN IMMEDIATE")
+        for table in tables_of_sqlite(file):
+            _scrub_table(file, table, needles)
+        file.execute("COMMIT")
+        file.execute("VACUUM")
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _scrub_table(file: sqlite3.Connection, table: str, needles: Needles) -> None:
+    names = [name for _, name, *_ in file.execute(f'PRAGMA table_info("{table}")')]
+    rows = file.execute(f'SELECT rowid, * FROM "{table}"').fetchall()
+    for row_id, *values in rows:
+        for name, value in zip(names, values, strict=True):
+            if not found_in_value(value, needles):
+                continue
+            if isinstance(value, str):
+                file.execute(
+                    f'UPDATE "{table}" SET "{name}" = ? WHERE rowid = ?',
+                    (needles.redacted(value), row_id),
+                )
+            else:
+                file.execute(f'DELETE FROM "{table}" WHERE rowid = ?', (row_id,))
+
+
+def _scrub_text(path: Path, needles: Needles) -> None:
+    content = path.read_bytes()
+    try:
+        after = needles.redacted(content.decode()).encode()
+        if path.suffix == ".json":
+            json.loads(after)
+    except ValueError:
+        after = b""
+    if needles.of(after):
+        after = MARK.encode()
+    path.write_bytes(after)

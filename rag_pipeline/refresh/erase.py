@@ -1,0 +1,331 @@
+"""Erase documents from every layer and version of a lake, and prove it.
+
+Belongs here: the order of what is taken, so that readers lose it first and a killed erasure is finished by the next.
+Does not belong here: which documents (`erase_plan.py`), rewriting files (`stores/purge.py`), Dagster's records
+(`defs/erased_records.py`).
+
+The plan is in the lake from the first moment until the certificate is written; each step may be done again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rag_pipeline.answering.erasing import erase_kept
+from rag_pipeline.contracts.catalog import FIXED_TABLES
+from rag_pipeline.contracts.erasures import CERTIFICATES, ERASED_FILE, PENDING_FILE, Erasure, read_erased, read_pending
+from rag_pipeline.contracts.evaluation import QUESTION_RESULTS
+from rag_pipeline.contracts.feedback import FEEDBACK
+from rag_pipeline.contracts.holds import DELETION_HOLDS
+from rag_pipeline.contracts.polls import POLLS_FILE
+from rag_pipeline.contracts.table import TableContract
+from rag_pipeline.contracts.tables import (
+    AUDITS,
+    BRONZE,
+    CHUNKS,
+    DOCUMENTS,
+    DUPLICATES,
+    EMBEDDINGS,
+    PUBLICATIONS,
+    QUARANTINE,
+    SIGNATURES,
+    SIMILAR_PAIRS,
+    UNUSED_EMBEDDINGS,
+)
+from rag_pipeline.errors import LakeDamaged, RagPipelineError, StoreError, UsageError
+from rag_pipeline.refresh.chunks import refresh_chunks
+from rag_pipeline.refresh.documents import update_documents
+from rag_pipeline.refresh.embeddings import refresh_embeddings
+from rag_pipeline.refresh.erase_indexes import renew_indexes, settle_indexes
+from rag_pipeline.refresh.erase_plan import Wanted, plan_erasure, stored_sources
+from rag_pipeline.refresh.erase_proof import Certificate, certified, files_of
+from rag_pipeline.refresh.evaluation import refresh_evaluation
+from rag_pipeline.refresh.faults import FAULTS
+from rag_pipeline.refresh.generations import living_aliases, served_alias
+from rag_pipeline.refresh.heal import INDEX_FILES, remember_index
+from rag_pipeline.refresh.index import refresh_index
+from rag_pipeline.refresh.look import forget_settled
+from rag_pipeline.refresh.publication import publish
+from rag_pipeline.refresh.revoke import (
+    RevokeReport,
+    on_any_disk,
+    take_from_published,
+)
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.retrieval.published import POINTER_SECONDS
+from rag_pipeline.stores.byte_search import Needles, found_in_file
+from rag_pipeline.stores.damage import ASIDE, set_damage_aside
+from rag_pipeline.stores.purge import (
+    delete_rows,
+    forget_history,
+    forget_versions,
+    index_tables,
+)
+from rag_pipeline.stores.small_files import replace_file
+from rag_pipeline.transforms.revoke import SHOWN_COLUMNS, RevocationPlan
+
+log = logging.getLogger(__name__)
+
+# For a reader that is looking just then.
+MARGIN_SECONDS = 0.2
+# Takes the needles out of records that are not the lake's, and says of each what was done.
+Scrub = Callable[[Needles], list[str]]
+
+
+def begin_erasure(workspace: Workspace, wanted: Wanted, *, reason: str, erased_by: str) -> Erasure:
+    """Decide what goes, and note it so that it will go whatever happens; nothing is taken yet.
+
+    Raises:
+        UsageError: There is no such document, another erasure is not finished, or the lake is in an object store.
+    """
+    lake = workspace.lake
+    if not lake.is_local:
+        raise UsageError(
+            f"erase works on a lake in a folder, and {lake.root} is in an object store; nothing was erased"
+        )
+    with lake.writing():
+        if read_pending(lake.root) is not None:
+            raise UsageError("an erasure that was begun before is not finished; run: rag-pipeline erase --finish")
+        plan = plan_erasure(workspace, wanted, reason=reason, erased_by=erased_by)
+        _write(workspace, PENDING_FILE, plan.encoded())
+        return plan
+
+
+def finish_erasure(workspace: Workspace, scrub: Scrub | None = None) -> Certificate | None:
+    """Do all of an erasure that was begun, from wherever it stopped; None: none was begun.
+
+    Args:
+        scrub: Takes the pieces out of Dagster's records.
+
+    Raises:
+        RagPipelineError: A table cannot be read or written, or Dagster's records are in use. Readers have lost the
+            documents if any of their tables could be written; called again it goes on.
+    """
+    lake = workspace.lake
+    if not lake.is_local or read_pending(lake.root) is None:
+        return None
+    with lake.writing():
+        plan = read_pending(lake.root)
+        if plan is None:
+            return None
+        before = files_of(lake.root)
+        notes: list[str] = []
+        on_any_disk(workspace, lambda is_full: _take_from_readers(workspace, plan, is_full=is_full))
+        _write(workspace, ERASED_FILE, read_erased(lake.root).plus(plan.tombstones).encoded())
+        _take_from_tables(workspace, plan)
+        notes += _completed(workspace, _silver_again)
+        for contract in (DOCUMENTS, CHUNKS):
+            # To forget is a version of a table too, and audits note which one they compared.
+            forget_history(lake, contract)
+        moved_at = renew_indexes(workspace, plan)
+        notes += _completed(workspace, _published_again)
+        moved_at = settle_indexes(workspace, plan, moved_at)
+        _take_remains(workspace, plan)
+        needles = Needles(plan.needles)
+        _forget_the_past(workspace, moved_at)
+        _take_small_files(workspace, needles)
+        erase_kept(workspace.pipeline, plan.derived)
+        remember_index(workspace)
+        if scrub is not None:
+            notes += scrub(needles)
+        certificate = certified(workspace, plan, notes, before)
+        _certify(workspace, certificate)
+        return certificate
+
+
+def _forget_the_past(workspace: Workspace, moved_at: float) -> None:
+    """Remove every version of before."""
+    lake = workspace.lake
+    if lake.last_publication() is not None:
+        # Whoever looks at the pointer once a second has left the versions of before.
+        time.sleep(POINTER_SECONDS + MARGIN_SECONDS)
+    for name in index_tables(lake):
+        forget_versions(lake, name, moved_at)
+    for contract in _tables(workspace):
+        if contract not in (DOCUMENTS, CHUNKS):
+            forget_history(lake, contract)
+
+
+def _certify(workspace: Workspace, certificate: Certificate) -> None:
+    """Write the certificate, which ends the erasure.
+
+    Raises:
+        StoreError: A file still holds a piece, so that it has not ended.
+    """
+    if certificate.found:
+        raise StoreError(
+            f"erasure {certificate.erasure_id} is not done: {', '.join(certificate.found)} still hold a piece of what "
+            f"was erased. End what uses them, or remove them, then run: rag-pipeline erase --finish"
+        )
+    name = f"{CERTIFICATES}/{certificate.erasure_id}"
+    _write(workspace, f"{name}.txt", str(certificate).encode("utf-8", "replace"))
+    _write(workspace, f"{name}.json", (json.dumps(asdict(certificate), indent=1) + "\n").encode())
+    Path(workspace.lake.root, PENDING_FILE).unlink()
+
+
+def finish_if_begun(workspace: Workspace, scrub: Scrub | None = None) -> str:
+    """Finish what was begun, for a run, which goes on whatever hinders that; what did, for a person."""
+    try:
+        finish_erasure(workspace, scrub)
+    except FAULTS as error:
+        log.exception("an erasure that was begun is not finished")
+        return f"an erasure that was begun is not finished: {error}"
+    return ""
+
+
+def release(workspace: Workspace, erasure_id: str) -> int:
+    """Let what an erasure took come back with the next run, if the source still has it; how many documents those are.
+
+    Raises:
+        UsageError: No tombstone is of that erasure.
+    """
+    lake = workspace.lake
+    with lake.writing():
+        erased = read_erased(lake.root)
+        left = tuple(each for each in erased.tombstones if each.erasure_id != erasure_id)
+        if len(left) == len(erased.tombstones):
+            known = ", ".join(sorted({each.erasure_id for each in left})) or "none"
+            raise UsageError(f"nothing was erased by {erasure_id}, or it was released; erasures that hold: {known}")
+        _write(workspace, ERASED_FILE, type(erased)(left).encoded())
+        return len(erased.tombstones) - len(left)
+
+
+def _write(workspace: Workspace, name: str, content: bytes) -> None:
+    path = Path(workspace.lake.root, name)
+    try:
+        replace_file(path, content)
+        path.chmod(0o600)
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror or error}. Make room, then run it again."
+        ) from error
+
+
+def _take_from_readers(workspace: Workspace, plan: Erasure, *, is_full: bool) -> None:
+    def planned(table: Any) -> RevocationPlan:
+        rows = table.read(SHOWN_COLUMNS)
+        gone = rows.filter(pl.col("document_id").is_in(list(plan.derived)))
+        empty = rows.select("chunk_id", "allowed_principals", pl.lit("").alias("metadata_hash")).clear()
+        return RevocationPlan(tuple(gone["chunk_id"].unique().sort()), empty, gone["document_id"].n_unique())
+
+    last = workspace.lake.last_publication()
+    if last is not None:
+        take_from_published(workspace, last, planned, RevokeReport(), is_full=is_full)
+
+
+def _take_from_tables(workspace: Workspace, plan: Erasure) -> None:
+    for name, ids in plan.documents.items():
+        delete_rows(workspace.lake, BRONZE.of(name), "document_id", ids)
+    for contract, column in (
+        (DOCUMENTS, "document_id"),
+        (QUARANTINE, "document_id"),
+        (DUPLICATES, "document_id"),
+        (DUPLICATES, "duplicate_of"),
+        (CHUNKS, "document_id"),
+        (FEEDBACK, "document_id"),
+    ):
+        try:
+            delete_rows(workspace.lake, contract, column, plan.derived)
+        except LakeDamaged:
+            # What is damaged is made again from bronze, which has it no more; what is set aside goes too.
+            set_damage_aside(workspace.lake, contract)
+            delete_rows(workspace.lake, contract, column, plan.derived)
+
+
+def _completed(workspace: Workspace, step: Callable[[Workspace], None]) -> list[str]:
+    """Do what the next run would do too; what hinders that hinders no erasure."""
+    try:
+        step(workspace)
+    except RagPipelineError as error:
+        log.warning("the next run has to complete what an erasure left: %s", error)
+        return [f"The next run completes what the others need ({error.code})."]
+    return []
+
+
+def _silver_again(workspace: Workspace) -> None:
+    update_documents(workspace)
+    refresh_chunks(workspace)
+
+
+def _published_again(workspace: Workspace) -> None:
+    if workspace.lake.last_publication() is None:
+        return
+    for alias in living_aliases(workspace):
+        refresh_embeddings(workspace, alias)
+        refresh_index(workspace, alias)
+    refresh_evaluation(workspace, served_alias(workspace))
+    publish(workspace)
+
+
+def _take_remains(workspace: Workspace, plan: Erasure) -> None:
+    """Vectors and signatures that no document uses now, and what is said of the documents in logs."""
+    lake = workspace.lake
+    used = set(lake.read(CHUNKS, ["text_hash"])["text_hash"])
+    for folder in Path(lake.root, EMBEDDINGS.kind).glob("*/_delta_log"):
+        contract = EMBEDDINGS.of(folder.parent.name)
+        unused = set(lake.read(contract, ["text_hash"])["text_hash"]) - used
+        delete_rows(lake, contract, "text_hash", unused)
+        delete_rows(lake, UNUSED_EMBEDDINGS, "text_hash", unused)
+    known = set(lake.read(DOCUMENTS, ["content_hash"])["content_hash"])
+    delete_rows(lake, SIGNATURES, "content_hash", set(lake.read(SIGNATURES, ["content_hash"])["content_hash"]) - known)
+    for side in ("left_hash", "right_hash"):
+        delete_rows(lake, SIMILAR_PAIRS, side, set(lake.read(SIMILAR_PAIRS, [side])[side]) - known)
+    needles = Needles(plan.needles)
+    remarks = lake.read(FEEDBACK)
+    mine = [row["feedback_id"] for row in remarks.iter_rows(named=True) if _is_about(row, plan, needles)]
+    mine += remarks.filter((pl.col("caller") == plan.principal) & (pl.lit(plan.principal) != ""))[
+        "feedback_id"
+    ].to_list()
+    delete_rows(lake, FEEDBACK, "feedback_id", set(mine))
+    results = lake.read(QUESTION_RESULTS)
+    about = [row for row in results.iter_rows(named=True) if _is_about(row, plan, needles)]
+    lake.replace_where(QUESTION_RESULTS, QUESTION_RESULTS.empty(), QUESTION_RESULTS.frame(about))
+    for contract in (AUDITS, PUBLICATIONS, QUARANTINE, DELETION_HOLDS):
+        _redact(workspace, contract, needles)
+
+
+def _is_about(row: dict[str, Any], plan: Erasure, needles: Needles) -> bool:
+    said = json.dumps(row, default=str, ensure_ascii=False)
+    named = {row.get("uri"), *row.get("found", ())}
+    return bool(named.intersection(plan.uris)) or bool(needles.of(said.encode("utf-8", "surrogatepass")))
+
+
+def _redact(workspace: Workspace, contract: TableContract, needles: Needles) -> None:
+    """Put a mark in the place of what was erased, where other rows than its own say it."""
+    lake = workspace.lake
+    texts = [name for name, dtype in contract.schema.items() if dtype == pl.String and name not in contract.key]
+    rows = lake.read(contract, [*contract.key, *texts])
+    changed = []
+    for row in rows.iter_rows(named=True):
+        after = {name: needles.redacted(row[name]) if row[name] else row[name] for name in texts}
+        if any(after[name] != row[name] for name in texts):
+            changed.append({**row, **after})
+    if changed:
+        lake.update(contract, pl.DataFrame(changed, schema=rows.schema))
+
+
+def _tables(workspace: Workspace) -> list[TableContract]:
+    """Every Delta table that is there."""
+    root = Path(workspace.lake.root)
+    spaces = sorted(path.parent.name for path in (root / EMBEDDINGS.kind).glob("*/_delta_log"))
+    fixed = [table for table in FIXED_TABLES if (root / table.path).is_dir()]
+    return [*map(BRONZE.of, stored_sources(workspace)), *fixed, *map(EMBEDDINGS.of, spaces)]
+
+
+def _take_small_files(workspace: Workspace, needles: Needles) -> None:
+    """What is kept beside the tables and can be had again, or is damaged and cannot be searched."""
+    root = Path(workspace.lake.root)
+    shutil.rmtree(root / ASIDE, ignore_errors=True)
+    forget_settled(workspace.pipeline)
+    for path in [*root.glob(f".{POLLS_FILE}.new"), root / POLLS_FILE, root / INDEX_FILES, *root.glob(".*.new")]:
+        if path.is_file() and found_in_file(path, needles):
+            path.unlink()

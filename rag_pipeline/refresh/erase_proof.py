@@ -1,0 +1,129 @@
+"""The certificate of an erasure, and the search that proves it.
+
+Belongs here: what is searched, what is said of it.
+Does not belong here: erasing (`erase.py`), reading files (`stores/byte_search.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rag_pipeline.answering.erasing import answers_file
+from rag_pipeline.contracts.erasures import PENDING_FILE, Erasure
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.byte_search import Needles, found_in_file, found_in_index
+from rag_pipeline.stores.lake import INDEX_PATH
+from rag_pipeline.stores.purge import index_tables
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What was erased, where, when, by whom and why, and the proof; no word of what it said.
+
+    Attributes:
+        documents: document_id, source and hashes of what was erased.
+        shared_with: document_id of others with equal bytes, which stay.
+        removed, written: Files of the lake that went, and that were written.
+        notes: What a person should know.
+        pieces: How many pieces of what was erased were searched for.
+        searched_files, searched_bytes: In how much.
+        found: Files that still hold a piece; none, or the erasure is not done.
+    """
+
+    erasure_id: str
+    documents: list[dict[str, Any]]
+    tombstones: list[dict[str, Any]]
+    shared_with: list[str]
+    reason: str
+    erased_by: str
+    began_at: str
+    ended_at: str
+    removed: list[str]
+    written: list[str]
+    notes: list[str]
+    pieces: int
+    searched_files: int
+    searched_bytes: int
+    found: list[str]
+
+    def __str__(self) -> str:
+        what = "\n".join(
+            f"  document {each['document_id']} of source {each['source']}: place {each['place']}, bytes "
+            f"{', '.join(each['contents']) or 'none'}"
+            for each in self.documents
+        )
+        proof = ", ".join(self.found) or "none"
+        return (
+            f"Certificate of erasure {self.erasure_id}\n\nErased by {self.erased_by}, from {self.began_at} to "
+            f"{self.ended_at}.\nReason: {self.reason}\n\nWhat (by hash):\n{what or '  no document'}\n\n"
+            f"Proof: {self.pieces} pieces of its bytes, text, title and address were searched for in the decompressed "
+            f"content of {self.searched_files} files ({self.searched_bytes} bytes). Files that hold one: {proof}.\n"
+            f"Other documents with equal bytes, which stay: {', '.join(self.shared_with) or 'none'}.\n\n"
+            f"Removed files:\n" + _lines(self.removed) + "\nWritten files:\n" + _lines(self.written) + "\nNotes:\n"
+        ) + _lines(self.notes)
+
+
+def _lines(values: list[str]) -> str:
+    return "".join(f"  {value}\n" for value in values or ["none"])
+
+
+def files_of(root: str) -> dict[str, tuple[int, int]]:
+    """Size and time of every file of the lake."""
+    found = {}
+    for path in Path(root).rglob("*"):
+        try:
+            if path.is_file():
+                found[str(path.relative_to(root))] = (path.stat().st_size, path.stat().st_mtime_ns)
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def _searched(workspace: Workspace) -> Iterator[Path]:
+    """Every file that could hold a word of a document: the lake, Dagster's records, kept answers."""
+    pipeline = workspace.pipeline
+    for folder in (Path(workspace.lake.root), pipeline.dagster_home):
+        yield from (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != PENDING_FILE)
+    kept = answers_file(pipeline)
+    yield from (path for path in sorted(kept.parent.glob(f"{kept.name}*")) if path.is_file())
+
+
+def certified(workspace: Workspace, plan: Erasure, notes: list[str], before: dict[str, tuple[int, int]]) -> Certificate:
+    needles, root = Needles(plan.needles), workspace.lake.root
+    found, count, size = [], 0, 0
+    for path in _searched(workspace):
+        count, size = count + 1, size + path.stat().st_size
+        if found_in_file(path, needles):
+            found.append(str(path))
+    for name in index_tables(workspace.lake):
+        if found_in_index(Path(root, INDEX_PATH), name, needles):
+            found.append(f"{root}/{INDEX_PATH}/{name}.lance")
+    after = files_of(root)
+    by_place = iter(plan.tombstones)
+    documents = [
+        {"document_id": each, "source": name, "place": stone.place, "contents": list(stone.contents)}
+        for name, ids in plan.documents.items()
+        for each, stone in zip(ids, by_place, strict=False)
+    ]
+    if plan.shared:
+        notes = [*notes, "What other documents hold too stays with them, and was not searched for."]
+    return Certificate(
+        erasure_id=plan.erasure_id,
+        documents=documents,
+        tombstones=[asdict(each) for each in plan.tombstones],
+        shared_with=list(plan.shared),
+        reason=plan.reason,
+        erased_by=plan.erased_by,
+        began_at=plan.began_at,
+        ended_at=workspace.now().isoformat(),
+        removed=sorted(before.keys() - after.keys()),
+        written=sorted(path for path, state in after.items() if before.get(path) != state),
+        notes=notes,
+        pieces=len(plan.needles),
+        searched_files=count,
+        searched_bytes=size,
+        found=found,
+    )

@@ -1,0 +1,211 @@
+"""Search files for pieces of bytes in what they hold once it is decompressed.
+
+Belongs here: Parquet, tables of Lance, SQLite, gzip, zstd, and every other file as it is.
+Does not belong here: what is searched for, and what a finding means (`refresh/erase.py`).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lancedb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# Pieces that lie across two reads are found, since each read begins with the end of the one before.
+_READ_BYTES = 16 * 2**20
+_ROWS = 256
+# Stands where something was erased.
+MARK = "[erased]"
+_SQLITE = b"SQLite format 3\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class Needles:
+    """What is searched for, each in the ways in which it may be written in a file.
+
+    Attributes:
+        pieces: As they are.
+    """
+
+    pieces: tuple[bytes, ...]
+    forms: tuple[tuple[bytes, ...], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "forms", tuple(_forms(piece) for piece in self.pieces))
+
+    def of(self, content: bytes) -> set[int]:
+        """Numbers of those that some bytes hold."""
+        return {number for number, forms in enumerate(self.forms) if any(form in content for form in forms)}
+
+    def redacted(self, text: str) -> str:
+        """A text with a mark in the place of each; what was JSON is JSON afterwards."""
+        if not self.of(text.encode("utf-8", "surrogatepass")):
+            return text
+        try:
+            record = json.loads(text)
+        except (ValueError, RecursionError):
+            for form in sorted((form for forms in self.forms for form in forms), key=len, reverse=True):
+                text = text.replace(form.decode("utf-8", "replace"), MARK)
+            return text
+        return json.dumps(self._redacted_value(record))
+
+    def _redacted_value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            # A text within JSON may be JSON itself; a number in quotes stays what it is.
+            return self.redacted(value)
+        if isinstance(value, list):
+            return [self._redacted_value(each) for each in value]
+        if isinstance(value, dict):
+            return {self.redacted(name): self._redacted_value(each) for name, each in value.items()}
+        return value
+
+    @property
+    def longest(self) -> int:
+        return max((len(form) for forms in self.forms for form in forms), default=1)
+
+
+def _forms(piece: bytes) -> tuple[bytes, ...]:
+    """As it is, and as JSON and JSON within JSON write it."""
+    try:
+        text = piece.decode()
+    except UnicodeDecodeError:
+        return (piece,)
+    found = [piece]
+    for is_ascii in (True, False):
+        once = json.dumps(text, ensure_ascii=is_ascii)[1:-1]
+        found += [once.encode(), json.dumps(once, ensure_ascii=is_ascii)[1:-1].encode()]
+    return tuple(dict.fromkeys(found))
+
+
+def found_in_file(path: Path, needles: Needles) -> set[int]:
+    """Numbers of the needles that a file holds; one that is gone meanwhile holds none.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    try:
+        found = _in_stream(_pieces(path), needles)
+        with path.open("rb") as file:
+            head = file.read(16)
+    except FileNotFoundError:
+        return set()
+    if head == _SQLITE:
+        return found | found_in_sqlite(path, needles)
+    if head[:4] == b"PAR1":
+        return found | _in_parquet(path, needles)
+    if head[:2] == b"\x1f\x8b" or head[:4] == b"\x28\xb5\x2f\xfd":
+        return found | _in_stream(_unpacked(path, head), needles)
+    return found
+
+
+def found_in_index(folder: Path, name: str, needles: Needles) -> set[int]:
+    """Numbers of the needles that any version of an index table holds in any column."""
+    found: set[int] = set()
+    table = lancedb.connect(str(folder)).open_table(name)
+    for version in table.list_versions():
+        table.checkout(int(version["version"]))
+        for batch in table.search().select(table.schema.names).limit(None).to_batches():
+            found |= _in_columns(batch.columns, needles)
+    return found
+
+
+def _in_parquet(path: Path, needles: Needles) -> set[int]:
+    found: set[int] = set()
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_ROWS):
+                found |= _in_columns(batch.columns, needles)
+    except (pa.ArrowInvalid, OSError):
+        # It is damaged: what it holds can be had from its bytes alone, which were looked at.
+        return found
+    return found
+
+
+def _in_columns(columns: Iterable[Any], needles: Needles) -> set[int]:
+    found: set[int] = set()
+    for column in columns:
+        for buffer in column.buffers():
+            if buffer is not None:
+                found |= needles.of(buffer.to_pybytes())
+    return found
+
+
+def found_in_sqlite(path: Path, needles: Needles) -> set[int]:
+    """Numbers of the needles in the values of a SQLite file."""
+    found: set[int] = set()
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as file:
+            for table in tables_of_sqlite(file):
+                for row in file.execute(f'SELECT * FROM "{table}"'):
+                    for value in row:
+                        found |= found_in_value(value, needles)
+    except sqlite3.DatabaseError:
+        return found
+    return found
+
+
+def tables_of_sqlite(file: sqlite3.Connection) -> list[str]:
+    """Names of the tables that hold rows."""
+    rows = file.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    return [name for (name,) in rows if '"' not in name]
+
+
+def found_in_value(value: object, needles: Needles) -> set[int]:
+    """Numbers of the needles in one value of a row, unpacked where it is packed."""
+    if isinstance(value, str):
+        return needles.of(value.encode("utf-8", "surrogatepass"))
+    if not isinstance(value, bytes):
+        return set()
+    found = needles.of(value)
+    if value[:1] == b"\x78":
+        try:
+            return found | needles.of(zlib.decompress(value))
+        except zlib.error:
+            return found
+    return found
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            yield piece
+
+
+def _unpacked(path: Path, head: bytes) -> Iterator[bytes]:
+    try:
+        if head[:2] == b"\x1f\x8b":
+            with gzip.open(path, "rb") as file:
+                while piece := file.read(_READ_BYTES):
+                    yield piece
+        else:
+            with pa.CompressedInputStream(pa.OSFile(str(path)), "zstd") as stream:
+                while piece := stream.read(_READ_BYTES):
+                    yield piece
+    except (OSError, EOFError, zlib.error):
+        # It only begins like a packed file; its bytes were looked at.
+        return
+
+
+def _in_stream(pieces: Iterable[bytes], needles: Needles) -> set[int]:
+    found: set[int] = set()
+    end = b""
+    for piece in pieces:
+        found |= needles.of(end + piece)
+        end = piece[-needles.longest :]
+    return found
+
+
+def evenly(values: Sequence[Any], most: int) -> list[Any]:
+    """At most so many of some values, evenly spread, the first and the last among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[number * (len(values) - 1) // (most - 1)] for number in range(most)]
