@@ -24,6 +24,7 @@ from rag_pipeline.contracts.filters import Filter
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.modes import Mode
 from rag_pipeline.endpoints.chat import ChatClient, ChatEnd
+from rag_pipeline.endpoints.stop import Stop
 from rag_pipeline.errors import AnswerError, SettingsError
 from rag_pipeline.retrieval.arguments import checked_principals
 from rag_pipeline.retrieval.plan import rules_of
@@ -48,6 +49,7 @@ class _Task:
     context: Context
     plan_fingerprint: str
     began: float
+    stop: Stop | None
 
 
 class Answerer:
@@ -141,6 +143,7 @@ class Answerer:
         k: int | None = None,
         mode: Mode | None = None,
         filters: Filter | None = None,
+        stop: Stop | None = None,
     ) -> Iterator[AnswerEvent]:
         """An answer as it is written: what the model is given, text and marks, and at last the whole.
 
@@ -152,6 +155,7 @@ class Answerer:
             k: Hits that windows are made of; None: twice the most windows of `answers`.
             mode: As in a search; None: hybrid.
             filters: What else must hold of a text.
+            stop: Ends it from another thread, wherever it waits: the iterator raises `CallStopped`.
 
         Raises:
             BadQuery: Nobody asks, nothing is asked, or an argument is out of its range.
@@ -163,7 +167,7 @@ class Answerer:
         asked = Asked(question, names, hits, mode or "hybrid", filters)
         context = context_of(self._searcher, asked, self._plan)
         named = fingerprint("answer plan", context.fingerprint, self._prompt, self._chat.spec.fingerprint)
-        return self._events(_Task(asked, context, named, began))
+        return self._events(_Task(asked, context, named, began, stop))
 
     def _events(self, task: _Task) -> Iterator[AnswerEvent]:
         yield GivenSources(task.context.citations)
@@ -181,7 +185,7 @@ class Answerer:
         """The answer that is kept, or that another one asks for at this moment; else the model's."""
         key = key_of(task.asked.question, task.context.citations, self._prompt, self._chat.spec.fingerprint)
         last: Finished | None = None
-        with turns.turn(key, self._chat.spec.deadline_seconds) as turn:
+        with turns.turn(key, self._chat.spec.deadline_seconds, task.stop) as turn:
             kept = turn.kept
             for event in self._written(task) if kept is None else ():
                 if isinstance(event, Finished):
@@ -217,7 +221,7 @@ class Answerer:
         ended: ChatEnd | None = None
         problem: AnswerError | None = None
         try:
-            with closing(self._chat.stream(messages)) as pieces:  # type: ignore[type-var]
+            with closing(self._chat.stream(messages, task.stop)) as pieces:  # type: ignore[type-var]
                 for piece in pieces:
                     if isinstance(piece, ChatEnd):
                         ended = piece

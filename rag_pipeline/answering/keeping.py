@@ -21,6 +21,7 @@ from typing import Protocol
 from rag_pipeline.answering.answer import Answer, Citation
 from rag_pipeline.answering.prompt import normalised
 from rag_pipeline.contracts.ids import digest
+from rag_pipeline.endpoints.stop import Stop
 
 # Raise it when what is kept, or what an answer is made of, changes.
 CACHE_VERSION = "2"
@@ -160,13 +161,18 @@ class Turns:
         self._lock = threading.Lock()
 
     @contextmanager
-    def turn(self, key: str, patience_seconds: float) -> Iterator[Turn]:
+    def turn(self, key: str, patience_seconds: float, stop: Stop | None = None) -> Iterator[Turn]:
         """A turn for a key; whoever asks the model sets its `result`, or leaves it None and the next one asks.
 
         Args:
             patience_seconds: So long is another one waited for, who asks the same.
+            stop: Ends the waiting.
+
+        Raises:
+            CallStopped: `stop` was set while another one was waited for.
         """
         deadline = time.monotonic() + patience_seconds
+        stop = stop or Stop()
         flight: _Flight | None = None
         while flight is None:
             with self._lock:
@@ -174,14 +180,14 @@ class Turns:
                 if other is None:
                     flight = self._flights[key] = _Flight()
             if other is not None:
-                if not other.landed.wait(max(0.0, deadline - time.monotonic())):
+                if not self._has_landed(other, deadline, stop):
                     yield Turn(self._cache.get(key))
                     return
                 if other.result is not None:
                     yield Turn(other.result)
                     return
         try:
-            with self._claimed(key, deadline) as kept:
+            with self._claimed(key, deadline, stop) as kept:
                 turn = Turn(kept)
                 flight.result = kept
                 yield turn
@@ -193,8 +199,16 @@ class Turns:
                 del self._flights[key]
             flight.landed.set()
 
+    def _has_landed(self, flight: _Flight, deadline: float, stop: Stop) -> bool:
+        """Wait for another one; whether they were done in time."""
+        while not flight.landed.wait(min(LOOK_SECONDS, max(0.0, deadline - time.monotonic()))):
+            stop.check()
+            if time.monotonic() >= deadline:
+                return False
+        return True
+
     @contextmanager
-    def _claimed(self, key: str, deadline: float) -> Iterator[Kept | None]:
+    def _claimed(self, key: str, deadline: float, stop: Stop) -> Iterator[Kept | None]:
         """The answer that is kept, or nothing with the claim to ask for it, which is held until the end."""
         owner = secrets.token_hex(8)
         while (kept := self._cache.get(key)) is None:
@@ -203,7 +217,7 @@ class Turns:
             if time.monotonic() >= deadline:
                 yield None
                 return
-            time.sleep(LOOK_SECONDS)
+            stop.wait(LOOK_SECONDS)
         else:
             yield kept
             return

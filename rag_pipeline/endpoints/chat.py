@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rag_pipeline.contracts.chat import ChatModelSpec, Message
 from rag_pipeline.endpoints.client import Endpoint, opened
 from rag_pipeline.endpoints.pace import Pace
+from rag_pipeline.endpoints.stop import Stop
 from rag_pipeline.errors import AnswerError, ChatGarbled, ChatRefused, ChatUnavailable
 
 if TYPE_CHECKING:
@@ -91,45 +92,52 @@ class ChatClient:
             parts.append(piece)
         raise AssertionError("a stream ends with a ChatEnd or an error")
 
-    def stream(self, messages: Sequence[Message]) -> Iterator[str | ChatEnd]:
+    def stream(self, messages: Sequence[Message], stop: Stop | None = None) -> Iterator[str | ChatEnd]:
         """Pieces of the answer as they come, and how it ended; closing the iterator closes the connection.
 
         It is tried again until the first piece has come, since what was shown cannot be taken back.
+
+        Args:
+            stop: Ends the call from another thread, also while the server is silent.
 
         Raises:
             ChatUnavailable: The server did not answer in time, broke off, or asked for more patience than there is.
             ChatRefused: It refused the request.
             ChatGarbled: What it sent is no answer.
+            CallStopped: `stop` was set.
         """
+        sleep = self._sleep if stop is None else stop.wait
         deadline = time.monotonic() + self.spec.deadline_seconds
         for tried in range(1, MAX_TRIES + 1):
-            self._pace.wait()
+            self._pace.wait(sleep)
             said = False
             try:
-                for piece in self._pieces(messages, deadline):
+                for piece in self._pieces(messages, deadline, stop):
                     said = True
                     yield piece
                 return
             except AnswerError as error:
+                if stop is not None:
+                    stop.check()
                 if said or not error.retryable or tried == MAX_TRIES:
                     raise
-                self._wait(error, FIRST_WAIT_SECONDS * 2 ** (tried - 1), deadline)
+                self._wait(error, FIRST_WAIT_SECONDS * 2 ** (tried - 1), deadline, sleep)
 
-    def _wait(self, error: AnswerError, seconds: float, deadline: float) -> None:
+    def _wait(self, error: AnswerError, seconds: float, deadline: float, sleep: Callable[[float], None]) -> None:
         """Wait until the next try, as long as the server asks, unless that is past the deadline."""
         asked = error.facts.get("retry_after")
         seconds = max(seconds, float(asked or 0))
         if time.monotonic() + seconds >= deadline:
             raise error
-        self._sleep(seconds)
+        sleep(seconds)
 
-    def _pieces(self, messages: Sequence[Message], deadline: float) -> Iterator[str | ChatEnd]:
+    def _pieces(self, messages: Sequence[Message], deadline: float, stop: Stop | None) -> Iterator[str | ChatEnd]:
         """One try."""
         import openai
 
         reading = _Reading(self.spec, sum(len(message.content) for message in messages))
         try:
-            with closing(self._opened(messages)) as stream:
+            with closing(self._opened(messages, stop)) as stream:
                 for chunk in stream:
                     text = reading.read(chunk)
                     if text:
@@ -146,18 +154,22 @@ class ChatClient:
             if type(error).__module__.split(".")[0] not in ("httpx2", "httpcore2"):
                 raise
             raise ChatUnavailable(f"{self._place} broke off: {_said(error)}; try again") from error
+        finally:
+            if stop is not None:
+                stop.forget()
         yield reading.ended(self._place)
 
-    def _opened(self, messages: Sequence[Message]) -> openai.Stream[Any]:
+    def _opened(self, messages: Sequence[Message], stop: Stop | None) -> openai.Stream[Any]:
         import openai
 
-        try:
-            return self._request(messages)
-        except openai.BadRequestError as error:
-            if not self._counts_tokens or "stream_options" not in str(error):
-                raise
-            self._counts_tokens = False
-            return self._request(messages)
+        with nullcontext() if stop is None else stop.opening():
+            try:
+                return self._request(messages)
+            except openai.BadRequestError as error:
+                if not self._counts_tokens or "stream_options" not in str(error):
+                    raise
+                self._counts_tokens = False
+                return self._request(messages)
 
     def _request(self, messages: Sequence[Message]) -> openai.Stream[Any]:
         counting: dict[str, Any] = {"stream_options": {"include_usage": True}} if self._counts_tokens else {}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from rag_pipeline.endpoints.pace import Pace
+from rag_pipeline.endpoints.stop import watch
 from rag_pipeline.errors import EndpointUnavailable, ModelUnavailable, SettingsError
 from rag_pipeline.shown import keep_secret
 
@@ -118,4 +119,7 @@ def opened(endpoint: Endpoint, max_retries: int, timeout_seconds: float) -> open
     if endpoint.api_key_variable is not None:
         # Some servers quote it when they refuse it.
         keep_secret([key])
-    return openai.OpenAI(api_key=key, base_url=endpoint.base_url, max_retries=max_retries, timeout=timeout_seconds)
+    http = openai.DefaultHttpxClient(event_hooks={"request": [watch]})
+    return openai.OpenAI(
+        api_key=key, base_url=endpoint.base_url, max_retries=max_retries, timeout=timeout_seconds, http_client=http
+    )

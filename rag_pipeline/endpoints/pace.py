@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 
 class Pace:
@@ -17,10 +18,14 @@ class Pace:
         self._lock = threading.Lock()
         self._next_at = 0.0
 
-    def wait(self) -> None:
-        """Return when the next request may start."""
+    def wait(self, sleep: Callable[[float], None] | None = None) -> None:
+        """Return when the next request may start.
+
+        Args:
+            sleep: How to wait; None: as long as it takes.
+        """
         with self._lock:
             now = time.monotonic()
             start_at = max(now, self._next_at)
             self._next_at = start_at + self._seconds_between
-        time.sleep(start_at - now)
+        (sleep or time.sleep)(start_at - now)

@@ -44,6 +44,7 @@ from rag_pipeline.errors.documents import (
 )
 from rag_pipeline.errors.models import (
     AnswerError,
+    CallStopped,
     ChatGarbled,
     ChatRefused,
     ChatUnavailable,
@@ -91,6 +92,7 @@ __all__ = [
     "AuditFailed",
     "BadQuery",
     "BadRequest",
+    "CallStopped",
     "ChatGarbled",
     "ChatRefused",
     "ChatUnavailable",

@@ -61,3 +61,9 @@ class ChatGarbled(AnswerError):
     """What came from the chat model's server is no answer: a web page, broken JSON, or nothing."""
 
     code = "chat_garbled"
+
+
+class CallStopped(RagPipelineError):
+    """Whoever asked a chat model hung up, so it was asked no further."""
+
+    code = "call_stopped"

@@ -20,7 +20,9 @@ from starlette.routing import BaseRoute, Route
 from rag_pipeline import __version__
 from rag_pipeline.answering.answer import AnswerEvent
 from rag_pipeline.contracts.modes import Mode
+from rag_pipeline.endpoints.stop import Stop
 from rag_pipeline.errors import RagPipelineError
+from rag_pipeline.serving.answers import Begun
 from rag_pipeline.serving.callers import Caller
 from rag_pipeline.serving.problems import told_of
 from rag_pipeline.serving.questions import (
@@ -123,7 +125,7 @@ class Asked(Protocol):
 class Written(Protocol):
     """Lets an answer be written to its end, as one of so many at once."""
 
-    def __call__(self, begin: Callable[[], Iterator[AnswerEvent]]) -> Awaitable[dict[str, Any]]: ...
+    def __call__(self, begun: Begun) -> Awaitable[dict[str, Any]]: ...
 
 
 Query = Annotated[
@@ -196,11 +198,11 @@ class Agents:
         It costs more than a search. The verdict says whether the documents answer: rely on `answered` alone.
         """
 
-        def begun(caller: Caller) -> Iterator[AnswerEvent]:
+        def begun(caller: Caller, stop: Stop) -> Iterator[AnswerEvent]:
             asked = AskQuestion(query=query, mode=mode, sources=sources, filters=filters or [], stream=False)
-            return self._service.ask(caller, asked)
+            return self._service.ask(caller, asked, stop)
 
-        found = await self._told(lambda caller: self._written(lambda: begun(caller)))
+        found = await self._told(lambda caller: self._written(lambda stop: begun(caller, stop)))
         cited = [
             AgentCitation(
                 number=each["number"],

@@ -7,7 +7,8 @@ Does not belong here: answering (`service.py`), who asks and limits (`middleware
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from asyncio import CancelledError
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from anyio import Lock
@@ -15,12 +16,12 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic_core import to_json
 
-from rag_pipeline.answering.answer import Answer, AnswerEvent
-from rag_pipeline.serving.answers import EventStream, Writing
+from rag_pipeline.answering.answer import Answer
+from rag_pipeline.serving.answers import Begun, EventStream, UnderWay, Writing, stopping, while_connected
 from rag_pipeline.serving.callers import Caller
 from rag_pipeline.serving.limits import Turnstile
 from rag_pipeline.serving.metrics import Metrics
-from rag_pipeline.serving.problems import MEDIA_TYPE
+from rag_pipeline.serving.problems import MEDIA_TYPE, problem_of
 from rag_pipeline.serving.questions import (
     MOST_VALUES,
     AskQuestion,
@@ -56,6 +57,8 @@ _EVENTS = (
 T = TypeVar("T")
 # So long a look at the index counts for those who watch the server's health, seconds.
 READY_SECONDS = 2.0
+# What the log and the metrics say of a request whose caller hung up; nobody reads it.
+HUNG_UP = 499
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -153,16 +156,22 @@ class Api:
     async def ask(self, asked: AskQuestion, caller: Asker, request: Request) -> Response:
         """An answer with citations, made from what the caller may read: as it is written, or at once."""
         if not asked.stream:
-            return as_json(await self.written(lambda: self._service.ask(caller, asked)))
+            try:
+                with while_connected(request.receive):
+                    return as_json(await self.written(lambda stop: self._service.ask(caller, asked, stop)))
+            except CancelledError:
+                # Not by the caller: the grace of a server that stops is over.
+                return problem_of(stopping(), request.state.request_id)
+            return Response(status_code=HUNG_UP)
         self.writing.begin()
-        is_handed_on = False
+        answer, is_handed_on = UnderWay(), False
         try:
-            events = await self.answered(lambda: self._service.ask(caller, asked))
-            pieces = self.writing.as_events(events, request.state.request_id)
+            await self.answered(lambda: answer.begin(lambda stop: self._service.ask(caller, asked, stop)))
             is_handed_on = True
-            return EventStream(pieces, events, self.writing)
+            return EventStream(answer, self.writing, request.state.request_id)
         finally:
             if not is_handed_on:
+                answer.hang_up()
                 self.writing.end()
 
     async def explain(self, asked: ExplainQuestion, caller: Asker) -> Response:
@@ -227,12 +236,15 @@ class Api:
         finally:
             self._watch()
 
-    async def written(self, begin: Callable[[], Iterator[AnswerEvent]]) -> dict[str, Any]:
+    async def written(self, begun: Begun) -> dict[str, Any]:
         """A whole answer, begun when its turn comes and counted among those that are written."""
         self.writing.begin()
+        answer = UnderWay()
         try:
-            return await self.writing.at_once(await self.answered(begin))
+            await self.answered(lambda: answer.begin(begun))
+            return await self.writing.at_once(answer)
         finally:
+            answer.hang_up()
             self.writing.end()
 
     def _watch(self) -> None:

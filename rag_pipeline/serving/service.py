@@ -14,6 +14,7 @@ from typing import Any
 
 from rag_pipeline.answering.answer import AnswerEvent
 from rag_pipeline.contracts.sources import PUBLIC
+from rag_pipeline.endpoints.stop import Stop
 from rag_pipeline.errors import BadRequest, NothingPublished, NotThere
 from rag_pipeline.retrieval.explain import Why
 from rag_pipeline.retrieval.hits import Hit, body_of
@@ -123,9 +124,9 @@ class Service:
         published = self.searcher.published()
         return {"sources": found, "embedding_model": published["alias"], "published_at": published["published_at"]}
 
-    def ask(self, caller: Caller, asked: AskQuestion) -> Iterator[AnswerEvent]:
+    def ask(self, caller: Caller, asked: AskQuestion, stop: Stop) -> Iterator[AnswerEvent]:
         """The events of an answer made from what the caller may read; raises what `Answers.begin` does."""
-        return self.answers.begin(self._seeing(caller, asked), asked)
+        return self.answers.begin(self._seeing(caller, asked), asked, stop)
 
     def feedback(self, caller: Caller, asked: FeedbackQuestion) -> dict[str, Any]:
         """Keep what the caller says of a hit or an answer that they may see; raises what `Feedback.take` does."""

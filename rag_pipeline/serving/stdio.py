@@ -6,15 +6,14 @@ Does not belong here: the tools (`agents.py`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from anyio import to_thread
 
-from rag_pipeline.answering.answer import AnswerEvent
 from rag_pipeline.retrieval.arguments import checked_principals
 from rag_pipeline.serving.agents import Agents, Work
-from rag_pipeline.serving.answers import record_of, whole
+from rag_pipeline.serving.answers import Begun, UnderWay, record_of
 from rag_pipeline.serving.callers import Caller
 from rag_pipeline.serving.service import Service
 from rag_pipeline.settings import Pipeline
@@ -39,5 +38,10 @@ async def _asked(work: Work) -> dict[str, object]:
     return await to_thread.run_sync(work)
 
 
-async def _written(begin: Callable[[], Iterator[AnswerEvent]]) -> dict[str, Any]:
-    return await to_thread.run_sync(lambda: record_of(whole(begin())))
+async def _written(begun: Begun) -> dict[str, Any]:
+    answer = UnderWay()
+    try:
+        await to_thread.run_sync(answer.begin, begun)
+        return record_of(await to_thread.run_sync(answer.whole, abandon_on_cancel=True))
+    finally:
+        answer.hang_up()

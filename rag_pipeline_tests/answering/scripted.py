@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
+from anyio import move_on_after
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 Reply = Callable[[dict[str, Any]], Response]
 
@@ -72,6 +74,27 @@ def silent(seconds: float) -> Reply:
         return StreamingResponse(stream(), media_type="text/event-stream")
 
     return reply
+
+
+class Quiet(Response):
+    """Says nothing for so long, before or after its headers; `left` is set once its client has hung up."""
+
+    def __init__(self, seconds: float, *, with_headers: bool) -> None:
+        super().__init__(media_type="text/event-stream")
+        self._seconds = seconds
+        self._with_headers = with_headers
+        self.asked = threading.Event()
+        self.left = threading.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        if self._with_headers:
+            headers = [(b"content-type", b"text/event-stream")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+        self.asked.set()
+        with move_on_after(self._seconds):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.left.set()
 
 
 def obeys(asked: dict[str, Any]) -> Response:
