@@ -36,7 +36,7 @@ pytest.importorskip("openai", reason="needs the extra `answers`")
 
 NIGHTS = 3
 SHARE_BY_TOKEN = 0.6
-EXAMPLES = int(os.environ.get("RAG_PIPELINE_TEST_EXAMPLES", "360"))
+EXAMPLES = int(os.environ.get("RAG_PIPELINE_TEST_EXAMPLES", "240"))
 # A lake of other documents and readers for each so many examples.
 SEEDS = range(1 + (EXAMPLES - 1) // 2_000)
 VIEWS: list[list[str] | None] = [None, None, None, [], ["staff"], ["board"], ["hr", "staff"], ["dora"], ["public"]]
