@@ -62,23 +62,29 @@ EVENTS = {
     help="Let this source lose more documents than its deletion guard allows, this once.",
 )
 @click.option("--model", "alias", metavar="ALIAS", help="Embedding model; else the one pipeline.yaml serves.")
+@click.option("--hints", "hinted", is_flag=True, help="Poll only the sources that change hints name; none: do nothing.")
 @common_options
-def run(allowed: tuple[str, ...], alias: str | None, as_json: bool) -> None:
+def run(allowed: tuple[str, ...], alias: str | None, hinted: bool, as_json: bool) -> None:
     """Bring everything up to date with the sources, and publish it.
 
     Example: rag-pipeline run
     """
     pipeline = open_pipeline()
     check_names(pipeline, allowed, alias)
+    only = _hinted_sources(pipeline) if hinted else []
+    if hinted and not only:
+        talk("No hint waits, so there is nothing to look at. Everything is looked at by: rag-pipeline run")
+        return
     if not as_json:
         talk(
-            f"Refreshing {counted(len(pipeline.settings.sources), 'source')} into {without_secrets(pipeline.lake_root)}"
+            f"Refreshing {counted(len(only or pipeline.settings.sources), 'source')} into "
+            f"{without_secrets(pipeline.lake_root)}"
         )
     launch_id = uuid.uuid4().hex
     with stoppable():
         try:
             with recorded_releases(pipeline, allowed):
-                summary, example = _launched(pipeline, allowed, alias, launch_id)
+                summary, example = _launched(pipeline, allowed, alias, launch_id, only)
         except Stopped as stopped:
             _end_stopped(pipeline, stopped, launch_id)
     if as_json:
@@ -91,9 +97,9 @@ def run(allowed: tuple[str, ...], alias: str | None, as_json: bool) -> None:
 
 
 def _launched(
-    pipeline: Pipeline, allowed: tuple[str, ...], alias: str | None, launch_id: str
+    pipeline: Pipeline, allowed: tuple[str, ...], alias: str | None, launch_id: str, only: Sequence[str]
 ) -> tuple[RunSummary, Sequence[str] | None]:
-    if not allowed and alias is None:
+    if not (allowed or only) and alias is None:
         # The orchestrator takes longer to import than to look, so less of it is imported for that.
         from rag_pipeline.defs.look import look_first
 
@@ -105,10 +111,35 @@ def _launched(
     with showing_progress() as progress:
         summary = in_a_thread(
             lambda: launch_refresh(
-                pipeline, allow_mass_deletion=list(allowed), alias=alias, progress=progress, launch_id=launch_id
+                pipeline,
+                allow_mass_deletion=list(allowed),
+                alias=alias,
+                progress=progress,
+                launch_id=launch_id,
+                only=only,
             )
         )
     return summary, None
+
+
+def _hinted_sources(pipeline: Pipeline) -> list[str]:
+    """Sources that hints name now.
+
+    Raises:
+        UsageError: pipeline.yaml names no folder of hints, or it cannot be read.
+    """
+    from rag_pipeline.settings.hints import hints_folder
+    from rag_pipeline.stores.hints import HintFolder
+
+    folder = hints_folder(pipeline.settings.hints, pipeline.folder)
+    if folder is None:
+        raise UsageError("pipeline.yaml names no folder of hints; add to it: hints: {folder: hints}")
+    hints = HintFolder(folder, pipeline.settings.sources)
+    try:
+        hints.take_in()
+    except OSError as error:
+        raise UsageError(f"the folder of hints {folder} cannot be used: {error.strerror}") from error
+    return hints.waiting()
 
 
 def _end_stopped(pipeline: Pipeline, stopped: Stopped, launch_id: str) -> NoReturn:

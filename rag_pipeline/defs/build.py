@@ -12,6 +12,7 @@ import dagster as dg
 from rag_pipeline.defs.assets import build_assets
 from rag_pipeline.defs.automation import build_jobs, build_schedules, build_sensors
 from rag_pipeline.defs.checks import build_checks
+from rag_pipeline.defs.hints import build_hint_sensors
 from rag_pipeline.defs.operations import build_operator_jobs
 from rag_pipeline.defs.prefix import Prefix, prefixed_asset, prefixed_check
 from rag_pipeline.defs.resources import PipelineResource
@@ -40,8 +41,8 @@ def build_definitions(pipeline: Pipeline, *, prefix: str | Sequence[str] = ()) -
     return dg.Definitions(
         assets=[prefixed_asset(asset, names) for asset in build_assets(pipeline)],
         asset_checks=checks,
-        jobs=[*jobs.values(), *build_operator_jobs(names)],
+        jobs=[*jobs.values(), *build_operator_jobs(pipeline, names)],
         schedules=build_schedules(pipeline, jobs, names),
-        sensors=build_sensors(pipeline, jobs, names),
+        sensors=[*build_sensors(pipeline, jobs, names), *build_hint_sensors(pipeline, jobs, names)],
         resources={names.resource: PipelineResource(config_path=str(pipeline.path))},
     )

@@ -78,6 +78,7 @@ def launch_refresh(
     alias: str | None = None,
     progress: Progress | None = None,
     launch_id: str = "",
+    only: Sequence[str] = (),
 ) -> RunSummary:
     """Refresh everything and publish, in one Dagster run in this process.
 
@@ -88,6 +89,7 @@ def launch_refresh(
         allow_mass_deletion: Sources whose deletion guard lets everything go in this run.
         alias: Embedding model whose index is built beside the served one; readers are not pointed to it.
         launch_id: Tells its runs from others, for `cancel_launch`.
+        only: Sources to poll, and no others; none: all of them.
     """
     started = time.monotonic()
     made_with = _made_with(pipeline)
@@ -95,7 +97,8 @@ def launch_refresh(
     shared = SHARED.set(ReadOnce())
     try:
         with opened_instance(dagster_home(pipeline)) as instance:
-            runs = _runs(pipeline, instance, list(allow_mass_deletion), alias, launch_id)
+            unpolled = [name for name in pipeline.settings.sources if only and name not in only]
+            runs = _runs(pipeline, instance, list(allow_mass_deletion), alias, launch_id, unpolled)
     except FAULTS as error:
         # A run takes away by itself; this is for what breaks around it, even before a source was polled.
         with Workspace(pipeline, run_id="launch") as workspace:
@@ -107,7 +110,7 @@ def launch_refresh(
         if token is not None:
             CURRENT.reset(token)
     summary = _summary(pipeline, runs, time.monotonic() - started)
-    _settle(pipeline, summary, made_with)
+    _settle(pipeline, summary, None if only else made_with)
     return summary
 
 
@@ -133,7 +136,12 @@ def _settle(pipeline: Pipeline, summary: RunSummary, made_with: str | None) -> N
 
 
 def _runs(
-    pipeline: Pipeline, instance: dg.DagsterInstance, allowed: list[str], wanted: str | None, launch_id: str
+    pipeline: Pipeline,
+    instance: dg.DagsterInstance,
+    allowed: list[str],
+    wanted: str | None,
+    launch_id: str,
+    unpolled: list[str],
 ) -> list[dg.ExecuteInProcessResult]:
     definitions = build_definitions(pipeline)
     # Events are kept in the instance; on the terminal the caller shows progress and the summary instead.
@@ -157,21 +165,22 @@ def _runs(
     with Workspace(pipeline, run_id="launch") as workspace:
         served = served_partition(workspace)
         # However runs are started: a lake that only ever sees this command is kept in order too.
-        job = NIGHTLY_JOB if is_maintenance_due(workspace) else REFRESH_JOB
+        job = NIGHTLY_JOB if is_maintenance_due(workspace) and not unpolled else REFRESH_JOB
+    chosen = published_selection(pipeline, left_out=unpolled) if unpolled else None
     released: dict[str, Any] = {f"bronze_{name}": {"config": {"allow_mass_deletion": True}} for name in allowed}
     if allowed:
         released["silver_documents"] = {"config": {"allow_mass_deletion": allowed}}
-    main = execute(job, served, ops=released)
+    main = execute(job, served, chosen, released)
     runs = [main]
     if any(map(met_damage, main.all_events)):
         # It was not seen at the beginning. Now the first step looks closely and heals, and everything is done again.
         healing = execute(CATCH_UP_JOB, served)
-        main = execute(job, served, ops=released)
+        main = execute(job, served, chosen, released)
         runs = [healing, main]
     failed = [name for name in pipeline.settings.sources if _failed(main, f"bronze_{name}")]
     if failed and len(failed) < len(pipeline.settings.sources):
         kept = {op: config for op, config in released.items() if op.removeprefix("bronze_") not in failed}
-        runs.append(execute(REFRESH_JOB, served, published_selection(pipeline, left_out=failed), kept))
+        runs.append(execute(REFRESH_JOB, served, published_selection(pipeline, left_out=[*failed, *unpolled]), kept))
     with Workspace(pipeline, run_id="launch") as workspace:
         behind = aliases_behind(workspace)
     others = dict.fromkeys([*behind, *([wanted] if wanted is not None and wanted != served else [])])

@@ -1,16 +1,20 @@
-"""Jobs that an operator starts by hand: going back to an earlier publication, retiring a model.
+"""Jobs that an operator starts by hand: going back to an earlier publication, retiring a model, planning a run.
 
 Belongs here: the run configuration that a person fills in, and the one call it leads to.
 Does not belong here: what must hold before (`refresh/publication.py`, `refresh/generations.py`).
 """
 
 import dagster as dg
+from pydantic import Field
 
+from rag_pipeline.defs.describe_plan import plan_metadata
 from rag_pipeline.defs.operator_events import retirement_event
 from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.publication_events import publication_event
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import WRITER_POOL
+from rag_pipeline.defs.words import counted
+from rag_pipeline.settings import Pipeline, load_pipeline
 
 
 class RollbackConfig(dg.Config):
@@ -25,9 +29,16 @@ class RetireConfig(dg.Config):
     alias: str
 
 
-def build_operator_jobs(prefix: Prefix) -> list[dg.JobDefinition]:
+class PlanConfig(dg.Config):
+    """Sources whose deletion guard the planned run lets everything go of, and whether opening to everybody is meant."""
+
+    allow_mass_deletion: list[str] = Field(default_factory=list)
+    allow_public: bool = False
+
+
+def build_operator_jobs(pipeline: Pipeline, prefix: Prefix) -> list[dg.JobDefinition]:
     """Jobs that an operator starts by hand."""
-    return [_rollback_job(prefix), _retire_job(prefix)]
+    return [_rollback_job(prefix), _retire_job(prefix), _plan_job(pipeline, prefix)]
 
 
 def _rollback_job(prefix: Prefix) -> dg.JobDefinition:
@@ -90,3 +101,33 @@ def _retire_job(prefix: Prefix) -> dg.JobDefinition:
         retire_model()
 
     return models_retire
+
+
+def _plan_job(pipeline: Pipeline, prefix: Prefix) -> dg.JobDefinition:
+    # No pool, since it waits for no run; and not the resource of runs: that takes from readers what a failed one left.
+    @dg.op(name=prefix.name("plan_run"), description="What the next run would do; the lake is left as it is.")
+    def plan_run_op(context: dg.OpExecutionContext, config: PlanConfig) -> None:
+        from rag_pipeline.refresh.plan import plan_run
+
+        with as_dagster_failure():
+            plan = plan_run(load_pipeline(str(pipeline.path)), allow_mass_deletion=config.allow_mass_deletion)
+        metadata = plan_metadata(plan)
+        context.add_output_metadata(metadata)
+        if plan.opens_to_public and not config.allow_public:
+            raise dg.Failure(
+                f"{counted(len(plan.opens_to_public), 'document')} would be opened to everybody. If that is meant, set "
+                f"allow_public under Config.",
+                metadata=metadata,
+                allow_retries=False,
+            )
+
+    @dg.job(
+        name=prefix.name("plan"),
+        description="Show what the next run would do: documents, texts to embed, rows, price, and each permission that "
+        "opens or closes. It fails where something would open to everybody and allow_public is not set under Config.",
+        executor_def=dg.in_process_executor,
+    )
+    def plan() -> None:
+        plan_run_op()
+
+    return plan

@@ -10,8 +10,10 @@ run can tell.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -132,10 +134,23 @@ def plan_run(pipeline: Pipeline, *, alias: str | None = None, allow_mass_deletio
         EmbeddingSpaceMismatch, LakeDamaged, ModelUnavailable: As the run would.
     """
     with (
+        _quietly(),
         shadow_lake(pipeline.lake_root, "plan") as lake,
         Workspace(pipeline, run_id="plan", lake=lake) as workspace,
     ):
         return _planned(workspace, alias, allow_mass_deletion)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """What the steps log of their doing is not so: nothing is published or committed here."""
+    logger = logging.getLogger("rag_pipeline")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _planned(workspace: Workspace, alias: str | None, allowed: Collection[str]) -> Plan:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +18,9 @@ from rag_pipeline.contracts.polls import MAX_ERROR_CHARS, POLLS_FILE, Poll, Poll
 from rag_pipeline.errors import RagPipelineError, SourceUnavailable, StoreError
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.settings.hints import hints_folder
 from rag_pipeline.shown import shown
+from rag_pipeline.stores.hints import HintFolder
 from rag_pipeline.stores.polls import read_polls, write_polls
 from rag_pipeline.transforms.freshness import is_overdue
 
@@ -53,7 +55,8 @@ def recorded_poll(workspace: Workspace, name: str) -> Iterator[None]:
     """
     workspace.unrecorded.discard(name)
     try:
-        yield
+        with _hints_followed(workspace, name):
+            yield
     except FAULTS as error:
         if not isinstance(error, SourceUnavailable):
             workspace.unrecorded.add(name)
@@ -62,6 +65,14 @@ def recorded_poll(workspace: Workspace, name: str) -> Iterator[None]:
         raise
     workspace.unrecorded.discard(name)
     _record(workspace, name, "")
+
+
+def _hints_followed(workspace: Workspace, name: str) -> AbstractContextManager[None]:
+    """What was hinted of a source before this block began is done with it."""
+    folder = hints_folder(workspace.settings.hints, workspace.pipeline.folder)
+    if folder is None or workspace.is_trial:
+        return nullcontext()
+    return HintFolder(folder, workspace.settings.sources).looking(name)
 
 
 def unrecorded_sources(workspace: Workspace) -> set[str]:

@@ -66,6 +66,8 @@ class Workspace:
         self.settings = pipeline.settings
         self.run_id = run_id
         self.now = clock
+        # What only looks what a run would do uses nothing up.
+        self.is_trial = lake is not None
         self.lake = lake or Lake(
             pipeline.lake_root, pipeline.lake_options, run_id, read_once=SHARED.get() or ReadOnce()
         )

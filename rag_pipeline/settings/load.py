@@ -22,6 +22,7 @@ from rag_pipeline.contracts.reranking import RerankerSpec
 from rag_pipeline.contracts.sources import PermissionRule, SourceSpec
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.bounded_yaml import read_text, read_yaml
+from rag_pipeline.settings.hints import HINTS, hints_folder
 from rag_pipeline.settings.problems import problem_of
 from rag_pipeline.settings.sections import Settings
 from rag_pipeline.settings.sources import FilesSettings, WithFiles, WithPatterns
@@ -93,7 +94,9 @@ class Pipeline:
     @property
     def own_folders(self) -> dict[str, str]:
         """The folders that the pipeline itself writes to, by what each is. None of them is ever a source."""
-        return {LAKE: self.lake_root, CACHE: str(self.cache_folder), DAGSTER_HOME: str(self.dagster_home)}
+        own = {LAKE: self.lake_root, CACHE: str(self.cache_folder), DAGSTER_HOME: str(self.dagster_home)}
+        hints = hints_folder(self.settings.hints, self.folder)
+        return own if hints is None else own | {HINTS: str(hints)}
 
     @property
     def tokens_file(self) -> Path:

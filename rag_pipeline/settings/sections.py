@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.modes import Mode
 from rag_pipeline.settings.answers import AnswerCacheSettings, AnswersSettings, ChatModelSettings
+from rag_pipeline.settings.hints import HintsSettings
 from rag_pipeline.settings.limits import LimitsSettings, Section
 from rag_pipeline.settings.reranking import LateInteractionSettings, RerankSettings
 from rag_pipeline.settings.serving import JwtSettings, ProxySettings, ServingSettings
@@ -197,6 +198,8 @@ class Settings(Section):
     """Where the schedules' hours are counted, like `Europe/Berlin`."""
     automation: bool = False
     """Whether schedules and the sensor run from the start; else they wait to be switched on in the UI."""
+    hints: HintsSettings | None = None
+    """Where others say that a source is worth a look before its schedule comes round; none: nobody does."""
     worker_processes: int | None = Field(default=None, ge=0, le=1_024)
     """Processes that parse and chunk; none: one per core."""
     limits: LimitsSettings = LimitsSettings()
@@ -251,6 +254,7 @@ SECTIONS: dict[str, type[Section]] = {
     "chat_models": ChatModelSettings,
     "answers": AnswersSettings,
     "cache": AnswerCacheSettings,
+    "hints": HintsSettings,
     "limits": LimitsSettings,
     "serving": ServingSettings,
     "jwt": JwtSettings,

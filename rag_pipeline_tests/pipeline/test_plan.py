@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rag_pipeline.contracts.tables import DUPLICATES
+from rag_pipeline.defs import build_definitions
 from rag_pipeline.errors import UsageError
 from rag_pipeline.refresh.everything import Everything, refresh_everything
 from rag_pipeline.refresh.look import lake_state
@@ -67,7 +69,7 @@ def _setting(values: dict[str, Any]) -> Change:
 
 
 def _without_source(source: str) -> Change:
-    return lambda project: project.settings["sources"].pop(source) and None
+    return lambda project: project.settings["sources"].pop(source, None) and None
 
 
 sources = st.sampled_from(SOURCES)
@@ -254,3 +256,28 @@ def test_a_lake_in_an_object_store_is_refused_in_words(published: Project) -> No
     published.pipeline()
     with pytest.raises(UsageError, match="object store"):
         plan_run(pipeline)
+
+
+def test_the_launchpad_shows_the_same_figures_and_fails_where_something_opens_to_everybody(
+    published: Project, tmp_path: Path
+) -> None:
+    project = published.copied(tmp_path)
+    project.settings["sources"]["people"]["allowed_principals"] = ["public"]
+    pipeline = project.pipeline()
+    plan = _planned(project)
+    job = build_definitions(pipeline).resolve_job_def("plan")
+    before = lake_state(tmp_path / "lake")
+    with dg.DagsterInstance.ephemeral() as instance:
+        refused = job.execute_in_process(instance=instance, raise_on_error=False)
+        assert not refused.success
+        config = {"ops": {"plan_run": {"config": {"allow_public": True}}}}
+        allowed = job.execute_in_process(instance=instance, run_config=config)
+    assert lake_state(tmp_path / "lake") == before
+    (output,) = [event.step_output_data for event in allowed.all_events if event.is_successful_output]
+    shown = {name: value.value for name, value in output.metadata.items()}
+    assert shown["rag/plan_opens_to_public"] == len(plan.opens_to_public) > 0
+    assert shown["rag/plan_documents_cut"] == plan.documents_cut
+    assert shown["rag/plan_rows_narrowed"] == plan.rows_narrowed
+    models = output.metadata["rag/plan_models"]
+    assert isinstance(models, dg.TableMetadataValue)
+    assert [row.data["alias"] for row in models.records] == ["small"]

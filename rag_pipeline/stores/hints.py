@@ -1,0 +1,159 @@
+"""Hints in a folder: somebody saw a change, and says which source is worth a look.
+
+Belongs here: taking files in, and the one mark per source that is left of them.
+Does not belong here: looking (`refresh/bronze.py`), asking for a run (`defs/automation.py`).
+
+A hint says "look here" and nothing else: the source itself says what changed and who may read it, under its deletion
+guard, as in any run. So a hint that lies, comes twice, late or never does no harm. All hints of a source become one
+mark, so however many arrive, no more waits than there are sources.
+
+A mark is put before the files that it stands for are removed, and renamed when the look begins: what comes meanwhile
+is a mark of its own, and a process that is killed leaves one behind.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import stat
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+# Beside the hints; the name begins with a dot, as those of files do that are still being written.
+MARKS_FOLDER = ".sources"
+_TAKEN = ".taken"
+# A file that is no hint by then never will be; whoever writes one in place has that long.
+UNFINISHED_SECONDS = 10.0
+# A look that began and left its mark that long was killed, or still goes on: then it is looked once more.
+ABANDONED_SECONDS = 60.0
+MOST_BYTES = 65_536
+# So many are taken in at a time; the next time comes in seconds.
+MOST_FILES = 10_000
+
+
+class HintFolder:
+    """One folder of hints.
+
+    Args:
+        folder: Need not be there yet.
+        sources: Those that there are; a hint for another is for nobody.
+    """
+
+    def __init__(self, folder: Path, sources: Collection[str]) -> None:
+        self.folder = folder
+        self.marks = folder / MARKS_FOLDER
+        self._sources = frozenset(sources)
+
+    def take_in(self) -> None:
+        """Turn the files that are there into marks, and remove them; what is no hint is removed too.
+
+        Raises:
+            OSError: The folder cannot be read or written.
+        """
+        self.marks.mkdir(parents=True, exist_ok=True)
+        wanted: set[str] = set()
+        seen: list[Path] = []
+        for path in self._files():
+            named = _named_sources(path)
+            if named is None:
+                continue
+            wanted |= named & self._sources
+            seen.append(path)
+            if not named & self._sources:
+                log.warning("a hint that names no source of pipeline.yaml was dropped: %s", path.name[:200])
+        for name in wanted:
+            self._mark(name).touch()
+        for path in seen:
+            path.unlink(missing_ok=True)
+
+    def _files(self) -> Iterator[Path]:
+        with os.scandir(self.folder) as entries:
+            found = (Path(entry.path) for entry in entries if _may_be_hint(entry))
+            yield from islice(found, MOST_FILES)
+
+    def waiting(self) -> list[str]:
+        """Sources that are to be looked at: hinted at, or left behind by a look that was killed."""
+        return sorted(name for name in self._sources if self._mark(name).exists() or self._is_abandoned(name))
+
+    def _is_abandoned(self, name: str) -> bool:
+        try:
+            return time.time() - self._mark(name, _TAKEN).stat().st_mtime > ABANDONED_SECONDS
+        except FileNotFoundError:
+            return False
+
+    def hinted_at(self, name: str) -> float:
+        """When the newest hint for a source was taken in, as seconds since 1970; 0 where none waits."""
+        times = [0.0]
+        for suffix in ("", _TAKEN):
+            with suppress(FileNotFoundError):
+                times.append(self._mark(name, suffix).stat().st_mtime)
+        return max(times)
+
+    @contextmanager
+    def looking(self, name: str) -> Iterator[None]:
+        """Look at a source in this block: what was hinted before is done with then, whether it answered or not.
+
+        A source that does not answer is asked again by the schedule; a look that is stopped or killed leaves the mark.
+        """
+        taken = self._mark(name, _TAKEN)
+        try:
+            self._mark(name).replace(taken)
+            taken.touch()
+        except FileNotFoundError:
+            # Nobody gave a hint, or none since another look began.
+            pass
+        except OSError as error:
+            log.warning("the hint for %s was not taken, and is looked at again: %s", name, error)
+        try:
+            yield
+        except Exception:
+            self._forget(taken)
+            raise
+        self._forget(taken)
+
+    def _forget(self, mark: Path) -> None:
+        try:
+            mark.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("a hint that was followed stays, and is looked at again: %s", error)
+
+    def _mark(self, name: str, suffix: str = "") -> Path:
+        return self.marks / f"{name}{suffix}"
+
+
+def _may_be_hint(entry: os.DirEntry[str]) -> bool:
+    return not entry.name.startswith(".") and not entry.is_dir(follow_symlinks=False)
+
+
+def _named_sources(path: Path) -> set[str] | None:
+    """Sources that the lines of a file name; None: it may still be written, or went away."""
+    try:
+        # What is no plain file could wait for ever, or lead elsewhere.
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+            return set()
+        content = path.read_bytes()[:MOST_BYTES]
+    except OSError as error:
+        log.warning("a hint cannot be read: %s", error)
+        return None
+    is_young = time.time() - status.st_mtime < UNFINISHED_SECONDS
+    if not content and is_young:
+        return None
+    named: set[str] = set()
+    for line in content.splitlines():
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            if is_young:
+                return None
+            continue
+        source = found.get("source") if isinstance(found, dict) else None
+        if isinstance(source, str):
+            named.add(source)
+    return named

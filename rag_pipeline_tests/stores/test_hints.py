@@ -1,0 +1,101 @@
+"""Hints in a folder: whatever is left there, at most one mark per source comes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag_pipeline.stores import hints
+from rag_pipeline.stores.hints import HintFolder
+
+
+def hint(folder: Path, name: str, *sources: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text("\n".join(json.dumps({"source": source, "address": "../../etc/passwd"}) for source in sources))
+    return path
+
+
+def test_many_hints_of_a_source_are_one_mark_and_the_look_uses_it_up(tmp_path: Path) -> None:
+    folder = HintFolder(tmp_path / "hints", {"docs", "people"})
+    folder.take_in()
+    assert folder.waiting() == []
+    for number in range(50):
+        hint(folder.folder, f"{number}.json", "docs")
+    folder.take_in()
+    assert folder.waiting() == ["docs"]
+    assert [path.name for path in folder.folder.iterdir()] == [hints.MARKS_FOLDER]
+    assert len(list(folder.marks.iterdir())) == 1
+    with folder.looking("docs"):
+        # What comes while a source is being looked at may have come too late for that look.
+        assert folder.waiting() == []
+        hint(folder.folder, "late.json", "docs", "people")
+        folder.take_in()
+    assert folder.waiting() == ["docs", "people"]
+    with folder.looking("docs"), folder.looking("people"):
+        pass
+    assert folder.waiting() == []
+
+
+def test_a_look_that_was_killed_leaves_its_hint_and_one_that_failed_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = HintFolder(tmp_path, {"docs"})
+    hint(tmp_path, "a.json", "docs")
+    folder.take_in()
+    with pytest.raises(KeyboardInterrupt), folder.looking("docs"):
+        raise KeyboardInterrupt
+    assert folder.waiting() == []
+    monkeypatch.setattr(hints, "ABANDONED_SECONDS", -1.0)
+    assert folder.waiting() == ["docs"]
+    assert folder.hinted_at("docs") > 0
+    with pytest.raises(OSError, match="away"), folder.looking("docs"):
+        raise OSError("away")
+    assert folder.waiting() == []
+
+
+def test_what_is_no_hint_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = HintFolder(tmp_path, {"docs"})
+    outside = tmp_path.parent / f"{tmp_path.name}-outside.json"
+    hint(tmp_path.parent, outside.name, "docs")
+    (tmp_path / "link").symlink_to(outside)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    hint(tmp_path, "unknown", "../docs", "nobody", ["docs"], None)
+    (tmp_path / "deep").write_text("[" * 60_000)
+    (tmp_path / "large").write_bytes(b" " * (hints.MOST_BYTES + 1))
+    (tmp_path / ".unfinished").write_text("{")
+    (tmp_path / "unfinished").write_text('{"source": "do')
+    folder.take_in()
+    assert folder.waiting() == []
+    assert outside.exists()
+    # One that is being written is left alone for a while.
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"folder", ".unfinished", "unfinished", "deep", hints.MARKS_FOLDER}
+    long_ago = time.time() - hints.UNFINISHED_SECONDS - 1
+    os.utime(tmp_path / "unfinished", (long_ago, long_ago))
+    os.utime(tmp_path / "deep", (long_ago, long_ago))
+    folder.take_in()
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", ".unfinished", hints.MARKS_FOLDER}
+    monkeypatch.setattr(hints, "MOST_FILES", 3)
+    for number in range(9):
+        hint(tmp_path, f"{number}", "docs")
+    for _ in range(9):
+        folder.take_in()
+    assert folder.waiting() == ["docs"]
+
+
+@given(st.binary(max_size=200))
+def test_no_content_does_more_than_name_a_source(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    root = tmp_path_factory.mktemp("hints")
+    folder = HintFolder(root, {"docs"})
+    (root / "hint").write_bytes(content)
+    folder.take_in()
+    assert set(folder.waiting()) <= {"docs"}
+    assert {path.name for path in folder.marks.iterdir()} <= {"docs"}
