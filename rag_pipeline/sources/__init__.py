@@ -13,6 +13,7 @@ from rag_pipeline.settings.sources import (
     FilesSettings,
     GitSettings,
     MailSettings,
+    RestSettings,
     SqlSettings,
     third_party_kind,
     third_party_names,
@@ -45,10 +46,18 @@ def _open_mail(spec: SourceSpec) -> Source:
     return open_mail(spec)
 
 
+def _open_rest(spec: SourceSpec) -> Source:
+    require_extra("rest", "httpcore")
+    from rag_pipeline.sources.rest.source import RestItems
+
+    return RestItems(spec)
+
+
 KINDS: dict[str, SourceKind] = {
     "files": SourceKind(FilesSettings, open_files),
     "git": SourceKind(GitSettings, _open_git, Capabilities(gives_permissions=True)),
     "mail": SourceKind(MailSettings, _open_mail, Capabilities(gives_media_types=True)),
+    "rest": SourceKind(RestSettings, _open_rest, Capabilities(gives_permissions=True, gives_media_types=True)),
     "sql": SourceKind(SqlSettings, _open_sql, Capabilities(gives_permissions=True, gives_media_types=True)),
 }
 

@@ -19,6 +19,9 @@ _ESCAPE = re.compile(r"%(25|[89A-F][0-9A-F])")
 _UNDECODED = re.compile("[\udc80-\udcff]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
+# What would be taken for a folder, an escape or a line's end in an address, and bytes that are no UTF-8.
+_NO_NAME = re.compile("[%/\\\\\x00-\x1f\x7f\ud800-\udfff]")
+
 
 def address_of(name: str) -> str:
     """The address of a name as the operating system gives it, with undecodable bytes as surrogates."""
@@ -40,6 +43,18 @@ def name_of(address: str) -> str:
 
 def _unescaped(code: int) -> str:
     return "%" if code == 0x25 else chr(0xDC00 + code)
+
+
+def segment_of(name: str) -> str:
+    """Any name as one segment of an address: a name at a server is no path."""
+    if name in ("", ".", ".."):
+        return name.replace(".", "%2E") or "%00"
+    return _NO_NAME.sub(lambda match: _escape(ord(match.group())), name)
+
+
+def _escape(code: int) -> str:
+    # Bytes that are no text stand at U+DC80 and above; half a character otherwise is nothing that has a byte.
+    return f"%{code - 0xDC00:02X}" if 0xDC80 <= code <= 0xDCFF else f"%{code:02X}"
 
 
 def uri_of(spec: SourceSpec, address: str) -> str:

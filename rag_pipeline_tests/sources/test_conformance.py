@@ -247,5 +247,5 @@ class TestRowsWithARevision(SourceConformance):
 
 
 def test_every_built_in_kind_is_among_them() -> None:
-    # Those of mail stand in `test_mail_conformance.py`.
-    assert {"files", "git", "mail", "sql"} == set(KINDS)
+    # Those of mail and APIs stand in modules of their own.
+    assert {"files", "git", "mail", "rest", "sql"} == set(KINDS)

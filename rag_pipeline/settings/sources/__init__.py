@@ -18,6 +18,7 @@ from rag_pipeline.settings.sources.common import CommonSourceSettings, Permissio
 from rag_pipeline.settings.sources.files import FilesSettings
 from rag_pipeline.settings.sources.git import GitSettings
 from rag_pipeline.settings.sources.mail import MailSettings
+from rag_pipeline.settings.sources.rest import RestSettings
 from rag_pipeline.settings.sources.sql import SqlSettings
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "GitSettings",
     "MailSettings",
     "PermissionRuleSettings",
+    "RestSettings",
     "SourceSettings",
     "SqlSettings",
     "WithFiles",
@@ -46,6 +48,7 @@ BUILT_IN: dict[str, type[CommonSourceSettings]] = {
     "files": FilesSettings,
     "git": GitSettings,
     "mail": MailSettings,
+    "rest": RestSettings,
     "sql": SqlSettings,
 }
 
@@ -128,6 +131,7 @@ SourceSettings = Annotated[
     Annotated[FilesSettings, Tag("files")]
     | Annotated[GitSettings, Tag("git")]
     | Annotated[MailSettings, Tag("mail")]
+    | Annotated[RestSettings, Tag("rest")]
     | Annotated[SqlSettings, Tag("sql")]
     | Annotated[
         SerializeAsAny[CommonSourceSettings], BeforeValidator(_other), WithJsonSchema(_OTHER_SCHEMA), Tag(OTHER)

@@ -16,11 +16,10 @@ from stat import S_ISREG
 
 from rag_pipeline.contracts.sources import FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.sources import reading
-from rag_pipeline.sources.addresses import uri_of
+from rag_pipeline.sources.addresses import segment_of, uri_of
 from rag_pipeline.sources.mail.messages import (
     CAPABILITIES,
     DOWN,
-    escaped,
     fetched_message,
     folder_address,
     message_stamp,
@@ -91,7 +90,7 @@ class MaildirMail:
             for folder, path in self._folders():
                 if address.startswith(f"{folder}/"):
                     for key, (place, _) in _messages(path).items():
-                        self._places[f"{folder}/{escaped(key)}"] = place
+                        self._places[f"{folder}/{segment_of(key)}"] = place
         except OSError as error:
             # What was listed and cannot be read is held by the deletion guard, and the rest of the listing counts.
             raise reading.unreadable(DOWN) from error
@@ -114,7 +113,7 @@ class MaildirMail:
     def _listed(self, folder: str, path: Path) -> Sequence[SourceObject]:
         items = []
         for key, (place, stat) in _messages(path).items():
-            address = f"{folder}/{escaped(key)}"
+            address = f"{folder}/{segment_of(key)}"
             if not self._selection.takes(address):
                 continue
             self._places[address] = place

@@ -21,8 +21,8 @@ from pathlib import Path
 from rag_pipeline.contracts.sources import FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.sources import reading
-from rag_pipeline.sources.addresses import uri_of
-from rag_pipeline.sources.mail.messages import CAPABILITIES, DOWN, escaped, fetched_message, message_stamp, unavailable
+from rag_pipeline.sources.addresses import segment_of, uri_of
+from rag_pipeline.sources.mail.messages import CAPABILITIES, DOWN, fetched_message, message_stamp, unavailable
 from rag_pipeline.sources.selection import Selection
 
 _FIELD = re.compile(rb">?[A-Za-z][A-Za-z0-9-]*:")
@@ -53,7 +53,7 @@ class MboxMail:
         self.name = spec.name
         self._spec = spec
         self._path = Path(spec.location)
-        self._folder = escaped(self._path.name)
+        self._folder = segment_of(self._path.name)
         self._selection = Selection(spec)
         self._spans: dict[str, _Span] = {}
         self._read_at: tuple[int, ...] | None = None

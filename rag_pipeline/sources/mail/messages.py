@@ -20,6 +20,7 @@ from rag_pipeline.contracts.sources import Capabilities, DeclaredMetadata, Fetch
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.shown import without_secrets
 from rag_pipeline.sources import reading
+from rag_pipeline.sources.addresses import segment_of
 
 # Why a message cannot be read where its store is gone since it was listed.
 DOWN = "the place where the mail is does not answer"
@@ -27,8 +28,6 @@ CAPABILITIES = Capabilities(gives_media_types=True)
 # Headers of mailing lists take some kilobytes.
 _MAX_HEADER_BYTES = 256 * 1024
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
-# What would be taken for a folder, an escape or a line's end in an address, and bytes that are no UTF-8.
-_NO_NAME = re.compile("[%/\\\\\x00-\x1f\x7f\ud800-\udfff]")
 _MESSAGE_ID = re.compile(r"<[^<>\s]{1,998}>")
 _FORWARD = re.compile(r"\s*(?:fwd?|wg|tr|rv|enc|doorst)\s*:", re.I)
 _MAILBOX = re.compile(r"[^@\s<>\x00-\x1f]+@[^@\s<>\x00-\x1f]+")
@@ -36,19 +35,7 @@ _MAILBOX = re.compile(r"[^@\s<>\x00-\x1f]+@[^@\s<>\x00-\x1f]+")
 
 def folder_address(levels: Iterable[str]) -> str:
     """Names of folders, escaped, as the beginning of an address."""
-    return "/".join(map(escaped, levels))
-
-
-def escaped(name: str) -> str:
-    """A name as one segment of an address."""
-    if name in ("", ".", ".."):
-        return name.replace(".", "%2E") or "%00"
-    return _NO_NAME.sub(lambda match: _escape(ord(match.group())), name)
-
-
-def _escape(code: int) -> str:
-    # Bytes that are no text stand at U+DC80 and above; half a character otherwise is nothing that has a byte.
-    return f"%{code - 0xDC00:02X}" if 0xDC80 <= code <= 0xDCFF else f"%{code:02X}"
+    return "/".join(map(segment_of, levels))
 
 
 def message_stamp(spec: SourceSpec, *facts: str) -> str:

@@ -1,0 +1,226 @@
+"""Settings of the kind `rest`: objects of any JSON API, or a preset that is nothing but such YAML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from rag_pipeline.settings.limits import Section
+from rag_pipeline.settings.sources.common import CommonSourceSettings
+from rag_pipeline.settings.types import Place, Text
+
+Template = Annotated[str, Field(max_length=100_000)]
+_VARIABLE = re.compile(r"\[\[(\w+)\]\]")
+_SECRETS = ("bearer", "password", "value")
+_WAYS = ({"bearer"}, {"user", "password"}, {"header", "value"})
+_NEEDS = {"cursor": ("field", "param"), "next_url": ("field",), "page_number": ("param",), "offset": ("param",)}
+
+
+class PagesSettings(Section):
+    """How a list goes on."""
+
+    type: Literal["single", "link", "next_url", "cursor", "page_number", "offset"] = "single"
+    """One page; the header `Link`; an address or a cursor in the answer; or a number that counts pages or objects."""
+    field: Text | None = None
+    """Where the answer holds the next address or the cursor; empty or missing on the last page."""
+    param: Text | None = None
+    """Parameter that takes the cursor or the number."""
+    size_param: Text | None = None
+    """Parameter that takes the size of a page."""
+    size: int = Field(default=100, ge=1, le=10_000)
+    """Objects of a page that are asked for."""
+    first: int = Field(default=1, ge=0, le=1)
+    """Number of the first page."""
+    twice: bool | None = None
+    """Whether the list is read twice and must be the same: pages by number skip an object when one before it goes.
+    None: with `page_number` and `offset`."""
+
+    @property
+    def is_read_twice(self) -> bool:
+        """Whether two readings must agree."""
+        return self.type in ("page_number", "offset") if self.twice is None else self.twice
+
+    @model_validator(mode="after")
+    def _complete(self) -> PagesSettings:
+        missing = [name for name in _NEEDS.get(self.type, ()) if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"{self.type} needs {missing[0]}")
+        return self
+
+
+class ListSettings(Section):
+    """A list of an API."""
+
+    path: Text
+    """Below the location, like `issues`."""
+    params: dict[str, str] = Field(default_factory=dict)
+    """Parameters of the address, by name."""
+    items: Text = ""
+    """Where the answer holds the list, with dots between the levels; none: it is the list itself."""
+    total: Text | None = None
+    """Where the answer says how many there are; a list of another length is not whole."""
+    pages: PagesSettings = PagesSettings()
+    """How it goes on."""
+
+
+class PartSettings(ListSettings):
+    """What belongs to an object and stands in a list of its own, like comments; `{id}` in the path is the object's."""
+
+    template: Template
+    """Text of each, with fields in braces."""
+
+
+class AboveSettings(ListSettings):
+    """What an object lies in, in a list of its own; `{id}` in the path is the object's."""
+
+    field: Text
+    """Where an entry holds the name that is put in place of `{each}`."""
+
+
+class GroupsSettings(ListSettings):
+    """Members of a group that may read; `{group}` in the path is the group's name."""
+
+    at: Text
+    """Where an entry of the list of readers names a group, or several."""
+    only: dict[str, str] = Field(default_factory=dict)
+    """Fields that such an entry must have, with their values."""
+    field: Text
+    """Where an entry of the group's list names a member."""
+
+
+class ReadersSettings(ListSettings):
+    """Who may read an object, asked of the API; of several lists all must name somebody."""
+
+    field: Text
+    """Where an entry names somebody, or several."""
+    only: dict[str, str] = Field(default_factory=dict)
+    """Fields that an entry must have to count, with their values, like `{operation: read}`."""
+    person: dict[str, str] = Field(default_factory=dict)
+    """Fields that an entry must have too so that `field` names a person."""
+    groups: GroupsSettings | None = None
+    """Groups in the same list, that stand for their members."""
+    each: Text | None = None
+    """Fields of an object, as `{each}` in the path: it is asked for each value, and all answers must name somebody."""
+    each_of: AboveSettings | None = None
+    """A list to take the values of `{each}` from, instead."""
+    empty: Literal["nobody", "everybody"] = "nobody"
+    """What an empty list means: nobody, or no restriction by this list."""
+    others: tuple[Text, ...] = ()
+    """Lists in the same answer that restrict too, like one of groups; they let nobody in, as members are not known."""
+
+
+class RestSettings(CommonSourceSettings):
+    """Objects of a JSON API, each a document; becomes the asset bronze/<name>."""
+
+    kind: Literal["rest"]
+    """Kind of source: any JSON API."""
+    location: Place
+    """Address that the paths are below, like `https://tracker.example/api`."""
+    preset: Text | None = None
+    """Settings that come with the package, like `github_issues`; what is said here goes before them."""
+    variables: dict[str, str] = Field(default_factory=dict)
+    """What the preset wants to know, like the name of a repository."""
+    auth: dict[str, str] = Field(default_factory=dict)
+    """`{bearer: $TOKEN}`, `{user: NAME, password: $PASSWORD}` or `{header: X-Api-Key, value: $KEY}`; secrets stand in
+    the environment."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """More headers of each request."""
+    list: ListSettings
+    """All objects, with their revisions and readers."""
+    ok: Text | None = None
+    """Field that is true in each good answer, where errors come with status 200."""
+    id: Text
+    """Where an object holds the name that it has for ever; it is the document's address."""
+    revision: tuple[Text, ...] = ()
+    """Fields of which one changes with every change; none: the whole object is compared, which needs no `detail`."""
+    detail: Text | None = None
+    """Path of one object, with `{id}`; none: the list holds all of it."""
+    detail_item: Text = ""
+    """Where the answer to `detail` holds the object."""
+    text: tuple[Text, ...] = ()
+    """Fields whose text is the document, with an empty line between them. This or `template` is needed."""
+    template: Template | None = None
+    """The document's text, with fields in braces, like `{body}`."""
+    parts: tuple[PartSettings, ...] = ()
+    """What is added to the text, like comments."""
+    media_type: Text = "text/plain"
+    """What the text is, like `text/markdown` or `text/html`."""
+    title: Text | None = None
+    """Field with the title."""
+    author: Text | None = None
+    """Field with the author."""
+    modified: Text | None = None
+    """Field with the time of the last change."""
+    metadata: tuple[Text, ...] = ()
+    """Fields that searches filter by."""
+    url: Text | None = None
+    """Field with the address for people, or such an address with fields in braces."""
+    principals: Text | None = None
+    """Field that names who may read the object: a list or one name."""
+    readers: tuple[ReadersSettings, ...] = ()
+    """Lists of who may read an object; with several, and with `principals`, only who stands in all of them may."""
+    networks: tuple[Text, ...] = ()
+    """Networks that are not public and may be asked, like `10.0.0.0/8`."""
+    requests_at_once: int = Field(default=4, ge=1, le=64)
+    """So many requests at the same time."""
+    timeout_seconds: int = Field(default=30, ge=1, le=600)
+    """So long an answer is waited for."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, given: object) -> object:
+        if not isinstance(given, Mapping) or not isinstance(given.get("preset"), str):
+            return given
+        variables = given.get("variables")
+        return preset(given["preset"], variables if isinstance(variables, Mapping) else {}) | dict(given)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RestSettings:
+        if bool(self.text) == (self.template is not None):
+            raise ValueError("want one of text and template")
+        if self.detail is not None and not self.revision:
+            raise ValueError("revision: with detail, want the fields that tell whether an object has changed")
+        if self.auth and set(self.auth) not in _WAYS:
+            raise ValueError("auth: want bearer, or user and password, or header and value")
+        for name in _SECRETS:
+            if name in self.auth and not self.auth[name].startswith("$"):
+                raise ValueError(f"auth.{name}: want the name of a variable of the environment, like $TOKEN")
+        return self
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with the package."""
+    found = files("rag_pipeline.settings.sources").joinpath("presets").iterdir()
+    return sorted(each.name.removesuffix(".yaml") for each in found if each.name.endswith(".yaml"))
+
+
+def preset(name: str, variables: Mapping[object, object]) -> dict[str, Any]:
+    """The settings of a preset, with its variables filled in.
+
+    Raises:
+        ValueError: There is no such preset, or it wants a variable that is not given.
+    """
+    if name not in preset_names():
+        raise ValueError(f"preset: there is no {name!r:.100}; presets: {', '.join(preset_names())}")
+    text = files("rag_pipeline.settings.sources").joinpath("presets", f"{name}.yaml").read_text("utf-8")
+    wanted = set(_VARIABLE.findall(text))
+    missing = sorted(wanted - set(variables))
+    if missing:
+        raise ValueError(f"variables: the preset {name} wants {missing[0]}")
+    loaded = yaml.safe_load(text)
+    filled = _filled(loaded, {key: str(variables[key]) for key in wanted})
+    assert isinstance(filled, dict)
+    return filled
+
+
+def _filled(value: Any, variables: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda match: variables[match[1]], value)
+    if isinstance(value, dict):
+        return {key: _filled(each, variables) for key, each in value.items()}
+    return [_filled(each, variables) for each in value] if isinstance(value, list) else value

@@ -1,0 +1,238 @@
+"""Objects of an API as documents.
+
+Belongs here: listing them with revisions and readers, and fetching the bodies of those that changed.
+Does not belong here: walking pages (`pages.py`), values (`values.py`).
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, unquote
+
+from rag_pipeline.contracts.ids import bytes_hash, digest
+from rag_pipeline.contracts.sources import (
+    Capabilities,
+    DeclaredMetadata,
+    FetchedObject,
+    Idle,
+    SourceObject,
+    SourceSpec,
+)
+from rag_pipeline.errors import SourceUnavailable
+from rag_pipeline.shown import without_secrets
+from rag_pipeline.sources import reading
+from rag_pipeline.sources.addresses import segment_of
+from rag_pipeline.sources.http import HttpClient, HttpFailure, HttpSettings, Pace
+from rag_pipeline.sources.rest.pages import Api, Unwhole
+from rag_pipeline.sources.rest.readers import Readers
+from rag_pipeline.sources.rest.values import filled, text_of, value_at
+
+CAPABILITIES = Capabilities(gives_permissions=True, gives_media_types=True)
+# A list that changes while it is read is read again.
+_TRIES = 3
+_TRIES_OF_A_REQUEST = 5
+_MOST_WAIT_SECONDS = 120
+_DOWN = "the API does not answer"
+# So long it is not asked again for an object: each question may take as long as an answer takes to fail.
+_DOWN_SECONDS = 30
+_GONE = (404, 410)
+
+
+class RestItems:
+    """Objects that the list of an API names."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, spec: SourceSpec) -> None:
+        self.name = spec.name
+        self._spec = spec
+        self._fields = spec.fields
+        self.fetch_threads = int(spec.fields["requests_at_once"])
+        self._api: Api | None = None
+        self._declared_at: dict[str, DeclaredMetadata] = {}
+        self._down_until = 0.0
+        names = ("location", "list", "ok", "detail", "detail_item", "text", "template", "parts", "media_type")
+        recipe = [repr(self._fields.get(name, spec.location)) for name in names]
+        self._recipe = digest("rest", *recipe)
+
+    def list(self) -> Sequence[SourceObject]:
+        """See `Source.list`."""
+        self._down_until = 0.0
+        before: dict[str, SourceObject] | None = None
+        reason = ""
+        for _ in range(_TRIES):
+            try:
+                found = self._listed()
+            except Unwhole as error:
+                if not error.moved:
+                    raise self._unavailable(str(error)) from error
+                reason = str(error)
+                continue
+            if not self._fields["list"].pages.is_read_twice or (before is not None and set(before) == set(found)):
+                self._declared_at = {a: item.declared for a, item in found.items() if item.declared is not None}
+                return [found[address] for address in sorted(found)]
+            before, reason = found, "`list.pages`: the list is another one each time it is read."
+        raise self._unavailable(f"{reason} It was read {_TRIES} times.")
+
+    def idle(self) -> Sequence[Idle]:
+        """See `Source.idle`."""
+        return []
+
+    def fetch(self, item: SourceObject) -> FetchedObject:
+        """See `Source.fetch`."""
+        # What was listed and cannot be read is held by the deletion guard, and the rest of the listing counts.
+        if time.monotonic() < self._down_until:
+            raise reading.unreadable(_DOWN)
+        try:
+            entry = self._entry(item.address)
+            # Who may read what was not listed here is asked now: an answer of before may be old.
+            declared = self._declared_at.get(item.address) or self._declared(entry, self._readers())
+            raw = self._raw(entry, self._id_of(entry))
+        except Unwhole as error:
+            if error.status in _GONE:
+                raise reading.vanished() from error
+            if error.status >= 500:
+                self._down_until = time.monotonic() + _DOWN_SECONDS
+            raise reading.unreadable(str(error)) from error
+        if len(raw) > self._spec.max_document_bytes:
+            raise reading.too_large(len(raw), self._spec.max_document_bytes)
+        return FetchedObject(raw, declared)
+
+    def _entry(self, address: str) -> Any:
+        detail = self._fields["detail"]
+        if detail is not None:
+            body, _ = self._opened().get(self._opened().url(detail, {}, {"id": unquote(address)}), "detail")
+            entry = value_at(body, self._fields["detail_item"])
+            if segment_of(self._id_of(entry)) != address:
+                raise reading.unreadable("`detail` answers with another object")
+            return entry
+        for entry in self._opened().walk(self._fields["list"], "list", {}):
+            if segment_of(self._id_of(entry)) == address:
+                return entry
+        raise reading.vanished()
+
+    def _listed(self) -> dict[str, SourceObject]:
+        readers = self._readers()
+        found: dict[str, SourceObject] = {}
+        for entry in self._opened().walk(self._fields["list"], "list", {}):
+            item = self._item(entry, readers)
+            if item.address in found:
+                raise Unwhole(f"`id`: {item.address[:100]} is named twice.", moved=True)
+            found[item.address] = item
+        return found
+
+    def _item(self, entry: Any, readers: Readers) -> SourceObject:
+        address = segment_of(self._id_of(entry))
+        fields = self._fields
+        raw = problem = None
+        if fields["revision"]:
+            fact = [text_of(value_at(entry, path)) for path in fields["revision"]]
+            if not any(fact):
+                raise Unwhole(f"`revision`: {address[:100]} has none of {', '.join(fields['revision'])}.")
+        else:
+            raw = self._raw(entry, self._id_of(entry))
+            fact = [bytes_hash(raw)]
+            if len(raw) > self._spec.max_document_bytes:
+                problem = reading.too_large(len(raw), self._spec.max_document_bytes)
+        declares = fields["detail"] is None or fields["principals"] is not None or fields["readers"]
+        return SourceObject(
+            address=address,
+            uri=self._uri(entry, address),
+            size_bytes=None if raw is None else len(raw),
+            modified_at=_moment(value_at(entry, fields["modified"])) if fields["modified"] else None,
+            stamp=digest("object", self._recipe, str(problem is not None), *fact)[:32],
+            problem=problem,
+            declared=self._declared(entry, readers) if declares else None,
+            raw=raw if problem is None and fields["detail"] is None else None,
+        )
+
+    def _id_of(self, entry: Any) -> str:
+        value = value_at(entry, self._fields["id"])
+        if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+            raise Unwhole(f"`id`: an object has no {self._fields['id']} that is a number or text.")
+        return str(value)
+
+    def _raw(self, entry: Any, name: str) -> bytes:
+        fields = self._fields
+        if fields["template"] is not None:
+            pieces = [filled(fields["template"], entry)]
+        else:
+            pieces = [text_of(value_at(entry, path)) for path in fields["text"]]
+        for number, part in enumerate(fields["parts"]):
+            for member in self._opened().walk(part, f"parts.{number}", {"id": name}):
+                pieces.append(filled(part.template, member))
+        return "\n\n".join(piece for piece in pieces if piece).encode("utf-8", "replace")
+
+    def _declared(self, entry: Any, readers: Readers) -> DeclaredMetadata:
+        fields = self._fields
+        title, author = (text_of(value_at(entry, fields[name])) if fields[name] else "" for name in ("title", "author"))
+        extra = {path: text_of(value_at(entry, path)) for path in fields["metadata"]}
+        return DeclaredMetadata(
+            title=title or None,
+            author=author or None,
+            allowed_principals=readers.of(entry, self._id_of(entry)),
+            modified_at=_moment(value_at(entry, fields["modified"])) if fields["modified"] else None,
+            extra={name.replace(".", "_"): value for name, value in extra.items() if value},
+            media_type=fields["media_type"],
+        )
+
+    def _readers(self) -> Readers:
+        return Readers(self._opened(), self._fields["principals"], self._fields["readers"])
+
+    def _uri(self, entry: Any, address: str) -> str:
+        url = self._fields["url"]
+        if url is None:
+            return f"{self._spec.name}:{address}"
+        if "{" in url:
+            return filled(url, entry, lambda text: quote(text, safe=""))
+        return without_secrets(text_of(value_at(entry, url))) or f"{self._spec.name}:{address}"
+
+    def _opened(self) -> Api:
+        if self._api is None:
+            fields = self._fields
+            settings = HttpSettings(
+                home=self._spec.location,
+                headers={"Accept": "application/json", **fields["headers"], **_credentials(fields["auth"])},
+                networks=fields["networks"],
+                timeout_seconds=fields["timeout_seconds"],
+                tries=_TRIES_OF_A_REQUEST,
+                max_wait_seconds=_MOST_WAIT_SECONDS,
+            )
+            try:
+                client = HttpClient(settings, Pace(at_once=self.fetch_threads))
+            except (HttpFailure, ValueError) as error:
+                raise self._unavailable(f"`location` or `networks`: {error}.") from error
+            weakref.finalize(self, client.close)
+            self._api = Api(client, fields["ok"])
+        return self._api
+
+    def _unavailable(self, reason: str) -> SourceUnavailable:
+        return SourceUnavailable(
+            f"The API of source {self.name} does not give its objects: {reason} Nothing of the source was changed.",
+            source=self.name,
+        )
+
+
+def _credentials(auth: Mapping[str, str]) -> dict[str, str]:
+    if "bearer" in auth:
+        return {"Authorization": f"Bearer {auth['bearer']}"}
+    if "password" in auth:
+        token = b64encode(f"{auth['user']}:{auth['password']}".encode()).decode("ascii")
+        return {"Authorization": f"Basic {token}"}
+    return {auth["header"]: auth["value"]} if auth else {}
+
+
+def _moment(value: Any) -> datetime | None:
+    """A time in ISO 8601, or in seconds since 1970, in UTC; what is no time tells nothing."""
+    try:
+        if isinstance(value, str) and not value.replace(".", "", 1).isdigit():
+            found = datetime.fromisoformat(value.strip())
+            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        return datetime.fromtimestamp(float(value), UTC) if isinstance(value, (str, int, float)) else None
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,46 @@
+"""Values within the answers of an API: by a path with dots, and as text.
+
+Belongs here: pure reading of what an answer holds. Does not belong here: getting answers (`pages.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+_FIELD = re.compile(r"\{([\w.@-]+)\}")
+
+
+def value_at(value: Any, path: str) -> Any:
+    """What stands at a path with dots; of a list, what stands there in each of its members. None: nothing does."""
+    for position, part in enumerate(path.split(".") if path else ()):
+        if isinstance(value, list):
+            rest = ".".join(path.split(".")[position:])
+            found = (value_at(each, rest) for each in value)
+            return [each for each in found if each is not None]
+        if not isinstance(value, dict):
+            return None
+        value = value.get(part)
+    return value
+
+
+def text_of(value: Any) -> str:
+    """A value as text that is the same for equal values."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(each, (str, int, float)) for each in value):
+        return ", ".join(text_of(each) for each in value)
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def filled(template: str, item: Any, then: Callable[[str], str] = str) -> str:
+    """A template with the fields in braces replaced.
+
+    Args:
+        then: What is done with each value, like escaping it for an address.
+    """
+    return _FIELD.sub(lambda match: then(text_of(value_at(item, match[1]))), template)
