@@ -95,6 +95,7 @@ def test(name: str, address: str | None, as_json: bool) -> None:
 
     Example: rag-pipeline sources test docs
     """
+    from rag_pipeline.contracts.sources import Samples
     from rag_pipeline.refresh.workspace import Workspace
 
     pipeline = open_pipeline()
@@ -103,13 +104,14 @@ def test(name: str, address: str | None, as_json: bool) -> None:
         raise click.BadParameter(f"there is no source {name}; there are {known}", param_hint="NAME")
     with Workspace(pipeline, run_id="inspect") as workspace:
         source = workspace.source(name)
-        listed = source.list()
+        sampled = source.sample(SHOWN_OBJECTS) if address is None and isinstance(source, Samples) else None
+        listed = source.list() if sampled is None else sampled
         item = _chosen(listed, address)
         if as_json:
             for each in islice(listed, SHOWN_OBJECTS):
                 emit(_described(each))
         else:
-            _show_listing(name, listed)
+            _show_listing(name, listed, is_sample=sampled is not None)
         if item is None:
             return
         try:
@@ -139,13 +141,14 @@ def _described(item: SourceObject) -> dict[str, Any]:
     }
 
 
-def _show_listing(name: str, listed: Sequence[SourceObject]) -> None:
+def _show_listing(name: str, listed: Sequence[SourceObject], *, is_sample: bool) -> None:
     rows = [
         (one_line(each.address), each.size_bytes, each.modified_at, each.problem.code if each.problem else "")
         for each in islice(listed, SHOWN_OBJECTS)
     ]
     more = f", the first {SHOWN_OBJECTS}" if len(listed) > SHOWN_OBJECTS else ""
-    title = f"Source {name} lists {counted(len(listed), 'object')}{more}"
+    lists = "lists, among others," if is_sample else "lists"
+    title = f"Source {name} {lists} {counted(len(listed), 'object')}{more}"
     show(table(title, ["Address", ("Bytes", "right"), "Modified", "Problem"], rows))
 
 

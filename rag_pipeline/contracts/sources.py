@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from rag_pipeline.errors import DocumentError
 
@@ -35,6 +35,7 @@ class SourceObject:
         declared: All that is declared of it, where listing tells; then fetching it declares the same, the stamp does
             not tell of it but for the media type, and a change of it, of permissions above all, fetches nothing.
         raw: Its bytes, where listing gives them; a run takes them from there, and whoever checks it later fetches it.
+        read: Gives its bytes without asking the source again, where listing came by them and they are too many to hold.
     """
 
     address: str
@@ -46,6 +47,7 @@ class SourceObject:
     sidecar_address: str | None = None
     declared: DeclaredMetadata | None = None
     raw: bytes | None = field(default=None, repr=False)
+    read: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,8 @@ class Idle:
     """Something about a source that has no effect, and was hardly meant so.
 
     Attributes:
-        field: The setting that holds it, or `sidecar`.
-        name: The pattern, or the sidecar's address.
+        field: The setting that holds it, `sidecar`, or `page`: one that is listed as it was, since it does not answer.
+        name: The pattern, the sidecar's address, or the page.
         hint: What may have been meant.
         decided_by: The rule before it that decides on everything that this one matches; empty: it matches nothing.
     """
@@ -141,6 +143,8 @@ class Idle:
     @property
     def text(self) -> str:
         """One sentence for people."""
+        if self.field == "page":
+            return f"{self.name} does not answer as a page does ({self.hint}), so what was read of it before stands"
         if self.field == "sidecar":
             said = f"the sidecar {self.name} has no document beside it and is not a document itself"
         elif self.decided_by:
@@ -198,6 +202,7 @@ class Capabilities:
         gives_permissions: Each object may say who may read it, beside the settings, sidecars and front matter.
         gives_media_types: Objects say what they are.
         gives_bytes: A listing brings the bytes.
+        asks_for_each: A listing asks the source for each object, so that nothing lists it but a run.
     """
 
     is_complete: bool = True
@@ -205,6 +210,7 @@ class Capabilities:
     gives_permissions: bool = False
     gives_media_types: bool = False
     gives_bytes: bool = False
+    asks_for_each: bool = False
 
 
 class Source(Protocol):
@@ -242,6 +248,40 @@ class Source(Protocol):
             InvalidMetadata: Its sidecar or front matter is malformed, so its permissions are unknown.
             SourceUnavailable: The source does not answer; then nothing more is asked of it in this run.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the lake holds of an object of a source.
+
+    Attributes:
+        stamp: As it was listed; None: it could not be read then.
+        modified_at: UTC.
+    """
+
+    stamp: str | None
+    modified_at: datetime | None = None
+
+
+@runtime_checkable
+class RemembersListings(Protocol):
+    """A source that asks for what was listed before: where nothing lists what there is, it may be there all the same.
+
+    Whoever lists without telling it gets what its own state says.
+    """
+
+    def remember(self, known: Mapping[str, Remembered]) -> None:
+        """Take note of what the lake holds, by address, before `list`."""
+        ...
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """A source of which a few objects are listed much sooner than all."""
+
+    def sample(self, count: int) -> Sequence[SourceObject]:
+        """Some objects, for whoever tries it, after asking for so many at most; raises what `list` does."""
         ...
 
 

@@ -208,7 +208,7 @@ def _idle_check(name: str) -> dg.AssetCheckSpec:
         name=PATTERNS_MATCH,
         asset=bronze_key(name),
         description="Each pattern of include, exclude and permission_rules matches an object of the source, and each "
-        "sidecar has a document; a rule that matches nothing closes nothing.",
+        "sidecar has a document; a rule that matches nothing closes nothing. And each page of a site answers.",
     )
 
 

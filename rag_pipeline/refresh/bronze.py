@@ -21,6 +21,7 @@ from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.errors import DocumentError, DocumentVanished, InvalidMetadata, MassDeletion, SourceUnavailable
 from rag_pipeline.parsing import media_type_of
 from rag_pipeline.refresh.holds import hold_of
+from rag_pipeline.refresh.known import known_objects, list_again
 from rag_pipeline.refresh.moves_between import poll_losers_again
 from rag_pipeline.refresh.polls import recorded_poll
 from rag_pipeline.refresh.progress import progress
@@ -119,7 +120,7 @@ def _updated(workspace: Workspace, name: str, *, allow_mass_deletion: bool = Fal
         source = workspace.source(name)
         # Listed while holding the lock: a listing made before another run's would undo what that run recorded.
         try:
-            listed = source.list()
+            listed = list_again(workspace, source)
         except Exception:
             # Closing a source in pipeline.yaml does not wait until the source answers.
             _Refresh(workspace, name, source, (), allow_loss=False).record_settings()
@@ -271,8 +272,9 @@ class _Refresh:
         def fetch(item: SourceObject) -> FetchedObject | DocumentError:
             if item.problem is not None:
                 return item.problem
-            if item.raw is not None:
-                return FetchedObject(item.raw, item.declared or DeclaredMetadata())
+            raw = item.raw if item.read is None else item.read()
+            if raw is not None:
+                return FetchedObject(raw, item.declared or DeclaredMetadata())
             try:
                 return self.source.fetch(item)
             except DocumentError as error:
@@ -393,8 +395,3 @@ def _groups(items: Sequence[SourceObject]) -> Iterator[list[SourceObject]]:
         held_bytes += size
     if group:
         yield group
-
-
-def known_objects(state: pl.DataFrame) -> list[KnownObject]:
-    rows = state.select(list(KnownObject.__dataclass_fields__)).iter_rows(named=True)
-    return [KnownObject(**row | {"declared": DeclaredMetadata.from_json(row["declared"])}) for row in rows]

@@ -17,12 +17,12 @@ import polars as pl
 from rag_pipeline.contracts.sources import SourceObject
 from rag_pipeline.contracts.tables import QUARANTINE
 from rag_pipeline.errors import RagPipelineError
-from rag_pipeline.refresh.bronze import known_objects
 from rag_pipeline.refresh.damage import damaged_tables
 from rag_pipeline.refresh.data_versions import bronze_version
 from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.heal import SEEN_FILE
 from rag_pipeline.refresh.holds import read_holds
+from rag_pipeline.refresh.known import known_objects
 from rag_pipeline.refresh.look import (
     Listed,
     Settled,
@@ -122,8 +122,10 @@ def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made
 
 
 def _listed(workspace: Workspace, name: str, state: pl.DataFrame) -> Listed | None:
-    """What a source lists now, or None if bronze does not hold it just so."""
+    """What a source lists now, or None if bronze does not hold it just so, or listing it costs as much as a run."""
     spec, source = workspace.pipeline.source_spec(name), workspace.source(name)
+    if source.capabilities.asks_for_each:
+        return None
     began = workspace.now()
     items = source.list()
     plan = plan_listing(known_objects(state), items)

@@ -19,8 +19,8 @@ import polars as pl
 from rag_pipeline.contracts.ids import bytes_hash
 from rag_pipeline.contracts.sources import DeclaredMetadata, SourceObject, SourceSpec
 from rag_pipeline.contracts.tables import DOCUMENTS
-from rag_pipeline.refresh.bronze import known_objects
 from rag_pipeline.refresh.faults import FAULTS
+from rag_pipeline.refresh.known import known_objects
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
 from rag_pipeline.stores.kept import open_version

@@ -10,11 +10,13 @@ from __future__ import annotations
 from rag_pipeline.contracts.sources import Capabilities, Source, SourceKind, SourceSpec
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.sources import (
+    FeedSettings,
     FilesSettings,
     GitSettings,
     MailSettings,
     RestSettings,
     SqlSettings,
+    WebSettings,
     third_party_kind,
     third_party_names,
 )
@@ -22,6 +24,13 @@ from rag_pipeline.sources.extras import require_extra
 from rag_pipeline.sources.files import open_files
 
 __all__ = ["KINDS", "Source", "kind_named", "open_source"]
+
+
+def _open_feed(spec: SourceSpec) -> Source:
+    require_extra("feed", "feedparser", "httpcore")
+    from rag_pipeline.sources.feed.source import Feed
+
+    return Feed(spec)
 
 
 def _open_git(spec: SourceSpec) -> Source:
@@ -53,12 +62,24 @@ def _open_rest(spec: SourceSpec) -> Source:
     return RestItems(spec)
 
 
+def _open_web(spec: SourceSpec) -> Source:
+    require_extra("web", "httpcore", "protego")
+    from rag_pipeline.sources.web.site import WebSite
+
+    return WebSite(spec)
+
+
 KINDS: dict[str, SourceKind] = {
     "files": SourceKind(FilesSettings, open_files),
+    # By default: a feed names its newest entries only.
+    "feed": SourceKind(
+        FeedSettings, _open_feed, Capabilities(is_complete=False, gives_media_types=True, gives_bytes=True)
+    ),
     "git": SourceKind(GitSettings, _open_git, Capabilities(gives_permissions=True)),
     "mail": SourceKind(MailSettings, _open_mail, Capabilities(gives_media_types=True)),
     "rest": SourceKind(RestSettings, _open_rest, Capabilities(gives_permissions=True, gives_media_types=True)),
     "sql": SourceKind(SqlSettings, _open_sql, Capabilities(gives_permissions=True, gives_media_types=True)),
+    "web": SourceKind(WebSettings, _open_web, Capabilities(gives_media_types=True, asks_for_each=True)),
 }
 
 

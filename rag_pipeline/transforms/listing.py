@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from rag_pipeline.contracts.ids import digest, document_id
-from rag_pipeline.contracts.sources import DeclaredMetadata, SourceObject, SourceSpec
+from rag_pipeline.contracts.sources import DeclaredMetadata, Remembered, SourceObject, SourceSpec
 from rag_pipeline.transforms.permissions import allowed_principals
 
 # A file written again within one tick of its file system's clock keeps its stamp. So a stamp taken this soon
@@ -89,6 +89,15 @@ def _is_settled(before: KnownObject, item: SourceObject) -> bool:
     if item.modified_at is not None and before.observed_at - item.modified_at < RACY_WINDOW:
         return False
     return before.problem_code is None if item.problem is None else before.problem_code == item.problem.code
+
+
+def remembered(known: Iterable[KnownObject]) -> dict[str, Remembered]:
+    """What bronze holds of the live objects of a source, by address, for the source to list again."""
+    return {
+        item.address: Remembered(None if item.problem_code else item.stamp, item.source_modified_at)
+        for item in known
+        if item.is_live
+    }
 
 
 def move_candidates(plan: ListingPlan) -> list[SourceObject]:

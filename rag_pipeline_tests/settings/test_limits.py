@@ -15,6 +15,7 @@ from rag_pipeline.parsing.limits import SETTING_OF, ParseLimits
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings.limits import LimitsSettings, Section
 from rag_pipeline.settings.sections import SECTIONS, Settings
+from rag_pipeline.settings.sources import BUILT_IN
 from rag_pipeline_tests.house.test_house import MODULES, ROOT
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -43,6 +44,8 @@ def advised() -> list[tuple[str, str]]:
 def is_setting(path: str) -> bool:
     section: type[Section] | None = Settings
     *outer, last = path.split(".")
+    if outer == ["sources", "NAME"]:
+        return any(last in kind.model_fields for kind in BUILT_IN.values())
     for part in outer:
         # The name of a source stands between its section and its keys.
         section = section if part == "NAME" else SECTIONS.get(part)

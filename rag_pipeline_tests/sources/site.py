@@ -108,6 +108,8 @@ class Site:
 
         class Handles(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Else each answer waits for an acknowledgement that is put off.
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}

@@ -247,5 +247,5 @@ class TestRowsWithARevision(SourceConformance):
 
 
 def test_every_built_in_kind_is_among_them() -> None:
-    # Those of mail and APIs stand in modules of their own.
-    assert {"files", "git", "mail", "rest", "sql"} == set(KINDS)
+    # Those of mail, APIs, sites and feeds stand in modules of their own.
+    assert {"feed", "files", "git", "mail", "rest", "sql", "web"} == set(KINDS)

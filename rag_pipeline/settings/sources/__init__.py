@@ -15,15 +15,18 @@ from pydantic import BeforeValidator, Discriminator, SerializeAsAny, Tag, WithJs
 from rag_pipeline.contracts.sources import SourceKind
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.sources.common import CommonSourceSettings, PermissionRuleSettings, WithFiles, WithPatterns
+from rag_pipeline.settings.sources.feed import FeedSettings
 from rag_pipeline.settings.sources.files import FilesSettings
 from rag_pipeline.settings.sources.git import GitSettings
 from rag_pipeline.settings.sources.mail import MailSettings
 from rag_pipeline.settings.sources.rest import RestSettings
 from rag_pipeline.settings.sources.sql import SqlSettings
+from rag_pipeline.settings.sources.web import WebSettings
 
 __all__ = [
     "BUILT_IN",
     "CommonSourceSettings",
+    "FeedSettings",
     "FilesSettings",
     "GitSettings",
     "MailSettings",
@@ -31,6 +34,7 @@ __all__ = [
     "RestSettings",
     "SourceSettings",
     "SqlSettings",
+    "WebSettings",
     "WithFiles",
     "WithPatterns",
     "kind_of",
@@ -46,10 +50,12 @@ OTHER = "other"
 
 BUILT_IN: dict[str, type[CommonSourceSettings]] = {
     "files": FilesSettings,
+    "feed": FeedSettings,
     "git": GitSettings,
     "mail": MailSettings,
     "rest": RestSettings,
     "sql": SqlSettings,
+    "web": WebSettings,
 }
 
 
@@ -129,10 +135,12 @@ _OTHER_SCHEMA = {
 
 SourceSettings = Annotated[
     Annotated[FilesSettings, Tag("files")]
+    | Annotated[FeedSettings, Tag("feed")]
     | Annotated[GitSettings, Tag("git")]
     | Annotated[MailSettings, Tag("mail")]
     | Annotated[RestSettings, Tag("rest")]
     | Annotated[SqlSettings, Tag("sql")]
+    | Annotated[WebSettings, Tag("web")]
     | Annotated[
         SerializeAsAny[CommonSourceSettings], BeforeValidator(_other), WithJsonSchema(_OTHER_SCHEMA), Tag(OTHER)
     ],

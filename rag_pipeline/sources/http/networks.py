@@ -15,6 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import httpcore
@@ -151,8 +152,9 @@ class _Timed(httpcore.NetworkStream):
         return self._inner.get_extra_info(info)
 
 
+@cache
 def trusted() -> ssl.SSLContext:
-    """Certificates that this machine trusts, an intranet's among them, and those that everybody does."""
+    """Certificates that this machine trusts, an intranet's among them, and those that everybody does; read once."""
     context = ssl.create_default_context()
     try:
         import certifi

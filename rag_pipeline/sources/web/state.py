@@ -1,0 +1,138 @@
+"""What is remembered of pages between two listings, so that those that did not change are not sent again.
+
+It may be lost at any time: then every page is read once more, and nothing else changes.
+
+Belongs here: the file and its form.
+Does not belong here: what is made of it (`crawl.py`).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from sys import intern
+from typing import Any
+
+from rag_pipeline.contracts.sources import Remembered
+
+log = logging.getLogger(__name__)
+
+# Whoever changes what is read off a page, or its form here, has every page read again.
+STATE_VERSION = 1
+_FILE = "pages.json.gz"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page as it was last read.
+
+    Attributes:
+        hash: Of its bytes as a document has them.
+        media_type: As declared of the document; None: the bytes and the address tell.
+        etag: As the server gave it, to be sent back.
+        modified: The same for `Last-Modified`.
+        modified_at: UTC, where the server tells and did not make it up on the spot.
+        proper, links, is_listed, look: See `pages.Said`; links are those that the crawl may follow.
+    """
+
+    url: str
+    hash: str
+    size: int
+    media_type: str | None
+    etag: str | None
+    modified: str | None
+    modified_at: datetime | None
+    proper: str | None
+    links: tuple[str, ...]
+    is_listed: bool
+    look: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the last listing left.
+
+    Attributes:
+        pages: By canonical address of the web.
+        listed: By address of the document.
+    """
+
+    pages: Mapping[str, Page]
+    listed: Mapping[str, Remembered]
+
+
+NOTHING = State({}, {})
+
+
+def load_state(folder: str | None, recipe: str) -> State:
+    """What the last listing left; nothing where it is lost, damaged, or was made with other settings.
+
+    Args:
+        recipe: Digest of the settings that decide what is read off a page.
+    """
+    if folder is None:
+        return NOTHING
+    try:
+        with gzip.open(Path(folder, _FILE), "rt", encoding="utf-8") as file:
+            values = json.load(file)
+        if values["version"] != STATE_VERSION or values["recipe"] != recipe:
+            return NOTHING
+        pages = {each["url"]: _page_of(each) for each in values["pages"]}
+        listed = {address: Remembered(stamp, _time_of(at)) for address, (stamp, at) in values["listed"].items()}
+    except FileNotFoundError:
+        return NOTHING
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("what is remembered of pages in %s cannot be read, so all are read again: %s", folder, error)
+        return NOTHING
+    return State(pages, listed)
+
+
+def save_state(folder: str | None, recipe: str, state: State) -> None:
+    """Replace what is remembered, all at once; a disk that is full costs nothing but the next listing's time."""
+    if folder is None:
+        return
+    values = {
+        "version": STATE_VERSION,
+        "recipe": recipe,
+        "pages": [_values_of(page) for page in state.pages.values()],
+        "listed": {address: (each.stamp, _text_of(each.modified_at)) for address, each in state.listed.items()},
+    }
+    name = None
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("wb", dir=folder, delete=False) as file:
+            name = file.name
+            file.write(gzip.compress(json.dumps(values, separators=(",", ":")).encode("utf-8"), 1))
+        Path(name).replace(Path(folder, _FILE))
+    except OSError as error:
+        log.warning("what is remembered of pages cannot be written to %s, so all are read again: %s", folder, error)
+        if name is not None:
+            with suppress(OSError):
+                os.unlink(name)  # noqa: PTH108
+
+
+def _values_of(page: Page) -> dict[str, Any]:
+    values = {name: getattr(page, name) for name in Page.__slots__}
+    return values | {"modified_at": _text_of(page.modified_at)}
+
+
+def _page_of(values: dict[str, Any]) -> Page:
+    return Page(
+        **{**values, "links": tuple(map(intern, values["links"])), "modified_at": _time_of(values["modified_at"])}
+    )
+
+
+def _text_of(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _time_of(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
