@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from rag_pipeline.contracts.sources import Source
-from rag_pipeline.errors import SourceUnavailable
+from rag_pipeline.errors import DocumentUnreadable, SourceUnavailable
 from rag_pipeline.settings.sources import RestSettings
 from rag_pipeline.sources.rest.values import value_at
 from rag_pipeline.testing import SourceConformance
@@ -94,6 +94,26 @@ class TestApiWhoseListHoldsAll(SourceConformance):
     def world(self, site: Site) -> ApiWorld:
         pages = {"type": "cursor", "field": "next", "param": "cursor", "size_param": "limit", "size": 1_000}
         return ApiWorld(site, detail=None, revision=[], list={"path": "items", "items": "items", "pages": pages})
+
+
+@pytest.mark.parametrize(
+    "change", [{"parts": [{"path": "no/{id}", "template": "x"}]}, {"readers": [{"path": "no", "field": "x"}]}]
+)
+def test_parts_and_readers_that_are_not_there_are_no_deletion(site: Site, change: dict[str, Any]) -> None:
+    world = ApiWorld(site)
+    world.put("a", "text")
+    [known] = world.source().list()
+    with pytest.raises(DocumentUnreadable, match=r"0(\.path)?`: the server answers 404"):
+        rest_source(site, **change).fetch(known)
+
+
+def test_a_list_that_is_not_there_is_no_deletion(site: Site) -> None:
+    world = ApiWorld(site, detail=None, revision=[])
+    world.put("a", "text")
+    [known] = world.source().list()
+    site.fallback = lambda _: as_json({}, 404)
+    with pytest.raises(DocumentUnreadable):
+        world.source().fetch(known)
 
 
 def item(number: int, **more: Any) -> dict[str, Any]:

@@ -274,3 +274,81 @@ def test_issues_of_github_with_comments_readers_limits_and_deletions(site: Site)
         reader.fetch(before["1"])
     with pytest.raises(SourceUnavailable, match=r"`list.path`: the server answers 401. Correct `auth`"):
         source(auth={"bearer": "$other"}).list()
+
+
+class Slack:
+    """A channel of Slack: history and threads by cursor, two messages a page, errors as good answers."""
+
+    def __init__(self, site: Site) -> None:
+        self.threads: dict[str, list[dict[str, str]]] = {}
+        self.members = ["U1", "U2", "U3"]
+        self.says = ""
+        self.expired = 0
+        site.fallback = self._answer
+
+    def say(self, at: str, text: str, thread: str = "") -> None:
+        self.threads.setdefault(thread or at, []).append({"type": "message", "ts": at, "user": "U1", "text": text})
+
+    def _answer(self, asked: Asked) -> Reply:
+        parts = urlsplit(asked.path)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        if self.says:
+            return as_json({"ok": False, "error": self.says})
+        if self.expired and "cursor" in query:
+            self.expired -= 1
+            return as_json({"ok": False, "error": "invalid_cursor"})
+        assert query["channel"] == "C7"
+        match parts.path.removeprefix("/api/"):
+            case "conversations.members":
+                return self._page(query, "members", self.members)
+            case "conversations.history":
+                return self._page(query, "messages", [self._shown(at) for at in sorted(self.threads, reverse=True)])
+            case "conversations.replies" if query["ts"] in self.threads:
+                first, *replies = self.threads[query["ts"]]
+                return self._page(query, "messages", [first, *replies])
+        return as_json({"ok": False, "error": "thread_not_found"})
+
+    def _shown(self, at: str) -> dict[str, Any]:
+        first, *replies = self.threads[at]
+        facts = {"reply_count": len(replies), "latest_reply": replies[-1]["ts"]} if replies else {}
+        return first | facts
+
+    def _page(self, query: dict[str, str], name: str, entries: list[Any]) -> Reply:
+        start, size = int(query.get("cursor", 0)), min(2, int(query["limit"]))
+        more = str(start + size) if start + size < len(entries) else ""
+        return as_json({"ok": True, name: entries[start : start + size], "response_metadata": {"next_cursor": more}})
+
+
+def test_threads_of_a_channel_of_slack_are_for_its_members(site: Site) -> None:
+    slack = Slack(site)
+    for number in range(1, 4):
+        slack.say(f"160000000{number}.000100", f"Question {number}")
+    for number in range(3):
+        slack.say(f"170000000{number}.000200", f"Reply {number}", "1600000002.000100")
+    slack.threads["1600000009.000100"] = [{"ts": "1600000009.000100", "subtype": "channel_join", "text": "joined"}]
+    variables = {"channel": "C7", "team": "T1"}
+    given = {"kind": "rest", "preset": "slack_channel", "variables": variables, "auth": {"bearer": "$token"}}
+    source = rest_source(site, given)
+    slack.expired = 1
+    before = {item.address: item for item in source.list()}
+    assert sorted(before) == [f"160000000{number}.000100" for number in range(1, 4)]
+    fetched = source.fetch(before["1600000002.000100"])
+    assert fetched.raw.decode() == "U1: Question 2\n\nU1: Reply 0\n\nU1: Reply 1\n\nU1: Reply 2"
+    assert fetched.declared.allowed_principals == ("U1", "U2", "U3")
+    assert rest_source(site, given).fetch(before["1600000002.000100"]) == fetched
+    # A reply, a deletion, and somebody who leaves.
+    slack.say("1700000009.000200", "Late", "1600000001.000100")
+    gone = before["1600000003.000100"]
+    del slack.threads[gone.address]
+    slack.members.remove("U2")
+    after = {item.address: item for item in source.list()}
+    assert [each for each in after if after[each].stamp != before[each].stamp] == ["1600000001.000100"]
+    assert {item.declared.allowed_principals for item in after.values() if item.declared} == {("U1", "U3")}
+    with pytest.raises(DocumentVanished):
+        source.fetch(gone)
+    # A channel that the token's user has left is not an empty one.
+    slack.says = "not_in_channel"
+    with pytest.raises(SourceUnavailable, match=r"`ok`: the server says not_in_channel to `list.path`"):
+        source.list()
+    with pytest.raises(DocumentUnreadable):
+        source.fetch(gone)

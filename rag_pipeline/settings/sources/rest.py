@@ -59,7 +59,7 @@ class ListSettings(Section):
     path: Text
     """Below the location, like `issues`."""
     params: dict[str, str] = Field(default_factory=dict)
-    """Parameters of the address, by name."""
+    """Parameters of the address, by name; `{id}` in one is the object's, where the path may have it."""
     items: Text = ""
     """Where the answer holds the list, with dots between the levels; none: it is the list itself."""
     total: Text | None = None
@@ -134,6 +134,10 @@ class RestSettings(CommonSourceSettings):
     """All objects, with their revisions and readers."""
     ok: Text | None = None
     """Field that is true in each good answer, where errors come with status 200."""
+    gone: tuple[Text, ...] = ()
+    """What the field `error` of such an answer says of an object that is gone."""
+    without: dict[str, tuple[Text, ...]] = Field(default_factory=dict)
+    """Objects that are left out: fields with the values that they have then."""
     id: Text
     """Where an object holds the name that it has for ever; it is the document's address."""
     revision: tuple[Text, ...] = ()
@@ -141,7 +145,7 @@ class RestSettings(CommonSourceSettings):
     detail: Text | None = None
     """Path of one object, with `{id}`; none: the list holds all of it."""
     detail_item: Text = ""
-    """Where the answer to `detail` holds the object."""
+    """Where the answer to `detail` holds the object, or a list that begins with it."""
     text: tuple[Text, ...] = ()
     """Fields whose text is the document, with an empty line between them. This or `template` is needed."""
     template: Template | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
@@ -40,17 +40,19 @@ class Api:
 
     Args:
         ok: Field that is true in each good answer.
+        gone: Errors of a bad one that say that what was asked for is gone.
     """
 
-    def __init__(self, client: HttpClient, ok: str | None) -> None:
+    def __init__(self, client: HttpClient, ok: str | None, gone: Sequence[str] = ()) -> None:
         self._client = client
         self._ok = ok
+        self._gone = gone
 
     def url(self, path: str, params: Mapping[str, str], values: Mapping[str, Any]) -> str:
         """The address of a path below the location; values in braces become one segment each."""
         path = filled(path, values, lambda text: quote(text, safe=""))
         base = self._client.home if self._client.home.endswith("/") else f"{self._client.home}/"
-        return with_params(urljoin(base, path), params)
+        return with_params(urljoin(base, path), {name: filled(text, values) for name, text in params.items()})
 
     def get(self, url: str, where: str) -> tuple[Any, Answer]:
         """A good answer.
@@ -84,7 +86,7 @@ class Api:
             raise Unwhole(f"`{where}`: the answer is no JSON.") from error
         if self._ok is not None and value_at(body, self._ok) is not True:
             said = text_of(value_at(body, "error"))[:100] or "nothing"
-            raise Unwhole(f"`ok`: the server says {said} to `{where}`.", status=400)
+            raise Unwhole(f"`ok`: the server says {said} to `{where}`.", status=404 if said in self._gone else 400)
         return body, answer
 
     def walk(

@@ -81,7 +81,7 @@ class Readers:
             try:
                 self._known[url] = self._asked(readers, where, values)
             except Unwhole as error:
-                if error.status not in _REFUSED or "{" not in readers.path:
+                if error.status not in _REFUSED or "{" not in "".join([readers.path, *readers.params.values()]):
                     raise
                 self._known[url] = frozenset()
         return self._known[url]

@@ -94,8 +94,6 @@ class RestItems:
             declared = self._declared_at.get(item.address) or self._declared(entry, self._readers())
             raw = self._raw(entry, self._id_of(entry))
         except Unwhole as error:
-            if error.status in _GONE:
-                raise reading.vanished() from error
             if error.status >= 500:
                 self._down_until = time.monotonic() + _DOWN_SECONDS
             raise reading.unreadable(str(error)) from error
@@ -106,8 +104,18 @@ class RestItems:
     def _entry(self, address: str) -> Any:
         detail = self._fields["detail"]
         if detail is not None:
-            body, _ = self._opened().get(self._opened().url(detail, {}, {"id": unquote(address)}), "detail")
+            try:
+                body, _ = self._opened().get(self._opened().url(detail, {}, {"id": unquote(address)}), "detail")
+            except Unwhole as error:
+                # Only this says so: what cannot be had of its parts and readers is no deletion.
+                if error.status in _GONE:
+                    raise reading.vanished() from error
+                raise
             entry = value_at(body, self._fields["detail_item"])
+            if isinstance(entry, list):
+                if not entry:
+                    raise reading.vanished()
+                entry = entry[0]
             if segment_of(self._id_of(entry)) != address:
                 raise reading.unreadable("`detail` answers with another object")
             return entry
@@ -120,6 +128,8 @@ class RestItems:
         readers = self._readers()
         found: dict[str, SourceObject] = {}
         for entry in self._opened().walk(self._fields["list"], "list", {}):
+            if any(text_of(value_at(entry, path)) in values for path, values in self._fields["without"].items()):
+                continue
             item = self._item(entry, readers)
             if item.address in found:
                 raise Unwhole(f"`id`: {item.address[:100]} is named twice.", moved=True)
@@ -208,7 +218,7 @@ class RestItems:
             except (HttpFailure, ValueError) as error:
                 raise self._unavailable(f"`location` or `networks`: {error}.") from error
             weakref.finalize(self, client.close)
-            self._api = Api(client, fields["ok"])
+            self._api = Api(client, fields["ok"], fields["gone"])
         return self._api
 
     def _unavailable(self, reason: str) -> SourceUnavailable:
