@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from rag_pipeline import __version__
+from rag_pipeline.cli.alerts import alerts
 from rag_pipeline.cli.ask import ask
 from rag_pipeline.cli.config import config
 from rag_pipeline.cli.erase import erase
@@ -109,7 +110,7 @@ def cli(ctx: click.Context) -> None:
 
 COMMANDS = (
     init, plan, run, search, ask, status, verify, rebuild, maintain, erase, trace, evaluate, feedback, models,
-    quarantine, sql, sources, config, inspect_file, serve, tokens, mcp,
+    quarantine, sql, sources, config, inspect_file, serve, tokens, mcp, alerts,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -68,6 +68,11 @@ def _show_status(found: Status) -> None:
         rows = [[damaged.table, damaged.reason, damaged.next_step] for damaged in found.damaged]
         show(table("Damaged", ["Table", "What", "Next step"], rows), "")
     _show_sources(found)
+    for sink in found.undelivered:
+        said = f": {sink.error}" if sink.error else ""
+        since = f" since {moment(sink.since)} UTC" if sink.since else ""
+        given_up = f", {counted(sink.dropped, 'older one')} given up" if sink.dropped else ""
+        talk(f"Alerts: {counted(sink.waiting, 'message')} to {sink.sink} wait{since}{given_up}{said}", style="yellow")
     tables = [[t.table, t.rows, t.version, age(t.changed_at)] for t in found.tables if t.version >= 0]
     if tables:
         show(table("Tables", ["Table", ("Rows", "right"), ("Version", "right"), "Changed"], tables), "")

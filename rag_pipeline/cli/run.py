@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.text import Text
 
+from rag_pipeline.cli.alerts import telling
 from rag_pipeline.cli.exit_codes import FOUND, PERMANENT, STOPPED
 from rag_pipeline.cli.options import common_options, config_path, is_debugging, open_pipeline
 from rag_pipeline.cli.progress import showing_progress
@@ -83,7 +84,7 @@ def run(allowed: tuple[str, ...], alias: str | None, hinted: bool, as_json: bool
     launch_id = uuid.uuid4().hex
     with stoppable():
         try:
-            with recorded_releases(pipeline, allowed):
+            with recorded_releases(pipeline, allowed), telling(pipeline):
                 summary, example = _launched(pipeline, allowed, alias, launch_id, only)
         except Stopped as stopped:
             _end_stopped(pipeline, stopped, launch_id)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
+from rag_pipeline.defs.alerts import build_alert_sensors, check_specs
 from rag_pipeline.defs.assets import build_assets
 from rag_pipeline.defs.automation import build_jobs, build_schedules, build_sensors
 from rag_pipeline.defs.checks import build_checks
@@ -38,11 +39,17 @@ def build_definitions(pipeline: Pipeline, *, prefix: str | Sequence[str] = ()) -
         # Checks per partition are still marked as preview; the pinned minor version has them whole.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         checks = [prefixed_check(check, names) for check in build_checks(pipeline)]
+    assets = [prefixed_asset(asset, names) for asset in build_assets(pipeline)]
+    job_names = [job.name for job in jobs.values()]
     return dg.Definitions(
-        assets=[prefixed_asset(asset, names) for asset in build_assets(pipeline)],
+        assets=assets,
         asset_checks=checks,
         jobs=[*jobs.values(), *build_operator_jobs(pipeline, names)],
         schedules=build_schedules(pipeline, jobs, names),
-        sensors=[*build_sensors(pipeline, jobs, names), *build_hint_sensors(pipeline, jobs, names)],
+        sensors=[
+            *build_sensors(pipeline, jobs, names),
+            *build_hint_sensors(pipeline, jobs, names),
+            *build_alert_sensors(pipeline, check_specs([*assets, *checks]), job_names, names),
+        ],
         resources={names.resource: PipelineResource(config_path=str(pipeline.path))},
     )

@@ -37,6 +37,7 @@ from rag_pipeline.defs.specs import (
     QUARANTINE_KEY,
     bronze_key,
 )
+from rag_pipeline.defs.step_errors import step_error
 from rag_pipeline.defs.summary import RunSummary
 from rag_pipeline.defs.unusable import check_it_began, said_of
 from rag_pipeline.errors import RagPipelineError, SourceUnavailable
@@ -237,7 +238,7 @@ class _Told:
         elif event.is_step_success:
             self.errors.pop(str(event.step_key), None)
         elif event.is_step_failure:
-            error = _error(event)
+            error = step_error(event)
             # Stopping after a failed check is reported as that check, not as an error of its own.
             if error is not None:
                 self.errors[error["step"]] = error
@@ -339,25 +340,3 @@ def _check(check: Any) -> dict[str, Any]:
         "description": shown(check.description or ""),
         "next_step": "" if next_step is None else shown(str(next_step.value)),
     }
-
-
-def _error(event: dg.DagsterEvent) -> dict[str, Any] | None:
-    data = event.step_failure_data
-    failure = data.user_failure_data
-    if failure is not None:
-        facts = {key: value.value for key, value in (failure.metadata or {}).items()}
-        if "rag/error_code" in facts:
-            return {
-                "step": event.step_key,
-                "code": facts["rag/error_code"],
-                "message": failure.description,
-                "exit_code": facts["rag/exit_code"],
-            }
-    trace = data.error.to_string() if data.error is not None else ""
-    kind = data.error.cls_name if data.error is not None else None
-    if kind == "DagsterAssetCheckFailedError":
-        return None
-    if kind == "DagsterExecutionInterruptedError":
-        message = "the run was interrupted; what it had committed is kept, and the next run goes on from there"
-        return {"step": event.step_key, "code": "interrupted", "message": message, "exit_code": 130}
-    return {"step": event.step_key, "code": "unexpected", "message": trace, "exit_code": 3}

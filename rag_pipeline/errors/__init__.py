@@ -10,6 +10,7 @@ happened, where, and what to do next.
 
 from __future__ import annotations
 
+from rag_pipeline.errors.alerts import AlertUndeliverable
 from rag_pipeline.errors.base import (
     DagsterUnusable,
     ExtraMissing,
@@ -88,6 +89,7 @@ from rag_pipeline.errors.stores import (
 )
 
 __all__ = [
+    "AlertUndeliverable",
     "AnswerError",
     "AuditFailed",
     "BadQuery",

@@ -21,6 +21,7 @@ from typing import Any
 import polars as pl
 
 from rag_pipeline.answering.erasing import erase_kept
+from rag_pipeline.contracts.alerts import ALERTS_FILE
 from rag_pipeline.contracts.catalog import FIXED_TABLES
 from rag_pipeline.contracts.erasures import CERTIFICATES, ERASED_FILE, PENDING_FILE, Erasure, read_erased, read_pending
 from rag_pipeline.contracts.evaluation import QUESTION_RESULTS
@@ -326,6 +327,7 @@ def _take_small_files(workspace: Workspace, needles: Needles) -> None:
     root = Path(workspace.lake.root)
     shutil.rmtree(root / ASIDE, ignore_errors=True)
     forget_settled(workspace.pipeline)
-    for path in [*root.glob(f".{POLLS_FILE}.new"), root / POLLS_FILE, root / INDEX_FILES, *root.glob(".*.new")]:
+    names = (POLLS_FILE, ALERTS_FILE, INDEX_FILES)
+    for path in [*root.glob(f".{POLLS_FILE}.new"), *(root / name for name in names), *root.glob(".*.new")]:
         if path.is_file() and found_in_file(path, needles):
             path.unlink()

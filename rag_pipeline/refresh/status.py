@@ -27,6 +27,7 @@ from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.polls import PollStatus, poll_statuses
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.shown import without_secrets
+from rag_pipeline.stores.alerts import AlertFile
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.transforms.deletion_guard import describe_holds
 from rag_pipeline.transforms.documents import origins_of
@@ -108,6 +109,22 @@ class RunStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Undelivered:
+    """A sink of alerts that has not taken all messages.
+
+    Attributes:
+        error: Why the last attempt failed; empty if there was none yet.
+        dropped: Messages that were given up since too many waited.
+    """
+
+    sink: str
+    waiting: int
+    since: datetime | None
+    error: str
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The whole lake at a glance.
 
@@ -119,6 +136,7 @@ class Status:
         damaged: Tables with files that are gone or cut short; figures that need them are 0 or empty.
         published_problem: Why what is published cannot be searched. Empty: it can, or nothing is published.
         polls_problem: Why it is not known when sources were last polled. Empty: it is.
+        undelivered: Sinks of alerts that have not taken all messages.
     """
 
     lake: str
@@ -136,6 +154,7 @@ class Status:
     damaged: list[DamagedTable] = field(default_factory=list)
     published_problem: str = ""
     polls_problem: str = ""
+    undelivered: list[Undelivered] = field(default_factory=list)
 
 
 def read_status(workspace: Workspace) -> Status:
@@ -168,7 +187,23 @@ def read_status(workspace: Workspace) -> Status:
         damaged=damaged,
         published_problem="" if published is None else index_problem(workspace, published, "ask"),
         polls_problem=polls_problem,
+        undelivered=_undelivered(workspace),
     )
+
+
+def _undelivered(workspace: Workspace) -> list[Undelivered]:
+    pipeline = workspace.pipeline
+    if not pipeline.settings.alerts.sinks:
+        return []
+    state = AlertFile(pipeline.lake_root, pipeline.dagster_home).read()
+    found = []
+    for name in pipeline.settings.alerts.sinks:
+        mine = [message for message in state.outbox if message.sink == name]
+        dropped = state.dropped.get(name, 0)
+        if mine or dropped:
+            since = datetime.fromtimestamp(min(message.at for message in mine), UTC) if mine else None
+            found.append(Undelivered(name, len(mine), since, mine[0].error if mine else "", dropped))
+    return found
 
 
 def space_statuses(workspace: Workspace) -> list[SpaceStatus]:

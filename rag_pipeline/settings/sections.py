@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.modes import Mode
+from rag_pipeline.settings.alerts import AlertSinkSettings, AlertsSettings
 from rag_pipeline.settings.answers import AnswerCacheSettings, AnswersSettings, ChatModelSettings
 from rag_pipeline.settings.hints import HintsSettings
 from rag_pipeline.settings.limits import LimitsSettings, Section
@@ -183,6 +184,8 @@ class Settings(Section):
     """How `rag-pipeline serve` answers."""
     thresholds: ThresholdSettings = ThresholdSettings()
     """When the checks on silver turn yellow."""
+    alerts: AlertsSettings = AlertsSettings()
+    """Who is told when something is wrong, or is well again."""
     quarantined_documents: Literal["hide", "keep_last_good"] = "hide"
     """Whether the last good version of a document stays visible while its newest cannot be parsed. One whose bytes
     cannot be had is for nobody meanwhile: they may say who may read it."""
@@ -240,6 +243,15 @@ class Settings(Section):
                 raise ValueError(f"chunking.sources: {name!r} is not a source; allowed: {allowed}")
         return self
 
+    @model_validator(mode="after")
+    def _sinks_name_sources(self) -> Settings:
+        for sink, settings in self.alerts.sinks.items():
+            for name in settings.sources:
+                if name not in self.sources:
+                    allowed = ", ".join(sorted(self.sources))
+                    raise ValueError(f"alerts.sinks.{sink}.sources: {name!r} is not a source; allowed: {allowed}")
+        return self
+
 
 SECTIONS: dict[str, type[Section]] = {
     "sources": FilesSettings,
@@ -260,6 +272,8 @@ SECTIONS: dict[str, type[Section]] = {
     "jwt": JwtSettings,
     "proxy": ProxySettings,
     "thresholds": ThresholdSettings,
+    "alerts": AlertsSettings,
+    "sinks": AlertSinkSettings,
     "permission_rules": PermissionRuleSettings,
 }
 """The class of what stands under a key, for messages that name the keys allowed there."""

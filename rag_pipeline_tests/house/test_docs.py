@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from rag_pipeline.cli.app import cli
-from rag_pipeline.errors import DocumentError
+from rag_pipeline.errors import DocumentError, RagPipelineError
 from rag_pipeline_tests.paths import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -160,6 +160,34 @@ def test_every_check_and_every_reason_is_in_the_operators_pages() -> None:
     reasons = (DOCS / "errors.md").read_text("utf-8")
     for kind in DocumentError.__subclasses__():
         assert f"`{kind.code}`" in reasons or kind.code == "vanished"
+
+
+ENDS_STEPS = {"alerts", "base", "documents", "models", "publishing", "stores"}
+
+
+def test_every_alert_links_to_an_entry_of_the_runbook() -> None:
+    from rag_pipeline.defs.alerts import check_specs
+    from rag_pipeline.defs.assets import build_assets
+    from rag_pipeline.defs.checks import build_checks
+    from rag_pipeline.settings import load_pipeline
+
+    def leaves(kind: type[RagPipelineError]) -> Iterator[type[RagPipelineError]]:
+        below = kind.__subclasses__()
+        for each in below:
+            yield from leaves(each)
+        if not below:
+            yield kind
+
+    pipeline = load_pipeline(REPOSITORY / "pipeline.yaml", {})
+    wanted = {spec.name for spec in check_specs([*build_assets(pipeline), *build_checks(pipeline)])}
+    for kind in leaves(RagPipelineError):
+        # What a server or another command says to its caller ends no step.
+        if kind.__module__.rpartition(".")[2] in ENDS_STEPS and kind.code != "vanished":
+            wanted.add(f"{'reason' if issubclass(kind, DocumentError) else 'error'}-{kind.code}")
+    wanted |= {"alerts", "failed-run", "worse-answers", "error-interrupted", "error-unexpected"}
+    there = re.findall(r'<a id="([^"]+)"></a>', (DOCS / "runbook.md").read_text("utf-8"))
+    assert wanted - set(there) == set(), "give them a row in docs/runbook.md"
+    assert len(set(there)) == len(there)
 
 
 def test_every_command_is_in_the_readme_or_the_runbook() -> None:

@@ -33,6 +33,7 @@ ORDER = (
     {"answering"},
     {"adapters"},
     {"refresh"},
+    {"alerts"},
     {"defs", "serving"},
     {"cli", "definitions"},
     {"testing"},

@@ -1,0 +1,179 @@
+"""One look: fold what was found into the state, and send what waits.
+
+Belongs here: the order of writing and sending, and how long sending may take.
+Does not belong here: what follows from a finding (`transforms/alerts.py`), finding anything out (`defs/alerts.py`).
+
+A message is in the file before it is sent, and leaves it when it was: a process that is killed between the two sends it
+once more, under the same id, and none is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from rag_pipeline.alerts.sinks import send
+from rag_pipeline.contracts.alerts import AlertState, Finding, Message
+from rag_pipeline.errors import AlertUndeliverable, RagPipelineError
+from rag_pipeline.refresh.polls import PollStatus, poll_statuses
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.settings import Pipeline
+from rag_pipeline.stores.alerts import AlertFile
+from rag_pipeline.transforms.alerts import failed, folded, message_of
+
+log = logging.getLogger(__name__)
+
+# A run waits for this; what is not sent by then is sent after the next one.
+SENDING_SECONDS = 30.0
+OVERDUE_CHECK = "polled_in_time"
+
+Sender = Callable[[Message], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one look did; counts are messages."""
+
+    sent: int = 0
+    waiting: int = 0
+    open: int = 0
+
+    def sentence(self) -> str:
+        return f"{self.open:,} open; {self.sent:,} messages sent, {self.waiting:,} wait to be sent"
+
+
+def alert_file(pipeline: Pipeline) -> AlertFile:
+    """The state of alerts of a pipeline."""
+    return AlertFile(pipeline.lake_root, pipeline.dagster_home)
+
+
+def tell(
+    workspace: Workspace,
+    findings: Iterable[Finding] = (),
+    *,
+    looked: Mapping[str, float] | None = None,
+    sender: Sender | None = None,
+) -> Told:
+    """Tell what turned bad or good since the last look, by any process, and try again what could not be sent.
+
+    Sources that are overdue are found here too, so that it is noticed when no run comes any more.
+
+    Args:
+        looked: How far records were read for the findings.
+        sender: What sends; the sinks of pipeline.yaml if none is given.
+
+    Raises:
+        StoreError: The state cannot be written; nobody was told anything.
+    """
+    pipeline = workspace.pipeline
+    settings = pipeline.settings
+    if not settings.alerts.sinks:
+        return Told()
+    file = alert_file(pipeline)
+    now = workspace.now().timestamp()
+    found = [*findings, *overdue_findings(workspace)]
+    state = file.change(
+        lambda before: folded(before, found, settings.alerts.sinks, now, sources=settings.sources, looked=looked)
+    )
+    sent = 0
+    if any(message.next_at <= now for message in state.outbox):
+        sent = _deliver(file, now, sender or _sender(pipeline))
+        state = file.read()
+    return Told(sent, len(state.outbox), len(state.open))
+
+
+def tell_quietly(workspace: Workspace, findings: Iterable[Finding] = ()) -> Told:
+    """The same, and whatever goes wrong ends nothing but this look."""
+    try:
+        return tell(workspace, findings)
+    except RagPipelineError as error:
+        log.error("alerts: %s", error.message)
+    except Exception:
+        log.exception("alerts failed; what should be told is told after the next run")
+    return Told()
+
+
+def _sender(pipeline: Pipeline) -> Sender:
+    return lambda message: send(message, pipeline.settings.alerts, pipeline.environment, pipeline.folder)
+
+
+def _deliver(file: AlertFile, now: float, sender: Sender) -> int:
+    """Send what is due, in order; a sink that fails is left alone until its next attempt is due."""
+    sent, down = 0, set()
+    stop_at = time.monotonic() + SENDING_SECONDS
+    with file.sending() as is_ours:
+        # Read again: whoever sent until now may have sent these.
+        for message in file.read().outbox if is_ours else ():
+            if message.sink in down or message.next_at > now or time.monotonic() > stop_at:
+                down.add(message.sink)
+                continue
+            try:
+                sender(message)
+            except AlertUndeliverable as error:
+                down.add(message.sink)
+                later = failed(message, error.message, now, after=float(error.facts.get("wait_seconds", 0)))
+                log.warning("%s", error.message)
+                file.change(partial(_exchanged, message, later))
+            else:
+                sent += 1
+                file.change(partial(_exchanged, message, None))
+    return sent
+
+
+def _exchanged(old: Message, new: Message | None, state: AlertState) -> AlertState:
+    outbox = [new if message.id == old.id else message for message in state.outbox]
+    return replace(state, outbox=tuple(message for message in outbox if message is not None))
+
+
+def overdue_findings(workspace: Workspace) -> list[Finding]:
+    """Whether each source was polled in time, by the lake's own record and the clock of now."""
+    now = workspace.now().timestamp()
+    polls, _ = poll_statuses(workspace)
+    return [_overdue(workspace, poll, now) for poll in polls if poll.is_overdue is not None]
+
+
+def _overdue(workspace: Workspace, poll: PollStatus, now: float) -> Finding:
+    source = workspace.settings.sources[poll.source]
+    last = f"{poll.polled_at:%Y-%m-%d %H:%M} UTC" if poll.polled_at else "at no known time"
+    why = f"; the last attempt failed: {poll.poll_error}" if poll.poll_error else "; no run has polled it since"
+    return Finding(
+        key=check_key(f"source/{poll.source}", OVERDUE_CHECK),
+        at=now,
+        is_bad=bool(poll.is_overdue),
+        event="freshness",
+        severity="warning",
+        title=f"Source {poll.source} is overdue",
+        means="The source was polled with success within its stale_after.",
+        found=f"last polled with success {last}{why}",
+        next_step="rag-pipeline status",
+        source=poll.source,
+        owners=source.owners,
+        asset=f"source/{poll.source}",
+        runbook=OVERDUE_CHECK,
+    )
+
+
+def check_key(asset: str, check: str, model: str = "") -> str:
+    """The key of a check's finding."""
+    return f"check:{asset}:{check}" + (f":{model}" if model else "")
+
+
+def trial(sink: str, now: float) -> Message:
+    """A message that says that nothing is wrong."""
+    finding = Finding(
+        key="test",
+        at=now,
+        is_bad=True,
+        event="test",
+        severity="warning",
+        title="This is a test of the sink; nothing is wrong",
+        means=f"Sink {sink} of pipeline.yaml takes messages.",
+        found="rag-pipeline alerts test was typed.",
+        next_step="Nothing.",
+        runbook="alerts",
+        lasts=False,
+    )
+    return message_of(sink, "opened", [finding], now)

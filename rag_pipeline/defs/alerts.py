@@ -1,0 +1,244 @@
+"""What Dagster's records say is wrong, as findings; and the sensor that tells it.
+
+Belongs here: reading checks and runs by their last state, so that nothing is lost while nobody looks.
+Does not belong here: what is told to whom (`transforms/alerts.py`), sending (`alerts/`).
+
+Both `rag-pipeline run` and the sensor read the same records and fold them into one state in the lake, so either may run
+alone, and both together tell nothing twice.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from dagster._core.event_api import PartitionKeyFilter
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
+
+from rag_pipeline.alerts.cycle import OVERDUE_CHECK, Told, alert_file, check_key, tell
+from rag_pipeline.contracts.alerts import Event, Finding
+from rag_pipeline.defs.prefix import Prefix
+from rag_pipeline.defs.resources import PipelineResource
+from rag_pipeline.defs.step_errors import step_error
+from rag_pipeline.settings import Pipeline
+from rag_pipeline.shown import bounded, shown
+
+if TYPE_CHECKING:
+    from rag_pipeline.refresh.workspace import Workspace
+
+# Soon enough for people; a look reads the last state of each check.
+SENSOR_SECONDS = 60
+# Runs looked at in one look; with hourly schedules it is a day.
+RUNS_LOOKED_AT = 50
+# Dagster's own job for what a person materializes in the UI.
+_ASSET_JOB = "__ASSET_JOB"
+_EVENTS: dict[str, Event] = {
+    "newest_version_may_be_published": "publication",
+    "pointer_resolves": "publication",
+    "deletion_guard_holds_nothing": "deletion_guard",
+    "no_source_is_refused_at_once": "deletion_guard",
+    "content_is_fresh": "freshness",
+}
+# More of an error than a person reads in a message.
+_FOUND_CHARS = 2_000
+
+CheckSpecs = Sequence[dg.AssetCheckSpec]
+
+
+def check_specs(definitions: Iterable[dg.AssetsDefinition]) -> list[dg.AssetCheckSpec]:
+    """The checks of some assets, and of definitions of checks alone."""
+    return [spec for each in definitions for spec in each.check_specs]
+
+
+def tell_of_records(
+    instance: dg.DagsterInstance,
+    workspace: "Workspace",
+    specs: CheckSpecs,
+    jobs: Iterable[str],
+    prefix: Prefix,
+    extra: Iterable[Finding] = (),
+) -> Told:
+    """Tell what the records of an instance say that was not told yet.
+
+    Args:
+        extra: What is known beside the records.
+
+    Raises:
+        StoreError: The state of alerts cannot be written; nobody was told anything.
+    """
+    if not workspace.settings.alerts.sinks:
+        return Told()
+    record = f"runs of {instance.root_directory}"
+    since = alert_file(workspace.pipeline).read().looked.get(record)
+    findings = [*extra, *_check_findings(instance, workspace, specs, prefix)]
+    ran, until = _run_findings(instance, workspace, {*jobs, _ASSET_JOB}, since)
+    return tell(workspace, [*findings, *ran, *_forced(workspace)], looked={} if until is None else {record: until})
+
+
+def _check_findings(
+    instance: dg.DagsterInstance, workspace: "Workspace", specs: CheckSpecs, prefix: Prefix
+) -> Iterator[Finding]:
+    by_key = {spec.key: spec for spec in specs if spec.name != OVERDUE_CHECK}
+    apart = [key for key, spec in by_key.items() if spec.partitions_def is None]
+    of_models = [key for key, spec in by_key.items() if spec.partitions_def is not None]
+    looks: list[tuple[str, list[dg.AssetCheckKey], PartitionKeyFilter | None]] = [("", apart, None)]
+    looks += [(alias, of_models, PartitionKeyFilter(key=alias)) for alias in workspace.settings.embedding_models]
+    for alias, keys, chosen in looks:
+        found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys, chosen)
+        for key, record in found.items():
+            entry = record.event
+            event = entry.dagster_event if entry is not None else None
+            # One that is planned only is what a run leaves that ended before the check: no news.
+            if entry is None or event is None or event.event_type is not dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+                continue
+            told = event.asset_check_evaluation_data
+            yield _of_check(workspace, told, by_key[key], prefix, alias, record.run_id, entry.timestamp)
+
+
+def _of_check(
+    workspace: "Workspace",
+    told: Any,
+    spec: dg.AssetCheckSpec,
+    prefix: Prefix,
+    alias: str,
+    run_id: str,
+    at: float,
+) -> Finding:
+    path = list(told.asset_key.path)
+    plain = "/".join(path[len(prefix.parts) :])
+    key = check_key(plain, told.check_name, alias)
+    if told.passed:
+        return Finding(key, at, run_id=run_id)
+    source = path[-1] if path[-2:-1] in (["bronze"], ["source"]) else ""
+    settings = workspace.settings.sources.get(source)
+    step = told.metadata.get("rag/next_step") if told.metadata else None
+    return Finding(
+        key=key,
+        at=at,
+        is_bad=True,
+        event=_EVENTS.get(told.check_name, "check"),
+        severity="warning" if told.severity is dg.AssetCheckSeverity.WARN else "error",
+        title=f"{told.check_name} of {plain}{f' ({alias})' if alias else ''}",
+        means=spec.description or "",
+        found=bounded(shown(told.description or ""), _FOUND_CHARS),
+        next_step="" if step is None else shown(str(step.value)),
+        source=source if settings is not None else "",
+        owners=settings.owners if settings is not None else (),
+        asset="/".join(path),
+        run_id=run_id,
+        runbook=told.check_name,
+    )
+
+
+def _run_findings(
+    instance: dg.DagsterInstance, workspace: "Workspace", jobs: set[str], since: float | None
+) -> tuple[list[Finding], float | None]:
+    """What runs that ended since a moment say of their steps, and the moment up to which they were read."""
+    # What ended in the same moment as the last one read is read once more, which tells nothing twice.
+    after = None if since is None else datetime.fromtimestamp(since, UTC) - timedelta(seconds=1)
+    wanted = dg.RunsFilter(statuses=list(FINISHED_STATUSES), updated_after=after)
+    records = instance.get_run_records(filters=wanted, limit=1 if since is None else RUNS_LOOKED_AT)
+    found: list[Finding] = []
+    until = since
+    for record in reversed(records):
+        until = max(until or 0.0, record.update_timestamp.timestamp())
+        if record.dagster_run.job_name in jobs:
+            found += _of_run(instance, workspace, record)
+    return found, until
+
+
+def _of_run(instance: dg.DagsterInstance, workspace: "Workspace", record: dg.RunRecord) -> Iterator[Finding]:
+    run = record.dagster_run
+    ended = record.end_time or record.update_timestamp.timestamp()
+    of_run = f"run:{run.job_name}"
+    if run.is_success:
+        yield Finding(of_run, ended, run_id=run.run_id)
+    failures = 0
+    for stats in instance.get_run_step_stats(run.run_id):
+        if stats.status is not None and stats.status.value == "SUCCESS":
+            yield Finding(f"step:{stats.step_key}", stats.end_time or ended, run_id=run.run_id)
+    for event in instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records:
+        told = event.event_log_entry.dagster_event
+        assert told is not None
+        failures += 1
+        error = step_error(told)
+        if error is not None:
+            yield _of_step(workspace, error, run, event.event_log_entry.timestamp)
+    if run.status is dg.DagsterRunStatus.FAILURE and not failures:
+        yield Finding(
+            key=of_run,
+            at=ended,
+            is_bad=True,
+            event="run",
+            title=f"A run of {run.job_name} failed",
+            means="Each run ends well; readers keep what was published last, less what was revoked.",
+            found="It ended outside of any step: it was killed, or its process was lost.",
+            next_step="rag-pipeline run; what was committed is kept",
+            run_id=run.run_id,
+            runbook="failed-run",
+        )
+
+
+def _of_step(workspace: "Workspace", error: Mapping[str, Any], run: dg.DagsterRun, at: float) -> Finding:
+    source = str(error["step"]).rpartition("bronze_")[2]
+    settings = workspace.settings.sources.get(source)
+    # The stack is in the run; its last line says what it was.
+    cause = str(error["message"]).rpartition("following exception:\n")[2].strip() or str(error["message"])
+    return Finding(
+        key=f"step:{error['step']}",
+        at=at,
+        is_bad=True,
+        event="run",
+        title=f"Step {error['step']} of {run.job_name} failed ({error['code']})",
+        means="Each step ends well; readers keep what was published last, less what was revoked.",
+        found=bounded(shown(cause), _FOUND_CHARS),
+        next_step="",
+        source=source if settings is not None else "",
+        owners=settings.owners if settings is not None else (),
+        run_id=run.run_id,
+        runbook=f"error-{error['code']}",
+    )
+
+
+def _forced(workspace: "Workspace") -> Iterator[Finding]:
+    """The last publication, if it was forced past the evaluation."""
+    last = workspace.lake.last_publication()
+    reason = last.figures.get("gate_overridden") if last is not None else None
+    if last is not None and reason:
+        yield Finding(
+            key="forced",
+            at=last.published_at.timestamp(),
+            is_bad=True,
+            event="publication",
+            severity="warning",
+            title=f"{last.alias} version {last.table_version} was published although the evaluation says no",
+            means="Publication refuses what answers the configured questions worse; a person may override that.",
+            found=shown(f"{reason} The reason given: {last.note}"),
+            next_step="rag-pipeline models rollback --note WHY goes back",
+            asset="gold/publication",
+            run_id=last.run_id,
+            runbook="worse-answers",
+            lasts=False,
+        )
+
+
+def build_alert_sensors(pipeline: Pipeline, specs: CheckSpecs, jobs: Iterable[str], prefix: Prefix) -> list[Any]:
+    """The sensor that tells what is wrong; none where nobody is to be told."""
+    if not pipeline.settings.alerts.sinks:
+        return []
+    names = list(jobs)
+
+    @dg.sensor(
+        name=prefix.name("alerts"),
+        minimum_interval_seconds=SENSOR_SECONDS,
+        # Whoever lists sinks wants to be told, whether or not runs are started by hand.
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells the sinks of pipeline.yaml what turned bad or well again: failed runs and checks, overdue "
+        "sources, refused and forced publications, what the deletion guard holds.",
+    )
+    @prefix.bound
+    def alerts(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SkipReason:
+        told = tell_of_records(context.instance, pipeline.workspace, specs, names, prefix)
+        return dg.SkipReason(told.sentence())
+
+    return [alerts]
