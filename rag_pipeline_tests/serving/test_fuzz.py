@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from rag_pipeline.serving.app import build_app
 from rag_pipeline_tests.pipeline.project import Project
@@ -49,6 +50,16 @@ def described(written: Served) -> Any:
         raw = client.get("/openapi.json").json()
     for question in ("WindowQuestion", "FeedbackQuestion"):
         raw["components"]["schemas"][question]["properties"]["chunk_id"]["examples"] = [hit["chunk_id"]]
+    for path in ("/v1/search", "/v1/explain"):
+        # What a hit is asked further for.
+        found = {"chunk_id": "$response.body#/hits/0/chunk_id"}
+        raw["paths"][path]["post"]["responses"]["200"]["links"] = {
+            "Window": {"operationId": raw["paths"]["/v1/window"]["post"]["operationId"], "requestBody": found},
+            "Feedback": {
+                "operationId": raw["paths"]["/v1/feedback"]["post"]["operationId"],
+                "requestBody": found | {"query": "pump", "verdict": "up"},
+            },
+        }
     return schemathesis.openapi.from_dict(raw)
 
 
@@ -73,3 +84,32 @@ def test_the_api_is_as_it_says(described: Any, written: Served, path: str, metho
         case.call_and_validate(base_url=written.url, headers=headers, excluded_checks=[positive_data_acceptance])
 
     check()
+
+
+def test_what_follows_on_a_search_is_as_it_says(described: Any, written: Served) -> None:
+    """Searches, and windows and remarks on what they found, in any order."""
+    headers = {"Authorization": f"Bearer {written.tokens['eve']}"}
+    seen: set[tuple[str, int]] = set()
+
+    few = described.include(path=["/v1/search", "/v1/window", "/v1/feedback"])
+
+    class Callers(few.as_state_machine()):  # type: ignore[misc]
+        def get_call_kwargs(self, _: Any) -> dict[str, Any]:
+            return {"headers": headers, "base_url": written.url}
+
+        def validate_response(self, response: Any, case: Any, **_: Any) -> None:
+            seen.add((case.operation.path, response.status_code))
+            case.validate_response(response, excluded_checks=[positive_data_acceptance])
+
+    run_state_machine_as_test(
+        Callers,
+        settings=settings(
+            max_examples=max(6, EXAMPLES // 5),
+            stateful_step_count=6,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    # What was found was asked further for.
+    assert {("/v1/window", 200), ("/v1/feedback", 201)} & seen

@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import httpx
 import pytest
 
 from rag_pipeline.serving import extra
+from rag_pipeline.serving.tokens import add_token, revoke_token
 from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.pipeline.project import Project
@@ -83,11 +85,37 @@ def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     pytest.fail("the server did not start in time")
 
 
+PER_MINUTE = 30
+
+
+def status_of(url: str, token: str) -> int:
+    """Of one request over a connection of its own, so that each process has its turn."""
+    return httpx.get(f"{url}/v1/me", headers={"Authorization": f"Bearer {token}"}, timeout=60, verify=False).status_code
+
+
+def assert_every_worker_knows_tokens(project: Project, url: str) -> None:
+    """A token that is made while they run is taken by each, and one that is revoked by none."""
+    made, kept = add_token(project.pipeline().tokens_file, "late", ())
+    assert {status_of(url, made) for _ in range(8)} == {200}
+    revoke_token(project.pipeline().tokens_file, kept.token_id)
+    assert {status_of(url, made) for _ in range(8)} == {401}
+
+
+def assert_each_worker_counts_by_itself(project: Project, url: str, workers: int) -> None:
+    """So many requests of one caller get through as a minute has for each process, and no more."""
+    made, _ = add_token(project.pipeline().tokens_file, "eager", ())
+    found = Counter(status_of(url, made) for _ in range(PER_MINUTE * workers + 15))
+    assert set(found) == {200, 429}
+    # A minute may end meanwhile.
+    assert PER_MINUTE <= found[200] <= 2 * PER_MINUTE * workers
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_server_answers_counts_over_its_workers_and_stops(lake: Project, workers: int) -> None:
-    project, port = lake, free_port()
+def test_a_server_answers_counts_over_its_workers_and_stops(lake: Project, workers: int, tmp_path: Path) -> None:
+    project, port = lake.copied(tmp_path), free_port()
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "RAG_PIPELINE__SERVING__ANONYMOUS": "true"}
+    environment["RAG_PIPELINE__SERVING__REQUESTS_PER_MINUTE"] = str(PER_MINUTE)
     project.pipeline()
     command = [sys.executable, "-m", "rag_pipeline.cli", "serve", "--config", str(project.folder / "pipeline.yaml")]
     process = subprocess.Popen(
@@ -103,6 +131,8 @@ def test_a_server_answers_counts_over_its_workers_and_stops(lake: Project, worke
             assert httpx.post(f"{url}/v1/search", json={"query": "hall"}, timeout=60).status_code == 200
         counted = 'rag_pipeline_requests_total{method="POST",route="/v1/search",status="200"} 6.0'
         assert counted in httpx.get(f"{url}/metrics", timeout=60).text
+        assert_every_worker_knows_tokens(project, url)
+        assert_each_worker_counts_by_itself(project, url, workers)
     finally:
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
