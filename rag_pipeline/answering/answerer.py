@@ -30,6 +30,7 @@ from rag_pipeline.retrieval.arguments import checked_principals
 from rag_pipeline.retrieval.plan import rules_of
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.settings import Pipeline, load_pipeline
+from rag_pipeline.telemetry.tracing import Span, begin
 
 # Hits are looked for beyond the windows that are given, since neighbours share one.
 HITS_PER_WINDOW = 2
@@ -50,6 +51,7 @@ class _Task:
     plan_fingerprint: str
     began: float
     stop: Stop | None
+    span: Span
 
 
 class Answerer:
@@ -165,9 +167,33 @@ class Answerer:
         names = frozenset(checked_principals(principals))
         hits = HITS_PER_WINDOW * self._plan.most_windows if k is None else k
         asked = Asked(question, names, hits, mode or "hybrid", filters)
-        context = context_of(self._searcher, asked, self._plan)
+        work = begin("answer", mode=asked.mode, k=hits, model=self._chat.spec.alias)
+        work.text("query", question)
+        try:
+            with work.current():
+                context = context_of(self._searcher, asked, self._plan)
+        except BaseException as error:
+            work.failed(error)
+            work.end()
+            raise
         named = fingerprint("answer plan", context.fingerprint, self._prompt, self._chat.spec.fingerprint)
-        return self._events(_Task(asked, context, named, began, stop))
+        work.set(plan=named, sources=len(context.citations))
+        return self._told(_Task(asked, context, named, began, stop, work))
+
+    def _told(self, task: _Task) -> Iterator[AnswerEvent]:
+        """The events, and at last what became of it for who follows it."""
+        try:
+            for event in self._events(task):
+                if isinstance(event, Finished):
+                    answer = event.answer
+                    task.span.set(verdict=answer.verdict, citations=len(answer.citations), struck=answer.struck)
+                    task.span.set(from_cache=answer.from_cache, cost=answer.cost, problem=answer.problem_code)
+                yield event
+        except Exception as error:
+            task.span.failed(error)
+            raise
+        finally:
+            task.span.end()
 
     def _events(self, task: _Task) -> Iterator[AnswerEvent]:
         yield GivenSources(task.context.citations)
@@ -185,8 +211,11 @@ class Answerer:
         """The answer that is kept, or that another one asks for at this moment; else the model's."""
         key = key_of(task.asked.question, task.context.citations, self._prompt, self._chat.spec.fingerprint)
         last: Finished | None = None
+        looking = task.span.part("cache")
         with turns.turn(key, self._chat.spec.deadline_seconds, task.stop) as turn:
             kept = turn.kept
+            looking.set(hit=kept is not None)
+            looking.end()
             for event in self._written(task) if kept is None else ():
                 if isinstance(event, Finished):
                     last = event
@@ -220,6 +249,7 @@ class Answerer:
         writing = Writing(len(given))
         ended: ChatEnd | None = None
         problem: AnswerError | None = None
+        call = task.span.part("chat", model=self._chat.spec.alias)
         try:
             with closing(self._chat.stream(messages, task.stop)) as pieces:  # type: ignore[type-var]
                 for piece in pieces:
@@ -229,6 +259,11 @@ class Answerer:
                         yield from writing.feed(piece)
         except AnswerError as error:
             problem = error
+            call.failed(error)
+        finally:
+            if ended is not None:
+                call.set(tokens_in=ended.tokens_in, tokens_out=ended.tokens_out, end=ended.end)
+            call.end()
         yield from writing.feed("", end=True)
         answer = self._finished(task, writing, ended, problem)
         self._counting.add(answer, called=True)

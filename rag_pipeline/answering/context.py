@@ -19,6 +19,7 @@ from rag_pipeline.retrieval.hits import Hit
 from rag_pipeline.retrieval.plan import SearchPlan, SourceRules
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.retrieval.windows import Window
+from rag_pipeline.telemetry.tracing import span
 
 # Publications are seconds apart; whoever meets five in a row has a clock or a lake that is broken.
 MOST_TRIES = 5
@@ -73,9 +74,11 @@ def context_of(searcher: Searcher, asked: Asked, plan: ContextPlan) -> Context:
     """
     for _ in range(MOST_TRIES):
         before = searcher.published()
-        hits = searcher.search(
-            asked.question, principals=asked.principals, k=asked.k, mode=asked.mode, limits=asked.filters
-        )
+        with span("search", mode=asked.mode, k=asked.k) as work:
+            hits = searcher.search(
+                asked.question, principals=asked.principals, k=asked.k, mode=asked.mode, limits=asked.filters
+            )
+            work.set(hits=len(hits))
         hits = _relevant(hits, plan.least_relevance)
         each = max(1, plan.context_tokens // plan.most_windows)
         windows = searcher.windows(hits, principals=asked.principals, max_tokens=each)

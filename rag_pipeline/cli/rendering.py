@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import math
 import os
 import sys
@@ -25,6 +26,7 @@ from rich.text import Text
 
 from rag_pipeline.shown import shown as as_shown
 from rag_pipeline.shown import visible
+from rag_pipeline.telemetry import logs
 
 # Files and pipes have no width; tables stay readable in a log viewer.
 WIDTH_OFF_TERMINAL = 120
@@ -47,6 +49,9 @@ def console(*, stderr: bool = False) -> Console:
 
 def talk(text: str, *, style: str = "") -> None:
     """Say something to the person, on standard error, without secrets and in a length that can be read."""
+    if logs.is_json():
+        logging.getLogger(__name__).info("%s", text)
+        return
     output = console(stderr=True)
     # Off a terminal a paragraph is one line, so that it can be searched for.
     output.print(Text(clean(as_shown(text)), style=style), soft_wrap=not output.is_terminal)

@@ -29,6 +29,7 @@ from rag_pipeline.cli.shell import file_argument, search_command
 from rag_pipeline.cli.stopping import Stopped, begun, in_a_thread, leave, stoppable
 from rag_pipeline.errors import UsageError
 from rag_pipeline.shown import without_secrets
+from rag_pipeline.telemetry import logs
 
 if TYPE_CHECKING:
     from rag_pipeline.defs.summary import RunSummary
@@ -72,6 +73,8 @@ def run(allowed: tuple[str, ...], alias: str | None, hinted: bool, as_json: bool
     """
     pipeline = open_pipeline()
     check_names(pipeline, allowed, alias)
+    if logs.log_format(pipeline.settings.logging.format) == "json":
+        logs.set_up("json")
     only = _hinted_sources(pipeline) if hinted else []
     if hinted and not only:
         talk("No hint waits, so there is nothing to look at. Everything is looked at by: rag-pipeline run")

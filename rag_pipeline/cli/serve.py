@@ -16,6 +16,7 @@ import click
 from rag_pipeline.cli.options import common_options, open_pipeline, principals_option
 from rag_pipeline.cli.rendering import emit, moment, show, table, talk
 from rag_pipeline.errors import UsageError
+from rag_pipeline.telemetry import logs
 
 if TYPE_CHECKING:
     from rag_pipeline.settings import Pipeline
@@ -39,9 +40,7 @@ def serve(host: str | None, port: int | None, workers: int | None, as_json: bool
     require_extra("rag-pipeline serve")
     pipeline = _with(open_pipeline(), {"host": host, "port": port, "workers": workers})
     settings = pipeline.settings.serving
-    from rag_pipeline.serving.app import LOG_FORMAT
-
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    logs.set_up(pipeline.settings.logging.format)
     if as_json:
         emit({"host": settings.host, "port": settings.port, "workers": settings.workers})
     place = f"http://{settings.host}:{settings.port}" if settings.port else f"{settings.host}, at the port named below"

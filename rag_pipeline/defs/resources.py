@@ -22,6 +22,7 @@ from rag_pipeline.refresh.progress import CURRENT, LogProgress, NoProgress
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import load_pipeline
 from rag_pipeline.shown import masked, shown
+from rag_pipeline.telemetry.tracing import tracing
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +85,8 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if not is_shown and log is not None:
             CURRENT.set(LogProgress(log.info))
         try:
-            with said_by(log.warning if log is not None else _log.warning):
+            told = self._workspace.settings.telemetry
+            with tracing(told), said_by(log.warning if log is not None else _log.warning):
                 yield
         finally:
             if not is_shown:

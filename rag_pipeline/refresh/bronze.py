@@ -26,6 +26,7 @@ from rag_pipeline.refresh.moves_between import poll_losers_again
 from rag_pipeline.refresh.polls import recorded_poll
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.source_guard import SourceGuard
+from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
 from rag_pipeline.transforms.deletion_guard import describe_hold
@@ -102,12 +103,11 @@ def refresh_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool
     return report
 
 
+@step("bronze/")
 def update_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool = False) -> BronzeReport:
     """Like `refresh_source`, but what the deletion guard holds is reported and not raised, so that a run can go on.
 
-    Raises:
-        SourceUnavailable: The source cannot be listed; nothing was written but who may read what is known of it
-            under the settings of now.
+    It raises `SourceUnavailable` like that one.
     """
     with workspace.lake.writing():
         report = _updated(workspace, name, allow_mass_deletion=allow_mass_deletion)

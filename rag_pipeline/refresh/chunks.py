@@ -20,6 +20,7 @@ from rag_pipeline.errors import ContractViolation, DocumentError
 from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.duplicates import refresh_duplicates
 from rag_pipeline.refresh.progress import progress
+from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.timings import Timed, Timings
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.transforms.boilerplate import with_left_out
@@ -76,6 +77,7 @@ def _with_recipe(workspace: Workspace, documents: pl.DataFrame) -> pl.DataFrame:
     return with_left_out(documents, workspace.lake.read(BOILERPLATE)).join(known, on=["source", "media_type"])
 
 
+@step("silver/chunks")
 def refresh_chunks(workspace: Workspace) -> ChunksReport:
     """Cut the documents that are new or changed, and remove the chunks of those that are gone."""
     lake = workspace.lake

@@ -7,6 +7,7 @@ Does not belong here: which documents need it (`transforms/documents.py`), parsi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from rag_pipeline.refresh.duplicates import refresh_duplicates
 from rag_pipeline.refresh.exposed import exposed_origins
 from rag_pipeline.refresh.holds import deletion_guard, end_hold, read_holds, record_hold
 from rag_pipeline.refresh.parsing import parsed_objects
+from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.timings import Timings
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.transforms.deletion_guard import describe_hold
@@ -39,6 +41,8 @@ from rag_pipeline.transforms.documents import (
 )
 from rag_pipeline.transforms.left_out import left_out_by_source
 from rag_pipeline.transforms.overview import media_type_overview, source_overview
+
+log = logging.getLogger(__name__)
 
 # One commit holds about this much text: small enough to hold in memory and to lose, large enough to be rare.
 COMMIT_CHARS = 16 * 2**20
@@ -99,6 +103,7 @@ def refresh_documents(workspace: Workspace, *, allow_mass_deletion: Collection[s
     return report
 
 
+@step("silver/documents")
 def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[str] = ()) -> DocumentsReport:
     """Like `refresh_documents`, but what the deletion guard holds is reported and not raised, so that a run can go on.
 
@@ -257,6 +262,8 @@ def _parse_all(
         outcome.timings.add(parsed.origin["uri"], parsed.media_type, parsed.size_bytes, parsed.seconds)
         recipe = workspace.parse_recipe(parsed.origin["source"])
         if isinstance(parsed.result, DocumentError):
+            about = {"document": origin_id, "source": parsed.origin["source"]}
+            log.info("refused document=%s reason=%s", origin_id, parsed.result.code, extra=about)
             outcome.refused.append(
                 quarantine_row(
                     parsed.origin,

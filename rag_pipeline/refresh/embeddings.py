@@ -20,6 +20,7 @@ from rag_pipeline.contracts.embedding import EmbeddingSpace
 from rag_pipeline.contracts.tables import AUDITS, CHUNKS, EMBEDDINGS, UNUSED_EMBEDDINGS
 from rag_pipeline.errors import EmbeddingSpaceMismatch
 from rag_pipeline.refresh.progress import progress
+from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class EmbeddingsReport:
     estimated_price: float | None = None
 
 
+@step("gold/embeddings")
 def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
     """Embed every text that has no vector in the model's space; each batch is committed as it is ready.
 

@@ -31,6 +31,7 @@ from rag_pipeline.contracts.tables import BOILERPLATE, DOCUMENTS, DUPLICATES
 from rag_pipeline.errors import EmbeddingError, EmbeddingSpaceMismatch, SettingsError, StoreError
 from rag_pipeline.refresh.evaluation_targets import Target, newest_audited, place_of, published_target
 from rag_pipeline.refresh.generations import served_alias
+from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import metrics_of
 from rag_pipeline.retrieval.evaluate import Answers, CanonicalDocuments, KnownDocument, Score, evaluate, latency_of
@@ -88,6 +89,7 @@ class EvaluationReport:
     seconds: float
 
 
+@step("gold/evaluation")
 def refresh_evaluation(
     workspace: Workspace, alias: str | None = None, *, files: Sequence[Path] | None = None
 ) -> EvaluationReport:

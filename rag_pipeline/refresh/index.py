@@ -24,6 +24,7 @@ from rag_pipeline.refresh.index_rows import documents_of, shaped
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.recall import is_measured
 from rag_pipeline.refresh.revocations import revoked_chunks
+from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.transforms.index import (
@@ -60,6 +61,7 @@ class IndexReport:
     audit: Audit
 
 
+@step("gold/index")
 def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
     """Add, change and remove rows until the table equals silver; then audit it and record the outcome.
 

@@ -33,6 +33,7 @@ from rag_pipeline.refresh.kept_answers import erase_fallen_answers
 from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
 from rag_pipeline.refresh.revocations import revocations
 from rag_pipeline.refresh.revoke import as_it_may_be_read
+from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.fit import Fit, fitted
 from rag_pipeline.stores.damage import probe_index
@@ -59,6 +60,7 @@ class PublicationReport:
     is_held: bool = False
 
 
+@step("gold/publication")
 def publish(
     workspace: Workspace,
     alias: str | None = None,

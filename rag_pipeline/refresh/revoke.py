@@ -30,6 +30,7 @@ from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
 from rag_pipeline.refresh.kept_answers import erase_fallen_answers
 from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
+from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.unrecorded import readers_by_source
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
@@ -70,6 +71,7 @@ class RevokeReport:
     faults: list[str] = field(default_factory=list)
 
 
+@step("silver/revocations")
 def revoke_now(workspace: Workspace) -> RevokeReport:
     """Take deleted documents, narrowed permissions and what is to be redacted from readers; else nothing happens.
 

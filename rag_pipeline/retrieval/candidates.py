@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.retrieval.plan import SearchPlan
 from rag_pipeline.stores.selection import Selection
+from rag_pipeline.telemetry.tracing import span
 
 if TYPE_CHECKING:
     from rag_pipeline.embedding.vectors import Vectors
@@ -53,12 +54,16 @@ def find_candidates(
     def matching() -> list[dict[str, Any]]:
         return selection.matching(query, plan.depth, columns).to_dicts()
 
-    if plan.mode != "hybrid":
-        return {"vector": nearest() if plan.mode == "vector" else [], "text": matching() if plan.mode == "text" else []}
-    # One retriever in the caller's own thread: however many ask, none waits for a thread that another one holds.
-    by_vector = threads.submit(nearest)
-    by_text = matching()
-    return {"vector": by_vector.result(), "text": by_text}
+    with span("retrieve", mode=plan.mode) as work:
+        if plan.mode == "hybrid":
+            # One retriever in the caller's own thread: however many ask, none waits for one that another one holds.
+            by_vector = threads.submit(nearest)
+            by_text = matching()
+            found = {"vector": by_vector.result(), "text": by_text}
+        else:
+            found = {"vector": [], "text": [], plan.mode: nearest() if plan.mode == "vector" else matching()}
+        work.set(**{retriever: len(rows) for retriever, rows in found.items()})
+    return found
 
 
 def shown_of(selection: Selection, chunk_ids: Sequence[str]) -> dict[str, dict[str, Any]]:

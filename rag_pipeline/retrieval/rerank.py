@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.reranking import RerankerSpec
 from rag_pipeline.errors import EmbeddingSpaceMismatch, RagPipelineError
+from rag_pipeline.telemetry.tracing import span
 
 if TYPE_CHECKING:
     from rag_pipeline.embedding.reranker import RerankingModel
@@ -90,11 +91,14 @@ class Rerankers:
             return None
 
         def read(texts: Sequence[str]) -> Reading:
-            try:
-                scores = self._model(recipe, spec).scores(query, texts, spec.time_budget_seconds)
-            except Exception as error:  # whatever it is, the first order is an answer
-                return self._failed(recipe, error, len(texts))
-            done = sum(score is not None for score in scores)
+            with span("rerank", model=spec.model, texts=len(texts)) as work:
+                try:
+                    scores = self._model(recipe, spec).scores(query, texts, spec.time_budget_seconds)
+                except Exception as error:  # whatever it is, the first order is an answer
+                    work.failed(error)
+                    return self._failed(recipe, error, len(texts))
+                done = sum(score is not None for score in scores)
+                work.set(read=done)
             late = f"reranked {done} of {len(texts)} hits in the {spec.time_budget_seconds:g} s that it may take"
             return Reading(scores, None if done == len(texts) else late)
 

@@ -6,7 +6,6 @@ Does not belong here: the parts; running a server (`server.py`).
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -30,9 +29,10 @@ from rag_pipeline.serving.problems import problem
 from rag_pipeline.serving.service import Service
 from rag_pipeline.settings import Pipeline, load_pipeline
 from rag_pipeline.settings.serving import ServingSettings
+from rag_pipeline.telemetry import logs
+from rag_pipeline.telemetry.tracing import tracing
 
 _CODES = {401: "unidentified", 403: "forbidden", 404: "not_there", 405: "method_not_allowed"}
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 # So many faults of a request are told at once.
 _MOST_FAULTS = 5
 
@@ -54,8 +54,9 @@ def build_app(pipeline: Pipeline) -> FastAPI:
         api.turnstile = Turnstile(settings.searches_at_once, settings.searches_waiting)
         api.writing = Writing(settings.answers_at_once, metrics)
         try:
-            async with agents.server.session_manager.run():
-                yield
+            with tracing(pipeline.settings.telemetry):
+                async with agents.server.session_manager.run():
+                    yield
         finally:
             service.close()
 
@@ -84,9 +85,10 @@ def build_app(pipeline: Pipeline) -> FastAPI:
 
 def app_of_environment() -> FastAPI:
     """The application of the pipeline.yaml that the environment names; each of several processes makes its own."""
+    pipeline = load_pipeline(None)
     # Before the SDK of agents, which would set up a slower log of its own where there is none.
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    return build_app(load_pipeline(None))
+    logs.set_up(pipeline.settings.logging.format)
+    return build_app(pipeline)
 
 
 def _described(app: FastAPI, settings: ServingSettings) -> dict[str, Any]:

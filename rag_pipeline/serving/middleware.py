@@ -13,6 +13,7 @@ import logging
 import re
 import time
 import uuid
+from contextlib import nullcontext
 
 from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,6 +28,8 @@ from rag_pipeline.serving.metrics import Metrics
 from rag_pipeline.serving.problems import problem_of
 from rag_pipeline.serving.provider import ProviderUnavailable
 from rag_pipeline.shown import visible
+from rag_pipeline.telemetry.logs import about
+from rag_pipeline.telemetry.tracing import Span, carried_in, span
 
 log = logging.getLogger(__name__)
 
@@ -73,23 +76,35 @@ class Identified:
                     headers.setdefault(name, value)
             await send(message)
 
-        try:
-            await self._app(scope, receive, marked)
-        finally:
-            seconds = time.perf_counter() - began
-            route = getattr(scope.get("route"), "path", None) or "other"
-            self._metrics.requests.labels(route, _method(scope["method"]), str(status)).inc()
-            self._metrics.seconds.labels(route).observe(seconds)
-            caller = scope["state"].get("caller")
-            log.info(
-                "request=%s %s %s status=%d ms=%.0f caller=%r",
-                request_id,
-                scope["method"],
-                visible(scope["path"])[:200],
-                status,
-                seconds * 1_000,
-                None if caller is None else caller.name,
-            )
+        headers = Headers(scope=scope)
+        is_followed = scope["path"] not in OPEN_PATHS
+        with (
+            about(request=request_id),
+            carried_in(headers) if is_followed else nullcontext(),
+            span("request", request=request_id) if is_followed else nullcontext(Span()) as work,
+        ):
+            try:
+                await self._app(scope, receive, marked)
+            finally:
+                self._told(scope, request_id, time.perf_counter() - began, status, work)
+
+    def _told(self, scope: Scope, request_id: str, seconds: float, status: int, work: Span) -> None:
+        """Metrics, log and span of a request that is over."""
+        route = getattr(scope.get("route"), "path", None) or "other"
+        self._metrics.requests.labels(route, _method(scope["method"]), str(status)).inc()
+        self._metrics.seconds.labels(route).observe(seconds)
+        caller = scope["state"].get("caller")
+        log.info(
+            "request=%s %s %s status=%d ms=%.0f caller=%r",
+            request_id,
+            scope["method"],
+            visible(scope["path"])[:200],
+            status,
+            seconds * 1_000,
+            None if caller is None else caller.name,
+        )
+        name = f"{_method(scope['method'])} {route}"
+        work.named(name, http__route=route, http__response__status_code=status)
 
 
 class Net:

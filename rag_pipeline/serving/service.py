@@ -32,6 +32,7 @@ from rag_pipeline.serving.questions import (
     WindowQuestion,
 )
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.telemetry.tracing import span
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +65,13 @@ class Service:
             NothingPublished: There is no index yet.
         """
         seeing, arguments = self._prepared(caller, asked)
-        try:
-            hits = self.searcher.search(**arguments, principals=seeing.principals)
-        except NothingPublished as error:
-            raise _not_kept(error, asked) from error
+        with span("search", mode=asked.mode, k=asked.k) as work:
+            work.text("query", asked.query)
+            try:
+                hits = self.searcher.search(**arguments, principals=seeing.principals)
+            except NothingPublished as error:
+                raise _not_kept(error, asked) from error
+            work.set(hits=len(hits))
         return {"hits": [hit.record() for hit in hits]}
 
     def explain(self, caller: Caller, asked: ExplainQuestion) -> dict[str, Any]:

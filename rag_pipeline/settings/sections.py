@@ -21,6 +21,7 @@ from rag_pipeline.settings.limits import LimitsSettings, Section
 from rag_pipeline.settings.reranking import LateInteractionSettings, RerankSettings
 from rag_pipeline.settings.serving import JwtSettings, ProxySettings, ServingSettings
 from rag_pipeline.settings.sources import FilesSettings, PermissionRuleSettings, SourceSettings
+from rag_pipeline.settings.telemetry import LoggingSettings, TelemetrySettings
 from rag_pipeline.settings.types import Cron, Duration, ModelAlias, Place, SourceName, Text, Timezone
 
 OLD_TIMEOUT = "parse_timeout_seconds"
@@ -182,6 +183,10 @@ class Settings(Section):
     """How questions are answered out of the index; none: it is searched only."""
     serving: ServingSettings = ServingSettings()
     """How `rag-pipeline serve` answers."""
+    telemetry: TelemetrySettings = TelemetrySettings()
+    """Where spans of what is under way are sent; nowhere unless a collector is named."""
+    logging: LoggingSettings = LoggingSettings()
+    """How `run` and `serve` log."""
     thresholds: ThresholdSettings = ThresholdSettings()
     """When the checks on silver turn yellow."""
     alerts: AlertsSettings = AlertsSettings()
