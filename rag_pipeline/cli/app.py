@@ -19,6 +19,7 @@ from rag_pipeline import __version__
 from rag_pipeline.cli.alerts import alerts
 from rag_pipeline.cli.ask import ask
 from rag_pipeline.cli.config import config
+from rag_pipeline.cli.costs import costs
 from rag_pipeline.cli.erase import erase
 from rag_pipeline.cli.evaluate import evaluate
 from rag_pipeline.cli.exit_codes import PERMANENT, STOPPED
@@ -109,7 +110,7 @@ def cli(ctx: click.Context) -> None:
 
 
 COMMANDS = (
-    init, plan, run, search, ask, status, verify, rebuild, maintain, erase, trace, evaluate, feedback, models,
+    init, plan, run, search, ask, status, verify, rebuild, maintain, costs, erase, trace, evaluate, feedback, models,
     quarantine, sql, sources, config, inspect_file, serve, tokens, mcp, alerts,
 )  # fmt: skip
 for command in COMMANDS:

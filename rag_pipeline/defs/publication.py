@@ -16,6 +16,7 @@ from rag_pipeline.contracts.tables import PUBLICATIONS
 from rag_pipeline.defs.publication_events import publication_facts, publication_version
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import EVALUATION_KEY, INDEX_KEY, PUBLICATION_KEY, RETRY, WRITER_POOL, spec
+from rag_pipeline.defs.words import figure
 from rag_pipeline.errors import (
     AuditFailed,
     EvaluationBelowBaseline,
@@ -88,7 +89,7 @@ def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         why = _held_back(report, refused)
         facts: dict[str, Any] = {}
         if report is not None:
-            facts = publication_facts(report, moved=report.moved, is_held=report.is_held) | work
+            facts = publication_facts(report, moved=report.moved, is_held=report.is_held) | work | _costs(workspace)
         if report is not None and why is None:
             yield dg.MaterializeResult(
                 asset_key=PUBLICATION_KEY, metadata=facts, data_version=dg.DataVersion(publication_version(report))
@@ -115,6 +116,16 @@ def _check_specs() -> list[dg.AssetCheckSpec]:
             description="The table version that readers are pointed to opens and holds as many rows as were published.",
         ),
     ]
+
+
+def _costs(workspace: "Workspace") -> dict[str, Any]:
+    """What the run cost, as figures that the UI plots over the runs; a price that is not known is left out."""
+    from rag_pipeline.refresh.costs import cost_of_run
+
+    cost = cost_of_run(workspace)
+    figures = {"bytes": cost.bytes, "texts": cost.texts, "tokens": cost.tokens, "seconds": figure(cost.seconds)}
+    priced = {} if cost.price is None else {"price": figure(cost.price)}
+    return {f"rag/run_cost_{name}": value for name, value in (figures | priced).items()}
 
 
 def _held_back(report: "PublicationReport | None", refused: RagPipelineError | None) -> str | None:

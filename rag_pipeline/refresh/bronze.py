@@ -6,6 +6,7 @@ Does not belong here: what a difference means (`transforms/listing.py`) or how a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, Sour
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.errors import DocumentError, DocumentVanished, InvalidMetadata, MassDeletion, SourceUnavailable
 from rag_pipeline.parsing import media_type_of
+from rag_pipeline.refresh.costs import record_cost
 from rag_pipeline.refresh.holds import hold_of
 from rag_pipeline.refresh.known import known_objects, list_again
 from rag_pipeline.refresh.moves_between import poll_losers_again
@@ -35,6 +37,7 @@ from rag_pipeline.transforms.listing import (
     KnownObject,
     ListingPlan,
     changed_settings,
+    fetch_groups,
     free_document_id,
     held_permissions,
     match_moves,
@@ -51,10 +54,6 @@ from rag_pipeline.transforms.listing import (
 COMMIT_BYTES = 64 * 2**20
 # Small files reach no number of bytes.
 COMMIT_ROWS = 5_000
-# Reads under way at once, so that a slow source is waited for by many.
-FETCH_GROUP = 64
-# What a group may hold in memory; sizes are what the listing says, and a single larger object is a group of its own.
-FETCH_GROUP_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +115,7 @@ def update_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool 
 
 
 def _updated(workspace: Workspace, name: str, *, allow_mass_deletion: bool = False) -> BronzeReport:
+    began = time.monotonic()
     with recorded_poll(workspace, name):
         source = workspace.source(name)
         # Listed while holding the lock: a listing made before another run's would undo what that run recorded.
@@ -127,7 +127,11 @@ def _updated(workspace: Workspace, name: str, *, allow_mass_deletion: bool = Fal
             raise
         # It answered: whatever breaks from here on, its going away too, leaves something that it said unrecorded.
         workspace.unrecorded.add(name)
-        return _Refresh(workspace, name, source, listed, allow_mass_deletion).run()
+        report = _Refresh(workspace, name, source, listed, allow_mass_deletion).run()
+        # What was read only to see that it is as before leaves the lake as it is.
+        if report.commits:
+            record_cost(workspace, "read", name, bytes=report.bytes_read, seconds=time.monotonic() - began)
+        return report
 
 
 def poll_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool = False) -> BronzeReport:
@@ -282,7 +286,7 @@ class _Refresh:
 
         with ThreadPoolExecutor(self.source.fetch_threads) as threads:
             apply = threads.map if self.source.fetch_threads > 1 else map
-            for group in _groups(items):
+            for group in fetch_groups(items):
                 for item, fetched in zip(group, apply(fetch, group), strict=True):
                     if isinstance(fetched, FetchedObject):
                         self.bytes_read += len(fetched.raw)
@@ -380,18 +384,3 @@ class _Refresh:
             self.counts[kind] = self.counts.get(kind, 0) + 1
         self.workspace.lake.append(BRONZE.of(self.name), BRONZE.frame(rows))
         self.batch += 1
-
-
-def _groups(items: Sequence[SourceObject]) -> Iterator[list[SourceObject]]:
-    """Objects to fetch together, bounded in number and in bytes."""
-    group: list[SourceObject] = []
-    held_bytes = 0
-    for item in items:
-        size = item.size_bytes or 0
-        if group and (len(group) == FETCH_GROUP or held_bytes + size > FETCH_GROUP_BYTES):
-            yield group
-            group, held_bytes = [], 0
-        group.append(item)
-        held_bytes += size
-    if group:
-        yield group

@@ -18,6 +18,7 @@ from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.tables import BOILERPLATE, CHUNKS, DOCUMENT_FACTS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.errors import ContractViolation, DocumentError
 from rag_pipeline.refresh.boilerplate import refresh_boilerplate
+from rag_pipeline.refresh.costs import record_timings
 from rag_pipeline.refresh.duplicates import refresh_duplicates
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.steps import step
@@ -92,6 +93,7 @@ def refresh_chunks(workspace: Workspace) -> ChunksReport:
             cut, removed = cut + len(plan.to_cut), removed + len(plan.gone)
         after = lake.read(CHUNKS, ["document_id", "token_count", "is_hard_split"])
         sources = lake.read(DOCUMENTS, ["document_id", "source"])
+        record_timings(workspace, "cut", timings)
     return ChunksReport(
         documents=after["document_id"].n_unique(),
         chunks=after.height,

@@ -18,6 +18,7 @@ from rag_pipeline.contracts.tables import DOCUMENT_FACTS, DOCUMENTS, DUPLICATES,
 from rag_pipeline.errors import DocumentError, MassDeletion, StoreError
 from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.chunks import chunker_fingerprint
+from rag_pipeline.refresh.costs import record_timings
 from rag_pipeline.refresh.duplicates import refresh_duplicates
 from rag_pipeline.refresh.exposed import exposed_origins
 from rag_pipeline.refresh.holds import deletion_guard, end_hold, read_holds, record_hold
@@ -137,6 +138,7 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
         boilerplate = refresh_boilerplate(workspace)
         quarantined = lake.read(QUARANTINE, ["source", "media_type", "reason_code"])
         left_out = lake.read(DUPLICATES, ["document_id"])
+        record_timings(workspace, "parse", outcome.timings)
     return DocumentsReport(
         origins=origins.height,
         documents=documents.height,

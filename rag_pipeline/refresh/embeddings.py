@@ -19,6 +19,7 @@ from rag_pipeline.contracts.documents import embedded_text
 from rag_pipeline.contracts.embedding import EmbeddingSpace
 from rag_pipeline.contracts.tables import AUDITS, CHUNKS, EMBEDDINGS, UNUSED_EMBEDDINGS
 from rag_pipeline.errors import EmbeddingSpaceMismatch
+from rag_pipeline.refresh.costs import record_cost
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
@@ -71,6 +72,17 @@ def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
         batch = -1 if known.is_empty() else int(known["batch"].max())  # type: ignore[arg-type]
         if len(missing):
             _compute(workspace, alias, space, set(missing), batch + 1)
+            is_paid = workspace.pipeline.model_spec(alias).kind == "endpoint"
+            record_cost(
+                workspace,
+                "embed",
+                alias,
+                space=space.fingerprint,
+                texts=len(missing),
+                tokens=int(to_compute["token_count"].sum()),
+                seconds=time.monotonic() - started,
+                price=price if is_paid else 0.0,
+            )
     return EmbeddingsReport(
         alias=alias,
         space_fingerprint=space.fingerprint,

@@ -21,12 +21,14 @@ import polars as pl
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, DUPLICATES
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.bronze import BronzeReport
+from rag_pipeline.refresh.costs import expected_seconds
 from rag_pipeline.refresh.embeddings import check_alias, embeddings_due, estimated_cost
 from rag_pipeline.refresh.everything import Layers, refresh_layers
 from rag_pipeline.refresh.generations import aliases_behind, is_held, served_alias
 from rag_pipeline.refresh.index import index_due
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.stores.costs import read_costs
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline.stores.shadow import shadow_lake, written_bytes
 from rag_pipeline.transforms.readers import ReaderChange, Shown, changed_readers, opened_to_public
@@ -237,7 +239,7 @@ def _model_plan(workspace: Workspace, alias: str, is_served: bool) -> ModelPlan:
         rows_changed=len(rows.changed),
         rows_removed=rows.removed,
         price=0.0 if cost is None or not tokens else cost.price,
-        seconds=None if tokens else 0.0,
+        seconds=expected_seconds(read_costs(workspace.lake), space.fingerprint, sum(tokens)),
         storage_bytes=(due.height + len(rows.new)) * space.dimension * _NUMBER_BYTES,
     )
 

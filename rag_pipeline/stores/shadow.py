@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from rag_pipeline.contracts.costs import COSTS_FILE
 from rag_pipeline.contracts.polls import POLLS_FILE
 from rag_pipeline.errors import UsageError
 from rag_pipeline.stores.lake import Lake
@@ -45,8 +46,9 @@ def shadow_lake(root: str, run_id: str) -> Iterator[Lake]:
         shadow = Path(folder)
         for layer in _LAYERS:
             _mirror(Path(root, layer), shadow / layer)
-        with suppress(FileNotFoundError):
-            shutil.copy2(Path(root, POLLS_FILE), shadow / POLLS_FILE)
+        for name in (POLLS_FILE, COSTS_FILE):
+            with suppress(OSError):
+                shutil.copy2(Path(root, name), shadow / name)
         yield Lake(folder, None, run_id, read_once=ReadOnce())
 
 

@@ -7,7 +7,7 @@ Does not belong here: listing, fetching or writing (`sources/`, `refresh/bronze.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
@@ -20,6 +20,12 @@ from rag_pipeline.transforms.permissions import allowed_principals
 # A file written again within one tick of its file system's clock keeps its stamp. So a stamp taken this soon
 # after the last modification is not trusted, and the bytes are compared again. FAT has the coarsest clock.
 RACY_WINDOW = timedelta(seconds=2)
+
+
+# Reads under way at once, so that a slow source is waited for by many.
+FETCH_GROUP = 64
+# What a group may hold in memory; sizes are what the listing says, and a single larger object is a group of its own.
+FETCH_GROUP_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,3 +261,18 @@ def unlisted_settings(known: Iterable[KnownObject], spec: SourceSpec) -> list[di
         last = SourceObject(before.address, before.uri, before.size_bytes, before.source_modified_at, before.stamp)
         rows += changed_settings([(before, last)], spec)
     return rows
+
+
+def fetch_groups(items: Sequence[SourceObject]) -> Iterator[list[SourceObject]]:
+    """Objects to fetch together, bounded in number and in bytes."""
+    group: list[SourceObject] = []
+    held_bytes = 0
+    for item in items:
+        size = item.size_bytes or 0
+        if group and (len(group) == FETCH_GROUP or held_bytes + size > FETCH_GROUP_BYTES):
+            yield group
+            group, held_bytes = [], 0
+        group.append(item)
+        held_bytes += size
+    if group:
+        yield group

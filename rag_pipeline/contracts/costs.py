@@ -1,0 +1,79 @@
+"""What runs cost: one small file in the lake with the last runs that did something, and its rows as values.
+
+Belongs here: a row, reading and writing the file's bytes. It is no table, since a row for each source and
+model would be a commit for each.
+Does not belong here: the file itself (`stores/costs.py`), when a row is written (`refresh/costs.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+COSTS_FILE = "costs.json"
+# A year of nights with some sources and models; the oldest go first. The file stays below a few megabytes.
+MOST_ROWS = 8_000
+_FORMAT = 1
+
+Work = Literal["read", "parse", "cut", "embed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one step of a run took for one source or model.
+
+    Attributes:
+        at: When it ended; UTC.
+        work: `read` from a source, `parse` or `cut` of all sources together, `embed` with a model.
+        name: Of the source or the model; empty for all sources together.
+        space: Fingerprint of the embedding space; empty otherwise.
+        bytes: Read or parsed.
+        documents, texts, tokens: Parsed or cut; embedded.
+        seconds: Of wall time; for `parse` and `cut` those of all worker processes added up.
+        price: In the currency of `price_per_million_tokens`; 0 on this machine, None: not known.
+    """
+
+    at: datetime
+    run_id: str
+    work: Work
+    name: str
+    space: str = ""
+    bytes: int = 0
+    documents: int = 0
+    texts: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    price: float | None = 0.0
+
+
+def bytes_of_costs(costs: Sequence[Cost]) -> bytes:
+    """The file's bytes: the newest rows, a bounded number."""
+    rows = [asdict(cost) | {"at": cost.at.isoformat()} for cost in costs[-MOST_ROWS:]]
+    return json.dumps({"format": _FORMAT, "rows": rows}).encode()
+
+
+def costs_of(content: bytes) -> list[Cost]:
+    """Read the file's bytes; rows that cannot be understood are left out, and never raised for."""
+    try:
+        found = json.loads(content)
+        rows = found["rows"] if found["format"] == _FORMAT else []
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []
+    return [cost for cost in map(_cost, rows if isinstance(rows, list) else []) if cost is not None]
+
+
+def _cost(row: Any) -> Cost | None:
+    try:
+        cost = Cost(**row | {"at": datetime.fromisoformat(row["at"]).astimezone(UTC)})
+    except (TypeError, ValueError, KeyError, OverflowError):
+        return None
+    texts = (cost.run_id, cost.work, cost.name, cost.space)
+    numbers = (cost.bytes, cost.documents, cost.texts, cost.tokens, cost.seconds, cost.price or 0)
+    is_sound = all(isinstance(text, str) for text in texts) and all(
+        isinstance(number, (int, float)) and math.isfinite(number) and number >= 0 for number in numbers
+    )
+    return cost if is_sound else None

@@ -1,0 +1,67 @@
+"""Small files of a lake that are read and replaced as a whole, on a disk or in an object store.
+
+Belongs here: both of these.
+Does not belong here: what stands in them (`polls.py`, `costs.py`).
+
+On a disk a file is written beside and renamed, and on an object store put in one request, so that a reader sees the old
+file or the new one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from deltalake.fs import DeltaStorageHandler
+
+from rag_pipeline.stores.failures import cause_of, failed, is_failure
+from rag_pipeline.stores.lake import Lake
+from rag_pipeline.stores.small_files import replace_file
+
+
+def content_of(lake: Lake, name: str, max_bytes: int) -> bytes | None:
+    """A file's bytes, and one more than `max_bytes` of a larger one; None: it is not there.
+
+    Raises:
+        OSError: It cannot be read; other errors of an object store are told by `is_failure`.
+    """
+    if not lake.is_local:
+        try:
+            with _handler(lake).open_input_file(name) as stream:
+                content: bytes = stream.read(max_bytes + 1)
+                return content
+        except FileNotFoundError:
+            return None
+    path = Path(lake.root, name)
+    if path.exists() and not path.is_file():
+        # To open a pipe that nobody writes to would wait for ever.
+        raise OSError(f"{path} is not a file")
+    try:
+        with path.open("rb") as file:
+            return file.read(max_bytes + 1)
+    except FileNotFoundError:
+        return None
+
+
+def replace_content(lake: Lake, name: str, content: bytes) -> None:
+    """Replace a file; the caller holds the lake's lock.
+
+    Raises:
+        StoreError: It could not be written; what stood there stands.
+    """
+    try:
+        if lake.is_local:
+            replace_file(Path(lake.root, name), content)
+        else:
+            # The wrapper around this stream passes buffers on, and the stream takes bytes only.
+            stream: Any = _handler(lake)._handler.open_output_stream(name)
+            stream.write(content)
+            stream.close()
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        raise failed("write", lake.uri(name), name, error) from cause_of(error)
+
+
+def _handler(lake: Lake) -> DeltaStorageHandler:
+    return DeltaStorageHandler(lake.root, lake.storage_options)

@@ -1,0 +1,115 @@
+"""What runs cost: recorded by the steps, bounded, added up, and worth no failed run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag_pipeline.contracts import costs as contract
+from rag_pipeline.contracts.costs import COSTS_FILE, Cost, bytes_of_costs, costs_of
+from rag_pipeline.contracts.tables import CHUNKS
+from rag_pipeline.refresh.costs import expected_seconds, read_cost_report
+from rag_pipeline.refresh.plan import plan_run
+from rag_pipeline_tests.cli.conftest import ask_in
+from rag_pipeline_tests.pipeline.project import Project
+
+TEXT = "# Bells\n\nThe bell in the tower is rung by hand at noon.\n"
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("costs"), ("docs", "people"))
+    project.write("a.md", TEXT)
+    project.write("b.md", "# Keys\n\nThe keys hang behind the clock.\n", source="people")
+    project.refresh()
+    return project
+
+
+def test_a_run_records_what_it_read_parsed_and_embedded_and_one_without_work_nothing(
+    published: Project, tmp_path: Path
+) -> None:
+    project = published.copied(tmp_path, polled=True)
+    with project.workspace() as workspace:
+        report = read_cost_report(workspace, 30)
+        tokens = int(workspace.lake.read(CHUNKS, ["token_count"])["token_count"].sum())
+    sizes = {
+        name: len(b"".join(path.read_bytes() for path in (tmp_path / name).iterdir())) for name in ("docs", "people")
+    }
+    assert {each.what: each.bytes for each in report.by_source}.keys() == sizes.keys()
+    # A copied file is read again, since it is another one on the disk.
+    assert all(each.bytes >= sizes[each.what] for each in report.by_source)
+    assert (report.total.documents, report.total.texts, report.total.tokens) == (2, 2, tokens)
+    assert report.total.price == 0
+    assert report.total.seconds > 0
+    assert [(each.what, each.tokens) for each in report.by_model] == [("small", tokens)]
+    stored = {each.table: each for each in report.storage}
+    assert stored["silver/chunks"].all_bytes >= stored["silver/chunks"].newest_bytes > 0
+    assert any(name.startswith("gold/index/") for name in stored)
+    before = (tmp_path / "lake" / COSTS_FILE).read_bytes()
+    project.refresh()
+    assert (tmp_path / "lake" / COSTS_FILE).read_bytes() == before
+
+
+def test_a_plan_takes_the_pace_of_the_last_runs_and_knows_none_of_another_model(
+    published: Project, tmp_path: Path
+) -> None:
+    project = published.copied(tmp_path, polled=True)
+    project.write("new.md", "# Ropes\n\nA rope for the well, and another one.\n")
+    assert plan_run(project.pipeline()).models[0].seconds > 0
+    project.settings["embedding_models"]["wide"] = {"kind": "hashing", "model": "hashing", "dimension": 128}
+    project.settings["serve"] = "wide"
+    plan = plan_run(project.pipeline())
+    assert plan.models[0].seconds is None
+    assert plan.seconds is None
+    cost = Cost(datetime.now(UTC), "run", "embed", "small", "s", tokens=100, seconds=2.0)
+    assert expected_seconds([cost], "s", 50) == 1.0
+    assert expected_seconds([cost], "other", 50) is None
+    assert expected_seconds([], "s", 0) == 0.0
+
+
+def test_a_file_that_is_damaged_or_cannot_be_written_costs_no_run(published: Project, tmp_path: Path) -> None:
+    project = published.copied(tmp_path, polled=True)
+    file = tmp_path / "lake" / COSTS_FILE
+    file.write_bytes(b"\x00{")
+    project.write("new.md", "# Ropes\n\nA rope for the well.\n")
+    project.refresh()
+    assert [cost.work for cost in costs_of(file.read_bytes())] == ["read", "parse", "cut", "embed"]
+    file.unlink()
+    file.mkdir()
+    project.write("newer.md", "# Wells\n\nThe well is deep.\n")
+    project.refresh()
+    assert "wells" in {row["title"].lower() for row in project.published()}
+
+
+def test_the_command_shows_sums_and_storage(published: Project) -> None:
+    record = ask_in(published.folder, "costs", "--json").records[0]
+    assert record["total"]["texts"] == 2
+    shown = ask_in(published.folder, "costs", "--days", "1")
+    assert shown.code == 0
+    assert "silver/chunks" in shown.out
+    assert "small" in shown.out
+
+
+def test_only_the_newest_rows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract, "MOST_ROWS", 3)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = [Cost(start + timedelta(days=day), f"r{day}", "embed", "m", price=None) for day in range(5)]
+    assert costs_of(bytes_of_costs(rows)) == rows[2:]
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["at", "rows", "work"]), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@given(st.binary(max_size=50) | st.builds(lambda rows: repr({"format": 1, "rows": rows}).encode(), junk))
+def test_whatever_stands_in_the_file_it_is_read(content: bytes) -> None:
+    assert isinstance(costs_of(content), list)
