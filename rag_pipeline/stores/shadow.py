@@ -17,14 +17,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rag_pipeline.contracts.costs import COSTS_FILE
-from rag_pipeline.contracts.polls import POLLS_FILE
 from rag_pipeline.errors import UsageError
 from rag_pipeline.stores.lake import Lake
+from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME
 from rag_pipeline.stores.read_once import ReadOnce
+from rag_pipeline.stores.reserve import RESERVE_NAME
 
 # Of Delta tables and of Lance's: what says which files a version consists of.
 _COPIED = frozenset({"_delta_log", "_versions", "_transactions", "_deletions"})
+# Of those who write to the lake, and nothing that a run makes anything of.
+_OWN = frozenset({LOCK_NAME, HOLDER_NAME, RESERVE_NAME})
 _LAYERS = ("gold", "silver", "bronze")
 
 
@@ -46,10 +48,16 @@ def shadow_lake(root: str, run_id: str) -> Iterator[Lake]:
         shadow = Path(folder)
         for layer in _LAYERS:
             _mirror(Path(root, layer), shadow / layer)
-        for name in (POLLS_FILE, COSTS_FILE):
-            with suppress(OSError):
-                shutil.copy2(Path(root, name), shadow / name)
+        _copy_notes(Path(root), shadow)
         yield Lake(folder, None, run_id, read_once=ReadOnce())
+
+
+def _copy_notes(root: Path, shadow: Path) -> None:
+    """Small files beside the tables, like when sources were polled and what was erased and must not come back."""
+    for entry in root.iterdir() if root.is_dir() else ():
+        with suppress(FileNotFoundError):
+            if entry.is_file() and entry.name not in _OWN and not entry.name.endswith(".new"):
+                shutil.copy2(entry, shadow / entry.name)
 
 
 def _mirror(place: Path, shadow: Path) -> None:

@@ -40,3 +40,11 @@ def test_what_the_deletion_guard_would_hold_is_said(own: Project) -> None:
     let_go = ask_in(own.folder, "plan", "--allow-mass-deletion", "docs", "--json").records[0]
     assert {each["source"] for each in let_go["closes"]} == {"docs"}
     assert ask_in(own.folder, "plan", "--allow-mass-deletion", "nobody").code == 2
+
+
+def test_what_was_erased_is_not_planned_to_come_back(own: Project) -> None:
+    erased = ask_in(own.folder, "erase", "--address", "people", "salaries.md", "--reason", "asked", "--yes")
+    assert erased.code == 0, erased.err
+    plan = ask_in(own.folder, "plan", "--json").records[0]
+    assert plan["opens"] == []
+    assert [each["added"] for each in plan["sources"]] == [0, 0]
