@@ -20,6 +20,7 @@ from rag_pipeline.stores.failures import is_failure
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
 from rag_pipeline.stores.whole_files import content_of, replace_content
 
+# Several times what the rows that are kept take; what is larger is not this file.
 _MAX_BYTES = 16 * 2**20
 
 
