@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -192,12 +193,13 @@ def test_credentials_come_from_the_settings_and_are_never_shown(maker: Maker, se
 
 def test_a_fetch_that_is_cut_off_leaves_nothing_that_is_read(maker: Maker, server: Server, tmp_path: Path) -> None:
     url, cache = f"{server.url}/code.git", tmp_path / "cache"
-    first = {f"{number}.md": os.urandom(2_000) for number in range(20)}
+    chance = random.Random(7)
+    first = {f"{number}.md": chance.randbytes(2_000) for number in range(20)}
     maker.commit(first)
     assert contents(git_source(url, cache)) == first
-    second = {f"{number}.md": os.urandom(2_000) for number in range(20)}
+    second = {f"{number}.md": chance.randbytes(2_000) for number in range(20)}
     maker.commit(second)
-    for cut_after in (0, 300, 20_000):
+    for cut_after in (0, 1, 9, 300, 5_000, 20_000, 39_999):
         server.cut_after = cut_after
         with pytest.raises(SourceUnavailable, match=r"fetching it failed|ended the connection"):
             git_source(url, cache).list()

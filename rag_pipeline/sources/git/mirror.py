@@ -104,7 +104,10 @@ class Mirror(Repository):
             raise Unreadable(f"the mirror cannot be written ({os.strerror(error.errno or 0)})") from None
         except HangupException:
             raise Unreadable("it ended the connection: check the address, the keys of ssh and the rights") from None
-        except (GitProtocolError, HTTPError, OSError) as error:
+        except Unreadable:
+            raise
+        # What was cut off in the middle shows as anything: broken packets, compression, checksums.
+        except Exception as error:
             raise Unreadable(_said_by(error)) from None
         return wanted
 
@@ -124,7 +127,7 @@ class Mirror(Repository):
         refs = {bytes(name): bytes(id_) for name, id_ in told.refs.items() if id_ is not None}
         if self._ref is None:
             self.ref_name = short_name(told.symrefs.get(Ref(b"HEAD")) or b"") or "HEAD"
-        return resolved(refs, self._ref)
+        return resolved(refs.get, refs.keys, self._ref)
 
     def _fetch(self, client: GitClient, path: str, wanted: bytes, *, is_anew: bool) -> None:
         self.close()

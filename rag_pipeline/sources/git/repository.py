@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dulwich.errors import NotGitRepository
@@ -72,11 +72,10 @@ class Repository:
         repo = self._opened()
         if self._ref is not None and _COMMIT_ID.fullmatch(self._ref):
             return self._commit_at(self._ref.encode())
-        names = {bytes(name): bytes(id_) for name, id_ in repo.refs.as_dict().items()}
         if self._ref is None:
-            target = repo.refs.get_symrefs().get(Ref(b"HEAD"), b"")
-            self.ref_name = short_name(target) or names.get(b"HEAD", b"HEAD").decode()
-        return self._commit_at(resolved(names, self._ref))
+            said = repo.refs.read_ref(Ref(b"HEAD")) or b"HEAD"
+            self.ref_name = short_name(said.removeprefix(b"ref: ")) or said.decode("ascii", "replace")
+        return self._commit_at(resolved(lambda name: _ref_of(repo, name), repo.refs.allkeys, self._ref))
 
     def read(self, id_: bytes) -> bytes:
         """Content of an object.
@@ -156,19 +155,30 @@ class Repository:
         return id_
 
 
-def resolved(refs: Mapping[bytes, bytes], ref: str | None) -> bytes:
+def resolved(get: Callable[[bytes], bytes | None], names: Callable[[], Iterable[bytes]], ref: str | None) -> bytes:
     """Id that a ref has among those of a repository.
+
+    Args:
+        get: Id of a ref by its whole name.
+        names: All refs, of which there may be very many.
 
     Raises:
         Unreadable: There is none of that name.
     """
     for place in _PLACES if ref is not None else ("HEAD",):
-        found = refs.get(os.fsencode(place.format(ref)))
+        found = get(os.fsencode(place.format(ref)))
         if found is not None:
             return found
-    names = sorted(filter(None, map(short_name, refs)))
-    shown = ", ".join(names[:10]) or "none yet"
+    shown = ", ".join(sorted(filter(None, map(short_name, names())))[:10]) or "none yet"
     raise Unreadable(f"it has no {'commit yet' if ref is None else f'ref {ref}'}; branches and tags: {shown}")
+
+
+def _ref_of(repo: Repo, name: bytes) -> bytes | None:
+    try:
+        return bytes(repo.refs[Ref(name)])
+    # A name that can be no ref is none.
+    except (KeyError, ValueError, OSError):
+        return None
 
 
 def short_name(ref: bytes) -> str:
