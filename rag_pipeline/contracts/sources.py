@@ -251,6 +251,19 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class FetchesTogether(Protocol):
+    """A source that gives several objects for little more than one; whoever fetches many asks so."""
+
+    def fetch_together(self, items: Sequence[SourceObject]) -> Sequence[FetchedObject | DocumentError]:
+        """For each item, in order, what `Source.fetch` gives or raises.
+
+        Raises:
+            SourceUnavailable: As `Source.fetch`.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """What the lake holds of an object of a source.

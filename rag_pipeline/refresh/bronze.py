@@ -7,8 +7,7 @@ Does not belong here: what a difference means (`transforms/listing.py`) or how a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,11 +16,16 @@ import polars as pl
 
 from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.ids import bytes_hash, digest
-from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, SourceObject, SourceSpec
+from rag_pipeline.contracts.sources import (
+    FetchedObject,
+    SourceObject,
+    SourceSpec,
+)
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.errors import DocumentError, DocumentVanished, InvalidMetadata, MassDeletion, SourceUnavailable
 from rag_pipeline.parsing import media_type_of
 from rag_pipeline.refresh.costs import record_cost
+from rag_pipeline.refresh.fetching import Fetching
 from rag_pipeline.refresh.holds import hold_of
 from rag_pipeline.refresh.known import known_objects, list_again
 from rag_pipeline.refresh.moves_between import poll_losers_again
@@ -37,7 +41,6 @@ from rag_pipeline.transforms.listing import (
     KnownObject,
     ListingPlan,
     changed_settings,
-    fetch_groups,
     free_document_id,
     held_permissions,
     match_moves,
@@ -179,6 +182,7 @@ class _Refresh:
         self.name = name
         self.spec: SourceSpec = workspace.pipeline.source_spec(name)
         self.source = source
+        self.fetching = Fetching(source)
         self.known = known_objects(workspace.lake.bronze_state(name))
         self.plan: ListingPlan = plan_listing(self.known, listed)
         self.listed = listed
@@ -190,7 +194,6 @@ class _Refresh:
         self.batch = 0 if batches.is_empty() else int(batches.max()) + 1  # type: ignore[arg-type]
         self.observed_at = workspace.now()
         self.counts: dict[str, int] = {}
-        self.bytes_read = 0
         self.read_count = 0
         self.first_commit = workspace.lake.commits
 
@@ -243,7 +246,7 @@ class _Refresh:
             deleted=deleted,
             problems=count("problem", 0) + known_problems,
             commits=self.workspace.lake.commits - self.first_commit,
-            bytes_read=self.bytes_read,
+            bytes_read=self.fetching.bytes_read,
             newest_modified_at=newest,
             **_held(hold),
             idle=tuple(each.text for each in self.source.idle()),
@@ -252,15 +255,16 @@ class _Refresh:
     def _find_moves(self) -> dict[str, KnownObject]:
         candidates = move_candidates(self.plan)
         hashes = {}
-        for item, fetched in self._fetched(candidates):
+        for item, fetched in self.fetching.fetched(candidates):
             if isinstance(fetched, FetchedObject):
                 hashes[item.address] = bytes_hash(fetched.raw)
+                self.fetching.keep(item, fetched)
         return match_moves(self.plan.vanished, hashes)
 
     def _moved_rows(self, moves: dict[str, KnownObject]) -> list[dict[str, Any]]:
         rows = []
         items = [item for _, item in self.plan.to_fetch if item.address in moves]
-        for item, fetched in self._fetched(items):
+        for item, fetched in self.fetching.fetched(items):
             before = moves[item.address]
             if not isinstance(fetched, FetchedObject) or bytes_hash(fetched.raw) != before.bytes_hash:
                 # It changed between two readings a moment apart; the next run sees it settled.
@@ -272,26 +276,6 @@ class _Refresh:
             rows.append(row)
         return rows
 
-    def _fetched(self, items: Sequence[SourceObject]) -> Iterator[tuple[SourceObject, FetchedObject | DocumentError]]:
-        def fetch(item: SourceObject) -> FetchedObject | DocumentError:
-            if item.problem is not None:
-                return item.problem
-            raw = item.raw if item.read is None else item.read()
-            if raw is not None:
-                return FetchedObject(raw, item.declared or DeclaredMetadata())
-            try:
-                return self.source.fetch(item)
-            except DocumentError as error:
-                return error
-
-        with ThreadPoolExecutor(self.source.fetch_threads) as threads:
-            apply = threads.map if self.source.fetch_threads > 1 else map
-            for group in fetch_groups(items):
-                for item, fetched in zip(group, apply(fetch, group), strict=True):
-                    if isinstance(fetched, FetchedObject):
-                        self.bytes_read += len(fetched.raw)
-                    yield item, fetched
-
     def _fetch_and_commit(
         self, pending: Sequence[tuple[KnownObject | None, SourceObject]]
     ) -> list[tuple[KnownObject, dict[str, Any]]]:
@@ -301,7 +285,7 @@ class _Refresh:
         size = 0
         before_by_address = {item.address: before for before, item in pending}
         with progress(f"read {self.name}", len(pending)) as bar:
-            for item, fetched in self._fetched([item for _, item in pending]):
+            for item, fetched in self.fetching.fetched([item for _, item in pending]):
                 bar.advance(1)
                 before = before_by_address[item.address]
                 if isinstance(fetched, DocumentVanished):

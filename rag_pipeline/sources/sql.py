@@ -12,20 +12,21 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
+import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from rag_pipeline.contracts.sources import Capabilities, FetchedObject, Idle, SourceObject, SourceSpec
-from rag_pipeline.errors import SourceUnavailable
+from rag_pipeline.errors import DocumentError, SourceUnavailable
 from rag_pipeline.shown import without_secrets
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.rows import Key, RowShape, Unusable
@@ -83,48 +84,76 @@ class SqlRows:
 
     def fetch(self, item: SourceObject) -> FetchedObject:
         """See `Source.fetch`."""
+        [answer] = self.fetch_together([item])
+        if isinstance(answer, DocumentError):
+            raise answer
+        return answer
+
+    def fetch_together(self, items: Sequence[SourceObject]) -> Sequence[FetchedObject | DocumentError]:
+        """See `FetchesTogether.fetch_together`; all of them in one question."""
         # What was listed and cannot be read is held by the deletion guard, and readers keep what they see.
         if time.monotonic() < self._down_until:
-            raise reading.unreadable(_DOWN)
+            return [reading.unreadable(_DOWN)] * len(items)
         try:
-            rows = self._rows_at(item.address)
+            rows = self._rows_at([item.address for item in items])
         except SourceUnavailable as error:
+            if len(items) > 1:
+                # One row may be what it fails at, and the others can be read.
+                return [answer for item in items for answer in self.fetch_together([item])]
+            if isinstance(error.__cause__, DataError):
+                return [reading.unreadable("the query fails at this row")]
             self._down_until = time.monotonic() + _DOWN_SECONDS
-            raise reading.unreadable(_DOWN) from error
+            return [reading.unreadable(_DOWN)]
+        return [self._answer(rows.get(item.address, [])) for item in items]
+
+    def _answer(self, rows: Sequence[dict[str, Any]]) -> FetchedObject | DocumentError:
         if not rows:
-            raise reading.vanished()
+            return reading.vanished()
         if len(rows) > 1:
-            raise reading.unreadable("its key names more than one row")
+            return reading.unreadable("its key names more than one row")
         try:
             raw = self._shape.raw_of(rows[0])
             declared = self._shape.declared(rows[0])
         except Unusable as error:
-            raise reading.unreadable(str(error)) from error
+            return reading.unreadable(str(error))
         if len(raw) > self._spec.max_document_bytes:
-            raise reading.too_large(len(raw), self._spec.max_document_bytes)
+            return reading.too_large(len(raw), self._spec.max_document_bytes)
         return FetchedObject(raw, declared)
 
-    def _rows_at(self, address: str) -> Sequence[dict[str, Any]]:
+    def _rows_at(self, addresses: Sequence[str]) -> Mapping[str, Sequence[dict[str, Any]]]:
+        """Rows by address; one that the database takes for equal and that has another address is left out."""
+        found: dict[str, list[dict[str, Any]]] = {}
         with self._connected() as connection:
             columns = self._known_columns(connection)
-            key = self._shape.key_of(address, self._types_of_key(connection))
-            return [] if key is None else [*self._rows(connection, columns, key)]
+            types = self._types_of_key(connection)
+            keys = [key for key in (self._shape.key_of(address, types) for address in addresses) if key is not None]
+            if keys:
+                for row in self._rows(connection, columns, keys):
+                    found.setdefault(self._shape.address(row), []).append(row)
+        return found
 
     def _rows(
-        self, connection: Connection, columns: Sequence[str], key: Mapping[str, Key] | None = None
-    ) -> Iterator[dict[str, Any]]:
+        self, connection: Connection, columns: Sequence[str], keys: Sequence[Mapping[str, Key]] = ()
+    ) -> Generator[dict[str, Any], None, None]:
         rows = (
             sa.text(f"SELECT * FROM {self._query} AS given").columns(*map(sa.column, self._columns)).subquery("given")
         )
         statement = sa.select(*(rows.c[name] for name in columns))
-        for name, value in (key or {}).items():
-            statement = statement.where(rows.c[name] == value)
-        for row in connection.execute(statement).mappings():
-            yield dict(row)
+        if len(self._shape.key) == 1 and keys:
+            [name] = self._shape.key
+            statement = statement.where(rows.c[name].in_([key[name] for key in keys]))
+        elif keys:
+            statement = statement.where(
+                sa.or_(*(sa.and_(*(rows.c[name] == value for name, value in key.items())) for key in keys))
+            )
+        with connection.execute(statement) as result:
+            for row in result.mappings():
+                yield dict(row)
 
     def _known_columns(self, connection: Connection) -> tuple[str, ...]:
         if not self._columns:
-            columns = tuple(connection.execute(sa.text(f"SELECT * FROM {self._query} AS given WHERE 1 = 0")).keys())
+            with connection.execute(sa.text(f"SELECT * FROM {self._query} AS given WHERE 1 = 0")) as result:
+                columns = tuple(result.keys())
             missing = sorted(self._shape.named - set(columns))
             if missing:
                 raise self._unavailable(
@@ -138,7 +167,8 @@ class SqlRows:
     def _types_of_key(self, connection: Connection) -> tuple[type, ...]:
         """Types of the key's columns: an address is text, and a column may hold numbers."""
         if not self._key_types:
-            row = next(self._rows(connection, self._shape.key), None)
+            with closing(self._rows(connection, self._shape.key)) as rows:
+                row = next(rows, None)
             self._key_types = self._shape.key_types(row) if row is not None else ()
         return self._key_types
 
@@ -147,6 +177,8 @@ class SqlRows:
         try:
             if self._engine is None:
                 self._engine = _engine_of(self._spec.location)
+                # Whoever is done with the source need not say so.
+                weakref.finalize(self, self._engine.dispose)
             with self._engine.connect() as connection:
                 yield _read_only(connection)
         except NoSuchModuleError as error:
@@ -178,7 +210,10 @@ def _url_of(location: str) -> URL:
 def _engine_of(location: str) -> Engine:
     url = _url_of(location)
     if url.get_backend_name() != "sqlite" or not url.database:
-        return sa.create_engine(url)
+        engine = sa.create_engine(url)
+        if url.get_backend_name() == "postgresql":
+            sa.event.listen(engine, "connect", _alike_everywhere)
+        return engine
     # Any other mode makes an empty database where there is none, which lists nothing.
     address = f"file:{quote(str(Path(url.database).absolute()))}?mode=ro"
 
@@ -189,6 +224,15 @@ def _engine_of(location: str) -> Engine:
         return connection
 
     return sa.create_engine("sqlite://", creator=connect, poolclass=NullPool)
+
+
+def _alike_everywhere(connection: Any, _record: object) -> None:
+    """Have a query that turns values into text give the same whatever the server and its user are set to."""
+    cursor = connection.cursor()
+    for setting in ("TIME ZONE 'UTC'", "datestyle = 'ISO'", "bytea_output = 'hex'", "extra_float_digits = 1"):
+        cursor.execute(f"SET {setting}")
+    cursor.close()
+    connection.commit()
 
 
 def _read_only(connection: Connection) -> Connection:

@@ -1,0 +1,76 @@
+"""Objects of a source fetched in groups, each once.
+
+Belongs here: how many are asked for at once, and what is kept from one asking for the next.
+Does not belong here: which objects are wanted, what becomes of them (`bronze.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, FetchesTogether, SourceObject
+from rag_pipeline.errors import DocumentError
+from rag_pipeline.sources import Source
+from rag_pipeline.transforms.listing import fetch_groups
+
+# What was fetched to see whether it moved is kept up to this; what is over is fetched again.
+KEPT_BYTES = 64 * 2**20
+
+
+class Fetching:
+    """What a source gives for the objects that one refresh asks for.
+
+    Attributes:
+        bytes_read: Of all objects so far.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.bytes_read = 0
+        # Fetched to see whether it moved, and not taken in yet.
+        self._kept: dict[str, FetchedObject] = {}
+        self._kept_bytes = 0
+
+    def keep(self, item: SourceObject, fetched: FetchedObject) -> None:
+        """Have what was fetched to be compared at hand for when it is taken in, as far as memory allows."""
+        if self._kept_bytes + len(fetched.raw) <= KEPT_BYTES:
+            self._kept[item.address] = fetched
+            self._kept_bytes += len(fetched.raw)
+
+    def fetched(self, items: Sequence[SourceObject]) -> Iterator[tuple[SourceObject, FetchedObject | DocumentError]]:
+        """Each object with what the source gives for it, in order."""
+        with ThreadPoolExecutor(self._source.fetch_threads) as threads:
+            for group in fetch_groups(items):
+                at_hand = {item.address: self._at_hand(item) for item in group}
+                asked = [item for item in group if at_hand[item.address] is None]
+                answers = iter(self._answers(threads, asked))
+                for item in group:
+                    fetched = at_hand[item.address] or next(answers)
+                    if isinstance(fetched, FetchedObject):
+                        self.bytes_read += len(fetched.raw)
+                    yield item, fetched
+
+    def _at_hand(self, item: SourceObject) -> FetchedObject | DocumentError | None:
+        """What need not be asked for."""
+        if item.problem is not None:
+            return item.problem
+        raw = item.raw if item.read is None else item.read()
+        if raw is not None:
+            return FetchedObject(raw, item.declared or DeclaredMetadata())
+        kept = self._kept.pop(item.address, None)
+        self._kept_bytes -= 0 if kept is None else len(kept.raw)
+        return kept
+
+    def _answers(
+        self, threads: ThreadPoolExecutor, items: Sequence[SourceObject]
+    ) -> Iterable[FetchedObject | DocumentError]:
+        def fetch(item: SourceObject) -> FetchedObject | DocumentError:
+            try:
+                return self._source.fetch(item)
+            except DocumentError as error:
+                return error
+
+        if isinstance(self._source, FetchesTogether):
+            return self._source.fetch_together(items) if items else ()
+        return (threads.map if self._source.fetch_threads > 1 else map)(fetch, items)
