@@ -10,6 +10,7 @@ from __future__ import annotations
 from rag_pipeline.contracts.sources import Capabilities, Source, SourceKind, SourceSpec
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.sources import (
+    ArchiveSettings,
     FeedSettings,
     FilesSettings,
     GitSettings,
@@ -31,6 +32,12 @@ def _open_feed(spec: SourceSpec) -> Source:
     from rag_pipeline.sources.feed.source import Feed
 
     return Feed(spec)
+
+
+def _open_archive(spec: SourceSpec) -> Source:
+    from rag_pipeline.sources.archive.source import ArchiveMembers
+
+    return ArchiveMembers(spec)
 
 
 def _open_git(spec: SourceSpec) -> Source:
@@ -75,6 +82,7 @@ KINDS: dict[str, SourceKind] = {
     "feed": SourceKind(
         FeedSettings, _open_feed, Capabilities(is_complete=False, gives_media_types=True, gives_bytes=True)
     ),
+    "archive": SourceKind(ArchiveSettings, _open_archive),
     "git": SourceKind(GitSettings, _open_git, Capabilities(gives_permissions=True)),
     "mail": SourceKind(MailSettings, _open_mail, Capabilities(gives_media_types=True)),
     "rest": SourceKind(RestSettings, _open_rest, Capabilities(gives_permissions=True, gives_media_types=True)),

@@ -71,7 +71,7 @@ class RemoteFiles:
         sidecars = Sidecars(by_address if self._spec.use_sidecars else (), by_address.__contains__)
         self._orphans = sidecars.orphans
         self._sizes = Counter(address.rpartition("/")[0] for address in by_address)
-        facts_of = _unknown if _is_archive(filesystem) else _facts
+        facts_of = _unknown if _is_archive(filesystem) else facts_of_info
         return [
             self._object(address, by_address, sidecars, facts_of)
             for address in sorted(by_address)
@@ -283,7 +283,7 @@ def _lists_at_once(filesystem: Any) -> bool:
     return type(filesystem).find is not AbstractFileSystem.find
 
 
-def _facts(info: Mapping[str, Any]) -> list[str]:
+def facts_of_info(info: Mapping[str, Any]) -> list[str]:
     """What tells a changed object from an unchanged one."""
     facts = [f"{key}={info[key]}" for key in (*_MODIFIED_KEYS, *_CONTENT_KEYS) if info.get(key) is not None]
     return [f"size={info.get('size')}", *facts] if facts else _unknown(info)

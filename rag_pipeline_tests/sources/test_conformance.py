@@ -16,6 +16,7 @@ from rag_pipeline.contracts.sources import Source, SourceSpec
 from rag_pipeline.settings.sources import SqlSettings
 from rag_pipeline.sources import KINDS, open_source
 from rag_pipeline.testing import SourceConformance
+from rag_pipeline_tests.sources.packed import archive_source, pack
 from rag_pipeline_tests.sources.repositories import Maker, git_source
 
 
@@ -203,6 +204,55 @@ class RepositoryWorld:
         self._commit()
 
 
+class ArchiveWorld:
+    """A ZIP or TAR file, written anew with every change."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / name
+        self._cache = folder / "cache"
+        self._files: dict[str, bytes] = {}
+
+    def source(self) -> Source:
+        return archive_source(self._path, self._cache)
+
+    def put(self, name: str, text: str) -> None:
+        self._files[name] = text.encode()
+        pack(self._path, self._files)
+
+    def delete(self, name: str) -> None:
+        del self._files[name]
+        pack(self._path, self._files)
+
+    def fill(self, count: int) -> None:
+        self._files |= {f"{number}.md": b"x" for number in range(count)}
+        pack(self._path, self._files)
+
+    def break_down(self) -> None:
+        self._path.rename(self._path.with_name("away"))
+
+    def heal(self) -> None:
+        self._path.with_name("away").rename(self._path)
+
+    def allow(self, name: str, principals: Sequence[str]) -> None:
+        raise NotImplementedError
+
+
+class TestZip(SourceConformance):
+    many = 1_000
+
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> ArchiveWorld:
+        return ArchiveWorld(tmp_path, "export.zip")
+
+
+class TestPackedTar(SourceConformance):
+    many = 1_000
+
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> ArchiveWorld:
+        return ArchiveWorld(tmp_path, "export.tar.gz")
+
+
 class TestRepository(SourceConformance):
     many = 3_000
 
@@ -248,4 +298,4 @@ class TestRowsWithARevision(SourceConformance):
 
 def test_every_built_in_kind_is_among_them() -> None:
     # Those of mail, APIs, sites and feeds stand in modules of their own.
-    assert {"feed", "files", "git", "mail", "rest", "sql", "web"} == set(KINDS)
+    assert {"archive", "feed", "files", "git", "mail", "rest", "sql", "web"} == set(KINDS)

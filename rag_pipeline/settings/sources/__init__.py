@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Discriminator, SerializeAsAny, Tag, WithJs
 
 from rag_pipeline.contracts.sources import SourceKind
 from rag_pipeline.errors import SettingsError
+from rag_pipeline.settings.sources.archive import ArchiveSettings
 from rag_pipeline.settings.sources.common import CommonSourceSettings, PermissionRuleSettings, WithFiles, WithPatterns
 from rag_pipeline.settings.sources.feed import FeedSettings
 from rag_pipeline.settings.sources.files import FilesSettings
@@ -25,6 +26,7 @@ from rag_pipeline.settings.sources.web import WebSettings
 
 __all__ = [
     "BUILT_IN",
+    "ArchiveSettings",
     "CommonSourceSettings",
     "FeedSettings",
     "FilesSettings",
@@ -50,6 +52,7 @@ OTHER = "other"
 
 BUILT_IN: dict[str, type[CommonSourceSettings]] = {
     "files": FilesSettings,
+    "archive": ArchiveSettings,
     "feed": FeedSettings,
     "git": GitSettings,
     "mail": MailSettings,
@@ -136,6 +139,7 @@ _OTHER_SCHEMA = {
 SourceSettings = Annotated[
     Annotated[FilesSettings, Tag("files")]
     | Annotated[FeedSettings, Tag("feed")]
+    | Annotated[ArchiveSettings, Tag("archive")]
     | Annotated[GitSettings, Tag("git")]
     | Annotated[MailSettings, Tag("mail")]
     | Annotated[RestSettings, Tag("rest")]
