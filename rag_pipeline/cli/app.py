@@ -18,6 +18,7 @@ import click
 from rag_pipeline import __version__
 from rag_pipeline.cli.alerts import alerts
 from rag_pipeline.cli.ask import ask
+from rag_pipeline.cli.backup import backup, restore
 from rag_pipeline.cli.config import config
 from rag_pipeline.cli.costs import costs
 from rag_pipeline.cli.erase import erase
@@ -110,8 +111,8 @@ def cli(ctx: click.Context) -> None:
 
 
 COMMANDS = (
-    init, plan, run, search, ask, status, verify, rebuild, maintain, costs, erase, trace, evaluate, feedback, models,
-    quarantine, sql, sources, config, inspect_file, serve, tokens, mcp, alerts,
+    init, plan, run, search, ask, status, verify, rebuild, maintain, costs, erase, backup, restore, trace, evaluate,
+    feedback, models, quarantine, sql, sources, config, inspect_file, serve, tokens, mcp, alerts,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

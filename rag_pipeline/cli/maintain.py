@@ -44,6 +44,7 @@ def maintain(as_json: bool) -> None:
                 [
                     ("Tables", f"{report.tables:,}, {report.compacted:,} of them compacted"),
                     ("Unused vectors", f"{report.vectors_unused:,} kept, {report.vectors_removed:,} removed"),
+                    ("Old revisions", f"{report.revisions_removed:,} removed from bronze"),
                     ("Run records", f"{counted(forgotten, 'run')} forgotten"),
                     ("Drifted models", ", ".join(report.drifted) or "none"),
                     ("Indexes at fault", ", ".join(report.at_fault) or "none"),

@@ -47,6 +47,12 @@ class LakeDamaged(StoreError):
     code = "lake_damaged"
 
 
+class LakeTooNew(StoreError):
+    """A newer version of this program wrote the lake, in a format that this one does not know."""
+
+    code = "lake_too_new"
+
+
 class TableMissing(StoreError):
     """A table that should be there is not."""
 

@@ -63,6 +63,7 @@ from rag_pipeline.refresh.revoke import (
 )
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.published import POINTER_SECONDS
+from rag_pipeline.stores.backup import SNAPSHOT
 from rag_pipeline.stores.byte_search import Needles, found_in_file
 from rag_pipeline.stores.damage import ASIDE, set_damage_aside
 from rag_pipeline.stores.purge import (
@@ -325,7 +326,8 @@ def _tables(workspace: Workspace) -> list[TableContract]:
 def _take_small_files(workspace: Workspace, needles: Needles) -> None:
     """What is kept beside the tables and can be had again, or is damaged and cannot be searched."""
     root = Path(workspace.lake.root)
-    shutil.rmtree(root / ASIDE, ignore_errors=True)
+    for folder in (ASIDE, SNAPSHOT):
+        shutil.rmtree(root / folder, ignore_errors=True)
     forget_settled(workspace.pipeline)
     names = (POLLS_FILE, ALERTS_FILE, INDEX_FILES)
     for path in [*root.glob(f".{POLLS_FILE}.new"), *(root / name for name in names), *root.glob(".*.new")]:

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from rag_pipeline.contracts.catalog import tables_of
-from rag_pipeline.contracts.tables import AUDITS, CANARIES, CHUNKS, EMBEDDINGS, UNUSED_EMBEDDINGS
+from rag_pipeline.contracts.tables import AUDITS, BRONZE, CANARIES, CHUNKS, EMBEDDINGS, UNUSED_EMBEDDINGS
 from rag_pipeline.errors import LakeDamaged
 from rag_pipeline.refresh.audit import audit_whole
 from rag_pipeline.refresh.generations import living_aliases
@@ -31,6 +31,7 @@ class MaintenanceReport:
     """What one round of housekeeping did.
 
     Attributes:
+        revisions_removed: Old ones, from bronze, that their source's retention does not keep.
         drifted: Models that no longer give the vectors they gave when first checked.
         at_fault: Models whose index was looked through and failed its audit; the next run mends it.
     """
@@ -41,6 +42,7 @@ class MaintenanceReport:
     vectors_removed: int
     drifted: list[str]
     at_fault: list[str] = field(default_factory=list)
+    revisions_removed: int = 0
 
 
 def is_maintenance_due(workspace: Workspace) -> bool:
@@ -69,6 +71,7 @@ def maintain(workspace: Workspace) -> MaintenanceReport:
         living = {alias: workspace.space(alias).fingerprint for alias in living_aliases(workspace)}
         audited = lake.read(AUDITS, ["space_fingerprint"])["space_fingerprint"].unique().to_list()
         spaces = sorted({*living.values(), *audited})
+        forgotten = sum(_forget_revisions(workspace, name) for name in workspace.settings.sources)
         removed = sum(_retain(workspace, space, is_living=space in living.values()) for space in spaces)
         drifted = [alias for alias in living if _has_drifted(workspace, alias)]
         # Before anything is compacted: what is published then is the version that was looked at.
@@ -76,7 +79,32 @@ def maintain(workspace: Workspace) -> MaintenanceReport:
         tables = tables_of(workspace.settings.sources, spaces)
         compacted = sum(lake.maintain(table) for table in tables)
         unused = lake.read(UNUSED_EMBEDDINGS, ["text_hash"]).height
-    return MaintenanceReport(len(tables), compacted, unused, removed, drifted, at_fault)
+    return MaintenanceReport(len(tables), compacted, unused, removed, drifted, at_fault, forgotten)
+
+
+def _forget_revisions(workspace: Workspace, name: str) -> int:
+    """Remove revisions from a source's bronze table that its retention does not keep; how many those were."""
+    # It brings the library of indexes along.
+    from rag_pipeline.stores.purge import forget_history
+
+    retention = workspace.settings.sources[name].retention
+    lake, contract = workspace.lake, BRONZE.of(name)
+    if retention is None:
+        return 0
+    columns = [*contract.key, "batch", "bytes_batch", "observed_at"]
+    rows = lake.read(contract, columns).sort(*contract.key)
+    age = pl.col("revision").rank("ordinal", descending=True).over("document_id")
+    replaced_at = pl.col("observed_at").shift(-1).over("document_id")
+    kept = age <= (retention.revisions or 1)
+    if retention.days is not None:
+        kept |= replaced_at > workspace.now() - timedelta(days=retention.days)
+    marked = rows.with_columns(is_kept=kept)
+    # The bytes of a revision may stand on the row of one before.
+    holders = marked.filter("is_kept").select("document_id", batch="bytes_batch").drop_nulls()
+    gone = marked.filter(~pl.col("is_kept")).join(holders, on=["document_id", "batch"], how="anti")
+    if gone.height and lake.replace_where(contract, contract.empty(), gone) and lake.is_local:
+        forget_history(lake, contract)
+    return gone.height
 
 
 def _retain(workspace: Workspace, space: str, *, is_living: bool) -> int:

@@ -343,8 +343,10 @@ class DeltaStore(DeltaReads):
         kept = [newest]
         while len(kept) < KEPT_VERSIONS and kept[-1]:
             try:
-                self._open(path, kept[-1] - 1)
+                is_there = self._open(path, kept[-1] - 1) is not None
             except LakeDamaged:
+                is_there = False
+            if not is_there:
                 break
             kept.append(kept[-1] - 1)
         return kept

@@ -20,6 +20,7 @@ from rag_pipeline.contracts.tables import (
     PUBLICATIONS,
 )
 from rag_pipeline.stores.delta import DeltaStore
+from rag_pipeline.stores.lake_format import settle_format
 from rag_pipeline.stores.lock import WriteLock
 from rag_pipeline.stores.read_once import ReadOnce
 from rag_pipeline.stores.reserve import keep_reserve, spend_reserve
@@ -45,6 +46,7 @@ class Lake(DeltaStore):
         super().__init__(root, storage_options, run_id, read_once)
         self._lock_timeout_seconds = lock_timeout_seconds
         self._lock: WriteLock | None = None
+        self._is_settled = False
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -55,6 +57,7 @@ class Lake(DeltaStore):
 
         Raises:
             LakeBusy: Another process held the lock for longer than the timeout.
+            LakeTooNew: A newer program wrote the lake.
         """
         if not self.is_local:
             yield
@@ -62,6 +65,9 @@ class Lake(DeltaStore):
         if self._lock is None:
             self._lock = WriteLock(self.root, self.run_id, self._lock_timeout_seconds)
         with self._lock.held():
+            if not self._is_settled:
+                settle_format(Path(self.root))
+                self._is_settled = True
             yield
 
     @property

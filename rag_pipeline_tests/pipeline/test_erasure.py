@@ -23,6 +23,7 @@ from rag_pipeline.refresh import erase as erasing
 from rag_pipeline.refresh.erase import begin_erasure, finish_erasure, release
 from rag_pipeline.refresh.erase_plan import Wanted
 from rag_pipeline.refresh.erase_proof import Certificate
+from rag_pipeline.refresh.maintenance import maintain
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.stores import byte_search
 from rag_pipeline_tests.cli.conftest import ask_in
@@ -281,3 +282,12 @@ def test_the_plan_reads_back_and_says_nothing_in_clear() -> None:
     plan = Erasure("e", "why", "who", "now", {"docs": ("d",)}, ("d",), ("docs/ä.md",), (), (b"southern",), ())
     assert Erasure.of(plan.encoded()) == plan
     assert b"southern" not in plan.encoded()
+
+
+def test_housekeeping_goes_on_after_an_erasure(project: Project) -> None:
+    begun(project, HERE)
+    finished(project)
+    with project.workspace() as workspace:
+        assert maintain(workspace).at_fault == []
+    project.refresh()
+    check_erased(project)

@@ -7,9 +7,9 @@ Does not belong here: what one kind alone has (a module for each kind), the unio
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rag_pipeline.settings.limits import Section
 from rag_pipeline.settings.types import Cron, Duration, Owner, Pattern, Place, Principal, Text, VersionPattern
@@ -22,6 +22,21 @@ class PermissionRuleSettings(Section):
     """Glob on the address below the location, like `hr/**`."""
     allowed_principals: tuple[Principal, ...]
     """Who may read them; an empty list is nobody."""
+
+
+class RetentionSettings(Section):
+    """Which old revisions of a document bronze keeps: those that either of the two keeps."""
+
+    revisions: int | None = Field(default=None, ge=1, le=1_000_000)
+    """So many of each document, the last one among them."""
+    days: int | None = Field(default=None, ge=1, le=36_500)
+    """Those that were replaced less than so many days ago."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.revisions is None and self.days is None:
+            raise ValueError("say revisions, days or both; without retention everything is kept")
+        return self
 
 
 class CommonSourceSettings(Section):
@@ -66,6 +81,9 @@ class CommonSourceSettings(Section):
     it."""
     owners: tuple[Owner, ...] = ()
     """Dagster owners of the asset, like `team:docs` or an e-mail address."""
+    retention: RetentionSettings | None = None
+    """How long bronze keeps bytes that a newer revision has replaced; none: for good. Maintenance removes the others.
+    The last revision of each document stays whatever this says."""
     max_deleted_share: float = Field(default=1 / 3, ge=0, le=1)
     """The run refuses when more than this share of the source vanishes at once."""
     max_deleted_floor: int = Field(default=20, ge=0, le=1_000_000_000)

@@ -1,0 +1,233 @@
+"""A lake copied to a folder, each content once, and copied back.
+
+Belongs here: taking one moment of a lake while others write, copying what a backup has not, checking by hash.
+Does not belong here: what happens to a restored lake (`refresh/restore.py`). Files of a lake are written once and
+replaced as a whole, so a second name for each keeps its content, whatever is done to the lake meanwhile.
+
+    DEST/objects/ab/ab12…    content by SHA-256
+    DEST/backups/NAME.json   one backup: path, hash, size and time of every file; written last
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rag_pipeline.contracts.erasures import PENDING_FILE
+from rag_pipeline.errors import LakeDamaged, StoreError, UsageError
+from rag_pipeline.stores.lake import Lake
+from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME
+from rag_pipeline.stores.reserve import RESERVE_NAME
+from rag_pipeline.stores.small_files import replace_file
+
+SNAPSHOT = ".backup"
+# Raise it when an older program would misread a backup.
+_FORMAT = 1
+_LEFT_OUT = frozenset({LOCK_NAME, HOLDER_NAME, RESERVE_NAME, ".settled.json"})
+_READ_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file of a backup: hash of its content, its size, and its time in nanoseconds."""
+
+    sha256: str
+    size: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackupReport:
+    """What one backup did.
+
+    Attributes:
+        files, size_bytes: Of the lake.
+        copied_files, copied_bytes: What no backup had yet.
+    """
+
+    name: str
+    files: int
+    size_bytes: int
+    copied_files: int
+    copied_bytes: int
+    removed_backups: int
+
+
+def back_up(lake: Lake, destination: Path, now: datetime, *, alone: bool = False) -> BackupReport:
+    """Copy what a lake in a folder holds now; whatever interrupts it leaves the older backups whole.
+
+    Args:
+        alone: Remove all older backups afterwards, and what only they hold: of what was erased since, above all.
+
+    Raises:
+        UsageError: The lake is in an object store, is not there, or the destination lies in it.
+        StoreError: A file could not be read or written, or an erasure is not finished.
+    """
+    if not lake.is_local or not Path(lake.root).is_dir():
+        raise UsageError(f"backup copies a lake in a folder, and {lake.root} is none; nothing was copied")
+    if Path(lake.root).resolve() in (destination.resolve(), *destination.resolve().parents):
+        raise UsageError(f"{destination} lies in the lake {lake.root}; give a folder outside of it")
+    name = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    snapshot = Path(lake.root, SNAPSHOT)
+    try:
+        before = _newest(destination)
+        with lake.writing():
+            if Path(lake.root, PENDING_FILE).exists():
+                raise StoreError("an erasure is not finished, so nothing was copied; run: rag-pipeline erase --finish")
+            shutil.rmtree(snapshot, ignore_errors=True)
+            _link(Path(lake.root), snapshot)
+        try:
+            files, copied = _copied(snapshot, destination, before)
+        finally:
+            shutil.rmtree(snapshot, ignore_errors=True)
+        record = {"format": _FORMAT, "made_at": now.isoformat(), "lake": lake.root}
+        record["files"] = {path: [each.sha256, each.size, each.time] for path, each in sorted(files.items())}
+        replace_file(destination / "backups" / f"{name}.json", json.dumps(record).encode())
+        removed = _forget_others(destination, name, files) if alone else 0
+    except OSError as error:
+        raise StoreError(
+            f"{lake.root} could not be copied to {destination}: {error}. Older backups there are as they were. Make "
+            f"room, or mend what it names, then run it again."
+        ) from error
+    size = sum(each.size for each in files.values())
+    return BackupReport(name, len(files), size, len(copied), sum(copied), removed)
+
+
+def _link(root: Path, snapshot: Path) -> None:
+    """Give every file of now a second name."""
+    for path in _files(root):
+        there = snapshot / path
+        there.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(root / path, there)
+        except FileNotFoundError:
+            # A file beside that is being replaced.
+            continue
+        except OSError:
+            # A file system without second names.
+            shutil.copy2(root / path, there)
+
+
+def _files(root: Path) -> Iterator[str]:
+    for path in sorted(root.rglob("*")):
+        name = str(path.relative_to(root))
+        if path.is_file() and name not in _LEFT_OUT and not name.startswith((SNAPSHOT, ".time.")):
+            yield name
+
+
+def _copied(snapshot: Path, destination: Path, before: Mapping[str, Kept]) -> tuple[dict[str, Kept], list[int]]:
+    """Every file by its path, and the sizes of those that had to be copied."""
+    files: dict[str, Kept] = {}
+    copied = []
+    for name in _files(snapshot):
+        path = snapshot / name
+        status = path.stat()
+        known = before.get(name)
+        is_known = known is not None and (known.size, known.time) == (status.st_size, status.st_mtime_ns)
+        if known is not None and is_known and _object(destination, known.sha256).exists():
+            files[name] = known
+            continue
+        hashed = _sha256(path)
+        files[name] = Kept(hashed, status.st_size, status.st_mtime_ns)
+        there = _object(destination, hashed)
+        if there.exists() and there.stat().st_size == status.st_size:
+            continue
+        _copy(path, there, hashed)
+        copied.append(status.st_size)
+    return files, copied
+
+
+def _copy(path: Path, there: Path, hashed: str) -> None:
+    """Copy beside, read back what was written, and give it its name."""
+    there.parent.mkdir(parents=True, exist_ok=True)
+    beside = there.with_name(f".{there.name}.new")
+    with path.open("rb") as source, beside.open("wb") as file:
+        shutil.copyfileobj(source, file, _READ_BYTES)
+        file.flush()
+        os.fsync(file.fileno())
+    if _sha256(beside) != hashed:
+        raise OSError(f"{beside} does not hold what was written to it")
+    beside.replace(there)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _object(destination: Path, hashed: str) -> Path:
+    return destination / "objects" / hashed[:2] / hashed
+
+
+def _newest(destination: Path) -> dict[str, Kept]:
+    for path in reversed(backups(destination)):
+        try:
+            return read_backup(path)
+        except LakeDamaged:
+            # It saves no copying then.
+            continue
+    return {}
+
+
+def backups(destination: Path) -> list[Path]:
+    """The backups of a folder, oldest first."""
+    return sorted((destination / "backups").glob("[0-9]*.json"))
+
+
+def read_backup(path: Path) -> dict[str, Kept]:
+    """What a backup holds, by path.
+
+    Raises:
+        LakeDamaged: It cannot be understood.
+    """
+    try:
+        record: Any = json.loads(path.read_bytes())
+        if record["format"] > _FORMAT:
+            raise LakeDamaged(f"{path} was written by a newer version of this program; use that one")
+        files = {name: Kept(*values) for name, values in record["files"].items()}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise LakeDamaged(f"the backup {path} cannot be read: {error}; take another one with --backup") from error
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
+        raise LakeDamaged(f"the backup {path} names files outside of a lake, so nothing of it is restored")
+    return files
+
+
+def _forget_others(destination: Path, name: str, files: Mapping[str, Kept]) -> int:
+    """Remove all other backups first, then what none needs, so that a crash leaves no backup that lacks anything."""
+    others = [path for path in backups(destination) if path.stem != name]
+    for path in others:
+        path.unlink()
+    needed = {each.sha256 for each in files.values()}
+    for path in (destination / "objects").rglob("*"):
+        if path.is_file() and path.name not in needed:
+            path.unlink()
+    return len(others)
+
+
+def unpack(destination: Path, files: Mapping[str, Kept], folder: Path) -> None:
+    """Write what a backup holds into a folder, each file checked by its hash.
+
+    Raises:
+        LakeDamaged: The backup lacks a file, or holds another content; the folder is not to be used.
+        StoreError: It could not be written.
+    """
+    for name, kept in files.items():
+        source, there = _object(destination, kept.sha256), folder / name
+        try:
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, there)
+            os.utime(there, ns=(kept.time, kept.time))
+        except FileNotFoundError as error:
+            raise LakeDamaged(f"the backup lacks {source}, which is {name}; take an older one with --backup") from error
+        except OSError as error:
+            raise StoreError(f"{there} could not be written: {error}; the lake was left as it was") from error
+        if _sha256(there) != kept.sha256:
+            raise LakeDamaged(f"{source}, which is {name}, does not hold what was backed up; take another: --backup")
