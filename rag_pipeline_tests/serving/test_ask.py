@@ -19,6 +19,7 @@ from rag_pipeline_tests.answering.conftest import GUIDE, answering_project
 from rag_pipeline_tests.answering.scripted import Scripted, refuses, says, scripted_server
 from rag_pipeline_tests.serving.browser import CHROMIUM, browsing
 from rag_pipeline_tests.serving.conftest import Served, running
+from rag_pipeline_tests.serving.test_agents import over_stdio
 from rag_pipeline_tests.serving.test_api import assert_problem
 
 QUESTION = "How is the pump stopped with the red lever?"
@@ -214,6 +215,19 @@ def test_an_agent_asks_and_is_counted(asked: Served, model: Scripted) -> None:
     answer = found.structured_content
     assert answers_of(asked, "answered") == before + 1
     assert "ask" in names
+    assert answer["verdict"] == "answered"
+    assert answer["citations"][0]["citation"].startswith("docs/guide.md")
+
+
+def test_an_agent_that_started_the_server_asks_too(asked: Served, model: Scripted) -> None:
+    model.script(says("Pull the red lever twice [1]."))
+
+    async def ask(client: Any) -> Any:
+        return await client.call_tool("ask", {"query": QUESTION})
+
+    found = over_stdio(asked.project.folder, ["public"], ask)
+    answer = found.structured_content
+    assert answer is not None, found.content
     assert answer["verdict"] == "answered"
     assert answer["citations"][0]["citation"].startswith("docs/guide.md")
 

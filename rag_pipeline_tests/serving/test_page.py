@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.serving.browser import CHROMIUM, browsing
-from rag_pipeline_tests.serving.conftest import Served, known_to, mark_of, running
+from rag_pipeline_tests.serving.conftest import Served, known_to, mark_of, note, running, tokens_for
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
@@ -117,6 +119,30 @@ def test_two_ways_of_searching_stand_side_by_side(served: Served, browser: Any) 
         sync_api.expect(page.get_by_role("region", name="By words").locator(".hit").first).to_contain_text(
             "on the other side."
         )
+        browsed.assert_accessible()
+
+
+def test_two_times_stand_side_by_side(lake: Project, browser: Any, tmp_path: Path) -> None:
+    from rag_pipeline.serving.app import build_app
+
+    project = lake.copied(tmp_path)
+    tokens = tokens_for(project)
+    began = datetime.now(UTC)
+    project.write(f"{mark_of(0)}.md", note(0).replace(mark_of(0), "heliotrope"))
+    project.refresh()
+    with running(build_app(project.pipeline())) as url, browsing(browser, url, tokens["ann"]) as browsed:
+        page = browsed.page
+        page.get_by_label("Compare with").select_option("then")
+        page.locator("#then input").fill(began.isoformat())
+        ask(page, f"word {mark_of(0)}")
+        then = page.get_by_role("region", name=re.compile("^As of"))
+        sync_api.expect(then.locator(".hit").first).to_contain_text(mark_of(0))
+        ask(page, "word heliotrope")
+        now = page.get_by_role("region", name="Now", exact=True)
+        sync_api.expect(now.locator(".hit").first).to_contain_text("heliotrope")
+        assert "heliotrope" not in then.inner_text()
+        # The address shows the same to whomever it is sent.
+        assert "compare=then" in page.url
         browsed.assert_accessible()
 
 
