@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import click
 import pytest
 import yaml
 
+from rag_pipeline.cli import init
 from rag_pipeline_tests.cli.conftest import ask_in
+from rag_pipeline_tests.sources.repositories import Maker
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +65,60 @@ def test_a_password_in_an_address_is_written_and_never_shown(tmp_path: Path) -> 
     assert answer.code == 0
     assert "hunter2secret" not in answer.out + answer.err
     assert "hunter2secret" in (tmp_path / "pipeline.yaml").read_text()
+
+
+def test_a_source_of_any_kind_is_begun_and_tried(tmp_path: Path) -> None:
+    maker = Maker(tmp_path / "handbook.git")
+    maker.commit({"docs/a.md": b"# Ferry\n\nThe last ferry leaves at half past nine."})
+    fields = ["--kind", "git", "--set", "include=docs/**", "--set", "ref=master"]
+    begun = ask_in(tmp_path, "init", "handbook.git", *fields, "--readers", "crew")
+    assert begun.code == 0, begun.err
+    written = yaml.safe_load((tmp_path / "pipeline.yaml").read_text())
+    assert written["sources"] == {
+        "handbook": {
+            "kind": "git",
+            "location": "handbook.git",
+            "include": ["docs/**"],
+            "ref": "master",
+            "allowed_principals": ["crew"],
+        }
+    }
+    [listed, fetched] = ask_in(tmp_path, "sources", "test", "handbook", "--json").records
+    assert listed["address"] == "docs/a.md"
+    assert fetched["allowed_principals"] == ["crew"]
+    assert "half past nine" in fetched["chunks"][0][0]
+    assert not (tmp_path / "lake").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["t.db", "--kind", "sql", "--set", "query=SELECT 1", "--set", "text=body"], "sources.t_db.key"),
+        (["x", "--kind", "pigeon"], "no kind of source 'pigeon'"),
+        (["x", "--kind", "git", "--set", "branch=main"], "sources.x.branch: unknown key"),
+        (["x", "--set", "include"], "want FIELD=VALUE"),
+    ],
+)
+def test_a_source_that_cannot_be_is_refused_and_leaves_nothing(tmp_path: Path, arguments: list[str], says: str) -> None:
+    answer = ask_in(tmp_path, "init", *arguments)
+    assert answer.code == 2
+    assert says in answer.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_query_is_taken_as_it_stands(tmp_path: Path) -> None:
+    query = "SELECT id, body FROM tickets WHERE kind = 'a: b'"
+    fields = ["--set", f"query={query}", "--set", "key=id", "--set", "text=[body]"]
+    assert ask_in(tmp_path, "init", "t.db", "--kind", "sql", *fields).code == 0
+    [source] = yaml.safe_load((tmp_path / "pipeline.yaml").read_text())["sources"].values()
+    assert (source["query"], source["key"], source["text"]) == (query, ["id"], ["body"])
+
+
+def test_at_a_terminal_it_asks_for_what_the_kind_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"query": "SELECT id, body FROM tickets", "key": "id"}
+    terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr(init, "sys", terminal)
+    monkeypatch.setattr(click, "prompt", lambda text: answers[text.partition(" ")[0]])
+    assert ask_in(tmp_path, "init", "t.db", "--kind", "sql", "--set", "text=[body]").code == 0
+    [source] = yaml.safe_load((tmp_path / "pipeline.yaml").read_text())["sources"].values()
+    assert (source["query"], source["key"]) == (answers["query"], ["id"])
