@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsp
 
 from rag_pipeline.settings.sources.rest import ListSettings
 from rag_pipeline.sources.http import Answer, HttpClient, HttpFailure, canonical, origin
-from rag_pipeline.sources.rest.values import filled, text_of, value_at
+from rag_pipeline.sources.rest.values import filled, text_of, value_at, within
 
 # A list that does not end by then never does.
 MOST_PAGES = 100_000
@@ -118,7 +118,7 @@ class Api:
                 # A cursor that ran out is the list's to give anew.
                 error.moved = number > 0 and 400 <= error.status < 500 and error.status not in (401, 403, 429)
                 raise
-            members = value_at(body, settings.items)
+            members = within(body, settings.items)
             if not isinstance(members, list):
                 raise Unwhole(f"`{where}.items`: page {number + 1} holds no list there, only {_shape(body)}.")
             if look is not None:

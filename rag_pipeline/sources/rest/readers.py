@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rag_pipeline.contracts.names import principal
-from rag_pipeline.settings.sources.rest import GroupsSettings, ReadersSettings
+from rag_pipeline.contracts.sources import PUBLIC
+from rag_pipeline.settings.sources.rest import GroupsSettings, ListSettings, ReadersSettings
 from rag_pipeline.sources.rest.pages import Api, Unwhole
-from rag_pipeline.sources.rest.values import text_of, value_at
+from rag_pipeline.sources.rest.values import leaves, text_of, value_at
 from rag_pipeline.sources.rows import principals_in
 
 # What these mean of a list that belongs to one object: it is closed.
@@ -30,8 +31,9 @@ class Readers:
         self._api = api
         self._field = field
         self._lists = lists
-        self._known: dict[str, frozenset[str] | None] = {}
-        self._above: dict[str, Sequence[str]] = {}
+        # By what an answer is taken for, too: two lists may read the same one for other names.
+        self._known: dict[tuple[str, str], frozenset[str] | None] = {}
+        self._above: dict[tuple[str, str], Sequence[str]] = {}
 
     def of(self, entry: Any, name: str) -> tuple[str, ...] | None:
         """Who may read an object. None: nothing here says it, and the settings do.
@@ -62,10 +64,11 @@ class Readers:
     def _asked_for(self, readers: ReadersSettings, where: str, entry: Any, name: str) -> Sequence[str]:
         """What a list is asked for, once for each; "" where it is asked for the object alone."""
         if readers.each_of is not None:
-            if name not in self._above:
+            key = where, name
+            if key not in self._above:
                 members = self._api.walk(readers.each_of, f"{where}.each_of", {"id": name})
-                self._above[name] = [text_of(value_at(member, readers.each_of.field)) for member in members]
-            return self._above[name]
+                self._above[key] = [text_of(value_at(member, readers.each_of.field)) for member in members]
+            return self._above[key]
         if readers.each is None:
             return [""]
         values = value_at(entry, readers.each)
@@ -76,65 +79,70 @@ class Readers:
 
     def _named(self, readers: ReadersSettings, where: str, values: Mapping[str, str]) -> frozenset[str] | None:
         """Who a list names; None: it restricts nothing. One that belongs to an object and may not be read: nobody."""
-        url = self._api.url(readers.path, readers.params, values)
-        if url not in self._known:
+        key = self._api.url(readers.path, readers.params, values), _meaning(readers, "each", "each_of")
+        if key not in self._known:
             try:
-                self._known[url] = self._asked(readers, where, values)
+                self._known[key] = self._asked(readers, where, values)
             except Unwhole as error:
                 if error.status not in _REFUSED or "{" not in "".join([readers.path, *readers.params.values()]):
                     raise
-                self._known[url] = frozenset()
-        return self._known[url]
+                self._known[key] = frozenset()
+        return self._known[key]
 
     def _asked(self, readers: ReadersSettings, where: str, values: Mapping[str, str]) -> frozenset[str] | None:
         others: set[str] = set()
         walked = self._api.walk(readers, where, values, lambda body: others.update(_not_empty(body, readers.others)))
         told = [member for member in walked if _fits(member, readers.only)]
-        named = [value_at(member, readers.field) for member in told if _fits(member, readers.person)]
-        people, groups = _texts(named), []
+        found = [list(leaves(member, readers.field)) if _fits(member, readers.person) else [] for member in told]
+        people, groups = _texts(found), []
+        is_read = [_fits(member, readers.person) for member in told]
         if readers.groups is not None:
-            wanted = [value_at(member, readers.groups.at) for member in told if _fits(member, readers.groups.only)]
-            named += wanted
+            is_group = [_fits(member, readers.groups.only) for member in told]
+            wanted = [list(leaves(each, readers.groups.at)) for each, fits in zip(told, is_group, strict=True) if fits]
             groups = _texts(wanted)
+            found += wanted
+            is_read = [any(each) for each in zip(is_read, is_group, strict=True)]
             people += [each for group in groups for each in self._members(readers.groups, where, group)]
-        # Where what would hold the names is missing, it is not known that there are none.
-        is_known = None not in named and (bool(told) or not readers.only)
-        if readers.empty == "everybody" and is_known and not (people or groups or others):
+        # An empty list restricts nothing. An entry that names somebody in another way than is read here restricts.
+        is_empty = all(is_read) and not any(found) and (bool(told) or not readers.only)
+        if readers.empty == "everybody" and is_empty and not others:
             return None
-        return _principals(people)
+        # A person of that name is not everybody.
+        return _principals(people) - {PUBLIC}
 
     def _members(self, groups: GroupsSettings, where: str, group: str) -> Sequence[str]:
         """Members of a group; none of one that is gone or may not be read."""
-        url = self._api.url(groups.path, groups.params, {"group": group})
-        if url not in self._known:
+        key = self._api.url(groups.path, groups.params, {"group": group}), _meaning(groups, "at", "only")
+        if key not in self._known:
             try:
-                found = _texts(
-                    value_at(member, groups.field)
-                    for member in self._api.walk(groups, f"{where}.groups", {"group": group})
-                )
+                members = self._api.walk(groups, f"{where}.groups", {"group": group})
+                found = _texts(leaves(member, groups.field) for member in members)
             except Unwhole as error:
                 if error.status not in _REFUSED:
                     raise
                 found = []
-            self._known[url] = frozenset(found)
-        return sorted(self._known[url] or ())
+            self._known[key] = frozenset(found)
+        return sorted(self._known[key] or ())
 
 
 def _fits(member: Any, wanted: Mapping[str, str]) -> bool:
     return all(text_of(value_at(member, path)) == value for path, value in wanted.items())
 
 
-def _texts(found: Iterable[Any]) -> list[str]:
-    """Names, those within lists too; what is no text names nobody."""
-    texts = []
-    for value in found:
-        texts += [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str) and each]
-    return texts
+def _meaning(settings: ListSettings, *but: str) -> str:
+    """What of an answer is taken, whatever it is asked for."""
+    return f"{type(settings).__name__} {settings.model_dump(exclude={'path', 'params', *but})}"
+
+
+def _texts(found: Iterable[Iterable[Any]]) -> list[str]:
+    """Names, which may be numbers; what is neither names nobody."""
+    values = [each for some in found for each in some]
+    return [str(each) for each in values if isinstance(each, (str, int)) and not isinstance(each, bool) and each != ""]
 
 
 def _not_empty(body: Any, paths: Iterable[str]) -> Iterator[str]:
     """Which of the lists are not empty; what is no list may be anything."""
-    return (path for path in paths if value_at(body, path) != [])
+    return (path for path in paths if any(True for _ in leaves(body, path)))
 
 
 def _principals(found: Iterable[str]) -> frozenset[str]:

@@ -30,7 +30,7 @@ from rag_pipeline.sources.addresses import segment_of
 from rag_pipeline.sources.http import HttpClient, HttpFailure, HttpSettings, Pace
 from rag_pipeline.sources.rest.pages import Api, Unwhole
 from rag_pipeline.sources.rest.readers import Readers
-from rag_pipeline.sources.rest.values import filled, text_of, value_at
+from rag_pipeline.sources.rest.values import filled, text_of, value_at, within
 
 CAPABILITIES = Capabilities(gives_permissions=True, gives_media_types=True)
 # A list that changes while it is read is read again.
@@ -90,9 +90,12 @@ class RestItems:
             raise reading.unreadable(_DOWN)
         try:
             entry = self._entry(item.address)
-            # Who may read what was not listed here is asked now: an answer of before may be old.
-            declared = self._declared_at.get(item.address) or self._declared(entry, self._readers())
             raw = self._raw(entry, self._id_of(entry))
+            declared = self._declared_at.get(item.address)
+            if declared is None or self._stamp(entry, raw) != item.stamp:
+                # Who may read what was not listed, or is not what was listed, is asked once the text is there: an
+                # answer of before may be older than a restriction that the text was written under.
+                declared = self._declared(entry, self._readers())
         except Unwhole as error:
             if error.status >= 500:
                 self._down_until = time.monotonic() + _DOWN_SECONDS
@@ -111,7 +114,7 @@ class RestItems:
                 if error.status in _GONE:
                     raise reading.vanished() from error
                 raise
-            entry = value_at(body, self._fields["detail_item"])
+            entry = within(body, self._fields["detail_item"])
             if isinstance(entry, list):
                 if not entry:
                     raise reading.vanished()
@@ -141,12 +144,10 @@ class RestItems:
         fields = self._fields
         raw = problem = None
         if fields["revision"]:
-            fact = [text_of(value_at(entry, path)) for path in fields["revision"]]
-            if not any(fact):
+            if not any(text_of(value_at(entry, path)) for path in fields["revision"]):
                 raise Unwhole(f"`revision`: {address[:100]} has none of {', '.join(fields['revision'])}.")
         else:
-            raw = self._raw(entry, self._id_of(entry))
-            fact = [bytes_hash(raw)]
+            raw = self._raw_as_listed(entry)
             if len(raw) > self._spec.max_document_bytes:
                 problem = reading.too_large(len(raw), self._spec.max_document_bytes)
         declares = fields["detail"] is None or fields["principals"] is not None or fields["readers"]
@@ -155,17 +156,36 @@ class RestItems:
             uri=self._uri(entry, address),
             size_bytes=None if raw is None else len(raw),
             modified_at=_moment(value_at(entry, fields["modified"])) if fields["modified"] else None,
-            stamp=digest("object", self._recipe, str(problem is not None), *fact)[:32],
+            stamp=self._stamp(entry, raw),
             problem=problem,
             declared=self._declared(entry, readers) if declares else None,
             raw=raw if problem is None and fields["detail"] is None else None,
         )
+
+    def _stamp(self, entry: Any, raw: bytes | None) -> str:
+        """Of an object as an answer shows it; `raw` counts where no fields tell its revision."""
+        paths = self._fields["revision"]
+        if paths or raw is None:
+            fact = [text_of(value_at(entry, path)) for path in paths]
+            is_too_large = False
+        else:
+            fact = [bytes_hash(raw)]
+            is_too_large = len(raw) > self._spec.max_document_bytes
+        return digest("object", self._recipe, str(is_too_large), *fact)[:32]
 
     def _id_of(self, entry: Any) -> str:
         value = value_at(entry, self._fields["id"])
         if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
             raise Unwhole(f"`id`: an object has no {self._fields['id']} that is a number or text.")
         return str(value)
+
+    def _raw_as_listed(self, entry: Any) -> bytes:
+        try:
+            return self._raw(entry, self._id_of(entry))
+        except Unwhole as error:
+            # It may have been deleted since the list named it.
+            error.moved = error.moved or error.status in _GONE
+            raise
 
     def _raw(self, entry: Any, name: str) -> bytes:
         fields = self._fields

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _FIELD = re.compile(r"\{([\w.@-]+)\}")
@@ -24,6 +24,31 @@ def value_at(value: Any, path: str) -> Any:
             return None
         value = value.get(part)
     return value
+
+
+def within(value: Any, path: str) -> Any:
+    """What stands at a path with dots where every level before it is an object. None: nothing does."""
+    for part in path.split(".") if path else ():
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def leaves(value: Any, path: str) -> Iterator[Any]:
+    """All that stands at a path with dots, in each member of lists on the way and at its end.
+
+    Where nothing stands that is None, unlike in `value_at`: only an empty list gives nothing.
+    """
+    if isinstance(value, list):
+        for each in value:
+            if path:
+                yield from leaves(each, path)
+            else:
+                yield each
+    elif path:
+        part, _, rest = path.partition(".")
+        yield from leaves(value.get(part) if isinstance(value, dict) else None, rest)
+    else:
+        yield value
 
 
 def text_of(value: Any) -> str:

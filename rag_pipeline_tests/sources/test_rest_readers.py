@@ -1,0 +1,155 @@
+"""Who may read the objects of an API: what cannot be read of a restriction opens nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rag_pipeline.contracts.sources import Source
+from rag_pipeline.errors import DocumentUnreadable, SourceUnavailable
+from rag_pipeline_tests.sources.rest_api import as_json, rest_source
+from rag_pipeline_tests.sources.site import Reply, Site
+
+SPACE = {"path": "space", "field": "name"}
+
+
+@pytest.fixture(autouse=True)
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag_pipeline.sources.http.client.FIRST_WAIT_SECONDS", 0.001)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    found = Site()
+    yield found
+    found.close()
+
+
+def served(site: Site, answers: dict[str, Any], *readers: dict[str, Any], names: str = "a") -> Source:
+    """A source whose server has these answers below the location; what is a `Reply` is given as it is."""
+    items = [{"id": name, "revision": 1, "body": "x"} for name in names]
+    all_of_them = {"items": {"items": items}, "space": [{"name": "ada"}, {"name": "7"}]} | answers
+
+    def answer(path: str) -> Reply:
+        found = all_of_them.get(path.removeprefix("/api/").partition("?")[0], Reply(b"", 404))
+        return found if isinstance(found, Reply) else as_json(found)
+
+    site.fallback = lambda asked: answer(asked.path)
+    return rest_source(site, list={"path": "items", "items": "items"}, principals=None, readers=[SPACE, *readers])
+
+
+def allowed(source: Source) -> dict[str, tuple[str, ...] | None]:
+    return {item.address: item.declared.allowed_principals for item in source.list() if item.declared is not None}
+
+
+@pytest.mark.parametrize(
+    ("told", "change", "readers"),
+    [
+        ([], {}, ("7", "ada")),
+        ([{"users": []}, {"users": []}], {}, ("7", "ada")),
+        ([{"users": [{"id": 7}]}], {}, ("7",)),
+        ([{"users": [{"id": True}]}], {}, ()),
+        ([{"users": [{"id": ""}]}], {}, ()),
+        ([{"users": [{"key": "bob"}]}], {}, ()),
+        ([{"users": None}], {}, ()),
+        ([{"users": "bob"}], {}, ()),
+        ([{}], {}, ()),
+        (["bob"], {}, ()),
+        ([{"type": "team", "users": []}], {"person": {"type": "user"}}, ()),
+        ([{"type": "user", "users": []}], {"person": {"type": "user"}}, ("7", "ada")),
+    ],
+)
+def test_only_a_list_with_nothing_in_it_restricts_nothing(
+    site: Site, told: list[Any], change: dict[str, Any], readers: tuple[str, ...]
+) -> None:
+    on_page = {"path": "readers/{id}", "field": "users.id", "empty": "everybody"} | change
+    assert allowed(served(site, {"readers/a": told}, on_page)) == {"a": readers}
+
+
+def test_groups_without_a_name_and_other_lists_that_hold_something_restrict(site: Site) -> None:
+    groups = {"at": "groups.id", "path": "groups/{group}", "field": "name"}
+    on_page = {"path": "readers/{id}", "field": "users.id", "empty": "everybody", "groups": groups}
+    answers = {"readers/a": [{"users": [], "groups": [{"title": "crew"}]}], "readers/b": [{"users": [], "groups": []}]}
+    answers |= {"readers/c": [{"users": [], "groups": [{"id": 5}]}], "groups/5": [{"name": 7}]}
+    assert allowed(served(site, answers, on_page, names="abc")) == {"a": (), "b": ("7", "ada"), "c": ("7",)}
+    others = {"path": "readers/{id}", "items": "users", "field": "id", "empty": "everybody", "others": ["more.teams"]}
+    answers = {"readers/a": {"users": [], "more": [{"crews": ["x"]}]}, "readers/b": {"users": [], "more": []}}
+    assert allowed(served(site, answers, others, names="ab")) == {"a": (), "b": ("7", "ada")}
+
+
+def test_two_conditions_on_one_answer_are_two(site: Site) -> None:
+    entries = [{"kind": "read", "name": "ada"}, {"kind": "read", "name": "7"}, {"kind": "see", "name": "7"}]
+    one = {"path": "readers/{id}", "field": "name", "only": {"kind": "read"}}
+    assert allowed(served(site, {"readers/a": entries}, one, one | {"only": {"kind": "see"}})) == {"a": ("7",)}
+    # Nor is what stands above an object in one tree what stands above it in another.
+    above = {"path": "folders/{id}", "field": "id"}
+    each = {"path": "readers/{each}", "field": "name", "each_of": above}
+    answers = {"folders/a": [{"id": "f"}], "teams/a": [{"id": "t"}], "readers/f": entries, "readers/t": [{"name": "7"}]}
+    in_teams = each | {"each_of": above | {"path": "teams/{id}"}}
+    assert allowed(served(site, answers, each, in_teams)) == {"a": ("7",)}
+
+
+def test_a_person_who_is_called_public_is_not_everybody(site: Site) -> None:
+    answers = {"space": [{"name": "ada"}, {"name": "public"}], "readers/a": [{"name": "public"}]}
+    on_page = {"path": "readers/{id}", "field": "name", "empty": "everybody"}
+    assert allowed(served(site, answers, on_page)) == {"a": ()}
+    groups = {"at": "group", "path": "crew", "field": "name"}
+    answers = {"space": [{"group": "crew"}], "crew": [{"name": "public"}, {"name": "ada"}]}
+    served(site, answers)
+    source = rest_source(
+        site, list={"path": "items", "items": "items"}, principals=None, readers=[SPACE | {"groups": groups}]
+    )
+    assert allowed(source) == {"a": ("ada",)}
+
+
+@pytest.mark.parametrize("answer", [[{"error": "sorry"}], [], {"data": [{"items": []}]}, {"data": []}])
+def test_a_list_in_place_of_an_object_is_no_end(site: Site, answer: Any) -> None:
+    [listed] = served(site, {"things": answer, "items/a": answer}).list()
+    with pytest.raises(DocumentUnreadable):
+        rest_source(site, detail_item="data.items").fetch(listed)
+    source = rest_source(site, list={"path": "things", "items": "data.items"}, principals=None)
+    with pytest.raises(SourceUnavailable, match=r"`list.items`: page 1 holds no list there"):
+        source.list()
+
+
+def test_what_was_written_after_the_listing_has_the_readers_of_after_it(site: Site) -> None:
+    answers: dict[str, Any] = {"readers/a": [{"name": "ada"}, {"name": "7"}]}
+    served(site, answers)
+    source = rest_source(
+        site,
+        list={"path": "items", "items": "items"},
+        principals=None,
+        readers=[{"path": "readers/{id}", "field": "name"}],
+    )
+    answers["items/a"] = {"id": "a", "revision": 1, "body": "open"}
+    served(site, answers)
+    [listed] = source.list()
+    asked = len(site.asked)
+    assert source.fetch(listed).raw == b"open"
+    assert site.paths[asked:] == ["/api/items/a"]
+    # Restricted first, and only then written.
+    answers |= {"items/a": {"id": "a", "revision": 2, "body": "SECRET"}, "readers/a": [{"name": "ada"}]}
+    served(site, answers)
+    fetched = source.fetch(listed)
+    assert (fetched.raw, fetched.declared.allowed_principals) == (b"SECRET", ("ada",))
+    assert site.paths[asked + 1 :] == ["/api/items/a", "/api/readers/a"]
+
+
+def test_an_object_that_goes_between_the_list_and_its_parts_is_listed_anew(site: Site) -> None:
+    names = ["a", "b"]
+
+    def answer(path: str) -> Reply:
+        if path == "/api/items":
+            return as_json({"items": [{"id": name, "body": "x"} for name in names]})
+        if path == "/api/parts/b":
+            names[:] = ["a"]
+            return as_json({}, 404)
+        return as_json([])
+
+    site.fallback = lambda asked: answer(asked.path)
+    parts = [{"path": "parts/{id}", "template": "{text}"}]
+    change: dict[str, Any] = {"list": {"path": "items", "items": "items"}, "parts": parts, "principals": None}
+    source = rest_source(site, detail=None, revision=[], **change)
+    assert [item.address for item in source.list()] == ["a"]
