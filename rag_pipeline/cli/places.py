@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rag_pipeline.embedding.locate import holds_model
 from rag_pipeline.errors import ModelUnavailable
-from rag_pipeline.settings.load import local_path
+from rag_pipeline.settings.places import local_path
 from rag_pipeline.sources.remote import filesystem_problem
 
 if TYPE_CHECKING:

@@ -16,6 +16,8 @@ Event = Literal["run", "check", "freshness", "publication", "deletion_guard", "t
 Turn = Literal["opened", "resolved"]
 
 ALERTS_FILE = "alerts.json"
+# Beside it: of whoever changes it, and of whoever sends.
+ALERTS_LOCKS = (".alerts.lock", ".alerts.sending.lock")
 # Raise it when an older reader would misread the file.
 _FORMAT = 1
 

@@ -99,7 +99,9 @@ def launch_refresh(
     try:
         with opened_instance(dagster_home(pipeline)) as instance:
             unpolled = [name for name in pipeline.settings.sources if only and name not in only]
-            runs = _runs(pipeline, instance, list(allow_mass_deletion), alias, launch_id, unpolled)
+            # What is not polled has no step that could be told.
+            allowed = [name for name in allow_mass_deletion if name not in unpolled]
+            runs = _runs(pipeline, instance, allowed, alias, launch_id, unpolled)
     except FAULTS as error:
         # A run takes away by itself; this is for what breaks around it, even before a source was polled.
         with Workspace(pipeline, run_id="launch") as workspace:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import rag_pipeline
+from rag_pipeline.contracts.alerts import ALERTS_FILE, ALERTS_LOCKS
 from rag_pipeline.contracts.erasures import read_erased
 from rag_pipeline.contracts.ids import bytes_hash, digest
 from rag_pipeline.contracts.polls import POLLS_FILE, Poll, bytes_of, polls_of
@@ -44,6 +45,7 @@ SETTLED_FILE = ".settled.json"
 _FORMAT = 1
 # Files of the lake that say nothing of what is in it.
 _ASIDE = frozenset({LOCK_NAME, HOLDER_NAME, POLLS_FILE, f".{POLLS_FILE}.new", SETTLED_FILE, f"{SETTLED_FILE}.new"})
+_ASIDE |= {ALERTS_FILE, f".{ALERTS_FILE}.new", *ALERTS_LOCKS}
 # What people say of hits while they search gives no run anything to do.
 _REMARKS = "gold/feedback/"
 _LOCK_SECONDS = 30.0

@@ -6,11 +6,14 @@ Does not belong here: reading what is in it (`stores/hints.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import field_validator
 
+from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.limits import Section
+from rag_pipeline.settings.places import below
 from rag_pipeline.settings.types import Place
 
 # What the folder is called where it would lie in a source.
@@ -18,10 +21,12 @@ HINTS = "folder of hints"
 
 
 class HintsSettings(Section):
-    """Who saw a change leaves a file that names the source, and it is looked at within a minute."""
+    """Who saw a change leaves a file that names the source, which is looked at within seconds."""
 
     folder: Place
-    """Folder on a disk in which each file is a hint, like `{"source": "handbook"}`; it is seen within seconds."""
+    """Folder on a disk in which each file is a hint, like `{"source": "handbook"}`; it is seen within seconds.
+
+    It is a folder of its own: hints that were taken in are removed, and what is no hint is put aside."""
 
     @field_validator("folder")
     @classmethod
@@ -36,3 +41,27 @@ class HintsSettings(Section):
 def hints_folder(settings: HintsSettings | None, base: Path) -> Path | None:
     """The folder, a relative one below `base`; None: nobody gives hints."""
     return None if settings is None else (base / Path(settings.folder).expanduser()).absolute()
+
+
+def check_hints_apart(own: Mapping[str, str], config: Path) -> None:
+    """Refuse a folder of hints that is no folder of its own: files that are taken in there are removed.
+
+    Args:
+        own: The folders that the pipeline writes to, by what each is.
+
+    Raises:
+        SettingsError: It is, holds or lies in another one of them, or it holds pipeline.yaml.
+    """
+    if HINTS not in own:
+        return
+    hints = own[HINTS]
+    others = {what: place for what, place in own.items() if what != HINTS}
+    for what, place in (others | {"file": str(config)}).items():
+        if below(hints, place) is None and below(place, hints) is None:
+            continue
+        raise SettingsError(
+            f"hints.folder {hints} is not a folder of its own: it is, holds or lies in the {what} {place}, whose files "
+            f"are no hints. Name an empty folder for hints alone, like: hints: {{folder: hints}}",
+            location=hints,
+            folder=place,
+        )

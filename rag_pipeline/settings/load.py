@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
@@ -22,7 +21,8 @@ from rag_pipeline.contracts.reranking import RerankerSpec
 from rag_pipeline.contracts.sources import PermissionRule, SourceSpec
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.bounded_yaml import read_text, read_yaml
-from rag_pipeline.settings.hints import HINTS, hints_folder
+from rag_pipeline.settings.hints import HINTS, check_hints_apart, hints_folder
+from rag_pipeline.settings.places import below, local_path, resolved, user_expanded
 from rag_pipeline.settings.problems import problem_of
 from rag_pipeline.settings.sections import Settings
 from rag_pipeline.settings.sources import FilesSettings, WithFiles, WithPatterns
@@ -35,7 +35,6 @@ LAKE, CACHE, DAGSTER_HOME = "lake", "cache", "Dagster home"
 
 # Delta takes a path for a URL: it stops the process at a bracket, and undoes or drops the others.
 _UNFIT_FOR_A_LAKE = re.compile(r"[\[\]%\\\x00-\x1f\x7f\ud800-\udfff]")
-_SCHEMES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "az": "abfs", "local": "file"}
 # How a model is run, paced and paid changes no vector, so it makes no other table either.
 _NO_PART_OF_A_SPACE = {
     "alias",
@@ -89,7 +88,7 @@ class Pipeline:
     @property
     def question_files(self) -> tuple[Path, ...]:
         """Files of questions that every version of an index is evaluated on."""
-        return tuple(self.folder / _expanduser(name) for name in self.settings.evaluation.questions)
+        return tuple(self.folder / user_expanded(name) for name in self.settings.evaluation.questions)
 
     @property
     def own_folders(self) -> dict[str, str]:
@@ -191,13 +190,13 @@ class Pipeline:
         """Spec of the reranking model, with a relative folder made relative to pipeline.yaml; None: there is none."""
         rerank = self.settings.rerank or self.settings.late_interaction
         if rerank is not None and rerank.folder is not None:
-            rerank = rerank.model_copy(update={"folder": str(self.folder / _expanduser(rerank.folder))})
+            rerank = rerank.model_copy(update={"folder": str(self.folder / user_expanded(rerank.folder))})
         return None if rerank is None else rerank.spec()
 
     def _located(self, location: str) -> str:
         if "://" in location or "::" in location:
             return location
-        return str((self.folder / _expanduser(location)).absolute())
+        return str((self.folder / user_expanded(location)).absolute())
 
     def _expanded(self, where: str, options: Mapping[str, str]) -> dict[str, str]:
         expanded = {}
@@ -242,8 +241,8 @@ def load_pipeline(path: str | Path | None = None, environment: Mapping[str, str]
 
     Raises:
         SettingsError: The file is missing, too large, not YAML, holds a key twice, an unknown key or a bad value; the
-            message names every such field with its path and what is allowed. Or a source lies in a folder that
-            the pipeline writes to, the lake's path cannot be used, or two aliases are one model.
+            message names every such field with its path and what is allowed. Or a source or the hints lie in a folder
+            that the pipeline writes to, the lake's path cannot be used, or two aliases are one model.
     """
     environment = os.environ if environment is None else environment
     config = find_config(path, environment)
@@ -270,6 +269,7 @@ def load_pipeline(path: str | Path | None = None, environment: Mapping[str, str]
     pipeline = Pipeline(settings, config, dict(environment))
     check_lake_root(pipeline.lake_root)
     _check_sources_apart(pipeline)
+    check_hints_apart(pipeline.own_folders, config)
     _check_models_differ(pipeline)
     return pipeline
 
@@ -284,7 +284,7 @@ def check_lake_root(root: str) -> None:
     path = local_path(root)
     if path is None:
         return
-    for shown in (path.absolute().as_posix(), _resolved(path).as_posix()):
+    for shown in (path.absolute().as_posix(), resolved(path).as_posix()):
         unfit = _UNFIT_FOR_A_LAKE.search(shown)
         if unfit:
             raise SettingsError(
@@ -325,44 +325,6 @@ def _check_models_differ(pipeline: Pipeline) -> None:
                 f"would write one index table, and retiring either would remove it. Remove one.",
                 alias=alias,
             )
-
-
-def local_path(location: str) -> Path | None:
-    """The path of a folder on this machine; None for an address elsewhere."""
-    if location.startswith(("file://", "local://")):
-        return Path(unquote(urlsplit(location).path))
-    return None if "://" in location or "::" in location else _expanduser(location)
-
-
-def below(outer: str, inner: str) -> tuple[str, ...] | None:
-    """The folders that lead from one place to another inside it; () if they are the same, None if it is outside."""
-    whole, part = _steps(outer), _steps(inner)
-    return part[len(whole) :] if part[: len(whole)] == whole else None
-
-
-def _steps(location: str) -> tuple[str, ...]:
-    path = local_path(location)
-    if path is not None:
-        return ("file", *_resolved(path).parts)
-    wrapper, _, address = location.rpartition("::")
-    if "://" in wrapper or "://" not in address:
-        return (location,)
-    scheme, _, rest = address.partition("://")
-    return (_SCHEMES.get(scheme, scheme), *(step for step in rest.split("/") if step))
-
-
-def _resolved(path: Path) -> Path:
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError) as error:
-        raise SettingsError(f"{path} cannot be followed: {error}", path=str(path)) from error
-
-
-def _expanduser(location: str) -> Path:
-    try:
-        return Path(location).expanduser()
-    except RuntimeError as error:
-        raise SettingsError(f"{location} names the home folder of nobody known here", path=location) from error
 
 
 def _overridden(data: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from itertools import combinations
 from rag_pipeline.contracts.sources import DeclaredMetadata, SourceSpec
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.settings import Pipeline
-from rag_pipeline.settings.load import below
+from rag_pipeline.settings.places import below
 from rag_pipeline.sources import open_source
 from rag_pipeline.sources.addresses import name_of
 from rag_pipeline.sources.files import local_folder

@@ -18,9 +18,8 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -28,6 +27,9 @@ log = logging.getLogger(__name__)
 # Beside the hints; the name begins with a dot, as those of files do that are still being written.
 MARKS_FOLDER = ".sources"
 _TAKEN = ".taken"
+# What named no source; nobody takes it away but a person, so it is bounded.
+REJECTED_FOLDER = ".rejected"
+MOST_REJECTED = 1_000
 # A file that is no hint by then never will be; whoever writes one in place has that long.
 UNFINISHED_SECONDS = 10.0
 # A look that began and left its mark that long was killed, or still goes on: then it is looked once more.
@@ -48,10 +50,13 @@ class HintFolder:
     def __init__(self, folder: Path, sources: Collection[str]) -> None:
         self.folder = folder
         self.marks = folder / MARKS_FOLDER
+        self.rejected = folder / REJECTED_FOLDER
         self._sources = frozenset(sources)
 
     def take_in(self) -> None:
-        """Turn the files that are there into marks, and remove them; what is no hint is removed too.
+        """Turn the files that are there into marks, and remove them; what is no hint is put aside.
+
+        Nothing else is removed: the folder may be somebody else's.
 
         Raises:
             OSError: The folder cannot be read or written.
@@ -59,23 +64,40 @@ class HintFolder:
         self.marks.mkdir(parents=True, exist_ok=True)
         wanted: set[str] = set()
         seen: list[Path] = []
+        others: list[Path] = []
         for path in self._files():
             named = _named_sources(path)
             if named is None:
                 continue
             wanted |= named & self._sources
-            seen.append(path)
-            if not named & self._sources:
-                log.warning("a hint that names no source of pipeline.yaml was dropped: %s", path.name[:200])
+            (seen if named & self._sources else others).append(path)
+            if len(seen) == MOST_FILES:
+                break
         for name in wanted:
             self._mark(name).touch()
         for path in seen:
             path.unlink(missing_ok=True)
+        self._put_aside(others)
+
+    def _put_aside(self, others: Sequence[Path]) -> None:
+        """Move what names no source of pipeline.yaml out of the way; where there is no room for it, it stays."""
+        if not others:
+            return
+        try:
+            self.rejected.mkdir(exist_ok=True)
+            taken = set(os.listdir(self.rejected))  # noqa: PTH208 - names alone
+            room = [path for path in others if path.name not in taken][: max(0, MOST_REJECTED - len(taken))]
+            for path in room:
+                path.rename(self.rejected / path.name)
+        except OSError as error:
+            log.warning("what is no hint stays in the folder of hints: %s", error)
+        else:
+            left = len(others) - len(room)
+            log.warning("%d files that name no source of pipeline.yaml were put aside, and %d stay", len(room), left)
 
     def _files(self) -> Iterator[Path]:
         with os.scandir(self.folder) as entries:
-            found = (Path(entry.path) for entry in entries if _may_be_hint(entry))
-            yield from islice(found, MOST_FILES)
+            yield from (Path(entry.path) for entry in entries if _may_be_hint(entry))
 
     def waiting(self) -> list[str]:
         """Sources that are to be looked at: hinted at, or left behind by a look that was killed."""

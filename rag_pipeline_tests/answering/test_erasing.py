@@ -14,6 +14,7 @@ from rag_pipeline.answering.answerer import Answerer
 from rag_pipeline.answering.erasing import cache_of, erase_kept
 from rag_pipeline.answering.keeping import Kept
 from rag_pipeline.errors import StoreError
+from rag_pipeline.refresh.plan import plan_run
 from rag_pipeline.refresh.publication import rollback
 from rag_pipeline.refresh.revoke import revoke_now
 from rag_pipeline.retrieval.published import POINTER_SECONDS
@@ -84,6 +85,8 @@ def test_what_is_closed_or_deleted_is_erased_by_the_next_run_and_nothing_else(pl
         time.sleep(POINTER_SECONDS)
         assert answerer.ask(STOPS, {"public"}, k=1).from_cache
         (project.folder / "docs" / "guide.md").unlink()
+        assert plan_run(project.pipeline()).rows_revoked
+        assert place.keeps("red lever twice")
         project.refresh()
         assert not place.keeps("red lever twice")
 

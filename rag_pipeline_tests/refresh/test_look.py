@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 from filelock import FileLock
 
+from rag_pipeline.alerts.cycle import tell
+from rag_pipeline.contracts.alerts import ALERTS_FILE, Finding
 from rag_pipeline.contracts.tables import QUARANTINE
 from rag_pipeline.embedding import reranker, space
 from rag_pipeline.parsing import decode, registry
@@ -195,6 +197,20 @@ def test_a_look_records_that_the_sources_were_polled_and_leaves_all_else(tmp_pat
     assert not problem
     assert {poll.source for poll in polls} == {"docs", "notes"}
     assert all(poll.is_overdue is False and poll.polled_at == poll.attempted_at for poll in polls)
+
+
+def test_telling_is_no_change(tmp_path: Path) -> None:
+    """Each look writes when sources were looked at last, which is another moment each time."""
+    project = settled_project(tmp_path)
+    project.settings["alerts"] = {"sinks": {"log": {"kind": "log"}}}
+    project.refresh()
+    with project.workspace() as workspace:
+        tell(workspace)
+    assert noted(project)
+    with project.workspace() as workspace:
+        tell(workspace, [Finding("check:a", 1.0, is_bad=True)])
+    assert (tmp_path / "lake" / ALERTS_FILE).exists()
+    assert looks_the_same(project)
 
 
 def test_reading_is_no_change(tmp_path: Path) -> None:

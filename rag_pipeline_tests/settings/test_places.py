@@ -135,3 +135,16 @@ def test_a_lakes_name_may_hold_what_people_put_in_names(tmp_path: Path) -> None:
     project.write("a.md", "# A\n\nFound again, changed.")
     project.refresh()
     assert [hit.uri for hit in project.search("found", "public")] == ["docs/a.md"]
+
+
+@pytest.mark.parametrize("folder", [".", "lake", "lake/hints", "weights", "state", "..", "link", "lake/../lake/"])
+def test_hints_lie_in_a_folder_of_their_own(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "p" / "lake").mkdir(parents=True)
+    (tmp_path / "p" / "link").symlink_to("lake")
+    settings = {"lake": "lake", "cache": "weights", "hints": {"folder": "lakeside"}}
+    project = project_at(tmp_path / "p", str(tmp_path.parent / "docs"), **settings)
+    environment = {"DAGSTER_HOME": str(tmp_path / "p" / "state")}
+    path = project.pipeline().path
+    assert load_pipeline(path, environment).settings.hints
+    with pytest.raises(SettingsError, match=r"hints\.folder .* is not a folder of its own"):
+        load_pipeline(path, environment | {"RAG_PIPELINE__HINTS__FOLDER": folder})

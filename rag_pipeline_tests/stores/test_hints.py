@@ -77,18 +77,50 @@ def test_what_is_no_hint_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.Mo
     assert outside.exists()
     # One that is being written is left alone for a while.
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"folder", ".unfinished", "unfinished", "deep", hints.MARKS_FOLDER}
+    assert left == {"folder", ".unfinished", "unfinished", "deep", hints.MARKS_FOLDER, hints.REJECTED_FOLDER}
     long_ago = time.time() - hints.UNFINISHED_SECONDS - 1
     os.utime(tmp_path / "unfinished", (long_ago, long_ago))
     os.utime(tmp_path / "deep", (long_ago, long_ago))
     folder.take_in()
-    assert {path.name for path in tmp_path.iterdir()} == {"folder", ".unfinished", hints.MARKS_FOLDER}
+    own = {hints.MARKS_FOLDER, hints.REJECTED_FOLDER}
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", ".unfinished", *own}
+    assert {path.name for path in folder.rejected.iterdir()} == {
+        "link",
+        "pipe",
+        "unknown",
+        "large",
+        "unfinished",
+        "deep",
+    }
     monkeypatch.setattr(hints, "MOST_FILES", 3)
     for number in range(9):
         hint(tmp_path, f"{number}", "docs")
     for _ in range(9):
         folder.take_in()
     assert folder.waiting() == ["docs"]
+
+
+def test_files_of_others_are_never_lost_and_keep_no_hint_from_being_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hints, "MOST_REJECTED", 2)
+    monkeypatch.setattr(hints, "MOST_FILES", 1)
+    folder = HintFolder(tmp_path, {"docs"})
+    for number in range(5):
+        (tmp_path / f"{number}.yaml").write_text(f"number: {number}\n")
+        os.utime(tmp_path / f"{number}.yaml", (0, 0))
+    hint(tmp_path, "z.json", "docs")
+    for _ in range(2):
+        folder.take_in()
+    assert folder.waiting() == ["docs"]
+    assert not (tmp_path / "z.json").exists()
+    # One of the same name as one that was put aside before.
+    (tmp_path / "0.yaml").write_text("another\n")
+    os.utime(tmp_path / "0.yaml", (0, 0))
+    folder.take_in()
+    found = [path.read_text() for place in (tmp_path, folder.rejected) for path in place.iterdir() if path.is_file()]
+    assert len(list(folder.rejected.iterdir())) == 2
+    assert {"another\n", *(f"number: {number}\n" for number in range(1, 5))} <= set(found)
 
 
 @given(st.binary(max_size=200))
