@@ -39,9 +39,9 @@ class ApiWorld:
         self._fields = fields
         self._revision = 0
         self._is_down = False
-        site.fallback = self._answer
+        site.fallback = self.answer
 
-    def _answer(self, asked: Asked) -> Reply:
+    def answer(self, asked: Asked) -> Reply:
         if self._is_down:
             return as_json({"message": "maintenance"}, 503)
         parts = urlsplit(asked.path)
@@ -105,6 +105,37 @@ def test_parts_and_readers_that_are_not_there_are_no_deletion(site: Site, change
     [known] = world.source().list()
     with pytest.raises(DocumentUnreadable, match=r"0(\.path)?`: the server answers 404"):
         rest_source(site, **change).fetch(known)
+
+
+def test_a_server_that_breaks_at_some_objects_is_asked_for_the_others(site: Site) -> None:
+    world = ApiWorld(site)
+    world.fill(9)
+    source = world.source()
+    items = source.list()
+    broken = {f"/api/items/{number}" for number in range(6)}
+    site.fallback = lambda asked: as_json({}, 500) if asked.path in broken else world.answer(asked)
+    for item in items[:6]:
+        with pytest.raises(DocumentUnreadable, match="the server answers 500"):
+            source.fetch(item)
+    assert source.fetch(items[6]).raw == b"x"
+    # One that answers nothing at all is not waited for again and again.
+    world.break_down()
+    for item in items[:5]:
+        with pytest.raises(DocumentUnreadable, match="the server answers 50"):
+            source.fetch(item)
+    asked = len(site.asked)
+    with pytest.raises(DocumentUnreadable, match="the API does not answer"):
+        source.fetch(items[6])
+    assert len(site.asked) == asked
+    # Nor is one that lists its objects and gives none of them.
+    world.heal()
+    source.list()
+    site.fallback = lambda asked: as_json({}, 500) if "/items/" in asked.path else world.answer(asked)
+    for _ in range(25):
+        with pytest.raises(DocumentUnreadable, match="the server answers 500"):
+            source.fetch(items[6])
+    with pytest.raises(DocumentUnreadable, match="the API does not answer"):
+        source.fetch(items[7])
 
 
 def test_a_list_that_is_not_there_is_no_deletion(site: Site) -> None:

@@ -153,3 +153,36 @@ def test_an_object_that_goes_between_the_list_and_its_parts_is_listed_anew(site:
     change: dict[str, Any] = {"list": {"path": "items", "items": "items"}, "parts": parts, "principals": None}
     source = rest_source(site, detail=None, revision=[], **change)
     assert [item.address for item in source.list()] == ["a"]
+
+
+def test_a_server_that_breaks_at_the_readers_of_one_object_closes_that_one(site: Site) -> None:
+    broken = as_json({}, 500)
+    on_page = {"path": "readers/{id}", "field": "name"}
+    answers: dict[str, Any] = {f"readers/{name}": [{"name": "ada"}] for name in "abcde"}
+    open_to_ada: dict[str, tuple[str, ...] | None] = dict.fromkeys("abcde", ("ada",))
+    one_after_the_other = answers | {"readers/a": broken, "readers/b": broken, "readers/d": broken, "readers/e": broken}
+    assert allowed(served(site, one_after_the_other, on_page, names="abcde")) == open_to_ada | dict.fromkeys("abde", ())
+    # Three in a row are the server's fault; so is what is not one object's.
+    for down in ({"readers/b": broken, "readers/c": broken, "readers/d": broken}, {"space": broken}):
+        with pytest.raises(SourceUnavailable, match=r"`readers.[01].path`: the server answers 500"):
+            served(site, answers | down, on_page, names="abcde").list()
+
+
+def test_a_server_that_breaks_at_a_group_or_a_page_above_closes_what_depends_on_it(site: Site) -> None:
+    broken = as_json({}, 500)
+    each = {"path": "readers/{each}", "field": "name", "each_of": {"path": "above/{id}", "field": "id"}}
+    answers = {f"above/{name}": [{"id": "top"}] for name in "abcdef"} | {"readers/top": broken}
+    answers |= {"above/f": [{"id": "other"}], "readers/other": [{"name": "7"}], "above/e": broken}
+    expected: dict[str, tuple[str, ...] | None] = dict.fromkeys("abcde", ())
+    assert allowed(served(site, answers, each, names="abcdef")) == expected | {"f": ("7",)}
+    groups = {"at": "group", "path": "groups/{group}", "field": "name"}
+    on_page = {
+        "path": "readers/{id}",
+        "field": "name",
+        "empty": "everybody",
+        "groups": groups,
+        "person": {"kind": "one"},
+    }
+    told = [{"kind": "some", "group": "crew"}, {"kind": "one", "name": "7"}]
+    answers = {f"readers/{name}": told[:1] for name in "abcd"} | {"readers/e": told, "groups/crew": broken}
+    assert allowed(served(site, answers, on_page, names="abcde")) == dict.fromkeys("abcd", ()) | {"e": ("7",)}

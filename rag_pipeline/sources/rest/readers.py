@@ -18,6 +18,8 @@ from rag_pipeline.sources.rows import principals_in
 
 # What these mean of a list that belongs to one object: it is closed.
 _REFUSED = (403, 404, 410)
+# So many lists that a server breaks at one after the other are no fault of single objects.
+_MOST_BROKEN = 3
 
 
 class Readers:
@@ -34,6 +36,7 @@ class Readers:
         # By what an answer is taken for, too: two lists may read the same one for other names.
         self._known: dict[tuple[str, str], frozenset[str] | None] = {}
         self._above: dict[tuple[str, str], Sequence[str]] = {}
+        self._broken = 0
 
     def of(self, entry: Any, name: str) -> tuple[str, ...] | None:
         """Who may read an object. None: nothing here says it, and the settings do.
@@ -50,7 +53,7 @@ class Readers:
             try:
                 asked_for = self._asked_for(readers, f"readers.{number}", entry, name)
             except Unwhole as error:
-                if error.status not in _REFUSED:
+                if not self._closes(error):
                     raise
                 # What this object depends on may not be looked at, so the object is closed.
                 return ()
@@ -66,7 +69,8 @@ class Readers:
         if readers.each_of is not None:
             key = where, name
             if key not in self._above:
-                members = self._api.walk(readers.each_of, f"{where}.each_of", {"id": name})
+                members = list(self._api.walk(readers.each_of, f"{where}.each_of", {"id": name}))
+                self._broken = 0
                 self._above[key] = [text_of(value_at(member, readers.each_of.field)) for member in members]
             return self._above[key]
         if readers.each is None:
@@ -84,14 +88,16 @@ class Readers:
             try:
                 self._known[key] = self._asked(readers, where, values)
             except Unwhole as error:
-                if error.status not in _REFUSED or "{" not in "".join([readers.path, *readers.params.values()]):
+                if not _is_asked_for_each(readers) or not self._closes(error):
                     raise
                 self._known[key] = frozenset()
         return self._known[key]
 
     def _asked(self, readers: ReadersSettings, where: str, values: Mapping[str, str]) -> frozenset[str] | None:
         others: set[str] = set()
-        walked = self._api.walk(readers, where, values, lambda body: others.update(_not_empty(body, readers.others)))
+        pages = self._api.walk(readers, where, values, lambda body: others.update(_not_empty(body, readers.others)))
+        walked = list(pages)
+        self._broken = 0
         told = [member for member in walked if _fits(member, readers.only)]
         found = [list(leaves(member, readers.field)) if _fits(member, readers.person) else [] for member in told]
         people, groups = _texts(found), []
@@ -102,7 +108,8 @@ class Readers:
             groups = _texts(wanted)
             found += wanted
             is_read = [any(each) for each in zip(is_read, is_group, strict=True)]
-            people += [each for group in groups for each in self._members(readers.groups, where, group)]
+            for group in groups:
+                people += self._members(readers.groups, where, group, is_for_each=_is_asked_for_each(readers))
         # An empty list restricts nothing. An entry that names somebody in another way than is read here restricts.
         is_empty = all(is_read) and not any(found) and (bool(told) or not readers.only)
         if readers.empty == "everybody" and is_empty and not others:
@@ -110,19 +117,38 @@ class Readers:
         # A person of that name is not everybody.
         return _principals(people) - {PUBLIC}
 
-    def _members(self, groups: GroupsSettings, where: str, group: str) -> Sequence[str]:
-        """Members of a group; none of one that is gone or may not be read."""
+    def _closes(self, error: Unwhole) -> bool:
+        """Whether a list that cannot be read closes what it belongs to, and the source goes on.
+
+        A server may break at one object for ever, and what closes the others must take effect all the same.
+        """
+        if error.status in _REFUSED:
+            return True
+        self._broken += error.status >= 500
+        return error.status >= 500 and self._broken < _MOST_BROKEN
+
+    def _members(self, groups: GroupsSettings, where: str, group: str, *, is_for_each: bool) -> Sequence[str]:
+        """Members of a group; none of one that is gone or may not be read.
+
+        Args:
+            is_for_each: Whether the list that names it is one object's.
+        """
         key = self._api.url(groups.path, groups.params, {"group": group}), _meaning(groups, "at", "only")
         if key not in self._known:
             try:
-                members = self._api.walk(groups, f"{where}.groups", {"group": group})
+                members = list(self._api.walk(groups, f"{where}.groups", {"group": group}))
+                self._broken = 0
                 found = _texts(leaves(member, groups.field) for member in members)
             except Unwhole as error:
-                if error.status not in _REFUSED:
+                if error.status not in _REFUSED and not (is_for_each and self._closes(error)):
                     raise
                 found = []
             self._known[key] = frozenset(found)
         return sorted(self._known[key] or ())
+
+
+def _is_asked_for_each(readers: ReadersSettings) -> bool:
+    return "{" in "".join([readers.path, *readers.params.values()])
 
 
 def _fits(member: Any, wanted: Mapping[str, str]) -> bool:

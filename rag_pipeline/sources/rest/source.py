@@ -40,6 +40,10 @@ _MOST_WAIT_SECONDS = 120
 _DOWN = "the API does not answer"
 # So long it is not asked again for an object: each question may take as long as an answer takes to fail.
 _DOWN_SECONDS = 30
+# A server may break at some objects only. After so many in a row its list is asked whether it is there at all, and
+# after so many more it is taken for down whatever the list says.
+_ASK_AFTER = 5
+_DOWN_AFTER = 25
 _GONE = (404, 410)
 
 
@@ -56,6 +60,7 @@ class RestItems:
         self._api: Api | None = None
         self._declared_at: dict[str, DeclaredMetadata] = {}
         self._down_until = 0.0
+        self._failed = 0
         names = ("location", "list", "ok", "detail", "detail_item", "text", "template", "parts", "media_type")
         recipe = [repr(self._fields.get(name, spec.location)) for name in names]
         self._recipe = digest("rest", *recipe)
@@ -63,6 +68,7 @@ class RestItems:
     def list(self) -> Sequence[SourceObject]:
         """See `Source.list`."""
         self._down_until = 0.0
+        self._failed = 0
         before: dict[str, SourceObject] | None = None
         reason = ""
         for _ in range(_TRIES):
@@ -97,12 +103,25 @@ class RestItems:
                 # answer of before may be older than a restriction that the text was written under.
                 declared = self._declared(entry, self._readers())
         except Unwhole as error:
-            if error.status >= 500:
+            self._failed = self._failed + 1 if error.status >= 500 else 0
+            if self._failed and self._is_down():
                 self._down_until = time.monotonic() + _DOWN_SECONDS
             raise reading.unreadable(str(error)) from error
+        self._failed = 0
         if len(raw) > self._spec.max_document_bytes:
             raise reading.too_large(len(raw), self._spec.max_document_bytes)
         return FetchedObject(raw, declared)
+
+    def _is_down(self) -> bool:
+        """Whether asking for more objects would only take time."""
+        if not _ASK_AFTER <= self._failed < _DOWN_AFTER:
+            return self._failed >= _DOWN_AFTER
+        settings = self._fields["list"]
+        try:
+            self._opened().get(self._opened().url(settings.path, settings.params, {}), "list.path")
+        except Unwhole as error:
+            return error.status >= 500
+        return False
 
     def _entry(self, address: str) -> Any:
         detail = self._fields["detail"]
