@@ -9,6 +9,7 @@ import logging
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -20,6 +21,17 @@ log = logging.getLogger(__name__)
 _SQLITE = b"SQLite format 3\x00"
 # The UI and the daemon hold a file for moments.
 _BUSY_SECONDS = 20.0
+# A short title may be a word of Dagster's own: of it only what says something in words is changed.
+_FREE_COLUMNS = frozenset(
+    {"event", "evaluation_event", "last_materialization", "run_body", "tick_body", "job_body", "asset_details", "value"}
+)
+_FREE_FIELDS = frozenset(
+    {"user_message", "message", "description", "metadata", "metadata_entries", "error_info", "error", "stack", "tags"}
+    | {"run_config", "text", "skip_reason"}
+)
+# Say what a record is.
+_KINDS = frozenset({"__class__", "__enum__"})
+_SETTINGS = frozenset({".yaml", ".yml", ".toml", ".py", ".json"})
 _STORAGES = frozenset({"storage", "run_storage", "event_log_storage", "schedule_storage", "compute_logs"})
 
 
@@ -85,15 +97,43 @@ def _scrub_table(file: sqlite3.Connection, table: str, needles: Needles) -> None
             if not found_in_value(value, needles):
                 continue
             if isinstance(value, str):
-                file.execute(
-                    f'UPDATE "{table}" SET "{name}" = ? WHERE rowid = ?',
-                    (needles.redacted(value), row_id),
-                )
-            else:
+                after = redacted_event(value, needles) if name in _FREE_COLUMNS else needles.long().redacted(value)
+                file.execute(f'UPDATE "{table}" SET "{name}" = ? WHERE rowid = ?', (after, row_id))
+            elif found_in_value(value, needles.long()):
                 file.execute(f'DELETE FROM "{table}" WHERE rowid = ?', (row_id,))
 
 
+def redacted_event(text: str, needles: Needles) -> str:
+    """A record of Dagster with a mark in the place of each piece, short ones in what it says in words alone."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        return needles.redacted(text)
+    return json.dumps(_redacted(record, needles.long(), needles))
+
+
+def _redacted(value: Any, here: Needles, free: Needles) -> Any:
+    if isinstance(value, str):
+        return here.redacted(value)
+    if isinstance(value, list):
+        return [_redacted(each, here, free) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name if name.isidentifier() else here.redacted(name): (
+            each
+            if name in _KINDS or name.startswith("dagster/")
+            else _redacted(each, free if name in _FREE_FIELDS else here, free)
+        )
+        for name, each in value.items()
+    }
+
+
 def _scrub_text(path: Path, needles: Needles) -> None:
+    if path.suffix in _SETTINGS:
+        needles = needles.long()
     content = path.read_bytes()
     try:
         after = needles.redacted(content.decode()).encode()

@@ -47,7 +47,7 @@ from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.documents import update_documents
 from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.erase_indexes import renew_indexes, settle_indexes
-from rag_pipeline.refresh.erase_plan import Wanted, plan_erasure, stored_sources
+from rag_pipeline.refresh.erase_plan import FREE_COLUMNS, Wanted, plan_erasure, stored_sources
 from rag_pipeline.refresh.erase_proof import Certificate, certified, files_of
 from rag_pipeline.refresh.evaluation import refresh_evaluation
 from rag_pipeline.refresh.faults import FAULTS
@@ -304,7 +304,8 @@ def _is_about(row: dict[str, Any], plan: Erasure, needles: Needles) -> bool:
 def _redact(workspace: Workspace, contract: TableContract, needles: Needles) -> None:
     """Put a mark in the place of what was erased, where other rows than its own say it."""
     lake = workspace.lake
-    texts = [name for name, dtype in contract.schema.items() if dtype == pl.String and name not in contract.key]
+    # What a log does not say in words is how readers find their index and model.
+    texts = [name for name in contract.schema if name in FREE_COLUMNS]
     rows = lake.read(contract, [*contract.key, *texts])
     changed = []
     for row in rows.iter_rows(named=True):

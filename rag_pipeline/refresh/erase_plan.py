@@ -12,14 +12,16 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from rag_pipeline.contracts.catalog import FIXED_TABLES
 from rag_pipeline.contracts.erasures import Erasure, Tombstone, place_hash
 from rag_pipeline.contracts.ids import MEMBER_MARK
-from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS
+from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, PUBLICATIONS
 from rag_pipeline.errors import LakeDamaged, UsageError
 from rag_pipeline.refresh.damage import unless_damaged
 from rag_pipeline.refresh.workspace import Workspace
@@ -37,6 +39,18 @@ PIECES_OF_BYTES = 12
 MOST_PIECES = 400
 _PIECE_BYTES = 40
 _LEAST_DISTINCT = 10
+# A number or a date stands anywhere by chance, and is no word that could be taken out.
+_FIGURES = re.compile(rb"[\d\s.,:;/_+TZ-]*")
+# Columns of logs that say something in words; what stands in others is how the program finds its way.
+FREE_COLUMNS = ("note", "figures", "findings", "detail", "reason")
+# Words that the program, its tables and Dagster write themselves, beside the names of tables and columns.
+_FIXED_WORDS = (
+    "publish rollback vanished refused dagster Dagster DagsterEvent EventLogEntry SUCCESS FAILURE STARTED "
+    "SKIPPED ERROR WARNING parquet commitInfo metaData protocol operation operationMetrics operationParameters "
+    "engineInfo schema schemaString partitionBy partitionValues partitionColumns modificationTime dataChange "
+    "numRecords minValues maxValues nullCount DELETE CREATE TABLE OPTIMIZE VACUUM START UPDATE overwrite "
+    "append string integer boolean timestamp"
+)
 _STATE = ["document_id", "revision", "batch", "address", "uri", "title", "bytes_hash", "allowed_principals"]
 
 
@@ -215,7 +229,7 @@ def _needles(workspace: Workspace, documents: dict[str, set[str]], derived: set[
             take(_whole(row["title"]))
             take(evenly(list(_of_text(row["embedded_text"])), 2))
     left = evenly(list(candidates), MOST_PIECES)
-    for content in _others(workspace, ids, derived):
+    for content in chain([_own_words(workspace)], _said_by_logs(workspace), _others(workspace, ids, derived)):
         left = [piece for piece in left if piece not in content]
     return left
 
@@ -231,7 +245,7 @@ def _readable(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 def _whole(*values: str | None) -> Iterator[bytes]:
     for value in values:
         raw = (value or "").strip().encode("utf-8", "surrogatepass")
-        if len(raw) >= LEAST_TITLE_BYTES:
+        if len(raw) >= LEAST_TITLE_BYTES and not _FIGURES.fullmatch(raw):
             yield raw
 
 
@@ -247,6 +261,21 @@ def _of_bytes(raw: bytes) -> Iterator[bytes]:
         piece = raw[start : start + _PIECE_BYTES]
         if len(set(piece)) >= _LEAST_DISTINCT:
             yield piece
+
+
+def _own_words(workspace: Workspace) -> bytes:
+    """Names of sources, models, tables and columns, and fixed words: none of them may be taken out of a record."""
+    settings = workspace.pipeline.settings
+    named = [name for table in FIXED_TABLES for name in (table.layer, table.name, *table.columns)]
+    return "\0".join([*settings.sources, *settings.embedding_models, *named, _FIXED_WORDS]).encode()
+
+
+def _said_by_logs(workspace: Workspace) -> Iterator[bytes]:
+    """What readers find their index and model by."""
+    for contract in (PUBLICATIONS, AUDITS):
+        columns = [name for name, kind in contract.schema.items() if kind == pl.String and name not in FREE_COLUMNS]
+        rows = workspace.lake.read(contract, columns).unique()
+        yield "\0".join(value for row in rows.iter_rows() for value in row if value).encode("utf-8", "surrogatepass")
 
 
 def _others(workspace: Workspace, ids: set[str], derived: set[str]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,11 @@ _ROWS = 256
 # Stands where something was erased.
 MARK = "[erased]"
 _SQLITE = b"SQLite format 3\x00"
+# A shorter piece stands within longer words by chance, so it counts as a word of its own only.
+SHORT_BYTES = 20
+# What JSON writes for a line end or a sign is no part of the word after it.
+_WORD_BEGINS = rb"(?:(?<![0-9A-Za-z_])|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))"
+_WORD_ENDS = rb"(?![0-9A-Za-z_])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +39,50 @@ class Needles:
     """What is searched for, each in the ways in which it may be written in a file.
 
     Attributes:
-        pieces: As they are.
+        pieces: As they are; a short one is found where it is no part of a longer word.
     """
 
     pieces: tuple[bytes, ...]
     forms: tuple[tuple[bytes, ...], ...] = field(init=False, repr=False, compare=False)
+    words: dict[bytes, re.Pattern[bytes]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "forms", tuple(_forms(piece) for piece in self.pieces))
+        short = (form for number, forms in enumerate(self.forms) if self.is_short(number) for form in forms)
+        object.__setattr__(self, "words", {form: re.compile(_word(form)) for form in short})
+
+    def is_short(self, number: int) -> bool:
+        """Whether a piece counts as a word alone."""
+        return len(self.pieces[number]) < SHORT_BYTES
+
+    def long(self) -> Needles:
+        """Those that nothing holds by chance."""
+        return Needles(tuple(piece for number, piece in enumerate(self.pieces) if not self.is_short(number)))
 
     def of(self, content: bytes) -> set[int]:
         """Numbers of those that some bytes hold."""
+        return {number for number, forms in enumerate(self.forms) if any(self._is_in(content, each) for each in forms)}
+
+    def near(self, content: bytes) -> set[int]:
+        """Numbers of those that some bytes hold, be it within a longer word."""
         return {number for number, forms in enumerate(self.forms) if any(form in content for form in forms)}
+
+    def _is_in(self, content: bytes, form: bytes) -> bool:
+        word = self.words.get(form)
+        return form in content and (word is None or word.search(content) is not None)
 
     def redacted(self, text: str) -> str:
         """A text with a mark in the place of each; what was JSON is JSON afterwards."""
         if not self.of(text.encode("utf-8", "surrogatepass")):
             return text
-        try:
-            record = json.loads(text)
-        except (ValueError, RecursionError):
+        record = _record(text)
+        if record is None:
             for form in sorted((form for forms in self.forms for form in forms), key=len, reverse=True):
-                text = text.replace(form.decode("utf-8", "replace"), MARK)
+                said = form.decode("utf-8", "replace")
+                if form in self.words:
+                    text = re.sub(_word(said.encode()).decode(), MARK, text)
+                else:
+                    text = text.replace(said, MARK)
             return text
         return json.dumps(self._redacted_value(record))
 
@@ -65,12 +93,31 @@ class Needles:
         if isinstance(value, list):
             return [self._redacted_value(each) for each in value]
         if isinstance(value, dict):
-            return {self.redacted(name): self._redacted_value(each) for name, each in value.items()}
+            # A name of a field is a word of whoever wrote the record.
+            return {
+                name if name.isidentifier() else self.redacted(name): self._redacted_value(each)
+                for name, each in value.items()
+            }
         return value
 
     @property
     def longest(self) -> int:
         return max((len(form) for forms in self.forms for form in forms), default=1)
+
+
+def _record(text: str) -> dict[str, Any] | list[Any] | str | None:
+    """What a text says where it is JSON of more than a number."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, (dict, list, str)) else None
+
+
+def _word(form: bytes) -> bytes:
+    """A pattern of a form that is no part of a longer word."""
+    begins = _WORD_BEGINS if re.match(rb"\w", form) else b""
+    return begins + re.escape(form) + (_WORD_ENDS if re.match(rb"\w", form[-1:]) else b"")
 
 
 def _forms(piece: bytes) -> tuple[bytes, ...]:
@@ -133,10 +180,27 @@ def _in_parquet(path: Path, needles: Needles) -> set[int]:
 def _in_columns(columns: Iterable[Any], needles: Needles) -> set[int]:
     found: set[int] = set()
     for column in columns:
+        near: set[int] = set()
         for buffer in column.buffers():
             if buffer is not None:
-                found |= needles.of(buffer.to_pybytes())
+                near |= needles.near(buffer.to_pybytes())
+        found |= {number for number in near if not needles.is_short(number)}
+        if near - found:
+            # In a buffer one value follows the other, so words have no ends there.
+            found |= needles.of(b"\0".join(_values(column.to_pylist())))
     return found
+
+
+def _values(value: Any) -> Iterator[bytes]:
+    if isinstance(value, str):
+        yield value.encode("utf-8", "surrogatepass")
+    elif isinstance(value, bytes):
+        yield value
+    elif isinstance(value, dict):
+        yield from _values([*value.keys(), *value.values()])
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _values(each)
 
 
 def found_in_sqlite(path: Path, needles: Needles) -> set[int]:

@@ -271,7 +271,7 @@ def test_a_piece_is_found_in_whatever_a_file_is_packed(tmp_path: Path) -> None:
     pl.DataFrame({"a": [["", "the southern shed"]]}).write_parquet(tmp_path / "c.parquet", compression="zstd")
     with closing(sqlite3.connect(tmp_path / "d.db")) as file:
         file.execute("create table t(v text)")
-        file.execute("insert into t values (?)", ("y" * 5_000 + "southern shed" + "z" * 5_000,))
+        file.execute("insert into t values (?)", ("y" * 5_000 + " southern shed " + "z" * 5_000,))
         file.commit()
     for name in ("a.gz", "b.zst", "c.parquet", "d.db"):
         assert byte_search.found_in_file(tmp_path / name, needles) == {0}, name

@@ -1,0 +1,116 @@
+"""Short titles and addresses are taken out as words, and out of nothing that the program or Dagster works by."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from rag_pipeline.contracts.tables import PUBLICATIONS
+from rag_pipeline.defs.erased_records import redacted_event, scrub_records
+from rag_pipeline.refresh import erase as erasing
+from rag_pipeline.refresh.erase import begin_erasure, finish_erasure
+from rag_pipeline.refresh.erase_plan import Wanted
+from rag_pipeline.stores.byte_search import Needles, found_in_file
+from rag_pipeline_tests.pipeline.project import Project
+
+EVENT = {
+    "__class__": "DagsterEvent",
+    "status": {"__enum__": "DagsterRunStatus.SUCCESS"},
+    "event_type_value": "SUCCESS",
+    "timestamp": "2026-11-27 08:27:14",
+    "Quillsby": "Quillsby",
+    "user_message": "took Dagster,\nQuillsby and Quillsbys; SUCCESS",
+    "metadata": {"docs/a.md": {"__class__": "Dagster", "text": "Quillsby"}},
+}
+
+
+def test_a_record_of_dagster_keeps_its_kinds_and_fields() -> None:
+    needles = Needles((b"Dagster", b"DagsterEvent", b"SUCCESS", b"Quillsby", b"docs/a.md", b"2026-11-27"))
+    after = json.loads(redacted_event(json.dumps(EVENT), needles))
+    assert after == EVENT | {
+        "user_message": "took [erased],\n[erased] and Quillsbys; [erased]",
+        "metadata": {"[erased]": {"__class__": "Dagster", "text": "[erased]"}},
+    }
+
+
+@pytest.mark.parametrize("text", ["184320", "1764184320.1", "the Quillsbys", "xQuillsby", "Quillsby_2"])
+def test_a_part_of_a_word_is_no_finding(text: str) -> None:
+    needles = Needles((b"Quillsby", b"84320"))
+    assert needles.of(text.encode()) == set()
+    assert needles.redacted(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["Quillsby", "of Quillsby.", 'a\n"Quillsby"', "\u2013Quillsby\u2013", "\u00fcber/Quillsby"]
+)
+def test_a_word_is_found_however_it_is_written(text: str) -> None:
+    needles = Needles((b"Quillsby",))
+    for written in (
+        text,
+        json.dumps(text),
+        json.dumps({"a": json.dumps([text])}),
+        json.dumps(text, ensure_ascii=False),
+    ):
+        assert needles.of(written.encode()) == {0}
+        assert needles.of(needles.redacted(written).encode()) == set()
+
+
+def test_a_word_between_other_values_of_a_column_is_found(tmp_path: Path) -> None:
+    needles = Needles((b"Quillsby",))
+    for values in (["one", "Quillsby", "two"], [["one"], ["x", "Quillsby"], ["two"]]):
+        pl.DataFrame({"a": values}).write_parquet(tmp_path / "a.parquet", compression="zstd")
+        assert found_in_file(tmp_path / "a.parquet", needles) == {0}
+    pa.parquet.write_table(pa.table({"a": ["one", "xQuillsby", "two"]}), tmp_path / "a.parquet", compression="zstd")
+    assert found_in_file(tmp_path / "a.parquet", needles) == set()
+
+
+def test_rows_of_dagster_stay_though_their_snapshot_has_the_word(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "runs.db")) as file:
+        file.execute("create table snapshots(snapshot_body blob)")
+        file.execute("create table event_logs(event text, step_key text)")
+        file.execute("insert into snapshots values (?)", (b"a job with Quillsby",))
+        file.execute("insert into event_logs values (?, 'Quillsby')", (json.dumps(EVENT),))
+        file.commit()
+    scrub_records(tmp_path, Needles((b"Quillsby",)))
+    with closing(sqlite3.connect(tmp_path / "runs.db")) as file:
+        assert file.execute("select count(*) from snapshots").fetchone() == (1,)
+        event, step = file.execute("select event, step_key from event_logs").fetchone()
+    assert step == "Quillsby"
+    assert "Quillsby and" not in event
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.create(tmp_path_factory.mktemp("built"))
+    project.write("ferries.md", "# Ferries\n\nThe ferry leaves at nine, and runs until the tide has turned.\n")
+    project.refresh()
+    return project
+
+
+@pytest.mark.parametrize("named", ["action", "alias", "model_spec", "number"])
+def test_a_page_that_is_called_like_something_of_the_pointer(
+    built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.setattr(erasing, "POINTER_SECONDS", -erasing.MARGIN_SECONDS)
+    project = built.copied(tmp_path)
+    with project.workspace() as workspace:
+        before = workspace.lake.read(PUBLICATIONS).row(-1, named=True)
+    spec = json.loads(before["model_spec"])
+    word = "2026-11-27" if named == "number" else str(next(each for each in spec.values() if len(str(each)) > 5))
+    title = before[named] if named in ("action", "alias") else word
+    project.write("page.md", f"# {title}\n\nIt says how the lanterns of the northern shed are oiled.\n")
+    project.refresh()
+    with project.workspace() as workspace:
+        begin_erasure(workspace, Wanted(place=("docs", "page.md")), reason="r", erased_by="dpo")
+        certificate = finish_erasure(workspace)
+        last = workspace.lake.read(PUBLICATIONS).sort("sequence").row(-1, named=True)
+    assert certificate is not None
+    for column in ("action", "alias", "model_spec", "space", "table_name", "configured_alias"):
+        assert last[column] == before[column]
+    assert project.search("ferry", "public")
