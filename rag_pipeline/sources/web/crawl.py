@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from rag_pipeline.sources.web.addresses import is_variant_of
 from rag_pipeline.sources.web.asking import Failed, Missing, Moved, Outcome, Read
 
 # Redirects and proper addresses in a row.
@@ -72,11 +73,15 @@ class Crawl:
         self._linked: set[str] = set()
         # Pages that name another address as their own, and how deep they lie.
         self._improper: dict[str, int] = {}
+        self._known: Mapping[str, str] = {}
+        # Where known pages redirect to for now: the address, the target, and how deep and far that lies.
+        self._elsewhere: deque[tuple[str, str, int, int]] = deque()
+        self._looked: dict[str, Outcome] = {}
 
     def run(
         self,
         first: Iterable[str],
-        known: Iterable[str],
+        known: Mapping[str, str],
         ask: Callable[[str], Outcome],
         may_ask: Callable[[str], bool],
     ) -> None:
@@ -84,14 +89,15 @@ class Crawl:
 
         Args:
             first: Where to begin.
-            known: What was listed before; whatever of it nothing leads to any more is asked for itself.
+            known: What was listed before, each with the hash of its bytes, empty where that is not remembered;
+                whatever of it nothing leads to any more is asked for itself.
             ask: What there is at an address.
             may_ask: Whether the site and the settings allow to ask for it.
 
         Raises:
             CutShort: It needs more pages or time than it has, or the site went down on the way.
         """
-        self._ask, self._may_ask = ask, may_ask
+        self._ask, self._may_ask, self._known = ask, may_ask, known
         self._ends_at = self._clock() + self._bounds.max_seconds
         for url in first:
             self._waiting.append((url, 0, 0))
@@ -104,6 +110,7 @@ class Crawl:
             for url in known:
                 self._waiting.append((url, self._bounds.max_depth, 0))
             self._walk()
+        self._look_elsewhere()
 
     def place_of(self, url: str) -> str | None:
         """The address under which what is read at an address is listed; None: nothing is read there."""
@@ -119,8 +126,11 @@ class Crawl:
 
     def is_failing(self, url: str) -> str:
         """Why it is not known what became of an address; empty: it is known."""
+        known: list[str] = []
         for _ in range(MOST_HOPS):
             outcome = self.outcomes.get(url)
+            if url in self._known:
+                known.append(url)
             if isinstance(outcome, Failed):
                 return outcome.reason
             if not isinstance(outcome, Moved):
@@ -129,6 +139,10 @@ class Crawl:
                 return "it redirects to elsewhere for now"
             if outcome.target is None:
                 return ""
+            there = self.outcomes.get(outcome.target)
+            if known and not outcome.for_ever and not any(self._is_same(each, outcome.target, there) for each in known):
+                # A page for logging in, or a notice: what was here is not there.
+                return f"it redirects for now to {outcome.target}, which is another page"
             url = outcome.target
         return "it redirects without end"
 
@@ -145,16 +159,40 @@ class Crawl:
             url, depth, hops = self._waiting.popleft()
             if url in self.outcomes:
                 continue
-            outcome = self._outcome(url)
+            outcome = self._looked.pop(url, None) or self._outcome(url)
             self.outcomes[url] = outcome
             further = self._step(url)
-            if further is not None and hops < MOST_HOPS:
+            if further is not None and self._leaves_for_now(url, outcome):
+                self._elsewhere.append((url, further, depth, hops))
+            elif further is not None and hops < MOST_HOPS:
                 self._waiting.append((further, depth, hops + 1))
             if isinstance(outcome, Read):
                 if further is None:
                     self._follow(url, depth)
                 else:
                     self._improper[url] = depth
+
+    def _leaves_for_now(self, url: str, outcome: Outcome) -> bool:
+        return url in self._known and isinstance(outcome, Moved) and not outcome.for_ever
+
+    def _is_same(self, url: str, target: str, there: Outcome | None) -> bool:
+        """Whether a known page is what stands at another address now: the same bytes, or a spelling of its address."""
+        if not isinstance(there, Read):
+            return False
+        is_spelling = is_variant_of(url) == is_variant_of(target) and url.partition("?")[2] == target.partition("?")[2]
+        return is_spelling or there.page.hash == self._known[url]
+
+    def _look_elsewhere(self) -> None:
+        """Go on where known pages moved to, and not to what only stands in their way: that is no page of the site."""
+        while self._elsewhere:
+            url, target, depth, hops = self._elsewhere.popleft()
+            if target in self.outcomes or hops >= MOST_HOPS:
+                continue
+            if target not in self._looked:
+                self._looked[target] = self._outcome(target)
+            if self._is_same(url, target, self._looked[target]):
+                self._waiting.append((target, depth, hops + 1))
+                self._walk()
 
     def _follow(self, url: str, depth: int) -> None:
         outcome = self.outcomes[url]

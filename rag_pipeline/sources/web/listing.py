@@ -6,7 +6,6 @@ Does not belong here: the walk (`crawl.py`), answers (`asking.py`).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -14,12 +13,10 @@ from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.sources import DeclaredMetadata, Idle, Remembered, SourceObject
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.web.addresses import address_of_page, is_variant_of, url_of_page
-from rag_pipeline.sources.web.asking import Failed, Missing, Moved, Oversized, Read
+from rag_pipeline.sources.web.asking import Failed, Missing, Oversized, Read
 from rag_pipeline.sources.web.crawl import Crawl
 from rag_pipeline.sources.web.state import Page
 
-# So many pages that all redirect to one place, for now, did not move there: it is a page for logging in, or a notice.
-_MOST_MOVED_TO_ONE = 2
 # Stamps say how a page is read, too.
 _STAMP_VERSION = "1"
 
@@ -126,22 +123,10 @@ def _places(crawl: Crawl) -> set[str]:
 
 def _staying(crawl: Crawl, shape: Shape, objects: Mapping[str, SourceObject]) -> Iterator[tuple[str, str, str]]:
     """Addresses that were listed before and of which it is not known what became, each with the reason."""
-    moved: dict[str, str] = {}
     for address in shape.known:
         url = url_of_page(address, shape.prefix)
-        if address in objects or not shape.takes(address):
-            continue
-        reason = crawl.is_failing(url)
-        if reason:
+        if address not in objects and shape.takes(address) and (reason := crawl.is_failing(url)):
             yield address, url, reason
-        elif isinstance(outcome := crawl.outcomes.get(url), Moved) and not outcome.for_ever:
-            place = crawl.place_of(url)
-            if place is not None:
-                moved[address] = place
-    counts = Counter(moved.values())
-    for address, place in moved.items():
-        if counts[place] >= _MOST_MOVED_TO_ONE:
-            yield address, url_of_page(address, shape.prefix), f"it redirects for now to {place}, as others do"
 
 
 def _refused(crawl: Crawl, shape: Shape) -> Iterator[SourceObject]:
@@ -159,4 +144,5 @@ def _refused(crawl: Crawl, shape: Shape) -> Iterator[SourceObject]:
 
 def is_there(crawl: Crawl, entry: str) -> bool:
     """Whether the page that a walk began with was read, or what it leads to."""
-    return crawl.place_of(entry) is not None and not isinstance(crawl.outcomes.get(entry), (Missing, Failed, Oversized))
+    is_nothing = isinstance(crawl.outcomes.get(entry), (Missing, Oversized))
+    return crawl.place_of(entry) is not None and not is_nothing and not crawl.is_failing(entry)

@@ -124,14 +124,15 @@ class WebSite:
                 empty_look=self._empty_look(client, robots, prefix),
             )
             first = self._first(client, robots, home, prefix)
-            crawl.run(first, known, asker.ask, lambda url: self._may_ask(url, prefix, robots))
+            hashes = {url: pages[url].hash if url in pages else "" for url in known}
+            crawl.run(first, hashes, asker.ask, lambda url: self._may_ask(url, prefix, robots))
 
     def _check_entry(self, crawl: Crawl, home: str) -> None:
         if self._fields["discover"] == "sitemap" or is_there(crawl, home):
             return
         outcome = crawl.outcomes.get(home)
         reason = crawl.is_failing(home) or "there is no page, or robots.txt does not allow to read it"
-        if isinstance(outcome, Moved) and outcome.target is None:
+        if isinstance(outcome, Moved) and (outcome.target is None or not outcome.for_ever):
             reason = f"it redirects to {outcome.where}; write that as `location` if it is meant"
         raise self._unavailable(f"its first page cannot be read: {reason}. Correct `location`, or try again")
 

@@ -86,6 +86,9 @@ def pages_of(first: Iterable[str], ask: Callable[[str], bytes]) -> list[str]:
 
 def _plain_text(raw: bytes, url: str) -> list[str]:
     lines = [line.strip() for line in raw.decode("utf-8-sig", "replace").splitlines() if line.strip()]
+    if not lines:
+        # What a full disk or a broken export leaves, and no word that there are no pages.
+        raise Unreadable("nothing is in it")
     if any(not line.startswith(("http://", "https://")) for line in lines):
         raise Unreadable("it is neither XML nor a list of addresses")
     return list(_places(lines, url))

@@ -266,6 +266,32 @@ def test_many_pages_that_redirect_to_one_place_did_not_move_there(site: Site, tm
     assert plan_listing(known, source.list()).vanished == ()
 
 
+@pytest.mark.parametrize("login", ["/docs/login", "/docs/login?next={path}"], ids=["forbidden", "one for each"])
+def test_a_login_that_ran_out_takes_no_page_away_and_lists_none_of_its_own(
+    site: Site, tmp_path: Path, login: str
+) -> None:
+    site.pages |= {"/docs/": html(links("m/a", "m/b", "c"))} | {f"/docs/{name}": html(name) for name in ("m/a", "c")}
+    site.pages |= {"/docs/m/b": html("b"), "/robots.txt": Reply(b"User-agent: *\nDisallow: /docs/login$\n")}
+    site.pages["/docs/login"] = lambda asked: html(f"log in for {asked.path}" + links("register"))
+    site.pages["/docs/register"] = html("join us")
+    known = known_of(opened(site, tmp_path))
+    site.pages |= dict.fromkeys(("/docs/m/a", "/docs/m/b"), lambda asked: redirect(login.format(path=asked.path)))
+    # Another spelling of its address is the same page, whatever stands there now.
+    site.pages |= {"/docs/c": redirect("/docs/c/"), "/docs/c/": html("edited")}
+    source = opened(site, tmp_path)
+    source.remember(remembered(known))
+    plan = plan_listing(known, source.list())
+    assert [item.address for item in plan.vanished] == ["c"]
+    assert [item.address for _, item in plan.to_fetch] == ["c/_index"]
+    assert [(note.name, "redirects for now" in note.text) for note in source.idle()] == [
+        (f"{site.url}/docs/m/{name}", True) for name in "ab"
+    ]
+    # With the first page behind it, too, nothing is known any more.
+    site.pages["/docs/"] = lambda asked: redirect(login.format(path=asked.path))
+    with pytest.raises(SourceUnavailable, match="first page"):
+        source.list()
+
+
 def test_a_walk_that_is_cut_short_deletes_nothing(site: Site, tmp_path: Path) -> None:
     site.pages |= {"/docs/": html(links(*"abc"))} | {f"/docs/{name}": html(name) for name in "abc"}
     assert len(opened(site, tmp_path, max_pages=4).list()) == 4
@@ -316,7 +342,7 @@ def test_sitemaps_name_the_pages(site: Site, tmp_path: Path) -> None:
     site.pages["/docs/unlisted"] = html("no sitemap names it")
     source = opened(site, tmp_path, discover="sitemap")
     assert addresses(source.list()) == list("abcd")
-    site.pages["/maps/plain.txt"] = Reply(b"")
+    site.pages["/maps/plain.txt"] = Reply(f"{home}/a".encode())
     assert addresses(opened(site, tmp_path, discover="sitemap").list()) == list("abc")
     assert addresses(opened(site, tmp_path, discover="sitemap", sitemaps=["/maps/2.xml"]).list()) == ["c"]
 
@@ -337,8 +363,10 @@ BOMB = (
         Reply(gzip.compress(sitemap("http://127.0.0.1/docs/a"))[:-9]),
         Reply(gzip.compress(b" " * (64 * 2**20))),
         redirect("/maps/round"),
+        Reply(b""),
+        Reply(gzip.compress(b"\n")),
     ],
-    ids=["404", "503", "cut", "page", "text", "cut gz", "bomb", "round"],
+    ids=["404", "503", "cut", "page", "text", "cut gz", "bomb", "round", "empty", "empty gz"],
 )
 def test_a_sitemap_that_cannot_be_read_whole_is_an_outage(site: Site, tmp_path: Path, reply: Reply) -> None:
     site.pages |= {"/docs/a": html("a"), "/maps/round": redirect("/maps/round"), "/2.xml": reply}
