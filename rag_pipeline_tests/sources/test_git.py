@@ -265,6 +265,15 @@ def test_sidecars_and_front_matter_are_told_by_the_listing(maker: Maker) -> None
         ("* @all\na[bc].md @bob\n", "d.md", ()),
         ("* everybody", "a.md", ()),
         ("* @b @a", "a.md", ("a", "b")),
+        # One person's login, and no word for everybody.
+        ("* @public @a", "a.md", ("a",)),
+        ("* @public", "a.md", ()),
+        ("/ @a", "a.md", None),
+        ("./a.md @a", "a.md", None),
+        ("a\\[b].md @a", "ab.md", None),
+        # Neither takes longer than its length says.
+        (f"{'*a' * 20}*b @a", "a" * 200, None),
+        (f"{'**/*a/' * 20}b @a", "a/" * 100 + "c", None),
         ("", "a.md", None),
     ],
 )

@@ -47,7 +47,7 @@ class WebSettings(WithPatterns):
     networks: tuple[Network, ...] = ()
     """Networks that may be connected to although they are not public, like `10.0.0.0/8` for an intranet."""
     delay_seconds: float = Field(default=1, ge=0, le=3_600)
-    """Between two requests; a longer `Crawl-delay` of robots.txt counts."""
+    """Between two requests; a longer `Crawl-delay` of robots.txt counts, up to a minute."""
     timeout: Duration = timedelta(seconds=30)
     """For a whole answer."""
     max_pages: int = Field(default=10_000, gt=0, le=1_000_000)

@@ -12,6 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from rag_pipeline.contracts.names import comparable
+from rag_pipeline.contracts.sources import PUBLIC
+from rag_pipeline.transforms.globs import Globs, compile_globs
+
 # Where forges look for it, in their order.
 PLACES = (b".github/CODEOWNERS", b"CODEOWNERS", b"docs/CODEOWNERS", b".gitlab/CODEOWNERS")
 # GitHub ignores larger ones.
@@ -29,7 +33,7 @@ class Owners:
 
     def __init__(self, text: str) -> None:
         self.problems: list[str] = []
-        self._rules: list[tuple[re.Pattern[str], tuple[str, ...]]] = []
+        self._rules: list[tuple[Globs, tuple[str, ...]]] = []
         for number, line in enumerate(text.splitlines(), start=1):
             words = _words(line)
             if not words:
@@ -38,7 +42,8 @@ class Owners:
             if _UNKNOWN.match(words[0]) or None in names:
                 self.problems.append(f"line {number}: {line.strip()[:100]}")
                 continue
-            owners = tuple(sorted({name for name in names if name is not None}))
+            # A login of that name is one person, and no word for everybody.
+            owners = tuple(sorted({name for name in names if name is not None} - {PUBLIC}))
             self._rules.append((_compiled(words[0].replace("\\ ", " ")), owners))
         self._rules.reverse()
 
@@ -46,7 +51,8 @@ class Owners:
         """Who owns the file; empty: nobody; None: no line matches it."""
         if self.problems:
             return ()
-        return next((owners for pattern, owners in self._rules if pattern.fullmatch(path)), None)
+        compared = comparable(path)
+        return next((owners for globs, owners in self._rules if globs.expression.fullmatch(compared)), None)
 
 
 def _words(line: str) -> Sequence[str]:
@@ -61,19 +67,20 @@ def name_of(word: str) -> str | None:
     return word if "@" in word.strip("@") else None
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str) -> Globs:
     """Like in .gitignore: anchored where it has a slash before its end, everything below a folder included."""
-    body = pattern.strip("/")
+    # A bracket is no class here. The first slash keeps a `.` at the beginning, which no path has.
+    body = pattern.strip("/").replace("[", "[[]")
+    if not body:
+        return compile_globs([], match_hidden=True)
     is_anchored = pattern.startswith("/") or "/" in body
-    parts = [] if is_anchored else ["(?:.*/)?"]
-    segments = body.split("/")
-    for number, segment in enumerate(segments):
-        is_last = number == len(segments) - 1
-        if segment == "**":
-            parts.append(".+" if is_last else "(?:.*/)?")
-        else:
-            parts.append(re.escape(segment).replace(r"\*", "[^/]*").replace(r"\?", "[^/]"))
-            parts.append("" if is_last else "/")
-    # `docs/*` owns what lies in the folder and not below it; any other name may be a folder's.
-    below = "/.+" if pattern.endswith("/") else "" if segments[-1] in ("*", "**") and len(segments) > 1 else "(?:/.+)?"
-    return re.compile("".join(parts) + below, re.DOTALL)
+    place = f"/{body}" if is_anchored else f"/**/{body}"
+    if pattern.endswith("/"):
+        # What lies below a folder that `**` is, which is at least one.
+        found = [f"{place}/*/**" if place.endswith("/**") else f"{place}/**"]
+    elif place.endswith(("/*", "/**")) and "/" in body:
+        # `docs/*` owns what lies in the folder and not below it; any other name may be a folder's.
+        found = [place]
+    else:
+        found = [place, f"{place}/**"]
+    return compile_globs(found, match_hidden=True)

@@ -303,8 +303,9 @@ def _told() -> Iterator[None]:
     except httpcore.RemoteProtocolError as error:
         # A server that is stopped while it answers looks like this too.
         raise NoAnswer(f"it broke off or does not speak HTTP ({_words_of(error)})") from error
-    except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol, UnicodeError) as error:
-        raise Garbled(_words_of(error)) from error
+    except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol, UnicodeError):
+        # Its own words hold the header, and a password with it, escaped so that it is not known again as one.
+        raise Garbled("the request cannot be sent: its address or a header holds what HTTP does not allow") from None
 
 
 def _words_of(error: BaseException) -> str:

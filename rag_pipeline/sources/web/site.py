@@ -43,6 +43,8 @@ from rag_pipeline.sources.web.state import Page, State, load_state, save_state
 CAPABILITIES = Capabilities(gives_media_types=True, asks_for_each=True)
 # So long nothing is asked for again where the server did not answer: each question may take as long as a time-out.
 _DOWN_SECONDS = 30
+# Between two requests, as robots.txt may wish it.
+_MOST_DELAY_SECONDS = 60
 _DOWN = "the site does not answer"
 _GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
@@ -189,9 +191,16 @@ class WebSite:
         if not self._fields["obey_robots"]:
             return Robots()
         try:
-            return read_robots(client, origin(home), self._fields["user_agent"])
+            robots = read_robots(client, origin(home), self._fields["user_agent"])
         except NotTold as error:
             raise self._unavailable(f"its robots.txt cannot be read, {error}. Try again") from error
+        # The settings may wish as long a pause as they like; a site's word alone must not stop every run.
+        if robots.delay_seconds > max(_MOST_DELAY_SECONDS, self._fields["delay_seconds"]):
+            raise self._unavailable(
+                f"its robots.txt wishes {min(robots.delay_seconds, 1e9):,.0f} seconds between two requests. Set "
+                f"`sources.{self.name}.delay_seconds` to that if you want to wait so long, or ask the site for less"
+            )
+        return robots
 
     def _empty_look(self, client: HttpClient, robots: Robots, prefix: str) -> str | None:
         """How the site answers for an address that nothing has; None: with an error, as it should."""

@@ -7,6 +7,7 @@ import itertools
 import socket
 import threading
 import time
+import traceback
 import tracemalloc
 import zlib
 from collections.abc import Iterator
@@ -186,6 +187,16 @@ def test_credentials_go_to_the_configured_server_alone(site: Site) -> None:
     # And none of it is in any message of ours.
     assert "hidden-word" not in shown("reader hidden-word")
     assert "very-secret" not in shown("session=very-secret")
+
+
+@pytest.mark.parametrize("value", ["Bearer abc\ndef", "abc\0def"])
+def test_a_header_that_cannot_be_sent_is_not_shown(site: Site, value: str) -> None:
+    with client(site, headers={"Authorization": value}) as http, pytest.raises(HttpFailure) as failure:
+        http.get(f"{site.url}/a")
+    told = "".join(traceback.format_exception(failure.value)[-1:]) + repr(failure.value.__cause__)
+    assert "header" in told
+    assert "abc" not in told
+    assert "def" not in told
 
 
 def test_a_busy_or_broken_server_is_tried_again_as_it_asks(site: Site) -> None:

@@ -233,6 +233,13 @@ def test_rules_that_cannot_be_read_allow_nothing(site: Site, tmp_path: Path, rep
     assert addresses(opened(site, tmp_path, obey_robots=False).list()) == ["_index"]
 
 
+@pytest.mark.parametrize("delay", ["1e9", "61"])
+def test_a_pause_without_end_is_not_kept(site: Site, tmp_path: Path, delay: str) -> None:
+    site.pages |= {"/docs/": html("x"), "/robots.txt": Reply(f"User-agent: *\nCrawl-delay: {delay}\n".encode())}
+    with pytest.raises(SourceUnavailable, match="delay_seconds` to that"):
+        opened(site, tmp_path).list()
+
+
 def test_what_is_gone_is_deleted_and_what_is_only_unlinked_stays(site: Site, tmp_path: Path) -> None:
     site.pages |= {"/docs/": html(links(*"abcdefg"))} | {f"/docs/{name}": html(name) for name in "abcdefg"}
     known = known_of(opened(site, tmp_path))
