@@ -22,7 +22,7 @@ from rag_pipeline.refresh.polls import PollStatus, poll_statuses
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.stores.alerts import AlertFile
-from rag_pipeline.transforms.alerts import failed, folded, message_of
+from rag_pipeline.transforms.alerts import failed, folded, given_up, message_of
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +113,11 @@ def _deliver(file: AlertFile, now: float, sender: Sender) -> int:
             try:
                 sender(message)
             except AlertUndeliverable as error:
+                if error.facts.get("is_refused"):
+                    # It would be refused for ever, and keep everything after it from being told.
+                    log.error("%s", error.message)
+                    file.change(partial(given_up, message))
+                    continue
                 down.add(message.sink)
                 later = failed(message, error.message, now, after=float(error.facts.get("wait_seconds", 0)))
                 log.warning("%s", error.message)

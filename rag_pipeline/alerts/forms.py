@@ -6,8 +6,9 @@ Does not belong here: sending (`sinks.py`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +20,8 @@ from rag_pipeline.shown import bounded, masked, visible
 # What a person reads of one message; all of it stands in the JSON, and in `rag-pipeline alerts list`.
 MOST_FINDINGS = 12
 MOST_TEXT_CHARS = 600
+# Teams takes 28 KB, and counts more than what is sent.
+MOST_CARD_BYTES = 26_000
 _SLACK = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -47,6 +50,24 @@ def subject(message: Message) -> str:
     word = "Resolved" if message.turn == "resolved" else first.severity.capitalize()
     more = f" (and {count - 1:,} more)" if count > 1 else ""
     return _line(f"[rag-pipeline] {word}: {first.title}{more}", 200)
+
+
+def brief(message: Message) -> Message:
+    """The message with what happened and the runbook alone, for a receiver that refuses the whole of it."""
+    first, count = message.findings[0], len(message.findings)
+    more = f" (and {count - 1:,} more)" if count > 1 else ""
+    finding = replace(
+        first,
+        title=_line(first.title, 150) + more,
+        means="",
+        found="The receiver refused the details; all of it: rag-pipeline alerts list",
+        next_step="",
+        source="",
+        owners=(),
+        asset="",
+        run_id="",
+    )
+    return replace(message, findings=(finding,))
 
 
 def plain(message: Message, settings: AlertsSettings) -> str:
@@ -88,7 +109,15 @@ def slack(message: Message, settings: AlertsSettings) -> dict[str, Any]:
 
 
 def teams(message: Message, settings: AlertsSettings) -> dict[str, Any]:
-    """The message as a workflow of Teams takes it: an adaptive card."""
+    """The message as a workflow of Teams takes it: an adaptive card, with as many findings as it has room for."""
+    for most in range(MOST_FINDINGS, 1, -1):
+        card = _card_message(message, settings, most)
+        if len(json.dumps(card, ensure_ascii=False).encode("utf-8", "replace")) <= MOST_CARD_BYTES:
+            return card
+    return _card_message(message, settings, 1)
+
+
+def _card_message(message: Message, settings: AlertsSettings, most: int) -> dict[str, Any]:
     is_over = message.turn == "resolved"
     body: list[dict[str, Any]] = [
         {
@@ -101,7 +130,7 @@ def teams(message: Message, settings: AlertsSettings) -> dict[str, Any]:
         }
     ]
     actions: list[dict[str, str]] = []
-    for finding in message.findings[:MOST_FINDINGS]:
+    for finding in message.findings[:most]:
         facts = [{"title": name or "What", "value": _card(text)} for name, text in _said(message, finding)]
         links = links_of(finding, settings)
         facts.append({"title": "Runbook", "value": links.runbook})
@@ -110,7 +139,7 @@ def teams(message: Message, settings: AlertsSettings) -> dict[str, Any]:
             # Cards show six actions; the first finding is the worst.
             if "://" in url and len(actions) < 6:
                 actions.append({"type": "Action.OpenUrl", "title": f"{name} {finding.asset}"[:60], "url": url})
-    body += [{"type": "TextBlock", "text": line, "wrap": True} for line in _left_out(message)]
+    body += [{"type": "TextBlock", "text": line, "wrap": True} for line in _left_out(message, most)]
     content = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
@@ -150,8 +179,8 @@ def _details(finding: Finding) -> Iterator[tuple[str, str]]:
     yield "Run", finding.run_id
 
 
-def _left_out(message: Message) -> list[str]:
-    more = len(message.findings) - MOST_FINDINGS
+def _left_out(message: Message, most: int = MOST_FINDINGS) -> list[str]:
+    more = len(message.findings) - most
     return ["", f"and {more:,} more; all of them: rag-pipeline alerts list"] if more > 0 else []
 
 

@@ -14,6 +14,7 @@ import signal
 import smtplib
 import ssl
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -24,7 +25,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
-from rag_pipeline.alerts.forms import as_json, plain, slack, subject, teams
+from rag_pipeline.alerts.forms import as_json, brief, plain, slack, subject, teams
 from rag_pipeline.contracts.alerts import Message
 from rag_pipeline.errors import AlertUndeliverable
 from rag_pipeline.settings.alerts import AlertSinkSettings, AlertsSettings
@@ -35,6 +36,11 @@ log = logging.getLogger("rag_pipeline.alerts")
 # Receivers answer in a word; what an error page says is nobody's business.
 _MOST_ANSWER_BYTES = 2_000
 _LONGEST_WAIT_SECONDS = 86_400.0
+# The receiver understood, and says that it never takes this: not the address, the rights or the hour.
+_REFUSES = frozenset({400, 413, 422})
+# A mail that some of its recipients took is not sent to them for ever because of the others.
+_MOST_PARTLY = 3
+_GRACE_SECONDS = 0.5
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -55,7 +61,9 @@ def send(message: Message, alerts: AlertsSettings, environment: Mapping[str, str
     """
     sink = alerts.sinks[message.sink]
     try:
-        _SENDERS[sink.kind](message, sink, alerts, environment, folder)
+        _in_time(
+            lambda: _SENDERS[sink.kind](message, sink, alerts, environment, folder), message.sink, sink.timeout_seconds
+        )
     except AlertUndeliverable:
         raise
     except (OSError, http.client.HTTPException, smtplib.SMTPException, ValueError) as error:
@@ -63,12 +71,37 @@ def send(message: Message, alerts: AlertsSettings, environment: Mapping[str, str
         raise _undeliverable(message.sink, _said(error)) from None
 
 
-def _undeliverable(sink: str, why: str, wait: float = 0.0) -> AlertUndeliverable:
+def _in_time(action: Callable[[], None], sink: str, seconds: float) -> None:
+    """Do something, and wait no longer than so long for it, however slowly the other side goes on answering.
+
+    A library's own time is that of one read or write. What is still under way ends by itself, or with the process.
+    """
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            action()
+        # A thread has no caller: whatever it is goes to the one who waits.
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work, name=f"alert to {sink}", daemon=True)
+    thread.start()
+    # A program that is ended, and a socket that says so itself, tell more.
+    thread.join(seconds + _GRACE_SECONDS)
+    if thread.is_alive():
+        raise _undeliverable(sink, "no answer in time")
+    if raised:
+        raise raised[0]
+
+
+def _undeliverable(sink: str, why: str, wait: float = 0.0, *, is_refused: bool = False) -> AlertUndeliverable:
+    then = "It is not tried again" if is_refused else "It is tried again by itself"
     return AlertUndeliverable(
-        f"sink {sink} did not take the message: {why}. It is tried again by itself; try the sink with: "
-        f"rag-pipeline alerts test {sink}",
+        f"sink {sink} did not take the message: {why}. {then}; try the sink with: rag-pipeline alerts test {sink}",
         sink=sink,
         wait_seconds=wait,
+        is_refused=is_refused,
     )
 
 
@@ -110,19 +143,30 @@ def _to_web(
         headers = {"Content-Type": "application/json", "User-Agent": "rag-pipeline", "Idempotency-Key": message.id}
         if sink.token_variable is not None:
             headers["Authorization"] = f"Bearer {_variable(environment, message.sink, sink.token_variable)}"
-        body = json.dumps(form(message, alerts), ensure_ascii=False).encode("utf-8", "replace")
-        request = urllib.request.Request(url, body, headers, method="POST")
-        opener = urllib.request.build_opener(_NoRedirect())
-        try:
-            with opener.open(request, timeout=sink.timeout_seconds) as answer:
-                answer.read(_MOST_ANSWER_BYTES)
-        except urllib.error.HTTPError as error:
-            with error:
-                wait = error.headers.get("Retry-After", "")
+        code, wait = 0, ""
+        # What one of all findings brings along must not keep people from knowing that something is wrong.
+        for told in (message, brief(message)):
+            code, wait = _answered(url, form(told, alerts), headers, sink.timeout_seconds)
+            if code not in _REFUSES:
+                break
+        if code:
             seconds = min(float(wait), _LONGEST_WAIT_SECONDS) if wait.isdecimal() else 0.0
-            raise _undeliverable(message.sink, f"it answered {error.code}", seconds) from None
+            raise _undeliverable(message.sink, f"it answered {code}", seconds, is_refused=code in _REFUSES)
 
     return sent
+
+
+def _answered(url: str, body: Mapping[str, Any], headers: Mapping[str, str], seconds: float) -> tuple[int, str]:
+    """How a receiver refused a body, and how long it asks to wait; 0: it took it."""
+    raw = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    request = urllib.request.Request(url, raw, dict(headers), method="POST")
+    try:
+        with urllib.request.build_opener(_NoRedirect()).open(request, timeout=seconds) as answer:
+            answer.read(_MOST_ANSWER_BYTES)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers.get("Retry-After", "")
+    return 0, ""
 
 
 def _to_mail(
@@ -147,7 +191,13 @@ def _to_mail(
             server.starttls(context=context)
         if sink.user is not None and sink.password_variable is not None:
             server.login(sink.user, _variable(environment, message.sink, sink.password_variable))
-        server.send_message(mail)
+        refused = server.send_message(mail)
+    if refused:
+        codes = sorted({code for code, _ in refused.values()})
+        count = f"{len(refused)} of {len(sink.recipients)} recipients"
+        said = f"the mail server refused {count} ({', '.join(map(str, codes))})"
+        is_final = min(codes) >= 500 or message.attempts >= _MOST_PARTLY
+        raise _undeliverable(message.sink, said, is_refused=is_final)
 
 
 def _to_command(

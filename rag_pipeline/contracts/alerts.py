@@ -84,7 +84,7 @@ class AlertState:
         seen: By key, when it was last found bad or good, so that what is older is no news.
         looked: How far a record of things that happen was read, by its name.
         outbox: What waits to be sent, oldest first.
-        dropped: By sink, messages that were given up since too many waited.
+        dropped: By sink, messages that were given up: too many waited, or it refuses what they say.
     """
 
     open: Mapping[str, Finding] = field(default_factory=dict)

@@ -163,6 +163,9 @@ def _of_run(instance: dg.DagsterInstance, workspace: "Workspace", record: dg.Run
         failures += 1
         error = step_error(told)
         if error is not None:
+            if error["code"] == "unexpected":
+                # Its text may hold anything, credentials too, and messages go to other services.
+                error |= {"message": f"{_class_of(told)}; what it says stands in the run"}
             yield _of_step(workspace, error, run, event.event_log_entry.timestamp)
     if run.status is dg.DagsterRunStatus.FAILURE and not failures:
         yield Finding(
@@ -177,6 +180,14 @@ def _of_run(instance: dg.DagsterInstance, workspace: "Workspace", record: dg.Run
             run_id=run.run_id,
             runbook="failed-run",
         )
+
+
+def _class_of(event: dg.DagsterEvent) -> str:
+    """The name of the class of what a step raised, without Dagster's wrapping."""
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return (error.cls_name if error is not None else None) or "an error without a name"
 
 
 def _of_step(workspace: "Workspace", error: Mapping[str, Any], run: dg.DagsterRun, at: float) -> Finding:

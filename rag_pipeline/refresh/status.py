@@ -114,7 +114,7 @@ class Undelivered:
 
     Attributes:
         error: Why the last attempt failed; empty if there was none yet.
-        dropped: Messages that were given up since too many waited.
+        dropped: Messages that were given up: too many waited, or the sink refuses what they say.
     """
 
     sink: str

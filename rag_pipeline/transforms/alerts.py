@@ -125,6 +125,12 @@ def wants(sink: AlertSinkSettings, finding: Finding) -> bool:
     )
 
 
+def given_up(message: Message, state: AlertState) -> AlertState:
+    """The state without a message that its sink will never take; it is counted."""
+    kept = tuple(other for other in state.outbox if other.id != message.id)
+    return replace(state, outbox=kept, dropped={**state.dropped, message.sink: state.dropped.get(message.sink, 0) + 1})
+
+
 def failed(message: Message, error: str, now: float, *, after: float = 0.0) -> Message:
     """A message that could not be sent, to be tried again at growing distance.
 

@@ -16,13 +16,15 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.got: list[tuple[str, dict[str, str], Any]] = []
         self.answer: tuple[int, dict[str, str]] = (200, {})
+        self.most_bytes = 10**9
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                size = int(self.headers["Content-Length"])
+                body = self.rfile.read(size)
                 receiver.got.append((self.path, dict(self.headers), json.loads(body)))
-                self.send_response(receiver.answer[0])
+                self.send_response(receiver.answer[0] if size <= receiver.most_bytes else 413)
                 for name, value in receiver.answer[1].items():
                     self.send_header(name, value)
                 self.end_headers()

@@ -6,6 +6,9 @@ import json
 import logging
 import socket
 import sys
+import threading
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,12 +115,68 @@ def test_what_is_not_taken_is_said_without_what_opens_the_place(
     assert "S3CRETPATH" not in caplog.text
 
 
+def test_what_a_receiver_refuses_is_told_in_a_few_words(receiver: Receiver, tmp_path: Path) -> None:
+    many = [replace(HOSTILE, key=f"k{n}", title=f"title {n}", found="\N{SNOWMAN}" * 9_000) for n in range(50)]
+    receiver.most_bytes = 2_000
+    for kind in ("webhook", "slack", "teams"):
+        sent(message("s", *many), alerts(kind=kind, url_variable="HOOK"), tmp_path, HOOK=receiver.url)
+        whole, short = receiver.got[-2:]
+        assert whole[1]["Idempotency-Key"] == short[1]["Idempotency-Key"]
+        assert "50 more" in json.dumps(short[2])
+        assert "https://wiki/runbook#source_answers" in json.dumps(short[2])
+    # Characters of several bytes, in a card that is bounded by bytes.
+    card = json.dumps(receiver.got[-2][2], ensure_ascii=False)
+    assert 15_000 < len(card.encode()) < 28_000
+    receiver.answer = (400, {})
+    with pytest.raises(AlertUndeliverable, match=r"answered 400.* not tried again") as failure:
+        sent(message(), alerts(kind="slack", url_variable="HOOK"), tmp_path, HOOK=receiver.url)
+    assert failure.value.facts["is_refused"]
+
+
+@pytest.mark.parametrize("kind", ["webhook", "email"])
+def test_who_answers_a_byte_at_a_time_is_not_waited_for(kind: str, tmp_path: Path) -> None:
+    ended = threading.Event()
+
+    def drip() -> None:
+        taken, _ = server.accept()
+        with taken, suppress(OSError):
+            taken.sendall(b"HTTP/1.1 200 OK\r\nX: " if kind == "webhook" else b"220-")
+            while not ended.wait(0.05):
+                taken.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        port = server.getsockname()[1]
+        mail = {"host": "127.0.0.1", "port": port, "tls": "none", "sender": "a@b.c", "recipients": ("d@e.f",)}
+        sink = {"url_variable": "HOOK"} if kind == "webhook" else mail
+        began = time.monotonic()
+        try:
+            with pytest.raises(AlertUndeliverable, match="no answer in time"):
+                sent(
+                    message(), alerts(kind=kind, timeout_seconds=0.2, **sink), tmp_path, HOOK=f"http://127.0.0.1:{port}"
+                )
+            assert time.monotonic() - began < 5
+        finally:
+            ended.set()
+            thread.join()
+            for each in threading.enumerate():
+                if each.name == "alert to s":
+                    each.join()
+
+
 class Mailbox:
-    """Keeps mails; refuses them when told to."""
+    """Keeps mails; refuses them, or some recipients, when told to."""
 
     def __init__(self) -> None:
+        self.refused: dict[str, str] = {}
         self.mails: list[Any] = []
         self.answer = "250 OK"
+
+    async def handle_RCPT(self, _server: SMTP, _session: Any, envelope: Any, address: str, _options: Any) -> str:
+        if address not in self.refused:
+            envelope.rcpt_tos.append(address)
+        return self.refused.get(address, "250 OK")
 
     async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: ARG002 - aiosmtpd's
         if self.answer.startswith("250"):
@@ -142,9 +201,16 @@ def test_mail_has_one_subject_and_the_same_id_at_each_attempt(tmp_path: Path) ->
         with pytest.raises(AlertUndeliverable, match="answered 554") as failure:
             sent(message(), settings, tmp_path)
         assert "topsecret" not in str(failure.value)
+        box.answer = "250 OK"
+        # Who refuses for a while is tried again, with whoever took it; not for ever.
+        for said, attempts, is_refused in (("450 later", 0, False), ("450 later", 3, True), ("550 nobody", 0, True)):
+            box.refused = {"c@example.com": said}
+            with pytest.raises(AlertUndeliverable, match=f"refused 1 of 2 recipients .{said[:3]}") as failure:
+                sent(replace(message(), attempts=attempts), settings, tmp_path)
+            assert failure.value.facts["is_refused"] is is_refused
     finally:
         controller.stop()
-    first, second = box.mails
+    first, second, *_ = box.mails
     assert first.rcpt_tos == ["b@example.com", "c@example.com"]
     text = first.content.decode()
     assert "\nBcc:" not in text

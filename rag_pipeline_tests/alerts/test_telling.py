@@ -99,6 +99,22 @@ def test_a_source_that_is_down_is_told_once_by_whoever_looks_first(duty: Duty) -
     assert duty.told() == [("resolved", ["check:source/wiki:source_answers"])]
 
 
+def test_what_is_refused_for_good_keeps_nothing_after_it_from_being_told(duty: Duty) -> None:
+    set_back(duty.project, timedelta(days=1), source="wiki")
+    duty.receiver.answer = (400, {})
+    with duty.project.workspace() as workspace:
+        workspace.pipeline.environment["HOOK"] = duty.receiver.url  # type: ignore[index]
+        told = cycle.tell(workspace)
+        assert (told.sent, told.waiting, told.open) == (0, 0, 1)
+        [undelivered] = read_status(workspace).undelivered
+        assert (undelivered.waiting, undelivered.dropped) == (0, 1)
+        duty.told()
+        duty.receiver.answer = (200, {})
+        set_back(duty.project, timedelta(days=1), source="docs")
+        assert cycle.tell(workspace).sent == 1
+    assert duty.told() == [("opened", ["check:source/docs:polled_in_time"])]
+
+
 def tick(duty: Duty) -> None:
     pipeline = duty.pipeline()
     definitions = build_definitions(pipeline)
@@ -144,13 +160,15 @@ def test_failed_steps_and_launches_are_told_and_end_with_the_next_good_run(
 ) -> None:
 
     def broken(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise RuntimeError("https://user:hunter2@models.example.com does not answer")
 
     with monkeypatch.context() as patched:
         duty.project.write("c.md", "# C\n\nThe third lamp shines.\n")
         patched.setattr("rag_pipeline.refresh.chunks.refresh_chunks", broken)
         duty.run()
         tell_after_run(duty.pipeline(), launched=True, error=DagsterUnusable("the records cannot be opened"))
+    assert "hunter2" not in json.dumps(duty.receiver.got)
+    assert duty.receiver.got[0][2]["alerts"][0]["found"].startswith("RuntimeError; ")
     assert duty.told() == [("opened", ["step:silver_chunks"]), ("opened", ["run:launch"])]
     duty.run()
     assert duty.told() == [("resolved", ["step:silver_chunks", "run:launch"])]
