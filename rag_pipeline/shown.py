@@ -45,6 +45,13 @@ def without_secrets(location: str) -> str:
     return "::".join(map(_bare, _parts(location)))
 
 
+def without_user(address: str) -> str:
+    """An address for people without user and password. Its query stays, unlike in `without_secrets`: pages have one."""
+    scheme, mark, rest = address.partition("://")
+    authority = _authority(rest)
+    return f"{scheme}{mark}{authority.rpartition('@')[2]}{rest[len(authority) :]}" if mark else address
+
+
 def secrets_of(location: str) -> set[str]:
     """Passwords and signatures that a location holds, as they are written and as they are meant."""
     found: set[str] = set()

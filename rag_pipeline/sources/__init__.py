@@ -84,7 +84,8 @@ KINDS: dict[str, SourceKind] = {
     ),
     "archive": SourceKind(ArchiveSettings, _open_archive),
     "git": SourceKind(GitSettings, _open_git, Capabilities(gives_permissions=True)),
-    "mail": SourceKind(MailSettings, _open_mail, Capabilities(gives_media_types=True)),
+    # By `permissions_from: recipients`.
+    "mail": SourceKind(MailSettings, _open_mail, Capabilities(gives_permissions=True, gives_media_types=True)),
     "rest": SourceKind(RestSettings, _open_rest, Capabilities(gives_permissions=True, gives_media_types=True)),
     "sql": SourceKind(SqlSettings, _open_sql, Capabilities(gives_permissions=True, gives_media_types=True)),
     "web": SourceKind(WebSettings, _open_web, Capabilities(gives_media_types=True, asks_for_each=True)),

@@ -25,7 +25,7 @@ from rag_pipeline.errors import DocumentUnreadable, DocumentVanished, SettingsEr
 from rag_pipeline.parsing import parse
 from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.settings.load import load_pipeline
-from rag_pipeline.sources import open_source
+from rag_pipeline.sources import kind_named, open_source
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.sources.imap import Gate, Postbox
 from rag_pipeline_tests.sources.test_mail_conformance import mail_spec
@@ -273,3 +273,7 @@ def test_a_password_does_not_stand_in_the_settings(tmp_path: Path) -> None:
         load_pipeline(path, {})
     path.write_text(path.read_text("utf-8").replace("PASSWORD", "$PASSWORD"), "utf-8")
     assert load_pipeline(path, {"PASSWORD": "pier"}).source_spec("m").fields["password"] == "pier"
+
+
+def test_that_mail_may_say_who_reads_it_is_listed() -> None:
+    assert kind_named("mail").capabilities.gives_permissions

@@ -286,10 +286,28 @@ def test_settings_that_do_not_fit_are_refused_with_the_field() -> None:
         ({"auth": {"user": "abc"}}, "auth: want bearer, or user"),
         ({"list": {"path": "x", "pages": {"type": "cursor"}}}, "cursor needs field"),
         ({"preset": "gitthub"}, "there is no 'gitthub'; presets: .*github_issues"),
+        ({"location": "https://me:secret@x.example"}, "a user and a password stand in `auth`"),
+        ({"location": "https://secret@x.example/api"}, "a user and a password stand in `auth`"),
+        ({"preset": "github_issues", "variables": {"repository": "$NAME"}}, "variables.repository: want the value"),
         ({"preset": "github_issues"}, "the preset github_issues wants repository"),
     ):
         with pytest.raises(ValidationError, match=says):
             RestSettings.model_validate(good | change)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:secret@x.example/pages?id={id}", "https://x.example/pages?id=1"),
+        ("link", "https://x.example:8443/pages?id=1&by=me@x.example#top"),
+        ("none", "tickets:1"),
+    ],
+)
+def test_an_address_for_people_keeps_its_query_and_no_password(site: Site, url: str, shown: str) -> None:
+    link = "https://me:secret@x.example:8443/pages?id=1&by=me@x.example#top"
+    site.fallback = lambda _: as_json({"items": [item(1, link=link)]})
+    [found] = rest_source(site, list={"path": "items", "items": "items"}, url=url).list()
+    assert found.uri == shown
 
 
 def test_values_are_found_in_members_of_lists() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from rag_pipeline.contracts.sources import Source
 from rag_pipeline.errors import DocumentUnreadable, DocumentVanished, SourceUnavailable
-from rag_pipeline.settings.sources.rest import preset_names
+from rag_pipeline.settings.sources.rest import preset, preset_names
 from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.sources.rest_api import as_json, rest_source
 from rag_pipeline_tests.sources.site import Asked, Reply, Site
@@ -172,6 +172,11 @@ def test_pages_of_confluence_are_read_anew_when_a_cursor_ran_out(site: Site, con
     del confluence.pages["12"]
     before = {first.address: first.stamp}
     assert [item.address for item in source.list() if item.stamp != before.get(item.address)] == ["11"]
+
+
+def test_a_page_of_confluence_below_more_pages_than_are_given_is_closed() -> None:
+    [_, above, _] = preset("confluence_pages", {"site": "https://x.example", "space_id": "7"})["readers"]
+    assert str(above["each_of"]["most"]) == above["each_of"]["params"]["limit"]
 
 
 def test_every_preset_stands_in_the_documentation() -> None:
@@ -346,6 +351,12 @@ def test_threads_of_a_channel_of_slack_are_for_its_members(site: Site) -> None:
     assert {item.declared.allowed_principals for item in after.values() if item.declared} == {("U1", "U3")}
     with pytest.raises(DocumentVanished):
         source.fetch(gone)
+    # Of a message that is deleted a note stays where it has replies; nobody counts or dates anything anew.
+    deleted = {"subtype": "tombstone", "user": "USLACKBOT", "text": "This message was deleted."}
+    slack.threads["1600000002.000100"][0] |= deleted
+    again = {item.address: item for item in source.list()}
+    assert [each for each in again if again[each].stamp != after[each].stamp] == ["1600000002.000100"]
+    assert b"Question 2" not in source.fetch(again["1600000002.000100"]).raw
     # A channel that the token's user has left is not an empty one.
     slack.says = "not_in_channel"
     with pytest.raises(SourceUnavailable, match=r"`ok`: the server says not_in_channel to `list.path`"):

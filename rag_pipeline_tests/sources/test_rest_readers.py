@@ -186,3 +186,10 @@ def test_a_server_that_breaks_at_a_group_or_a_page_above_closes_what_depends_on_
     told = [{"kind": "some", "group": "crew"}, {"kind": "one", "name": "7"}]
     answers = {f"readers/{name}": told[:1] for name in "abcd"} | {"readers/e": told, "groups/crew": broken}
     assert allowed(served(site, answers, on_page, names="abcde")) == dict.fromkeys("abcd", ()) | {"e": ("7",)}
+
+
+def test_an_object_below_as_many_as_are_ever_given_is_closed(site: Site) -> None:
+    above = {"path": "above/{id}", "field": "id", "most": 2}
+    each = {"path": "readers/{each}", "field": "name", "each_of": above}
+    answers = {"above/a": [{"id": "x"}], "above/b": [{"id": "x"}, {"id": "x"}], "readers/x": [{"name": "ada"}]}
+    assert allowed(served(site, answers, each, names="ab")) == {"a": ("ada",), "b": ()}

@@ -8,17 +8,24 @@ from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rag_pipeline.settings.limits import Section
 from rag_pipeline.settings.sources.common import CommonSourceSettings
 from rag_pipeline.settings.types import Place, Text
+from rag_pipeline.shown import without_user
 
 Template = Annotated[str, Field(max_length=100_000)]
 _VARIABLE = re.compile(r"\[\[(\w+)\]\]")
 _SECRETS = ("bearer", "password", "value")
 _WAYS = ({"bearer"}, {"user", "password"}, {"header", "value"})
 _NEEDS = {"cursor": ("field", "param"), "next_url": ("field",), "page_number": ("param",), "offset": ("param",)}
+
+
+def _without_password(location: str) -> str:
+    if without_user(location) != location:
+        raise ValueError("a user and a password stand in `auth`, and the password in a variable of the environment")
+    return location
 
 
 class PagesSettings(Section):
@@ -80,6 +87,8 @@ class AboveSettings(ListSettings):
 
     field: Text
     """Where an entry holds the name that is put in place of `{each}`."""
+    most: int | None = Field(default=None, ge=1)
+    """So many at most are given, however many there are: an object with as many is closed, as one may be missing."""
 
 
 class GroupsSettings(ListSettings):
@@ -119,7 +128,7 @@ class RestSettings(CommonSourceSettings):
 
     kind: Literal["rest"]
     """Kind of source: any JSON API."""
-    location: Place
+    location: Annotated[Place, AfterValidator(_without_password)]
     """Address that the paths are below, like `https://tracker.example/api`."""
     preset: Text | None = None
     """Settings that come with the package, like `github_issues`; what is said here goes before them."""
@@ -207,7 +216,7 @@ def preset(name: str, variables: Mapping[object, object]) -> dict[str, Any]:
     """The settings of a preset, with its variables filled in.
 
     Raises:
-        ValueError: There is no such preset, or it wants a variable that is not given.
+        ValueError: There is no such preset, or it wants a variable that is not given or that the environment holds.
     """
     if name not in preset_names():
         raise ValueError(f"preset: there is no {name!r:.100}; presets: {', '.join(preset_names())}")
@@ -216,6 +225,9 @@ def preset(name: str, variables: Mapping[object, object]) -> dict[str, Any]:
     missing = sorted(wanted - set(variables))
     if missing:
         raise ValueError(f"variables: the preset {name} wants {missing[0]}")
+    unread = sorted(name for name in wanted if str(variables[name]).startswith("$"))
+    if unread:
+        raise ValueError(f"variables.{unread[0]}: want the value itself; it is put into addresses, and is no secret")
     loaded = yaml.safe_load(text)
     filled = _filled(loaded, {key: str(variables[key]) for key in wanted})
     assert isinstance(filled, dict)

@@ -35,7 +35,7 @@ class Readers:
         self._lists = lists
         # By what an answer is taken for, too: two lists may read the same one for other names.
         self._known: dict[tuple[str, str], frozenset[str] | None] = {}
-        self._above: dict[tuple[str, str], Sequence[str]] = {}
+        self._above: dict[tuple[str, str], Sequence[str] | None] = {}
         self._broken = 0
 
     def of(self, entry: Any, name: str) -> tuple[str, ...] | None:
@@ -55,6 +55,8 @@ class Readers:
             except Unwhole as error:
                 if not self._closes(error):
                     raise
+                asked_for = None
+            if asked_for is None:
                 # What this object depends on may not be looked at, so the object is closed.
                 return ()
             for each in asked_for:
@@ -64,14 +66,16 @@ class Readers:
         # Where no list restricts anything nobody has said who may: unknown is nobody.
         return tuple(sorted(frozenset.intersection(*sets))) if sets else ()
 
-    def _asked_for(self, readers: ReadersSettings, where: str, entry: Any, name: str) -> Sequence[str]:
-        """What a list is asked for, once for each; "" where it is asked for the object alone."""
+    def _asked_for(self, readers: ReadersSettings, where: str, entry: Any, name: str) -> Sequence[str] | None:
+        """What a list is asked for, once for each; "" where it is asked for the object alone. None: it is not known."""
         if readers.each_of is not None:
             key = where, name
             if key not in self._above:
                 members = list(self._api.walk(readers.each_of, f"{where}.each_of", {"id": name}))
                 self._broken = 0
-                self._above[key] = [text_of(value_at(member, readers.each_of.field)) for member in members]
+                is_whole = readers.each_of.most is None or len(members) < readers.each_of.most
+                names = [text_of(value_at(member, readers.each_of.field)) for member in members]
+                self._above[key] = names if is_whole else None
             return self._above[key]
         if readers.each is None:
             return [""]

@@ -24,7 +24,7 @@ from rag_pipeline.contracts.sources import (
     SourceSpec,
 )
 from rag_pipeline.errors import SourceUnavailable
-from rag_pipeline.shown import without_secrets
+from rag_pipeline.shown import without_user
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import segment_of
 from rag_pipeline.sources.http import HttpClient, HttpFailure, HttpSettings, Pace
@@ -238,8 +238,8 @@ class RestItems:
         if url is None:
             return f"{self._spec.name}:{address}"
         if "{" in url:
-            return filled(url, entry, lambda text: quote(text, safe=""))
-        return without_secrets(text_of(value_at(entry, url))) or f"{self._spec.name}:{address}"
+            return without_user(filled(url, entry, lambda text: quote(text, safe="")))
+        return without_user(text_of(value_at(entry, url))) or f"{self._spec.name}:{address}"
 
     def _opened(self) -> Api:
         if self._api is None:
