@@ -78,7 +78,9 @@ def erase(
         if not reason:
             raise UsageError('say why: --reason "…" stands on the certificate')
         wanted = Wanted(document or "", address, principal or "", by_content)
-        _begin(workspace, wanted, reason, erased_by or getpass.getuser(), is_meant=is_meant or as_json)
+        if as_json and not is_meant:
+            raise UsageError("nothing was erased: with --json there is nobody to ask, so say --yes if it is meant")
+        _begin(workspace, wanted, reason, erased_by or getpass.getuser(), is_meant=is_meant)
         _show(_finished(workspace), as_json=as_json)
 
 
@@ -90,8 +92,10 @@ def _begin(workspace: Workspace, wanted: Wanted, reason: str, erased_by: str, *,
         plan = plan_erasure(workspace, wanted, reason=reason, erased_by=erased_by)
         for uri in plan.uris:
             talk(f"  {uri}")
+        parts = f" with all its parts, {counted(plan.parts, 'document')} more," if plan.parts else ""
+        what = f"Erase {counted(len(plan.uris), 'document')}{parts}"
         click.confirm(
-            f"Erase {counted(len(plan.uris), 'document')} from {workspace.lake.root}, and every older version of it?",
+            f"{what} from {workspace.lake.root}, and every older version of it?",
             abort=True,
             err=True,
         )

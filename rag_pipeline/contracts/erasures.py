@@ -123,6 +123,11 @@ class Erasure:
     shared: tuple[str, ...]
     principal: str = ""
 
+    @property
+    def parts(self) -> int:
+        """How many further documents were made of them, as of archives: what is erased is the whole."""
+        return len(set(self.derived).difference(*self.documents.values()))
+
     def encoded(self) -> bytes:
         """The file's content; what it searches for does not stand in it as it is."""
         record: dict[str, Any] = asdict(self) | {"format": _FORMAT}

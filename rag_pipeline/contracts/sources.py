@@ -298,6 +298,15 @@ class Samples(Protocol):
         ...
 
 
+@runtime_checkable
+class KeepsCopies(Protocol):
+    """A source that keeps something in `SourceSpec.cache_folder` that it can have again."""
+
+    def forget_copies(self) -> None:
+        """Remove what is kept; nothing is asked of the source itself."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SourceKind:
     """A kind of source, as the registry and the entry points of the group `rag_pipeline.sources` name it.

@@ -46,6 +46,7 @@ from rag_pipeline.errors import LakeDamaged, RagPipelineError, StoreError, Usage
 from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.documents import update_documents
 from rag_pipeline.refresh.embeddings import refresh_embeddings
+from rag_pipeline.refresh.erase_copies import forget_copies
 from rag_pipeline.refresh.erase_indexes import renew_indexes, settle_indexes
 from rag_pipeline.refresh.erase_plan import FREE_COLUMNS, Wanted, plan_erasure, stored_sources
 from rag_pipeline.refresh.erase_proof import Certificate, certified, files_of
@@ -135,6 +136,7 @@ def finish_erasure(workspace: Workspace, scrub: Scrub | None = None) -> Certific
         needles = Needles(plan.needles)
         _forget_the_past(workspace, moved_at)
         _take_small_files(workspace, needles)
+        notes += forget_copies(workspace, plan)
         erase_kept(workspace.pipeline, plan.derived)
         remember_index(workspace)
         if scrub is not None:
@@ -298,7 +300,10 @@ def _take_remains(workspace: Workspace, plan: Erasure) -> None:
 def _is_about(row: dict[str, Any], plan: Erasure, needles: Needles) -> bool:
     said = json.dumps(row, default=str, ensure_ascii=False)
     named = {row.get("uri"), *row.get("found", ())}
-    return bool(named.intersection(plan.uris)) or bool(needles.of(said.encode("utf-8", "surrogatepass")))
+    is_named = bool(named.intersection(plan.uris)) or not set(plan.derived).isdisjoint(
+        row.get("cited_document_ids") or ()
+    )
+    return is_named or bool(needles.of(said.encode("utf-8", "surrogatepass")))
 
 
 def _redact(workspace: Workspace, contract: TableContract, needles: Needles) -> None:

@@ -21,6 +21,7 @@ import polars as pl
 from rag_pipeline.contracts.catalog import FIXED_TABLES
 from rag_pipeline.contracts.erasures import Erasure, Tombstone, place_hash
 from rag_pipeline.contracts.ids import MEMBER_MARK
+from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, PUBLICATIONS
 from rag_pipeline.errors import LakeDamaged, UsageError
 from rag_pipeline.refresh.damage import unless_damaged
@@ -51,7 +52,7 @@ _FIXED_WORDS = (
     "numRecords minValues maxValues nullCount DELETE CREATE TABLE OPTIMIZE VACUUM START UPDATE overwrite "
     "append string integer boolean timestamp"
 )
-_STATE = ["document_id", "revision", "batch", "address", "uri", "title", "bytes_hash", "allowed_principals"]
+_STATE = ["document_id", "revision", "batch", "address", "uri", "title", "bytes_hash", "allowed_principals", "change"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,11 @@ def plan_erasure(workspace: Workspace, wanted: Wanted, *, reason: str, erased_by
     """Everything that an erasure has to know before it begins.
 
     Raises:
-        UsageError: There is no such document in the lake.
+        UsageError: There is no such document in the lake, or the principal is everybody.
         StoreError: A table of bronze cannot be read.
     """
+    if wanted.principal == PUBLIC:
+        raise UsageError(f"{PUBLIC} is everybody and nobody in particular, so nothing was erased; name the documents")
     states = {name: workspace.lake.read(BRONZE.of(name), _STATE) for name in stored_sources(workspace)}
     parents = _parents(workspace, wanted.document) | {wanted.document}
     documents = {name: _chosen(name, rows, wanted, parents) for name, rows in states.items()}
@@ -160,7 +163,10 @@ def _chosen(name: str, rows: pl.DataFrame, wanted: Wanted, parents: set[str]) ->
         found = last.filter(here) if last.filter(here).height else rows.filter(here)
         return set(found["document_id"]) if name == source else set()
     if wanted.principal:
-        return set(last.filter(pl.col("allowed_principals") == [wanted.principal])["document_id"])
+        # Whoever deletes a document says nothing of who could read it.
+        alive = rows.filter(pl.col("change") != "deleted").sort("document_id", "revision", "batch")
+        said = alive.unique("document_id", keep="last")
+        return set(said.filter(pl.col("allowed_principals") == [wanted.principal])["document_id"])
     named = pl.col("document_id").is_in(list(parents)) | (pl.col("uri") == wanted.document)
     return set(last.filter(named)["document_id"])
 
@@ -172,7 +178,10 @@ def _derived(workspace: Workspace, ids: set[str], uris: Iterable[str]) -> set[st
         lambda: workspace.lake.read(DOCUMENTS, ["document_id", "origin_id"]),
         DOCUMENTS.empty().select("document_id", "origin_id"),
     )
-    found |= set(facts.filter(pl.col("origin_id").is_in(list(ids)))["document_id"])
+    is_mine = pl.col("origin_id").is_in(list(ids))
+    found |= set(facts.filter(is_mine)["document_id"])
+    # What lies now where one of them lay before.
+    of_others = set(facts.filter(~is_mine)["document_id"])
     parts = tuple(f"{uri}{MEMBER_MARK}" for uri in uris)
     for name, space in workspace.vectors.named():
         shown = unless_damaged(
@@ -181,7 +190,7 @@ def _derived(workspace: Workspace, ids: set[str], uris: Iterable[str]) -> set[st
         )
         # Of one that silver has lost only its location says whose part it is.
         found |= {document for document, uri in shown.iter_rows() if parts and uri.startswith(parts)}
-    return found
+    return found - of_others
 
 
 def _shown(workspace: Workspace, name: str, space: str) -> pl.DataFrame:

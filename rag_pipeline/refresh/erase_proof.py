@@ -13,6 +13,7 @@ from typing import Any
 
 from rag_pipeline.answering.erasing import answers_file
 from rag_pipeline.contracts.erasures import PENDING_FILE, Erasure
+from rag_pipeline.refresh.erase_copies import copies
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.byte_search import Needles, found_in_file, found_in_index
 from rag_pipeline.stores.lake import INDEX_PATH
@@ -71,6 +72,11 @@ _SHORT_ONES = (
     "dates, and those that the program, a source or a model has as a name, were not searched for."
 )
 
+_BY_PLACE = (
+    "The source and address alone are refused from now on: under another name, source or location the same bytes come "
+    "back, and a new document at the address stays out."
+)
+
 
 def _lines(values: list[str]) -> str:
     return "".join(f"  {value}\n" for value in values or ["none"])
@@ -89,10 +95,11 @@ def files_of(root: str) -> dict[str, tuple[int, int]]:
 
 
 def _searched(workspace: Workspace) -> Iterator[Path]:
-    """Every file that could hold a word of a document: the lake, Dagster's records, kept answers."""
+    """Every file that could hold a word of a document: the lake, Dagster's records, kept answers, notes of sources."""
     pipeline = workspace.pipeline
     for folder in (Path(workspace.lake.root), pipeline.dagster_home):
         yield from (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != PENDING_FILE)
+    yield from copies(workspace)
     kept = answers_file(pipeline)
     yield from (path for path in sorted(kept.parent.glob(f"{kept.name}*")) if path.is_file())
 
@@ -109,6 +116,12 @@ def certified(workspace: Workspace, plan: Erasure, notes: list[str], before: dic
         elif held:
             found.append(str(path))
     notes = [*notes, _SHORT_ONES]
+    if plan.tombstones and not all(each.by_content for each in plan.tombstones):
+        notes.append(_BY_PLACE)
+    if plan.parts:
+        notes.append(
+            f"They went with all that was made of them: {plan.parts} documents, such as members of an archive."
+        )
     if words:
         notes.append(f"A short title or address is a word of Dagster's own in {words} files, where it stays.")
     for name in index_tables(workspace.lake):

@@ -55,7 +55,10 @@ class Fetching:
         """What need not be asked for."""
         if item.problem is not None:
             return item.problem
-        raw = item.raw if item.read is None else item.read()
+        try:
+            raw = item.raw if item.read is None else item.read()
+        except DocumentError as error:
+            return error
         if raw is not None:
             return FetchedObject(raw, item.declared or DeclaredMetadata())
         kept = self._kept.pop(item.address, None)

@@ -6,20 +6,33 @@ Does not belong here: which those are (`contracts/erasures.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from rag_pipeline.contracts.erasures import Erased, place_hash
 from rag_pipeline.contracts.ids import bytes_hash
-from rag_pipeline.contracts.sources import FetchedObject, Source, SourceObject
-from rag_pipeline.errors import DocumentErased
+from rag_pipeline.contracts.sources import (
+    FetchedObject,
+    FetchesTogether,
+    KeepsCopies,
+    Remembered,
+    RemembersListings,
+    Samples,
+    Source,
+    SourceObject,
+)
+from rag_pipeline.errors import DocumentErased, DocumentError
 
 
 class WithoutErased:
-    """Lists and fetches like the source it is made of, but what was erased is not there."""
+    """Lists and fetches like the source it is made of, but what was erased is not there.
 
-    def __init__(self, source: Source, erased: Erased) -> None:
+    What only some sources can do is in classes of their own below, since protocols are told by the class.
+    """
+
+    def __init__(self, source: Any, erased: Erased) -> None:
         self._source = source
         self._erased = erased
 
@@ -28,8 +41,11 @@ class WithoutErased:
 
     def list(self) -> Sequence[SourceObject]:
         """As the source lists; objects at an erased address are not named."""
+        return self._without(self._source.list())
+
+    def _without(self, items: Sequence[SourceObject]) -> Sequence[SourceObject]:
         name, places = self._source.name, self._erased.places
-        listed = [item for item in self._source.list() if place_hash(name, item.address) not in places]
+        listed = [item for item in items if place_hash(name, item.address) not in places]
         return [self._refused(item) for item in listed] if self._erased.contents else listed
 
     def fetch(self, item: SourceObject) -> FetchedObject:
@@ -38,22 +54,70 @@ class WithoutErased:
         Raises:
             DocumentErased: The bytes are those of an erased document.
         """
-        fetched = self._source.fetch(item)
-        if bytes_hash(fetched.raw) in self._erased.contents:
-            raise _erased()
+        fetched: FetchedObject = self._source.fetch(item)
+        self._check(fetched.raw)
         return fetched
 
+    def _check(self, raw: bytes) -> None:
+        if bytes_hash(raw) in self._erased.contents:
+            raise _erased()
+
     def _refused(self, item: SourceObject) -> SourceObject:
+        if item.read is not None:
+            return replace(item, read=partial(self._read, item.read))
         if item.raw is None or bytes_hash(item.raw) not in self._erased.contents:
             return item
         return replace(item, raw=None, problem=_erased())
+
+    def _read(self, read: Callable[[], bytes]) -> bytes:
+        raw = read()
+        self._check(raw)
+        return raw
+
+
+class _Together(WithoutErased):
+    def fetch_together(self, items: Sequence[SourceObject]) -> Sequence[FetchedObject | DocumentError]:
+        """See `FetchesTogether.fetch_together`."""
+        refused = self._erased.contents
+        return [
+            _erased() if isinstance(each, FetchedObject) and bytes_hash(each.raw) in refused else each
+            for each in self._source.fetch_together(items)
+        ]
+
+
+class _Remembering(WithoutErased):
+    def remember(self, known: Mapping[str, Remembered]) -> None:
+        """See `RemembersListings.remember`."""
+        self._source.remember(known)
+
+
+class _Sampling(WithoutErased):
+    def sample(self, count: int) -> Sequence[SourceObject]:
+        """See `Samples.sample`."""
+        return self._without(self._source.sample(count))
+
+
+class _Keeping(WithoutErased):
+    def forget_copies(self) -> None:
+        """See `KeepsCopies.forget_copies`."""
+        self._source.forget_copies()
+
+
+_ABLE: tuple[tuple[type[Any], type[WithoutErased]], ...] = (
+    (FetchesTogether, _Together),
+    (RemembersListings, _Remembering),
+    (Samples, _Sampling),
+    (KeepsCopies, _Keeping),
+)
 
 
 def without_erased(source: Source, erased: Erased) -> Source:
     """The source itself where nothing was erased."""
     if not erased:
         return source
-    return cast("Source", WithoutErased(source, erased))
+    able = tuple(wrapper for protocol, wrapper in _ABLE if isinstance(source, protocol))
+    wrapper = type(WithoutErased.__name__, able, {}) if able else WithoutErased
+    return cast("Source", wrapper(source, erased))
 
 
 def _erased() -> DocumentErased:

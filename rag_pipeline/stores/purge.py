@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable, WriterProperties
 
 from rag_pipeline.contracts.table import TableContract
+from rag_pipeline.errors import LakeDamaged
 from rag_pipeline.stores.delta_log import forget_log
 from rag_pipeline.stores.failures import reading, written
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
@@ -113,10 +114,10 @@ def rewrite_index(lake: Lake, name: str, version: int | None, without: Collectio
         version: Whose rows; None: those of the newest.
 
     Returns:
-        False: The table cannot be opened at all, and its folder was removed; the next refresh makes it anew.
+        False: The table is damaged, and its folder was removed; the next refresh makes it anew.
 
     Raises:
-        StoreError: It could not be written; what was there stands.
+        StoreError: It cannot be opened though it is not damaged, or could not be written; what was there stands.
     """
     place, database = _place(lake, name), _database(lake)
     try:
@@ -125,7 +126,8 @@ def rewrite_index(lake: Lake, name: str, version: int | None, without: Collectio
             if version is not None:
                 table.checkout(version)
             schema = table.schema
-    except Exception:
+    except LakeDamaged:
+        # What is busy or must not be read is there.
         if version is not None:
             raise
         shutil.rmtree(place, ignore_errors=True)

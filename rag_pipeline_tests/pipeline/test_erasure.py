@@ -114,7 +114,9 @@ def test_nothing_of_the_document_is_left_and_the_others_are_as_a_rebuild_makes_t
             "principals": ["public"], "publication": 1, "given_at": datetime.now(UTC),
         }  # fmt: skip
         other = remark | {"feedback_id": "2", "query": "when does the ferry leave", "document_id": "d", "uri": "u"}
-        workspace.lake.append(FEEDBACK, FEEDBACK.frame([remark, other]))
+        answered = {"chunk_id": None, "document_id": None, "uri": None, "cited_chunk_ids": ["c"]}
+        cites = other | answered | {"feedback_id": "3", "cited_document_ids": [state["document_id"]]}
+        workspace.lake.append(FEEDBACK, FEEDBACK.frame([remark, other, cites]))
     reader = Searcher.open(project.pipeline())
     assert reader.search("lanterns", principals=["public"])[0].title == TITLE
     begun(project, HERE)
@@ -212,9 +214,15 @@ def test_what_is_left_somewhere_is_named_and_the_erasure_stays_open(project: Pro
     check_erased(project)
 
 
-def test_a_person_s_own_documents_go_with_their_principal(project: Project) -> None:
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_person_s_own_documents_go_with_their_principal(project: Project, is_deleted: bool) -> None:
     project.settings["sources"]["people"]["allowed_principals"] = ["mo"]
     project.refresh()
+    with pytest.raises(UsageError, match="everybody"):
+        begun(project, Wanted(principal="public"))
+    if is_deleted:
+        (project.folder / "people" / "bands.md").unlink()
+        project.refresh()
     begun(project, Wanted(principal="mo"))
     certificate = finished(project)
     assert certificate is not None
@@ -223,7 +231,7 @@ def test_a_person_s_own_documents_go_with_their_principal(project: Project) -> N
         assert workspace.lake.read(BRONZE.of("people")).height == 0
         assert len(read_erased(workspace.lake.root).tombstones) == 1
     assert holding(project.folder, "keeper of lamps is paid") == set()
-    assert project.refresh() == 0
+    assert is_deleted or project.refresh() == 0
     assert project.verify().findings == []
 
 
@@ -248,7 +256,9 @@ def test_the_command_erases_from_dagster_s_records_too(tmp_path: Path) -> None:
     with closing(sqlite3.connect(log)) as file:
         file.execute("update event_logs set event = json_set(event, '$.user_message', ?)", (f"took {TITLE}\n",))
         file.commit()
-    answer = ask_in(tmp_path, "erase", "docs/quillsby.md", "--reason", "request", "--by", "dpo", "--json")
+    unsaid = ask_in(tmp_path, "erase", "docs/quillsby.md", "--reason", "request", "--json")
+    assert (unsaid.code, "--yes" in unsaid.err) == (2, True)
+    answer = ask_in(tmp_path, "erase", "docs/quillsby.md", "--reason", "request", "--by", "dpo", "--json", "--yes")
     assert (answer.code, answer.err) == (0, "")
     assert answer.records[0]["erased_by"] == "dpo"
     assert holding(tmp_path, *LOST) == set()

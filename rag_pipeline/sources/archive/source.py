@@ -60,6 +60,11 @@ class ArchiveMembers:
         if spec.cache_folder:
             self._kept = Path(spec.cache_folder) / "archive" / f"{digest('kept', spec.name, spec.location)[:32]}.json"
 
+    def forget_copies(self) -> None:
+        """See `KeepsCopies`."""
+        if self._kept is not None:
+            self._kept.unlink(missing_ok=True)
+
     def list(self) -> Sequence[SourceObject]:
         """See `Source.list`."""
         with self._lock, self._available():

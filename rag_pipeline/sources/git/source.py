@@ -80,6 +80,14 @@ class GitFiles:
                 self._repository.discard()
                 raise reading.unreadable("its bytes are no longer in the repository") from None
 
+    def forget_copies(self) -> None:
+        """See `KeepsCopies`."""
+        with self._lock:
+            self._repository.discard()
+            self._head = self._memory = None
+            if self._memory_file is not None:
+                self._memory_file.unlink(missing_ok=True)
+
     def _look(self, *, is_fresh: bool) -> None:
         """Make the listing that of the commit of now."""
         head = self._repository.head(is_fresh=is_fresh)

@@ -7,6 +7,7 @@ Does not belong here: the walk (`crawl.py`), answers (`asking.py`), sitemaps (`s
 from __future__ import annotations
 
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -249,6 +250,12 @@ class WebSite:
 
     def _shape(self, prefix: str, known: Mapping[str, Remembered]) -> Shape:
         return Shape(prefix, self._selection.takes, self._spec.max_document_bytes, known)
+
+    def forget_copies(self) -> None:
+        """See `KeepsCopies`."""
+        folder = self._state_folder(self._places()[0])
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _state_folder(self, home: str) -> str | None:
         folder = self._spec.cache_folder
