@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,7 +22,7 @@ from rag_pipeline.refresh.polls import PollStatus, poll_statuses
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.stores.alerts import AlertFile
-from rag_pipeline.transforms.alerts import failed, folded, given_up, message_of
+from rag_pipeline.transforms.alerts import CHECK_PREFIX, failed, folded, given_up, message_of
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ def tell(
     findings: Iterable[Finding] = (),
     *,
     looked: Mapping[str, float] | None = None,
+    checks: Collection[str] | None = None,
     sender: Sender | None = None,
 ) -> Told:
     """Tell what turned bad or good since the last look, by any process, and try again what could not be sent.
@@ -63,6 +64,7 @@ def tell(
 
     Args:
         looked: How far records were read for the findings.
+        checks: Keys of all checks that there are, where that is known.
         sender: What sends; the sinks of pipeline.yaml if none is given.
 
     Raises:
@@ -76,7 +78,9 @@ def tell(
     now = workspace.now().timestamp()
     found = [*findings, *overdue_findings(workspace)]
     state = file.change(
-        lambda before: folded(before, found, settings.alerts.sinks, now, sources=settings.sources, looked=looked)
+        lambda before: folded(
+            before, found, settings.alerts.sinks, now, sources=settings.sources, looked=looked, checks=checks
+        )
     )
     sent = 0
     if any(message.next_at <= now for message in state.outbox):
@@ -163,7 +167,7 @@ def _overdue(workspace: Workspace, poll: PollStatus, now: float) -> Finding:
 
 def check_key(asset: str, check: str, model: str = "") -> str:
     """The key of a check's finding."""
-    return f"check:{asset}:{check}" + (f":{model}" if model else "")
+    return f"{CHECK_PREFIX}{asset}:{check}" + (f":{model}" if model else "")
 
 
 def trial(sink: str, now: float) -> Message:

@@ -18,6 +18,7 @@ from rag_pipeline.cli.options import common_options, open_pipeline
 from rag_pipeline.cli.progress import showing_progress
 from rag_pipeline.cli.rendering import clean, counted, duration, emit, facts, one_line, show, table, talk
 from rag_pipeline.cli.run import check_names
+from rag_pipeline.cli.stopping import Stopped, stoppable
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.plan import Plan
@@ -53,10 +54,14 @@ def plan(allow_public: bool, allowed: tuple[str, ...], alias: str | None, as_jso
 
     pipeline = open_pipeline()
     check_names(pipeline, allowed, alias)
-    with showing_progress() as progress:
+    # In this thread, so that a signal takes away what was parsed, too.
+    with stoppable(), showing_progress() as progress:
         token = CURRENT.set(progress)
         try:
             planned = plan_run(pipeline, alias=alias, allow_mass_deletion=allowed)
+        except Stopped as stopped:
+            talk(f"Stopped by {stopped.name}; the lake is as it was.", style="yellow")
+            click.get_current_context().exit(stopped.exit_code)
         finally:
             CURRENT.reset(token)
     if as_json:

@@ -57,11 +57,14 @@ def tell_of_records(
     jobs: Iterable[str],
     prefix: Prefix,
     extra: Iterable[Finding] = (),
+    *,
+    is_current: bool = True,
 ) -> Told:
     """Tell what the records of an instance say that was not told yet.
 
     Args:
         extra: What is known beside the records.
+        is_current: The checks are those of pipeline.yaml as it stands, so what others found is over.
 
     Raises:
         StoreError: The state of alerts cannot be written; nobody was told anything.
@@ -72,7 +75,17 @@ def tell_of_records(
     since = alert_file(workspace.pipeline).read().looked.get(record)
     findings = [*extra, *_check_findings(instance, workspace, specs, prefix)]
     ran, until = _run_findings(instance, workspace, {*jobs, _ASSET_JOB}, since)
-    return tell(workspace, [*findings, *ran, *_forced(workspace)], looked={} if until is None else {record: until})
+    checks = set(_keys_of(specs, workspace, prefix)) if is_current else None
+    found = [*findings, *ran, *_forced(workspace)]
+    return tell(workspace, found, looked={} if until is None else {record: until}, checks=checks)
+
+
+def _keys_of(specs: CheckSpecs, workspace: "Workspace", prefix: Prefix) -> Iterator[str]:
+    yield from (check_key(f"source/{name}", OVERDUE_CHECK) for name in workspace.settings.sources)
+    for spec in specs:
+        plain = "/".join(spec.asset_key.path[len(prefix.parts) :])
+        aliases = [""] if spec.partitions_def is None else list(workspace.settings.embedding_models)
+        yield from (check_key(plain, spec.name, alias) for alias in aliases)
 
 
 def _check_findings(
@@ -238,6 +251,7 @@ def build_alert_sensors(pipeline: Pipeline, specs: CheckSpecs, jobs: Iterable[st
     if not pipeline.settings.alerts.sinks:
         return []
     names = list(jobs)
+    made_of = pipeline.settings
 
     @dg.sensor(
         name=prefix.name("alerts"),
@@ -249,7 +263,10 @@ def build_alert_sensors(pipeline: Pipeline, specs: CheckSpecs, jobs: Iterable[st
     )
     @prefix.bound
     def alerts(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SkipReason:
-        told = tell_of_records(context.instance, pipeline.workspace, specs, names, prefix)
+        workspace = pipeline.workspace
+        # Until it is loaded anew, it knows the checks of the pipeline.yaml of then.
+        is_current = workspace.settings == made_of
+        told = tell_of_records(context.instance, workspace, specs, names, prefix, is_current=is_current)
         return dg.SkipReason(told.sentence())
 
     return [alerts]

@@ -64,6 +64,7 @@ from rag_pipeline.refresh.revoke import (
 )
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.published import POINTER_SECONDS
+from rag_pipeline.stores.alerts import AlertFile
 from rag_pipeline.stores.backup import SNAPSHOT
 from rag_pipeline.stores.byte_search import Needles, found_in_file
 from rag_pipeline.stores.damage import ASIDE, set_damage_aside
@@ -73,7 +74,9 @@ from rag_pipeline.stores.purge import (
     forget_versions,
     index_tables,
 )
+from rag_pipeline.stores.shadow import remove_stale_shadows
 from rag_pipeline.stores.small_files import replace_file
+from rag_pipeline.transforms.alerts import redacted
 from rag_pipeline.transforms.revoke import SHOWN_COLUMNS, RevocationPlan
 
 log = logging.getLogger(__name__)
@@ -335,6 +338,11 @@ def _take_small_files(workspace: Workspace, needles: Needles) -> None:
     for folder in (ASIDE, SNAPSHOT):
         shutil.rmtree(root / folder, ignore_errors=True)
     forget_settled(workspace.pipeline)
+    remove_stale_shadows()
+    if (root / ALERTS_FILE).is_file():
+        # What waits to be told is told; what is damaged goes with the rest.
+        alerts = AlertFile(workspace.pipeline.lake_root, workspace.pipeline.dagster_home)
+        alerts.change(lambda state: redacted(state, needles.redacted))
     names = (POLLS_FILE, ALERTS_FILE, INDEX_FILES)
     for path in [*root.glob(f".{POLLS_FILE}.new"), *(root / name for name in names), *root.glob(".*.new")]:
         if path.is_file() and found_in_file(path, needles):

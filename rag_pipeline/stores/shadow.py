@@ -12,10 +12,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from rag_pipeline.errors import UsageError
 from rag_pipeline.stores.lake import Lake
@@ -27,6 +31,11 @@ from rag_pipeline.stores.reserve import RESERVE_NAME
 _COPIED = frozenset({"_delta_log", "_versions", "_transactions", "_deletions"})
 # Of those who write to the lake, and nothing that a run makes anything of.
 _OWN = frozenset({LOCK_NAME, HOLDER_NAME, RESERVE_NAME})
+_PREFIX = "rag-pipeline-shadow-"
+# Locked for as long as somebody uses the lake; whoever is killed leaves it unlocked.
+_IN_USE = ".in-use.lock"
+# So long may pass between making a folder and locking it.
+_YOUNG_SECONDS = 5.0
 _LAYERS = ("gold", "silver", "bronze")
 
 
@@ -44,12 +53,29 @@ def shadow_lake(root: str, run_id: str) -> Iterator[Lake]:
             "lake into a folder, name that under lake in a copy of pipeline.yaml, and plan with it: "
             "rag-pipeline plan --config COPY"
         )
-    with tempfile.TemporaryDirectory(prefix="rag-pipeline-plan-", ignore_cleanup_errors=True) as folder:
+    remove_stale_shadows()
+    with (
+        tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder,
+        FileLock(Path(folder, _IN_USE), timeout=0),
+    ):
         shadow = Path(folder)
         for layer in _LAYERS:
             _mirror(Path(root, layer), shadow / layer)
         _copy_notes(Path(root), shadow)
         yield Lake(folder, None, run_id, read_once=ReadOnce())
+
+
+def remove_stale_shadows() -> None:
+    """Remove what was left by those who were killed: it holds the text of documents."""
+    with suppress(OSError):
+        for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            # Another user's is theirs, and a link may lead anywhere.
+            with suppress(OSError, Timeout):
+                status = folder.lstat()
+                is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+                if is_ours and time.time() - status.st_mtime > _YOUNG_SECONDS:
+                    with FileLock(folder / _IN_USE, timeout=0):
+                        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy_notes(root: Path, shadow: Path) -> None:

@@ -6,7 +6,7 @@ Does not belong here: finding anything out (`defs/alerts.py`), the file (`stores
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from rag_pipeline.contracts.alerts import AlertState, Finding, Message, Turn
@@ -21,6 +21,8 @@ FIRST_RETRY_SECONDS = 30.0
 LONGEST_RETRY_SECONDS = 6 * 3_600.0
 _RANK = {"warning": 0, "error": 1}
 _NEVER = float("-inf")
+# Keys of findings of checks begin with it.
+CHECK_PREFIX = "check:"
 
 
 def folded(
@@ -31,6 +33,7 @@ def folded(
     *,
     sources: Iterable[str],
     looked: Mapping[str, float] | None = None,
+    checks: Collection[str] | None = None,
 ) -> AlertState:
     """The state after a look, with a message in the outbox to each sink for what turned bad, and one for what is well.
 
@@ -41,6 +44,7 @@ def folded(
     Args:
         sources: Those of pipeline.yaml now; what concerns another one is over.
         looked: How far records were read, where that is new.
+        checks: Keys of all checks that there are, where that is known; what another one found is over.
     """
     known = set(sources)
     opened, seen = dict(state.open), dict(state.seen)
@@ -60,6 +64,8 @@ def folded(
     for key, finding in list(opened.items()):
         if finding.source and finding.source not in known:
             turned_good.append(replace(opened.pop(key), at=now, found="The source is no longer in pipeline.yaml."))
+        elif checks is not None and key.startswith(CHECK_PREFIX) and key not in checks:
+            turned_good.append(replace(opened.pop(key), at=now, found="The check, or its model, is no longer there."))
     after = replace(state, open=opened, seen=seen, looked={**state.looked, **(looked or {})})
     return _with_messages(state, after, turned_bad, turned_good, sinks, now)
 
@@ -129,6 +135,17 @@ def given_up(message: Message, state: AlertState) -> AlertState:
     """The state without a message that its sink will never take; it is counted."""
     kept = tuple(other for other in state.outbox if other.id != message.id)
     return replace(state, outbox=kept, dropped={**state.dropped, message.sink: state.dropped.get(message.sink, 0) + 1})
+
+
+def redacted(state: AlertState, redact: Callable[[str], str]) -> AlertState:
+    """The state with every text that people read passed through a function; keys, ids and times stay."""
+
+    def of(finding: Finding) -> Finding:
+        title, means, found, do = map(redact, (finding.title, finding.means, finding.found, finding.next_step))
+        return replace(finding, title=title, means=means, found=found, next_step=do)
+
+    outbox = [replace(m, findings=tuple(map(of, m.findings)), error=redact(m.error)) for m in state.outbox]
+    return replace(state, open={key: of(finding) for key, finding in state.open.items()}, outbox=tuple(outbox))
 
 
 def failed(message: Message, error: str, now: float, *, after: float = 0.0) -> Message:

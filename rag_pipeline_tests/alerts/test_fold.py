@@ -69,6 +69,15 @@ def test_what_concerns_a_source_that_is_gone_is_over() -> None:
     assert told(after)[0] == ("all", "resolved", ("docs",))
 
 
+def test_what_a_check_found_that_is_gone_is_over_and_nothing_else_is() -> None:
+    launch = Finding("run:launch", 1, is_bad=True, title="launch")
+    state = replace(fold(AlertState(), DOCS, WIKI, launch), outbox=())
+    after = folded(state, (), SINKS, 10, sources=("docs", "wiki"), checks={WIKI.key})
+    assert set(after.open) == {WIKI.key, launch.key}
+    assert told(after)[0] == ("all", "resolved", ("docs",))
+    assert set(folded(state, (), SINKS, 10, sources=("docs", "wiki")).open) == set(state.open)
+
+
 def test_what_happened_once_is_told_once_and_nothing_resolves_it() -> None:
     forced = Finding("forced", 1, is_bad=True, title="forced", lasts=False)
     state = replace(fold(AlertState(), forced), outbox=())

@@ -14,14 +14,16 @@ from click.testing import CliRunner
 
 from rag_pipeline.alerts import cycle
 from rag_pipeline.cli.app import cli
-from rag_pipeline.contracts.alerts import Message
+from rag_pipeline.contracts.alerts import Finding, Message
 from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.alerts_after_run import tell_after_run
 from rag_pipeline.defs.instance import dagster_home, opened_instance
 from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.errors import DagsterUnusable
+from rag_pipeline.refresh.erase import _take_small_files
 from rag_pipeline.refresh.publication import publish
 from rag_pipeline.refresh.status import read_status
+from rag_pipeline.stores.byte_search import Needles
 from rag_pipeline_tests.alerts.receiver import Receiver
 from rag_pipeline_tests.defs.test_evaluation_asset import asked_project
 from rag_pipeline_tests.defs.test_refused_publication import make_worse
@@ -51,6 +53,7 @@ class Duty:
         return [(body["state"], [alert["key"] for alert in body["alerts"]]) for _, _, body in got]
 
 
+GONE = Finding("check:gold/evaluation:answers_are_good:wide", 1.0, is_bad=True, title="wide")
 ALERTS = {"sinks": {"ops": {"kind": "webhook", "url_variable": "HOOK"}}}
 
 
@@ -113,6 +116,22 @@ def test_what_is_refused_for_good_keeps_nothing_after_it_from_being_told(duty: D
         set_back(duty.project, timedelta(days=1), source="docs")
         assert cycle.tell(workspace).sent == 1
     assert duty.told() == [("opened", ["check:source/docs:polled_in_time"])]
+
+
+def test_a_model_that_is_gone_has_nothing_open_and_an_erasure_loses_no_message(duty: Duty) -> None:
+    duty.receiver.answer = (503, {})
+    gone = replace(GONE, found="Pay of Ada is too old")
+    with duty.project.workspace() as workspace:
+        workspace.pipeline.environment["HOOK"] = duty.receiver.url  # type: ignore[index]
+        assert cycle.tell(workspace, [gone, replace(gone, key="check:source/docs:source_answers")]).waiting == 1
+        before = cycle.alert_file(workspace.pipeline).read()
+        _take_small_files(workspace, Needles((b"Pay of Ada",)))
+        after = cycle.alert_file(workspace.pipeline).read()
+        assert b"Pay of Ada" not in Path(workspace.lake.root, "alerts.json").read_bytes()
+        assert [message.id for message in after.outbox] == [message.id for message in before.outbox]
+        assert after.told == before.told
+    tell_after_run(duty.pipeline())
+    assert gone.key not in cycle.alert_file(duty.pipeline()).read().open
 
 
 def tick(duty: Duty) -> None:

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
 from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -48,3 +58,34 @@ def test_what_was_erased_is_not_planned_to_come_back(own: Project) -> None:
     plan = ask_in(own.folder, "plan", "--json").records[0]
     assert plan["opens"] == []
     assert [each["added"] for each in plan["sources"]] == [0, 0]
+
+
+def test_a_plan_that_is_stopped_leaves_no_text_behind_and_takes_away_what_a_killed_one_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "tmp"
+    left, used, other = (temporary / f"rag-pipeline-shadow-{name}" for name in ("left", "used", "link"))
+    for folder in (left, used, tmp_path / "else"):
+        folder.mkdir(parents=True)
+        (folder / "text").write_text("a secret")
+        os.utime(folder, (0, 0))
+    other.symlink_to(tmp_path / "else")
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    project = Project.create(tmp_path / "project")
+    project.write("a.md", "# A\n\nThe lamp shines.\n")
+    project.pipeline()
+    seen: list[bool] = []
+
+    def stopped(workspace: Any, *_: object) -> None:
+        seen.append(Path(workspace.lake.root).is_dir())
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(20)
+
+    monkeypatch.setattr("rag_pipeline.refresh.plan._planned", stopped)
+    with FileLock(used / ".in-use.lock"):
+        os.utime(used, (0, 0))
+        answer = ask_in(project.folder, "plan")
+    assert answer.code == 143
+    assert seen == [True]
+    assert {path.name for path in temporary.iterdir()} == {used.name, other.name}
+    assert (tmp_path / "else" / "text").exists()
