@@ -202,6 +202,22 @@ class _Refresh:
         self._commit(unlisted_settings((item for item in self.known if item.is_live), self.spec))
 
     def run(self) -> BronzeReport:
+        try:
+            return self._brought_up_to_date()
+        except Exception:
+            # It listed and then went away: whom it shuts out, it has told already.
+            self._record_told()
+            raise
+
+    def _record_told(self) -> None:
+        """Record who may read what is known by the listing, whatever of it could not be read."""
+        known = known_objects(self.workspace.lake.bronze_state(self.name))
+        plan = plan_listing((item for item in known if item.problem_code is None), self.listed)
+        unread = [*plan.vanished, *(before for before, _ in plan.to_fetch if before is not None)]
+        listed = {item.address: item for item in self.listed}
+        self._commit(changed_settings(plan.unchanged, self.spec) + held_permissions(unread, self.spec, listed))
+
+    def _brought_up_to_date(self) -> BronzeReport:
         # What an incomplete listing does not name may be there all the same, so it neither moved nor was deleted.
         is_complete = self.source.capabilities.is_complete
         moves = self._find_moves() if is_complete else {}

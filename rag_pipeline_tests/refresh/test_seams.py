@@ -11,7 +11,8 @@ import pytest
 
 from rag_pipeline.contracts.ids import bytes_hash
 from rag_pipeline.contracts.sources import Capabilities, DeclaredMetadata, FetchedObject, Idle, SourceObject, SourceSpec
-from rag_pipeline.errors import DocumentError, DocumentUnreadable, DocumentVanished
+from rag_pipeline.errors import DocumentError, DocumentUnreadable, DocumentVanished, SourceUnavailable
+from rag_pipeline.refresh.bronze import poll_source
 from rag_pipeline.refresh.everything import refresh_everything
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline_tests.pipeline.project import Project
@@ -54,6 +55,7 @@ class Ledger:
         self.capabilities = Capabilities(is_complete=is_complete, gives_permissions=True, gives_media_types=True)
         self.fetched: list[str] = []
         self.gives_bytes = False
+        self.is_down = False
 
     def list(self) -> Sequence[SourceObject]:
         return [
@@ -74,6 +76,8 @@ class Ledger:
 
     def fetch(self, item: SourceObject) -> FetchedObject:
         self.fetched.append(item.address)
+        if self.is_down:
+            raise SourceUnavailable("it went away", source=self.name)
         if item.address not in self.objects:
             raise DocumentVanished("it is gone")
         return FetchedObject(*self.objects[item.address])
@@ -147,6 +151,28 @@ def test_a_permission_that_changes_at_the_source_is_effective_and_fetches_nothin
         ledger.objects["4"] = (LAMP, DeclaredMetadata(title="Berth 4", allowed_principals=principals))
         assert [row["allowed_principals"] for row in ledger.refreshed(project)] == [list(principals)]
         assert ledger.fetched == []
+
+
+def test_a_source_that_goes_away_after_it_listed_has_shut_out_whom_it_named(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    both = DeclaredMetadata(allowed_principals=("crew", "staff"))
+    ledger = Ledger({name: (LAMP + name.encode(), both) for name in ("edited", "moved", "same")})
+    ledger.refreshed(project)
+    crew = DeclaredMetadata(allowed_principals=("crew", "guests"))
+    ledger.objects = {name: (LAMP + b"new " + name.encode(), crew) for name in ("edited", "fresh")} | {
+        "same": (LAMP + b"same", crew)
+    }
+    ledger.objects["elsewhere"] = (LAMP + b"moved", crew)
+    ledger.is_down = True
+    with Workspace(project.pipeline(), run_id="test", open_source=lambda _: ledger) as workspace:
+        assert "went away" in poll_source(workspace, "docs").unavailable_because
+        state = workspace.lake.bronze_state("docs")
+    told = {row["address"]: row["allowed_principals"] for row in state.to_dicts()}
+    # Nobody is let in to an old text by what is said of the new one.
+    assert told == {"edited": ["crew"], "moved": ["crew", "staff"], "same": ["crew", "guests"]}
+    ledger.is_down = False
+    shown = {row["uri"]: row["allowed_principals"] for row in ledger.refreshed(project)}
+    assert shown == {f"ledger:{name}": ["crew", "guests"] for name in ("edited", "elsewhere", "fresh", "same")}
 
 
 def test_the_media_type_that_the_source_knows_decides_before_the_name(tmp_path: Path) -> None:

@@ -176,6 +176,18 @@ def test_a_server_that_is_down_or_lists_nothing_is_never_empty(maker: Maker, ser
         git_source(url, cache).list()
 
 
+def test_what_was_listed_is_read_without_the_server(
+    maker: Maker, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker.commit({"a.md": b"a"})
+    source = git_source(f"{server.url}/code.git", tmp_path / "cache")
+    [item] = source.list()
+    server.close()
+    now = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: now() + 3_600)
+    assert source.fetch(item).raw == b"a"
+
+
 def test_credentials_come_from_the_settings_and_are_never_shown(maker: Maker, server: Server, tmp_path: Path) -> None:
     maker.commit({"a.md": b"a"})
     server.password = "b0atb0at"

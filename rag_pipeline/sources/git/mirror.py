@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,6 @@ _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 _SILENT_SECONDS = 60
 # Each fetch leaves a file of objects, and reading goes through all of them.
 _MAX_PACKS = 50
-# So long the other side is not asked again while objects are read one after the other.
-_FRESH_SECONDS = 60
 # Nobody is there to answer a question for a password.
 _SSH = "ssh -o BatchMode=yes -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
 
@@ -63,17 +60,17 @@ class Mirror(Repository):
         self._is_shallow = is_shallow
         self._username = username or ("git" if password else None)
         self._password = password
-        self._asked_at: float | None = None
         self._held: bytes | None = None
 
     def head(self, *, is_fresh: bool = True) -> bytes:
-        """See `Repository.head`; fetches what is new."""
-        is_recent = self._asked_at is not None and time.monotonic() - self._asked_at < _FRESH_SECONDS
-        if is_fresh or not is_recent or self._held is None:
+        """See `Repository.head`; fetches what is new.
+
+        What was listed is here whole, so reading it needs nobody, however long it takes.
+        """
+        if is_fresh or self._held is None:
             self._folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{self._folder}.lock"):
                 self._held = self._fetched()
-            self._asked_at = time.monotonic()
         return self._commit_at(self._held)
 
     def discard(self) -> None:
