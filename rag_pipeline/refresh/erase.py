@@ -144,7 +144,7 @@ def finish_erasure(workspace: Workspace, scrub: Scrub | None = None) -> Certific
         remember_index(workspace)
         if scrub is not None:
             notes += scrub(needles)
-        certificate = certified(workspace, plan, notes, before)
+        certificate = certified(workspace, plan, notes, before, is_scrubbed=scrub is not None)
         _certify(workspace, certificate)
         return certificate
 

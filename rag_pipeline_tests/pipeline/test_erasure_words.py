@@ -13,6 +13,7 @@ import pytest
 
 from rag_pipeline.contracts.tables import PUBLICATIONS
 from rag_pipeline.defs.erased_records import redacted_event, scrub_records
+from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh import erase as erasing
 from rag_pipeline.refresh.erase import begin_erasure, finish_erasure
 from rag_pipeline.refresh.erase_plan import Wanted
@@ -114,3 +115,24 @@ def test_a_page_that_is_called_like_something_of_the_pointer(
     for column in ("action", "alias", "model_spec", "space", "table_name", "configured_alias"):
         assert last[column] == before[column]
     assert project.search("ferry", "public")
+
+
+def test_a_word_in_records_that_nobody_cleaned_keeps_an_erasure_open(
+    built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "POINTER_SECONDS", -erasing.MARGIN_SECONDS)
+    project = built.copied(tmp_path)
+    project.write("page.md", "# Quillsby\n\nIt says how the lanterns of the northern shed are oiled.\n")
+    project.refresh()
+    home = project.pipeline().dagster_home
+    home.mkdir(exist_ok=True)
+    (home / "out.txt").write_text("took Quillsby\n")
+    (home / "words.json").write_text('"Quillsby"')
+    with project.workspace() as workspace:
+        begin_erasure(workspace, Wanted(place=("docs", "page.md")), reason="r", erased_by="dpo")
+        with pytest.raises(StoreError, match=r"out\.txt"):
+            finish_erasure(workspace)
+        certificate = finish_erasure(workspace, lambda needles: scrub_records(home, needles))
+    assert certificate is not None
+    assert any("in 1 files, where it stays" in note for note in certificate.notes)
+    assert (home / "out.txt").read_text() == "took [erased]\n"
