@@ -111,5 +111,6 @@ def test_what_follows_on_a_search_is_as_it_says(described: Any, written: Served)
             suppress_health_check=list(HealthCheck),
         ),
     )
-    # What was found was asked further for.
-    assert {("/v1/window", 200), ("/v1/feedback", 201)} & seen
+    # Which links are followed is drawn at random; that several operations follow on each other is not.
+    assert ("/v1/search", 200) in seen
+    assert len({path for path, _ in seen}) > 1

@@ -126,7 +126,8 @@ def _unpacked(file: IO[bytes], unpacker: Any, max_bytes: int) -> IO[bytes]:
             size += len(part)
             if size > max_bytes or (size > _RATIO_FLOOR_BYTES and size > _MAX_RATIO * packed_bytes):
                 raise NotWhole(
-                    f"it unpacks to more than {size:,} bytes from {packed_bytes:,}; see `max_unpacked_bytes`"
+                    f"it unpacks to more than {size:,} bytes from {packed_bytes:,}; see "
+                    "`sources.NAME.max_unpacked_bytes`"
                 )
             target.write(part)
         # Whoever reads the members closes it.

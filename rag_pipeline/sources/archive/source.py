@@ -191,11 +191,11 @@ class ArchiveMembers:
         self._closing = weakref.finalize(self, reader.close)
         if len(reader.members) > fields["max_members"]:
             self._close()
-            raise NotWhole(f"it has {len(reader.members):,} members; raise `max_members`, or split it")
+            raise NotWhole(f"it has {len(reader.members):,} members; raise `sources.NAME.max_members`, or split it")
         total = sum(member.size_bytes for member in reader.members)
         if total > fields["max_unpacked_bytes"]:
             self._close()
-            raise NotWhole(f"it unpacks to {total:,} bytes; raise `max_unpacked_bytes`, or split it")
+            raise NotWhole(f"it unpacks to {total:,} bytes; raise `sources.NAME.max_unpacked_bytes`, or split it")
         # Of several members of one name the last is the one that unpacking leaves.
         self._members = {_address_of(member.name): member for member in reader.members}
 
@@ -216,7 +216,7 @@ class ArchiveMembers:
                 target.write(part)
                 if target.tell() > self._spec.fields["max_unpacked_bytes"]:
                     target.close()
-                    raise NotWhole("it is larger than `max_unpacked_bytes`")
+                    raise NotWhole("it is larger than `sources.NAME.max_unpacked_bytes`")
         target.seek(0)
         return target
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from lxml import etree
 
+from rag_pipeline.parsing.containers.archives import xml_parser
 from rag_pipeline.sources.http.bodies import expanded
 from rag_pipeline.sources.http.failures import HttpFailure, NotAllowed
 from rag_pipeline.sources.http.urls import canonical
@@ -39,9 +40,8 @@ def read_sitemap(raw: bytes, url: str) -> tuple[list[str], list[str]]:
             raise Unreadable(str(error)) from error
     if not raw.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         return _plain_text(raw, url), []
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False)
     try:
-        root = etree.fromstring(raw, parser)
+        root = etree.fromstring(raw, xml_parser(recover=False))
     except etree.XMLSyntaxError as error:
         raise Unreadable(f"it is no whole XML ({str(error)[:100]})") from error
     kind = etree.QName(root).localname
