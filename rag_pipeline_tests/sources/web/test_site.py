@@ -128,7 +128,7 @@ def test_the_exact_set_of_pages_comes_out_of_a_site_full_of_traps(site: Site, tm
     other = Site("127.0.0.2")
     try:
         pages = trapped(site, other)
-        source = opened(site, tmp_path, max_depth=5, max_document_bytes=2**20, timeout="1s")
+        source = opened(site, tmp_path, max_depth=5, max_document_bytes=2**20, timeout="3s")
         listed = source.list()
         assert other.asked == []
     finally:
@@ -150,7 +150,7 @@ def test_the_exact_set_of_pages_comes_out_of_a_site_full_of_traps(site: Site, tm
     assert read() == source.fetch(by_address["a"]).raw
     # Nothing changed, so nothing is sent.
     asked = len(site.asked)
-    again = opened(site, tmp_path, max_depth=5, max_document_bytes=2**20, timeout="1s").list()
+    again = opened(site, tmp_path, max_depth=5, max_document_bytes=2**20, timeout="3s").list()
     assert [(item.address, item.stamp) for item in again] == [(item.address, item.stamp) for item in listed]
     conditions = [each for each in site.asked[asked:] if "if-none-match" in each.headers]
     assert len(conditions) >= len(pages)
