@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from rag_pipeline.answering.keeping import Kept, Standing
+from rag_pipeline.answering.keeping import Kept, Standing, fallen_of
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
@@ -36,9 +36,13 @@ create table if not exists kept(
     key text primary key, value blob not null, used real not null, expires real not null, publication text not null
 ) without rowid;
 create index if not exists kept_used on kept(used);
-create index if not exists kept_publication on kept(publication);
 create table if not exists claims(key text primary key, owner text not null, expires real not null) without rowid;
+create table if not exists looked_through(publication text primary key, is_done integer not null) without rowid;
 """
+# Above all that is kept: nothing of an older publication came since the look at this one began.
+_BEGUN = "replace into looked_through values (?, 0)"
+_DONE = "update looked_through set is_done = 1 where publication = ?"
+_IS_DONE = "select 1 from looked_through where publication = ? and is_done"
 
 
 class EmbeddedCache:
@@ -82,6 +86,8 @@ class EmbeddedCache:
             file.execute(
                 "replace into kept values (?, ?, ?, ?, ?)", (key, value, now, now + self._lifetime, kept.publication)
             )
+            # It comes late, and has to be looked at.
+            file.execute("delete from looked_through where publication != ?", (kept.publication,))
             file.execute("commit")
             file.execute("pragma incremental_vacuum").fetchall()
 
@@ -121,7 +127,13 @@ class EmbeddedCache:
         return self._done(action, None)
 
     def erase_fallen(self, publication: str, standing: Standing) -> int | None:
-        def older(file: sqlite3.Connection) -> dict[str, tuple[str, ...] | None] | None:
+        def older(file: sqlite3.Connection) -> dict[str, tuple[str, ...] | None]:
+            if file.execute(_IS_DONE, (publication,)).fetchone():
+                return {}
+            file.execute("begin immediate")
+            file.execute("delete from looked_through")
+            file.execute(_BEGUN, (publication,))
+            file.execute("commit")
             rows = file.execute("select key, value from kept where publication != ?", (publication,))
             return {key: None if kept is None else kept.chunk_ids for key, kept in _decoded(rows)}
 
@@ -129,22 +141,18 @@ class EmbeddedCache:
         if chunks is None:
             return None
         # Outside of the file: what fails there is no fault of it.
-        stand = frozenset(standing({name for names in chunks.values() for name in names or ()}) if chunks else ())
-        fallen = [key for key, names in chunks.items() if names is None or not stand.issuperset(names)]
+        fallen = fallen_of(chunks, standing)
+        return self._done(lambda file: self._erased(file, fallen, publication), None)
 
-        def action(file: sqlite3.Connection) -> int | None:
-            looked_at = [(publication, key) for key in chunks]
-            file.execute("begin immediate")
-            file.executemany("update kept set publication = ? where key = ?", looked_at)
-            file.execute("commit")
-            return self._erased(file, fallen)
+    def _erased(self, file: sqlite3.Connection, keys: Collection[str], looked_through: str = "") -> int | None:
+        """Delete answers so that no byte of them is left in the file or its log; None: the log is being read.
 
-        return self._done(action, None)
-
-    def _erased(self, file: sqlite3.Connection, keys: list[str]) -> int | None:
-        """Delete answers so that no byte of them is left in the file or its log; None: the log is being read."""
+        Args:
+            looked_through: Publication of which these are all that fell; known at once with that they are gone.
+        """
         file.execute("begin immediate")
         file.executemany("delete from kept where key = ?", [(key,) for key in keys])
+        file.execute(_DONE, (looked_through,))
         file.execute("commit")
         file.execute("pragma incremental_vacuum").fetchall()
         (is_busy, *_), *_ = file.execute("pragma wal_checkpoint(truncate)").fetchall()

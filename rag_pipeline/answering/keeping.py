@@ -13,16 +13,17 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from rag_pipeline.answering.answer import Answer, Citation
 from rag_pipeline.answering.prompt import normalised
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.endpoints.stop import Stop
 
+K = TypeVar("K")
 # Raise it when what is kept, or what an answer is made of, changes.
 CACHE_VERSION = "2"
 # So long do others wait for a process that was killed while it asked.
@@ -97,6 +98,16 @@ class AnswerCache(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def fallen_of(chunks: Mapping[K, Collection[str] | None], standing: Standing) -> list[K]:
+    """Keys of the answers that were made from a chunk that stands no more.
+
+    Args:
+        chunks: Those of each answer by its key; None: it is none, whoever wrote it.
+    """
+    stand = frozenset(standing({name for names in chunks.values() for name in names or ()}) if chunks else ())
+    return [key for key, names in chunks.items() if names is None or not stand.issuperset(names)]
 
 
 def key_of(question: str, given: Sequence[Citation], prompt: str, model: str) -> str:

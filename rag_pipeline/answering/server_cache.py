@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from itertools import islice
 from typing import Any, TypeVar
 
-from rag_pipeline.answering.keeping import Kept, Standing
+from rag_pipeline.answering.keeping import Kept, Standing, fallen_of
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.shown import without_secrets
 
@@ -103,18 +103,24 @@ class ServerCache:
         return self._done(action, None)
 
     def erase_fallen(self, publication: str, standing: Standing) -> int | None:
-        def action() -> int:
+        def older() -> dict[Any, tuple[str, ...] | None]:
             if self._client.get(self._looked_through) == publication.encode():
-                return 0
+                return {}
             # Whoever keeps an answer of an older publication meanwhile takes this away, and the next look is another.
             self._client.set(self._looked_through, _begun(publication))
-            chunks = {
+            return {
                 key: None if kept is None else kept.chunk_ids
                 for key, kept in self._all()
                 if kept is None or kept.publication != publication
             }
-            stand = frozenset(standing({name for names in chunks.values() for name in names or ()}) if chunks else ())
-            fallen = [key for key, names in chunks.items() if names is None or not stand.issuperset(names)]
+
+        chunks = self._done(older, None)
+        if chunks is None:
+            return None
+        # Outside of the server's care: what fails there is no fault of it.
+        fallen = fallen_of(chunks, standing)
+
+        def action() -> int:
             count = self._erased(fallen)
             self._client.eval(_SETTLE, 1, self._looked_through, _begun(publication), publication)
             return count

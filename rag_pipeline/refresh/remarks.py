@@ -6,9 +6,7 @@ Does not belong here: taking remarks (`serving/feedback.py`), the form of questi
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from rag_pipeline.contracts.tables import DOCUMENTS
 from rag_pipeline.errors import NoQuestion, QuestionsNotWritten, UsageError
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.questions import line_of, read_questions
+from rag_pipeline.stores.small_files import replace_file
 
 # Fewer may be meant for another one; and so many name a question, beyond any chance.
 LEAST_ID_CHARS = 6
@@ -195,22 +194,14 @@ def _append(file: Path, line: str) -> None:
     """Replace a file by one with a line more; a reader sees the one or the other."""
     # Not the link to it.
     file = file.resolve()
-    new = file.with_name(f"{file.name}.new")
     try:
+        # A folder that is not there is a slip of whoever typed it.
+        file.parent.stat()
         before = file.read_bytes() if file.exists() else b""
         if before and not before.endswith(b"\n"):
             before += b"\n"
-        new.unlink(missing_ok=True)
-        with new.open("xb") as written:
-            written.write(before + line.encode("utf-8") + b"\n")
-            written.flush()
-            os.fsync(written.fileno())
-        if file.exists():
-            new.chmod(file.stat().st_mode)
-        new.replace(file)
+        replace_file(file, before + line.encode("utf-8") + b"\n")
     except OSError as error:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)
         raise QuestionsNotWritten(
             f"the questions in {file} cannot be written: {error.strerror or error}; nothing was changed. Mend that, or "
             f"name another file with --to, then accept the remark again",

@@ -7,20 +7,29 @@ Does not belong here: what stands in them. Standard library only: they are read 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file beside and rename it, so that a reader sees the old content or the new.
+    """Write a file beside and rename it, so that a reader sees the old content or the new; who may read it stays.
 
     Raises:
         OSError: It could not be written; what stood there stands.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Always the same name: what a killed run left is written over by the next one.
+    # Always the same name: what a killed run left is taken away by the next one.
     beside = path.with_name(f".{path.name.removeprefix('.')}.new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        beside.unlink(missing_ok=True)
+        with beside.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            beside.chmod(path.stat().st_mode)
+        beside.replace(path)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise

