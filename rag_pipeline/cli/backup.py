@@ -60,9 +60,12 @@ def restore(source: Path, to: Path | None, name: str | None, may_replace: bool, 
 
     Example: rag-pipeline restore /mnt/backups/lake --replace
     """
+    from rag_pipeline.defs.erased_records import scrub_of
     from rag_pipeline.refresh.restore import restore as put_back
 
-    report = put_back(open_pipeline(), source, to=to, name=name, may_replace=may_replace)
+    pipeline = open_pipeline()
+    scrub = scrub_of(pipeline.dagster_home)
+    report = put_back(pipeline, source, to=to, name=name, may_replace=may_replace, scrub=scrub)
     if as_json:
         emit(asdict(report))
     else:

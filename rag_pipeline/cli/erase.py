@@ -86,14 +86,14 @@ def erase(
 
 def _begin(workspace: Workspace, wanted: Wanted, reason: str, erased_by: str, *, is_meant: bool) -> None:
     from rag_pipeline.refresh.erase import begin_erasure
-    from rag_pipeline.refresh.erase_plan import plan_erasure
+    from rag_pipeline.refresh.erase_plan import look_up
 
     if not is_meant:
-        plan = plan_erasure(workspace, wanted, reason=reason, erased_by=erased_by)
-        for uri in plan.uris:
+        found = look_up(workspace, wanted)
+        for uri in found.uris:
             talk(f"  {uri}")
-        parts = f" with all its parts, {counted(plan.parts, 'document')} more," if plan.parts else ""
-        what = f"Erase {counted(len(plan.uris), 'document')}{parts}"
+        parts = f" with all its parts, {counted(found.parts, 'document')} more," if found.parts else ""
+        what = f"Erase {counted(len(found.uris), 'document')}{parts}"
         click.confirm(
             f"{what} from {workspace.lake.root}, and every older version of it?",
             abort=True,
@@ -108,10 +108,9 @@ def _finished(workspace: Workspace) -> Certificate | None:
 
     if read_pending(workspace.lake.root) is None:
         return None
-    from rag_pipeline.defs.erased_records import scrub_records
+    from rag_pipeline.defs.erased_records import scrub_of
 
-    home = workspace.pipeline.dagster_home
-    return finish_erasure(workspace, lambda needles: scrub_records(home, needles) if home.is_dir() else [])
+    return finish_erasure(workspace, scrub_of(workspace.pipeline.dagster_home))
 
 
 def _show(certificate: Certificate | None, *, as_json: bool) -> None:

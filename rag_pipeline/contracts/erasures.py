@@ -1,6 +1,6 @@
 """What was erased and must not come back: tombstones, and the plan of an erasure that is under way.
 
-Belongs here: the values, their two small files in the lake, and telling whether something is erased.
+Belongs here: the values, their small files in the lake, and telling whether something is erased.
 Does not belong here: erasing (`refresh/erase.py`). Standard library only: a look reads it before anything heavy.
 
 A tombstone holds hashes and no word of what was erased. Whoever knows a source and an address can tell whether that
@@ -22,6 +22,8 @@ from rag_pipeline.errors import LakeDamaged
 ERASED_FILE = "erased.json"
 PENDING_FILE = ".erasing.json"
 CERTIFICATES = "erasures"
+# What a certificate says of its release, if there was one.
+RELEASED_AT = "released_at"
 # Raise it when an older program would misread the files.
 _FORMAT = 1
 
@@ -39,6 +41,8 @@ class Tombstone:
         place: `place_hash` of where it lay.
         contents: Hashes of the bytes that it had; refused under any name where `by_content` says so.
         erased_at: UTC, ISO 8601.
+        document: document_id in bronze, by which an older lake knows it wherever it lay then; earlier programs wrote
+            none.
     """
 
     erasure_id: str
@@ -46,13 +50,28 @@ class Tombstone:
     contents: tuple[str, ...]
     by_content: bool
     erased_at: str
+    document: str = ""
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Tombstone:
+        """From a row of a file.
+
+        Raises:
+            KeyError, TypeError: It is none.
+        """
+        return cls(**{**record, "contents": tuple(record["contents"])})
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """All tombstones of a lake."""
+    """All tombstones of a lake.
+
+    Attributes:
+        released: Erasures whose tombstones stand no more, wherever such a one turns up again: their ids.
+    """
 
     tombstones: tuple[Tombstone, ...] = ()
+    released: frozenset[str] = frozenset()
     places: frozenset[str] = field(init=False, repr=False, compare=False)
     contents: frozenset[str] = field(init=False, repr=False, compare=False)
 
@@ -64,19 +83,26 @@ class Erased:
     def __bool__(self) -> bool:
         return bool(self.tombstones)
 
-    def plus(self, more: Iterable[Tombstone]) -> Erased:
-        """With further ones; one of the same place and erasure is there once."""
+    def plus(self, more: Iterable[Tombstone], released: Iterable[str] = ()) -> Erased:
+        """With further ones, less what was released; one of the same place and erasure is there once."""
         known = {(each.erasure_id, each.place): each for each in (*self.tombstones, *more)}
-        return Erased(tuple(known.values()))
+        ended = self.released | frozenset(released)
+        return Erased(tuple(each for each in known.values() if each.erasure_id not in ended), ended)
 
     def encoded(self) -> bytes:
         """The file's content."""
-        record = {"format": _FORMAT, "tombstones": [asdict(each) for each in self.tombstones]}
+        record = {
+            "format": _FORMAT,
+            "tombstones": [asdict(each) for each in self.tombstones],
+            "released": sorted(self.released),
+        }
         return (json.dumps(record, indent=1) + "\n").encode()
 
 
 def read_erased(root: str) -> Erased:
     """Tombstones of a lake in a folder; a lake in an object store has none.
+
+    Where their file is gone, they are those of the certificates.
 
     Raises:
         LakeDamaged: The file is there and cannot be understood: to go on would bring back what was erased.
@@ -86,17 +112,36 @@ def read_erased(root: str) -> Erased:
     path = Path(root, ERASED_FILE)
     try:
         record = json.loads(path.read_bytes())
-        rows = [Tombstone(**each | {"contents": tuple(each["contents"])}) for each in record["tombstones"]]
+        rows = [Tombstone.of(each) for each in record["tombstones"]]
+        return Erased().plus(rows, record.get("released", ()))
     except FileNotFoundError:
-        return Erased()
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        return _certified(Path(root, CERTIFICATES))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise LakeDamaged(
             f"{path} cannot be read ({type(error).__name__}), and it says which documents were erased: nothing was "
-            f"read from any source, since they would come back. Restore it from a backup; or make it anew from the "
-            f"certificates in {path.with_name(CERTIFICATES)}, whose `tombstones` are its rows.",
+            f"read from any source, since they would come back. Move it away, and it is made anew from the "
+            f"certificates in {path.with_name(CERTIFICATES)}; what has no certificate there has to be erased again.",
             table=ERASED_FILE,
         ) from error
-    return Erased(tuple(rows))
+
+
+def _certified(folder: Path) -> Erased:
+    """What the certificates of a lake say."""
+    erased = Erased()
+    for path in sorted(folder.glob("*.json")):
+        try:
+            record = json.loads(path.read_bytes())
+            rows = [Tombstone.of(each) for each in record["tombstones"]]
+            erased = erased.plus(rows, [record["erasure_id"]] if record.get(RELEASED_AT) else [])
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise LakeDamaged(
+                f"{folder.with_name(ERASED_FILE)} is gone, and the certificate {path} cannot be read "
+                f"({type(error).__name__}), so which documents were erased cannot be told: nothing was read from any "
+                f"source, since they would come back. Put back a copy of either; or move this one away, and erase its "
+                f"documents again.",
+                table=ERASED_FILE,
+            ) from error
+    return erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +196,7 @@ class Erasure:
                 "documents": {name: tuple(ids) for name, ids in record["documents"].items()},
                 "derived": tuple(record["derived"]),
                 "uris": tuple(base64.b64decode(each).decode("utf-8", "surrogatepass") for each in record["uris"]),
-                "tombstones": tuple(
-                    Tombstone(**each | {"contents": tuple(each["contents"])}) for each in record["tombstones"]
-                ),
+                "tombstones": tuple(Tombstone.of(each) for each in record["tombstones"]),
                 "needles": tuple(base64.b64decode(each) for each in record["needles"]),
                 "shared": tuple(record["shared"]),
             }

@@ -112,11 +112,10 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
 def _finished_erasure(workspace: "Workspace") -> str:
     if read_pending(workspace.lake.root) is None:
         return ""
-    from rag_pipeline.defs.erased_records import scrub_records
+    from rag_pipeline.defs.erased_records import scrub_of
     from rag_pipeline.refresh.erase import finish_if_begun
 
-    home = workspace.pipeline.dagster_home
-    return finish_if_begun(workspace, lambda needles: scrub_records(home, needles) if home.is_dir() else [])
+    return finish_if_begun(workspace, scrub_of(workspace.pipeline.dagster_home))
 
 
 def _revoked(workspace: "Workspace") -> "RevokeReport":

@@ -23,7 +23,15 @@ import polars as pl
 from rag_pipeline.answering.erasing import erase_kept
 from rag_pipeline.contracts.alerts import ALERTS_FILE
 from rag_pipeline.contracts.catalog import FIXED_TABLES
-from rag_pipeline.contracts.erasures import CERTIFICATES, ERASED_FILE, PENDING_FILE, Erasure, read_erased, read_pending
+from rag_pipeline.contracts.erasures import (
+    CERTIFICATES,
+    ERASED_FILE,
+    PENDING_FILE,
+    RELEASED_AT,
+    Erasure,
+    read_erased,
+    read_pending,
+)
 from rag_pipeline.contracts.evaluation import QUESTION_RESULTS
 from rag_pipeline.contracts.feedback import FEEDBACK
 from rag_pipeline.contracts.holds import DELETION_HOLDS
@@ -65,7 +73,7 @@ from rag_pipeline.refresh.revoke import (
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.published import POINTER_SECONDS
 from rag_pipeline.stores.alerts import AlertFile
-from rag_pipeline.stores.backup import SNAPSHOT
+from rag_pipeline.stores.backup import RESTORING, SNAPSHOT
 from rag_pipeline.stores.byte_search import Needles, found_in_file
 from rag_pipeline.stores.damage import ASIDE, set_damage_aside
 from rag_pipeline.stores.purge import (
@@ -175,7 +183,7 @@ def _certify(workspace: Workspace, certificate: Certificate) -> None:
         )
     name = f"{CERTIFICATES}/{certificate.erasure_id}"
     _write(workspace, f"{name}.txt", str(certificate).encode("utf-8", "replace"))
-    _write(workspace, f"{name}.json", (json.dumps(asdict(certificate), indent=1) + "\n").encode())
+    _write(workspace, f"{name}.json", _lines_of(asdict(certificate)))
     Path(workspace.lake.root, PENDING_FILE).unlink()
 
 
@@ -198,12 +206,29 @@ def release(workspace: Workspace, erasure_id: str) -> int:
     lake = workspace.lake
     with lake.writing():
         erased = read_erased(lake.root)
-        left = tuple(each for each in erased.tombstones if each.erasure_id != erasure_id)
-        if len(left) == len(erased.tombstones):
-            known = ", ".join(sorted({each.erasure_id for each in left})) or "none"
+        left = erased.plus((), [erasure_id])
+        count = len(erased.tombstones) - len(left.tombstones)
+        if not count:
+            known = ", ".join(sorted({each.erasure_id for each in left.tombstones})) or "none"
             raise UsageError(f"nothing was erased by {erasure_id}, or it was released; erasures that hold: {known}")
-        _write(workspace, ERASED_FILE, type(erased)(left).encoded())
-        return len(erased.tombstones) - len(left)
+        # The certificate first: the tombstones are made anew from it where their file is lost.
+        _note_release(workspace, f"{CERTIFICATES}/{erasure_id}.json")
+        _write(workspace, ERASED_FILE, left.encoded())
+        return count
+
+
+def _note_release(workspace: Workspace, name: str) -> None:
+    try:
+        record = json.loads(Path(workspace.lake.root, name).read_bytes())
+        noted = {**record, RELEASED_AT: workspace.now().isoformat()}
+    except (OSError, ValueError, TypeError) as error:
+        log.warning("the certificate %s cannot be read, and does not say that it was released: %s", name, error)
+        return
+    _write(workspace, name, _lines_of(noted))
+
+
+def _lines_of(record: dict[str, Any]) -> bytes:
+    return (json.dumps(record, indent=1) + "\n").encode()
 
 
 def _write(workspace: Workspace, name: str, content: bytes) -> None:
@@ -335,8 +360,9 @@ def _tables(workspace: Workspace) -> list[TableContract]:
 def _take_small_files(workspace: Workspace, needles: Needles) -> None:
     """What is kept beside the tables and can be had again, or is damaged and cannot be searched."""
     root = Path(workspace.lake.root)
-    for folder in (ASIDE, SNAPSHOT):
-        shutil.rmtree(root / folder, ignore_errors=True)
+    # Who restores holds the lock, so that what is made beside is the remainder of one that was killed.
+    for folder in (root / ASIDE, root / SNAPSHOT, *root.parent.glob(f"{root.name}{RESTORING}*")):
+        shutil.rmtree(folder, ignore_errors=True)
     forget_settled(workspace.pipeline)
     remove_stale_shadows()
     if (root / ALERTS_FILE).is_file():

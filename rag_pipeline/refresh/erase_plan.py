@@ -84,9 +84,44 @@ def plan_erasure(workspace: Workspace, wanted: Wanted, *, reason: str, erased_by
         UsageError: There is no such document in the lake, or the principal is everybody.
         StoreError: A table of bronze cannot be read.
     """
+    found = look_up(workspace, wanted)
+    return plan_of(
+        workspace,
+        found.states,
+        found.documents,
+        reason=reason,
+        erased_by=erased_by,
+        by_content=wanted.by_content,
+        principal=wanted.principal,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Documents that are meant, before anything of them is read.
+
+    Attributes:
+        states: What bronze says of all documents, by source.
+        documents: document_id in bronze, by source.
+        parts: As of an erasure.
+    """
+
+    states: dict[str, pl.DataFrame]
+    documents: dict[str, set[str]]
+    uris: tuple[str, ...]
+    parts: int
+
+
+def look_up(workspace: Workspace, wanted: Wanted) -> Found:
+    """Which documents are meant.
+
+    Raises:
+        UsageError: There is no such document in the lake, or the principal is everybody.
+        StoreError: A table of bronze cannot be read.
+    """
     if wanted.principal == PUBLIC:
         raise UsageError(f"{PUBLIC} is everybody and nobody in particular, so nothing was erased; name the documents")
-    states = {name: workspace.lake.read(BRONZE.of(name), _STATE) for name in stored_sources(workspace)}
+    states = bronze_states(workspace)
     parents = _parents(workspace, wanted.document) | {wanted.document}
     documents = {name: _chosen(name, rows, wanted, parents) for name, rows in states.items()}
     documents = {name: ids for name, ids in documents.items() if ids}
@@ -97,10 +132,43 @@ def plan_erasure(workspace: Workspace, wanted: Wanted, *, reason: str, erased_by
         )
     if wanted.by_content:
         documents = _with_equal(states, documents)
+    uris = tuple(_rows_of(states, documents)["uri"].unique().sort())
     ids = {each for found in documents.values() for each in found}
-    rows = pl.concat(
-        [states[name].filter(pl.col("document_id").is_in(list(ids))) for name in documents] or [_nothing()]
-    )
+    return Found(states, documents, uris, len(_derived(workspace, ids, uris) - ids))
+
+
+def bronze_states(workspace: Workspace) -> dict[str, pl.DataFrame]:
+    """What bronze says of all documents that it has or had, by source.
+
+    Raises:
+        StoreError: A table of bronze cannot be read.
+    """
+    return {name: workspace.lake.read(BRONZE.of(name), _STATE) for name in stored_sources(workspace)}
+
+
+def _rows_of(states: dict[str, pl.DataFrame], documents: dict[str, set[str]]) -> pl.DataFrame:
+    rows = [states[name].filter(pl.col("document_id").is_in(list(ids))) for name, ids in documents.items()]
+    return pl.concat(rows or [_nothing()])
+
+
+def plan_of(
+    workspace: Workspace,
+    states: dict[str, pl.DataFrame],
+    documents: dict[str, set[str]],
+    *,
+    reason: str,
+    erased_by: str,
+    by_content: bool,
+    principal: str = "",
+    known_pieces: Iterable[bytes] = (),
+) -> Erasure:
+    """Everything that an erasure of some documents has to know before it begins.
+
+    Args:
+        known_pieces: Further ones to search for, unless another document has them.
+    """
+    ids = {each for found in documents.values() for each in found}
+    rows = _rows_of(states, documents)
     uris = tuple(rows["uri"].unique().sort())
     derived = _derived(workspace, ids, uris)
     hashes = set(rows["bytes_hash"].drop_nulls())
@@ -118,10 +186,10 @@ def plan_erasure(workspace: Workspace, wanted: Wanted, *, reason: str, erased_by
         documents={name: tuple(sorted(found)) for name, found in documents.items()},
         derived=tuple(sorted(derived)),
         uris=uris,
-        tombstones=tuple(_tombstones(erasure_id, states, documents, at, by_content=wanted.by_content)),
-        needles=tuple(_needles(workspace, documents, derived)),
+        tombstones=tuple(_tombstones(erasure_id, states, documents, at, by_content=by_content)),
+        needles=tuple(_needles(workspace, documents, derived, known_pieces)),
         shared=tuple(sorted({each for found in sharing for each in found})),
-        principal=wanted.principal,
+        principal=principal,
     )
 
 
@@ -207,12 +275,15 @@ def _tombstones(
 ) -> Iterator[Tombstone]:
     for name, ids in documents.items():
         rows = states[name].filter(pl.col("document_id").is_in(list(ids))).sort("document_id", "revision", "batch")
-        for (_,), mine in rows.group_by("document_id", maintain_order=True):
+        for (document,), mine in rows.group_by("document_id", maintain_order=True):
             contents = tuple(mine["bytes_hash"].drop_nulls().unique().sort())
-            yield Tombstone(erasure_id, place_hash(name, mine["address"][-1]), contents, by_content, at)
+            place = place_hash(name, mine["address"][-1])
+            yield Tombstone(erasure_id, place, contents, by_content, at, str(document))
 
 
-def _needles(workspace: Workspace, documents: dict[str, set[str]], derived: set[str]) -> list[bytes]:
+def _needles(
+    workspace: Workspace, documents: dict[str, set[str]], derived: set[str], known_pieces: Iterable[bytes]
+) -> list[bytes]:
     """Pieces of what is erased that nothing else in the lake holds."""
     lake = workspace.lake
     ids = {each for found in documents.values() for each in found}
@@ -237,6 +308,7 @@ def _needles(workspace: Workspace, documents: dict[str, set[str]], derived: set[
         for row in unless_damaged(partial(index_rows, lake, name, ["title", "embedded_text"], derived), none):
             take(_whole(row["title"]))
             take(evenly(list(_of_text(row["embedded_text"])), 2))
+    take(known_pieces)
     left = evenly(list(candidates), MOST_PIECES)
     for content in chain([_own_words(workspace)], _said_by_logs(workspace), _others(workspace, ids, derived)):
         left = [piece for piece in left if piece not in content]

@@ -6,15 +6,16 @@ Does not belong here: erasing (`erase.py`), reading files (`stores/byte_search.p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rag_pipeline.answering.erasing import answers_file
-from rag_pipeline.contracts.erasures import PENDING_FILE, Erasure
+from rag_pipeline.contracts.erasures import PENDING_FILE, Erasure, Tombstone, read_erased
 from rag_pipeline.refresh.erase_copies import copies
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.backup import REPLACED
 from rag_pipeline.stores.byte_search import Needles, found_in_file, found_in_index
 from rag_pipeline.stores.lake import INDEX_PATH
 from rag_pipeline.stores.purge import index_tables
@@ -52,8 +53,8 @@ class Certificate:
 
     def __str__(self) -> str:
         what = "\n".join(
-            f"  document {each['document_id']} of source {each['source']}: place {each['place']}, bytes "
-            f"{', '.join(each['contents']) or 'none'}"
+            f"  document {each['document_id']} of source {each['source']}: place {each['place'] or 'of before'}, "
+            f"bytes {', '.join(each['contents']) or 'none'}"
             for each in self.documents
         )
         proof = ", ".join(self.found) or "none"
@@ -97,11 +98,31 @@ def files_of(root: str) -> dict[str, tuple[int, int]]:
 def _searched(workspace: Workspace) -> Iterator[Path]:
     """Every file that could hold a word of a document: the lake, Dagster's records, kept answers, notes of sources."""
     pipeline = workspace.pipeline
-    for folder in (Path(workspace.lake.root), pipeline.dagster_home):
+    root = Path(workspace.lake.root)
+    # A restore that was killed may have left the lake of before beside.
+    for folder in (root, *sorted(root.parent.glob(f"{root.name}{REPLACED}*")), pipeline.dagster_home):
         yield from (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != PENDING_FILE)
     yield from copies(workspace)
     kept = answers_file(pipeline)
     yield from (path for path in sorted(kept.parent.glob(f"{kept.name}*")) if path.is_file())
+
+
+def _documents(plan: Erasure, known: Iterable[Tombstone]) -> list[dict[str, Any]]:
+    """What was erased; where it is erased again, an erasure of before has its tombstone."""
+    named = [(name, each) for name, ids in plan.documents.items() for each in ids]
+    stones = {each.document: each for each in (*known, *plan.tombstones) if each.document}
+    if len(named) == len(plan.tombstones):
+        # An earlier program noted no ids, and wrote them in this order.
+        stones = {each: stone for (_, each), stone in zip(named, plan.tombstones, strict=True)} | stones
+    return [
+        {
+            "document_id": each,
+            "source": name,
+            "place": stones[each].place if each in stones else "",
+            "contents": list(stones[each].contents) if each in stones else [],
+        }
+        for name, each in named
+    ]
 
 
 def certified(
@@ -136,17 +157,11 @@ def certified(
         if found_in_index(Path(root, INDEX_PATH), name, needles):
             found.append(f"{root}/{INDEX_PATH}/{name}.lance")
     after = files_of(root)
-    by_place = iter(plan.tombstones)
-    documents = [
-        {"document_id": each, "source": name, "place": stone.place, "contents": list(stone.contents)}
-        for name, ids in plan.documents.items()
-        for each, stone in zip(ids, by_place, strict=False)
-    ]
     if plan.shared:
         notes = [*notes, "What other documents hold too stays with them, and was not searched for."]
     return Certificate(
         erasure_id=plan.erasure_id,
-        documents=documents,
+        documents=_documents(plan, read_erased(root).tombstones),
         tombstones=[asdict(each) for each in plan.tombstones],
         shared_with=list(plan.shared),
         reason=plan.reason,

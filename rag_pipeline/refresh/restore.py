@@ -1,33 +1,32 @@
 """Put a lake back from a backup.
 
-Belongs here: making it beside, erasing from it what was erased since, and putting it in place.
-Does not belong here: how a backup is stored (`stores/backup.py`).
+Belongs here: making it beside, and putting it in place.
+Does not belong here: how a backup is stored (`stores/backup.py`), what was erased since (`erase_again.py`).
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import polars as pl
-
-from rag_pipeline.contracts.erasures import ERASED_FILE, Erased, place_hash, read_erased
-from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.errors import StoreError, UsageError
-from rag_pipeline.refresh.erase import begin_erasure, finish_erasure
-from rag_pipeline.refresh.erase_plan import Wanted, stored_sources
+from rag_pipeline.refresh.erase import Scrub
+from rag_pipeline.refresh.erase_again import Since, erase_again, keep_certificates
 from rag_pipeline.refresh.verify import verify
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
-from rag_pipeline.stores.backup import backups, read_backup, unpack
+from rag_pipeline.stores.backup import BACKUP_LOCK, REPLACED, RESTORING, backups, read_backup, unpack
 from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME, WriteLock
 from rag_pipeline.stores.reserve import RESERVE_NAME
-from rag_pipeline.stores.small_files import replace_file
 
 # What an empty lake may have.
-_NOTHING = frozenset({LOCK_NAME, HOLDER_NAME, RESERVE_NAME})
+_NOTHING = frozenset({LOCK_NAME, HOLDER_NAME, RESERVE_NAME, BACKUP_LOCK})
+# A run holds the lock for the length of a commit; one that holds it for longer is at work, and is to be ended first.
 _LOCK_SECONDS = 30.0
 
 
@@ -48,12 +47,24 @@ class RestoreReport:
     findings: int
 
 
-def restore(pipeline: Pipeline, source: Path, *, to: Path | None, name: str | None, may_replace: bool) -> RestoreReport:
+def restore(
+    pipeline: Pipeline,
+    source: Path,
+    *,
+    to: Path | None,
+    name: str | None,
+    may_replace: bool,
+    scrub: Scrub | None = None,
+) -> RestoreReport:
     """Put a backup in the place of a lake, checked by hash; whatever fails before leaves the lake as it was.
+
+    Args:
+        scrub: Takes what was erased out of Dagster's records, where some has to be erased again.
 
     Raises:
         UsageError: There is no such backup, the lake holds something, or it is in an object store.
-        StoreError: The backup is damaged, or nothing can be written.
+        LakeBusy: Somebody writes to the lake.
+        StoreError: The backup is damaged, what was erased cannot be told, or nothing can be written.
     """
     target = _target(pipeline, to, may_replace=may_replace)
     found = [path for path in backups(source) if name is None or path.stem == name]
@@ -61,25 +72,40 @@ def restore(pipeline: Pipeline, source: Path, *, to: Path | None, name: str | No
         there = ", ".join(path.stem for path in backups(source)) or "none"
         raise UsageError(f"{source} has no backup{f' {name}' if name else ''} (there: {there}); nothing was restored")
     files = read_backup(found[-1])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = target.with_name(f"{target.name}.restoring-{uuid.uuid4().hex[:6]}")
-    erased = read_erased(str(target))
     try:
-        unpack(source, files, staging)
-        known = read_erased(str(staging)).plus(erased.tombstones)
-        if known:
-            replace_file(staging / ERASED_FILE, known.encoded())
-        count = _erase_again(_in(pipeline, staging), known)
         with WriteLock(str(target), "restore", _LOCK_SECONDS).held():
-            _put_in_place(staging, target)
+            for left in target.parent.glob(f"{target.name}{RESTORING}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            count = _restored(pipeline, target, lambda folder: unpack(source, files, folder), scrub)
     except OSError as error:
         raise StoreError(f"{target} could not be restored: {error}; run it again when that is mended") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     with Workspace(_in(pipeline, target), run_id="restore") as workspace:
         findings = len(verify(workspace).findings) if workspace.lake.last_publication() is not None else 0
     size = sum(each.size for each in files.values())
     return RestoreReport(found[-1].stem, str(target), len(files), size, count, findings)
+
+
+def _restored(pipeline: Pipeline, target: Path, fill: Callable[[Path], None], scrub: Scrub | None) -> int:
+    """Make the lake beside, less what was erased since, and put it in place; how many documents were erased again.
+
+    All that says what was erased is read while nobody else can write it.
+    """
+    staging = target.with_name(f"{target.name}{RESTORING}{uuid.uuid4().hex[:6]}")
+    # Of a restore that was killed between two names, the lake of before is there alone.
+    replaced = sorted(target.parent.glob(f"{target.name}{REPLACED}*"))
+    elders = [target, *replaced, *([] if "://" in pipeline.lake_root else [Path(pipeline.lake_root)])]
+    since = Since.of(elders)
+    try:
+        fill(staging)
+        count = erase_again(_in(pipeline, staging), _in(pipeline, target), since, scrub)
+        for elder in elders:
+            keep_certificates(elder, staging)
+        _put_in_place(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    for aside in replaced:
+        shutil.rmtree(aside, ignore_errors=True)
+    return count
 
 
 def _target(pipeline: Pipeline, to: Path | None, *, may_replace: bool) -> Path:
@@ -95,29 +121,18 @@ def _in(pipeline: Pipeline, lake: Path) -> Pipeline:
     return replace(pipeline, settings=pipeline.settings.model_copy(update={"lake": str(lake)}))
 
 
-def _erase_again(pipeline: Pipeline, erased: Erased) -> int:
-    """Take out of a restored lake what was erased after it was backed up; how many documents that were."""
-    if not erased:
-        return 0
-    count = 0
-    with Workspace(pipeline, run_id="restore") as workspace:
-        by_place = {each.place: each for each in erased.tombstones}
-        for name in stored_sources(workspace):
-            addresses = workspace.lake.read(BRONZE.of(name), ["address"])["address"].unique().sort()
-            for address in addresses:
-                stone = by_place.get(place_hash(name, address))
-                if stone is None or workspace.lake.read(BRONZE.of(name), where=pl.col("address") == address).is_empty():
-                    continue
-                wanted = Wanted(place=(name, address), by_content=stone.by_content)
-                begin_erasure(workspace, wanted, reason=f"erased by {stone.erasure_id}", erased_by="restore")
-                finish_erasure(workspace)
-                count += 1
-    return count
-
-
 def _put_in_place(staging: Path, target: Path) -> None:
     """Rename: the lake is the old one or the new one, but for the moment between the two."""
-    aside = target.with_name(f"{target.name}.replaced-{uuid.uuid4().hex[:6]}")
+    aside = target.with_name(f"{target.name}{REPLACED}{uuid.uuid4().hex[:6]}")
+    lock = staging / LOCK_NAME
+    lock.unlink(missing_ok=True)
+    with suppress(OSError):
+        # The same lock, so that who waits for it waits for this lake.
+        os.link(target / LOCK_NAME, lock)
     target.replace(aside)
-    staging.replace(target)
+    try:
+        staging.replace(target)
+    except OSError:
+        aside.replace(target)
+        raise
     shutil.rmtree(aside, ignore_errors=True)

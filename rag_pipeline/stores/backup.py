@@ -15,23 +15,33 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from rag_pipeline.contracts.erasures import PENDING_FILE
-from rag_pipeline.errors import LakeDamaged, StoreError, UsageError
+from rag_pipeline.errors import LakeBusy, LakeDamaged, StoreError, UsageError
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME
 from rag_pipeline.stores.reserve import RESERVE_NAME
 from rag_pipeline.stores.small_files import replace_file
 
 SNAPSHOT = ".backup"
+# One backup of a lake at a time, and one into a folder.
+BACKUP_LOCK = ".backup.lock"
+# Beside a lake: one that is being made from a backup, and the one that it replaces.
+RESTORING = ".restoring-"
+REPLACED = ".replaced-"
 # Raise it when an older program would misread a backup.
 _FORMAT = 1
 _LEFT_OUT = frozenset({LOCK_NAME, HOLDER_NAME, RESERVE_NAME, ".settled.json"})
+# The time that a content has which was read back, in nanoseconds: whatever writes to it later gives it another.
+_READ_BACK = 10**18
 _READ_BYTES = 4 * 2**20
 
 
@@ -69,29 +79,22 @@ def back_up(lake: Lake, destination: Path, now: datetime, *, alone: bool = False
 
     Raises:
         UsageError: The lake is in an object store, is not there, or the destination lies in it.
+        LakeBusy: Another backup of the lake, or into the folder, is under way.
         StoreError: A file could not be read or written, or an erasure is not finished.
     """
     if not lake.is_local or not Path(lake.root).is_dir():
         raise UsageError(f"backup copies a lake in a folder, and {lake.root} is none; nothing was copied")
     if Path(lake.root).resolve() in (destination.resolve(), *destination.resolve().parents):
         raise UsageError(f"{destination} lies in the lake {lake.root}; give a folder outside of it")
-    name = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    snapshot = Path(lake.root, SNAPSHOT)
+    # Names sort by time, to the microsecond; those that earlier programs gave end at the second, and come before.
+    name = f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}"
     try:
-        before = _newest(destination)
-        with lake.writing():
-            if Path(lake.root, PENDING_FILE).exists():
-                raise StoreError("an erasure is not finished, so nothing was copied; run: rag-pipeline erase --finish")
-            shutil.rmtree(snapshot, ignore_errors=True)
-            _link(Path(lake.root), snapshot)
-        try:
-            files, copied = _copied(snapshot, destination, before)
-        finally:
-            shutil.rmtree(snapshot, ignore_errors=True)
-        record = {"format": _FORMAT, "made_at": now.isoformat(), "lake": lake.root}
-        record["files"] = {path: [each.sha256, each.size, each.time] for path, each in sorted(files.items())}
-        replace_file(destination / "backups" / f"{name}.json", json.dumps(record).encode())
-        removed = _forget_others(destination, name, files) if alone else 0
+        with _alone(Path(lake.root)), _alone(destination):
+            files, copied = _taken(lake, destination)
+            record = {"format": _FORMAT, "made_at": now.isoformat(), "lake": lake.root}
+            record["files"] = {path: [each.sha256, each.size, each.time] for path, each in sorted(files.items())}
+            replace_file(destination / "backups" / f"{name}.json", json.dumps(record).encode())
+            removed = _forget_others(destination, name, files) if alone else 0
     except OSError as error:
         raise StoreError(
             f"{lake.root} could not be copied to {destination}: {error}. Older backups there are as they were. Make "
@@ -101,8 +104,41 @@ def back_up(lake: Lake, destination: Path, now: datetime, *, alone: bool = False
     return BackupReport(name, len(files), size, len(copied), sum(copied), removed)
 
 
-def _link(root: Path, snapshot: Path) -> None:
-    """Give every file of now a second name."""
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Be the only backup of a lake, or into a folder: each removes what it takes for a remainder of a killed one.
+
+    Raises:
+        LakeBusy: Another one is under way; at once, since it may take an hour.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / BACKUP_LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise LakeBusy(
+            f"another backup holds {folder / BACKUP_LOCK}, so nothing was copied; run it again when that one has ended"
+        ) from error
+
+
+def _taken(lake: Lake, destination: Path) -> tuple[dict[str, Kept], list[int]]:
+    """Copy one moment of a lake: every file by its path, and the sizes of those that had to be copied."""
+    before = _newest(destination)
+    snapshot = Path(lake.root, SNAPSHOT)
+    with lake.writing():
+        if Path(lake.root, PENDING_FILE).exists():
+            raise StoreError("an erasure is not finished, so nothing was copied; run: rag-pipeline erase --finish")
+        shutil.rmtree(snapshot, ignore_errors=True)
+        linked = _link(Path(lake.root), snapshot)
+    try:
+        return _copied(snapshot, linked, destination, before)
+    finally:
+        shutil.rmtree(snapshot, ignore_errors=True)
+
+
+def _link(root: Path, snapshot: Path) -> list[str]:
+    """Give every file of now a second name; which files those are."""
+    linked = []
     for path in _files(root):
         there = snapshot / path
         there.parent.mkdir(parents=True, exist_ok=True)
@@ -114,6 +150,8 @@ def _link(root: Path, snapshot: Path) -> None:
         except OSError:
             # A file system without second names.
             shutil.copy2(root / path, there)
+        linked.append(path)
+    return linked
 
 
 def _files(root: Path) -> Iterator[str]:
@@ -123,22 +161,24 @@ def _files(root: Path) -> Iterator[str]:
             yield name
 
 
-def _copied(snapshot: Path, destination: Path, before: Mapping[str, Kept]) -> tuple[dict[str, Kept], list[int]]:
-    """Every file by its path, and the sizes of those that had to be copied."""
+def _copied(
+    snapshot: Path, names: Iterable[str], destination: Path, before: Mapping[str, Kept]
+) -> tuple[dict[str, Kept], list[int]]:
+    """Every file by its path, and the sizes of those that had to be copied; one that is gone raises."""
     files: dict[str, Kept] = {}
     copied = []
-    for name in _files(snapshot):
+    for name in names:
         path = snapshot / name
         status = path.stat()
         known = before.get(name)
         is_known = known is not None and (known.size, known.time) == (status.st_size, status.st_mtime_ns)
-        if known is not None and is_known and _object(destination, known.sha256).exists():
+        if known is not None and is_known and _is_whole(_object(destination, known.sha256), known):
             files[name] = known
             continue
         hashed = _sha256(path)
         files[name] = Kept(hashed, status.st_size, status.st_mtime_ns)
         there = _object(destination, hashed)
-        if there.exists() and there.stat().st_size == status.st_size:
+        if _is_whole(there, files[name]):
             continue
         _copy(path, there, hashed)
         copied.append(status.st_size)
@@ -155,7 +195,23 @@ def _copy(path: Path, there: Path, hashed: str) -> None:
         os.fsync(file.fileno())
     if _sha256(beside) != hashed:
         raise OSError(f"{beside} does not hold what was written to it")
+    os.utime(beside, ns=(_READ_BACK, _READ_BACK))
     beside.replace(there)
+
+
+def _is_whole(there: Path, kept: Kept) -> bool:
+    """Whether a content is as it was when it was read back; where its time does not say so, it is read again."""
+    try:
+        status = there.stat()
+        if status.st_size != kept.size:
+            return False
+        if status.st_mtime_ns != _READ_BACK:
+            if _sha256(there) != kept.sha256:
+                return False
+            os.utime(there, ns=(_READ_BACK, _READ_BACK))
+    except OSError:
+        return False
+    return True
 
 
 def _sha256(path: Path) -> str:
@@ -230,4 +286,10 @@ def unpack(destination: Path, files: Mapping[str, Kept], folder: Path) -> None:
         except OSError as error:
             raise StoreError(f"{there} could not be written: {error}; the lake was left as it was") from error
         if _sha256(there) != kept.sha256:
-            raise LakeDamaged(f"{source}, which is {name}, does not hold what was backed up; take another: --backup")
+            with suppress(OSError):
+                # So that the next backup reads it, too, and copies it again.
+                os.utime(source)
+            raise LakeDamaged(
+                f"{source}, which is {name}, does not hold what was backed up; take another: --backup. If the lake "
+                f"still has it, the next backup mends it"
+            )

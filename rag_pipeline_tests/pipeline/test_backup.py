@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 
 import polars as pl
 import pytest
+from filelock import FileLock
 
+from rag_pipeline.contracts.erasures import ERASED_FILE, PENDING_FILE, read_erased
 from rag_pipeline.contracts.tables import BRONZE
-from rag_pipeline.errors import LakeDamaged, LakeTooNew, StoreError, UsageError
+from rag_pipeline.defs.erased_records import scrub_of
+from rag_pipeline.errors import LakeBusy, LakeDamaged, LakeTooNew, StoreError, UsageError
 from rag_pipeline.refresh import erase as erasing
-from rag_pipeline.refresh.erase import begin_erasure, finish_erasure
+from rag_pipeline.refresh.erase import begin_erasure, finish_erasure, release
 from rag_pipeline.refresh.erase_plan import Wanted
 from rag_pipeline.refresh.maintenance import maintain
 from rag_pipeline.refresh.restore import RestoreReport, restore
@@ -115,6 +119,162 @@ def test_what_was_erased_does_not_come_back_by_a_restore(project: Project) -> No
     only = backed_up(project, alone=True)
     assert only.removed_backups == 1
     assert restored(project).erased == 0
+
+
+def erased(project: Project, address: str, *, only_begin: bool = False) -> str:
+    with project.workspace() as workspace:
+        plan = begin_erasure(workspace, Wanted(place=("docs", address)), reason="r", erased_by="w")
+        if not only_begin:
+            finish_erasure(workspace)
+        return plan.erasure_id
+
+
+def addresses(project: Project) -> list[str]:
+    return [row["uri"] for row in project.published()]
+
+
+def test_backups_of_one_second_sort_by_time(project: Project) -> None:
+    folder = project.folder / "copies"
+    at = datetime(2026, 3, 1, 2, 0, 0, 5, UTC)
+    (folder / "backups").mkdir(parents=True)
+    (folder / "backups" / "20260301T020000-3f2a91.json").write_text('{"format": 1, "files": {}}')
+    with project.workspace() as workspace:
+        names = [back_up(workspace.lake, folder, at + timedelta(microseconds=number)).name for number in range(4)]
+    assert [path.stem for path in backups(folder)] == ["20260301T020000-3f2a91", *names]
+
+
+def test_two_backups_at_once_do_not_take_each_other_s_files(project: Project) -> None:
+    for held in (project.folder / "copies", project.folder / "lake"):
+        held.mkdir(exist_ok=True)
+        with FileLock(held / backing.BACKUP_LOCK), pytest.raises(LakeBusy, match="another backup"):
+            backed_up(project)
+    assert backups(project.folder / "copies") == []
+
+
+def test_a_file_that_goes_while_it_is_copied_is_not_left_out(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    copied = backing._copied
+
+    def robbed(snapshot: Path, *arguments: Any) -> Any:
+        next(snapshot.rglob("*.parquet")).unlink()
+        return copied(snapshot, *arguments)
+
+    monkeypatch.setattr(backing, "_copied", robbed)
+    with pytest.raises(StoreError, match="could not be copied"):
+        backed_up(project)
+    assert backups(project.folder / "copies") == []
+
+
+def test_the_next_backup_mends_a_damaged_content(project: Project) -> None:
+    backed_up(project)
+    largest = max((project.folder / "copies" / "objects").rglob("*"), key=lambda path: path.stat().st_size)
+    whole, times = largest.read_bytes(), largest.stat()
+    largest.write_bytes(whole[:-1] + b"?")
+    backed_up(project)
+    assert largest.read_bytes() == whole
+    # A disk that forgets changes no time: a restore finds it, and the next backup mends it.
+    largest.write_bytes(whole[:-1] + b"?")
+    os.utime(largest, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(LakeDamaged, match="does not hold what was backed up"):
+        restored(project)
+    backed_up(project)
+    assert largest.read_bytes() == whole
+    assert restored(project).findings == 0
+
+
+def test_a_lost_list_of_what_was_erased_is_made_anew_from_the_certificates(project: Project) -> None:
+    first, second = erased(project, "a.md"), erased(project, "b.md")
+    with project.workspace() as workspace:
+        release(workspace, second)
+    listed = project.folder / "lake" / ERASED_FILE
+    listed.unlink()
+    project.refresh()
+    assert addresses(project) == ["docs/b.md", "docs/c.md"]
+    with project.workspace() as workspace:
+        assert {each.erasure_id for each in read_erased(workspace.lake.root).tombstones} == {first}
+    listed.write_text("{")
+    with pytest.raises(LakeDamaged, match="Move it away"):
+        project.refresh()
+    listed.unlink()
+    certificate = project.folder / "lake" / "erasures" / f"{first}.json"
+    certificate.write_text("{")
+    with pytest.raises(LakeDamaged, match=first):
+        project.refresh()
+    assert addresses(project) == ["docs/b.md", "docs/c.md"]
+
+
+def test_a_restore_keeps_what_was_erased_since_wherever_it_lay_and_what_was_released(project: Project) -> None:
+    moved, second = project.folder / "docs" / "z.md", project.folder / "docs" / "b.md"
+    released = erased(project, "b.md")
+    backed_up(project)
+    (project.folder / "docs" / "a.md").rename(moved)
+    with project.workspace() as workspace:
+        release(workspace, released)
+    project.refresh()
+    assert addresses(project) == ["docs/b.md", "docs/c.md", "docs/z.md"]
+    gone = [erased(project, "z.md"), erased(project, "c.md")]
+    certified = project.folder / "lake" / "erasures"
+    before = {name: (certified / f"{name}.json").read_bytes() for name in (released, *gone)}
+    report = restored(project, to=project.folder / "elsewhere", may_replace=False)
+    assert (report.erased, report.findings) == (2, 0)
+    report = restored(project)
+    assert (report.erased, report.findings) == (2, 0)
+    # One erasure for all, and the certificates of before are there.
+    kept = {path.stem: path.read_bytes() for path in certified.glob("*.json")}
+    assert len(kept) == 4
+    assert before.items() <= kept.items()
+    second.touch()
+    project.refresh()
+    assert addresses(project) == ["docs/b.md"]
+
+
+def test_an_erasure_that_is_not_finished_is_finished_by_a_restore(project: Project) -> None:
+    backed_up(project)
+    begun = erased(project, "b.md", only_begin=True)
+    home = project.pipeline().dagster_home
+    home.mkdir(exist_ok=True)
+    (home / "out.txt").write_text("took docs/b.md\n")
+    with pytest.raises(StoreError, match=r"out\.txt"):
+        restored(project)
+    assert len(addresses(project)) == 3
+    report = restored(project, scrub=scrub_of(home))
+    assert (report.erased, report.findings) == (1, 0)
+    assert (home / "out.txt").read_text() == "took [erased]\n"
+    assert (project.folder / "lake" / "erasures" / f"{begun}.json").exists()
+    assert not (project.folder / "lake" / PENDING_FILE).exists()
+    assert addresses(project) == ["docs/a.md", "docs/c.md"]
+    (project.folder / "lake" / ERASED_FILE).unlink()
+    project.refresh()
+    assert addresses(project) == ["docs/a.md", "docs/c.md"]
+
+
+def test_a_restore_that_cannot_be_put_in_place_puts_the_lake_back(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backed_up(project)
+    erased(project, "b.md")
+    rename = Path.replace
+
+    def refused(path: Path, there: Path) -> Path:
+        if backing.RESTORING in path.name:
+            raise OSError(5, "Input/output error")
+        return rename(path, there)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", refused)
+        with pytest.raises(StoreError, match="could not be restored"):
+            restored(project)
+    assert addresses(project) == ["docs/a.md", "docs/c.md"]
+    # Killed between the two names: the lake of before is beside, and knows what was erased.
+    lake = project.folder / "lake"
+    lake.rename(project.folder / f"lake{backing.REPLACED}1")
+    (project.folder / f"lake{backing.RESTORING}1").mkdir()
+    assert restored(project).erased == 1
+    assert [path.name for path in project.folder.glob("lake*")] == ["lake"]
+    beside = project.folder / f"lake{backing.REPLACED}2"
+    beside.mkdir()
+    (beside / "part").write_text("The lamp of c burns until the morning of day c.")
+    with pytest.raises(StoreError, match="part"):
+        erased(project, "c.md")
 
 
 def test_the_commands_back_up_and_restore(project: Project) -> None:

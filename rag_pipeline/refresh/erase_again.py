@@ -1,0 +1,161 @@
+"""Take out of a lake that is made from a backup what was erased after that was taken.
+
+Belongs here: what was erased since, which documents of an older lake those are, and their certificates.
+Does not belong here: erasing (`erase.py`), putting the lake in its place (`restore.py`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polars as pl
+
+from rag_pipeline.answering.erasing import erase_kept
+from rag_pipeline.contracts.erasures import (
+    CERTIFICATES,
+    ERASED_FILE,
+    PENDING_FILE,
+    Erased,
+    Erasure,
+    Tombstone,
+    place_hash,
+    read_erased,
+    read_pending,
+)
+from rag_pipeline.refresh.erase import Scrub, finish_erasure
+from rag_pipeline.refresh.erase_plan import bronze_states, plan_of
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.settings import Pipeline
+from rag_pipeline.stores.small_files import replace_file
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What was erased according to the lakes that a backup takes the place of.
+
+    Attributes:
+        pending: Plans of erasures that were begun there and are not done.
+    """
+
+    erased: Erased
+    pending: tuple[Erasure, ...]
+
+    @classmethod
+    def of(cls, lakes: Iterable[Path]) -> Since:
+        """From their files.
+
+        Raises:
+            LakeDamaged: One cannot be read.
+        """
+        erased = Erased()
+        pending: dict[str, Erasure] = {}
+        for root in map(str, lakes):
+            said, begun = read_erased(root), read_pending(root)
+            erased = erased.plus(said.tombstones, said.released)
+            if begun is not None:
+                pending[begun.erasure_id] = begun
+        for each in pending.values():
+            erased = erased.plus(each.tombstones)
+        return cls(erased, tuple(pending.values()))
+
+
+def erase_again(pipeline: Pipeline, served: Pipeline, since: Since, scrub: Scrub | None) -> int:
+    """Take out of a restored lake what was erased after it was backed up; how many documents that were.
+
+    One erasure for all, which ends those that were begun, too.
+
+    Args:
+        served: As the pipeline is when the lake is in its place, by which kept answers are known.
+
+    Raises:
+        RagPipelineError: What `finish_erasure` raises.
+    """
+    root = Path(pipeline.lake_root)
+    then = read_erased(str(root))
+    now = then.plus(since.erased.tombstones, since.erased.released)
+    if now != then:
+        replace_file(root / ERASED_FILE, now.encoded())
+    known = set(then.tombstones)
+    new = [each for each in now.tombstones if each not in known]
+    if not new and not since.pending:
+        return 0
+    with Workspace(pipeline, run_id="restore") as workspace:
+        states = bronze_states(workspace)
+        documents = documents_of(states, new)
+        if not documents and not since.pending:
+            return 0
+        plan = _plan(workspace, states, documents, new, since.pending)
+        replace_file(root / PENDING_FILE, plan.encoded())
+        erase_kept(served, plan.derived)
+        finish_erasure(workspace, scrub)
+    return sum(map(len, documents.values()))
+
+
+def _plan(
+    workspace: Workspace,
+    states: dict[str, pl.DataFrame],
+    documents: dict[str, set[str]],
+    new: list[Tombstone],
+    pending: tuple[Erasure, ...],
+) -> Erasure:
+    """One plan for all; the tombstones that have a certificate stand in that, and not in another."""
+    begun = [f"{each.reason} ({each.erasure_id}, by {each.erased_by})" for each in pending]
+    done = sorted({each.erasure_id for each in new} - {each.erasure_id for each in pending})
+    plan = plan_of(
+        workspace,
+        states,
+        documents,
+        reason="; ".join([*begun, *(f"erased by {each}" for each in done)]),
+        erased_by="restore",
+        by_content=any(each.by_content for each in new),
+        known_pieces=[piece for each in pending for piece in each.needles],
+    )
+    return replace(
+        plan,
+        erasure_id=pending[0].erasure_id if pending else plan.erasure_id,
+        derived=tuple(sorted({*plan.derived, *(each for one in pending for each in one.derived)})),
+        uris=tuple(sorted({*plan.uris, *(each for one in pending for each in one.uris)})),
+        tombstones=tuple(stone for each in pending for stone in each.tombstones),
+        principal=next((each.principal for each in pending if each.principal), ""),
+    )
+
+
+def documents_of(states: dict[str, pl.DataFrame], stones: Iterable[Tombstone]) -> dict[str, set[str]]:
+    """document_id of what tombstones of a newer lake mean in an older one, by source.
+
+    By the id, wherever the document lay then; by the place; and by the bytes, where they are meant, or where an
+    earlier program noted no id and nothing lies at the place.
+    """
+    stones = list(stones)
+    found: dict[str, set[str]] = {name: set() for name in states}
+    places: set[str] = set()
+    for name, rows in states.items():
+        last = rows.sort("document_id", "revision", "batch").unique("document_id", keep="last")
+        place_of = {each: place_hash(name, each) for each in last["address"].unique()}
+        wanted = {each.place for each in stones}
+        here = [address for address, place in place_of.items() if place in wanted]
+        places |= {place_of[address] for address in here}
+        ids = {each.document for each in stones if each.document}
+        is_meant = pl.col("address").is_in(here) | pl.col("document_id").is_in(list(ids))
+        found[name] |= set(last.filter(is_meant)["document_id"])
+    unplaced = (each for each in stones if each.by_content or not (each.document or each.place in places))
+    hashes = {hashed for each in unplaced for hashed in each.contents}
+    for name, rows in states.items():
+        found[name] |= set(rows.filter(pl.col("bytes_hash").is_in(list(hashes)))["document_id"])
+    return {name: ids for name, ids in found.items() if ids}
+
+
+def keep_certificates(elder: Path, restored: Path) -> None:
+    """Have the certificates of a lake in the restored one, too; a newer one has the note of a release.
+
+    Raises:
+        OSError: One could not be copied.
+    """
+    for path in sorted(Path(elder, CERTIFICATES).glob("*.*")):
+        there = Path(restored, CERTIFICATES, path.name)
+        there.parent.mkdir(exist_ok=True)
+        if not there.exists() or there.stat().st_mtime_ns < path.stat().st_mtime_ns:
+            shutil.copy2(path, there)
