@@ -6,9 +6,10 @@ Does not belong here: what is told (`transforms/alerts.py`), sending (`alerts/`)
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ import click
 from rag_pipeline.cli.exit_codes import FOUND
 from rag_pipeline.cli.options import common_options, open_pipeline
 from rag_pipeline.cli.rendering import counted, emit, moment, show, table, talk
-from rag_pipeline.errors import AlertUndeliverable, UsageError
+from rag_pipeline.errors import AlertUndeliverable, StoreError, UsageError
 
 if TYPE_CHECKING:
     from rag_pipeline.settings import Pipeline
@@ -116,19 +117,45 @@ def tell_now(as_json: bool) -> None:
     click.get_current_context().exit(FOUND if told.waiting else 0)
 
 
+@dataclass
+class Telling:
+    """What the run was.
+
+    Attributes:
+        unchanged_since: It only looked, and nothing changed since a run that had ended by then, seconds since 1970.
+    """
+
+    unchanged_since: float | None = None
+
+
 @contextmanager
-def telling(pipeline: Pipeline) -> Iterator[None]:
+def telling(pipeline: Pipeline) -> Iterator[Telling]:
     """Tell, after a run that ended well or badly, what it left; nothing of that changes how the command ends."""
+    after = Telling()
     try:
-        yield
+        yield after
     except Exception as error:
-        _tell(pipeline, error)
+        _tell(pipeline, after, error)
         raise
-    _tell(pipeline)
+    _tell(pipeline, after)
 
 
-def _tell(pipeline: Pipeline, error: Exception | None = None) -> None:
-    if pipeline.settings.alerts.sinks:
+def _tell(pipeline: Pipeline, after: Telling, error: Exception | None = None) -> None:
+    if pipeline.settings.alerts.sinks and not _is_told(pipeline, after):
         from rag_pipeline.defs.alerts_after_run import tell_after_run
 
         tell_after_run(pipeline, launched=True, error=error)
+
+
+def _is_told(pipeline: Pipeline, after: Telling) -> bool:
+    """Whether a run that only looked has nothing to tell, so that nothing is imported to find that out."""
+    if after.unchanged_since is None:
+        return False
+    from rag_pipeline.contracts.alerts import is_told
+    from rag_pipeline.stores.alerts import AlertFile
+
+    try:
+        state = AlertFile(pipeline.lake_root, pipeline.dagster_home).read()
+    except StoreError:
+        return False
+    return is_told(state, after.unchanged_since, time.time())

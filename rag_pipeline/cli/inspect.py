@@ -101,6 +101,10 @@ def _show_sources(found: Status) -> None:
             talk(f"Source {source.source} is overdue {since}{said}", style="red")
         elif source.poll_error:
             talk(f"Source {source.source} did not answer when last polled: {source.poll_error}", style="yellow")
+    for source in found.sources:
+        if source.erased:
+            was = "is" if source.erased == 1 else "are"
+            talk(f"Source {source.source} still lists {counted(source.erased, 'object')} that {was} left out as erased")
     if found.polls_problem and any(t.version >= 0 for t in found.tables):
         talk(
             f"When the sources were last polled is not known of each: {POLLS_FILE} in the lake: {found.polls_problem}. "

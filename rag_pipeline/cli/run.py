@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.text import Text
 
-from rag_pipeline.cli.alerts import telling
+from rag_pipeline.cli.alerts import Telling, telling
 from rag_pipeline.cli.exit_codes import FOUND, PERMANENT, STOPPED
 from rag_pipeline.cli.options import common_options, config_path, is_debugging, open_pipeline
 from rag_pipeline.cli.progress import showing_progress
@@ -87,8 +87,8 @@ def run(allowed: tuple[str, ...], alias: str | None, hinted: bool, as_json: bool
     launch_id = uuid.uuid4().hex
     with stoppable():
         try:
-            with recorded_releases(pipeline, allowed), telling(pipeline):
-                summary, example = _launched(pipeline, allowed, alias, launch_id, only)
+            with recorded_releases(pipeline, allowed), telling(pipeline) as after:
+                summary, example = _launched(pipeline, allowed, alias, launch_id, only, after)
         except Stopped as stopped:
             _end_stopped(pipeline, stopped, launch_id)
     if as_json:
@@ -101,7 +101,12 @@ def run(allowed: tuple[str, ...], alias: str | None, hinted: bool, as_json: bool
 
 
 def _launched(
-    pipeline: Pipeline, allowed: tuple[str, ...], alias: str | None, launch_id: str, only: Sequence[str]
+    pipeline: Pipeline,
+    allowed: tuple[str, ...],
+    alias: str | None,
+    launch_id: str,
+    only: Sequence[str],
+    after: Telling,
 ) -> tuple[RunSummary, Sequence[str] | None]:
     if not (allowed or only) and alias is None:
         # The orchestrator takes longer to import than to look, so less of it is imported for that.
@@ -109,7 +114,8 @@ def _launched(
 
         looked = in_a_thread(lambda: look_first(pipeline, launch_id))
         if looked is not None:
-            return looked
+            after.unchanged_since = looked.since.timestamp()
+            return looked.summary, looked.example
     from rag_pipeline.defs.launch import launch_refresh
 
     with showing_progress() as progress:

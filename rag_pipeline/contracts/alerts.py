@@ -15,6 +15,8 @@ Severity = Literal["warning", "error"]
 Event = Literal["run", "check", "freshness", "publication", "deletion_guard", "test"]
 Turn = Literal["opened", "resolved"]
 
+# Key of whether a run could be made at all.
+LAUNCH = "run:launch"
 ALERTS_FILE = "alerts.json"
 # Beside it: of whoever changes it, and of whoever sends.
 ALERTS_LOCKS = (".alerts.lock", ".alerts.sending.lock")
@@ -93,6 +95,17 @@ class AlertState:
     looked: Mapping[str, float] = field(default_factory=dict)
     outbox: tuple[Message, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+def is_told(state: AlertState, since: float, now: float) -> bool:
+    """Whether everything that was wrong at a moment was told after it, nothing else since, and no message is due.
+
+    Args:
+        since: Seconds since 1970; a run had ended by then, and nothing happened after it.
+    """
+    told_at = state.seen.get(LAUNCH, 0.0)
+    is_due = any(message.next_at <= now for message in state.outbox)
+    return told_at >= since and not is_due and all(finding.at <= told_at for finding in state.open.values())
 
 
 def state_bytes(state: AlertState) -> bytes:

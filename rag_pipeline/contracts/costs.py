@@ -1,7 +1,7 @@
 """What runs cost: one small file in the lake with the last runs that did something, and its rows as values.
 
-Belongs here: a row, reading and writing the file's bytes. It is no table, since a row for each source and
-model would be a commit for each.
+Belongs here: a row, and the file's bytes: a JSON object per line, so that a row is added without touching the others.
+It is no table, since a row for each source and model would be a commit for each.
 Does not belong here: the file itself (`stores/costs.py`), when a row is written (`refresh/costs.py`).
 """
 
@@ -15,9 +15,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 COSTS_FILE = "costs.json"
-# A year of nights with some sources and models; the oldest go first. The file stays below a few megabytes.
+# A year of nights with some sources and models; the oldest go first.
 MOST_ROWS = 8_000
-_FORMAT = 1
 
 Work = Literal["read", "parse", "cut", "embed"]
 
@@ -51,19 +50,29 @@ class Cost:
 
 
 def bytes_of_costs(costs: Sequence[Cost]) -> bytes:
-    """The file's bytes: the newest rows, a bounded number."""
-    rows = [asdict(cost) | {"at": cost.at.isoformat()} for cost in costs[-MOST_ROWS:]]
-    return json.dumps({"format": _FORMAT, "rows": rows}).encode()
+    """A line for each row."""
+    return b"".join(json.dumps(asdict(cost) | {"at": cost.at.isoformat()}).encode() + b"\n" for cost in costs)
+
+
+def newest_lines(content: bytes) -> bytes:
+    """The file's bytes without its oldest rows, where there are more than are kept."""
+    return b"".join(content.splitlines(keepends=True)[-MOST_ROWS:])
 
 
 def costs_of(content: bytes) -> list[Cost]:
     """Read the file's bytes; rows that cannot be understood are left out, and never raised for."""
+    rows = [row for line in content.splitlines() for row in _rows(line)]
+    return [cost for cost in map(_cost, rows) if cost is not None][-MOST_ROWS:]
+
+
+def _rows(line: bytes) -> list[Any]:
+    """What one line holds: a row, or all rows of a file as it was written at first."""
     try:
-        found = json.loads(content)
-        rows = found["rows"] if found["format"] == _FORMAT else []
-    except (ValueError, TypeError, KeyError, RecursionError):
+        found = json.loads(line)
+        rows = found.get("rows", [found])
+    except (ValueError, AttributeError, RecursionError):
         return []
-    return [cost for cost in map(_cost, rows if isinstance(rows, list) else []) if cost is not None]
+    return rows if isinstance(rows, list) else []
 
 
 def _cost(row: Any) -> Cost | None:

@@ -33,6 +33,7 @@ class Poll:
         error: Why the last attempt failed, without passwords; empty if it succeeded.
         stale_after: How long after `polled_at` it counts as overdue, as pipeline.yaml said at the last attempt.
         unrecorded: The last attempt failed although the source may answer, so bronze does not hold what it says now.
+        erased: Objects that its last listing named and that are left out, since they were erased.
         publication: Sequence of the last publication before that attempt; -1: there was none, or it is not known.
     """
 
@@ -42,6 +43,7 @@ class Poll:
     stale_after: timedelta
     unrecorded: bool = False
     publication: int = -1
+    erased: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ def _record_of(poll: Poll) -> dict[str, Any]:
         "error": poll.error,
         "unrecorded": poll.unrecorded,
         "publication": poll.publication,
+        "erased": poll.erased,
     }
 
 
@@ -103,11 +106,11 @@ def _poll_of(entry: Mapping[str, Any]) -> Poll:
     attempted_at = _moment(entry["attempted_at"])
     polled_at = None if polled is None else _moment(polled)
     stale_after = timedelta(seconds=seconds)
-    publication = entry.get("publication", -1)
-    if type(publication) is not int:
-        raise ValueError("no number of a publication")
+    publication, erased = entry.get("publication", -1), entry.get("erased", 0)
+    if type(publication) is not int or type(erased) is not int or erased < 0:
+        raise ValueError("no number of a publication, or of objects")
     is_unrecorded = entry.get("unrecorded") is True
-    return Poll(attempted_at, polled_at, error[:MAX_ERROR_CHARS], stale_after, is_unrecorded, publication)
+    return Poll(attempted_at, polled_at, error[:MAX_ERROR_CHARS], stale_after, is_unrecorded, publication, erased)
 
 
 def _moment(text: str) -> datetime:

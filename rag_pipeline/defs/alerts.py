@@ -7,7 +7,7 @@ Both `rag-pipeline run` and the sensor read the same records and fold them into 
 alone, and both together tell nothing twice.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,10 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from rag_pipeline.alerts.cycle import OVERDUE_CHECK, Told, alert_file, check_key, tell
 from rag_pipeline.contracts.alerts import Event, Finding
+from rag_pipeline.defs.automation import published_selection
 from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.resources import PipelineResource
+from rag_pipeline.defs.specs import MAINTENANCE_KEY
 from rag_pipeline.defs.step_errors import step_error
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.shown import bounded, shown
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 
 # Soon enough for people; a look reads the last state of each check.
 SENSOR_SECONDS = 60
-# Runs looked at in one look; with hourly schedules it is a day.
-RUNS_LOOKED_AT = 50
+# Runs looked at in one look, the oldest first: what is more is looked at in the next one. More end in a moment nowhere.
+RUNS_LOOKED_AT = 500
 # Dagster's own job for what a person materializes in the UI.
 _ASSET_JOB = "__ASSET_JOB"
 _EVENTS: dict[str, Event] = {
@@ -74,7 +76,8 @@ def tell_of_records(
     record = f"runs of {instance.root_directory}"
     since = alert_file(workspace.pipeline).read().looked.get(record)
     findings = [*extra, *_check_findings(instance, workspace, specs, prefix)]
-    ran, until = _run_findings(instance, workspace, {*jobs, _ASSET_JOB}, since)
+    assets = {prefix.key(key) for key in (*published_selection(workspace.pipeline), MAINTENANCE_KEY)}
+    ran, until = _run_findings(instance, workspace, set(jobs), assets, since)
     checks = set(_keys_of(specs, workspace, prefix)) if is_current else None
     found = [*findings, *ran, *_forced(workspace)]
     return tell(workspace, found, looked={} if until is None else {record: until}, checks=checks)
@@ -144,37 +147,69 @@ def _of_check(
 
 
 def _run_findings(
-    instance: dg.DagsterInstance, workspace: "Workspace", jobs: set[str], since: float | None
+    instance: dg.DagsterInstance,
+    workspace: "Workspace",
+    jobs: Collection[str],
+    assets: Collection[dg.AssetKey],
+    since: float | None,
 ) -> tuple[list[Finding], float | None]:
-    """What runs that ended since a moment say of their steps, and the moment up to which they were read."""
+    """What runs that ended since a moment say of their steps, and the moment up to which they were read.
+
+    Dagster's own job is that of every project of the instance, so what it did counts where it was to make our assets.
+    """
     # What ended in the same moment as the last one read is read once more, which tells nothing twice.
     after = None if since is None else datetime.fromtimestamp(since, UTC) - timedelta(seconds=1)
     wanted = dg.RunsFilter(statuses=list(FINISHED_STATUSES), updated_after=after)
-    records = instance.get_run_records(filters=wanted, limit=1 if since is None else RUNS_LOOKED_AT)
+    is_first = since is None
+    records = instance.get_run_records(
+        filters=wanted, limit=1 if is_first else RUNS_LOOKED_AT, order_by="update_timestamp", ascending=not is_first
+    )
     found: list[Finding] = []
     until = since
-    for record in reversed(records):
+    for record in records:
         until = max(until or 0.0, record.update_timestamp.timestamp())
-        if record.dagster_run.job_name in jobs:
-            found += _of_run(instance, workspace, record)
+        run = record.dagster_run
+        if run.job_name == _ASSET_JOB:
+            steps = _steps_of(instance, run.run_id, assets)
+            found += _of_run(instance, workspace, record, steps) if steps else ()
+        elif run.job_name in jobs:
+            found += _of_run(instance, workspace, record, None)
     return found, until
 
 
-def _of_run(instance: dg.DagsterInstance, workspace: "Workspace", record: dg.RunRecord) -> Iterator[Finding]:
+def _steps_of(instance: dg.DagsterInstance, run_id: str, assets: Collection[dg.AssetKey]) -> set[str]:
+    """Steps of a run that were to make or check some assets."""
+    planned = {dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED, dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED}
+    steps = set()
+    for record in instance.get_records_for_run(run_id, of_type=planned).records:
+        event = record.event_log_entry.dagster_event
+        if event is not None and event.step_key is not None and event.event_specific_data.asset_key in assets:  # type: ignore[union-attr]
+            steps.add(event.step_key)
+    return steps
+
+
+def _of_run(
+    instance: dg.DagsterInstance, workspace: "Workspace", record: dg.RunRecord, steps: Collection[str] | None
+) -> Iterator[Finding]:
+    """What one run says.
+
+    Args:
+        steps: Those that are ours; None: all of them.
+    """
     run = record.dagster_run
     ended = record.end_time or record.update_timestamp.timestamp()
     of_run = f"run:{run.job_name}"
     if run.is_success:
         yield Finding(of_run, ended, run_id=run.run_id)
     failures = 0
-    for stats in instance.get_run_step_stats(run.run_id):
+    for stats in instance.get_run_step_stats(run.run_id, None if steps is None else sorted(steps)):
         if stats.status is not None and stats.status.value == "SUCCESS":
             yield Finding(f"step:{stats.step_key}", stats.end_time or ended, run_id=run.run_id)
     for event in instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records:
         told = event.event_log_entry.dagster_event
         assert told is not None
         failures += 1
-        error = step_error(told)
+        error = step_error(told) if steps is None or told.step_key in steps else None
         if error is not None:
             if error["code"] == "unexpected":
                 # Its text may hold anything, credentials too, and messages go to other services.

@@ -7,7 +7,7 @@ Does not belong here: what is told.
 import logging
 
 from rag_pipeline.alerts.cycle import Told, tell_quietly
-from rag_pipeline.contracts.alerts import Finding
+from rag_pipeline.contracts.alerts import LAUNCH, Finding
 from rag_pipeline.defs.alerts import check_specs, tell_of_records
 from rag_pipeline.defs.assets import build_assets
 from rag_pipeline.defs.automation import build_jobs
@@ -17,8 +17,6 @@ from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
-
-LAUNCH = "run:launch"
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +30,14 @@ def tell_after_run(pipeline: Pipeline, *, launched: bool = False, error: Excepti
     """
     if not pipeline.settings.alerts.sinks:
         return Told()
+    try:
+        return _told(pipeline, launched=launched, error=error)
+    except Exception:
+        log.exception("alerts failed; what should be told is told after the next run")
+        return Told()
+
+
+def _told(pipeline: Pipeline, *, launched: bool, error: Exception | None) -> Told:
     prefix = Prefix()
     with Workspace(pipeline, run_id="alerts") as workspace:
         extra = [_launch_finding(error, workspace.now().timestamp())] if launched else []
@@ -44,8 +50,9 @@ def tell_after_run(pipeline: Pipeline, *, launched: bool = False, error: Excepti
             log.error("alerts: %s", failure.message)
         except Exception:
             log.exception("alerts: Dagster's records could not be read")
-        # What the lake and the command say by themselves is told all the same.
-        return tell_quietly(workspace, extra)
+        # What the lake and the command say by themselves is told all the same. That a run could be made is told by the
+        # next look: by that it is known whether all else was told.
+        return tell_quietly(workspace, [finding for finding in extra if finding.is_bad])
 
 
 def _launch_finding(error: Exception | None, at: float) -> Finding:

@@ -73,8 +73,8 @@ CHECKS = (
         None,
         WARN,
         content_is_young,
-        "The newest content of the source is not older than its content_stale_after; times in the future do not count. "
-        "How long ago it was polled is the freshness policy's business.",
+        "The newest content of the source is not older than its content_stale_after, and no object has a modification "
+        "time in the future: such times do not count. How long ago it was polled is the freshness policy's business.",
     ),
     Check(
         "every_object_is_a_document_or_quarantined",

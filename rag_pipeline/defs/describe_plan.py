@@ -5,7 +5,7 @@ Does not belong here: planning (`refresh/plan.py`).
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -26,9 +26,10 @@ _LISTS = {"sources", "models", "opens", "closes", "opens_to_public", "held_becau
 def plan_metadata(plan: "Plan") -> dict[str, Any]:
     """Every figure of a plan, each source and model, and the permissions that open or close."""
     figures = {
-        f"rag/plan_{name}": UNKNOWN if value is None else value
-        for name, value in asdict(plan).items()
-        if name not in _LISTS
+        # One by one: a plan names every change, and all of it would be copied to show its figures.
+        f"rag/plan_{each.name}": UNKNOWN if (value := getattr(plan, each.name)) is None else value
+        for each in fields(plan)
+        if each.name not in _LISTS
     }
     return {
         "rag/plan_opens_to_public": len(plan.opens_to_public),

@@ -57,6 +57,7 @@ def build_hint_sensors(pipeline: Pipeline, jobs: dict[str, Job], prefix: Prefix)
     if pipeline.settings.hints is None:
         return []
     is_on = pipeline.settings.automation
+    loaded = frozenset(pipeline.settings.sources)
 
     @dg.sensor(
         job=jobs[REFRESH_JOB],
@@ -75,9 +76,14 @@ def build_hint_sensors(pipeline: Pipeline, jobs: dict[str, Job], prefix: Prefix)
             return dg.SkipReason("pipeline.yaml names no folder of hints any more")
         hints = HintFolder(folder, settings.sources)
         hints.take_in()
-        waiting = hints.waiting()
+        hinted = hints.waiting()
+        # The job has no asset for a source that pipeline.yaml came to name since it was made.
+        waiting = [name for name in hinted if name in loaded]
         if not waiting:
-            return dg.SkipReason("no hint waits")
+            new = ", ".join(hinted)
+            return dg.SkipReason(
+                f"hints for {new} wait until the code location is loaded anew" if hinted else "no hint waits"
+            )
         # A look that is under way may have begun before the hint came, so it is asked for again when that has ended.
         own = [dg.RunsFilter(job_name=job.name, statuses=ACTIVE) for job in jobs.values()]
         if any(context.instance.get_runs_count(runs) for runs in own):

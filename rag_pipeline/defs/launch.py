@@ -181,7 +181,8 @@ def _runs(
         main = execute(job, served, chosen, released)
         runs = [healing, main]
     failed = [name for name in pipeline.settings.sources if _failed(main, f"bronze_{name}")]
-    if failed and len(failed) < len(pipeline.settings.sources):
+    # Where nothing is left to poll, a second run would do what the first one did at its end.
+    if failed and len(failed) + len(unpolled) < len(pipeline.settings.sources):
         kept = {op: config for op, config in released.items() if op.removeprefix("bronze_") not in failed}
         runs.append(execute(REFRESH_JOB, served, published_selection(pipeline, left_out=[*failed, *unpolled]), kept))
     with Workspace(pipeline, run_id="launch") as workspace:

@@ -41,10 +41,12 @@ class Looked(NamedTuple):
 
     Attributes:
         example: A question to try, and a principal to ask it as.
+        since: When the run ended since which nothing changed.
     """
 
     summary: RunSummary
     example: Sequence[str] | None
+    since: datetime
 
 
 def look_first(pipeline: Pipeline, launch_id: str) -> Looked | None:
@@ -62,7 +64,8 @@ def look_first(pipeline: Pipeline, launch_id: str) -> Looked | None:
             return None
         work_seconds = time.monotonic() - started
         run_id = _record(instance, settled, launch_id)
-    return Looked(_summary(settled, run_id, work_seconds, time.monotonic() - started), settled.example)
+    summary = _summary(settled, run_id, work_seconds, time.monotonic() - started)
+    return Looked(summary, settled.example, settled.since)
 
 
 def _is_last(instance: dg.DagsterInstance, run_id: str) -> bool:

@@ -86,7 +86,8 @@ class PipelineResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             CURRENT.set(LogProgress(log.info))
         try:
             told = self._workspace.settings.telemetry
-            with tracing(told), said_by(log.warning if log is not None else _log.warning):
+            # Spans are worth no run: what has to be taken from readers is taken, seen by a collector or not.
+            with said_by(log.warning if log is not None else _log.warning), tracing(told, is_needed=False):
                 yield
         finally:
             if not is_shown:

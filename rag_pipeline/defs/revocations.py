@@ -60,7 +60,8 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         WHOLE_CHECK,
         asset=REVOCATIONS_KEY,
         description="No file of any table or index is lost or cut. What can be made again from the layers below is, "
-        "before the run goes on and beside what is served: yellow, once. What has to be restored is red.",
+        "before the run goes on and beside what is served, and a table that is gone is made by the run: yellow, once. "
+        "What has to be restored is red.",
     )
 
     @dg.multi_asset(
@@ -84,8 +85,11 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
                 report = _revoked(workspace)
         facts: dict[str, Any] = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         facts["rag/commits"] = 2 * int(report.table_version is not None) + healing
-        if healed.tables:
-            facts |= {"rag/healed": " ".join(healed.tables), "rag/embeddings_computed": healed.embeddings_computed}
+        if healed.tables or healed.gone:
+            facts |= {
+                "rag/healed": " ".join([*healed.tables, *healed.gone]),
+                "rag/embeddings_computed": healed.embeddings_computed,
+            }
         # What was taken away follows from what bronze holds.
         version = version_or_unknown(lambda: all_sources_version(workspace))
         yield dg.MaterializeResult(metadata=_happened(report) | facts | work, data_version=dg.DataVersion(version))

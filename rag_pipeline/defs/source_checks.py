@@ -70,7 +70,7 @@ def objects_are_readable(subject: Subject) -> dg.AssetCheckResult:
 
 
 def content_is_young(subject: Subject) -> dg.AssetCheckResult:
-    """Whether the newest content is no older than the source's `content_stale_after`."""
+    """Whether the newest content is no older than the source's `content_stale_after`, and none is of the future."""
     limit = subject.workspace.settings.sources[subject.source].content_stale_after
     now = datetime.now(UTC)
     found = content_age(_live(subject)["source_modified_at"], now)
@@ -79,7 +79,8 @@ def content_is_young(subject: Subject) -> dg.AssetCheckResult:
     if found.in_future:
         said += f"; {found.in_future:,} with a modification time in the future do not count: correct it at the source"
     return dg.AssetCheckResult(
-        passed=limit is None or (not found.in_future if age is None else age <= limit),
+        # What is newer than now hides how old the rest is, and no search can tell its age.
+        passed=not found.in_future and (limit is None or age is None or age <= limit),
         description=said if age is not None or found.in_future else "the source tells no times",
         metadata={
             "rag/in_future_count": found.in_future,

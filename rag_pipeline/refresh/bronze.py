@@ -35,6 +35,7 @@ from rag_pipeline.refresh.source_guard import SourceGuard
 from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
+from rag_pipeline.sources.erased import left_out_of
 from rag_pipeline.transforms.deletion_guard import describe_hold
 from rag_pipeline.transforms.freshness import content_age
 from rag_pipeline.transforms.listing import (
@@ -119,7 +120,7 @@ def update_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool 
 
 def _updated(workspace: Workspace, name: str, *, allow_mass_deletion: bool = False) -> BronzeReport:
     began = time.monotonic()
-    with recorded_poll(workspace, name):
+    with recorded_poll(workspace, name) as polled:
         source = workspace.source(name)
         # Listed while holding the lock: a listing made before another run's would undo what that run recorded.
         try:
@@ -128,6 +129,7 @@ def _updated(workspace: Workspace, name: str, *, allow_mass_deletion: bool = Fal
             # Closing a source in pipeline.yaml does not wait until the source answers.
             _Refresh(workspace, name, source, (), allow_loss=False).record_settings()
             raise
+        polled.erased = left_out_of(source)
         # It answered: whatever breaks from here on, its going away too, leaves something that it said unrecorded.
         workspace.unrecorded.add(name)
         report = _Refresh(workspace, name, source, listed, allow_mass_deletion).run()

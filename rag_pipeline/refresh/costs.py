@@ -18,7 +18,7 @@ from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh.damage import stored_spaces
 from rag_pipeline.refresh.timings import Timings
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.costs import StoredBytes, index_bytes, read_costs, table_bytes, write_costs
+from rag_pipeline.stores.costs import StoredBytes, add_cost, index_bytes, read_costs, table_bytes
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def record_cost(workspace: Workspace, work: Work, name: str = "", **figures: Any
     """Add a row; the caller holds the lake's lock. What cannot be recorded is said, and fails no run."""
     cost = Cost(workspace.now(), workspace.run_id, work, name, **figures)
     try:
-        write_costs(workspace.lake, [*read_costs(workspace.lake), cost])
+        add_cost(workspace.lake, cost)
     except StoreError as error:
         log.warning("what this run cost was not recorded: %s", error.message)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rag_pipeline.contracts.catalog import tables_of
-from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, EMBEDDINGS
+from rag_pipeline.contracts.tables import AUDITS, BRONZE, CHUNKS, DOCUMENTS, EMBEDDINGS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.damage import ask_index, check_table, probe_index
@@ -79,6 +79,25 @@ def lost_histories(workspace: Workspace) -> list[DamagedTable]:
             cure_command(path),
         )
         for path in (BRONZE.of(name).path for name in gone if name in known)
+    ]
+
+
+def vanished_tables(workspace: Workspace) -> list[DamagedTable]:
+    """Tables that are gone as a whole although what readers see was audited against them; a run makes them again."""
+    lake = workspace.lake
+    last = unless_damaged(lake.last_publication, None)
+    audit = None if last is None else unless_damaged(partial(lake.last_audit, last.space_fingerprint), None)
+    if audit is None:
+        return []
+    were = {
+        DOCUMENTS.path: (DOCUMENTS, audit.documents_version >= 0),
+        CHUNKS.path: (CHUNKS, audit.chunks_version >= 0),
+        EMBEDDINGS.kind: (EMBEDDINGS.of(audit.space_fingerprint), audit.rows > 0),
+    }
+    return [
+        DamagedTable(path, f"the table at {lake.uri(path)} is gone", "rag-pipeline run")
+        for path, (table, was_there) in were.items()
+        if was_there and not unless_damaged(partial(lake.exists, table), True)
     ]
 
 

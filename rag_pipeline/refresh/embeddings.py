@@ -71,18 +71,7 @@ def refresh_embeddings(workspace: Workspace, alias: str) -> EmbeddingsReport:
         price = _announce_cost(workspace, alias, to_compute["token_count"].to_list())
         batch = -1 if known.is_empty() else int(known["batch"].max())  # type: ignore[arg-type]
         if len(missing):
-            _compute(workspace, alias, space, set(missing), batch + 1)
-            is_paid = workspace.pipeline.model_spec(alias).kind == "endpoint"
-            record_cost(
-                workspace,
-                "embed",
-                alias,
-                space=space.fingerprint,
-                texts=len(missing),
-                tokens=int(to_compute["token_count"].sum()),
-                seconds=time.monotonic() - started,
-                price=price if is_paid else 0.0,
-            )
+            _compute_and_record(workspace, alias, space, to_compute, batch + 1)
     return EmbeddingsReport(
         alias=alias,
         space_fingerprint=space.fingerprint,
@@ -153,12 +142,43 @@ def check_alias(workspace: Workspace, alias: str, space: EmbeddingSpace) -> None
         )
 
 
-def _compute(workspace: Workspace, alias: str, space: EmbeddingSpace, missing: set[str], batch: int) -> None:
+def _compute_and_record(
+    workspace: Workspace, alias: str, space: EmbeddingSpace, to_compute: pl.DataFrame, batch: int
+) -> None:
+    """Embed, and record what that cost, also where it stopped halfway: what was computed by then was paid for."""
+    tokens_of = dict(to_compute.select("text_hash", "token_count").iter_rows())
+    computed: list[int] = []
+    started = last = time.monotonic()
+    try:
+        for hashes in _compute(workspace, alias, space, set(tokens_of), batch):
+            computed += [tokens_of[hashed] for hashed in hashes]
+            # Waiting for what then failed says nothing of the model's pace.
+            last = time.monotonic()
+    finally:
+        if computed:
+            cost = estimated_cost(workspace, alias, computed)
+            record_cost(
+                workspace,
+                "embed",
+                alias,
+                space=space.fingerprint,
+                texts=len(computed),
+                tokens=sum(computed),
+                seconds=last - started,
+                price=0.0 if cost is None else cost.price,
+            )
+
+
+def _compute(
+    workspace: Workspace, alias: str, space: EmbeddingSpace, missing: set[str], batch: int
+) -> Iterator[list[str]]:
+    """Embed and commit batch by batch; yields the hashes of each as soon as the model has answered."""
     model = workspace.model(alias)
     table = EMBEDDINGS.of(space.fingerprint)
     with progress(f"embed with {alias}", len(missing)) as bar:
         # The model computes the next batch while this one is stored.
         for number, (hashes, vectors) in enumerate(model.embed_stream(_batches(workspace, missing)), start=batch):
+            yield hashes
             workspace.lake.append(table, _frame(workspace, hashes, vectors, number))
             bar.advance(len(hashes))
 

@@ -42,25 +42,18 @@ class Fetching:
         """Each object with what the source gives for it, in order."""
         with ThreadPoolExecutor(self._source.fetch_threads) as threads:
             for group in fetch_groups(items):
-                at_hand = {item.address: self._at_hand(item) for item in group}
+                kept = {item.address: self._taken(item) for item in group}
+                at_hand = {item.address: kept[item.address] or _given(item) for item in group}
                 asked = [item for item in group if at_hand[item.address] is None]
                 answers = iter(self._answers(threads, asked))
                 for item in group:
                     fetched = at_hand[item.address] or next(answers)
-                    if isinstance(fetched, FetchedObject):
+                    if isinstance(fetched, FetchedObject) and kept[item.address] is None:
                         self.bytes_read += len(fetched.raw)
                     yield item, fetched
 
-    def _at_hand(self, item: SourceObject) -> FetchedObject | DocumentError | None:
-        """What need not be asked for."""
-        if item.problem is not None:
-            return item.problem
-        try:
-            raw = item.raw if item.read is None else item.read()
-        except DocumentError as error:
-            return error
-        if raw is not None:
-            return FetchedObject(raw, item.declared or DeclaredMetadata())
+    def _taken(self, item: SourceObject) -> FetchedObject | None:
+        """What was kept of an object; its bytes are counted already."""
         kept = self._kept.pop(item.address, None)
         self._kept_bytes -= 0 if kept is None else len(kept.raw)
         return kept
@@ -77,3 +70,14 @@ class Fetching:
         if isinstance(self._source, FetchesTogether):
             return self._source.fetch_together(items) if items else ()
         return (threads.map if self._source.fetch_threads > 1 else map)(fetch, items)
+
+
+def _given(item: SourceObject) -> FetchedObject | DocumentError | None:
+    """What the listing gives, so that the source need not be asked."""
+    if item.problem is not None:
+        return item.problem
+    try:
+        raw = item.raw if item.read is None else item.read()
+    except DocumentError as error:
+        return error
+    return None if raw is None else FetchedObject(raw, item.declared or DeclaredMetadata())

@@ -13,12 +13,12 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rag_pipeline.contracts.catalog import LOGS
 from rag_pipeline.errors import AuditFailed, EvaluationBelowBaseline, IndexIncomplete, LakeDamaged, PermissionLeak
-from rag_pipeline.refresh.damage import DamagedTable, damaged_indexes, damaged_tables
+from rag_pipeline.refresh.damage import DamagedTable, damaged_indexes, damaged_tables, vanished_tables
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.rebuild import rebuild
 from rag_pipeline.refresh.workspace import Workspace
@@ -39,6 +39,7 @@ class HealReport:
         files_set_aside: Damaged files that lie in `.damaged` now.
         vectors_saved: Taken from the index instead of being computed.
         embeddings_computed: Vectors that were nowhere any more.
+        gone: That were not there at all, and that the steps of this run make again.
         left: What could not be healed, and what to do about it; empty if nothing was left.
     """
 
@@ -46,6 +47,7 @@ class HealReport:
     files_set_aside: int = 0
     vectors_saved: int = 0
     embeddings_computed: int = 0
+    gone: list[str] = field(default_factory=list)
     left: str = ""
 
     @property
@@ -64,6 +66,11 @@ class HealReport:
                 f"Rows of {', '.join(logs)} that stood in damaged files alone are in no layer below: restore the files "
                 "from a backup, or go on without."
             )
+        if self.gone:
+            parts.append(
+                f"{', '.join(self.gone)} was gone, and is made again by this run from the layers below; find out what "
+                "removed it."
+            )
         if self.left:
             parts.append(self.left)
         return " ".join(parts)
@@ -78,8 +85,9 @@ def heal_damage(workspace: Workspace) -> HealReport:
     if not workspace.lake.is_local:
         return HealReport()
     try:
+        gone = [table.table for table in vanished_tables(workspace)]
         found = _damage(workspace)
-        report = _healed(workspace, found) if found else HealReport()
+        report = replace(_healed(workspace, found) if found else HealReport(), gone=gone)
         if not report.left:
             remember_index(workspace)
             _mark(workspace).unlink(missing_ok=True)

@@ -190,7 +190,10 @@ def _record_polls(pipeline: Pipeline, now: datetime) -> None:
     path = Path(pipeline.lake_root, POLLS_FILE)
     known = dict(polls_of(path.read_bytes()).by_source) if path.is_file() else {}
     sources = pipeline.settings.sources
-    polls = {name: Poll(now, now, "", source.stale_after) for name, source in sources.items()}
+    erased = {name: poll.erased for name, poll in known.items()}
+    polls = {
+        name: Poll(now, now, "", source.stale_after, erased=erased.get(name, 0)) for name, source in sources.items()
+    }
     replace_file(path, bytes_of({name: known[name] for name in known if name in sources} | polls))
 
 

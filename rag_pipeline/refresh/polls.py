@@ -37,6 +37,7 @@ class PollStatus:
         overdue_at: When it counts as overdue, or has since; None where `polled_at` is.
         is_overdue: It was not polled with success for longer than its `stale_after`; None: not known.
         poll_error: Why the last attempt failed; empty if it succeeded.
+        erased: Objects that the source still lists and that are left out, since they were erased.
     """
 
     source: str
@@ -45,26 +46,39 @@ class PollStatus:
     overdue_at: datetime | None
     is_overdue: bool | None
     poll_error: str
+    erased: int = 0
+
+
+@dataclass
+class Polled:
+    """What a poll found out; None where it did not come to that.
+
+    Attributes:
+        erased: See `Poll`.
+    """
+
+    erased: int | None = None
 
 
 @contextmanager
-def recorded_poll(workspace: Workspace, name: str) -> Iterator[None]:
+def recorded_poll(workspace: Workspace, name: str) -> Iterator[Polled]:
     """Record in the lake that a source was polled in this block, and how it ended; the caller holds the lake's lock.
 
     Being stopped by a person says nothing of the source, and is not recorded.
     """
     workspace.unrecorded.discard(name)
+    polled = Polled()
     try:
         with _hints_followed(workspace, name):
-            yield
+            yield polled
     except FAULTS as error:
         if not isinstance(error, SourceUnavailable):
             workspace.unrecorded.add(name)
         # A source that did not even list anything says nothing new: what was known of bronze before stands.
-        _record(workspace, name, _masked(error), unrecorded=_is_unrecorded(workspace, name))
+        _record(workspace, name, _masked(error), polled, unrecorded=_is_unrecorded(workspace, name))
         raise
     workspace.unrecorded.discard(name)
-    _record(workspace, name, "")
+    _record(workspace, name, "", polled)
 
 
 def _hints_followed(workspace: Workspace, name: str) -> AbstractContextManager[None]:
@@ -134,17 +148,19 @@ def _status(workspace: Workspace, name: str, polls: Polls) -> PollStatus:
         overdue_at=None if poll.polled_at is None else poll.polled_at + stale_after,
         is_overdue=is_overdue(poll, workspace.now(), stale_after),
         poll_error=poll.error,
+        erased=poll.erased,
     )
 
 
-def _record(workspace: Workspace, name: str, error: str, *, unrecorded: bool = False) -> None:
+def _record(workspace: Workspace, name: str, error: str, polled: Polled, *, unrecorded: bool = False) -> None:
     known = read_polls(workspace.lake).by_source
     sources = workspace.settings.sources
     before = known.get(name)
     now = workspace.now()
     last = before.polled_at if before is not None else None
     polled_at = now if not error else last
-    poll = Poll(now, polled_at, error, sources[name].stale_after, unrecorded, _publication(workspace))
+    erased = polled.erased if polled.erased is not None else before.erased if before is not None else 0
+    poll = Poll(now, polled_at, error, sources[name].stale_after, unrecorded, _publication(workspace), erased)
     try:
         # Sources that pipeline.yaml no longer names are forgotten, unless they may come back with more than they said.
         kept = {each: known[each] for each in known if each in sources or known[each].unrecorded}

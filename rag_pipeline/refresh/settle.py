@@ -163,11 +163,9 @@ def _racy(before: KnownObject | None, item: SourceObject) -> tuple[str, str, str
 def _content_changes(workspace: Workspace, name: str, state: pl.DataFrame) -> Iterator[datetime]:
     """When a source's content comes to count as too old, or times in the future to count at all."""
     limit = workspace.settings.sources[name].content_stale_after
-    if limit is None:
-        return
     times = state.filter(pl.col("change") != "deleted")["source_modified_at"].drop_nulls()
     now = workspace.now()
     found = content_age(times, now)
-    if found.newest is not None and found.newest + limit > now:
+    if limit is not None and found.newest is not None and found.newest + limit > now:
         yield found.newest + limit
     yield from (moment - CLOCK_TOLERANCE for moment in times if moment - CLOCK_TOLERANCE > now)

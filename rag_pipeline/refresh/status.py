@@ -21,7 +21,15 @@ from rag_pipeline.contracts.log_rows import Audit
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS, QUARANTINE
-from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, lost_histories, stored_spaces, unless_damaged
+from rag_pipeline.errors import StoreError
+from rag_pipeline.refresh.damage import (
+    DamagedTable,
+    damaged_tables,
+    lost_histories,
+    stored_spaces,
+    unless_damaged,
+    vanished_tables,
+)
 from rag_pipeline.refresh.generations import index_problem, is_complete, is_held
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.polls import PollStatus, poll_statuses
@@ -49,7 +57,7 @@ class SourceStatus:
         waiting: Their newest revision, which may be that they are gone, is not reflected in silver or quarantine yet.
         newest_modified_at: Last modification among live documents, as the source says; none in the future.
         last_change_at: When a change was last observed; reading a source that has not changed leaves no row.
-        polled_at, attempted_at, overdue_at, is_overdue, poll_error: See `PollStatus`.
+        polled_at, attempted_at, overdue_at, is_overdue, poll_error, erased: See `PollStatus`.
     """
 
     source: str
@@ -63,6 +71,7 @@ class SourceStatus:
     overdue_at: datetime | None
     is_overdue: bool | None
     poll_error: str
+    erased: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +122,7 @@ class Undelivered:
     """A sink of alerts that has not taken all messages.
 
     Attributes:
-        error: Why the last attempt failed; empty if there was none yet.
+        error: Why the last attempt failed, or why it is not known what waits; empty if there was none yet.
         dropped: Messages that were given up: too many waited, or the sink refuses what they say.
     """
 
@@ -160,7 +169,8 @@ class Status:
 def read_status(workspace: Workspace) -> Status:
     """Read how the lake stands; needs neither the sources nor the models."""
     lake = workspace.lake
-    damaged = damaged_tables(workspace, thorough=False, asking=True) + lost_histories(workspace)
+    damaged = damaged_tables(workspace, thorough=False, asking=True)
+    damaged += lost_histories(workspace) + vanished_tables(workspace)
     no_spaces: list[SpaceStatus] = []
     spaces = unless_damaged(lambda: space_statuses(workspace), no_spaces)
     tables = tables_of(workspace.settings.sources, stored_spaces(workspace))
@@ -195,7 +205,10 @@ def _undelivered(workspace: Workspace) -> list[Undelivered]:
     pipeline = workspace.pipeline
     if not pipeline.settings.alerts.sinks:
         return []
-    state = AlertFile(pipeline.lake_root, pipeline.dagster_home).read()
+    try:
+        state = AlertFile(pipeline.lake_root, pipeline.dagster_home).read()
+    except StoreError as error:
+        return [Undelivered(name, 0, None, error.message, 0) for name in pipeline.settings.alerts.sinks]
     found = []
     for name in pipeline.settings.alerts.sinks:
         mine = [message for message in state.outbox if message.sink == name]

@@ -30,18 +30,25 @@ class WithoutErased:
     """Lists and fetches like the source it is made of, but what was erased is not there.
 
     What only some sources can do is in classes of their own below, since protocols are told by the class.
+
+    Attributes:
+        left_out: Objects that the last listing did not name.
     """
 
     def __init__(self, source: Any, erased: Erased) -> None:
         self._source = source
         self._erased = erased
+        self.left_out = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
     def list(self) -> Sequence[SourceObject]:
         """As the source lists; objects at an erased address are not named."""
-        return self._without(self._source.list())
+        found = self._source.list()
+        listed = self._without(found)
+        self.left_out = len(found) - len(listed)
+        return listed
 
     def _without(self, items: Sequence[SourceObject]) -> Sequence[SourceObject]:
         name, places = self._source.name, self._erased.places
@@ -118,6 +125,11 @@ def without_erased(source: Source, erased: Erased) -> Source:
     able = tuple(wrapper for protocol, wrapper in _ABLE if isinstance(source, protocol))
     wrapper = type(WithoutErased.__name__, able, {}) if able else WithoutErased
     return cast("Source", wrapper(source, erased))
+
+
+def left_out_of(source: Source) -> int:
+    """How many objects the last listing of a source left out, since they were erased."""
+    return source.left_out if isinstance(source, WithoutErased) else 0
 
 
 def _erased() -> DocumentErased:

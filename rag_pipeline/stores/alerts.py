@@ -39,20 +39,30 @@ class AlertFile:
         self._path = Path(lake_root, ALERTS_FILE) if is_local else records / f"alerts-{fingerprint(lake_root)}.json"
 
     def read(self) -> AlertState:
-        """What is known; nothing where the file is missing or damaged, so that what is wrong is told once more."""
+        """What is known; nothing where the file is missing or damaged, so that what is wrong is told once more.
+
+        Raises:
+            StoreError: It is there and cannot be read now: it says who was told, and would be written over.
+        """
         try:
             return state_of(self._path.read_bytes())
         except FileNotFoundError:
             return AlertState()
-        except (ValueError, OSError) as error:
-            log.warning("%s cannot be read, and what is wrong is told again: %s", self._path, error)
+        except ValueError as error:
+            log.warning("%s cannot be understood, and what is wrong is told again: %s", self._path, error)
             return AlertState()
+        except OSError as error:
+            raise StoreError(
+                f"the state of alerts {self._path} cannot be read: {error.strerror or error}; nobody is told anything "
+                f"until it can. Mend the rights on it, or the disk; the next run tells it.",
+                path=str(self._path),
+            ) from error
 
     def change(self, changed: Callable[[AlertState], AlertState]) -> AlertState:
         """Replace the state by what a function makes of it, while nobody else does.
 
         Raises:
-            StoreError: It could not be written; what stood there stands.
+            StoreError: It could not be read or written; what stood there stands.
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,27 +1,28 @@
 """The file in the lake that says what runs cost, and what tables take in storage.
 
-Belongs here: reading the file, replacing it as a whole, measuring tables.
+Belongs here: reading the file, adding a row to it, measuring tables.
 Does not belong here: what stands in it (`contracts/costs.py`), when it is written (`refresh/costs.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from rag_pipeline.contracts.costs import COSTS_FILE, Cost, bytes_of_costs, costs_of
+from rag_pipeline.contracts.costs import COSTS_FILE, Cost, bytes_of_costs, costs_of, newest_lines
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import LakeDamaged
-from rag_pipeline.stores.failures import is_failure
+from rag_pipeline.stores.failures import cause_of, failed, is_failure
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
-from rag_pipeline.stores.whole_files import content_of, replace_content
+from rag_pipeline.stores.whole_files import append_line, content_of, replace_content
 
 # Several times what the rows that are kept take; what is larger is not this file.
 _MAX_BYTES = 16 * 2**20
+# Twice what they take with long names: the oldest leave once in thousands of rows.
+_TRIMMED_BYTES = 4 * 2**20
 
 
 def read_costs(lake: Lake) -> list[Cost]:
@@ -35,13 +36,28 @@ def read_costs(lake: Lake) -> list[Cost]:
     return costs_of(content) if content is not None and len(content) <= _MAX_BYTES else []
 
 
-def write_costs(lake: Lake, costs: Sequence[Cost]) -> None:
-    """Replace the file; the caller holds the lake's lock.
+def add_cost(lake: Lake, cost: Cost) -> None:
+    """Add a row; the caller holds the lake's lock.
 
     Raises:
         StoreError: It could not be written; what stood there stands.
     """
-    replace_content(lake, COSTS_FILE, bytes_of_costs(costs))
+    line = bytes_of_costs([cost])
+    if not lake.is_local:
+        # An object cannot be appended to. What cannot be read now may be there in a moment, so nothing replaces it.
+        replace_content(lake, COSTS_FILE, newest_lines(_content(lake) + line))
+    elif append_line(lake, COSTS_FILE, line) > _TRIMMED_BYTES:
+        replace_content(lake, COSTS_FILE, newest_lines(_content(lake)))
+
+
+def _content(lake: Lake) -> bytes:
+    try:
+        content = content_of(lake, COSTS_FILE, _MAX_BYTES) or b""
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        raise failed("read", lake.uri(COSTS_FILE), COSTS_FILE, error) from cause_of(error)
+    return content if len(content) <= _MAX_BYTES else b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,10 @@ UNFINISHED_SECONDS = 10.0
 # A look that began and left its mark that long was killed, or still goes on: then it is looked once more.
 ABANDONED_SECONDS = 60.0
 MOST_BYTES = 65_536
+# By folder and sources: size and time of what names none of them and found no room aside, so that a process which looks
+# every few seconds reads it once.
+_Stamps = dict[str, tuple[int, int]]
+_staying: dict[tuple[Path, frozenset[str]], _Stamps] = {}
 # So many are taken in at a time; the next time comes in seconds.
 MOST_FILES = 10_000
 
@@ -65,7 +69,11 @@ class HintFolder:
         wanted: set[str] = set()
         seen: list[Path] = []
         others: list[Path] = []
+        known = _staying.get((self.folder, self._sources), {})
         for path in self._files():
+            if path.name in known and _stamp(path) == known[path.name]:
+                others.append(path)
+                continue
             named = _named_sources(path)
             if named is None:
                 continue
@@ -77,12 +85,17 @@ class HintFolder:
             self._mark(name).touch()
         for path in seen:
             path.unlink(missing_ok=True)
-        self._put_aside(others)
+        left = self._put_aside(others, known)
+        _staying[self.folder, self._sources] = {path.name: stamp for path in left if (stamp := _stamp(path))}
 
-    def _put_aside(self, others: Sequence[Path]) -> None:
-        """Move what names no source of pipeline.yaml out of the way; where there is no room for it, it stays."""
+    def _put_aside(self, others: Sequence[Path], known: _Stamps) -> Sequence[Path]:
+        """Move what names no source of pipeline.yaml out of the way; what there is no room for stays, and is returned.
+
+        Args:
+            known: What stayed the last time, which is not said again.
+        """
         if not others:
-            return
+            return ()
         try:
             self.rejected.mkdir(exist_ok=True)
             taken = set(os.listdir(self.rejected))  # noqa: PTH208 - names alone
@@ -91,9 +104,13 @@ class HintFolder:
                 path.rename(self.rejected / path.name)
         except OSError as error:
             log.warning("what is no hint stays in the folder of hints: %s", error)
-        else:
-            left = len(others) - len(room)
-            log.warning("%d files that name no source of pipeline.yaml were put aside, and %d stay", len(room), left)
+            return others
+        moved = set(room)
+        left = [path for path in others if path not in moved]
+        if room or any(path.name not in known for path in left):
+            text = "%d files that name no source of pipeline.yaml were put aside, and %d stay"
+            log.warning(text, len(room), len(left))
+        return left
 
     def _files(self) -> Iterator[Path]:
         with os.scandir(self.folder) as entries:
@@ -151,6 +168,14 @@ class HintFolder:
 
 def _may_be_hint(entry: os.DirEntry[str]) -> bool:
     return not entry.name.startswith(".") and not entry.is_dir(follow_symlinks=False)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _named_sources(path: Path) -> set[str] | None:

@@ -1,6 +1,6 @@
 """Small files of a lake that are read and replaced as a whole, on a disk or in an object store.
 
-Belongs here: both of these.
+Belongs here: both of these, and adding a line to one on a disk.
 Does not belong here: what stands in them (`polls.py`, `costs.py`).
 
 On a disk a file is written beside and renamed, and on an object store put in one request, so that a reader sees the old
@@ -9,6 +9,7 @@ file or the new one.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,29 @@ def replace_content(lake: Lake, name: str, content: bytes) -> None:
     except BaseException as error:
         if not is_failure(error):
             raise
+        raise failed("write", lake.uri(name), name, error) from cause_of(error)
+
+
+def append_line(lake: Lake, name: str, line: bytes) -> int:
+    """Add a line to a file on a disk, and say how many bytes it has then; the caller holds the lake's lock.
+
+    Raises:
+        StoreError: It could not be written; a part of the line may stand there.
+    """
+    path = Path(lake.root, name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            # To open a pipe that nobody reads would wait for ever.
+            raise OSError(f"{path} is not a file")
+        with path.open("ab+") as file:
+            if file.tell():
+                # A process that was killed may have left half a line.
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            file.write(line)
+            return file.tell()
+    except OSError as error:
         raise failed("write", lake.uri(name), name, error) from cause_of(error)
 
 

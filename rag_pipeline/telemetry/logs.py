@@ -52,7 +52,7 @@ class JsonLines(logging.Formatter):
             if value is not None:
                 line[name] = str(value)
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = shown(self.formatException(record.exc_info))
         # ASCII, since some readers end lines at other signs than we do.
         return json.dumps(line)
 

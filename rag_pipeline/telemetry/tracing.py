@@ -17,9 +17,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.ids import digest
+from rag_pipeline.contracts.notices import say
 from rag_pipeline.errors import ExtraMissing, RagPipelineError, SettingsError
 from rag_pipeline.settings.telemetry import TelemetrySettings
-from rag_pipeline.shown import keep_secret
+from rag_pipeline.shown import keep_secret, shown
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -120,35 +121,65 @@ class _Tracing:
 
 _tracing: _Tracing | None = None
 _lock = threading.Lock()
+_said: set[str] = set()
 
 
 @contextmanager
-def tracing(settings: TelemetrySettings, environment: Mapping[str, str] | None = None) -> Iterator[None]:
+def tracing(
+    settings: TelemetrySettings, environment: Mapping[str, str] | None = None, *, is_needed: bool = True
+) -> Iterator[None]:
     """Send spans meanwhile, where a collector is configured; inside another such block that one's goes on.
+
+    Args:
+        is_needed: What keeps spans from being sent is raised; otherwise it is said, once, and the work goes on without.
 
     Raises:
         ExtraMissing: pipeline.yaml names a collector and the packages are not installed.
         SettingsError: The variable that is to hold the headers is not set, or holds none.
     """
+    try:
+        mine = _joined(settings, os.environ if environment is None else environment)
+    except Exception as error:
+        if is_needed:
+            raise
+        _say_once(f"this run is not traced: {error.message if isinstance(error, RagPipelineError) else error}")
+        mine = None
+    try:
+        yield
+    finally:
+        _leave(mine)
+
+
+def _joined(settings: TelemetrySettings, environment: Mapping[str, str]) -> _Tracing | None:
+    """The way to the collector that is open, or a new one."""
     global _tracing
     with _lock:
         if _tracing is not None:
             _tracing.users += 1
         else:
-            provider = _provider(settings, os.environ if environment is None else environment)
+            provider = _provider(settings, environment)
             _tracing = None if provider is None else _Tracing(provider, with_texts=settings.texts)
-        mine = _tracing
-    try:
-        yield
-    finally:
-        if mine is not None:
-            with _lock:
-                mine.users -= 1
-                is_last = not mine.users
-                if is_last:
-                    _tracing = None
-            if is_last:
-                _say_farewell(mine.provider)
+        return _tracing
+
+
+def _leave(mine: _Tracing | None) -> None:
+    global _tracing
+    if mine is None:
+        return
+    with _lock:
+        mine.users -= 1
+        is_last = not mine.users
+        if is_last:
+            _tracing = None
+    if is_last:
+        _say_farewell(mine.provider)
+
+
+def _say_once(text: str) -> None:
+    """One command may make several runs, and nothing changes between them."""
+    if text not in _said:
+        _said.add(text)
+        say(shown(text))
 
 
 @contextmanager

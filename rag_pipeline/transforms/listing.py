@@ -15,6 +15,7 @@ from typing import Any
 
 from rag_pipeline.contracts.ids import digest, document_id
 from rag_pipeline.contracts.sources import DeclaredMetadata, Remembered, SourceObject, SourceSpec
+from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE
 from rag_pipeline.transforms.permissions import allowed_principals
 
 # A file written again within one tick of its file system's clock keeps its stamp. So a stamp taken this soon
@@ -92,7 +93,8 @@ def _is_settled(before: KnownObject, item: SourceObject) -> bool:
     # What could not be read last time is tried every time: reading is cheap, and nobody tells us it was mended.
     if before.stamp != item.stamp:
         return False
-    if item.modified_at is not None and before.observed_at - item.modified_at < RACY_WINDOW:
+    # A time in the future is no time of writing, and would have the object read again until it has come.
+    if item.modified_at is not None and -CLOCK_TOLERANCE <= before.observed_at - item.modified_at < RACY_WINDOW:
         return False
     return before.problem_code is None if item.problem is None else before.problem_code == item.problem.code
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_pipeline.contracts.alerts import AlertState, Finding, state_bytes, state_of
+from rag_pipeline.contracts.alerts import LAUNCH, AlertState, Finding, is_told, state_bytes, state_of
 from rag_pipeline.settings.alerts import AlertSinkSettings
 from rag_pipeline.transforms.alerts import LONGEST_RETRY_SECONDS, MOST_WAITING, failed, folded
 
@@ -100,6 +100,19 @@ def test_a_sink_that_is_down_for_long_keeps_the_newest_and_counts_the_rest() -> 
         message = failed(message, "no", 50)
     assert message.next_at == 50 + LONGEST_RETRY_SECONDS
     assert failed(mine[0], "no", 50, after=700).next_at == 750
+
+
+def test_a_look_has_nothing_to_tell_where_all_was_told_after_the_run_before() -> None:
+    launch = Finding(LAUNCH, 9)
+    state = replace(fold(AlertState(), launch, DOCS), outbox=())
+    assert is_told(state, since=8, now=10)
+    assert not is_told(state, since=9.5, now=10), "nobody told anything after that run"
+    assert not is_told(AlertState(), since=0.5, now=10)
+    assert not is_told(fold(state, replace(WIKI, at=9.5)), since=8, now=10), "it is over, and was told by somebody else"
+    waiting = fold(state, Finding(DOCS.key, 8))
+    assert not is_told(waiting, since=8, now=10)
+    later = tuple(failed(message, "no", 10) for message in waiting.outbox)
+    assert is_told(replace(waiting, outbox=later), since=8, now=10)
 
 
 looks = st.lists(

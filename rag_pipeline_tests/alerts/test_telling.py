@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -13,14 +14,16 @@ import pytest
 from click.testing import CliRunner
 
 from rag_pipeline.alerts import cycle
+from rag_pipeline.cli.alerts import telling
 from rag_pipeline.cli.app import cli
 from rag_pipeline.contracts.alerts import Finding, Message
-from rag_pipeline.defs import build_definitions
+from rag_pipeline.defs import alerts, alerts_after_run, build_definitions
 from rag_pipeline.defs.alerts_after_run import tell_after_run
 from rag_pipeline.defs.instance import dagster_home, opened_instance
 from rag_pipeline.defs.launch import launch_refresh
-from rag_pipeline.errors import DagsterUnusable
+from rag_pipeline.errors import DagsterUnusable, LakeDamaged, StoreError
 from rag_pipeline.refresh.erase import _take_small_files
+from rag_pipeline.refresh.look import read_settled
 from rag_pipeline.refresh.publication import publish
 from rag_pipeline.refresh.status import read_status
 from rag_pipeline.stores.byte_search import Needles
@@ -134,6 +137,72 @@ def test_a_model_that_is_gone_has_nothing_open_and_an_erasure_loses_no_message(d
     assert gone.key not in cycle.alert_file(duty.pipeline()).read().open
 
 
+def test_a_moment_in_which_the_state_cannot_be_read_tells_nothing_twice(
+    duty: Duty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_back(duty.project, timedelta(days=1), source="wiki")
+    with duty.project.workspace() as workspace:
+        workspace.pipeline.environment["HOOK"] = duty.receiver.url  # type: ignore[index]
+        assert cycle.tell(workspace).sent == 1
+        before = cycle.alert_file(workspace.pipeline).read()
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_bytes", unreadable)
+            with pytest.raises(StoreError, match="cannot be read"):
+                cycle.tell(workspace)
+            assert cycle.tell_quietly(workspace) == cycle.Told()
+            assert tell_after_run(duty.pipeline()) == cycle.Told()
+            [undelivered] = read_status(workspace).undelivered
+            assert "alerts.json cannot be read" in undelivered.error
+        assert cycle.alert_file(workspace.pipeline).read() == before
+        assert cycle.tell(workspace).sent == 0
+
+
+def unreadable(path: Path) -> bytes:
+    if path.name == "alerts.json":
+        raise OSError(errno.EIO, "Input/output error")
+    with path.open("rb") as file:
+        return file.read()
+
+
+def test_a_workspace_that_does_not_open_is_no_end_of_a_run(
+    duty: Duty, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise LakeDamaged("no lake")
+
+    monkeypatch.setattr(alerts_after_run, "Workspace", broken)
+    assert tell_after_run(duty.pipeline(), launched=True) == cycle.Told()
+    assert "no lake" in caplog.text
+
+
+def test_a_run_that_only_looked_tells_what_is_left_to_tell_and_else_opens_nothing(
+    duty: Duty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duty.run()
+    pipeline = duty.pipeline()
+    settled = read_settled(pipeline)
+    assert settled is not None
+    told: list[bool] = []
+    monkeypatch.setattr(alerts_after_run, "tell_after_run", lambda *_, **__: told.append(True))
+
+    def looked() -> int:
+        with telling(pipeline) as after:
+            after.unchanged_since = settled.since.timestamp()
+        return len(told)
+
+    assert looked() == 0
+    set_back(duty.project, timedelta(days=1), source="wiki")
+    duty.receiver.answer = (503, {})
+    with duty.project.workspace() as workspace:
+        workspace.pipeline.environment["HOOK"] = duty.receiver.url  # type: ignore[index]
+        assert cycle.tell(workspace).waiting == 1
+    assert looked() == 1, "the source is no longer overdue"
+    told.clear()
+    with telling(pipeline):
+        pass
+    assert len(told) == 1, "a whole run tells what it left"
+
+
 def tick(duty: Duty) -> None:
     pipeline = duty.pipeline()
     definitions = build_definitions(pipeline)
@@ -202,6 +271,40 @@ def test_a_killed_run_is_told(duty: Duty) -> None:
     assert duty.told() == [("opened", ["run:refresh"])]
     duty.run()
     assert duty.told() == [("resolved", ["run:refresh"])]
+
+
+def test_failures_behind_many_runs_are_told_and_those_of_other_projects_are_not(
+    duty: Duty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dg.asset(key=["other", "table"])
+    def broken() -> None:
+        raise RuntimeError("another project's")
+
+    @dg.asset(key=["source", "docs"])
+    def ours() -> None:
+        raise RuntimeError("ours")
+
+    other = dg.Definitions(assets=[broken]).resolve_implicit_global_asset_job_def()
+    both = dg.Definitions(assets=[broken, ours]).resolve_implicit_global_asset_job_def()
+    # The first look in a folder of records begins with the newest run.
+    tell_after_run(duty.pipeline())
+    # As many as are looked at in one look were made since the last one.
+    monkeypatch.setattr(alerts, "RUNS_LOOKED_AT", 3)
+    with opened_instance(dagster_home(duty.pipeline())) as instance:
+        killed = dg.DagsterRun("refresh", run_id="8c7d7c0e-5c5f-4d0c-9a3f-0b8f2f0f3a11")
+        instance.add_run(killed)
+        instance.report_run_failed(killed, "killed")
+        for _ in range(3):
+            assert not other.execute_in_process(instance=instance, raise_on_error=False).success
+    tell_after_run(duty.pipeline())
+    assert duty.told() == [("opened", ["run:refresh"])]
+    tell_after_run(duty.pipeline())
+    assert duty.told() == []
+    with opened_instance(dagster_home(duty.pipeline())) as instance:
+        assert not both.execute_in_process(instance=instance, raise_on_error=False).success
+    tell_after_run(duty.pipeline())
+    tell_after_run(duty.pipeline())
+    assert duty.told() == [("opened", ["step:source__docs"])]
 
 
 def test_what_was_forced_on_readers_is_told_once(tmp_path: Path, receiver: Receiver) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.defs.summary import RunSummary
 from rag_pipeline.refresh.heal import heal_damage
+from rag_pipeline.refresh.status import read_status
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.refresh.test_damage import cut, cut_data, cut_log, remove_data, table_folder
 
@@ -56,8 +58,10 @@ def scramble(folder: Path) -> None:
     [
         ("silver/chunks", cut_data),
         ("gold/index", cut_index),
+        ("silver/chunks", shutil.rmtree),
         ("silver/documents", scramble),
         pytest.param("silver/documents", cut_log, marks=pytest.mark.slow),
+        pytest.param("silver/documents", shutil.rmtree, marks=pytest.mark.slow),
         pytest.param("gold/embeddings/*", remove_data, marks=pytest.mark.slow),
         pytest.param("gold/publications", cut_log, marks=pytest.mark.slow),
         pytest.param("gold/index", remove_from_index, marks=pytest.mark.slow),
@@ -68,6 +72,9 @@ def test_a_run_heals_what_can_be_made_again_and_says_so(
 ) -> None:
     before = project.published()
     damage(table_folder(project, table))
+    if damage is shutil.rmtree:
+        with project.workspace() as workspace:
+            assert table in {each.table for each in read_status(workspace).damaged}
     summary = launch_refresh(project.pipeline())
     name = table.removesuffix("/*")
     assert summary.healed == [name], summary

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.hints import Asked
+from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.pipeline.project import Project
@@ -83,6 +85,40 @@ def test_a_hint_asks_for_its_source_alone_and_the_run_uses_it_up(project: Projec
         assert done.skip_message == "no hint waits"
     assert found(project, "bell tower noon") == ["new.md"]
     assert found(project, "rope well") == []
+
+
+def test_a_source_that_came_after_the_job_was_made_keeps_no_other_hint_waiting(project: Project) -> None:
+    definitions = build_definitions(project.pipeline())
+    sensor = definitions.resolve_sensor_def("hints_wait")
+    project.settings["sources"]["late"] = {"location": "late", "allowed_principals": ["public"]}
+    project.pipeline()
+    resources = {"pipeline": PipelineResource(config_path=str(project.folder / "pipeline.yaml"))}
+
+    def tock(instance: dg.DagsterInstance) -> SensorExecutionData:
+        with dg.build_sensor_context(instance=instance, definitions=definitions, resources=resources) as context:
+            return sensor.evaluate_tick(context)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        hint(project, "late")
+        alone = tock(instance)
+        assert (alone.run_requests, "late" in (alone.skip_message or "")) == ([], True)
+        hint(project, "docs")
+        [asked] = tock(instance).run_requests or []
+    assert asked.asset_selection is not None
+    assert {key.path[-1] for key in asked.asset_selection} >= {"docs", "publication"}
+    assert dg.AssetKey(["bronze", "late"]) not in asked.asset_selection
+
+
+def test_a_run_of_hinted_sources_that_all_fail_is_followed_by_no_empty_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("k")
+
+    monkeypatch.setattr("rag_pipeline.refresh.bronze.poll_source", broken)
+    summary = launch_refresh(project.pipeline(), only=["docs"])
+    assert [error["step"] for error in summary.errors] == ["bronze_docs"]
+    assert len(summary.run_ids) == 1
 
 
 def test_hints_that_are_left_behind_are_asked_for_less_and_less() -> None:

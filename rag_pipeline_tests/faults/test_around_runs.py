@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rag_pipeline.contracts.notices import said_by
 from rag_pipeline.defs import launch, liveness, resources
 from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.errors import DagsterUnusable, StoreError
@@ -107,3 +108,17 @@ def test_damage_that_no_size_tells_is_healed_by_the_run_that_meets_it_while_revo
     summary = launch_refresh(project.pipeline())
     assert (summary.errors, summary.healed, len(summary.run_ids)) == ([], ["gold/index"], 1)
     assert {hit.uri.rpartition("/")[2] for hit in project.search("secret", "public", mode="text")} == {"lamp.md"}
+
+
+def test_spans_that_cannot_be_sent_keep_nothing_from_leaving_readers_and_are_said_once(project: Project) -> None:
+    project.settings["telemetry"] = {"endpoint": "http://127.0.0.1:9", "headers_from_env": "NO_SUCH_VARIABLE"}
+    project.settings["embedding_models"]["beside"] = {"kind": "hashing", "model": "hashing", "dimension": 32}
+    said: list[str] = []
+    with said_by(said.append):
+        summary = launch_refresh(project.pipeline(), alias="beside")
+    assert (summary.errors, len(summary.run_ids)) == ([], 2)
+    assert {hit.uri.rpartition("/")[2] for hit in project.search("secret", "public", mode="text")} == {"lamp.md"}
+    assert [line for line in said if "not traced" in line] == [
+        "this run is not traced: telemetry.headers_from_env: the variable NO_SUCH_VARIABLE is to hold headers like "
+        "Authorization=Bearer TOKEN,Other=value, and is not set"
+    ]

@@ -24,6 +24,7 @@ from rag_pipeline.refresh.erase import begin_erasure, finish_erasure, release
 from rag_pipeline.refresh.erase_plan import Wanted
 from rag_pipeline.refresh.erase_proof import Certificate
 from rag_pipeline.refresh.maintenance import maintain
+from rag_pipeline.refresh.status import read_status
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.stores import byte_search
 from rag_pipeline_tests.cli.conftest import ask_in
@@ -136,6 +137,9 @@ def test_nothing_of_the_document_is_left_and_the_others_are_as_a_rebuild_makes_t
     project.embedded.clear()
     assert project.refresh() == 0
     assert project.embedded == []
+    with project.workspace() as workspace:
+        counts = {each.source: (each.live, each.erased) for each in read_status(workspace).sources}
+    assert counts == {"docs": (2, 1), "people": (1, 0)}
     (project.folder / "docs" / "quillsby.md").rename(project.folder / "kept.md")
     assert project.published() == project.rebuilt()
     (project.folder / "kept.md").rename(project.folder / "docs" / "quillsby.md")

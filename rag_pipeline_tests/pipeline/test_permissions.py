@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rag_pipeline.errors import BadQuery
+from rag_pipeline.refresh.bronze import update_source
 from rag_pipeline.refresh.status import read_status
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -54,3 +55,5 @@ def test_one_time_in_the_future_is_not_the_newest(tmp_path: Path) -> None:
     with project.workspace() as workspace:
         (source,) = read_status(workspace).sources
     assert source.newest_modified_at == datetime(2021, 3, 1, tzinfo=UTC)
+    with project.workspace() as workspace:
+        assert update_source(workspace, "docs").bytes_read == 0, "it was fetched once"

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import errno
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_pipeline.contracts import costs as contract
-from rag_pipeline.contracts.costs import COSTS_FILE, Cost, bytes_of_costs, costs_of
+from rag_pipeline.contracts.costs import COSTS_FILE, Cost, bytes_of_costs, costs_of, newest_lines
 from rag_pipeline.contracts.tables import CHUNKS
+from rag_pipeline.errors import StoreError
+from rag_pipeline.refresh import embeddings
+from rag_pipeline.refresh.bronze import refresh_source
+from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.costs import expected_seconds, read_cost_report
+from rag_pipeline.refresh.documents import refresh_documents
+from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.plan import plan_run
+from rag_pipeline.stores import costs as store
+from rag_pipeline.stores.costs import add_cost, read_costs
 from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -99,6 +110,85 @@ def test_only_the_newest_rows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     rows = [Cost(start + timedelta(days=day), f"r{day}", "embed", "m", price=None) for day in range(5)]
     assert costs_of(bytes_of_costs(rows)) == rows[2:]
+    assert costs_of(newest_lines(bytes_of_costs(rows))) == rows[2:]
+
+
+def test_a_row_is_added_without_reading_or_writing_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = Project.create(tmp_path)
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = [Cost(start + timedelta(days=day), f"r{day}", "embed", "m") for day in range(5)]
+    file = tmp_path / "lake" / COSTS_FILE
+    with project.workspace() as workspace:
+        add_cost(workspace.lake, rows[0])
+        inode = file.stat().st_ino
+        # Half a line is what a process leaves that was killed while it wrote.
+        file.write_bytes(file.read_bytes() + b'{"at": "20')
+        add_cost(workspace.lake, rows[1])
+        assert (file.stat().st_ino, read_costs(workspace.lake)) == (inode, rows[:2])
+        # What a version before wrote as one object stays.
+        whole = [json.loads(line) for line in bytes_of_costs(rows[:2]).splitlines()]
+        file.write_text(json.dumps({"format": 1, "rows": whole}), "utf-8")
+        add_cost(workspace.lake, rows[2])
+        assert read_costs(workspace.lake) == rows[:3]
+        monkeypatch.setattr(contract, "MOST_ROWS", 2)
+        monkeypatch.setattr(store, "_TRIMMED_BYTES", 10)
+        add_cost(workspace.lake, rows[3])
+        assert read_costs(workspace.lake) == rows[2:4]
+        assert len(file.read_bytes().splitlines()) == 2
+
+
+def test_a_moment_in_which_the_file_cannot_be_read_loses_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Cost(datetime(2026, 1, 1, tzinfo=UTC), f"r{number}", "embed", "m") for number in range(3)]
+    for is_local in (True, False):
+        with Project.create(tmp_path / str(is_local)).workspace() as workspace:
+            add_cost(workspace.lake, rows[0])
+            with monkeypatch.context() as patch:
+                patch.setattr(workspace.lake, "is_local", is_local)
+                patch.setattr(store, "content_of", unreadable)
+                if is_local:
+                    add_cost(workspace.lake, rows[1])
+                else:
+                    with pytest.raises(StoreError):
+                        add_cost(workspace.lake, rows[1])
+            assert read_costs(workspace.lake)[0] == rows[0]
+
+
+def unreadable(*_: object) -> bytes:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_what_was_embedded_before_it_failed_is_counted(
+    published: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = published.copied(tmp_path, polled=True)
+    project.write("many.md", "\n".join(f"# Rope {n}\n\nA rope for the well of village {n}.\n" for n in range(9)))
+    monkeypatch.setattr(embeddings, "COMMIT_TEXTS", 4)
+    before = read_rows(project)
+    with monkeypatch.context() as patch, project.workspace("failing") as workspace:
+        refresh_source(workspace, "docs")
+        refresh_documents(workspace)
+        refresh_chunks(workspace)
+        append, appended = workspace.lake.append, []
+
+        def full_at_the_second(*args: Any, **options: Any) -> Any:
+            appended.append(args)
+            if len(appended) == 2:
+                raise StoreError("no space left")
+            return append(*args, **options)
+
+        patch.setattr(workspace.lake, "append", full_at_the_second)
+        with pytest.raises(StoreError, match="no space"):
+            refresh_embeddings(workspace, "small")
+    [row] = [each for each in read_rows(project)[len(before) :] if each.work == "embed"]
+    assert (row.run_id, row.texts) == ("failing", 8)
+    assert row.tokens > 0
+
+
+def read_rows(project: Project) -> list[Cost]:
+    with project.workspace() as workspace:
+        return read_costs(workspace.lake)
 
 
 junk = st.recursive(

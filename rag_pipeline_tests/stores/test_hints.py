@@ -123,6 +123,40 @@ def test_files_of_others_are_never_lost_and_keep_no_hint_from_being_seen(
     assert {"another\n", *(f"number: {number}\n" for number in range(1, 5))} <= set(found)
 
 
+def test_what_stays_in_the_folder_is_read_once_and_put_aside_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(hints, "MOST_REJECTED", 2)
+    for number in range(5):
+        (tmp_path / f"{number}.yaml").write_text(f"number: {number}\n")
+        os.utime(tmp_path / f"{number}.yaml", (0, 0))
+    read: list[str] = []
+    named = hints._named_sources
+
+    def reading(path: Path) -> set[str] | None:
+        read.append(path.name)
+        return named(path)
+
+    monkeypatch.setattr(hints, "_named_sources", reading)
+    HintFolder(tmp_path, {"docs"}).take_in()
+    caplog.clear()
+    assert len(read) == 5
+    # Each look of the sensor opens the folder anew.
+    HintFolder(tmp_path, {"docs"}).take_in()
+    assert (len(read), caplog.text) == (5, "")
+    aside = tmp_path / hints.REJECTED_FOLDER
+    next(aside.iterdir()).unlink()
+    HintFolder(tmp_path, {"docs"}).take_in()
+    assert (len(read), len(list(aside.iterdir()))) == (5, 2)
+    # Of another pipeline.yaml it may be a hint, and so it may when it was written again.
+    HintFolder(tmp_path, {"other"}).take_in()
+    assert len(read) == 7
+    hint(tmp_path, next(tmp_path.glob("*.yaml")).name, "docs")
+    folder = HintFolder(tmp_path, {"docs"})
+    folder.take_in()
+    assert folder.waiting() == ["docs"]
+
+
 @given(st.binary(max_size=200))
 def test_no_content_does_more_than_name_a_source(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     root = tmp_path_factory.mktemp("hints")

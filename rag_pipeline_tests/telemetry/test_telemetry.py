@@ -19,9 +19,11 @@ import httpx
 import pytest
 
 from rag_pipeline.answering.answerer import Answerer
+from rag_pipeline.contracts.notices import said_by
 from rag_pipeline.errors import ExtraMissing, SettingsError, SourceUnavailable
 from rag_pipeline.serving.app import build_app
 from rag_pipeline.settings.telemetry import TelemetrySettings
+from rag_pipeline.shown import keep_secret
 from rag_pipeline.telemetry import tracing as module
 from rag_pipeline.telemetry.logs import JsonLines, about, log_format
 from rag_pipeline.telemetry.tracing import span, tracing
@@ -239,6 +241,40 @@ def test_what_is_configured_wrongly_is_said(monkeypatch: pytest.MonkeyPatch, cap
     with tracing(TelemetrySettings(), {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}), span("work"):
         pass
     assert "not installed" in caplog.text
+
+
+def test_where_spans_are_not_needed_what_keeps_them_from_being_sent_is_said_and_nothing_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_said", set())
+    said: list[str] = []
+    told = TelemetrySettings(endpoint="http://127.0.0.1:9")
+    with said_by(said.append):
+        for _ in range(2):
+            with monkeypatch.context() as patch:
+                patch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
+                with tracing(told, is_needed=False), span("work"):
+                    pass
+            with monkeypatch.context() as patch:
+                patch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+                with tracing(told, is_needed=False), span("work"):
+                    pass
+    assert [line.partition(": ")[0] for line in said] == ["this run is not traced"] * 2
+    assert ("max_queue_size" in said[0], "trace_exporter" in said[1]) == (True, True)
+
+
+def test_a_traceback_in_a_line_shows_no_secret() -> None:
+    keep_secret(["hidden-word"])
+    try:
+        raise OSError("https://user:other-word@host/path says hidden-word")
+    except OSError:
+        record = logging.LogRecord("rag", logging.ERROR, "f", 1, "it failed", (), sys.exc_info())
+    text = JsonLines().format(record)
+    assert "hidden-word" not in text
+    assert "other-word" not in text
+    line = json.loads(text)
+    assert "https://host/path" in line["exception"]
+    assert "Traceback" in line["exception"]
 
 
 def test_a_line_of_the_log_is_one_object_with_what_it_is_about() -> None:

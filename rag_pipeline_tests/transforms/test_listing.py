@@ -70,6 +70,11 @@ def test_what_could_not_be_read_is_tried_every_time() -> None:
 def test_a_stamp_taken_within_the_tick_of_a_clock_is_not_trusted() -> None:
     racy = replace(known("a.md"), observed_at=WRITTEN_AT + timedelta(seconds=1))
     assert plan_listing([racy], [listed("a.md")]).unchanged == ()
+    # The clock of the source may be ahead by minutes; what is further ahead is no time of writing.
+    ahead = replace(known("a.md"), observed_at=WRITTEN_AT - timedelta(minutes=4))
+    assert plan_listing([ahead], [listed("a.md")]).unchanged == ()
+    future = replace(known("a.md"), observed_at=WRITTEN_AT - timedelta(days=300))
+    assert plan_listing([future], [listed("a.md")]).to_fetch == ()
 
 
 def test_moves_are_paired_by_bytes_and_then_by_name() -> None:
