@@ -7,11 +7,14 @@ Does not belong here: what a name is (`contracts/names.py`), searching (`search.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from rag_pipeline.contracts.filters import Filter
 from rag_pipeline.contracts.names import principal
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.errors import BadQuery
+from rag_pipeline.retrieval.windows import WINDOWS_BY
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -42,6 +45,26 @@ def checked_names(what: str, names: Iterable[str]) -> set[str]:
         if not is_text(name):
             raise BadQuery(f"{what} must be strings, not {name!r}")
     return set(given)
+
+
+def chosen_of(principals: Iterable[str], sources: Sequence[str] | None, limits: Filter | None) -> Filter:
+    """The filter of a search, once it is clear that somebody asks; raises what the checks do."""
+    chosen = replace(limits or Filter(frozenset()), principals=frozenset(checked_principals(principals)))
+    if sources is not None:
+        chosen = replace(chosen, sources=tuple(sorted(checked_names("sources", sources))))
+    return chosen
+
+
+def checked_window(by: str, max_tokens: int) -> None:
+    """Refuse what is no budget or no kind of window.
+
+    Raises:
+        BadQuery: It is none.
+    """
+    if by not in WINDOWS_BY:
+        raise BadQuery(f"there are no windows by {by!r}; allowed: {', '.join(WINDOWS_BY)}")
+    if not isinstance(max_tokens, int) or max_tokens < 1:
+        raise BadQuery(f"max_tokens is {max_tokens!r}, want a whole number from 1 on")
 
 
 def is_text(value: object) -> bool:

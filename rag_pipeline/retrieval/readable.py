@@ -16,6 +16,7 @@ import polars as pl
 
 from rag_pipeline.contracts.filters import Filter
 from rag_pipeline.contracts.ids import digest
+from rag_pipeline.contracts.log_rows import Publication
 from rag_pipeline.retrieval.arguments import checked_principals
 from rag_pipeline.retrieval.published import Pointer, Served
 from rag_pipeline.settings import Pipeline
@@ -100,14 +101,18 @@ class ReadableSources:
         }
 
     def of(self, principals: Iterable[str]) -> list[ReadableSource]:
-        """The sources of which the caller may read anything, by name.
+        """The sources of which the caller may read anything, by name; raises what `read` does."""
+        return self.read(principals)[0]
+
+    def read(self, principals: Iterable[str]) -> tuple[list[ReadableSource], Publication]:
+        """The sources of which the caller may read anything, by name, and the publication that they are of.
 
         Raises:
             BadQuery: Nobody asks.
             NothingPublished: There is no index yet.
         """
         names = frozenset(checked_principals(principals))
-        counts = self._pointer.answered(lambda served: self._kept.of(served, names))
+        counts, publication = self._pointer.answered(lambda served: (self._kept.of(served, names), served.publication))
         polls = read_polls(self._lake).by_source
         now = datetime.now(UTC)
         found = []
@@ -121,7 +126,7 @@ class ReadableSources:
                     **(record | lists), polled_at=None if poll is None else poll.polled_at, is_overdue=overdue
                 )
             )
-        return found
+        return found, publication
 
 
 def _counted(rows: pl.DataFrame) -> pl.DataFrame:

@@ -6,23 +6,18 @@ Does not belong here: the steps themselves, Dagster: search starts without it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.filters import Filter, among
-from rag_pipeline.contracts.index import ROW_COLUMNS
-from rag_pipeline.contracts.log_rows import Publication
 from rag_pipeline.contracts.sources import SourceSpec
-from rag_pipeline.errors import BadQuery, EmbeddingSpaceMismatch
-from rag_pipeline.retrieval.arguments import checked_names, checked_principals, is_text
+from rag_pipeline.errors import BadQuery
+from rag_pipeline.retrieval.arguments import checked_principals, checked_window, chosen_of, is_text
 from rag_pipeline.retrieval.as_of import Then, moment_of, seen_today
 from rag_pipeline.retrieval.at_source import Indexed, OpenSource, SourceCheck, sources_of
 from rag_pipeline.retrieval.candidates import (
@@ -40,10 +35,13 @@ from rag_pipeline.retrieval.plan import MAX_HITS, SearchPlan, SourceRules, rules
 from rag_pipeline.retrieval.plan import MODES as MODES
 from rag_pipeline.retrieval.plan import Mode as Mode
 from rag_pipeline.retrieval.published import Pointer
+from rag_pipeline.retrieval.query_models import QueryModels
 from rag_pipeline.retrieval.ranked import Ranked
 from rag_pipeline.retrieval.ranking import Circumstances, ranked_hits
+from rag_pipeline.retrieval.reading import ReadChunks, read_around, read_chunks
 from rag_pipeline.retrieval.rerank import Rerankers
-from rag_pipeline.retrieval.windows import WINDOW_COLUMNS, WINDOWS_BY, Window, WindowBy, merged_windows, window_around
+from rag_pipeline.retrieval.spaces import Spaces
+from rag_pipeline.retrieval.windows import WINDOW_COLUMNS, Window, WindowBy, merged_windows, window_around
 from rag_pipeline.settings import Pipeline, load_pipeline, user_cache_folder
 from rag_pipeline.settings.load import check_lake_root
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
@@ -51,7 +49,6 @@ from rag_pipeline.stores.selection import Selection
 from rag_pipeline.stores.vectors import VectorStore
 
 if TYPE_CHECKING:
-    from rag_pipeline.embedding.open import EmbeddingModel
     from rag_pipeline.embedding.vectors import Vectors
 
 T = TypeVar("T")
@@ -68,6 +65,7 @@ class Asked:
         chosen: Who asks, and what else must hold of a hit.
         rerank: Let the reranking model read.
         as_of: The time whose state is searched; None: now.
+        space: The embedding model whose index is searched; None: the published one.
     """
 
     query: str
@@ -75,19 +73,13 @@ class Asked:
     plan: SearchPlan
     rerank: bool
     as_of: datetime | date | None
+    space: str | None = None
 
     def __post_init__(self) -> None:
+        if self.space is not None and self.as_of is not None:
+            raise BadQuery("as_of is what readers had then, whatever its model was; leave out space or as_of")
         if not is_text(self.query) or not self.query.strip():
             raise BadQuery("the query is empty or no text; ask something")
-
-
-def _chosen(principals: Iterable[str], sources: Sequence[str] | None, limits: Filter | None) -> Filter:
-    """The filter of a search, once it is clear that somebody asks."""
-    names = checked_principals(principals)
-    chosen = replace(limits or Filter(frozenset()), principals=frozenset(names))
-    if sources is not None:
-        chosen = replace(chosen, sources=tuple(sorted(checked_names("sources", sources))))
-    return chosen
 
 
 class Searcher:
@@ -106,19 +98,19 @@ class Searcher:
         rules: Iterable[SourceRules] = (),
         check: SourceCheck | None = None,
         specs: Mapping[str, SourceSpec] | None = None,
+        spaces: Spaces | None = None,
     ) -> None:
         self._lake = lake
         self._marks = PollMarks(lake, stale_after or {})
         self._known_sources = frozenset(stale_after or {})
         self._vectors = vectors
-        self._cache_folder = cache_folder
         self._pointer = Pointer(lake, vectors)
-        self._models: dict[str, EmbeddingModel] = {}
+        self._models = QueryModels(cache_folder)
         self._rerankers = Rerankers(cache_folder)
         self._threads = ThreadPoolExecutor(VECTOR_RETRIEVERS)
-        self._opening = Lock()
         self._check = check
         self._specs = specs
+        self._spaces = spaces
         self._rules = tuple(rules)
 
     @classmethod
@@ -147,12 +139,16 @@ class Searcher:
             check_lake_root(root)
         lake = Lake(root, options)
         check = None if open_named is None else SourceCheck(lake, open_named)
-        return cls(lake, VectorStore(lake.uri(INDEX_PATH), options), cache, stale_after, rules, check, specs)
+        vectors = VectorStore(lake.uri(INDEX_PATH), options)
+        spaces = None
+        if isinstance(target, Pipeline):
+            spaces = Spaces(lake, vectors, target.settings.embedding_models, target.model_spec)
+        return cls(lake, vectors, cache, stale_after, rules, check, specs, spaces)
 
     def close(self) -> None:
         """End the threads and let go of the models; the Searcher is not to be asked anything afterwards."""
         self._threads.shutdown()
-        self._models.clear()
+        self._models.close()
         self._rerankers.close()
 
     def __enter__(self) -> Searcher:
@@ -175,6 +171,7 @@ class Searcher:
         rerank: bool = True,
         as_of: datetime | date | None = None,
         verify: bool = False,
+        space: str | None = None,
     ) -> list[Hit]:
         """Chunks that answer `query` and that the caller may read, best first.
 
@@ -193,6 +190,8 @@ class Searcher:
                 indexed (`at_source`). Needs the pipeline, not the lake alone.
             as_of: Search what readers had then, where it is kept, with the permissions of today: nothing is found that
                 the caller may not read now, nor what they could not read then. A day is its end; UTC.
+            space: Search the index of another embedding model, by its alias in pipeline.yaml, as far as it has the
+                documents that are published now. Needs the pipeline, not the lake alone.
 
         Raises:
             BadQuery: Nobody asks, nothing is asked, the mode is unknown, `k` is out of range, a text is none, or a
@@ -201,8 +200,8 @@ class Searcher:
             EmbeddingSpaceMismatch: The published space's model is not the one that can be opened here.
         """
         plan = SearchPlan(k, mode, per_document, diversity, rules=self._rules)
-        asked = Asked(query, _chosen(principals, sources, limits), plan, rerank, as_of)
-        hits = self._answered(as_of, asked.chosen, lambda then: self._search(then, asked))
+        asked = Asked(query, chosen_of(principals, sources, limits), plan, rerank, as_of, space)
+        hits = self._answered(as_of, asked.chosen, lambda then: self._search(then, asked), space)
         return self.verified(hits, principals=principals, as_of=as_of) if verify else hits
 
     def chunk(self, chunk_id: str, *, principals: Iterable[str]) -> dict[str, Any] | None:
@@ -211,11 +210,26 @@ class Searcher:
         Raises:
             BadQuery: Nobody asks, or the id is no text.
         """
-        if not is_text(chunk_id):
-            raise BadQuery(f"the chunk id must be a string, not {chunk_id!r}")
-        chosen = Filter(frozenset(checked_principals(principals)), chunk_ids=(chunk_id,))
-        rows = self._pointer.answered(lambda served: Selection(served.table, chosen).read(list(ROW_COLUMNS), limit=1))
-        return rows.row(0, named=True) if rows.height else None
+        return self.chunks([chunk_id], principals=principals).rows.get(chunk_id)
+
+    def chunks(self, chunk_ids: Sequence[str], *, principals: Iterable[str]) -> ReadChunks:
+        """Those of some indexed chunks that the caller may read, all of one publication; raises what `chunk` does."""
+        if not all(map(is_text, chunk_ids)):
+            raise BadQuery(f"chunk ids must be strings, not {chunk_ids!r}")
+        names = frozenset(checked_principals(principals))
+        return self._pointer.answered(lambda served: read_chunks(served, names, chunk_ids))
+
+    def around(
+        self, chunk_id: str, *, principals: Iterable[str], max_tokens: int = 1_000, by: WindowBy = "section"
+    ) -> tuple[Hit, Window] | None:
+        """A chunk and the text around it, of one publication; None: there is none that the caller may read.
+
+        Raises:
+            BadQuery: Nobody asks, or an argument is out of its range, as in `windows`.
+        """
+        checked_window(by, max_tokens)
+        names = frozenset(checked_principals(principals))
+        return self._pointer.answered(lambda served: read_around(served, names, chunk_id, max_tokens, by))
 
     def window(self, hit: Hit, *, principals: Iterable[str], max_tokens: int = 1_000) -> str:
         """The text around a hit inside its section, stitched from neighbouring chunks up to a budget of tokens.
@@ -241,6 +255,7 @@ class Searcher:
         diversity: float = 0.0,
         rerank: bool = True,
         as_of: datetime | date | None = None,
+        space: str | None = None,
     ) -> Explanation:
         """The hits of a search, which say how their scores came about, and what became of one document in it.
 
@@ -252,7 +267,7 @@ class Searcher:
             BadQuery: As `search` does, or `document` is no text.
         """
         plan = SearchPlan(k, mode, per_document, diversity, rules=self._rules)
-        asked = Asked(query, _chosen(principals, sources, limits), plan, rerank, as_of)
+        asked = Asked(query, chosen_of(principals, sources, limits), plan, rerank, as_of, space)
         if document is not None and (not is_text(document) or not document.strip()):
             raise BadQuery(f"the document must be a string, its id or the end of its address, not {document!r}")
         # From rows of the same depth: the first hits are those of the search itself.
@@ -274,7 +289,7 @@ class Searcher:
             whys = explain_named(document, then.chosen, k, ranked, select, self._lake, alone, known) if document else []
             return Explanation(tuple(ranked[:k]), tuple(whys))
 
-        return self._answered(as_of, asked.chosen, action)
+        return self._answered(as_of, asked.chosen, action, space)
 
     def verified(
         self, hits: Sequence[Hit], *, principals: Iterable[str], as_of: datetime | date | None = None
@@ -318,10 +333,7 @@ class Searcher:
         Raises:
             BadQuery: Nobody asks, or an argument is out of its range.
         """
-        if by not in WINDOWS_BY:
-            raise BadQuery(f"there are no windows by {by!r}; allowed: {', '.join(WINDOWS_BY)}")
-        if not isinstance(max_tokens, int) or max_tokens < 1:
-            raise BadQuery(f"max_tokens is {max_tokens!r}, want a whole number from 1 on")
+        checked_window(by, max_tokens)
         documents = tuple(sorted({hit.document_id for hit in hits}))
         chosen = Filter(frozenset(checked_principals(principals)), document_ids=documents)
         if not documents:
@@ -340,8 +352,19 @@ class Searcher:
         pointer = self._pointer
         return (pointer.publication() if as_of is None else pointer.at(moment_of(as_of)).then.publication).row()
 
-    def _answered(self, as_of: datetime | date | None, chosen: Filter, action: Callable[[Then], T]) -> T:
-        """The result of an action on what is published now, or was then."""
+    def spaces(self) -> list[str]:
+        """Embedding models whose index can be searched, by their aliases."""
+        return [] if self._spaces is None else self._spaces.names()
+
+    def _answered(
+        self, as_of: datetime | date | None, chosen: Filter, action: Callable[[Then], T], space: str | None = None
+    ) -> T:
+        """The result of an action on what is published now, or was then, or on another model's index of it."""
+        if space is not None:
+            if self._spaces is None:
+                raise BadQuery("other embedding models are known from pipeline.yaml alone; open it instead of the lake")
+            beside = partial(self._spaces.beside, alias=space, chosen=chosen)
+            return self._pointer.answered(lambda now: action(beside(now)))
         if as_of is None:
             return self._pointer.answered(lambda served: action(Then(served, chosen)))
         moment = moment_of(as_of)
@@ -352,7 +375,7 @@ class Searcher:
 
         @cache
         def embed_query() -> Vectors:
-            return self._model(served.publication).embed_query(query)
+            return self._models.of(served.publication).embed_query(query)
 
         selection = Selection(served.table, chosen, self._known_sources)
         is_few = plan.k <= MOST_FOUND_AGAIN
@@ -375,26 +398,3 @@ class Searcher:
             shown=partial(shown_of, selection) if is_few else lambda _: {},
         )
         return self._marks.mark(then.shown(ranked_hits(candidates, plan, around)))
-
-    def _model(self, publication: Publication) -> EmbeddingModel:
-        with self._opening:
-            return self._opened_model(publication)
-
-    def _opened_model(self, publication: Publication) -> EmbeddingModel:
-        fingerprint = publication.space_fingerprint
-        if fingerprint not in self._models:
-            from rag_pipeline.embedding.open import open_model
-
-            # One query is computed sooner on a processor than a GPU library is loaded; the vectors are the same.
-            spec = replace(EmbeddingModelSpec(**json.loads(publication.model_spec)), device="cpu")
-            model = open_model(spec, self._cache_folder)
-            if model.space.fingerprint != fingerprint:
-                raise EmbeddingSpaceMismatch(
-                    f"the published index is of embedding space {fingerprint}, but model {spec.model} here is "
-                    f"{model.space.fingerprint}; its answers would mean nothing, so nothing was searched. Install "
-                    f"the weights the index was made with, or publish an index of this model.",
-                    published=fingerprint,
-                    found=model.space.fingerprint,
-                )
-            self._models[fingerprint] = model
-        return self._models[fingerprint]

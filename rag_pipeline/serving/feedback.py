@@ -6,6 +6,7 @@ Does not belong here: the table (`contracts/feedback.py`), routes (`api.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
@@ -21,6 +22,10 @@ from rag_pipeline.stores.lake import Lake
 
 # A run holds the lake for a commit at a time, mostly; whoever gave a remark does not wait for a long one.
 LOCK_SECONDS = 5.0
+_GONE = "there is no such hit among those that may be read here, so nothing was kept of it"
+_NOT_ALL_THERE = (
+    "what the answer cites is not all among what may be read here now, so nothing was kept of it; ask again"
+)
 
 
 class Feedback:
@@ -42,9 +47,18 @@ class Feedback:
             NotThere: There is no such hit that the caller may see, the answer cites one, or its model is none of ours.
             LakeBusy: Something else has been writing for longer than a person waits.
         """
-        about = self._of_hit(caller, asked.chunk_id) if asked.answer is None else self._of_answer(caller, asked.answer)
+        named = [asked.chunk_id] if asked.answer is None else asked.answer.chunk_ids
+        ids = tuple(dict.fromkeys(name for name in named if name is not None))
+        if asked.answer is not None and asked.answer.model not in self._models:
+            raise NotThere("no model of that name answers here, so nothing was kept of its answer")
+        # At once: a hit and all that an answer cites are looked up in one publication, which the row names.
+        read = self._searcher.chunks(ids, principals=caller.principals)
+        rows = [read.rows[name] for name in ids if name in read.rows]
+        if len(rows) < len(ids):
+            raise NotThere(_GONE if asked.answer is None else _NOT_ALL_THERE)
         now = datetime.now(UTC)
         on = asked.chunk_id or asked.model_dump_json(include={"answer"})
+        about = _of_hit(rows[0]) if asked.answer is None else _of_answer(asked.answer, rows)
         remark = Remark(
             feedback_id=digest("feedback", caller.name, on, asked.query, now.isoformat()),
             query=asked.query,
@@ -54,37 +68,12 @@ class Feedback:
             comment=asked.comment,
             caller=caller.name,
             principals=tuple(sorted(caller.principals)),
-            publication=self._searcher.published()["sequence"],
+            publication=read.publication.sequence,
             given_at=now,
             **about,
         )
         self._keep(remark)
         return {"feedback_id": remark.feedback_id}
-
-    def _of_hit(self, caller: Caller, chunk_id: str | None) -> dict[str, Any]:
-        row = None if chunk_id is None else self._searcher.chunk(chunk_id, principals=caller.principals)
-        if row is None:
-            raise NotThere("there is no such hit among those that may be read here, so nothing was kept of it")
-        return {name: row[name] for name in ("chunk_id", "document_id", "uri")}
-
-    def _of_answer(self, caller: Caller, answer: RemarkedAnswer) -> dict[str, Any]:
-        if answer.model not in self._models:
-            raise NotThere("no model of that name answers here, so nothing was kept of its answer")
-        cited = tuple(dict.fromkeys(answer.chunk_ids))
-        rows = [self._searcher.chunk(chunk_id, principals=caller.principals) for chunk_id in cited]
-        if None in rows:
-            raise NotThere(
-                "what the answer cites is not all among what may be read here now, so nothing was kept of it; ask again"
-            )
-        return {
-            "chunk_id": None,
-            "document_id": None,
-            "uri": None,
-            "cited_chunk_ids": cited,
-            "cited_document_ids": tuple(dict.fromkeys(row["document_id"] for row in rows if row is not None)),
-            "plan_fingerprint": answer.plan_fingerprint,
-            "chat_model": answer.model,
-        }
 
     def _keep(self, remark: Remark) -> None:
         # Those behind one that waits for the lake would each wait as long again, and hold up searches meanwhile.
@@ -95,3 +84,19 @@ class Feedback:
                 self._lake.append(FEEDBACK, FEEDBACK.frame([remark.row()]))
         finally:
             self._one.release()
+
+
+def _of_hit(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("chunk_id", "document_id", "uri")}
+
+
+def _of_answer(answer: RemarkedAnswer, cited: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "chunk_id": None,
+        "document_id": None,
+        "uri": None,
+        "cited_chunk_ids": tuple(row["chunk_id"] for row in cited),
+        "cited_document_ids": tuple(dict.fromkeys(row["document_id"] for row in cited)),
+        "plan_fingerprint": answer.plan_fingerprint,
+        "chat_model": answer.model,
+    }

@@ -96,6 +96,8 @@ class SearchQuestion(Limited):
     """Let the reranking model read, where one is published."""
     as_of: Value | None = None
     """Search what readers had then, where it is kept, with the permissions of today: `2026-03-01`, `3d`."""
+    space: Value | None = None
+    """Search the index of another embedding model, one of `embedding_models` of `/v1/sources`; not beside `as_of`."""
 
     def arguments(self) -> dict[str, Any]:
         """The same as keyword arguments of a search, without who asks.
@@ -113,6 +115,7 @@ class SearchQuestion(Limited):
             "diversity": self.diversity,
             "rerank": self.rerank,
             "as_of": moment_of(self.as_of),
+            "space": self.space,
         }
 
 
@@ -310,6 +313,7 @@ class SourcesAnswer(BaseModel):
 
     sources: list[SourceAnswer]
     embedding_model: str
+    embedding_models: list[str]
     published_at: datetime
 
 

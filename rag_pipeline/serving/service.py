@@ -7,9 +7,8 @@ Does not belong here: establishing who asks (`identity.py`), requests and routes
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from rag_pipeline.answering.answer import AnswerEvent
@@ -17,7 +16,6 @@ from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.endpoints.stop import Stop
 from rag_pipeline.errors import BadRequest, NothingPublished, NotThere
 from rag_pipeline.retrieval.explain import Why
-from rag_pipeline.retrieval.hits import Hit, body_of
 from rag_pipeline.retrieval.readable import ReadableSources
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.serving.answers import Answers
@@ -93,18 +91,14 @@ class Service:
         if asked.max_tokens > self.settings.max_window_tokens:
             raise BadRequest(f"max_tokens is at most {self.settings.max_window_tokens:,} here; ask for fewer")
         seeing = self._seeing(caller, asked)
-        row = self.searcher.chunk(asked.chunk_id, principals=seeing.principals)
-        hit = None if row is None else _hit_of(row, self.searcher.published()["published_at"])
-        found = (
-            None
-            if hit is None
-            else self.searcher.windows([hit], principals=seeing.principals, max_tokens=asked.max_tokens, by=asked.by)
+        found = self.searcher.around(
+            asked.chunk_id, principals=seeing.principals, max_tokens=asked.max_tokens, by=asked.by
         )
-        if hit is None or not found:
+        if found is None:
             raise NotThere(
                 "there is no such chunk among those that may be read here; it may have changed or been revoked"
             )
-        window = found[0]
+        hit, window = found
         start = place_in(window.text, hit.text, hit.start_char - window.start_char)
         return {
             "chunk_id": hit.chunk_id,
@@ -124,9 +118,13 @@ class Service:
     def sources(self, caller: Caller, asked: Question) -> dict[str, Any]:
         """The sources of which the caller may read anything, with counts and freshness of what they may read."""
         seeing = self._seeing(caller, asked)
-        found = [asdict(source) for source in self._sources.of(seeing.principals)]
-        published = self.searcher.published()
-        return {"sources": found, "embedding_model": published["alias"], "published_at": published["published_at"]}
+        found, published = self._sources.read(seeing.principals)
+        return {
+            "sources": [asdict(source) for source in found],
+            "embedding_model": published.alias,
+            "embedding_models": self.searcher.spaces(),
+            "published_at": published.published_at,
+        }
 
     def ask(self, caller: Caller, asked: AskQuestion, stop: Stop) -> Iterator[AnswerEvent]:
         """The events of an answer made from what the caller may read; raises what `Answers.begin` does."""
@@ -162,26 +160,6 @@ def place_in(text: str, part: str, expected: int) -> int:
         found.append(at)
         at = text.find(part, at + 1)
     return min(found, key=lambda start: abs(start - expected), default=0)
-
-
-def _hit_of(row: Mapping[str, Any], published_at: datetime) -> Hit:
-    """A chunk that was asked for by its id, as a hit that nothing was searched for."""
-    names = ("chunk_id", "document_id", "source", "uri", "title", "page", "line", "start_char", "end_char")
-    more = ("token_count", "media_type", "source_modified_at", "rank_weight")
-    return Hit(
-        **{name: row[name] for name in (*names, *more)},
-        rank=1,
-        score=0.0,
-        section_path=tuple(row["section_path"]),
-        text=body_of(row),
-        allowed_principals=tuple(row["allowed_principals"]),
-        vector_rank=None,
-        vector_distance=None,
-        text_rank=None,
-        text_score=None,
-        vector_weight=None,
-        published_at=published_at,
-    )
 
 
 def _not_kept(error: NothingPublished, asked: SearchQuestion) -> Exception:

@@ -116,7 +116,7 @@ def test_a_poor_index_is_published_and_searched_exactly(poor: Project) -> None:
     with poor.workspace() as workspace:
         last = workspace.lake.last_publication()
     assert last is not None
-    model = searcher._model(last)
+    model = searcher._models.of(last)
     for query in ("barin delot", "yster kondra fivus", "marin"):
         hits = searcher.search(query, principals=["public"], mode="vector", k=20)
         rows = opened(poor).read(["document_id", "start_char", "vector", "allowed_principals"])

@@ -146,6 +146,44 @@ def test_two_times_stand_side_by_side(lake: Project, browser: Any, tmp_path: Pat
         browsed.assert_accessible()
 
 
+def test_two_embedding_spaces_stand_side_by_side(lake: Project, browser: Any, tmp_path: Path) -> None:
+    from rag_pipeline.refresh.embeddings import refresh_embeddings
+    from rag_pipeline.refresh.index import refresh_index
+    from rag_pipeline.serving.app import build_app
+
+    project = lake.copied(tmp_path)
+    project.settings["embedding_models"]["wide"] = {"kind": "hashing", "model": "hashing", "dimension": 256}
+    with project.workspace() as workspace:
+        refresh_embeddings(workspace, "wide")
+        refresh_index(workspace, "wide")
+    tokens = tokens_for(project)
+    with running(build_app(project.pipeline())) as url, browsing(browser, url, tokens["ann"]) as browsed:
+        page = browsed.page
+        page.get_by_label("meaning", exact=True).check()
+        page.get_by_label("Compare with").select_option(label="the model wide")
+        ask(page, f"the word {mark_of(0)} at night")
+        sides = [page.get_by_role("region", name=f"Model {name}", exact=True) for name in ("small", "wide")]
+        for side in sides:
+            sync_api.expect(side.locator(".hit").first).to_contain_text("on the other side.")
+        cosines = [re.findall(r"cosine (0\.\d+)", side.inner_text()) for side in sides]
+        assert cosines[0]
+        assert cosines[1]
+        assert cosines[0] != cosines[1]
+        sides[1].locator(".open").first.click()
+        sync_api.expect(page.get_by_role("dialog").locator(".chunk")).to_be_visible()
+        page.keyboard.press("Escape")
+        browsed.assert_accessible()
+        address = page.url
+        first = sides[1].locator(".open").all_inner_texts()
+        # It is sent to somebody who may read the same.
+        page.goto("about:blank")
+        browsed.complaints.clear()
+        page.goto(address)
+        sync_api.expect(page.locator("#status")).to_have_text(DONE)
+        assert page.get_by_label("Compare with").input_value() == "space:wide"
+        assert page.get_by_role("region", name="Model wide", exact=True).locator(".open").all_inner_texts() == first
+
+
 def test_the_keyboard_alone_suffices(served: Served, browser: Any) -> None:
     with browsing(browser, served.url, served.tokens["ann"]) as browsed:
         page = browsed.page

@@ -7,6 +7,7 @@ const form = $("search");
 const TOKEN = "rag-pipeline-token";
 const EXCERPT = 420;
 let caller = null;
+let published = null;
 let asking = new AbortController();
 
 // -- the server -----------------------------------------------------------------------------------------------
@@ -148,6 +149,8 @@ function viewOf(state) {
   return state.has("narrow") ? state.getAll("principal") : null;
 }
 
+// Before the name of another embedding model, where the search is compared with its index.
+const SPACE = "space:";
 const MODES = { hybrid: "By both", vector: "By meaning", text: "By words" };
 
 async function run(state) {
@@ -164,6 +167,10 @@ async function run(state) {
   if (compare === "then") {
     asked[0].title = "Now";
     asked.push({ title: `As of ${state.get("then") || "1d"}`, question: { ...question, as_of: state.get("then") || "1d" } });
+  } else if (compare && compare.startsWith(SPACE)) {
+    const model = compare.slice(SPACE.length);
+    asked[0].title = `Model ${published}`;
+    asked.push({ title: `Model ${model}`, question: { ...question, space: model } });
   } else if (compare) {
     asked.push({ title: MODES[compare], question: { ...question, mode: compare } });
   }
@@ -416,9 +423,11 @@ async function start() {
     const sources = await load("/v1/sources");
     signIn(false);
     $("caller").textContent = `${caller.name} (${caller.principals.join(", ")})`;
+    published = sources.embedding_model;
     $("published").textContent = `${sources.embedding_model}, published ${ago(sources.published_at)}`;
     $("ask").hidden = !caller.answers;
     offer(sources.sources);
+    offerModels(sources.embedding_models.filter((name) => name !== published));
   } catch (error) {
     if (error.status === 401 && sessionStorage.getItem(TOKEN)) say(error.message, true);
     else if (error.status !== 401) say(error.message, true);
@@ -428,6 +437,12 @@ async function start() {
   fill(stateOfAddress());
   if (stateOfAddress().get("q")) await run(stateOfAddress());
   else form.elements.q.focus();
+}
+
+function offerModels(names) {
+  const select = form.elements.compare;
+  for (const option of [...select.options]) if (option.value.startsWith(SPACE)) option.remove();
+  select.append(...names.map((name) => make("option", { value: SPACE + name }, `the model ${name}`)));
 }
 
 function offer(sources) {
