@@ -63,7 +63,11 @@ class Site:
         self.pages: dict[str, Reply | Handler] = {}
         self.fallback: Handler = lambda _: Reply(b"not found", 404)
         self.asked: list[Asked] = []
+        # Requests that waited at once for the first byte of their answer: of a body that the client gave up halfway
+        # a server learns late, maybe after the next request.
         self.most_at_once = 0
+        # How long each answer takes to begin, so that requests that overlap are seen to.
+        self.thinks_seconds = 0.0
         self.gives_etags = True
         self._at_once = 0
         self._lock = threading.Lock()
@@ -117,12 +121,13 @@ class Site:
                 with site._counted():
                     with site._lock:
                         site.asked.append(asked)
+                    time.sleep(site.thinks_seconds)
                     reply = site.answer(asked)
-                    try:
-                        self._send(reply)
-                    except OSError:
-                        # The client hung up, as it should where there is too much.
-                        self.close_connection = True
+                try:
+                    self._send(reply)
+                except OSError:
+                    # The client hung up, as it should where there is too much.
+                    self.close_connection = True
 
             do_POST = do_GET
 

@@ -227,6 +227,7 @@ def test_a_server_that_speaks_no_http_or_no_tls_is_no_answer(site: Site) -> None
 
 def test_one_host_is_asked_by_one_at_a_time_with_pauses(site: Site) -> None:
     site.fallback = lambda _: Reply(b"x")
+    site.thinks_seconds = 0.005
     with HttpClient(HttpSettings(home=site.url, networks=HERE), Pace(0.03)) as http:
         threads = [threading.Thread(target=http.get, args=(f"{site.url}/{number}",)) for number in range(6)]
         for thread in threads:
