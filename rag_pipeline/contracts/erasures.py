@@ -154,6 +154,8 @@ class Erasure:
         needles: Pieces of bytes, text, titles and addresses that are in no other document: what is searched for.
         shared: document_id of others that hold the same bytes, which stay.
         principal: Whose remarks go too; empty: nobody's.
+        blobs: Ids that git gives the bytes.
+        texts, wordings: text_hash of chunks and content_hash of documents that no other one has.
     """
 
     erasure_id: str
@@ -167,6 +169,9 @@ class Erasure:
     needles: tuple[bytes, ...]
     shared: tuple[str, ...]
     principal: str = ""
+    blobs: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    wordings: tuple[str, ...] = ()
 
     @property
     def parts(self) -> int:
@@ -198,7 +203,8 @@ class Erasure:
                 "uris": tuple(base64.b64decode(each).decode("utf-8", "surrogatepass") for each in record["uris"]),
                 "tombstones": tuple(Tombstone.of(each) for each in record["tombstones"]),
                 "needles": tuple(base64.b64decode(each) for each in record["needles"]),
-                "shared": tuple(record["shared"]),
+                # Earlier programs noted less.
+                **{name: tuple(record.get(name, ())) for name in ("shared", "blobs", "texts", "wordings")},
             }
         )
 

@@ -55,6 +55,11 @@ def bytes_hash(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
+def git_blob_id(raw: bytes) -> str:
+    """Id that git gives some bytes."""
+    return hashlib.sha1(b"blob %d\0" % len(raw) + raw, usedforsecurity=False).hexdigest()
+
+
 def fingerprint(*parts: str) -> str:
     """16 hex digits naming a recipe (parser version, chunker parameters, embedding space)."""
     return digest("fingerprint", *parts)[:16]

@@ -7,7 +7,7 @@ Does not belong here: the lake (`refresh/erase.py`).
 import json
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 _SQLITE = b"SQLite format 3\x00"
 # The UI and the daemon hold a file for moments.
 _BUSY_SECONDS = 20.0
+# A record of an event is some kilobytes, a snapshot of a job up to megabytes.
+_ROWS = 200
 # A short title may be a word of Dagster's own: of it only what says something in words is changed.
 _FREE_COLUMNS = frozenset(
     {"event", "evaluation_event", "last_materialization", "run_body", "tick_body", "job_body", "asset_details", "value"}
@@ -97,8 +99,7 @@ def _scrub_database(path: Path, needles: Needles) -> None:
 
 def _scrub_table(file: sqlite3.Connection, table: str, needles: Needles) -> None:
     names = [name for _, name, *_ in file.execute(f'PRAGMA table_info("{table}")')]
-    rows = file.execute(f'SELECT rowid, * FROM "{table}"').fetchall()
-    for row_id, *values in rows:
+    for row_id, *values in _rows(file, table):
         for name, value in zip(names, values, strict=True):
             if not found_in_value(value, needles):
                 continue
@@ -107,6 +108,16 @@ def _scrub_table(file: sqlite3.Connection, table: str, needles: Needles) -> None
                 file.execute(f'UPDATE "{table}" SET "{name}" = ? WHERE rowid = ?', (after, row_id))
             elif found_in_value(value, needles.long()):
                 file.execute(f'DELETE FROM "{table}" WHERE rowid = ?', (row_id,))
+
+
+def _rows(file: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
+    """All rows with their numbers, a few at a time: the log of a year of runs does not fit into memory."""
+    last = -(2**63)
+    while rows := file.execute(
+        f'SELECT rowid, * FROM "{table}" WHERE rowid > ? ORDER BY rowid LIMIT {_ROWS}', (last,)
+    ).fetchall():
+        yield from rows
+        last = rows[-1][0]
 
 
 def redacted_event(text: str, needles: Needles) -> str:

@@ -32,23 +32,16 @@ from rag_pipeline.contracts.erasures import (
     read_erased,
     read_pending,
 )
-from rag_pipeline.contracts.evaluation import QUESTION_RESULTS
 from rag_pipeline.contracts.feedback import FEEDBACK
-from rag_pipeline.contracts.holds import DELETION_HOLDS
 from rag_pipeline.contracts.polls import POLLS_FILE
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import (
-    AUDITS,
     BRONZE,
     CHUNKS,
     DOCUMENTS,
     DUPLICATES,
     EMBEDDINGS,
-    PUBLICATIONS,
     QUARANTINE,
-    SIGNATURES,
-    SIMILAR_PAIRS,
-    UNUSED_EMBEDDINGS,
 )
 from rag_pipeline.errors import LakeDamaged, RagPipelineError, StoreError, UsageError
 from rag_pipeline.refresh.chunks import refresh_chunks
@@ -56,8 +49,10 @@ from rag_pipeline.refresh.documents import update_documents
 from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.erase_copies import forget_copies
 from rag_pipeline.refresh.erase_indexes import renew_indexes, settle_indexes
-from rag_pipeline.refresh.erase_plan import FREE_COLUMNS, Wanted, plan_erasure, stored_sources
+from rag_pipeline.refresh.erase_pieces import stored_sources
+from rag_pipeline.refresh.erase_plan import Wanted, plan_erasure
 from rag_pipeline.refresh.erase_proof import Certificate, certified, files_of
+from rag_pipeline.refresh.erase_remains import take_remains
 from rag_pipeline.refresh.evaluation import refresh_evaluation
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import living_aliases, served_alias
@@ -136,16 +131,17 @@ def finish_erasure(workspace: Workspace, scrub: Scrub | None = None) -> Certific
         on_any_disk(workspace, lambda is_full: _take_from_readers(workspace, plan, is_full=is_full))
         _write(workspace, ERASED_FILE, read_erased(lake.root).plus(plan.tombstones).encoded())
         _take_from_tables(workspace, plan)
-        notes += _completed(workspace, _silver_again)
+        unmade = _completed(workspace, _silver_again)
         for contract in (DOCUMENTS, CHUNKS):
             # To forget is a version of a table too, and audits note which one they compared.
             forget_history(lake, contract)
         moved_at = renew_indexes(workspace, plan)
-        notes += _completed(workspace, _published_again)
+        # Without silver there is nothing to publish from; readers have what they had, less what goes.
+        notes += unmade or _completed(workspace, _published_again)
         moved_at = settle_indexes(workspace, plan, moved_at)
-        _take_remains(workspace, plan)
         needles = Needles(plan.needles)
-        _forget_the_past(workspace, moved_at)
+        take_remains(workspace, plan, needles, is_made=not unmade)
+        notes += _forget_the_past(workspace, moved_at)
         _take_small_files(workspace, needles)
         notes += forget_copies(workspace, plan)
         erase_kept(workspace.pipeline, plan.derived)
@@ -157,8 +153,9 @@ def finish_erasure(workspace: Workspace, scrub: Scrub | None = None) -> Certific
         return certificate
 
 
-def _forget_the_past(workspace: Workspace, moved_at: float) -> None:
-    """Remove every version of before."""
+def _forget_the_past(workspace: Workspace, moved_at: float) -> list[str]:
+    """Remove every version of before; what a person should know."""
+    notes = []
     lake = workspace.lake
     if lake.last_publication() is not None:
         # Whoever looks at the pointer once a second has left the versions of before.
@@ -166,8 +163,15 @@ def _forget_the_past(workspace: Workspace, moved_at: float) -> None:
     for name in index_tables(lake):
         forget_versions(lake, name, moved_at)
     for contract in _tables(workspace):
-        if contract not in (DOCUMENTS, CHUNKS):
+        if contract in (DOCUMENTS, CHUNKS):
+            continue
+        try:
+            lake.read(contract, list(contract.key))
             forget_history(lake, contract)
+        except LakeDamaged as error:
+            log.warning("an erasure could not look through %s: %s", contract.path, error)
+            notes.append(f"{contract.path} is damaged: what it may hold was searched for as bytes alone.")
+    return notes
 
 
 def _certify(workspace: Workspace, certificate: Certificate) -> None:
@@ -296,57 +300,6 @@ def _published_again(workspace: Workspace) -> None:
         refresh_index(workspace, alias)
     refresh_evaluation(workspace, served_alias(workspace))
     publish(workspace)
-
-
-def _take_remains(workspace: Workspace, plan: Erasure) -> None:
-    """Vectors and signatures that no document uses now, and what is said of the documents in logs."""
-    lake = workspace.lake
-    used = set(lake.read(CHUNKS, ["text_hash"])["text_hash"])
-    for folder in Path(lake.root, EMBEDDINGS.kind).glob("*/_delta_log"):
-        contract = EMBEDDINGS.of(folder.parent.name)
-        unused = set(lake.read(contract, ["text_hash"])["text_hash"]) - used
-        delete_rows(lake, contract, "text_hash", unused)
-        delete_rows(lake, UNUSED_EMBEDDINGS, "text_hash", unused)
-    known = set(lake.read(DOCUMENTS, ["content_hash"])["content_hash"])
-    delete_rows(lake, SIGNATURES, "content_hash", set(lake.read(SIGNATURES, ["content_hash"])["content_hash"]) - known)
-    for side in ("left_hash", "right_hash"):
-        delete_rows(lake, SIMILAR_PAIRS, side, set(lake.read(SIMILAR_PAIRS, [side])[side]) - known)
-    needles = Needles(plan.needles)
-    remarks = lake.read(FEEDBACK)
-    mine = [row["feedback_id"] for row in remarks.iter_rows(named=True) if _is_about(row, plan, needles)]
-    mine += remarks.filter((pl.col("caller") == plan.principal) & (pl.lit(plan.principal) != ""))[
-        "feedback_id"
-    ].to_list()
-    delete_rows(lake, FEEDBACK, "feedback_id", set(mine))
-    results = lake.read(QUESTION_RESULTS)
-    about = [row for row in results.iter_rows(named=True) if _is_about(row, plan, needles)]
-    lake.replace_where(QUESTION_RESULTS, QUESTION_RESULTS.empty(), QUESTION_RESULTS.frame(about))
-    for contract in (AUDITS, PUBLICATIONS, QUARANTINE, DELETION_HOLDS):
-        _redact(workspace, contract, needles)
-
-
-def _is_about(row: dict[str, Any], plan: Erasure, needles: Needles) -> bool:
-    said = json.dumps(row, default=str, ensure_ascii=False)
-    named = {row.get("uri"), *row.get("found", ())}
-    is_named = bool(named.intersection(plan.uris)) or not set(plan.derived).isdisjoint(
-        row.get("cited_document_ids") or ()
-    )
-    return is_named or bool(needles.of(said.encode("utf-8", "surrogatepass")))
-
-
-def _redact(workspace: Workspace, contract: TableContract, needles: Needles) -> None:
-    """Put a mark in the place of what was erased, where other rows than its own say it."""
-    lake = workspace.lake
-    # What a log does not say in words is how readers find their index and model.
-    texts = [name for name in contract.schema if name in FREE_COLUMNS]
-    rows = lake.read(contract, [*contract.key, *texts])
-    changed = []
-    for row in rows.iter_rows(named=True):
-        after = {name: needles.redacted(row[name]) if row[name] else row[name] for name in texts}
-        if any(after[name] != row[name] for name in texts):
-            changed.append({**row, **after})
-    if changed:
-        lake.update(contract, pl.DataFrame(changed, schema=rows.schema))
 
 
 def _tables(workspace: Workspace) -> list[TableContract]:

@@ -83,7 +83,7 @@ def erase_again(pipeline: Pipeline, served: Pipeline, since: Since, scrub: Scrub
     if not new and not since.pending:
         return 0
     with Workspace(pipeline, run_id="restore") as workspace:
-        states = bronze_states(workspace)
+        states, _ = bronze_states(workspace)
         documents = documents_of(states, new)
         if not documents and not since.pending:
             return 0

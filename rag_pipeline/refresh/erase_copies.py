@@ -18,14 +18,14 @@ from rag_pipeline.stores.byte_search import Needles, found_in_file
 
 log = logging.getLogger(__name__)
 
-# Notes of listings. A mirror of git is packed, and is removed with its source.
-_NOTES = ("git/*.json", "web/*/*", "archive/*.json")
+# Notes of listings, and what killed writers of them left. A mirror of git is packed, and is known by ids of its own.
+_NOTES = ("git/*.json*", "web/*/*", "archive/*.json*")
 
 
 def copies(workspace: Workspace) -> Iterator[Path]:
     """Files of the cache folder that name documents of any source."""
     folder = workspace.pipeline.cache_folder
-    yield from (path for pattern in _NOTES for path in sorted(folder.glob(pattern)) if path.is_file())
+    yield from sorted({path for pattern in _NOTES for path in folder.glob(pattern) if path.is_file()})
 
 
 def forget_copies(workspace: Workspace, plan: Erasure) -> list[str]:
@@ -36,9 +36,7 @@ def forget_copies(workspace: Workspace, plan: Erasure) -> list[str]:
     notes = []
     for name in plan.documents:
         if name not in workspace.pipeline.settings.sources:
-            notes.append(
-                f"Source {name} is not in pipeline.yaml any more: copies that git kept of it were not removed."
-            )
+            # What it kept is found by what it says.
             continue
         try:
             source = workspace.source(name)
@@ -47,6 +45,12 @@ def forget_copies(workspace: Workspace, plan: Erasure) -> list[str]:
         except RagPipelineError as error:
             log.warning("what source %s keeps could not be removed: %s", name, error)
             notes.append(f"What source {name} keeps in the cache folder was not removed ({error.code}).")
+    # The library of git takes its time to load.
+    from rag_pipeline.sources.git.mirror import forget_mirrors
+
+    count = forget_mirrors(workspace.pipeline.cache_folder / "git", plan.blobs)
+    if count:
+        notes.append(f"{count} mirrors of git held its bytes, and were removed; what still has them is fetched again.")
     needles = Needles(plan.needles)
     for path in copies(workspace):
         if found_in_file(path, needles):

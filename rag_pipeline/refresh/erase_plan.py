@@ -1,57 +1,32 @@
-"""What an erasure takes, and what is searched for afterwards.
+"""What an erasure takes.
 
-Belongs here: which documents are meant, what was made of them, and pieces of them that no other document holds.
-Does not belong here: taking it (`erase.py`).
+Belongs here: which documents are meant, and what was made of them.
+Does not belong here: what is searched for afterwards (`erase_pieces.py`), taking it (`erase.py`).
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from rag_pipeline.contracts.catalog import FIXED_TABLES
 from rag_pipeline.contracts.erasures import Erasure, Tombstone, place_hash
 from rag_pipeline.contracts.ids import MEMBER_MARK
 from rag_pipeline.contracts.sources import PUBLIC
-from rag_pipeline.contracts.tables import AUDITS, BRONZE, DOCUMENTS, PUBLICATIONS
+from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS
 from rag_pipeline.errors import LakeDamaged, UsageError
 from rag_pipeline.refresh.damage import unless_damaged
+from rag_pipeline.refresh.erase_pieces import pieces_of, stored_sources
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.byte_search import evenly
 from rag_pipeline.stores.purge import index_rows, index_tables
 
 log = logging.getLogger(__name__)
 
-# A shorter piece is found by chance.
-LEAST_TITLE_BYTES = 6
-LEAST_PIECE_CHARS = 20
-# So many of one document show whether it is there; of all together, so that a search of everything ends.
-PIECES_OF_TEXT = 24
-PIECES_OF_BYTES = 12
-MOST_PIECES = 400
-_PIECE_BYTES = 40
-_LEAST_DISTINCT = 10
-# A number or a date stands anywhere by chance, and is no word that could be taken out.
-_FIGURES = re.compile(rb"[\d\s.,:;/_+TZ-]*")
-# Columns of logs that say something in words; what stands in others is how the program finds its way.
-FREE_COLUMNS = ("note", "figures", "findings", "detail", "reason")
-# Words that the program, its tables and Dagster write themselves, beside the names of tables and columns.
-_FIXED_WORDS = (
-    "publish rollback vanished refused dagster Dagster DagsterEvent EventLogEntry SUCCESS FAILURE STARTED "
-    "SKIPPED ERROR WARNING parquet commitInfo metaData protocol operation operationMetrics operationParameters "
-    "engineInfo schema schemaString partitionBy partitionValues partitionColumns modificationTime dataChange "
-    "numRecords minValues maxValues nullCount DELETE CREATE TABLE OPTIMIZE VACUUM START UPDATE overwrite "
-    "append string integer boolean timestamp"
-)
 _STATE = ["document_id", "revision", "batch", "address", "uri", "title", "bytes_hash", "allowed_principals", "change"]
 
 
@@ -121,11 +96,16 @@ def look_up(workspace: Workspace, wanted: Wanted) -> Found:
     """
     if wanted.principal == PUBLIC:
         raise UsageError(f"{PUBLIC} is everybody and nobody in particular, so nothing was erased; name the documents")
-    states = bronze_states(workspace)
+    states, unread = bronze_states(workspace)
+    if wanted.place is not None and wanted.place[0] in unread:
+        raise unread[wanted.place[0]]
     parents = _parents(workspace, wanted.document) | {wanted.document}
     documents = {name: _chosen(name, rows, wanted, parents) for name, rows in states.items()}
     documents = {name: ids for name, ids in documents.items() if ids}
     if not documents and not wanted.principal:
+        for error in unread.values():
+            # It may be there.
+            raise error
         raise UsageError(
             f"there is no document {wanted} in the lake {workspace.lake.root}, so nothing was erased. To see what "
             f'there is: rag-pipeline sql "SELECT document_id, source, uri FROM silver.documents"'
@@ -137,13 +117,20 @@ def look_up(workspace: Workspace, wanted: Wanted) -> Found:
     return Found(states, documents, uris, len(_derived(workspace, ids, uris) - ids))
 
 
-def bronze_states(workspace: Workspace) -> dict[str, pl.DataFrame]:
-    """What bronze says of all documents that it has or had, by source.
+def bronze_states(workspace: Workspace) -> tuple[dict[str, pl.DataFrame], dict[str, LakeDamaged]]:
+    """What bronze says of all documents that it has or had, by source; and why that of others cannot be read.
 
-    Raises:
-        StoreError: A table of bronze cannot be read.
+    A source whose table is damaged hinders nobody from erasing what another one brought.
     """
-    return {name: workspace.lake.read(BRONZE.of(name), _STATE) for name in stored_sources(workspace)}
+    states: dict[str, pl.DataFrame] = {}
+    unread: dict[str, LakeDamaged] = {}
+    for name in stored_sources(workspace):
+        try:
+            states[name] = workspace.lake.read(BRONZE.of(name), _STATE)
+        except LakeDamaged as error:
+            log.warning("what bronze of %s holds is not looked at by an erasure: %s", name, error)
+            unread[name] = error
+    return states, unread
 
 
 def _rows_of(states: dict[str, pl.DataFrame], documents: dict[str, set[str]]) -> pl.DataFrame:
@@ -176,6 +163,8 @@ def plan_of(
         state.filter(pl.col("bytes_hash").is_in(list(hashes)) & ~pl.col("document_id").is_in(list(ids)))["document_id"]
         for state in states.values()
     )
+    pieces = pieces_of(workspace, documents, derived, known_pieces)
+    texts, wordings = _own_hashes(workspace, derived)
     erasure_id = uuid.uuid4().hex[:16]
     at = workspace.now().isoformat()
     return Erasure(
@@ -187,10 +176,33 @@ def plan_of(
         derived=tuple(sorted(derived)),
         uris=uris,
         tombstones=tuple(_tombstones(erasure_id, states, documents, at, by_content=by_content)),
-        needles=tuple(_needles(workspace, documents, derived, known_pieces)),
+        needles=pieces.needles,
         shared=tuple(sorted({each for found in sharing for each in found})),
         principal=principal,
+        blobs=pieces.blobs,
+        texts=tuple(sorted(texts)),
+        wordings=tuple(sorted(wordings)),
     )
+
+
+def _own_hashes(workspace: Workspace, derived: Collection[str]) -> tuple[set[str], set[str]]:
+    """text_hash of chunks and content_hash of documents that are those of what is erased alone, as far as is known."""
+    is_mine = pl.col("document_id").is_in(list(derived))
+    chunks = unless_damaged(lambda: workspace.lake.read(CHUNKS, ["document_id", "text_hash"]), None)
+    if chunks is None:
+        none: list[dict[str, Any]] = []
+        texts = {
+            row["text_hash"]
+            for name in index_tables(workspace.lake)
+            for row in unless_damaged(partial(index_rows, workspace.lake, name, ["text_hash"], derived), none)
+        }
+    else:
+        texts = set(chunks.filter(is_mine)["text_hash"]) - set(chunks.filter(~is_mine)["text_hash"])
+    facts = unless_damaged(
+        lambda: workspace.lake.read(DOCUMENTS, ["document_id", "content_hash"]),
+        DOCUMENTS.empty().select("document_id", "content_hash"),
+    )
+    return texts, set(facts.filter(is_mine)["content_hash"]) - set(facts.filter(~is_mine)["content_hash"])
 
 
 def _with_equal(states: dict[str, pl.DataFrame], documents: dict[str, set[str]]) -> dict[str, set[str]]:
@@ -202,11 +214,6 @@ def _with_equal(states: dict[str, pl.DataFrame], documents: dict[str, set[str]])
     }
     found = {name: documents.get(name, set()) | ids for name, ids in equal.items()}
     return {name: ids for name, ids in found.items() if ids}
-
-
-def stored_sources(workspace: Workspace) -> list[str]:
-    """Sources that bronze has a table of, whether they are configured or not."""
-    return sorted(path.parent.name for path in Path(workspace.lake.root, BRONZE.layer).glob("*/_delta_log"))
 
 
 def _nothing() -> pl.DataFrame:
@@ -279,97 +286,3 @@ def _tombstones(
             contents = tuple(mine["bytes_hash"].drop_nulls().unique().sort())
             place = place_hash(name, mine["address"][-1])
             yield Tombstone(erasure_id, place, contents, by_content, at, str(document))
-
-
-def _needles(
-    workspace: Workspace, documents: dict[str, set[str]], derived: set[str], known_pieces: Iterable[bytes]
-) -> list[bytes]:
-    """Pieces of what is erased that nothing else in the lake holds."""
-    lake = workspace.lake
-    ids = {each for found in documents.values() for each in found}
-    candidates: dict[bytes, None] = {}
-
-    def take(pieces: Iterable[bytes]) -> None:
-        candidates.update(dict.fromkeys(pieces))
-
-    for name in documents:
-        columns = ["title", "uri", "address", "raw"]
-        for frame in lake.stream_where(BRONZE.of(name), [*columns, "document_id"], "document_id", ids):
-            for title, uri, address, raw in frame.select(columns).iter_rows():
-                take(_whole(title, uri, address))
-                take(_of_bytes(raw or b""))
-    columns = ["title", "content_title", "uri", "text"]
-    for frame in _readable(lake.stream_where(DOCUMENTS, [*columns, "document_id"], "document_id", derived)):
-        for title, content_title, uri, text in frame.select(columns).iter_rows():
-            take(_whole(title, content_title, uri))
-            take(_of_text(text))
-    for name in index_tables(lake):
-        none: list[dict[str, Any]] = []
-        for row in unless_damaged(partial(index_rows, lake, name, ["title", "embedded_text"], derived), none):
-            take(_whole(row["title"]))
-            take(evenly(list(_of_text(row["embedded_text"])), 2))
-    take(known_pieces)
-    left = evenly(list(candidates), MOST_PIECES)
-    for content in chain([_own_words(workspace)], _said_by_logs(workspace), _others(workspace, ids, derived)):
-        left = [piece for piece in left if piece not in content]
-    return left
-
-
-def _readable(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """As far as the table can be read: what is damaged is made again, or is for verify to name."""
-    try:
-        yield from frames
-    except LakeDamaged as error:
-        log.warning("what an erasure searches for was taken from less: %s", error)
-
-
-def _whole(*values: str | None) -> Iterator[bytes]:
-    for value in values:
-        raw = (value or "").strip().encode("utf-8", "surrogatepass")
-        if len(raw) >= LEAST_TITLE_BYTES and not _FIGURES.fullmatch(raw):
-            yield raw
-
-
-def _of_text(text: str) -> list[bytes]:
-    lines = (line.strip() for line in re.split(r"\n|(?<=[.!?]) ", text))
-    pieces = [line for line in lines if len(line) >= LEAST_PIECE_CHARS]
-    return [line[:200].encode("utf-8", "surrogatepass") for line in evenly(pieces, PIECES_OF_TEXT)]
-
-
-def _of_bytes(raw: bytes) -> Iterator[bytes]:
-    starts = range(0, max(1, len(raw) - _PIECE_BYTES), _PIECE_BYTES)
-    for start in evenly(starts, PIECES_OF_BYTES):
-        piece = raw[start : start + _PIECE_BYTES]
-        if len(set(piece)) >= _LEAST_DISTINCT:
-            yield piece
-
-
-def _own_words(workspace: Workspace) -> bytes:
-    """Names of sources, models, tables and columns, and fixed words: none of them may be taken out of a record."""
-    settings = workspace.pipeline.settings
-    named = [name for table in FIXED_TABLES for name in (table.layer, table.name, *table.columns)]
-    return "\0".join([*settings.sources, *settings.embedding_models, *named, _FIXED_WORDS]).encode()
-
-
-def _said_by_logs(workspace: Workspace) -> Iterator[bytes]:
-    """What readers find their index and model by."""
-    for contract in (PUBLICATIONS, AUDITS):
-        columns = [name for name, kind in contract.schema.items() if kind == pl.String and name not in FREE_COLUMNS]
-        rows = workspace.lake.read(contract, columns).unique()
-        yield "\0".join(value for row in rows.iter_rows() for value in row if value).encode("utf-8", "surrogatepass")
-
-
-def _others(workspace: Workspace, ids: set[str], derived: set[str]) -> Iterator[bytes]:
-    """What every other document holds, as bytes and as text."""
-    lake = workspace.lake
-    for name in stored_sources(workspace):
-        for frame in _readable(lake.stream(BRONZE.of(name), ["document_id", "title", "uri", "declared", "raw"])):
-            for document, title, uri, declared, raw in frame.iter_rows():
-                if document not in ids:
-                    yield (
-                        "\0".join([title or "", uri, declared]).encode("utf-8", "surrogatepass") + b"\0" + (raw or b"")
-                    )
-    for frame in _readable(lake.stream(DOCUMENTS, ["document_id", "title", "uri", "text"])):
-        for document, title, uri, text in frame.iter_rows():
-            if document not in derived:
-                yield "\0".join([title or "", uri, text]).encode("utf-8", "surrogatepass")

@@ -70,13 +70,16 @@ class Certificate:
 
 _SHORT_ONES = (
     "Titles and addresses of less than 20 bytes were searched for as words of their own; those that are numbers or "
-    "dates, and those that the program, a source or a model has as a name, were not searched for."
+    "dates, words of any lake, whatever is in it, or the name of a source or a model were not searched for."
 )
 
 _BY_PLACE = (
     "The source and address alone are refused from now on: under another name, source or location the same bytes come "
     "back, and a new document at the address stays out."
 )
+
+# What every certificate may say.
+NOTES = (_SHORT_ONES, _BY_PLACE)
 
 
 def _lines(values: list[str]) -> str:
@@ -105,6 +108,19 @@ def _searched(workspace: Workspace) -> Iterator[Path]:
     yield from copies(workspace)
     kept = answers_file(pipeline)
     yield from (path for path in sorted(kept.parent.glob(f"{kept.name}*")) if path.is_file())
+
+
+def _said_by_questions(workspace: Workspace, needles: Needles) -> list[str]:
+    """Files of questions are a person's own, and what they ask is recorded again with each evaluation."""
+    answers = workspace.pipeline.settings.answers
+    asked = answers.questions if answers is not None else ()
+    paths = dict.fromkeys([*workspace.pipeline.question_files, *(workspace.pipeline.folder / name for name in asked)])
+    return [
+        f"The file of questions {path} still says a piece of it, and what it asks is recorded with each evaluation: "
+        f"take it out there."
+        for path in paths
+        if path.is_file() and found_in_file(path, needles)
+    ]
 
 
 def _documents(plan: Erasure, known: Iterable[Tombstone]) -> list[dict[str, Any]]:
@@ -153,6 +169,7 @@ def certified(
         )
     if words:
         notes.append(f"A short title or address is a word of Dagster's own in {words} files, where it stays.")
+    notes += _said_by_questions(workspace, needles)
     for name in index_tables(workspace.lake):
         if found_in_index(Path(root, INDEX_PATH), name, needles):
             found.append(f"{root}/{INDEX_PATH}/{name}.lance")

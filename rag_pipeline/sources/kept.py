@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from rag_pipeline.contracts.ids import digest
+from rag_pipeline.stores.small_files import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +37,7 @@ def write_kept(path: Path | None, recipe: str, value: Any) -> None:
         return
     text = json.dumps(value, separators=(",", ":"))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"{_mark(recipe, text)}\n{text}")
-        Path(name).replace(path)
+        replace_file(path, f"{_mark(recipe, text)}\n{text}".encode())
     except OSError as error:
         # A full disk makes the next run slower and nothing wrong.
         log.warning("what is known of a source cannot be kept: %s", error.strerror)

@@ -11,19 +11,23 @@ import json
 import re
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import lancedb
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 # Pieces that lie across two reads are found, since each read begins with the end of the one before.
 _READ_BYTES = 16 * 2**20
 _ROWS = 256
+# More pieces than that are found faster in one pass for all: a pass for each takes 3 ms of 16 MiB, one for all 800 ms.
+_FEW = 250
 # Stands where something was erased.
 MARK = "[erased]"
 _SQLITE = b"SQLite format 3\x00"
@@ -44,12 +48,12 @@ class Needles:
 
     pieces: tuple[bytes, ...]
     forms: tuple[tuple[bytes, ...], ...] = field(init=False, repr=False, compare=False)
-    words: dict[bytes, re.Pattern[bytes]] = field(init=False, repr=False, compare=False)
+    words: frozenset[bytes] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "forms", tuple(_forms(piece) for piece in self.pieces))
         short = (form for number, forms in enumerate(self.forms) if self.is_short(number) for form in forms)
-        object.__setattr__(self, "words", {form: re.compile(_word(form)) for form in short})
+        object.__setattr__(self, "words", frozenset(short))
 
     def is_short(self, number: int) -> bool:
         """Whether a piece counts as a word alone."""
@@ -61,15 +65,21 @@ class Needles:
 
     def of(self, content: bytes) -> set[int]:
         """Numbers of those that some bytes hold."""
-        return {number for number, forms in enumerate(self.forms) if any(self._is_in(content, each) for each in forms)}
+        there = self._there(content)
+        held = {form for form in there if form not in self.words or _pattern(form).search(content) is not None}
+        return self._of_forms(held)
 
     def near(self, content: bytes) -> set[int]:
         """Numbers of those that some bytes hold, be it within a longer word."""
-        return {number for number, forms in enumerate(self.forms) if any(form in content for form in forms)}
+        return self._of_forms(self._there(content))
 
-    def _is_in(self, content: bytes, form: bytes) -> bool:
-        word = self.words.get(form)
-        return form in content and (word is None or word.search(content) is not None)
+    def _there(self, content: bytes) -> set[bytes]:
+        return held_by(content, [form for forms in self.forms for form in forms])
+
+    def _of_forms(self, held: set[bytes]) -> set[int]:
+        if not held:
+            return set()
+        return {number for number, forms in enumerate(self.forms) if not held.isdisjoint(forms)}
 
     def redacted(self, text: str) -> str:
         """A text with a mark in the place of each; what was JSON is JSON afterwards."""
@@ -105,6 +115,16 @@ class Needles:
         return max((len(form) for forms in self.forms for form in forms), default=1)
 
 
+def held_by(content: bytes, pieces: Collection[bytes]) -> set[bytes]:
+    """Those of some pieces that some bytes hold."""
+    if len(pieces) <= _FEW:
+        return {piece for piece in pieces if piece in content}
+    # The search for many at once takes text, so each byte stands for the sign of its number.
+    text = pl.Series([content.decode("latin-1")], dtype=pl.String)
+    found = text.str.extract_many([piece.decode("latin-1") for piece in pieces], overlapping=True)
+    return {piece.encode("latin-1") for piece in found.explode().drop_nulls().unique()}
+
+
 def _record(text: str) -> dict[str, Any] | list[Any] | str | None:
     """What a text says where it is JSON of more than a number."""
     try:
@@ -118,6 +138,12 @@ def _word(form: bytes) -> bytes:
     """A pattern of a form that is no part of a longer word."""
     begins = _WORD_BEGINS if re.match(rb"\w", form) else b""
     return begins + re.escape(form) + (_WORD_ENDS if re.match(rb"\w", form[-1:]) else b"")
+
+
+@lru_cache(maxsize=4096)
+def _pattern(form: bytes) -> re.Pattern[bytes]:
+    """As many are kept as a large erasure has of titles and addresses that are found within other words."""
+    return re.compile(_word(form))
 
 
 def _forms(piece: bytes) -> tuple[bytes, ...]:

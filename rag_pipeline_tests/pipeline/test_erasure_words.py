@@ -6,6 +6,7 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import polars as pl
 import pyarrow as pa
@@ -15,8 +16,10 @@ from rag_pipeline.contracts.tables import PUBLICATIONS
 from rag_pipeline.defs.erased_records import redacted_event, scrub_records
 from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh import erase as erasing
+from rag_pipeline.refresh import erase_pieces
 from rag_pipeline.refresh.erase import begin_erasure, finish_erasure
 from rag_pipeline.refresh.erase_plan import Wanted
+from rag_pipeline.stores import byte_search
 from rag_pipeline.stores.byte_search import Needles, found_in_file
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -136,3 +139,59 @@ def test_a_word_in_records_that_nobody_cleaned_keeps_an_erasure_open(
     assert certificate is not None
     assert any("in 1 files, where it stays" in note for note in certificate.notes)
     assert (home / "out.txt").read_text() == "took [erased]\n"
+
+
+def test_titles_that_are_words_of_any_lake_hold_up_no_erasure(
+    built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "POINTER_SECONDS", -erasing.MARGIN_SECONDS)
+    project = built.copied(tmp_path)
+    project.settings["sources"]["people"] = {"location": "people", "allowed_principals": ["mo"]}
+    for number, title in enumerate(("configuration", "format", "erased", "English")):
+        project.write(f"{number}.md", f"# {title}\n\nHe oils the lantern number {number}{number}.\n", source="people")
+    project.write("page.md", "# Certificate\n\nIt says how the pumps of the western shed are oiled.\n")
+    project.refresh()
+    for wanted, count in ((Wanted(principal="mo"), 4), (Wanted(place=("docs", "page.md")), 1)):
+        with project.workspace() as workspace:
+            begin_erasure(workspace, wanted, reason="r", erased_by="dpo")
+            certificate = finish_erasure(workspace)
+        assert certificate is not None
+        assert len(certificate.documents) == count
+        assert any("words of any lake" in note for note in certificate.notes)
+    assert [row["title"] for row in project.published()] == ["Ferries"]
+
+
+def test_no_title_or_address_is_left_out_however_many_there_are(
+    built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erase_pieces, "MOST_PIECES", 2)
+    project = built.copied(tmp_path)
+    project.settings["sources"]["people"] = {"location": "people", "allowed_principals": ["mo"]}
+    for name in ("Quillsby", "Wolfram", "Ottoline"):
+        project.write(f"{name}s.md", f"# {name} the elder\n\n{name} oils a lantern in the shed.\n", source="people")
+    project.refresh()
+    with project.workspace() as workspace:
+        plan = begin_erasure(workspace, Wanted(principal="mo"), reason="r", erased_by="dpo")
+    for name in ("Quillsby", "Wolfram", "Ottoline"):
+        assert {f"{name} the elder".encode(), f"{name}s.md".encode(), f"people/{name}s.md".encode()} <= {*plan.needles}
+
+
+def test_many_pieces_are_found_as_few_are() -> None:
+    random = Random(3)
+    content = random.randbytes(20_000)
+    held = {content[start : start + 8] for start in range(0, 12_000, 40)}
+    pieces = [*held, *(random.randbytes(8) for _ in range(300))]
+    assert byte_search.held_by(content, pieces) == held
+    assert byte_search.held_by(content, pieces[:200]) == held & set(pieces[:200])
+    assert byte_search.held_by(b"", pieces) == set()
+
+
+def test_all_rows_of_a_long_table_are_cleaned(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "runs.db")) as file:
+        file.execute("create table event_logs(event text)")
+        file.executemany("insert into event_logs values (?)", [(json.dumps({"message": "Quillsby"}),)] * 450)
+        file.execute("update event_logs set rowid = -rowid where rowid % 2")
+        file.commit()
+    scrub_records(tmp_path, Needles((b"Quillsby",)))
+    with closing(sqlite3.connect(tmp_path / "runs.db")) as file:
+        assert set(file.execute("select event from event_logs")) == {('{"message": "[erased]"}',)}

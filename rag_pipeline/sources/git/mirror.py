@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,29 @@ class Mirror(Repository):
         # A damaged mirror makes the library fail in many ways, and any of them means to fetch it again.
         except Exception:
             return None
+
+
+def forget_mirrors(cache: Path, blobs: Collection[str]) -> int:
+    """Remove the mirrors in a folder that hold some bytes, of whatever repository and ref; how many those were.
+
+    Who reads one of them just then fetches it again.
+    """
+    count = 0
+    for folder in sorted(cache.glob("*.git")) if blobs else ():
+        with FileLock(f"{folder}.lock"):
+            if _holds(folder, blobs):
+                shutil.rmtree(folder, ignore_errors=True)
+                count += 1
+    return count
+
+
+def _holds(folder: Path, blobs: Collection[str]) -> bool:
+    try:
+        with Repo(str(folder)) as repo:
+            return any(ObjectID(each.encode()) in repo.object_store for each in blobs)
+    # A damaged mirror makes the library fail in many ways. It is of no use, and cannot be looked through.
+    except Exception:
+        return True
 
 
 def _said_by(error: Exception) -> str:

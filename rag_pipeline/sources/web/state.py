@@ -11,10 +11,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +19,7 @@ from sys import intern
 from typing import Any
 
 from rag_pipeline.contracts.sources import Remembered
+from rag_pipeline.stores.small_files import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -105,18 +103,11 @@ def save_state(folder: str | None, recipe: str, state: State) -> None:
         "pages": [_values_of(page) for page in state.pages.values()],
         "listed": {address: (each.stamp, _text_of(each.modified_at)) for address, each in state.listed.items()},
     }
-    name = None
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("wb", dir=folder, delete=False) as file:
-            name = file.name
-            file.write(gzip.compress(json.dumps(values, separators=(",", ":")).encode("utf-8"), 1))
-        Path(name).replace(Path(folder, _FILE))
+        content = gzip.compress(json.dumps(values, separators=(",", ":")).encode("utf-8"), 1)
+        replace_file(Path(folder, _FILE), content)
     except OSError as error:
         log.warning("what is remembered of pages cannot be written to %s, so all are read again: %s", folder, error)
-        if name is not None:
-            with suppress(OSError):
-                os.unlink(name)  # noqa: PTH108
 
 
 def _values_of(page: Page) -> dict[str, Any]:
