@@ -25,6 +25,8 @@ _RAISED, _LOWERED = 0xE000, 0xE100
 _SHIFTED = re.compile("[\ue020-\ue07e]+|[\ue120-\ue17e]+")
 _HIDDEN, _DELETED, _STRUCK, _STRUCK_TWICE, _PLACE = 0x083C, 0x0800, 0x0837, 0x2A53, 0x2A48
 _CAUSES = {_HIDDEN: "run", _DELETED: "deletion", _STRUCK: "deletion", _STRUCK_TWICE: "deletion"}
+# One of these, as they are written.
+_TELLING = re.compile(b"[\x3c\x00\x37]\x08|[\x53\x48]\x2a")
 # Bytes that an operation's operand takes, by the upper three bits of its number; 6 says its length itself.
 _OPERANDS = {0: 1, 1: 1, 2: 2, 3: 4, 4: 2, 5: 2, 7: 3}
 
@@ -49,6 +51,8 @@ class CharacterLooks:
         self.hidden: Counter[str] = Counter()
         self._ends: list[int] = []
         self._looks: list[_Look] = []
+        self._has_looks = False
+        self._known: dict[bytes, _Look] = {b"": _PLAIN}
         start, size = struct.unpack_from("<II", main, 0x00FA)
         count = max(0, (size - 4) // 8)
         if not size or start + 4 * (2 * count + 1) > len(table):
@@ -64,7 +68,7 @@ class CharacterLooks:
         Args:
             width: Bytes of each character.
         """
-        if not any(look is not _PLAIN for look in self._looks):
+        if not self._has_looks:
             return text
         parts: list[str] = []
         position = 0
@@ -91,12 +95,24 @@ class CharacterLooks:
         if 4 * (runs + 1) + runs > PAGE_BYTES:
             return
         ends = struct.unpack_from(f"<{runs}I", page, 4)
+        if not _TELLING.search(page):
+            # Most pages have only fonts and sizes.
+            if runs and (not self._ends or ends[-1] > self._ends[-1]):
+                self._ends.append(ends[-1])
+                self._looks.append(_PLAIN)
+            return
+        # Runs have the same few looks again and again.
+        known = self._known
         for index in range(runs):
             at = 2 * page[4 * (runs + 1) + index]
-            look = _look(page[at + 1 : at + 1 + page[at]]) if at else _PLAIN
+            properties = page[at + 1 : at + 1 + page[at]] if at else b""
+            if properties not in known:
+                known[properties] = _look(properties)
+            look = known[properties]
             if not self._ends or ends[index] > self._ends[-1]:
                 self._ends.append(ends[index])
                 self._looks.append(look)
+                self._has_looks |= look is not _PLAIN
 
 
 def readable(text: str) -> str:

@@ -222,17 +222,28 @@ _TITLE_TYPES = frozenset({0, 6})
 _NOTES_TYPE = 2
 # Containers within containers; a circle ends here.
 MAX_RECORD_DEPTH = 40
+_RECORD_HEAD = struct.Struct("<HHI")
 
 
-def _records(data: bytes, start: int, end: int, depth: int = 0) -> Iterator[tuple[int, int, int, int]]:
+def _records(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """(type, instance, start, end) of all records below, containers before their members."""
-    while start + 8 <= end:
-        head, kind, size = struct.unpack_from("<HHI", data, start)
-        stop = min(start + 8 + size, end)
-        yield kind, head >> 4, start + 8, stop
-        if head & 0xF == 0xF and depth < MAX_RECORD_DEPTH:
-            yield from _records(data, start + 8, stop, depth + 1)
-        start = stop
+    # Where to go on behind each container that is open: generators within generators take several times as long.
+    waiting: list[tuple[int, int]] = []
+    while True:
+        if start + 8 > end:
+            if not waiting:
+                return
+            start, end = waiting.pop()
+            continue
+        head, kind, size = _RECORD_HEAD.unpack_from(data, start)
+        first = start + 8
+        stop = min(first + size, end)
+        yield kind, head >> 4, first, stop
+        if head & 0xF == 0xF and len(waiting) < MAX_RECORD_DEPTH:
+            waiting.append((stop, end))
+            start, end = first, stop
+        else:
+            start = stop
 
 
 def _texts(data: bytes, start: int, end: int, outline: list[tuple[int, str]]) -> list[tuple[int, str]]:

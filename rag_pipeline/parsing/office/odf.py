@@ -7,6 +7,7 @@ Belongs here: walking `content.xml`. Does not belong here: what text looks like 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import ParsedDocument
@@ -24,7 +25,7 @@ from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.formulas import formula_text
 from rag_pipeline.parsing.office.embedded import Embedded, named_files, with_embedded
-from rag_pipeline.parsing.office.odf_looks import SKIPPED, Looks, telling_places
+from rag_pipeline.parsing.office.odf_looks import SKIPPED, Looks, is_telling
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.inline import picture_words
@@ -39,7 +40,10 @@ MAX_REPEATED = 50
 # No line is wider.
 MAX_SPACES = 200
 _TITLE_STYLES = frozenset({"Title", "title"})
-_STYLE_NAME = re.compile(rb'style:name="([^"]*)"')
+_STYLE = re.compile(rb'<style:style [^<>]*?style:name="([^"]*)"')
+_STYLE_END = b"</style:style>"
+_STYLE_USED = re.compile(rb'style-name="([^"]*)"')
+_STYLE_BASE = re.compile(rb'parent-style-name="([^"]*)"')
 _CODE_STYLE = re.compile(r"preformatted|source[_ ]|\bcode|verbatim|listing", re.I)
 
 
@@ -61,7 +65,7 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         written = raw
         content = meta = xml_root(raw, context.address)
     looks = Looks(written, content, _common_styles(archive, written))
-    walker = _Walker(_parent_styles(content), looks, archive)
+    walker = _Walker(looks, archive)
     for body in content.iter("{*}body"):
         walker.walk(body)
         walker.end_run()
@@ -86,12 +90,11 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
 class _Walker:
     """Adds blocks to `builder` in document order."""
 
-    def __init__(self, parent_styles: dict[str, str], looks: Looks, archive: Archive | None) -> None:
+    def __init__(self, looks: Looks, archive: Archive | None) -> None:
         self.builder = TextBuilder()
         self.title: str | None = None
         self.picture_chars = 0
         self._looks = looks
-        self._parent_styles = parent_styles
         self._archive = archive
         self._page: int | None = None
         self.files: list[str] = []
@@ -169,8 +172,8 @@ class _Walker:
 
     def _paragraph(self, element: _Element) -> None:
         text, frames = self._looks.text(element)
-        own = local_attribute(element, "style-name") or ""
-        style = self._parent_styles.get(own, own)
+        own = self._looks.style_name(element) or ""
+        style = self._looks.parents.get(own, own)
         if _CODE_STYLE.search(style) and not frames:
             self._code.append(_code_text(element))
             return
@@ -274,23 +277,26 @@ def _common_styles(archive: Archive | None, content: bytes) -> _Element | None:
     # Those of slides are large, and say how shapes are filled.
     if archive is None or "styles.xml" not in archive.names or b"<office:presentation" in content:
         return None
-    styles = archive.read_if_there("styles.xml") or b""
-    for place in telling_places(styles):
-        start = styles.rfind(b"<style:style ", 0, place)
-        name = _STYLE_NAME.search(styles, start, place) if start >= 0 else None
-        if name and b'"%b"' % name.group(1) in content:
-            return archive.spare_xml("styles.xml")
-    return None
+    written = archive.read_if_there("styles.xml") or b""
+    starts = _style_places(written)
+    # Most of what is written here is about lists, pages and styles that the text does not use.
+    wanted = set(_STYLE_USED.findall(content)) & starts.keys()
+    used: dict[bytes, bytes] = {}
+    while wanted:
+        name = wanted.pop()
+        start = starts[name]
+        used[name] = written[start : written.find(_STYLE_END, start)]
+        based = _STYLE_BASE.search(used[name])
+        if based and based[1] in starts and based[1] not in used:
+            wanted.add(based[1])
+    return archive.spare_xml("styles.xml") if is_telling(b"".join(used.values())) else None
 
 
-def _parent_styles(content: _Element) -> dict[str, str]:
-    """Named style behind each automatic one, through which a program records what was done by hand."""
-    parents: dict[str, str] = {}
-    for style in content.iter("{*}style"):
-        parent = local_attribute(style, "parent-style-name")
-        if parent:
-            parents[local_attribute(style, "name") or ""] = parent
-    return parents
+# The files of a folder often come from few templates.
+@lru_cache(maxsize=8)
+def _style_places(written: bytes) -> dict[bytes, int]:
+    """Where each style begins."""
+    return {match[1]: match.start() for match in _STYLE.finditer(written)}
 
 
 def _code_text(element: _Element) -> str:

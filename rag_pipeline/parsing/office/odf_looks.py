@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -24,21 +23,23 @@ SKIPPED = frozenset({
     "hidden-paragraph", "title", "desc",
 })  # fmt: skip
 FRAMES = frozenset({"frame", "text-box", "custom-shape", "g", "annotation"})
-# Styles based on styles; a circle ends here.
-# Attributes, as they are written, without which styles change nothing that is noticed here. One by one, since a
-# search that begins with its own letters takes a tenth of the time.
+# Attributes, as they are written, without which styles change nothing that is noticed here, each with letters that it
+# holds: most documents have none of these, and a search for plain letters takes half the time of a pattern.
 _TELLING = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rb'display="none',
-        rb'text-position="(?!0%)',
-        rb'line-through-(?:style|type)="(?!none)',
-        rb':color="#(?:ffffff|FFFFFF)',
-        rb'font-size="[01](?:pt|px|%)',
+    (letters, re.compile(pattern))
+    for letters, pattern in (
+        (b'display="none', rb'display="none'),
+        (b'text-position="', rb'text-position="(?!0%)'),
+        (b"line-through-", rb'line-through-(?:style|type)="(?!none)'),
+        (b'="#ffffff"', rb':color="#ffffff'),
+        (b'="#FFFFFF"', rb':color="#FFFFFF'),
+        (b'size="0', rb'font-size="0(?:pt|px|%)'),
+        (b'size="1p', rb'font-size="1(?:pt|px)'),
     )
 )
 # A style rests on a few others; a circle ends here.
 MAX_PARENTS = 30
+_TEXT_NAMESPACE = "urn:oasis:names:tc:opendocument:xmlns:text:1.0"
 _SPACES = {"line-break": "\n", "s": " ", "tab": " "}
 _TINY = frozenset({"0pt", "1pt", "0%", "1px"})
 # Of the properties of text, those that `Look` is made of.
@@ -46,6 +47,7 @@ _NOTICED = frozenset({
     "display", "color", "font-size", "text-position", "text-line-through-style", "text-line-through-type",
 })  # fmt: skip
 _SHADES = ("background-color", "fill-color", "fill-image-name")
+_READ_OF_STYLES = tuple(f"}}{name}" for name in (*_NOTICED, *_SHADES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +96,33 @@ class Looks:
 
     Attributes:
         hidden: What was left out, by the way of hiding.
+        parents: Named style behind each automatic one, through which a program records what was done by hand.
     """
 
     def __init__(self, written: bytes, content: _Element, common: _Element | None) -> None:
         self.hidden: Counter[str] = Counter()
-        self._has_looks = common is not None or any(True for _ in telling_places(written))
+        self._has_looks = common is not None or is_telling(written)
         self._has_fields = b"hidden-paragraph" in written
         self._has_hidden_pages = b"hidden" in written
+        # Asked of each piece of text, and so not by its local name.
+        self._style_key = f"{{{content.nsmap.get('text', _TEXT_NAMESPACE)}}}style-name"
         self._styles: dict[str, _Element] = {}
         self._known: dict[str, Look] = {}
         self._hidden_pages: set[str] = set()
-        for root in (common, content) if self._has_looks or self._has_hidden_pages else ():
-            for style in root.iter("{*}style") if root is not None else ():
-                name = local_attribute(style, "name") or ""
-                self._styles[name] = style
-                drawn = child(style, "drawing-page-properties") if self._has_hidden_pages else None
-                if drawn is not None and local_attribute(drawn, "visibility") == "hidden":
-                    self._hidden_pages.add(name)
+        if common is not None:
+            self._styles.update(_styles_of(common))
+        own = _styles_of(content)
+        self._styles.update(own)
+        self.parents = {name: based for name, style in own.items() if (based := _parent(style))}
+        for name, style in self._styles.items() if self._has_hidden_pages else ():
+            drawn = child(style, "drawing-page-properties")
+            if drawn is not None and local_attribute(drawn, "visibility") == "hidden":
+                self._hidden_pages.add(name)
+
+    def style_name(self, element: _Element) -> str | None:
+        """The style of a paragraph, heading or span."""
+        found = element.get(self._style_key)
+        return None if found is None else str(found)
 
     def is_left_out(self, element: _Element, name: str) -> bool:
         """Whether an element of the text's structure is not shown; it is counted then."""
@@ -143,7 +155,7 @@ class Looks:
         return "\n".join(line for line in lines if line), frames
 
     def _gather(self, element: _Element, pieces: list[Piece], frames: list[_Element], below: Look) -> None:
-        own = local_attribute(element, "style-name") if self._has_looks else None
+        own = self.style_name(element) if self._has_looks else None
         look = self._style(own).over(below) if own else below
         cause = look.cause(look.is_white is True and _stands_on_page(element)) if look is not _PLAIN else ""
         shift = look.shift or ""
@@ -178,16 +190,25 @@ class Looks:
             style = self._styles.get(name) if seen < MAX_PARENTS else None
             look = _PLAIN
             if style is not None:
-                below = local_attribute(style, "parent-style-name")
+                below = _parent(style)
                 look = _look(style).over(self._style(below, seen + 1) if below else _PLAIN)
             self._known[name] = look
         return look
 
 
-def telling_places(written: bytes) -> Iterator[int]:
-    """Where something in these styles, as they are written, changes what is seen."""
-    for pattern in _TELLING:
-        yield from (match.start() for match in pattern.finditer(written))
+def is_telling(written: bytes) -> bool:
+    """Whether something in these styles, as they are written, changes what is seen."""
+    return any(letters in written and pattern.search(written) for letters, pattern in _TELLING)
+
+
+def _styles_of(root: _Element) -> dict[str, _Element]:
+    """The styles that a file defines, by name; they stand before its body, where there is anything before it."""
+    parts = [part for part in root if local_name(part) != "body"] or [root]
+    return {local_attribute(style, "name") or "": style for part in parts for style in part.iter("{*}style")}
+
+
+def _parent(style: _Element) -> str | None:
+    return local_attribute(style, "parent-style-name")
 
 
 def _stands_on_page(element: _Element) -> bool:
@@ -202,7 +223,11 @@ def _look(style: _Element) -> Look:
         name = local_name(properties)
         if not name.endswith("-properties"):
             continue
-        said = {key.rpartition("}")[2]: value for key, value in properties.items()}
+        # Most attributes are about fonts and languages, and say nothing here.
+        noticed = [key for key in properties.keys() if key.endswith(_READ_OF_STYLES)]  # noqa: SIM118
+        said = {key.rpartition("}")[2]: str(properties.get(key)) for key in noticed}
+        if not said:
+            continue
         if any(said.get(shade, "transparent") != "transparent" for shade in _SHADES):
             look = replace(look, is_shaded=True)
         if name == "text-properties" and not _NOTICED.isdisjoint(said):
