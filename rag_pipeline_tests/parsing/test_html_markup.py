@@ -152,3 +152,34 @@ def test_containers_beside_the_largest_are_content_too(frame: str) -> None:
     (document,) = parse(page.encode(), "text/html", "quay.html", ParseLimits())
     assert "## Dues\n\nNine euros a night." in document.text
     assert "Imprint" not in document.text
+
+
+@pytest.mark.parametrize(
+    ("ruby", "shown"),
+    [
+        ("<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp>字<rt>じ</rt></ruby>を", "漢字(かんじ)を"),
+        ("<ruby><rb>東</rb><rb>京</rb><rtc><rt>とう</rt><rt>きょう</rt></rtc></ruby>へ", "東京(とうきょう)へ"),
+        ("<ruby>北<rt>Bei</rt>京<rt>jing</rt></ruby> now", "北京(Bei jing) now"),
+    ],
+)
+def test_words_under_their_reading_stay_together_and_the_reading_follows(ruby: str, shown: str) -> None:
+    assert shown in text_of(f"<p>{ruby}</p>")
+
+
+def test_a_drawing_says_its_name_and_the_words_on_it() -> None:
+    text = text_of(
+        '<figure><svg><title>Tides</title><defs><text>Unused</text></defs><text x="1">High <tspan>water</tspan></text>'
+        '<text>12:30</text><foreignObject><div>Low <b>water</b></div></foreignObject><text style="display:none">Gone'
+        "</text></svg></figure><p>Press <svg aria-label='Save as'><path d='M0'/></svg> now.</p>"
+        '<svg aria-hidden="true"><text>Unseen</text></svg><svg style="display:none"><text>Sprite</text></svg>'
+    )
+    assert "Tides\nHigh water\n12:30\nLow water" in text
+    assert "Press Save as now." in text
+    assert not any(word in text for word in ("Unused", "Gone", "Unseen", "Sprite"))
+
+
+def test_an_open_dialog_is_seen_and_a_closed_one_counted() -> None:
+    page = f"<main><h1>Quay</h1>{PROSE}<dialog open>Seen</dialog><dialog>Unseen</dialog></main>"
+    (document,) = parse(page.encode(), "text/html", "quay.html", ParseLimits())
+    assert document.text.endswith("Seen")
+    assert document.metadata["hidden_attribute_count"] == "1"

@@ -24,22 +24,28 @@ _NO_FONT = re.compile(r"(?:\S+\s+)*0(?:px|pt|em)?(?:/\S+)?\s+\S")
 _ZERO = re.compile(r"[-+]?0*\.?0*(?:px|em|rem|pt|%|ex|ch|vw|vh|cm|mm|in)?\Z")
 _FAR = re.compile(r"-\d{3,}(?:\.\d+)?(?:px|em|rem|pt|%|vw|vh)?\Z")
 _CLIPPED = re.compile(
-    r"rect\(\s*(?:[01](?:px)?[\s,]+){3}[01](?:px)?\s*\)|inset\(\s*(?:50|[6-9]\d|100)%|polygon\(0(?:px)? 0"
+    r"rect\(\s*(?:[01](?:px)?[\s,]+){3}[01](?:px)?\s*\)|inset\(\s*(?:50|[6-9]\d|100)%|polygon\(0(?:px)? 0|"
+    r"(?:circle|ellipse)\(\s*0(?:px|%)?(?:\s+0(?:px|%)?)?\s*(?:\)|at\b)"
 )
+_SHRUNK = re.compile(r"scale[xy]?\(0(?:,0)?\)\Z")
+_MOVED_FAR = re.compile(r"translate(?:3d|x|y)?\((?:0(?:px)?,)?-\d{3,}(?:\.\d+)?(?:px|em|rem|pt|vw|vh)\b")
 _CLASS_NAMES = """
     sr-only visually-hidden visuallyhidden screen-reader-text screen-reader-only screenreader assistive-text
     element-invisible u-hidden is-hidden d-none display-none a11y-hidden hide-visually cdk-visually-hidden offscreen
-    off-screen"""
+    off-screen invisible"""
 _CLASSES = frozenset(_CLASS_NAMES.split())
 # A style without any of these hides nothing, and need not be read.
 _MAY_HIDE = re.compile(
-    r"none|hidden|collapse|opacity|font|line-through|clip|position|indent|margin-|color|transform|mso-hide", re.I
+    r"none|hidden|collapse|opacity|font|line-through|clip|position|indent|margin-|color|transform|mso-hide|zoom|scale|translate",
+    re.I,
 )
 _SHOWN_AGAIN = re.compile(
     r"(?:^|\s)d-(?:\w+-)?(?:block|inline|flex|grid|table)|sr-only-focusable|(?:^|\s)\w+:(?:block|inline|flex|grid|table|visible|not-sr-only)"
 )
+_BETWEEN = re.compile(r"(?<=[\d%g])\s+(?=[\d.])")
 _NAMED = {"white": "#ffffff", "black": "#000000", "#fff": "#ffffff", "#000": "#000000"}
-_RGB = re.compile(r"rgba?\((\d+),(\d+),(\d+)(?:,[\d.]+)?\)\Z")
+_RGB = re.compile(r"rgba?\((\d+),(\d+),(\d+)(?:[,/][\d.]+%?)?\)\Z")
+_WHITE = re.compile(r"hsla?\([\d.]+(?:deg)?,[\d.]+%,100%(?:[,/]1(?:\.0*)?|[,/]100%)?\)\Z")
 
 
 def hidden_cause(element: HtmlElement, has_styles: bool) -> str | None:
@@ -128,7 +134,12 @@ def _is_out_of_sight(said: dict[str, str]) -> bool:
         _FAR.match(said.get(side, "")) for side in ("left", "top", "right", "bottom")
     ):
         return True
-    if said.get("transform", "").replace(" ", "") in ("scale(0)", "scale(0,0)", "scalex(0)", "scaley(0)"):
+    if is_clipping and said.get("white-space") == "nowrap" and said.get("text-indent", "").startswith("100"):
+        return True
+    moved = said.get("transform", "").replace(" ", "")
+    if _SHRUNK.match(moved) or _MOVED_FAR.match(moved) or _FAR.match(said.get("translate", "")):
+        return True
+    if said.get("zoom", "1") in ("0", "0%") or said.get("scale", "1") == "0":
         return True
     return any(_FAR.match(said.get(name, "")) for name in ("text-indent", "margin-left", "margin-top"))
 
@@ -152,10 +163,13 @@ def _is_background(element: HtmlElement, color: str, has_styles: bool) -> bool:
 
 
 def _colour(value: str) -> str:
-    value = value.strip().lower().replace(" ", "")
+    # Colours are written with commas or with spaces.
+    value = _BETWEEN.sub(",", value.strip().lower()).replace(" ", "")
+    if _WHITE.match(value):
+        return "#ffffff"
     match = _RGB.match(value)
     if match:
-        if value.endswith(",0)") and value.startswith("rgba"):
+        if value.endswith((",0)", "/0)", "/0%)")) and value.count(",") + value.count("/") > 2:
             return "transparent"
         return "#" + "".join(f"{min(int(part), 255):02x}" for part in match.groups())
     if re.fullmatch(r"#[0-9a-f]{3}", value):

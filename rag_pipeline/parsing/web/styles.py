@@ -24,7 +24,7 @@ MAX_SELECTOR_CHARS = 500
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.S)
 _MAY_HIDE = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|opacity\s*:\s*0|clip|:\s*-\d{3}|mso-hide|"
-    r"content-visibility|scale[xy]?\(0|overflow|line-through",
+    r"content-visibility|scale[xy]?\(0|translate\w*\(|zoom|overflow|line-through",
     re.I,
 )
 # What may take back what another rule said, by cause.

@@ -24,6 +24,7 @@ BLOCK_TAGS = frozenset(
         "center",
         "dd",
         "details",
+        "dialog",
         "dir",
         "div",
         "dl",

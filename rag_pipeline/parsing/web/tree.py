@@ -17,6 +17,7 @@ from rag_pipeline.errors import LimitExceeded
 from rag_pipeline.parsing.decode import decode
 from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.parsing.web.confluence import resolve_storage_format, with_character_data
+from rag_pipeline.parsing.web.drawn import say_drawings, say_readings
 from rag_pipeline.parsing.web.hidden import LARGEST_SHARE, hidden_cause, is_transparent
 from rag_pipeline.parsing.web.styles import hiding_selectors, selected_cause
 
@@ -59,7 +60,6 @@ DROPPED_TAGS = (
     "input",
     "textarea",
     "datalist",
-    "dialog",
     "link",
     "meta",
     "head",
@@ -202,10 +202,13 @@ def drop_unseen(root: HtmlElement) -> Counter[str]:
     from lxml import etree
 
     _say_boxes(root)
+    say_readings(root)
+    say_drawings(root)
     has_styles = next(root.iter("style", "link"), None) is not None
     doomed: list[tuple[HtmlElement, str | None]] = [
         (element, _COUNTED_TAGS.get(str(element.tag))) for element in root.iter(*DROPPED_TAGS)
     ]
+    doomed += [(dialog, "attribute") for dialog in root.iter("dialog") if "open" not in dialog.attrib]
     selectors = hiding_selectors(root) if has_styles else {}
     for element in root.iter(etree.Element):
         if element.attrib:
