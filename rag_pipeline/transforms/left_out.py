@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import polars as pl
 
 # `hidden_row_count`, `bad_cue_count` and the like: a parser names the cause and the count in one.
-_COUNT = re.compile(r"(?P<cause>(?:hidden|bad|unread|lost|skipped|deleted)_[a-z_]+?)_count$")
-_MARK = r'"(?:(?:hidden|bad|unread|lost|skipped|deleted)_|pages_needing_ocr)'
+_COUNT = re.compile(r"(?P<cause>(?:hidden|bad|unread|lost|skipped|deleted)_[a-z_]+?|artifact)_count$")
+_MARK = r'"(?:(?:hidden|bad|unread|lost|skipped|deleted)_|pages_needing_ocr|artifact_count)'
 # Fewer than this are no trend, and a little more than ever is none either.
 LEAST_COUNT = 5
 MORE_THAN_USUAL = 1.5

@@ -61,3 +61,21 @@ def test_a_cue_whose_times_cannot_be_read_is_counted(timing: str) -> None:
 )
 def test_words_with_times_are_words(words: str) -> None:
     assert "bad_cue_count" not in talk(f"00:01.000 --> 00:02.000\n{words}").metadata
+
+
+def test_a_dash_begins_the_words_of_somebody_else() -> None:
+    document = talk(
+        "00:01.000 --> 00:02.000\n<v Ann>Who is there?",
+        "00:02.000 --> 00:03.000\n- The pilot.\n- And his boat.",
+        "00:03.000 --> 00:04.000\n- BEN: Me too.",
+        "00:04.000 --> 00:05.000\n- BEN: -5 degrees.",
+    )
+    said = ["[00:00:01] Ann: Who is there?", "[00:00:02] - The pilot. - And his boat."]
+    assert document.text.split("\n\n") == [*said, "[00:00:03] BEN: Me too. -5 degrees."]
+    assert document.metadata["speakers"] == "Ann, BEN"
+
+
+def test_a_cue_that_ends_before_it_begins_is_counted_and_its_words_stay() -> None:
+    document = talk("00:01.000 --> 00:02.000\nAye.", "00:09.000 --> 00:03.000\nNay.")
+    assert document.metadata["bad_cue_count"] == "1"
+    assert "Nay." in document.text

@@ -95,6 +95,15 @@ def test_an_invitation_says_what_when_and_where() -> None:
     assert text == f"Tides\n\n{PEOPLE}\n\n" + "\n".join(lines)
 
 
+def test_what_a_server_reports_of_a_message_is_text() -> None:
+    report = b"Reporting-MTA: dns; mx.example.org\n\nFinal-Recipient: rfc822; gone@example.org\nStatus: 5.1.1\n"
+    body = b"--x\nContent-Type: text/plain\n\nNot delivered.\n--x\nContent-Type: message/delivery-status\n\n"
+    raw = HEAD + b"Content-Type: multipart/report; boundary=x\n\n" + body + report + b"--x--\n"
+    text = parsed(raw)[0].text
+    for words in ("Not delivered.", "mx.example.org", "gone@example.org", "Status: 5.1.1"):
+        assert words in text
+
+
 def der(tag: int, content: bytes) -> bytes:
     return bytes([tag, 0x82]) + len(content).to_bytes(2, "big") + content
 

@@ -127,3 +127,44 @@ def test_equal_cues_by_other_speakers_or_at_other_times_stay() -> None:
     assert document.text.count("Yes.") == 4
     assert document.metadata["speakers"] == "Ada, Bo"
     assert document.metadata["bad_cue_count"] == "1"
+
+
+def test_objects_in_a_row_keep_their_numbers_and_lines() -> None:
+    document = _parsed("a.json", '{\n "id": 1, "v": 1.10\n}\n\x1e{\n "id": 2, "v": 2.20\n},\n[\n 7\n]\n')[0]
+    assert [block.line for block in document.blocks[:2]] == [1, 4]
+    assert "v: 1.10" in document.text
+    assert "v: 2.20" in document.text
+
+
+def test_a_long_title_and_many_addresses_are_text_to_their_end() -> None:
+    links = [{"rel": "see", "href": f"https://quay.example/{number}"} for number in range(90)]
+    ticket = _tickets(1)[0] | {"title": "Crane " + "word " * 100 + "at last", "links": links}
+    document = _parsed("t.json", json.dumps(ticket))[0]
+    assert "at last" in document.text
+    assert "https://quay.example/89" in document.text
+    few = _parsed("t.json", json.dumps(ticket | {"links": links[:3]}))[0]
+    assert "https://quay.example/2" in few.metadata["links"]
+    assert "https://quay.example" not in few.text
+
+
+def test_a_name_over_two_lines_and_a_caption_of_one_cell_cost_no_header() -> None:
+    wrapped = _parsed("a.csv", 'Name,"Remark\n(free)",\nGull,"first\nsecond",x\nTern,,y\n')[0]
+    assert wrapped.text.startswith("Name\tRemark (free)\tcolumn 3\n\nGull")
+    assert wrapped.metadata["row_count"] == "2"
+    captioned = _parsed("b.csv", "Report of March\n\nName,Quantity\nGull,1\nTern,2\n")[0]
+    assert captioned.title == "Report of March"
+    assert [(block.kind, block.line) for block in captioned.blocks] == [("heading", 1), ("table", 3)]
+
+
+def test_only_tags_of_html_are_taken_out_of_xml() -> None:
+    fields = "<a>Map&lt;K, V&gt;</a><b><![CDATA[ask <your-name> or <b>all</b>]]></b><c>&lt;p&gt;One&lt;/p&gt;Two</c>"
+    text = _parsed("a.xml", f"<notes><note>{fields}</note></notes>")[0].text
+    for words in ("Map<K, V>", "ask <your-name> or all", "One\nTwo"):
+        assert words in text
+
+
+def test_values_side_by_side_in_mixed_xml_stay_apart_and_keep_their_attributes() -> None:
+    source = '<r><i id="1"><n>Pump</n><p cur="EUR">1.10</p>spare</i>ask <who no="7">Ann</who>, now</r>'
+    text = _parsed("a.xml", source)[0].text
+    for words in ("Pump 1.10 (cur=EUR) spare", "(id=1)", "ask Ann (no=7), now"):
+        assert words in text

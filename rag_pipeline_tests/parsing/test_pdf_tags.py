@@ -9,6 +9,7 @@ import pytest
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.errors import NeedsOcr
 from rag_pipeline.parsing import ParseLimits, parse
+from rag_pipeline.transforms.left_out import left_out
 from rag_pipeline_tests.parsing.pdf_files import Tag, marked, tagged_pdf
 
 PROSE = ("The harbour master keeps a book of all boats that land at the quay,", "and reads it aloud on every Sunday.")
@@ -93,6 +94,7 @@ def test_what_is_tagged_as_pagination_is_left_out_on_a_single_page() -> None:
     assert "took for an ornament" in document.text
     # Without the tags both would be text, so that they went is counted.
     assert document.metadata["artifact_count"] == "2"
+    assert left_out(document.metadata) == {"artifact": 2}
 
 
 def test_a_page_of_artifacts_keeps_its_text() -> None:

@@ -87,6 +87,9 @@ def _refuse_encrypted(mail: Mail, has_secret: bool, address: str) -> None:
         raise mail_sealed.encrypted_message(address)
 
 
+_REPORTS = ("message/delivery-status", "message/global-delivery-status", "message/disposition-notification")
+
+
 class _Reader:
     def __init__(self, mail: Mail, address: str, limits: ParseLimits) -> None:
         self.plain: list[str] = []
@@ -113,6 +116,8 @@ class _Reader:
             kind = "text/plain"
         if kind in ("text/plain", "text/html") and not is_attached:
             (self.plain if kind == "text/plain" else self.html).append(_text(part))
+        elif kind in _REPORTS:
+            self.plain.append(_report(part))
         elif kind == "message/rfc822":
             inner = part.get_payload()
             if isinstance(inner, list) and inner and isinstance(inner[0], Message):
@@ -141,12 +146,23 @@ class _Reader:
 
 
 def _leaves(message: Message, depth: int) -> Iterator[Message]:
-    if not message.is_multipart() or message.get_content_type() == "message/rfc822":
+    if not message.is_multipart() or message.get_content_type() in ("message/rfc822", *_REPORTS):
         yield message
     elif depth < MAX_MIME_DEPTH:
         for part in message.get_payload():
             if isinstance(part, Message):
                 yield from _leaves(part, depth + 1)
+
+
+def _report(part: Message) -> str:
+    """What a mail server says became of a message: groups of fields, which are headers of parts without a body."""
+    inner = part.get_payload()
+    groups = inner if isinstance(inner, list) else []
+    return "\n\n".join(
+        "\n".join(f"{name}: {' '.join(str(value).split())}" for name, value in group.items())
+        for group in groups
+        if isinstance(group, Message)
+    )
 
 
 def _text(part: Message) -> str:

@@ -20,7 +20,7 @@ from rag_pipeline.parsing.builder import TextBuilder, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, read_text
 
-VERSION = "7"
+VERSION = "8"
 
 # Many programs leave out leading zeros, or the milliseconds.
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
@@ -29,6 +29,7 @@ _NEARLY = r"[ \t]{0,20}\d{1,3}:\d[\d:.,]{1,15}[ \t]{0,20}"
 _NEARLY_TIMING = re.compile(
     rf"{_NEARLY}(?:[-=]{{0,3}}>|[\u2013\u2014\u2192-])[^<>]{{0,60}}$|{_NEARLY}\d{{1,3}}:\d[\d:.,]{{1,15}}[ \t]*$"
 )
+_DASH = re.compile(r"\s*(?:<[^<>]*>)*[-\u2010-\u2014]\s?\w")
 _VOICE = re.compile(r"<v(?:\.[\w.-]+)?\s+([^<>]{1,200})>")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
 _NAME = re.compile(
@@ -89,7 +90,7 @@ def _document(text: str, address: str, title: str | None) -> ParsedDocument:
         words = " ".join(cue.text for cue in turn)
         speaker = turn[0].speaker
         lead = f"[{clock(turn[0].start_ms)}] {speaker}: " if speaker else f"[{clock(turn[0].start_ms)}] "
-        builder.add("cue", lead + words, label=speaker, line=turn[0].line)
+        builder.add("cue", lead + words, label=speaker or None, line=turn[0].line)
     bad = sum(_is_bad_timing(line) for line in text.split("\n") if ">" in line or ":" in line)
     metadata = {"duration": clock(max(cue.end_ms for cue in cues)), "cue_count": str(len({cue.line for cue in cues}))}
     if bad:
@@ -101,8 +102,11 @@ def _document(text: str, address: str, title: str | None) -> ParsedDocument:
 
 
 def _is_bad_timing(line: str) -> bool:
-    """Whether a line means to time a cue but cannot be read as such."""
-    return not _TIMING.match(line) and ("-->" in line or _NEARLY_TIMING.match(line) is not None)
+    """Whether a line means to time a cue but cannot be read as such, or ends the cue before it begins."""
+    match = _TIMING.match(line)
+    if match:
+        return _ms(match.groups()[4:]) < _ms(match.groups()[:4])
+    return "-->" in line or _NEARLY_TIMING.match(line) is not None
 
 
 def _cues(text: str) -> Iterator[_Cue]:
@@ -127,6 +131,8 @@ def _cues(text: str) -> Iterator[_Cue]:
         for line in lines[number + 1 : stop]:
             if not line.strip():
                 break
+            # A dash begins what somebody else says, who is not named.
+            speaker = "" if _DASH.match(line) else speaker
             for name, said in _voices(line, speaker):
                 speaker = name
                 words = " ".join(clean_text(html.unescape(_TAG.sub("", said))).split())
@@ -140,7 +146,8 @@ def _cues(text: str) -> Iterator[_Cue]:
         if is_followed and lines[stop - 1].strip() == body[-1][1]:
             body.pop()
         # Who speaks before the first name is named has said the whole of it with him.
-        body = [(name or next((other for other, _ in body if other), None), words) for name, words in body]
+        first = next((name for name, _ in body if name), None)
+        body = [(first if name is None else name, words) for name, words in body]
         for name, group in groupby(body, key=itemgetter(0)):
             yield _Cue(_ms(groups[:4]), _ms(groups[4:]), name, " ".join(words for _, words in group), number + 1)
 
@@ -168,7 +175,7 @@ def _with_speakers(cues: list[_Cue]) -> list[_Cue]:
     found: list[_Cue] = []
     for cue in cues:
         match = _NAME.match(cue.text)
-        if cue.speaker is None and match and (are_usual or names[match.group(1)] > 1 or match.group(1).isupper()):
+        if not cue.speaker and match and (are_usual or names[match.group(1)] > 1 or match.group(1).isupper()):
             cue = _Cue(cue.start_ms, cue.end_ms, match.group(1), cue.text[match.end() :], cue.line)
         found.append(cue)
     return found

@@ -28,7 +28,7 @@ from rag_pipeline.parsing.records.records import (
 )
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "7"
+VERSION = "8"
 
 _DELIMITERS = (",", "\t", ";", "|")
 # Enough for the separator and the quoting to show.
@@ -141,7 +141,7 @@ def _rows(text: str, delimiter: str | None, address: str) -> list[tuple[int, lis
 
 def _caption(rows: Sequence[Sequence[str]]) -> str | None:
     """The only cell of the first row, where the rows below have several."""
-    if len(rows) < 3 or len(rows[0]) < 2:
+    if len(rows) < 3:
         return None
     cells = [cell.strip() for cell in rows[0] if cell.strip()]
     below = [cell for cell in rows[1] if cell.strip()]
@@ -150,7 +150,9 @@ def _caption(rows: Sequence[Sequence[str]]) -> str | None:
 
 def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row holds short names, most of them distinct."""
-    first = [cell.strip() for cell in rows[0]]
+    # A name in two lines is a name all the same.
+    first = [" ".join(cell.split()) for cell in rows[0]]
+    rows = [first, *rows[1:]]
     named = [column for column, cell in enumerate(first) if cell]
     distinct = {first[column] for column in named}
     if len(rows) < 2 or len(named) < 2 or 2 * len(distinct) < len(named):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from rag_pipeline.parsing.markup.front_matter import WrittenFloat
@@ -17,6 +17,7 @@ _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 # What is never closed runs to the end, so that no character is looked at twice.
 _JSONC = re.compile(r'"(?>(?:[^"\\\n]++|\\.)*)"?|//[^\n]*|/\*.*?(?:\*/|\Z)|,(?=\s*[}\]])', re.S)
 _SEPARATORS = re.compile(r"[\s,\x1e]*")
+_SEPARATOR_SIGNS = re.compile(r"[,\x1e]")
 _MAX_INTEGER_DIGITS = 4_000
 
 
@@ -69,17 +70,27 @@ def load_leniently(text: str) -> Any:
     try:
         return load_json(_JSONC.sub(_without_comment, text))
     except json.JSONDecodeError:
-        decoder = json.JSONDecoder(parse_int=_integer, object_pairs_hook=every_field)
-        values: list[Any] = []
-        position = _after_separators(text, 0)
-        while position < len(text):
-            value, position = decoder.raw_decode(text, position)
-            values.append(value)
-            position = _after_separators(text, position)
-        if not all(isinstance(value, Mapping | list) for value in values):
-            raise
-        # A second time through the one place that mends lone surrogates.
-        return load_json(json.dumps(values))
+        return load_json(_as_list(text))
+
+
+def _as_list(text: str) -> str:
+    """Containers that follow one another as one list, each in the line and with the numbers that it has.
+
+    Raises ValueError, RecursionError.
+    """
+    decoder = json.JSONDecoder(parse_int=_integer)
+    pieces: list[str] = []
+    end = 0
+    start = _after_separators(text, 0)
+    while start < len(text):
+        if text[start] not in "[{":
+            raise json.JSONDecodeError("Expecting an object or a list", text, start) from None
+        pieces.append(_SEPARATOR_SIGNS.sub("", text[end:start]) + ("," if pieces else ""))
+        _, end = decoder.raw_decode(text, start)
+        pieces.append(text[start:end])
+        start = _after_separators(text, end)
+    # The bracket takes no line of its own.
+    return f"[{''.join(pieces)}]"
 
 
 def _after_separators(text: str, position: int) -> int:

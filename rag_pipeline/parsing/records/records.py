@@ -14,7 +14,7 @@ from typing import Any
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.contracts.ids import digest
-from rag_pipeline.parsing.builder import TextBuilder, one_line
+from rag_pipeline.parsing.builder import MAX_LABEL_CHARS, TextBuilder, one_line
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.markup.front_matter import scalar_text
 from rag_pipeline.parsing.markup.markdown import markdown_blocks
@@ -140,6 +140,10 @@ def record_document(record: Record, part: str = "") -> ParsedDocument:
         for name, value in record.items()
         if name != title_field and not (has_comments and name == comments_field)
     }
+    said = clean_text(str(record[title_field])) if title_field else ""
+    if len(said.strip()) > MAX_LABEL_CHARS:
+        # A title is a line; the rest of a longer one is text.
+        builder.add("paragraph", said, line=line_of(record, title_field))
     metadata = _add_fields(builder, rest, record, has_sections=bool(title))
     for comment in comments if isinstance(comments, list) else ():
         _add_comment(builder, comment)
@@ -162,21 +166,24 @@ def _add_fields(builder: TextBuilder, fields: Record, record: Record, has_sectio
             long_fields.append((name, text))
         elif text.strip():
             metadata[_cleaned_name(name)] = text[:_METADATA_CHARS]
-            if not _URL.match(text):
+            if not _URL.match(text) or len(text) > _METADATA_CHARS:
                 first = first or name
                 lines.append(f"{_cleaned_name(name)}: {one_line(text)}")
     builder.add("field", "\n".join(lines), line=line_of(record, first))
     for name, text in sorted(long_fields, key=lambda item: _rank(item[0], _BODIES)):
         _add_section(builder, _heading(name) if has_sections else None, text, 2, line_of(record, name))
     for name, value in nested:
-        inner = [line for line in readable_lines(value, 1) if not _URL_LINE.match(line)]
+        full = clean_text(json.dumps(value, ensure_ascii=False, default=str))
+        whole = readable_lines(value, 1)
+        # Addresses are metadata, as far as there is room for them.
+        inner = [line for line in whole if len(full) > _METADATA_CHARS or not _URL_LINE.match(line)]
         builder.add(
             "field", "\n".join([f"{_cleaned_name(name)}:", *inner]) if inner else "", line=line_of(record, name)
         )
         named = _named(value)
-        if named is None or len(inner) < len(readable_lines(value, 1)):
-            full = clean_text(json.dumps(value, ensure_ascii=False, default=str))[:_METADATA_CHARS]
-            metadata[_cleaned_name(name) if named is None else f"{_cleaned_name(name)}.fields"] = full
+        if named is None or len(inner) < len(whole):
+            place = _cleaned_name(name) if named is None else f"{_cleaned_name(name)}.fields"
+            metadata[place] = full[:_METADATA_CHARS]
         if named is not None:
             metadata[_cleaned_name(name)] = named[:_METADATA_CHARS]
     return metadata

@@ -23,7 +23,7 @@ from rag_pipeline.parsing.tabular import table_lines
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "4"
+VERSION = "5"
 
 
 def _set(names: str) -> frozenset[str]:
@@ -48,7 +48,14 @@ _DECLARATION_TEXT = re.compile(r"\s*<\?xml[^>]{0,300}\?>")
 _LONG_TAG = re.compile(rb"<[A-Za-z_:][^<>]{%d}" % _MAX_TAG_BYTES)
 _MIN_PROSE_ELEMENTS = 5
 _BLOCK_TAG = re.compile(r"</?(?:p|div|br|li|ul|ol|h[1-6]|tr|table|blockquote|pre)\b[^<>]*>", re.I)
-_ANY_TAG = re.compile(r"</?[A-Za-z][^<>]*>|<!--(?:(?!<!--).)*?-->", re.S)
+# Tags of HTML alone: what else stands between such signs is a type, a placeholder or an address.
+_ANY_TAG = re.compile(
+    r"</?(?:a|abbr|address|article|aside|b|big|blockquote|br|caption|center|cite|code|col|colgroup|dd|del|details|dfn|div|dl|"
+    r"dt|em|embed|figcaption|figure|font|footer|form|h[1-6]|header|hr|i|iframe|img|input|ins|kbd|label|li|link|main|mark|"
+    r"nav|object|ol|p|param|pre|q|s|samp|script|section|small|source|span|strike|strong|style|sub|summary|sup|table|"
+    r"tbody|td|tfoot|th|thead|time|tr|tt|u|ul|var|video|wbr)(?=[\s/>])[^<>]*>|<!--(?:(?!<!--).)*?-->",
+    re.S | re.I,
+)
 
 
 def parse_xml(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
@@ -137,7 +144,8 @@ class _Walker:
         elif name in _JOINED or _is_mixed(element):
             if self._is_data and element.attrib:
                 self._field(element, name, _attributes(element))
-            self._add("paragraph", _joined(element), element)
+            is_record = self._is_data and _is_mixed(element) and name not in _JOINED
+            self._add("paragraph", _text(_with_attributes(element)) if is_record else _joined(element), element)
         else:
             self._container(element, name, level)
 
@@ -210,6 +218,21 @@ def _joined(element: _Element) -> str:
     separator = "" if _is_mixed(element) and not holds_blocks else " "
     pieces = [text for text in element.itertext() if separator == "" or text.strip()]
     return _text(separator.join(pieces))
+
+
+def _with_attributes(element: _Element) -> str:
+    """All words below `element`, those of children side by side set apart, and what their attributes say."""
+    pieces = [element.text or ""]
+    for child in element:
+        name = _name(child)
+        said = _attributes(child) if name else ""
+        if name and name not in _SKIPPED:
+            pieces.append(_with_attributes(child) + (f" ({said})" if said else ""))
+        is_value = bool(said) or name in _TITLES or name in _PROSE
+        # Two elements without a sign between them are two values.
+        is_apart = not child.tail or (is_value and child.tail[0].isalnum())
+        pieces.append(f" {child.tail or ''}" if is_apart else child.tail or "")
+    return "".join(pieces)
 
 
 def _attributes(element: _Element) -> str:
