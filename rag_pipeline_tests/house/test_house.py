@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from collections.abc import Callable
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -75,22 +77,48 @@ def package_of(path: Path) -> str:
     return path.relative_to(ROOT).with_suffix("").parts[0]
 
 
-def imported_modules(path: Path) -> set[str]:
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@cache
+def imported_modules(path: Path) -> frozenset[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             found |= {f"{node.module}.{alias.name}" for alias in node.names if node.module == "rag_pipeline"}
-    return found
+    return frozenset(found)
 
 
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+ROOMS = {room: [path for path in MODULES if package_of(path) == room] for room in sorted(map(package_of, MODULES))}
+
+
+def in_every_module(rule: Callable[[Path], None]) -> Callable[[str], None]:
+    """A test for each room: one for each module and rule would be thousands that begin and end longer than they run."""
+
+    @pytest.mark.parametrize("room", ROOMS)
+    def test(room: str) -> None:
+        broken = []
+        for path in ROOMS[room]:
+            try:
+                rule(path)
+            except AssertionError as error:
+                broken.append(f"{name_of(path)}: {error}")
+        assert not broken, "\n".join(broken)
+
+    test.__name__, test.__doc__ = rule.__name__, rule.__doc__
+    return test
+
+
+@in_every_module
 def test_imports_point_down(path: Path) -> None:
     here = package_of(path)
     for module in imported_modules(path):
@@ -107,9 +135,9 @@ def test_imports_point_down(path: Path) -> None:
 OPENS_THE_INDEX = {"refresh/workspace.py", "refresh/damage.py"}
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if package_of(path) == "refresh"], ids=name_of)
+@in_every_module
 def test_steps_write_to_a_sink_and_not_to_lancedb(path: Path) -> None:
-    if name_of(path) not in OPENS_THE_INDEX:
+    if package_of(path) == "refresh" and name_of(path) not in OPENS_THE_INDEX:
         assert "rag_pipeline.stores.vectors" not in imported_modules(path), "take a Sink of contracts/sink.py"
 
 
@@ -125,7 +153,7 @@ def test_no_module_needs_itself() -> None:
     needs: dict[str, set[str]] = {}
     for path in MODULES:
         needed: set[str] = set()
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Import):
                 needed |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
@@ -139,24 +167,24 @@ def test_no_module_needs_itself() -> None:
         pytest.fail(" needs ".join(error.args[1]))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@in_every_module
 def test_modules_are_small_and_say_what_they_are(path: Path) -> None:
     text = path.read_text("utf-8")
     assert text.count("\n") <= LARGEST_MODULE_LINES
     if text.strip():
-        assert ast.get_docstring(ast.parse(text)), "a module begins with what it is and what belongs there"
+        assert ast.get_docstring(tree_of(path)), "a module begins with what it is and what belongs there"
 
 
 # The one place that unpickles reads what the pool sends to its worker; what comes back is read by `parallel/wire.py`.
 UNPICKLES = {"parallel/worker.py"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@in_every_module
 def test_numbers_have_a_reason(path: Path) -> None:
     """A comment above or beside each constant or the block it stands in, or a docstring below."""
     lines = path.read_text("utf-8").split("\n")
     without = []
-    for node in ast.parse("\n".join(lines)).body:
+    for node in tree_of(path).body:
         if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
             continue
         parts = list(ast.walk(node.value))
@@ -175,11 +203,11 @@ def test_numbers_have_a_reason(path: Path) -> None:
     assert without == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@in_every_module
 def test_nothing_that_others_wrote_is_unpickled(path: Path) -> None:
     """Reading a pickle runs whatever its writer wants."""
     assert not imported_modules(path) & {"marshal", "shelve", "dill", "cloudpickle", "joblib"}, name_of(path)
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom) and node.module in ("pickle", "_pickle"):
             raise AssertionError(f"{name_of(path)}: import pickle as a whole, so that its uses are seen")
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pickle":
@@ -190,7 +218,7 @@ def test_nothing_that_others_wrote_is_unpickled(path: Path) -> None:
 def test_functions_are_short() -> None:
     sizes = []
     for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 lines = (node.end_lineno or node.lineno) - node.lineno + 1
                 sizes.append((lines, f"{name_of(path)}:{node.name}"))

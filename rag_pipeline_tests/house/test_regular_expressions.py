@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from rag_pipeline_tests.house.test_house import MODULES, name_of
+from rag_pipeline_tests.house.test_house import in_every_module
 
 # Behind a group or a counted repeat of one: what `)` closes, its repeat, and the plus that makes it possessive.
 POSSESSIVE_GROUP = re.compile(r"\)(?:[*+?]|\{\d*,?\d*\})\+(?!\))")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@in_every_module
 def test_no_group_is_possessive(path: Path) -> None:
     found = [line.strip() for line in path.read_text("utf-8").splitlines() if POSSESSIVE_GROUP.search(line)]
     assert not found, f"write (?>(?:...)*) for (?:...)*+, which Python 3.11.0 to 3.11.4 match wrongly: {found}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,14 @@ import pytest
 from rag_pipeline.contracts.catalog import FIXED_TABLES, TABLES, tables_of
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BRONZE, CHUNKS, EMBEDDINGS
-from rag_pipeline_tests.house.test_house import MODULES, ROOT, name_of
+from rag_pipeline_tests.house.test_house import ROOT, in_every_module, name_of, tree_of
 
 CATALOG = ROOT / "contracts" / "catalog.py"
 # A few of them may be named together, for what these have in common; more than that is a second catalog.
 MOST_TOGETHER = 5
 
 
+@cache
 def declared() -> dict[str, TableContract]:
     found: dict[str, TableContract] = {}
     for path in sorted((ROOT / "contracts").glob("*.py")):
@@ -30,11 +32,13 @@ def test_every_table_is_in_the_catalog_once() -> None:
     assert sorted(table.kind for table in declared().values()) == sorted(table.kind for table in TABLES)
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if path != CATALOG], ids=name_of)
+@in_every_module
 def test_there_is_no_second_list_of_tables(path: Path) -> None:
     """What is to be done with every table walks the catalog, so that a new table is forgotten nowhere."""
+    if path == CATALOG:
+        return
     names = set(declared())
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Tuple | ast.List | ast.Set | ast.Dict):
             members = node.keys if isinstance(node, ast.Dict) else node.elts
             roots = [each.value if isinstance(each, ast.Attribute) else each for each in members if each is not None]
