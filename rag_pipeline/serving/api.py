@@ -30,6 +30,8 @@ from rag_pipeline.serving.questions import (
     ExplainQuestion,
     FeedbackAnswer,
     FeedbackQuestion,
+    HintAnswer,
+    HintQuestion,
     Problem,
     Question,
     SearchAnswer,
@@ -43,7 +45,7 @@ from rag_pipeline.serving.service import Service
 
 _WHY = {
     401: "Nobody that is known asks.",
-    403: "The caller may not look as somebody else.",
+    403: "The caller may not look as somebody else, or not give hints.",
     413: "The request is too large.",
     422: "What is asked is not as described here, or names what nothing has that the caller may read.",
     429: "The caller asks too often; `Retry-After` says when to try again.",
@@ -64,7 +66,7 @@ HUNG_UP = 499
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Problems that a route may answer with, for OpenAPI."""
     schema = {"$ref": "#/components/schemas/Problem"}
-    said = _WHY | {404: "There is nothing of that name that the caller may read."}
+    said = _WHY | {404: "There is nothing of that name for the caller."}
     return {status: {"description": said[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
 
 
@@ -126,6 +128,14 @@ class Api:
             response_model=FeedbackAnswer,
             responses=described(404),
         )
+        asked.add_api_route(
+            "/hints",
+            self.hint,
+            methods=["POST"],
+            status_code=202,
+            response_model=HintAnswer,
+            responses=described(404),
+        )
         asked.add_api_route("/sources", self.sources, methods=["GET"], response_model=SourcesAnswer)
         asked.add_api_route("/me", self.me, methods=["GET"], response_model=CallerAnswer)
         return asked
@@ -185,6 +195,10 @@ class Api:
     async def feedback(self, asked: FeedbackQuestion, caller: Asker) -> Response:
         """Say of a hit or an answer whether it answers the question; it becomes a row of gold/feedback."""
         return as_json(await self.answered(lambda: self._service.feedback(caller, asked)), 201)
+
+    async def hint(self, asked: HintQuestion, caller: Asker) -> Response:
+        """Say that sources are worth a look now, for callers who may (`hints.allowed_principals`)."""
+        return as_json(await self.answered(lambda: self._service.hint(caller, asked)), 202)
 
     async def sources(
         self, caller: Asker, view_as: Annotated[list[Value] | None, Query(max_length=MOST_VALUES)] = None

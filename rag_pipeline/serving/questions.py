@@ -15,6 +15,7 @@ from rag_pipeline.contracts.feedback import Verdict
 from rag_pipeline.contracts.filters import Filter, parse_condition, parse_moment
 from rag_pipeline.contracts.modes import Mode
 from rag_pipeline.errors import BadRequest
+from rag_pipeline.settings.types import SourceName
 
 # A page of text; a question is a line or two.
 MOST_QUESTION_CHARS = 4_000
@@ -204,6 +205,21 @@ class FeedbackAnswer(BaseModel):
     """That it was kept."""
 
     feedback_id: str
+
+
+class HintQuestion(BaseModel):
+    """Sources that are worth a look now; no more is said, since the sources themselves say what changed."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    sources: list[SourceName] = Field(min_length=1, max_length=MOST_VALUES, examples=[["handbook"]])
+    """Their names, as in pipeline.yaml."""
+
+
+class HintAnswer(BaseModel):
+    """The sources that are looked at by the next run, which the pipeline asks for within seconds."""
+
+    sources: list[str] = Field(examples=[["handbook"]])
 
 
 class FoundPlace(BaseModel):

@@ -21,10 +21,12 @@ from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.serving.answers import Answers
 from rag_pipeline.serving.callers import Caller
 from rag_pipeline.serving.feedback import Feedback
+from rag_pipeline.serving.hints import Hints
 from rag_pipeline.serving.questions import (
     AskQuestion,
     ExplainQuestion,
     FeedbackQuestion,
+    HintQuestion,
     Question,
     SearchQuestion,
     WindowQuestion,
@@ -44,6 +46,7 @@ class Service:
         self._sources = ReadableSources(pipeline)
         self.answers = Answers(pipeline, self.searcher)
         self._feedback = Feedback(pipeline, self.searcher)
+        self._hints = Hints(pipeline)
 
     def close(self) -> None:
         """End its threads and let go of its models."""
@@ -133,6 +136,10 @@ class Service:
     def feedback(self, caller: Caller, asked: FeedbackQuestion) -> dict[str, Any]:
         """Keep what the caller says of a hit or an answer that they may see; raises what `Feedback.take` does."""
         return self._feedback.take(self._seeing(caller, asked), asked)
+
+    def hint(self, caller: Caller, asked: HintQuestion) -> dict[str, Any]:
+        """Have some sources looked at soon; raises what `Hints.take` does."""
+        return self._hints.take(caller, asked.sources)
 
     def _prepared(self, caller: Caller, asked: SearchQuestion) -> tuple[Caller, dict[str, Any]]:
         if asked.k > self.settings.max_hits:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from pydantic import field_validator
 
+from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.limits import Section
 from rag_pipeline.settings.places import below
-from rag_pipeline.settings.types import Place
+from rag_pipeline.settings.types import Place, Principal
 
 # What the folder is called where it would lie in a source.
 HINTS = "folder of hints"
@@ -27,6 +28,18 @@ class HintsSettings(Section):
     """Folder on a disk in which each file is a hint, like `{"source": "handbook"}`; it is seen within seconds.
 
     It is a folder of its own: hints that were taken in are removed, and what is no hint is put aside."""
+
+    allowed_principals: tuple[Principal, ...] = ()
+    """Who may give hints over HTTP (`POST /v1/hints`): names and groups of callers; none: nobody.
+
+    They learn which sources there are, and nothing of what is in them."""
+
+    @field_validator("allowed_principals")
+    @classmethod
+    def _are_not_everybody(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if PUBLIC in names:
+            raise ValueError("public is everybody; name the callers or groups that may give hints, like webhooks")
+        return names
 
     @field_validator("folder")
     @classmethod

@@ -88,6 +88,17 @@ class HintFolder:
         left = self._put_aside(others, known)
         _staying[self.folder, self._sources] = {path.name: stamp for path in left if (stamp := _stamp(path))}
 
+    def give(self, name: str) -> None:
+        """Hint at one of the sources at once, as its mark alone: no file waits to be taken in.
+
+        A look that began before does not count for it, however near the two are.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        self.marks.mkdir(parents=True, exist_ok=True)
+        self._mark(name).touch()
+
     def _put_aside(self, others: Sequence[Path], known: _Stamps) -> Sequence[Path]:
         """Move what names no source of pipeline.yaml out of the way; what there is no room for stays, and is returned.
 
