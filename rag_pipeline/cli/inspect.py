@@ -7,6 +7,7 @@ Does not belong here: finding them out (`refresh/status.py`, `refresh/verify.py`
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,7 +45,7 @@ def status(as_json: bool) -> None:
     """Show every layer, what waits, what is published, and the last runs.
 
     Exit code 1: files of a table are gone or cut short, what is published cannot be searched, or a source is overdue:
-    it was not polled with success for longer than its stale_after.
+    it was not polled with success for longer than its stale_after, or its changes are later than its searchable_within.
 
     Example: rag-pipeline status
     """
@@ -56,7 +57,7 @@ def status(as_json: bool) -> None:
         emit(found)
     else:
         _show_status(found)
-    if found.damaged or found.published_problem or any(source.is_overdue for source in found.sources):
+    if found.damaged or found.published_problem or any(source.is_overdue or source.late for source in found.sources):
         click.get_current_context().exit(FOUND)
 
 
@@ -90,10 +91,10 @@ def _show_status(found: Status) -> None:
 def _show_sources(found: Status) -> None:
     columns = ["Source", ("Objects", "right"), ("Waiting", "right"), ("Quarantined", "right")]
     rows = [
-        [s.source, s.live, s.waiting, s.quarantined, age(s.newest_modified_at), age(s.last_change_at), _polled(s)]
+        [*(s.source, s.live, s.waiting, s.quarantined), *map(age, (s.newest_modified_at, s.last_change_at)), *_times(s)]
         for s in found.sources
     ]
-    show(table("Sources", [*columns, "Newest", "Changed", "Polled"], rows), "")  # type: ignore[list-item]
+    show(table("Sources", [*columns, "Newest", "Changed", "Polled", ("Lag", "right")], rows), "")  # type: ignore[list-item]
     for source in found.sources:
         if source.is_overdue:
             since = f"since {moment(source.overdue_at)} UTC" if source.overdue_at else "and no success is known"
@@ -102,6 +103,15 @@ def _show_sources(found: Status) -> None:
         elif source.poll_error:
             talk(f"Source {source.source} did not answer when last polled: {source.poll_error}", style="yellow")
     for source in found.sources:
+        if source.late is not None:
+            allowed = duration(timedelta(seconds=source.late.limit_seconds))
+            took = duration(timedelta(seconds=source.late.seconds))
+            what = (
+                f"{counted(source.late.waiting, 'change')} not searchable"
+                if source.late.waiting
+                else "last changes took"
+            )
+            talk(f"Source {source.source} is late: {what} for {took}, {allowed} allowed", style="red")
         if source.erased:
             was = "is" if source.erased == 1 else "are"
             talk(f"Source {source.source} still lists {counted(source.erased, 'object')} that {was} left out as erased")
@@ -117,6 +127,18 @@ def _polled(source: SourceStatus) -> Text:
     if source.is_overdue is None:
         return Text("unknown", style="yellow")
     return Text(age(source.polled_at), style="red" if source.is_overdue else "")
+
+
+def _times(source: SourceStatus) -> tuple[Text, Text]:
+    return _polled(source), _lag(source)
+
+
+def _lag(source: SourceStatus) -> Text:
+    """What 95 % of the last changes took at most until they were searchable."""
+    if source.lag is None or not source.lag.documents:
+        return Text("")
+    style = "red" if source.late is not None else ""
+    return Text(duration(timedelta(seconds=source.lag.p95_seconds)), style=style)
 
 
 def _layers(tables: list[str]) -> str:

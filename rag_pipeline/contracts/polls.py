@@ -17,6 +17,8 @@ from typing import Any
 POLLS_FILE = "polls.json"
 # The file is read at each search, so it stays small.
 MAX_ERROR_CHARS = 1_000
+# So many runs may fail one after the other, and it is known all the same when a source was found otherwise.
+MOST_EARLIER = 8
 # Raise it when an older reader would misread the file.
 _FORMAT = 1
 # A hundred years: more is a damaged number.
@@ -34,6 +36,7 @@ class Poll:
         stale_after: How long after `polled_at` it counts as overdue, as pipeline.yaml said at the last attempt.
         unrecorded: The last attempt failed although the source may answer, so bronze does not hold what it says now.
         erased: Objects that its last listing named and that are left out, since they were erased.
+        earlier: When the last successes before `polled_at` were, the newest last; none: that was the first.
         publication: Sequence of the last publication before that attempt; -1: there was none, or it is not known.
     """
 
@@ -44,6 +47,12 @@ class Poll:
     unrecorded: bool = False
     publication: int = -1
     erased: int = 0
+    earlier: tuple[datetime, ...] = ()
+
+    @property
+    def successes(self) -> tuple[datetime, ...]:
+        """The last times at which polling succeeded, for the record of the next."""
+        return (*self.earlier, *([] if self.polled_at is None else [self.polled_at]))[-MOST_EARLIER:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,7 @@ def _record_of(poll: Poll) -> dict[str, Any]:
         "unrecorded": poll.unrecorded,
         "publication": poll.publication,
         "erased": poll.erased,
+        "earlier": [moment.isoformat() for moment in poll.earlier],
     }
 
 
@@ -110,7 +120,17 @@ def _poll_of(entry: Mapping[str, Any]) -> Poll:
     if type(publication) is not int or type(erased) is not int or erased < 0:
         raise ValueError("no number of a publication, or of objects")
     is_unrecorded = entry.get("unrecorded") is True
-    return Poll(attempted_at, polled_at, error[:MAX_ERROR_CHARS], stale_after, is_unrecorded, publication, erased)
+    earlier = tuple(map(_moment, entry.get("earlier", ())))[-MOST_EARLIER:]
+    return Poll(
+        attempted_at,
+        polled_at,
+        error[:MAX_ERROR_CHARS],
+        stale_after,
+        is_unrecorded,
+        publication,
+        erased,
+        earlier,
+    )
 
 
 def _moment(text: str) -> datetime:

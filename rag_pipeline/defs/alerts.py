@@ -40,6 +40,7 @@ _EVENTS: dict[str, Event] = {
     "deletion_guard_holds_nothing": "deletion_guard",
     "no_source_is_refused_at_once": "deletion_guard",
     "content_is_fresh": "freshness",
+    "changes_are_searchable_in_time": "freshness",
 }
 # More of an error than a person reads in a message.
 _FOUND_CHARS = 2_000

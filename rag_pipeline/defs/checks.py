@@ -12,7 +12,16 @@ import warnings
 import dagster as dg
 
 from rag_pipeline.defs.check_rows import ERROR, WARN, Check
+from rag_pipeline.defs.history_checks import (
+    chunk_lengths_are_usual,
+    languages_are_usual,
+    openness_is_usual,
+    readers_are_known,
+    refusals_are_usual,
+    volumes_are_usual,
+)
 from rag_pipeline.defs.hybrid_checks import hybrid_is_as_good_as_each_retriever
+from rag_pipeline.defs.lag_checks import changes_are_searchable_in_time
 from rag_pipeline.defs.promise_checks import (
     audit_passed,
     boilerplate_is_current,
@@ -41,6 +50,7 @@ from rag_pipeline.defs.specs import (
     EVALUATION_KEY,
     INDEX_KEY,
     MAINTENANCE_KEY,
+    PUBLICATION_KEY,
     QUARANTINE_KEY,
 )
 from rag_pipeline.defs.threshold_checks import CUT_INSIDE, LOW_QUALITY, QUARANTINED, REPEATED, SHORT
@@ -190,6 +200,53 @@ CHECKS = (
         "allows.",
     ),
     Check(
+        "volumes_are_usual",
+        CHUNKS_KEY,
+        WARN,
+        volumes_are_usual,
+        "No source has half or twice the documents, chunks or bytes of the last three weeks and of this weekday. It "
+        "fails rightly when a source was extended or tidied up, for ten days.",
+    ),
+    Check(
+        "refusals_are_usual",
+        CHUNKS_KEY,
+        WARN,
+        refusals_are_usual,
+        "Of no source are clearly more objects in quarantine for one reason than in the last three weeks.",
+    ),
+    Check(
+        "languages_are_usual",
+        CHUNKS_KEY,
+        WARN,
+        languages_are_usual,
+        "The share of no language in a source moved by a fifth of its documents against the last three weeks: a parser "
+        "that decodes wrongly looks so, and so does a source that another team fills.",
+    ),
+    Check(
+        "chunk_lengths_are_usual",
+        CHUNKS_KEY,
+        WARN,
+        chunk_lengths_are_usual,
+        "The chunks of no source are half as long again, or as short, as in the last three weeks. It fails rightly "
+        "when chunking was changed in pipeline.yaml.",
+    ),
+    Check(
+        "openness_is_usual",
+        CHUNKS_KEY,
+        WARN,
+        openness_is_usual,
+        "Of no source are a fifth more or fewer documents public, or closed to everybody, than in the last three "
+        "weeks. It fails rightly when a rule was changed and that was meant.",
+    ),
+    Check(
+        "readers_are_known",
+        CHUNKS_KEY,
+        WARN,
+        readers_are_known,
+        "No principal came to read a good part of a source since yesterday, and none lost it: a group that was renamed "
+        "at the source looks so. It is green again after a day.",
+    ),
+    Check(
         "documents_lose_no_more_than_usual",
         DOCUMENTS_KEY,
         WARN,
@@ -205,6 +262,14 @@ CHECKS = (
         "The approximate vector index finds at least 95 % of the true nearest rows at the depth that readers search. "
         "One that does not is searched deeper, then exactly: slower, and nothing is lost.",
         by_model=True,
+    ),
+    Check(
+        "changes_are_searchable_in_time",
+        PUBLICATION_KEY,
+        ERROR,
+        changes_are_searchable_in_time,
+        "95 % of the last changes of each source were searchable within its searchable_within, and no change waits "
+        "longer than that. It fails rightly where a run was late, a source polled too seldom or a publication refused.",
     ),
     Check(
         "hybrid_is_as_good_as_each_retriever",

@@ -61,13 +61,18 @@ STANDING_CHECKS = frozenset(
     {
         "content_is_fresh",
         "duplicates_are_few",
+        "chunk_lengths_are_usual",
         "few_chunks_are_cut_inside_a_sentence",
         "few_chunks_are_short",
         "hybrid_is_as_good_as_each_retriever",
+        "languages_are_usual",
+        "openness_is_usual",
         "patterns_match_something",
         "quality_is_good",
         "quarantine_is_small",
+        "refusals_are_usual",
         "somebody_may_read_it",
+        "volumes_are_usual",
     }
 )
 

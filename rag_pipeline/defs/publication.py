@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from rag_pipeline.contracts.tables import PUBLICATIONS
+from rag_pipeline.defs.lag_checks import lag_facts
 from rag_pipeline.defs.publication_events import publication_facts, publication_version
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import EVALUATION_KEY, INDEX_KEY, PUBLICATION_KEY, RETRY, WRITER_POOL, spec
@@ -90,6 +91,7 @@ def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         facts: dict[str, Any] = {}
         if report is not None:
             facts = publication_facts(report, moved=report.moved, is_held=report.is_held) | work | _costs(workspace)
+            facts |= lag_facts(workspace)
         if report is not None and why is None:
             yield dg.MaterializeResult(
                 asset_key=PUBLICATION_KEY, metadata=facts, data_version=dg.DataVersion(publication_version(report))

@@ -20,6 +20,7 @@ from rag_pipeline.errors import ContractViolation, DocumentError
 from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.costs import record_timings
 from rag_pipeline.refresh.duplicates import refresh_duplicates
+from rag_pipeline.refresh.history import record_history
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.timings import Timed, Timings
@@ -94,6 +95,7 @@ def refresh_chunks(workspace: Workspace) -> ChunksReport:
         after = lake.read(CHUNKS, ["document_id", "token_count", "is_hard_split"])
         sources = lake.read(DOCUMENTS, ["document_id", "source"])
         record_timings(workspace, "cut", timings)
+        record_history(workspace)
     return ChunksReport(
         documents=after["document_id"].n_unique(),
         chunks=after.height,

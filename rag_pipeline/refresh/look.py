@@ -18,7 +18,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -190,10 +190,11 @@ def _record_polls(pipeline: Pipeline, now: datetime) -> None:
     path = Path(pipeline.lake_root, POLLS_FILE)
     known = dict(polls_of(path.read_bytes()).by_source) if path.is_file() else {}
     sources = pipeline.settings.sources
-    erased = {name: poll.erased for name, poll in known.items()}
-    polls = {
-        name: Poll(now, now, "", source.stale_after, erased=erased.get(name, 0)) for name, source in sources.items()
-    }
+    never = Poll(now, None, "", timedelta(0))
+    polls = {}
+    for name, source in sources.items():
+        before = known.get(name, never)
+        polls[name] = Poll(now, now, "", source.stale_after, erased=before.erased, earlier=before.successes)
     replace_file(path, bytes_of({name: known[name] for name in known if name in sources} | polls))
 
 

@@ -160,7 +160,9 @@ def _record(workspace: Workspace, name: str, error: str, polled: Polled, *, unre
     last = before.polled_at if before is not None else None
     polled_at = now if not error else last
     erased = polled.erased if polled.erased is not None else before.erased if before is not None else 0
-    poll = Poll(now, polled_at, error, sources[name].stale_after, unrecorded, _publication(workspace), erased)
+    earlier = () if before is None else before.earlier if error else before.successes
+    stale_after = sources[name].stale_after
+    poll = Poll(now, polled_at, error, stale_after, unrecorded, _publication(workspace), erased, earlier)
     try:
         # Sources that pipeline.yaml no longer names are forgotten, unless they may come back with more than they said.
         kept = {each: known[each] for each in known if each in sources or known[each].unrecorded}

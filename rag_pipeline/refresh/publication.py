@@ -30,6 +30,7 @@ from rag_pipeline.refresh.gate import Verdict, judge, leak_of
 from rag_pipeline.refresh.generations import Look, index_cure, index_problem, is_complete, is_held, served_alias
 from rag_pipeline.refresh.index import revoke
 from rag_pipeline.refresh.kept_answers import erase_fallen_answers
+from rag_pipeline.refresh.lag import lag_figures
 from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
 from rag_pipeline.refresh.revocations import revocations
 from rag_pipeline.refresh.revoke import as_it_may_be_read
@@ -169,8 +170,8 @@ def _publish(
             table_version=audit.table_version,
             rows=audit.rows,
             documents=audit.documents,
-            figures=figures,
-            published_at=workspace.now(),
+            figures=figures | lag_figures(workspace, now := workspace.now()),
+            published_at=now,
             run_id=workspace.run_id,
             note=note,
         )

@@ -32,6 +32,7 @@ from rag_pipeline.refresh.damage import (
 )
 from rag_pipeline.refresh.generations import index_problem, is_complete, is_held
 from rag_pipeline.refresh.holds import read_holds
+from rag_pipeline.refresh.lag import late_now
 from rag_pipeline.refresh.polls import PollStatus, poll_statuses
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.shown import without_secrets
@@ -40,6 +41,7 @@ from rag_pipeline.stores.lake import Lake
 from rag_pipeline.transforms.deletion_guard import describe_holds
 from rag_pipeline.transforms.documents import origins_of
 from rag_pipeline.transforms.freshness import content_age
+from rag_pipeline.transforms.lag import Lag, Late
 
 # A screenful.
 LAST_RUNS = 5
@@ -58,6 +60,8 @@ class SourceStatus:
         newest_modified_at: Last modification among live documents, as the source says; none in the future.
         last_change_at: When a change was last observed; reading a source that has not changed leaves no row.
         polled_at, attempted_at, overdue_at, is_overdue, poll_error, erased: See `PollStatus`.
+        lag: How long the changes took that readers got last, from the source to searchable; None: it was not measured.
+        late: They took, or wait, longer than `searchable_within`; None: they do not.
     """
 
     source: str
@@ -72,6 +76,8 @@ class SourceStatus:
     is_overdue: bool | None
     poll_error: str
     erased: int = 0
+    lag: Lag | None = None
+    late: Late | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +346,8 @@ def _source_statuses(workspace: Workspace, polls: Sequence[PollStatus]) -> list[
     states = _bronze_states(workspace)
     waiting = _waiting(workspace, states)
     quarantined = workspace.lake.read(QUARANTINE, ["source"])
+    late, lags = late_now(workspace)
+    late_by_source = {each.source: each for each in late}
     statuses = []
     for poll in polls:
         state = states[poll.source]
@@ -353,6 +361,8 @@ def _source_statuses(workspace: Workspace, polls: Sequence[PollStatus]) -> list[
                 quarantined=quarantined.filter(mine).height,
                 newest_modified_at=content_age(live["source_modified_at"], workspace.now()).newest,
                 last_change_at=state["observed_at"].max(),  # type: ignore[arg-type]
+                lag=lags.get(poll.source),
+                late=late_by_source.get(poll.source),
             )
         )
     return statuses

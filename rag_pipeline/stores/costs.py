@@ -15,14 +15,14 @@ import polars as pl
 from rag_pipeline.contracts.costs import COSTS_FILE, Cost, bytes_of_costs, costs_of, newest_lines
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import LakeDamaged
-from rag_pipeline.stores.failures import cause_of, failed, is_failure
+from rag_pipeline.stores.failures import is_failure
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
-from rag_pipeline.stores.whole_files import append_line, content_of, replace_content
+from rag_pipeline.stores.whole_files import LineFile, content_of
 
 # Several times what the rows that are kept take; what is larger is not this file.
 _MAX_BYTES = 16 * 2**20
-# Twice what they take with long names: the oldest leave once in thousands of rows.
-_TRIMMED_BYTES = 4 * 2**20
+# Trimmed at twice what they take with long names: the oldest leave once in thousands of rows.
+_FILE = LineFile(COSTS_FILE, max_bytes=_MAX_BYTES, trimmed_bytes=4 * 2**20, newest=newest_lines)
 
 
 def read_costs(lake: Lake) -> list[Cost]:
@@ -42,22 +42,7 @@ def add_cost(lake: Lake, cost: Cost) -> None:
     Raises:
         StoreError: It could not be written; what stood there stands.
     """
-    line = bytes_of_costs([cost])
-    if not lake.is_local:
-        # An object cannot be appended to. What cannot be read now may be there in a moment, so nothing replaces it.
-        replace_content(lake, COSTS_FILE, newest_lines(_content(lake) + line))
-    elif append_line(lake, COSTS_FILE, line) > _TRIMMED_BYTES:
-        replace_content(lake, COSTS_FILE, newest_lines(_content(lake)))
-
-
-def _content(lake: Lake) -> bytes:
-    try:
-        content = content_of(lake, COSTS_FILE, _MAX_BYTES) or b""
-    except BaseException as error:
-        if not is_failure(error):
-            raise
-        raise failed("read", lake.uri(COSTS_FILE), COSTS_FILE, error) from cause_of(error)
-    return content if len(content) <= _MAX_BYTES else b""
+    _FILE.add(lake, bytes_of_costs([cost]))
 
 
 @dataclass(frozen=True, slots=True)

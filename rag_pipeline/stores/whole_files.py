@@ -10,6 +10,8 @@ file or the new one.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,27 +66,59 @@ def replace_content(lake: Lake, name: str, content: bytes) -> None:
         raise failed("write", lake.uri(name), name, error) from cause_of(error)
 
 
-def append_line(lake: Lake, name: str, line: bytes) -> int:
-    """Add a line to a file on a disk, and say how many bytes it has then; the caller holds the lake's lock.
+@dataclass(frozen=True, slots=True)
+class LineFile:
+    """A small file of lines, of which the newest are kept.
 
-    Raises:
-        StoreError: It could not be written; a part of the line may stand there.
+    Attributes:
+        max_bytes: What is larger is not this file.
+        trimmed_bytes: When it is larger on a disk, the oldest lines leave it.
+        newest: Its content without those.
     """
-    path = Path(lake.root, name)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():
-            # To open a pipe that nobody reads would wait for ever.
-            raise OSError(f"{path} is not a file")
-        with path.open("ab+") as file:
-            if file.tell():
-                # A process that was killed may have left half a line.
-                file.seek(-1, os.SEEK_END)
-                line = line if file.read(1) == b"\n" else b"\n" + line
-            file.write(line)
-            return file.tell()
-    except OSError as error:
-        raise failed("write", lake.uri(name), name, error) from cause_of(error)
+
+    name: str
+    max_bytes: int
+    trimmed_bytes: int
+    newest: Callable[[bytes], bytes]
+
+    def add(self, lake: Lake, line: bytes) -> None:
+        """Add a line, on a disk without reading the others; the caller holds the lake's lock.
+
+        Raises:
+            StoreError: It could not be written; what stood there stands.
+        """
+        if not lake.is_local:
+            # An object cannot be appended to. What cannot be read now may be there in a moment: nothing replaces it.
+            replace_content(lake, self.name, self.newest(self._content(lake) + line))
+        elif self._append(lake, line) > self.trimmed_bytes:
+            replace_content(lake, self.name, self.newest(self._content(lake)))
+
+    def _content(self, lake: Lake) -> bytes:
+        try:
+            content = content_of(lake, self.name, self.max_bytes) or b""
+        except BaseException as error:
+            if not is_failure(error):
+                raise
+            raise failed("read", lake.uri(self.name), self.name, error) from cause_of(error)
+        return content if len(content) <= self.max_bytes else b""
+
+    def _append(self, lake: Lake, line: bytes) -> int:
+        """How many bytes it has then."""
+        path = Path(lake.root, self.name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and not path.is_file():
+                # To open a pipe that nobody reads would wait for ever.
+                raise OSError(f"{path} is not a file")
+            with path.open("ab+") as file:
+                if file.tell():
+                    # A process that was killed may have left half a line.
+                    file.seek(-1, os.SEEK_END)
+                    line = line if file.read(1) == b"\n" else b"\n" + line
+                file.write(line)
+                return file.tell()
+        except OSError as error:
+            raise failed("write", lake.uri(self.name), self.name, error) from cause_of(error)
 
 
 def _handler(lake: Lake) -> DeltaStorageHandler:

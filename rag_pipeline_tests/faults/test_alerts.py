@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from rag_pipeline.defs.alerts_after_run import tell_after_run
 from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.pipeline.project import Project
+from rag_pipeline_tests.refresh.test_history import aged
+from rag_pipeline_tests.refresh.test_polls import set_back
 
 PAGE = REPOSITORY / "docs" / "faults.md"
 
@@ -58,6 +62,18 @@ def half_back(project: Project) -> None:
     (project.folder / "half").rmdir()
 
 
+def comes_late(project: Project) -> None:
+    project.settings["sources"]["wiki"]["searchable_within"] = "1h"
+    set_back(project, timedelta(hours=2), source="wiki")
+    project.write("late.md", "# Late\n\nThe ferry came in at noon.\n", source="wiki")
+    os.utime(project.folder / "wiki" / "late.md", (1_700_000_000, 1_700_000_000))
+
+
+def closes(project: Project) -> None:
+    aged(project, timedelta(days=30))
+    project.settings["sources"]["docs"]["allowed_principals"] = ["keepers"]
+
+
 FAULTS = (
     Fault("a source is down", moved("wiki", "away"), moved("away", "wiki"), frozenset({"source_answers"}),
           "bring the source back, then `rag-pipeline run`"),
@@ -70,8 +86,12 @@ FAULTS = (
     Fault("nobody may read a source", setting("wiki", allowed_principals=[]),
           setting("wiki", allowed_principals=["public"]), frozenset({"somebody_may_read_it"}),
           "set `allowed_principals`, then `rag-pipeline run`"),
+    Fault("changes are searchable too late", comes_late, setting("wiki", searchable_within="365d"),
+          frozenset({"changes_are_searchable_in_time"}), "poll the source more often"),
     Fault("content grew old", setting("wiki", content_stale_after="1s"), setting("wiki", content_stale_after="365d"),
           frozenset({"content_is_fresh"}), "ask the owner of the source"),
+    Fault("what everybody read is open to one group", closes, setting("docs", allowed_principals=["public"]),
+          frozenset({"openness_is_usual", "readers_are_known"}), "set `allowed_principals` back, unless it is meant"),
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from rag_pipeline.refresh.documents import refresh_documents
 from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.plan import plan_run
 from rag_pipeline.stores import costs as store
+from rag_pipeline.stores import whole_files
 from rag_pipeline.stores.costs import add_cost, read_costs
 from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.pipeline.project import Project
@@ -131,7 +133,7 @@ def test_a_row_is_added_without_reading_or_writing_the_others(tmp_path: Path, mo
         add_cost(workspace.lake, rows[2])
         assert read_costs(workspace.lake) == rows[:3]
         monkeypatch.setattr(contract, "MOST_ROWS", 2)
-        monkeypatch.setattr(store, "_TRIMMED_BYTES", 10)
+        monkeypatch.setattr(store, "_FILE", replace(store._FILE, trimmed_bytes=10))
         add_cost(workspace.lake, rows[3])
         assert read_costs(workspace.lake) == rows[2:4]
         assert len(file.read_bytes().splitlines()) == 2
@@ -146,7 +148,7 @@ def test_a_moment_in_which_the_file_cannot_be_read_loses_no_row(
             add_cost(workspace.lake, rows[0])
             with monkeypatch.context() as patch:
                 patch.setattr(workspace.lake, "is_local", is_local)
-                patch.setattr(store, "content_of", unreadable)
+                patch.setattr(whole_files, "content_of", unreadable)
                 if is_local:
                     add_cost(workspace.lake, rows[1])
                 else:

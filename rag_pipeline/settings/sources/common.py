@@ -70,6 +70,9 @@ class CommonSourceSettings(Section):
     hits say so."""
     content_stale_after: Duration | None = None
     """A check turns red when the source's newest content is older than this; none: content may age."""
+    searchable_within: Duration | None = None
+    """A check turns red when a change takes longer than this from the source to searchable, or waits longer; none: it
+    takes what it takes."""
     half_life: Duration | None = None
     """Search counts the scores of its documents less the older they are: at this age three quarters, never less than
     half; none: age does not count."""

@@ -1,0 +1,102 @@
+"""How silver looked after each run that changed it: one small file in the lake, a JSON object per line.
+
+Belongs here: a row, reading and writing the file's bytes. It is no table, since its rows would be commits.
+Does not belong here: the file itself (`stores/history.py`), what is unusual (`transforms/history.py`).
+
+It holds counts and names out of pipeline.yaml. Readers stand in it by a hash, since a principal may be a person.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+HISTORY_FILE = "history.jsonl"
+# Three weeks, which is what is compared, of hourly runs that all changed something, and as many again.
+MOST_ROWS = 1_000
+
+Figures = Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFigures:
+    """One source after one run.
+
+    Attributes:
+        documents, chunks, bytes: Of documents that are not in quarantine; bytes as the source lists them.
+        public, closed: Documents that everybody may read, and that nobody may.
+        tokens_p50, tokens_p90: Of chunks, in tokens.
+        refused: Objects in quarantine, by reason code.
+        languages: Documents, by code; those whose language is not known under an empty one.
+        readers: Documents, by `reader_hash` of each principal who may read a good part of them.
+    """
+
+    documents: int = 0
+    chunks: int = 0
+    bytes: int = 0
+    public: int = 0
+    closed: int = 0
+    tokens_p50: float = 0.0
+    tokens_p90: float = 0.0
+    refused: Figures = field(default_factory=dict)
+    languages: Figures = field(default_factory=dict)
+    readers: Figures = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All sources after one run.
+
+    Attributes:
+        at: When it was taken; UTC.
+        state: Versions of the tables that it was taken of.
+    """
+
+    at: datetime
+    run_id: str
+    state: str
+    sources: Mapping[str, SourceFigures]
+
+
+def line_of(snapshot: Snapshot) -> bytes:
+    """The line of a snapshot."""
+    return json.dumps(asdict(snapshot) | {"at": snapshot.at.isoformat()}, sort_keys=True).encode() + b"\n"
+
+
+def snapshots_of(content: bytes) -> list[Snapshot]:
+    """Read the file's bytes, oldest first; lines that cannot be understood are left out, and never raised for."""
+    return [found for found in map(_snapshot, content.splitlines()[-MOST_ROWS:]) if found is not None]
+
+
+def newest_lines(content: bytes) -> bytes:
+    """The file's bytes without its oldest lines, where there are more than are kept."""
+    return b"".join(content.splitlines(keepends=True)[-MOST_ROWS:])
+
+
+def _snapshot(line: bytes) -> Snapshot | None:
+    try:
+        row = json.loads(line)
+        at = datetime.fromisoformat(row["at"]).astimezone(UTC)
+        sources = {str(name): _figures(values) for name, values in row["sources"].items()}
+        return Snapshot(at, str(row["run_id"]), str(row["state"]), sources)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+        return None
+
+
+def _figures(values: Mapping[str, Any]) -> SourceFigures:
+    known = {each.name: values[each.name] for each in fields(SourceFigures) if each.name in values}
+    numbers: list[Any] = []
+    for value in known.values():
+        numbers += value.values() if isinstance(value, Mapping) else [value]
+    if not all(type(number) in (int, float) and math.isfinite(number) and number >= 0 for number in numbers):
+        raise ValueError("no count")
+    return SourceFigures(**known)
+
+
+def by_name(snapshots: Sequence[Snapshot], source: str) -> list[tuple[datetime, SourceFigures]]:
+    """What is known of one source, oldest first."""
+    return [(each.at, each.sources[source]) for each in snapshots if source in each.sources]

@@ -1,0 +1,58 @@
+"""How silver looks is recorded by the runs that change it, and by no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from rag_pipeline.contracts.history import HISTORY_FILE, line_of
+from rag_pipeline.errors import StoreError
+from rag_pipeline.refresh.history import reader_hash
+from rag_pipeline.refresh.plan import plan_run
+from rag_pipeline.stores.history import read_history
+from rag_pipeline.stores.lake import Lake
+from rag_pipeline_tests.pipeline.project import Project
+
+
+def lake_of(project: Project) -> Lake:
+    return Lake(str(project.folder / "lake"))
+
+
+def aged(project: Project, by: timedelta) -> None:
+    """As if everything that is known had been so long ago."""
+    lines = [line_of(replace(each, at=each.at - by)) for each in read_history(lake_of(project))]
+    (project.folder / "lake" / HISTORY_FILE).write_bytes(b"".join(lines))
+
+
+def test_a_run_that_changes_silver_records_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = Project.create(tmp_path, ("docs", "people"))
+    project.settings["sources"]["people"]["allowed_principals"] = ["hr"]
+    for number in range(3):
+        project.write(f"{number}.md", f"# Bands {number}\n\nA keeper of lamps is paid in copper.\n", "people")
+    sized = project.write("lamp.md", "# The lamp\n\nThe lamp of the tower is lit by hand at dusk.\n")
+    project.write("empty.md", "")
+    project.refresh()
+    [first] = read_history(lake_of(project))
+    docs, people = first.sources["docs"], first.sources["people"]
+    assert (docs.documents, docs.chunks, docs.bytes, docs.public) == (1, 1, sized.stat().st_size, 1)
+    assert docs.refused == {"empty": 1}
+    assert people.readers == {reader_hash("hr"): 3}
+    assert b"hr" not in (tmp_path / "lake" / HISTORY_FILE).read_bytes().replace(b'"docs"', b"")
+    project.refresh()
+    project.write("new.md", "# The bell\n\nThe bell rings at noon.\n")
+    plan_run(project.pipeline())
+    assert len(read_history(lake_of(project))) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("rag_pipeline.refresh.history.add_snapshot", full)
+        project.refresh()
+    assert "bell" in str(project.published())
+    project.write("newer.md", "# The rope\n\nThe rope hangs from the bell.\n")
+    project.refresh()
+    assert [each.sources["docs"].documents for each in read_history(lake_of(project))] == [1, 3]
+
+
+def full(*_: object) -> None:
+    raise StoreError("no space left")

@@ -1,0 +1,110 @@
+"""A figure is unusual by the weeks before and by its weekday, and nothing is where there is no history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag_pipeline.contracts.history import Snapshot, SourceFigures, line_of, newest_lines, snapshots_of
+from rag_pipeline.transforms.history import (
+    Moved,
+    ReadersMoved,
+    languages_moved,
+    lengths_moved,
+    notable_readers,
+    openness_moved,
+    readers_moved,
+    refusals_moved,
+    volumes_moved,
+)
+
+NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
+LOOKS = (volumes_moved, refusals_moved, languages_moved, lengths_moved, openness_moved)
+USUAL = {"documents": 100, "chunks": 400, "bytes": 10**6, "public": 50, "tokens_p50": 200.0, "tokens_p90": 300.0}
+
+
+def at(days: float, **figures: Any) -> Snapshot:
+    """The state of so many days ago."""
+    return Snapshot(NOW - timedelta(days=days), f"r{days}", f"s{days}", {"docs": SourceFigures(**USUAL | figures)})
+
+
+def month(**now: Any) -> list[Snapshot]:
+    """A month of days that are alike, and another state of now."""
+    return [*(at(days, documents=100 + days % 3) for days in range(30, 0, -1)), at(0, **now)]
+
+
+def test_what_is_as_usual_moves_nothing_and_neither_does_a_young_lake() -> None:
+    for look in LOOKS:
+        assert look(month(), NOW) == []
+        assert look([], NOW) == []
+        assert look([at(3), at(0, documents=9_000, chunks=1, public=0, tokens_p50=1.0)], NOW) == []
+
+
+def test_half_and_twice_of_a_source_are_seen_and_a_few_more_are_not() -> None:
+    assert volumes_moved(month(documents=201), NOW) == []
+    assert volumes_moved(month(documents=300, chunks=100), NOW) == [
+        Moved("docs", "documents", 300, 101), Moved("docs", "chunks", 100, 400),
+    ]  # fmt: skip
+    few = [at(30, documents=4), at(0, documents=16)]
+    assert volumes_moved(few, NOW) == []
+    assert volumes_moved([at(30), at(0, documents=0, chunks=0, bytes=0)], NOW) != []
+
+
+def test_a_weekday_that_is_always_so_is_usual() -> None:
+    weekly = [at(days, documents=500 if days % 7 == 0 else 100) for days in range(30, 0, -1)]
+    assert volumes_moved([*weekly, at(0, documents=500)], NOW) == []
+    assert volumes_moved([*weekly, at(0, documents=1_500)], NOW) == [Moved("docs", "documents", 1_500, 100)]
+
+
+def test_what_is_new_is_usual_after_ten_days() -> None:
+    grown = [at(30), *(at(days, documents=900) for days in range(11, -1, -1))]
+    assert volumes_moved(grown, NOW) == []
+    assert volumes_moved([at(30), at(5, documents=900), at(0, documents=900)], NOW) != []
+
+
+def test_reasons_languages_lengths_and_openness_are_held_to_their_shares() -> None:
+    assert refusals_moved(month(refused={"encrypted": 30}), NOW) == [
+        Moved("docs", "refused as encrypted", 30 / 130, 0.0, is_share=True)
+    ]
+    assert refusals_moved(month(refused={"encrypted": 4}), NOW) == []
+    mixed = [at(20, languages={"en": 90, "de": 10}), at(0, languages={"en": 40, "": 50, "de": 10})]
+    assert [(each.what, each.now) for each in languages_moved(mixed, NOW)] == [
+        ("in no known language", 0.5), ("in en", 0.4),
+    ]  # fmt: skip
+    assert [each.what for each in lengths_moved(month(tokens_p50=90.0), NOW)] == ["tokens in the median chunk"]
+    assert [each.what for each in openness_moved(month(public=100, closed=30), NOW)] == [
+        "public",
+        "closed to everybody",
+    ]
+
+
+def test_a_reader_of_much_that_appears_or_vanishes_is_named_for_a_day() -> None:
+    before = at(2, readers={"a": 9, "b": 9})
+    assert readers_moved([before, at(0, readers={"a": 9, "c": 9})], NOW) == [ReadersMoved("docs", ("c",), ("b",))]
+    assert readers_moved([before, at(1.5, readers={"a": 9, "c": 9}), at(0, readers={"a": 9, "c": 8})], NOW) == []
+    assert readers_moved([at(0.5, readers={"a": 9}), at(0)], NOW) == []
+    assert notable_readers({"a": 3, "b": 2, "c": 50}, 20) == {"a": 3, "c": 50}
+    assert notable_readers({"a": 3, "c": 50}, 1_000) == {"c": 50}
+
+
+junk = st.binary(max_size=40) | st.sampled_from([b"{}", b"[]", b"null", b'{"at": 3}', b'{"sources": {"a": 1}}'])
+
+
+@given(st.lists(junk, max_size=5))
+def test_whatever_stands_in_the_file_sound_lines_are_read(lines: list[bytes]) -> None:
+    sound = at(1, refused={"encrypted": 2}, readers={"a": 3})
+    assert sound in snapshots_of(b"\n".join([*lines, line_of(sound)]))
+    assert newest_lines(line_of(sound)) == line_of(sound)
+
+
+def test_a_figure_that_is_none_makes_a_line_no_snapshot() -> None:
+    def line(figures: Mapping[str, Any]) -> bytes:
+        return line_of(at(1)).replace(b'"closed": 0', b'"closed": ' + str(figures["closed"]).encode())
+
+    assert len(snapshots_of(line({"closed": 7}))) == 1
+    for wrong in ("-1", "NaN", "true", '"x"', "null"):
+        assert snapshots_of(line({"closed": wrong})) == []
