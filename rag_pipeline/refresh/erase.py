@@ -68,9 +68,10 @@ from rag_pipeline.refresh.revoke import (
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.published import POINTER_SECONDS
 from rag_pipeline.stores.alerts import AlertFile
-from rag_pipeline.stores.backup import RESTORING, SNAPSHOT
+from rag_pipeline.stores.backup import SNAPSHOT
 from rag_pipeline.stores.byte_search import Needles, found_in_file
 from rag_pipeline.stores.damage import ASIDE, set_damage_aside
+from rag_pipeline.stores.lake_format import RESTORING
 from rag_pipeline.stores.purge import (
     delete_rows,
     forget_history,
@@ -166,8 +167,8 @@ def _forget_the_past(workspace: Workspace, moved_at: float) -> list[str]:
         if contract in (DOCUMENTS, CHUNKS):
             continue
         try:
-            lake.read(contract, list(contract.key))
             forget_history(lake, contract)
+            lake.read(contract, list(contract.key))
         except LakeDamaged as error:
             log.warning("an erasure could not look through %s: %s", contract.path, error)
             notes.append(f"{contract.path} is damaged: what it may hold was searched for as bytes alone.")
@@ -322,6 +323,12 @@ def _take_small_files(workspace: Workspace, needles: Needles) -> None:
         # What waits to be told is told; what is damaged goes with the rest.
         alerts = AlertFile(workspace.pipeline.lake_root, workspace.pipeline.dagster_home)
         alerts.change(lambda state: redacted(state, needles.redacted))
+    for path in sorted((root / CERTIFICATES).glob("*.*")):
+        # The reason of an erasure of before may name what is erased now.
+        if found_in_file(path, needles):
+            _write(
+                workspace, f"{CERTIFICATES}/{path.name}", needles.redacted(path.read_text("utf-8", "replace")).encode()
+            )
     names = (POLLS_FILE, ALERTS_FILE, INDEX_FILES)
     for path in [*root.glob(f".{POLLS_FILE}.new"), *(root / name for name in names), *root.glob(".*.new")]:
         if path.is_file() and found_in_file(path, needles):

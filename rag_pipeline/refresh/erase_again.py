@@ -25,6 +25,7 @@ from rag_pipeline.contracts.erasures import (
     read_erased,
     read_pending,
 )
+from rag_pipeline.errors import LakeDamaged
 from rag_pipeline.refresh.erase import Scrub, finish_erasure
 from rag_pipeline.refresh.erase_plan import bronze_states, plan_of
 from rag_pipeline.refresh.workspace import Workspace
@@ -83,7 +84,12 @@ def erase_again(pipeline: Pipeline, served: Pipeline, since: Since, scrub: Scrub
     if not new and not since.pending:
         return 0
     with Workspace(pipeline, run_id="restore") as workspace:
-        states, _ = bronze_states(workspace)
+        states, unread = bronze_states(workspace)
+        for name, error in unread.items():
+            raise LakeDamaged(
+                f"bronze of {name} in the backup is damaged, so what was erased since cannot be taken out of it; "
+                f"nothing was restored. Take another one: --backup. ({error})"
+            )
         documents = documents_of(states, new)
         if not documents and not since.pending:
             return 0

@@ -15,9 +15,9 @@ from rag_pipeline.answering.erasing import answers_file
 from rag_pipeline.contracts.erasures import PENDING_FILE, Erasure, Tombstone, read_erased
 from rag_pipeline.refresh.erase_copies import copies
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.backup import REPLACED
 from rag_pipeline.stores.byte_search import Needles, found_in_file, found_in_index
 from rag_pipeline.stores.lake import INDEX_PATH
+from rag_pipeline.stores.lake_format import REPLACED
 from rag_pipeline.stores.purge import index_tables
 
 
@@ -181,7 +181,8 @@ def certified(
         documents=_documents(plan, read_erased(root).tombstones),
         tombstones=[asdict(each) for each in plan.tombstones],
         shared_with=list(plan.shared),
-        reason=plan.reason,
+        # Whoever gives the reason may name whom it is about.
+        reason=needles.redacted(plan.reason),
         erased_by=plan.erased_by,
         began_at=plan.began_at,
         ended_at=workspace.now().isoformat(),

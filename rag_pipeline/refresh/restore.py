@@ -20,7 +20,8 @@ from rag_pipeline.refresh.erase_again import Since, erase_again, keep_certificat
 from rag_pipeline.refresh.verify import verify
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
-from rag_pipeline.stores.backup import BACKUP_LOCK, REPLACED, RESTORING, backups, read_backup, unpack
+from rag_pipeline.stores.backup import BACKUP_LOCK, backups, read_backup, unpack
+from rag_pipeline.stores.lake_format import REPLACED, RESTORING
 from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME, WriteLock
 from rag_pipeline.stores.reserve import RESERVE_NAME
 

@@ -34,9 +34,6 @@ from rag_pipeline.stores.small_files import replace_file
 SNAPSHOT = ".backup"
 # One backup of a lake at a time, and one into a folder.
 BACKUP_LOCK = ".backup.lock"
-# Beside a lake: one that is being made from a backup, and the one that it replaces.
-RESTORING = ".restoring-"
-REPLACED = ".replaced-"
 # Raise it when an older program would misread a backup.
 _FORMAT = 1
 _LEFT_OUT = frozenset({LOCK_NAME, HOLDER_NAME, RESERVE_NAME, ".settled.json"})

@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 
 from rag_pipeline import __version__
-from rag_pipeline.errors import LakeTooNew
+from rag_pipeline.errors import LakeDamaged, LakeTooNew
 from rag_pipeline.stores.small_files import replace_file
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,9 @@ FORMAT_FILE = "lake.json"
 # up to date. Columns and index layouts do not count: tables that lack any are made again from what is below them, and
 # texts that were embedded are not embedded again. A lake of before there was such a file is of format 0, as it is now.
 LAKE_FORMAT = 1
+# Beside a lake: one that is being made from a backup, and the one that it replaces.
+RESTORING = ".restoring-"
+REPLACED = ".replaced-"
 
 
 def settle_format(root: Path) -> None:
@@ -28,8 +31,15 @@ def settle_format(root: Path) -> None:
 
     Raises:
         LakeTooNew: A newer program wrote it; nothing was written.
+        LakeDamaged: It is gone, since a restore was killed between two names.
     """
     path = root / FORMAT_FILE
+    if not path.exists():
+        for aside in sorted(root.parent.glob(f"{root.name}{REPLACED}*/{FORMAT_FILE}")):
+            raise LakeDamaged(
+                f"the lake {root} is not there: a restore was killed while it replaced it. What was there before is "
+                f"{aside.parent}. Run the restore again, or give that folder the name of the lake; nothing was written."
+            )
     found = _format_of(path)
     if found > LAKE_FORMAT:
         raise LakeTooNew(

@@ -24,7 +24,7 @@ from rag_pipeline.refresh.maintenance import maintain
 from rag_pipeline.refresh.restore import RestoreReport, restore
 from rag_pipeline.stores import backup as backing
 from rag_pipeline.stores.backup import BackupReport, back_up, backups
-from rag_pipeline.stores.lake_format import FORMAT_FILE, LAKE_FORMAT
+from rag_pipeline.stores.lake_format import FORMAT_FILE, LAKE_FORMAT, REPLACED, RESTORING
 from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.pipeline.project import Project
@@ -227,6 +227,18 @@ def test_a_restore_keeps_what_was_erased_since_wherever_it_lay_and_what_was_rele
     assert addresses(project) == ["docs/b.md"]
 
 
+def test_a_backup_whose_bronze_is_damaged_does_not_bring_back_what_was_erased(project: Project) -> None:
+    damaged = next((project.folder / "lake" / "bronze" / "docs").glob("*.parquet"))
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:40])
+    backed_up(project)
+    damaged.write_bytes(whole)
+    erased(project, "b.md")
+    with pytest.raises(LakeDamaged, match="--backup"):
+        restored(project)
+    assert addresses(project) == ["docs/a.md", "docs/c.md"]
+
+
 def test_an_erasure_that_is_not_finished_is_finished_by_a_restore(project: Project) -> None:
     backed_up(project)
     begun = erased(project, "b.md", only_begin=True)
@@ -255,7 +267,7 @@ def test_a_restore_that_cannot_be_put_in_place_puts_the_lake_back(
     rename = Path.replace
 
     def refused(path: Path, there: Path) -> Path:
-        if backing.RESTORING in path.name:
+        if RESTORING in path.name:
             raise OSError(5, "Input/output error")
         return rename(path, there)
 
@@ -266,11 +278,13 @@ def test_a_restore_that_cannot_be_put_in_place_puts_the_lake_back(
     assert addresses(project) == ["docs/a.md", "docs/c.md"]
     # Killed between the two names: the lake of before is beside, and knows what was erased.
     lake = project.folder / "lake"
-    lake.rename(project.folder / f"lake{backing.REPLACED}1")
-    (project.folder / f"lake{backing.RESTORING}1").mkdir()
+    lake.rename(project.folder / f"lake{REPLACED}1")
+    (project.folder / f"lake{RESTORING}1").mkdir()
+    with pytest.raises(LakeDamaged, match=REPLACED):
+        project.refresh()
     assert restored(project).erased == 1
     assert [path.name for path in project.folder.glob("lake*")] == ["lake"]
-    beside = project.folder / f"lake{backing.REPLACED}2"
+    beside = project.folder / f"lake{REPLACED}2"
     beside.mkdir()
     (beside / "part").write_text("The lamp of c burns until the morning of day c.")
     with pytest.raises(StoreError, match="part"):

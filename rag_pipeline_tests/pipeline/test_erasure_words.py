@@ -153,12 +153,17 @@ def test_titles_that_are_words_of_any_lake_hold_up_no_erasure(
     project.refresh()
     for wanted, count in ((Wanted(principal="mo"), 4), (Wanted(place=("docs", "page.md")), 1)):
         with project.workspace() as workspace:
-            begin_erasure(workspace, wanted, reason="r", erased_by="dpo")
+            begin_erasure(workspace, wanted, reason="of people/3.md, then docs/page.md", erased_by="dpo")
             certificate = finish_erasure(workspace)
         assert certificate is not None
         assert len(certificate.documents) == count
+        assert "[erased]" in certificate.reason
         assert any("words of any lake" in note for note in certificate.notes)
     assert [row["title"] for row in project.published()] == ["Ferries"]
+    # A certificate of before named the one that was erased after.
+    said = [path.read_text() for path in (tmp_path / "lake" / "erasures").iterdir()]
+    assert len(said) == 4
+    assert not any("docs/page.md" in text for text in said)
 
 
 def test_no_title_or_address_is_left_out_however_many_there_are(
