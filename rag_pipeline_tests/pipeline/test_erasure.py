@@ -14,12 +14,15 @@ import lancedb
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
+from rag_pipeline.cli.app import cli
 from rag_pipeline.contracts.erasures import PENDING_FILE, Erasure, read_erased
 from rag_pipeline.contracts.feedback import FEEDBACK
 from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS, EMBEDDINGS, QUARANTINE
 from rag_pipeline.errors import StoreError, UsageError
 from rag_pipeline.refresh import erase as erasing
+from rag_pipeline.refresh import erase_plan
 from rag_pipeline.refresh.erase import begin_erasure, finish_erasure, release
 from rag_pipeline.refresh.erase_plan import Wanted
 from rag_pipeline.refresh.erase_proof import Certificate
@@ -305,3 +308,24 @@ def test_housekeeping_goes_on_after_an_erasure(project: Project) -> None:
         assert maintain(workspace).at_fault == []
     project.refresh()
     check_erased(project)
+
+
+def test_whether_it_is_meant_is_asked_before_any_document_is_read(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.pipeline()
+    planned: list[int] = []
+    pieces_of = erase_plan.pieces_of
+
+    def counted(*arguments: Any) -> Any:
+        planned.append(1)
+        return pieces_of(*arguments)
+
+    monkeypatch.setattr(erase_plan, "pieces_of", counted)
+    command = ["erase", "docs/quillsby.md", "--reason", "request"]
+    variables = {"RAG_PIPELINE_CONFIG": str(project.folder / "pipeline.yaml")}
+    for answer, code, count in (("n", 1, 0), ("y", 0, 1)):
+        result = CliRunner().invoke(cli, command, env=variables, input=f"{answer}\n")
+        assert (result.exit_code, len(planned)) == (code, count)
+        assert "docs/quillsby.md" in result.stderr
+    assert holding(project.folder, *LOST) == set()
