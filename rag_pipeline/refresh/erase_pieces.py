@@ -24,7 +24,7 @@ from rag_pipeline.errors import LakeDamaged
 from rag_pipeline.refresh.damage import unless_damaged
 from rag_pipeline.refresh.erase_words import words_of_a_lake
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.byte_search import evenly, held_by
+from rag_pipeline.stores.byte_search import evenly, held_by, together
 from rag_pipeline.stores.purge import index_rows, index_tables
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ PIECES_OF_TEXT = 24
 PIECES_OF_BYTES = 12
 MOST_PIECES = 400
 _PIECE_BYTES = 40
-# Other documents are searched together, since a search for many pieces takes some milliseconds to begin.
+# Other documents are searched together: enough of them that the beginning of a search costs little.
 _PORTION_BYTES = 8 * 2**20
 _LEAST_DISTINCT = 10
 # A number or a date stands anywhere by chance, and is no word that could be taken out.
@@ -88,9 +88,8 @@ def pieces_of(
     left = dict.fromkeys([*held.names, *evenly(list(held.parts), MOST_PIECES), *known_pieces])
     for piece in words_of_a_lake(left):
         del left[piece]
-    for content in _together(
-        chain([_own_words(workspace)], _said_by_logs(workspace), _others(workspace, ids, derived))
-    ):
+    elsewhere = chain([_own_words(workspace)], _said_by_logs(workspace), _others(workspace, ids, derived))
+    for content in together(elsewhere, _PORTION_BYTES):
         for piece in held_by(content, left):
             del left[piece]
     return Pieces(tuple(left), tuple(sorted(held.blobs)))
@@ -139,19 +138,6 @@ class _Held:
 def _rows_of(frames: Iterable[pl.DataFrame], columns: list[str]) -> Iterator[tuple[Any, ...]]:
     for frame in frames:
         yield from frame.select(columns).iter_rows()
-
-
-def _together(contents: Iterable[bytes]) -> Iterator[bytes]:
-    """Contents one after the other, in portions."""
-    portion: list[bytes] = []
-    size = 0
-    for content in contents:
-        portion.append(content)
-        size += len(content)
-        if size >= _PORTION_BYTES:
-            yield b"\0".join(portion)
-            portion, size = [], 0
-    yield b"\0".join(portion)
 
 
 def _readable(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:

@@ -183,10 +183,11 @@ def test_no_title_or_address_is_left_out_however_many_there_are(
 
 def test_many_pieces_are_found_as_few_are() -> None:
     random = Random(3)
-    content = random.randbytes(20_000)
+    content = random.randbytes(40_000)
     held = {content[start : start + 8] for start in range(0, 12_000, 40)}
     pieces = [*held, *(random.randbytes(8) for _ in range(300))]
     assert byte_search.held_by(content, pieces) == held
+    assert byte_search.held_by(content * 4, pieces) == held
     assert byte_search.held_by(content, pieces[:200]) == held & set(pieces[:200])
     assert byte_search.held_by(b"", pieces) == set()
 
