@@ -20,7 +20,7 @@ from rag_pipeline.defs.history_checks import (
     refusals_are_usual,
     volumes_are_usual,
 )
-from rag_pipeline.defs.hybrid_checks import hybrid_is_as_good_as_each_retriever
+from rag_pipeline.defs.hybrid_checks import hits_move_with_a_cause, hybrid_is_as_good_as_each_retriever
 from rag_pipeline.defs.lag_checks import changes_are_searchable_in_time
 from rag_pipeline.defs.promise_checks import (
     audit_passed,
@@ -270,6 +270,15 @@ CHECKS = (
         changes_are_searchable_in_time,
         "95 % of the last changes of each source were searchable within its searchable_within, and no change waits "
         "longer than that. It fails rightly where a run was late, a source polled too seldom or a publication refused.",
+    ),
+    Check(
+        "hits_move_with_a_cause",
+        EVALUATION_KEY,
+        WARN,
+        hits_move_with_a_cause,
+        "No configured question finds mostly other documents first than at the evaluation before, unless one of them "
+        "is new, changed or gone. It may fail rightly where very many documents were added or removed.",
+        by_model=True,
     ),
     Check(
         "hybrid_is_as_good_as_each_retriever",

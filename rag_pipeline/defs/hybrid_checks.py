@@ -1,6 +1,6 @@
-"""The check that compares hybrid search with its retrievers, on the configured questions.
+"""Checks on the configured questions: hybrid search against its retrievers, and hits against those of before.
 
-Belongs here: figures of the last evaluation, and what follows from them.
+Belongs here: figures of the last evaluations, and what follows from them.
 Does not belong here: evaluating (`refresh/evaluation.py`), how the retrievers are fused (`retrieval/fusion.py`).
 """
 
@@ -10,7 +10,10 @@ import dagster as dg
 
 from rag_pipeline.contracts.evaluation import Metrics
 from rag_pipeline.defs.check_rows import Subject
-from rag_pipeline.defs.words import figure
+from rag_pipeline.defs.words import counted, figure
+
+# A sentence that a person reads.
+_NAMED = 5
 
 
 def hybrid_is_as_good_as_each_retriever(subject: Subject) -> dg.AssetCheckResult:
@@ -40,4 +43,21 @@ def compared_with_each(figures: Sequence[Metrics]) -> dg.AssetCheckResult:
         if lost
         else "hybrid is as good as each retriever",
         metadata=shown,
+    )
+
+
+def hits_move_with_a_cause(subject: Subject) -> dg.AssetCheckResult:
+    """Whether what the questions find first is what they found before, but for documents that changed."""
+    from rag_pipeline.refresh.moved_hits import hits_moved_without_cause
+
+    moved, compared = hits_moved_without_cause(subject.workspace, subject.alias)
+    named = "; ".join(f"{each.question_id} lost {', '.join(each.lost) or 'nothing'}" for each in moved[:_NAMED])
+    more = f"; and {len(moved) - _NAMED:,} more" if len(moved) > _NAMED else ""
+    return dg.AssetCheckResult(
+        passed=not moved,
+        description=f"{counted(len(moved), 'question')} found mostly other documents though none of them changed: "
+        f"{named}{more}"
+        if moved
+        else f"{counted(compared, 'question')} compared; none moved without a cause",
+        metadata={"rag/moved_count": len(moved), "rag/compared_count": compared, "rag/next_step": "rag-pipeline eval"},
     )

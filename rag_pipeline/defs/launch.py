@@ -64,6 +64,7 @@ STANDING_CHECKS = frozenset(
         "chunk_lengths_are_usual",
         "few_chunks_are_cut_inside_a_sentence",
         "few_chunks_are_short",
+        "hits_move_with_a_cause",
         "hybrid_is_as_good_as_each_retriever",
         "languages_are_usual",
         "openness_is_usual",
