@@ -127,3 +127,59 @@ def test_parts_nested_without_end_are_refused() -> None:
     nested = b"".join(b'Content-Type: multipart/mixed; boundary="b%d"\n\n--b%d\n' % (n, n) for n in range(2_000))
     with pytest.raises(DocumentError):
         parsed(b"From: a@b.c\n" + nested + b"Content-Type: text/plain\n\nhello\n")
+
+
+HISTORY = "On Mon, Li wrote:\n> Is Friday fine?\n> I doubt it."
+
+
+def reply(plain: str, html: str = "") -> ParsedDocument:
+    documents = parse(message(plain, html).as_bytes(), "message/x-reply", "a.eml", ParseLimits())
+    check_invariants(documents)
+    return documents[0]
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        f"{HISTORY}\n\nThe ferry is late.\n\n> Who pays?\n\nThe harbour pays.",
+        "-----Original Message-----\nFrom: Li\n\n> Who pays?\nThe harbour pays.\n> When?\n\nThe ferry is late.",
+        "The ferry is late, as the master wrote:\n\nThe harbour pays.\n\n> Who pays?",
+        "The ferry is late.\n\n____________________\n\nThe harbour pays.\n\n> Who pays?",
+        "The ferry is late.\n\n>From now on the harbour pays.\n\n> Who pays?",
+        "The ferry is late.\n\nOn Tuesday the board met and wrote:\n\nThe harbour pays.\n\n> Who pays?",
+        "> Who pays?\n\nThe ferry is late.\n\n---------- Forwarded message ---------\nFrom: Bo\n\nThe harbour pays.",
+    ],
+    ids=["between", "below a mark", "like an attribution", "a ruler", "an escaped From", "own colon", "forwarded"],
+)
+def test_a_reply_keeps_every_word_of_its_own_and_counts_the_quotes_it_leaves_out(plain: str) -> None:
+    found = reply(plain)
+    assert "The ferry is late" in found.text
+    assert "arbour pays." in found.text
+    assert "Who pays?" not in found.text
+    assert "I doubt it." not in found.text
+    assert int(found.metadata["skipped_quote_count"]) >= 1
+
+
+def test_own_answers_between_the_quotes_of_a_page_are_kept() -> None:
+    page = (
+        '<div class="gmail_quote"><div class="gmail_attr">On Mon, Li wrote:<br></div><blockquote>Who pays?</blockquote>'
+        "<div>The harbour pays.</div><blockquote>When?</blockquote></div><p>The ferry is late.</p>"
+    )
+    found = reply("", page)
+    assert "The harbour pays." in found.text
+    assert "The ferry is late." in found.text
+    assert not {"Who pays?", "When?", "On Mon, Li wrote:"} & {text.removeprefix("> ") for _, text in blocks(found)}
+    assert found.metadata["skipped_quote_count"] == "3"
+    passed = (
+        '<p>Aye.</p><div class="gmail_quote"><div class="gmail_attr">---------- Forwarded message ---------<br></div>'
+        "<p>The harbour pays.</p></div>"
+    )
+    assert "The harbour pays." in reply("", passed).text
+    whole = reply("", '<p>Aye.</p><div class="yahoo_quoted"><div>On Mon, Li wrote:</div><p>Who pays?</p></div>')
+    assert "Who pays?" not in whole.text
+
+
+def test_a_reply_that_says_nothing_of_its_own_leaves_nothing_out() -> None:
+    found = reply(HISTORY)
+    assert "I doubt it." in found.text
+    assert "skipped_quote_count" not in found.metadata

@@ -29,7 +29,7 @@ from rag_pipeline.parsing.mail.outlook import read_outlook
 from rag_pipeline.parsing.mail.sealed import encrypted_message, is_encrypted_data, signed_content
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "11"
+VERSION = "12"
 
 # Some fifty recipients; no subject comes near.
 MAX_HEADER_CHARS = 2_000
@@ -169,13 +169,15 @@ def _documents(mail: Mail, context: ParseContext, *, leave_out_quotes: bool = Fa
     builder = TextBuilder()
     subject = _add_head(builder, mail)
     hidden: Counter[str] = Counter()
-    add_body(builder, clean_text(mail.plain), mail.html, hidden, keep_quotes=not leave_out_quotes)
+    skipped = add_body(builder, clean_text(mail.plain), mail.html, hidden, keep_quotes=not leave_out_quotes)
     for event in mail.events:
         builder.add("paragraph", event)
     parts, said = attached_documents(mail.attachments, limits.max_text_chars - builder.length_chars, context)
     metadata = (
         {name: value[:MAX_HEADER_CHARS] for name, value in mail.facts.items() if value} | said | hidden_counts(hidden)
     )
+    if skipped:
+        metadata["skipped_quote_count"] = str(skipped)
     body = builder.build(title=subject or None, author=metadata.get("from"), metadata=metadata)
     return [body, *parts]
 
