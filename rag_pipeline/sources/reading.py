@@ -62,9 +62,13 @@ def unreadable(reason: str) -> DocumentUnreadable:
 
 
 def unreadable_because(error: BaseException) -> DocumentUnreadable:
-    """Without the error's own message, which may hold paths or credentials."""
+    return unreadable(words_of(error))
+
+
+def words_of(error: BaseException) -> str:
+    """What went wrong, without the error's own message, which may hold paths or credentials."""
     number = error.errno if isinstance(error, OSError) else None
-    return unreadable(os.strerror(number).lower() if number else type(error).__name__)
+    return os.strerror(number).lower() if number else type(error).__name__
 
 
 def still_changing() -> DocumentUnreadable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import zipfile
 from datetime import UTC, datetime
@@ -170,3 +171,93 @@ def test_nights_of_an_archive_equal_a_rebuild(tmp_path: Path) -> None:
         assert project.published() == project.rebuilt()
     assert [row["uri"] for row in project.published()] == ["export.zip!/c.md"]
     assert len(project.embedded) == len(set(project.embedded))
+
+
+class _Failing(io.BytesIO):
+    """A file on a disk, or behind a connection, that fails once it has given so many bytes."""
+
+    def __init__(self, raw: bytes, error: OSError) -> None:
+        super().__init__(raw)
+        self.error = error
+        self.left = 10**9
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        piece = super().read(size)
+        self.left -= len(piece)
+        if self.left < 0:
+            raise self.error
+        return piece
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(5, "disk"), PermissionError(13, "no"), ConnectionResetError("gone"), TimeoutError()]
+)
+@pytest.mark.parametrize("ending", ["zip", "tar"])
+def test_a_disk_or_connection_that_fails_is_no_damage_of_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, error: OSError
+) -> None:
+    path = tmp_path / f"export.{ending}"
+    pack(path, {name: os.urandom(50_000) for name in ("a.md", "b.md", "c.md")})
+    opened = archive_source(path)
+    item = opened.list()[2]
+    for bytes_left in range(0, path.stat().st_size, path.stat().st_size // 8):
+        file = _Failing(path.read_bytes(), error)
+        file.left = bytes_left
+        monkeypatch.setattr(source.ArchiveMembers, "_file", lambda _, file=file: file)
+        with pytest.raises(SourceUnavailable):
+            archive_source(path).list()
+    file = _Failing(path.read_bytes(), error)
+    monkeypatch.setattr(source.ArchiveMembers, "_file", lambda _: file)
+    opened = archive_source(path)
+    assert [each.problem for each in opened.list()] == [None] * 3
+    file.left = 0
+    with pytest.raises(SourceUnavailable):
+        opened.fetch(item)
+
+
+def test_an_archive_that_is_overwritten_while_it_is_read_is_listed_as_one_of_the_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "export.tar"
+    old, new = ({f"{number}.md": bytes(letter, "ascii") * 9_000 for number in range(6)} for letter in "on")
+    pack(path, new)
+    fresh = path.read_bytes()
+    pack(path, old)
+    is_written = False
+    read = reader._Tar.read
+
+    def reading(self: Any, member: reader.Member, limit_bytes: int) -> bytes:
+        nonlocal is_written
+        if member.name == "3.md" and not is_written:
+            is_written = True
+            # In its place: the same file, which is open.
+            path.write_bytes(fresh)
+        return read(self, member, limit_bytes)
+
+    monkeypatch.setattr(reader._Tar, "read", reading)
+    opened = archive_source(path)
+    listed = opened.list()
+    assert is_written
+    assert len({item.stamp for item in listed}) == 1
+    assert {item.address: opened.fetch(item).raw for item in listed} == new
+    is_written, fresh = False, fresh[: len(fresh) // 2]
+    with pytest.raises(SourceUnavailable):
+        opened.fetch(next(item for item in listed if item.address == "3.md"))
+    monkeypatch.setattr(source.ArchiveMembers, "_state_now", lambda _: os.urandom(8).hex())
+    pack(path, old)
+    with pytest.raises(SourceUnavailable, match="changed while it was read"):
+        archive_source(path).list()
+
+
+def test_a_bad_member_does_not_open_an_unchanged_archive_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, cache = tmp_path / "export.zip", tmp_path / "cache"
+    pack(path, {"a.md": b"a" * 100, "b.md": b"---\nallowed_principals: {x: 1}\n---\nb", "c.md": b"c" * 100})
+    whole = bytearray(path.read_bytes())
+    whole[whole.index(b"a.md") + 6] ^= 0xFF
+    path.write_bytes(whole)
+    before = archive_source(path, cache).list()
+    assert [item.problem and item.problem.code for item in before] == ["unreadable", "invalid_metadata", None]
+    monkeypatch.setattr(source.ArchiveMembers, "_open", lambda _: pytest.fail("it was opened"))
+    after = archive_source(path, cache).list()
+    assert after == before
+    assert [str(item.problem) for item in after] == [str(item.problem) for item in before]

@@ -10,6 +10,7 @@ only where the block of zeros stands that ends it.
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import lzma
 import tarfile
@@ -48,6 +49,10 @@ _BROKEN = (
 )
 
 
+# Seeking to a place that a damaged member names.
+_DAMAGE_NUMBERS = frozenset({None, errno.EINVAL})
+
+
 class NotWhole(Exception):
     """The archive is none, is cut off, or is over a limit; the message is a clause for people."""
 
@@ -80,6 +85,7 @@ class Reader(Protocol):
 
         Raises:
             DocumentUnreadable: It is damaged.
+            OSError: What the archive lies on fails, which says nothing about the member.
         """
         ...
 
@@ -93,6 +99,7 @@ def open_archive(file: IO[bytes], max_unpacked_bytes: int) -> Reader:
 
     Raises:
         NotWhole: It cannot be listed completely.
+        OSError: What it lies on fails.
     """
     inner = file
     try:
@@ -109,6 +116,8 @@ def open_archive(file: IO[bytes], max_unpacked_bytes: int) -> Reader:
         raise
     except _BROKEN as error:
         inner.close()
+        if _is_outage(error):
+            raise
         raise NotWhole(f"it is no ZIP or TAR file, or it is cut off or damaged ({type(error).__name__})") from error
 
 
@@ -148,6 +157,8 @@ class _Zip:
                 # Up to its end, where its checksum is compared.
                 return _read_at_most(content, limit_bytes + 1)
         except _BROKEN as error:
+            if _is_outage(error):
+                raise
             raise _damaged() from error
 
     def close(self) -> None:
@@ -187,6 +198,8 @@ class _Tar:
             content = self._tar.extractfile(member.info)
             raw = b"" if content is None else _read_at_most(content, limit_bytes + 1)
         except (*_BROKEN, KeyError) as error:
+            if _is_outage(error):
+                raise
             raise _damaged() from error
         if len(raw) < min(member.size_bytes, limit_bytes + 1):
             raise _damaged()
@@ -218,6 +231,12 @@ def _read_at_most(content: IO[bytes], most: int) -> bytes:
         parts.append(part)
         most -= len(part)
     return b"".join(parts)
+
+
+def _is_outage(error: BaseException) -> bool:
+    """Whether a disk, a right or a connection failed. What is damaged raises plain errors without a number."""
+    is_plain = type(error) in (OSError, gzip.BadGzipFile) and isinstance(error, OSError)
+    return isinstance(error, OSError) and not (is_plain and error.errno in _DAMAGE_NUMBERS)
 
 
 def _damaged() -> DocumentUnreadable:

@@ -11,17 +11,25 @@ from __future__ import annotations
 
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from threading import RLock
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from rag_pipeline.contracts.ids import MEMBER_MARK, bytes_hash, digest
 from rag_pipeline.contracts.sources import Capabilities, DeclaredMetadata, FetchedObject, Idle, SourceObject, SourceSpec
-from rag_pipeline.errors import DocumentError, EncryptedDocument, RagPipelineError, SourceUnavailable
+from rag_pipeline.errors import (
+    DocumentError,
+    DocumentTooLarge,
+    DocumentUnreadable,
+    EncryptedDocument,
+    InvalidMetadata,
+    RagPipelineError,
+    SourceUnavailable,
+)
 from rag_pipeline.shown import without_secrets
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import address_of
@@ -33,7 +41,14 @@ from rag_pipeline.sources.selection import Selection, Sidecars
 from rag_pipeline.transforms.metadata import MAX_SIDECAR_BYTES, METADATA_VERSION
 
 # What a member says: hash of its bytes, their number, what is declared as JSON.
-_Known = tuple[str, int, str]
+_Said = tuple[str, int, str]
+# The same, or why it says nothing.
+_Known = _Said | DocumentError
+_T = TypeVar("_T")
+_REFUSALS = {each.code: each for each in (DocumentUnreadable, DocumentTooLarge, InvalidMetadata)}
+_CHANGED = f"it was changed while it was read, {reading.READ_ATTEMPTS} times in a row"
+# Whoever changes what is kept of a member, or which are refused, has every archive read again.
+_KEPT_VERSION = "2"
 # So much is fetched between two looks at the limit.
 _STEP_BYTES = 2**20
 
@@ -78,32 +93,61 @@ class ArchiveMembers:
     def fetch(self, item: SourceObject) -> FetchedObject:
         """See `Source.fetch`."""
         with self._lock, self._available():
+            return self._settled(lambda: self._fetched(item.address))
+
+    def _fetched(self, address: str) -> FetchedObject | DocumentError:
+        """What there is at an address, or why there is nothing."""
+        now = self._listed.get(address)
+        if now is None:
+            return reading.vanished()
+        if now.problem is not None:
+            return now.problem
+        if self._reader is None:
+            # It was known from the run before, and nobody had to open it.
+            self._open()
+        assert self._reader is not None
+        assert now.declared is not None
+        try:
+            return FetchedObject(self._reader.read(self._members[address], self._spec.max_document_bytes), now.declared)
+        except DocumentError as error:
+            return error
+
+    def _settled(self, read: Callable[[], _T | DocumentError]) -> _T:
+        """What is read of the archive while it is one and the same: whoever writes over it makes two of it.
+
+        Raises:
+            DocumentError: The one that was read.
+            NotWhole: It does not stop changing.
+        """
+        for _ in range(reading.READ_ATTEMPTS):
             self._look()
-            now = self._listed.get(item.address)
-            if now is None:
-                raise reading.vanished()
-            if now.problem is not None:
-                raise now.problem
-            if self._reader is None:
-                # It was known from the run before, and nobody had to open it.
-                self._open()
-            assert self._reader is not None
-            assert now.declared is not None
-            raw = self._reader.read(self._members[item.address], self._spec.max_document_bytes)
-            return FetchedObject(raw, now.declared)
+            found = read()
+            if self._state_now() == self._state:
+                if isinstance(found, DocumentError):
+                    raise found
+                return found
+        raise NotWhole(_CHANGED)
 
     def _look(self) -> None:
         """Make the listing that of the archive as it is now."""
-        state = self._state_now()
-        if state == self._state:
-            return
+        for _ in range(reading.READ_ATTEMPTS):
+            state = self._state_now()
+            if state == self._state:
+                return
+            self._look_at(state)
+            if self._state == state:
+                return
+        raise NotWhole(_CHANGED)
+
+    def _look_at(self, state: str) -> None:
+        """List the archive, and keep the listing if its state is the same afterwards."""
         self._close()
         recipe = self._recipe()
         kept = read_kept(self._kept, recipe)
         known: dict[str, _Known] = {}
         names: list[list[Any]] | None = None
         if kept is not None and kept["state"] == state:
-            known = {address: (hash_, size, declared) for address, (hash_, size, declared) in kept["known"].items()}
+            known = {address: _known_of(values) for address, values in kept["known"].items()}
             names = kept["names"]
         if names is None:
             self._open()
@@ -114,8 +158,12 @@ class ArchiveMembers:
                 for name, size, at, kind in names
             }
         found = self._list_of(members, known)
-        if names is None and state == self._state_now():
-            after = {"state": state, "known": known, "names": [_noted(name, one) for name, one in members.items()]}
+        if state != self._state_now():
+            self._state = None
+            return
+        if names is None:
+            said = {address: _values_of(each) for address, each in known.items()}
+            after = {"state": state, "known": said, "names": [_noted(name, one) for name, one in members.items()]}
             write_kept(self._kept, recipe, after)
         self._listed, self._state = found, state
 
@@ -148,7 +196,7 @@ class ArchiveMembers:
             sidecar_address=own[0] if own else None,
         )
 
-    def _said_by(self, address: str, member: Member, own: Sequence[str], known: dict[str, _Known]) -> _Known:
+    def _said_by(self, address: str, member: Member, own: Sequence[str], known: dict[str, _Known]) -> _Said:
         limit = self._spec.max_document_bytes
         if _is_unsafe(member.name):
             raise reading.unreadable("its name leads out of the archive")
@@ -162,16 +210,24 @@ class ArchiveMembers:
         if member.size_bytes > limit:
             raise reading.too_large(member.size_bytes, limit)
         if address not in known:
-            if self._reader is None:
-                # It could not be read when the rest was noted.
-                self._open()
-            assert self._reader is not None
-            raw = self._reader.read(self._members[address], limit)
-            if len(raw) > limit:
-                raise reading.too_large(None, limit)
-            sidecar = self._sidecar(own[0]) if own else None
-            known[address] = bytes_hash(raw), len(raw), reading.declared_by(raw, sidecar, self._spec).to_json()
-        return known[address]
+            try:
+                known[address] = self._read_by(address, own)
+            except DocumentError as error:
+                # It is the same again while the archive is.
+                known[address] = error
+        found = known[address]
+        if isinstance(found, DocumentError):
+            raise found
+        return found
+
+    def _read_by(self, address: str, own: Sequence[str]) -> _Said:
+        limit = self._spec.max_document_bytes
+        assert self._reader is not None
+        raw = self._reader.read(self._members[address], limit)
+        if len(raw) > limit:
+            raise reading.too_large(None, limit)
+        sidecar = self._sidecar(own[0]) if own else None
+        return bytes_hash(raw), len(raw), reading.declared_by(raw, sidecar, self._spec).to_json()
 
     def _sidecar(self, address: str) -> tuple[str, bytes]:
         member = self._members[address]
@@ -242,7 +298,7 @@ class ArchiveMembers:
         spec = self._spec
         reads = f"{METADATA_VERSION} {spec.use_sidecars:d} {spec.use_front_matter:d} {spec.max_document_bytes}"
         bounds = f"{spec.fields['max_members']} {spec.fields['max_unpacked_bytes']}"
-        return digest("archive", spec.location, reads, bounds, repr(spec.include), repr(spec.exclude))
+        return digest("archive", _KEPT_VERSION, spec.location, reads, bounds, repr(spec.include), repr(spec.exclude))
 
     @contextmanager
     def _available(self) -> Iterator[None]:
@@ -255,7 +311,7 @@ class ArchiveMembers:
         # Every filesystem has errors of its own, whose texts may hold what opens it.
         except Exception as error:
             is_missing = isinstance(error, FileNotFoundError)
-            raise self._unavailable("nothing is there" if is_missing else type(error).__name__) from None
+            raise self._unavailable("nothing is there" if is_missing else reading.words_of(error)) from None
 
     def _unavailable(self, reason: str) -> SourceUnavailable:
         where = without_secrets(self._spec.uri_prefix or self._spec.location)
@@ -276,6 +332,19 @@ def _address_of(name: str) -> str:
     if _is_unsafe(name):
         return "unsafe name " + address_of(name).replace("/", "%2F")
     return address_of("/".join(part for part in name.split("/") if part not in ("", ".")))
+
+
+def _known_of(values: Any) -> _Known:
+    if "code" in values:
+        return _REFUSALS[values["code"]](values["message"], **values["facts"])
+    hash_, size, declared = values
+    return hash_, size, declared
+
+
+def _values_of(known: _Known) -> Any:
+    if isinstance(known, DocumentError):
+        return {"code": known.code, "message": known.message, "facts": known.facts}
+    return known
 
 
 def _noted(name: str, member: Member) -> list[Any]:
