@@ -343,6 +343,11 @@ HIDDEN = (
     ("`hidden_run_count`", "text of Word (also of 1997 to 2003), OpenDocument and RTF formatted as hidden"),
     ("`hidden_row_count`", "hidden rows of spreadsheets and of tables in Word and OpenDocument"),
     ("`hidden_section_count`, `hidden_paragraph_count`", "sections and paragraphs that OpenDocument hides"),
+    (
+        "`skipped_quote_count`",
+        "quotes of an answer by mail (`quoted: leave_out`), which stand in another message; what is written between "
+        "them, and what is passed on, is kept",
+    ),
 )  # fmt: skip
 
 

@@ -38,6 +38,12 @@ class DocumentUnreadable(DocumentError):
     code = "unreadable"
 
 
+class DocumentUnavailable(DocumentUnreadable):
+    """What gives the object does not answer for it now, so what was read of it before stands; if anything was."""
+
+    code = "unavailable"
+
+
 class DocumentVanished(DocumentError):
     """The object was listed, but is gone when its bytes are asked for: it counts as not listed."""
 

@@ -16,13 +16,16 @@ import polars as pl
 
 from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.ids import bytes_hash, digest
-from rag_pipeline.contracts.sources import (
-    FetchedObject,
-    SourceObject,
-    SourceSpec,
-)
+from rag_pipeline.contracts.sources import FetchedObject, SourceObject, SourceSpec
 from rag_pipeline.contracts.tables import BRONZE
-from rag_pipeline.errors import DocumentError, DocumentVanished, InvalidMetadata, MassDeletion, SourceUnavailable
+from rag_pipeline.errors import (
+    DocumentError,
+    DocumentUnavailable,
+    DocumentVanished,
+    InvalidMetadata,
+    MassDeletion,
+    SourceUnavailable,
+)
 from rag_pipeline.parsing import media_type_of
 from rag_pipeline.refresh.costs import record_cost
 from rag_pipeline.refresh.fetching import Fetching
@@ -49,6 +52,7 @@ from rag_pipeline.transforms.listing import (
     move_candidates,
     plan_listing,
     row_of,
+    said_of_silent,
     tombstone_of,
     unknown_metadata_of,
     unlisted_settings,
@@ -68,7 +72,8 @@ class BronzeReport:
         held: Documents that the source lost but the deletion guard keeps.
         held_of: Documents that they are measured against.
         held_because: What to say about them, and how to let them go.
-        idle: A sentence on each pattern that matched nothing and each sidecar without a document.
+        kept: Documents that are listed, whose bytes the source did not give now: what was read before stands.
+        idle: A sentence on each pattern that matched nothing and each sidecar without a document, and on what is kept.
         unavailable_because: Why the source could not be listed; then nothing is known of it but what bronze holds.
     """
 
@@ -84,6 +89,7 @@ class BronzeReport:
     commits: int
     bytes_read: int
     newest_modified_at: datetime | None
+    kept: int = 0
     held: int = 0
     held_of: int = 0
     held_because: str = ""
@@ -196,6 +202,8 @@ class _Refresh:
         self.batch = 0 if batches.is_empty() else int(batches.max()) + 1  # type: ignore[arg-type]
         self.observed_at = workspace.now()
         self.counts: dict[str, int] = {}
+        # Listed, and not given now, each with the reason.
+        self.silent: list[tuple[KnownObject, str]] = []
         self.read_count = 0
         self.first_commit = workspace.lake.commits
 
@@ -232,11 +240,13 @@ class _Refresh:
         self._commit(rows)
         self.guard.close_early(vanished, sum(item.problem is None for item in self.listed))
         unreadable = self._fetch_and_commit(pending)
+        silent = [before for before, _ in self.silent]
         left = sum(known.problem_code is None for known, _ in self.plan.unchanged) + len(moves) + self.read_count
+        left += len(silent)
         lost = [*vanished, *(before for before, _ in unreadable)]
         held, hold = self.guard.held(vanished, lost, left, self.added)
         # Whoever may no longer read what is kept is shut out all the same.
-        kept_rows = held if is_complete else [*unlisted, *held]
+        kept_rows = [*silent, *held] if is_complete else [*silent, *unlisted, *held]
         listed = {item.address: item for item in self.listed}
         self._commit(held_permissions(kept_rows, self.spec, listed))
         kept = {item.document_id for item in held}
@@ -266,8 +276,9 @@ class _Refresh:
             commits=self.workspace.lake.commits - self.first_commit,
             bytes_read=self.fetching.bytes_read,
             newest_modified_at=newest,
+            kept=len(self.silent),
             **_held(hold),
-            idle=tuple(each.text for each in self.source.idle()),
+            idle=(*(each.text for each in self.source.idle()), *said_of_silent(self.silent)),
         )
 
     def _find_moves(self) -> dict[str, KnownObject]:
@@ -307,6 +318,9 @@ class _Refresh:
                 bar.advance(1)
                 before = before_by_address[item.address]
                 if isinstance(fetched, DocumentVanished):
+                    continue
+                if isinstance(fetched, DocumentUnavailable) and before is not None and before.problem_code is None:
+                    self.silent.append((before, str(fetched.facts.get("reason", fetched.code))))
                     continue
                 if isinstance(fetched, DocumentError):
                     row = self._refused_row(item, before, fetched)

@@ -34,8 +34,6 @@ from rag_pipeline.sources.rows import Key, RowShape, Unusable
 # Rows that the client holds at once; a driver without server-side cursors ignores it.
 _BUFFERED_ROWS = 5_000
 _DOWN = "the database does not answer"
-# So long it is not asked again for a row: each question may take as long as a connection takes to fail.
-_DOWN_SECONDS = 30
 # What `sa.text` would take for a parameter; there are none, and a query may say `:name` within a text.
 _PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w)")
 
@@ -93,7 +91,7 @@ class SqlRows:
         """See `FetchesTogether.fetch_together`; all of them in one question."""
         # What was listed and cannot be read is held by the deletion guard, and readers keep what they see.
         if time.monotonic() < self._down_until:
-            return [reading.unreadable(_DOWN)] * len(items)
+            return [reading.unavailable(_DOWN)] * len(items)
         try:
             rows = self._rows_at([item.address for item in items])
         except SourceUnavailable as error:
@@ -102,8 +100,8 @@ class SqlRows:
                 return [answer for item in items for answer in self.fetch_together([item])]
             if isinstance(error.__cause__, DataError):
                 return [reading.unreadable("the query fails at this row")]
-            self._down_until = time.monotonic() + _DOWN_SECONDS
-            return [reading.unreadable(_DOWN)]
+            self._down_until = time.monotonic() + reading.DOWN_SECONDS
+            return [reading.unavailable(_DOWN)]
         return [self._answer(rows.get(item.address, [])) for item in items]
 
     def _answer(self, rows: Sequence[dict[str, Any]]) -> FetchedObject | DocumentError:

@@ -256,6 +256,15 @@ def held_permissions(
     return rows
 
 
+def said_of_silent(silent: Sequence[tuple[KnownObject, str]]) -> list[str]:
+    """A sentence on documents that are listed and whose bytes were not given, each with the reason."""
+    if not silent:
+        return []
+    before, reason = silent[0]
+    more = f" and {len(silent) - 1:,} more" if len(silent) > 1 else ""
+    return [f"{before.uri}{more} cannot be read now ({reason}), so what was read before stands"]
+
+
 def unlisted_settings(known: Iterable[KnownObject], spec: SourceSpec) -> list[dict[str, Any]]:
     """Rows for objects of a source that cannot be listed, whose permissions differ under the settings of now."""
     rows = []

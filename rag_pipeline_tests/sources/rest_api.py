@@ -33,7 +33,13 @@ def as_json(value: Any, status: int = 200, **headers: str) -> Reply:
 
 
 def rest_source(site: Site, settings: dict[str, Any] = TICKETS, **fields: Any) -> Source:
+    own = rest_fields(site, settings, **fields)
+    location = str(fields.get("location", f"{site.url}/api"))
+    return open_source(SourceSpec("tickets", location, kind="rest", fields=own))
+
+
+def rest_fields(site: Site, settings: dict[str, Any] = TICKETS, **fields: Any) -> dict[str, Any]:
+    """What a spec has of the settings."""
     given = settings | {"location": f"{site.url}/api", "networks": ["127.0.0.0/8"]} | fields
     read = RestSettings.model_validate(given)
-    own = read.own_fields | {"auth": {name: value.removeprefix("$") for name, value in read.auth.items()}}
-    return open_source(SourceSpec("tickets", given["location"], kind="rest", fields=own))
+    return read.own_fields | {"auth": {name: value.removeprefix("$") for name, value in read.auth.items()}}

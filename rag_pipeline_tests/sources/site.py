@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -154,3 +155,27 @@ class Site:
                 """Nothing: a test looks at `asked`."""
 
         return Handles
+
+
+class Mute:
+    """A server of this machine that takes connections and says nothing."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection = self._socket.accept()[0]
+            except OSError:
+                return
+            self.connections += 1
+            connection.close()
+
+    def close(self) -> None:
+        # Closing alone does not wake whoever accepts.
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_pipeline.contracts.sources import Source, SourceObject
-from rag_pipeline.errors import DocumentUnreadable, DocumentVanished, SourceUnavailable
+from rag_pipeline.contracts.sources import PermissionRule, Source, SourceObject
+from rag_pipeline.errors import DocumentUnavailable, DocumentUnreadable, DocumentVanished, SourceUnavailable
 from rag_pipeline.sources import open_source
 from rag_pipeline.sources.feed.entries import Entry, NoFeed, entries_of
 from rag_pipeline.sources.http import client
-from rag_pipeline_tests.sources.site import Reply, Site, html, redirect
+from rag_pipeline_tests.sources.site import Mute, Reply, Site, html, redirect
 from rag_pipeline_tests.sources.test_web_conformance import feed_spec
 
 URL = "http://news.example/feed"
@@ -224,3 +225,51 @@ def test_an_entry_is_listed_with_its_bytes_and_what_it_says(site: Site) -> None:
     assert item.declared.modified_at == datetime(2019, 1, 1, 10, tzinfo=UTC)
     assert item.declared.extra == {"link": f"{site.url}/a", "tags": "x"}
     assert item.raw == source.fetch(SourceObject(item.address, item.uri, None, None, "")).raw
+
+
+def test_a_server_of_pages_that_says_nothing_is_asked_for_two_of_them(site: Site) -> None:
+    mute = Mute()
+    item = "<guid isPermaLink='false'>{0}</guid><title>{0}</title><link>{1}</link><description>short</description>"
+    names = [f"{number:02}" for number in range(20)]
+    site.pages |= {
+        "/feed": rss_reply(
+            *(item.format(name, f"{mute.url}/{name}") for name in names),
+            item.format("x", "/x"),
+            item.format("y", "/y"),
+        ),
+        "/x": Reply(status=500),
+        "/y": html("the whole of y"),
+    }
+    try:
+        source = opened(site, full_text=True)
+        listed = source.list()
+        for each in listed[:21]:
+            with pytest.raises(DocumentUnavailable):
+                source.fetch(each)
+        # One page that breaks is not its server.
+        assert b"the whole of y" in source.fetch(listed[21]).raw
+        # Two pages, three tries each.
+        assert mute.connections == 6
+    finally:
+        mute.close()
+
+
+def test_entries_of_one_id_that_lead_to_several_pages_are_several(site: Site) -> None:
+    item = "<guid isPermaLink='false'>same</guid><title>{0}</title><link>{1}</link><pubDate>{2} Jan 2019</pubDate>"
+    a, b = item.format("first", "/1", "01"), item.format("second", "/2", "02")
+    found = entries_of(rss(a, b, item.format("first, again", "/1", "03")), URL)
+    assert sorted(entry.title for entry in found) == ["first, again", "second"]
+    assert len({entry.address for entry in found}) == 2
+    assert entries_of(rss(b, item.format("first, again", "/1", "03"), a), URL) == found
+    assert [entry.address for entry in entries_of(rss(a), URL)] == ["same"]
+    site.pages["/feed"] = rss_reply(a, b)
+    source = opened(site)
+    assert {source.fetch(each).raw for each in source.list()} == {each.raw for each in source.list()}
+
+
+def test_rules_that_match_no_entry_are_told(site: Site) -> None:
+    site.pages["/feed"] = rss_reply("<guid isPermaLink='false'>1</guid><title>a</title>")
+    rules = tuple(PermissionRule(pattern, ("staff",)) for pattern in ("1", "2"))
+    source = open_source(replace(feed_spec(f"{site.url}/feed"), permission_rules=rules))
+    source.list()
+    assert [each.name for each in source.idle()] == ["2"]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from pydantic import ValidationError
 
-from rag_pipeline.contracts.sources import Source
-from rag_pipeline.errors import DocumentUnreadable, SourceUnavailable
+from rag_pipeline.contracts.sources import PermissionRule, Source, SourceSpec
+from rag_pipeline.errors import DocumentUnavailable, DocumentUnreadable, SourceUnavailable
+from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.settings.sources import RestSettings
+from rag_pipeline.sources import open_source
 from rag_pipeline.sources.rest.values import value_at
 from rag_pipeline.testing import SourceConformance
-from rag_pipeline_tests.sources.rest_api import TICKETS, as_json, rest_source
+from rag_pipeline_tests.pipeline.project import Project
+from rag_pipeline_tests.sources.rest_api import TICKETS, as_json, rest_fields, rest_source
 from rag_pipeline_tests.sources.site import Asked, Reply, Site
 
 
@@ -115,16 +120,16 @@ def test_a_server_that_breaks_at_some_objects_is_asked_for_the_others(site: Site
     broken = {f"/api/items/{number}" for number in range(6)}
     site.fallback = lambda asked: as_json({}, 500) if asked.path in broken else world.answer(asked)
     for item in items[:6]:
-        with pytest.raises(DocumentUnreadable, match="the server answers 500"):
+        with pytest.raises(DocumentUnavailable, match="the server answers 500"):
             source.fetch(item)
     assert source.fetch(items[6]).raw == b"x"
     # One that answers nothing at all is not waited for again and again.
     world.break_down()
     for item in items[:5]:
-        with pytest.raises(DocumentUnreadable, match="the server answers 50"):
+        with pytest.raises(DocumentUnavailable, match="the server answers 50"):
             source.fetch(item)
     asked = len(site.asked)
-    with pytest.raises(DocumentUnreadable, match="the API does not answer"):
+    with pytest.raises(DocumentUnavailable, match="the API does not answer"):
         source.fetch(items[6])
     assert len(site.asked) == asked
     # Nor is one that lists its objects and gives none of them.
@@ -132,10 +137,47 @@ def test_a_server_that_breaks_at_some_objects_is_asked_for_the_others(site: Site
     source.list()
     site.fallback = lambda asked: as_json({}, 500) if "/items/" in asked.path else world.answer(asked)
     for _ in range(25):
-        with pytest.raises(DocumentUnreadable, match="the server answers 500"):
+        with pytest.raises(DocumentUnavailable, match="the server answers 500"):
             source.fetch(items[6])
-    with pytest.raises(DocumentUnreadable, match="the API does not answer"):
+    with pytest.raises(DocumentUnavailable, match="the API does not answer"):
         source.fetch(items[7])
+
+
+def test_an_object_that_its_server_breaks_at_keeps_its_text_and_narrower_readers(site: Site, tmp_path: Path) -> None:
+    world = ApiWorld(site)
+    for name in "abc":
+        world.put(name, f"The crane {name} creaks when the north wind blows.")
+        world.allow(name, ["ada", "bo"])
+    project = Project.create(tmp_path)
+    project.settings["sources"]["docs"] = TICKETS | {"location": f"{site.url}/api", "networks": ["127.0.0.0/8"]}
+    project.refresh()
+    world.put("a", "The crane a was greased.")
+    world.allow("a", ["bo", "cy"])
+    world.put("d", "The crane d is new here.")
+    for status in (500, 429):
+        broken = as_json({}, status, **{"Retry-After": "999"})
+        site.fallback = lambda asked, broken=broken: broken if asked.path[-2:] in ("/a", "/d") else world.answer(asked)
+        with project.workspace() as workspace:
+            report = refresh_source(workspace, "docs")
+        assert report.kept == 1
+        assert any("cannot be read now" in each and "docs:a" in each for each in report.idle)
+        project.refresh()
+        seen = {row["uri"]: (row["embedded_text"], row["allowed_principals"]) for row in project.published()}
+        assert seen.keys() == {"docs:a", "docs:b", "docs:c"}
+        assert "creaks" in seen["docs:a"][0]
+        assert seen["docs:a"][1] == ["bo"]
+    site.fallback = world.answer
+    project.refresh()
+    assert project.published() == project.rebuilt()
+
+
+def test_rules_that_match_no_object_are_told(site: Site) -> None:
+    world = ApiWorld(site)
+    world.put("a", "text")
+    spec = SourceSpec("tickets", f"{site.url}/api", kind="rest", fields=rest_fields(site))
+    source = open_source(replace(spec, permission_rules=(PermissionRule("a", ("x",)), PermissionRule("b", ("x",)))))
+    source.list()
+    assert [each.name for each in source.idle()] == ["b"]
 
 
 def test_a_list_that_is_not_there_is_no_deletion(site: Site) -> None:

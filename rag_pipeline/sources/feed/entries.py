@@ -10,8 +10,8 @@ import calendar
 import html
 import io
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from xml.sax import SAXException
@@ -71,7 +71,9 @@ class Entry:
 
 
 def entries_of(raw: bytes, url: str, content_type: str = "", *, strict: bool = False) -> list[Entry]:
-    """Entries of a feed, sorted by address; of those with one id the newest, or else the first.
+    """Entries of a feed, sorted by address; of those with one id and link the newest, or else the first.
+
+    Some feeds give one id to all of their entries: those that lead to several pages are told apart by them.
 
     Args:
         url: Canonical address that links are relative to.
@@ -96,13 +98,22 @@ def entries_of(raw: bytes, url: str, content_type: str = "", *, strict: bool = F
         raise NoFeed("it broke off")
     if strict and isinstance(parsed.get("bozo_exception"), SAXException):
         raise NoFeed("it is no whole XML")
-    found: dict[str, Entry] = {}
+    by_id: dict[str, dict[str | None, Entry]] = {}
     for each in parsed.entries:
         entry = _entry(each, url)
-        before = found.get(entry.address)
+        same = by_id.setdefault(entry.address, {})
+        before = same.get(entry.link)
         if before is None or _age(entry) > _age(before):
-            found[entry.address] = entry
-    return [found[address] for address in sorted(found)]
+            same[entry.link] = entry
+    found = [entry for same in by_id.values() for entry in _told_apart(same.values())]
+    return sorted(found, key=lambda entry: entry.address)
+
+
+def _told_apart(same: Collection[Entry]) -> Iterable[Entry]:
+    """Entries of one id, each with an address of its own."""
+    if len(same) == 1:
+        return same
+    return [replace(entry, address=f"{entry.address}-{fingerprint(entry.link or '')}") for entry in same]
 
 
 def _entry(values: dict[str, Any], url: str) -> Entry:

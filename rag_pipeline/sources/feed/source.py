@@ -8,7 +8,6 @@ Does not belong here: reading a feed (`entries.py`).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from http import HTTPStatus
@@ -25,15 +24,26 @@ from rag_pipeline.contracts.sources import (
 from rag_pipeline.errors import DocumentError, SourceUnavailable
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.feed.entries import Entry, NoFeed, entries_of, extra_of
-from rag_pipeline.sources.http import Answer, HttpClient, HttpFailure, HttpSettings, NotAllowed, Pace, TooLarge
+from rag_pipeline.sources.http import (
+    Answer,
+    HttpClient,
+    HttpFailure,
+    HttpSettings,
+    NoAnswer,
+    NotAllowed,
+    Pace,
+    TooLarge,
+    is_fault,
+    opened_for,
+    origin,
+)
+from rag_pipeline.sources.watched import Watched
 from rag_pipeline.sources.web.asking import is_document
 from rag_pipeline.sources.web.pages import readable
 
 CAPABILITIES = Capabilities(is_complete=False, gives_media_types=True, gives_bytes=True)
 # Feeds are lists of what is new; a larger one is something else.
 MOST_FEED_BYTES = 20 * 2**20
-# So long nothing is asked for again where a server did not answer: each question may take as long as a time-out.
-_DOWN_SECONDS = 30
 _GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
@@ -49,25 +59,28 @@ class Feed:
         self._asks_pages: bool = spec.fields["full_text"]
         self.capabilities = replace(CAPABILITIES, is_complete=not self._keeps, gives_bytes=not self._asks_pages)
         self._pace = Pace(spec.fields["delay_seconds"])
-        self._down_until = 0.0
+        self._down = reading.Down()
+        self._client: HttpClient | None = None
+        self._watched = Watched(spec)
         # Entries as they were listed, each taken once: the pages of a run are asked for without the feed.
         self._listed_now: dict[str, Entry] = {}
 
     def list(self) -> Sequence[SourceObject]:
         """See `Source.list`."""
-        self._down_until = 0.0
+        self._down.start()
+        self._watched.start()
         entries = self._entries()
+        for entry in entries:
+            self._watched.saw(entry.address, "permission_rules")
         self._listed_now = {entry.address: entry for entry in entries if self._is_elsewhere(entry)}
         return [self._listed(entry) for entry in entries]
 
     def idle(self) -> Sequence[Idle]:
         """See `Source.idle`."""
-        return []
+        return self._watched.idle()
 
     def fetch(self, item: SourceObject) -> FetchedObject:
         """See `Source.fetch`."""
-        if time.monotonic() < self._down_until:
-            raise reading.unreadable("the feed does not answer")
         entry = self._listed_now.pop(item.address, None) or self._asked_again(item.address)
         listed = self._listed(entry)
         if listed.problem is not None:
@@ -76,11 +89,13 @@ class Feed:
         return FetchedObject(self._page_of(entry) if self._is_elsewhere(entry) else entry.raw, declared)
 
     def _asked_again(self, address: str) -> Entry:
+        self._down.look("the feed")
         try:
             entries = self._entries()
         except SourceUnavailable as error:
-            self._down_until = time.monotonic() + _DOWN_SECONDS
-            raise reading.unreadable("the feed does not answer") from error
+            # Every entry that is not at hand needs it.
+            self._down.close()
+            raise reading.unavailable("the feed does not answer") from error
         for entry in entries:
             if entry.address == address:
                 return entry
@@ -118,11 +133,11 @@ class Feed:
         )
 
     def _entries(self) -> Sequence[Entry]:
-        with self._client() as client:
-            try:
-                answer = client.get(client.home, max_body_bytes=MOST_FEED_BYTES)
-            except HttpFailure as error:
-                raise self._unavailable(f"{error}. Correct `location`, or try again") from error
+        client = self._opened()
+        try:
+            answer = client.get(client.home, max_body_bytes=MOST_FEED_BYTES)
+        except HttpFailure as error:
+            raise self._unavailable(f"{error}. Correct `location`, or try again") from error
         if answer.status != HTTPStatus.OK:
             raise self._unavailable(f"it answers {answer.status}. Correct `location`, or try again")
         try:
@@ -132,13 +147,21 @@ class Feed:
 
     def _page_of(self, entry: Entry) -> bytes:
         """The page that an entry links."""
+        # Pages may stand at any server, the feed's own as well, which fails for itself.
+        host = origin(entry.link or "")
+        self._down.look("the server of its page", host)
         try:
-            with self._client() as client:
-                answer = client.get(entry.link or "", takes=is_document)
+            answer = self._opened().get(entry.link or "", takes=is_document)
         except TooLarge as error:
             raise reading.too_large(None, self._spec.max_document_bytes) from error
+        except NotAllowed as error:
+            raise reading.unreadable(f"its page may not be asked for: {error}") from error
         except HttpFailure as error:
-            raise reading.unreadable(f"its page does not answer: {error}") from error
+            self._down.failed(host, is_silent=isinstance(error, NoAnswer))
+            raise reading.unavailable(f"its page does not answer: {error}") from error
+        self._down.answered(host)
+        if is_fault(answer.status):
+            raise reading.unavailable(f"its page answers {answer.status}")
         if answer.status in _GONE:
             # The entry is there all the same, and says more than nothing.
             return entry.raw
@@ -152,7 +175,10 @@ class Feed:
             raise reading.too_large(len(raw), self._spec.max_document_bytes)
         return raw
 
-    def _client(self) -> HttpClient:
+    def _opened(self) -> HttpClient:
+        """The one client of this source, whose connections serve the pages too."""
+        if self._client is not None:
+            return self._client
         fields = self._spec.fields
         settings = HttpSettings(
             home=self._spec.location,
@@ -163,9 +189,10 @@ class Feed:
             max_body_bytes=self._spec.max_document_bytes,
         )
         try:
-            return HttpClient(settings, self._pace)
+            self._client = opened_for(self, settings, self._pace)
         except NotAllowed as error:
             raise self._unavailable(f"{error}. Correct `location`") from error
+        return self._client
 
     def _unavailable(self, reason: str) -> SourceUnavailable:
         return SourceUnavailable(

@@ -10,8 +10,8 @@ Does not belong here: pages, feeds and records (`sources/web`, `sources/feed.py`
 
 from __future__ import annotations
 
-from rag_pipeline.sources.http.client import Answer, HttpClient, HttpSettings
-from rag_pipeline.sources.http.failures import Garbled, HttpFailure, NoAnswer, NotAllowed, TooLarge
+from rag_pipeline.sources.http.client import Answer, HttpClient, HttpSettings, opened_for
+from rag_pipeline.sources.http.failures import Garbled, HttpFailure, NoAnswer, NotAllowed, TooLarge, is_fault
 from rag_pipeline.sources.http.pace import Pace
 from rag_pipeline.sources.http.urls import canonical, folder_of, origin
 
@@ -27,5 +27,7 @@ __all__ = [
     "TooLarge",
     "canonical",
     "folder_of",
+    "is_fault",
+    "opened_for",
     "origin",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -251,6 +252,13 @@ class HttpClient:
                 return answer
             coding = answer.headers.get("content-encoding", "")
             return replace(answer, body=whole_body(response.iter_stream(), coding, limit))
+
+
+def opened_for(owner: object, settings: HttpSettings, pace: Pace) -> HttpClient:
+    """A client that is closed once nobody holds its owner any more; raises what `HttpClient` does."""
+    client = HttpClient(settings, pace)
+    weakref.finalize(owner, client.close)
+    return client
 
 
 def split_credentials(location: str) -> tuple[str, dict[str, str]]:

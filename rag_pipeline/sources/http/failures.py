@@ -1,10 +1,12 @@
 """What can go wrong between this program and a web server, as kinds of sources tell it apart.
 
 Belongs here: one class for each thing that a kind of source treats differently.
-Does not belong here: what it means for a source or a document (`web.py` and its like); statuses are no failures here.
+Does not belong here: what it means for a source or a document (`web.py` and its like); answers are none here.
 """
 
 from __future__ import annotations
+
+from http import HTTPStatus
 
 
 class HttpFailure(Exception):
@@ -25,3 +27,8 @@ class TooLarge(HttpFailure):
 
 class Garbled(HttpFailure):
     """What came is no answer: not HTTP, an unknown coding, a circle of redirects."""
+
+
+def is_fault(status: int) -> bool:
+    """Whether a status says that a server cannot answer now, and nothing about what it was asked for."""
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS

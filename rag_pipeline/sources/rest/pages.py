@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
 from rag_pipeline.settings.sources.rest import ListSettings
-from rag_pipeline.sources.http import Answer, HttpClient, HttpFailure, canonical, origin
+from rag_pipeline.sources.http import Answer, HttpClient, HttpFailure, NoAnswer, canonical, origin
 from rag_pipeline.sources.rest.values import filled, text_of, value_at, within
 
 # A list that does not end by then never does.
@@ -27,12 +27,14 @@ class Unwhole(Exception):
     Attributes:
         moved: Whether it may only have changed while it was read, so that reading it again helps.
         status: Of the answer that was no good one.
+        is_silent: Whether there was none.
     """
 
-    def __init__(self, reason: str, *, moved: bool = False, status: int = 0) -> None:
+    def __init__(self, reason: str, *, moved: bool = False, status: int = 0, is_silent: bool = False) -> None:
         super().__init__(reason)
         self.moved = moved
         self.status = status
+        self.is_silent = is_silent
 
 
 class Api:
@@ -67,7 +69,9 @@ class Api:
         try:
             answer = self._client.get(url, may_follow=lambda to: origin(to) == home)
         except HttpFailure as error:
-            raise Unwhole(f"`{where}`: {error}. Correct `location`, or try again.", status=503) from error
+            is_silent = isinstance(error, NoAnswer)
+            said = f"`{where}`: {error}. Correct `location`, or try again."
+            raise Unwhole(said, status=503, is_silent=is_silent) from error
         limited = answer.status == 403 and (
             "retry-after" in answer.headers or answer.headers.get("x-ratelimit-remaining") == "0"
         )

@@ -6,8 +6,6 @@ Does not belong here: walking pages (`pages.py`), values (`values.py`).
 
 from __future__ import annotations
 
-import time
-import weakref
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -27,22 +25,18 @@ from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.shown import without_user
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import segment_of
-from rag_pipeline.sources.http import HttpClient, HttpFailure, HttpSettings, Pace
+from rag_pipeline.sources.http import HttpFailure, HttpSettings, Pace, is_fault, opened_for
 from rag_pipeline.sources.rest.pages import Api, Unwhole
 from rag_pipeline.sources.rest.readers import Readers
 from rag_pipeline.sources.rest.values import filled, text_of, value_at, within
+from rag_pipeline.sources.watched import Watched
 
 CAPABILITIES = Capabilities(gives_permissions=True, gives_media_types=True)
 # A list that changes while it is read is read again.
 _TRIES = 3
 _TRIES_OF_A_REQUEST = 5
 _MOST_WAIT_SECONDS = 120
-_DOWN = "the API does not answer"
-# So long it is not asked again for an object: each question may take as long as an answer takes to fail.
-_DOWN_SECONDS = 30
-# A server may break at some objects only. After so many in a row its list is asked whether it is there at all, and
-# after so many more it is taken for down whatever the list says.
-_ASK_AFTER = 5
+# A server that lists its objects and gives none of so many in a row is down whatever the list says.
 _DOWN_AFTER = 25
 _GONE = (404, 410)
 
@@ -59,16 +53,15 @@ class RestItems:
         self.fetch_threads = int(spec.fields["requests_at_once"])
         self._api: Api | None = None
         self._declared_at: dict[str, DeclaredMetadata] = {}
-        self._down_until = 0.0
-        self._failed = 0
+        self._down = reading.Down(_DOWN_AFTER)
+        self._watched = Watched(spec)
         names = ("location", "list", "ok", "detail", "detail_item", "text", "template", "parts", "media_type")
         recipe = [repr(self._fields.get(name, spec.location)) for name in names]
         self._recipe = digest("rest", *recipe)
 
     def list(self) -> Sequence[SourceObject]:
         """See `Source.list`."""
-        self._down_until = 0.0
-        self._failed = 0
+        self._down.start()
         before: dict[str, SourceObject] | None = None
         reason = ""
         for _ in range(_TRIES):
@@ -80,6 +73,9 @@ class RestItems:
                 reason = str(error)
                 continue
             if not self._fields["list"].pages.is_read_twice or (before is not None and set(before) == set(found)):
+                self._watched.start()
+                for address in found:
+                    self._watched.saw(address, "permission_rules")
                 self._declared_at = {a: item.declared for a, item in found.items() if item.declared is not None}
                 return [found[address] for address in sorted(found)]
             before, reason = found, "`list.pages`: the list is another one each time it is read."
@@ -87,13 +83,11 @@ class RestItems:
 
     def idle(self) -> Sequence[Idle]:
         """See `Source.idle`."""
-        return []
+        return self._watched.idle()
 
     def fetch(self, item: SourceObject) -> FetchedObject:
         """See `Source.fetch`."""
-        # What was listed and cannot be read is held by the deletion guard, and the rest of the listing counts.
-        if time.monotonic() < self._down_until:
-            raise reading.unreadable(_DOWN)
+        self._down.look("the API")
         try:
             entry = self._entry(item.address)
             raw = self._raw(entry, self._id_of(entry))
@@ -103,25 +97,24 @@ class RestItems:
                 # answer of before may be older than a restriction that the text was written under.
                 declared = self._declared(entry, self._readers())
         except Unwhole as error:
-            self._failed = self._failed + 1 if error.status >= 500 else 0
-            if self._failed and self._is_down():
-                self._down_until = time.monotonic() + _DOWN_SECONDS
-            raise reading.unreadable(str(error)) from error
-        self._failed = 0
+            if not is_fault(error.status):
+                self._down.answered()
+                raise reading.unreadable(str(error)) from error
+            self._down.failed(is_silent=error.is_silent, is_there=self._is_there)
+            raise reading.unavailable(str(error)) from error
+        self._down.answered()
         if len(raw) > self._spec.max_document_bytes:
             raise reading.too_large(len(raw), self._spec.max_document_bytes)
         return FetchedObject(raw, declared)
 
-    def _is_down(self) -> bool:
-        """Whether asking for more objects would only take time."""
-        if not _ASK_AFTER <= self._failed < _DOWN_AFTER:
-            return self._failed >= _DOWN_AFTER
+    def _is_there(self) -> bool:
+        """Whether the list answers, whatever it says."""
         settings = self._fields["list"]
         try:
             self._opened().get(self._opened().url(settings.path, settings.params, {}), "list.path")
         except Unwhole as error:
-            return error.status >= 500
-        return False
+            return not is_fault(error.status)
+        return True
 
     def _entry(self, address: str) -> Any:
         detail = self._fields["detail"]
@@ -253,10 +246,9 @@ class RestItems:
                 max_wait_seconds=_MOST_WAIT_SECONDS,
             )
             try:
-                client = HttpClient(settings, Pace(at_once=self.fetch_threads))
+                client = opened_for(self, settings, Pace(at_once=self.fetch_threads))
             except (HttpFailure, ValueError) as error:
                 raise self._unavailable(f"`location` or `networks`: {error}.") from error
-            weakref.finalize(self, client.close)
             self._api = Api(client, fields["ok"], fields["gone"])
         return self._api
 

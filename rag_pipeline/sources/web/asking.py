@@ -75,11 +75,13 @@ class Failed:
     Attributes:
         reason: In a few words.
         is_down: The server itself seems not to work.
+        is_silent: Nothing was heard of it.
         is_empty: It answers as it does for addresses that nothing has.
     """
 
     reason: str
     is_down: bool = False
+    is_silent: bool = False
     is_empty: bool = False
 
 
@@ -138,7 +140,7 @@ class Asker:
         except TooLarge:
             return Oversized()
         except (NoAnswer, NotAllowed) as error:
-            return Failed(str(error), is_down=True)
+            return Failed(str(error), is_down=True, is_silent=isinstance(error, NoAnswer))
         except HttpFailure as error:
             return Failed(str(error))
         return self._meaning(url, answer, known)
@@ -178,6 +180,7 @@ class Asker:
             proper=self._inside(said.proper) if said.proper else None,
             # A menu stands on every page, and is held once.
             links=tuple(dict.fromkeys(intern(link) for link in inside if link is not None and link != url)),
+            left_links=said.left_links,
             is_listed=said.is_listed,
             look=said.look,
         )

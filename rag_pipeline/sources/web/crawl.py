@@ -14,13 +14,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from rag_pipeline.sources.reading import Down
 from rag_pipeline.sources.web.addresses import is_variant_of
 from rag_pipeline.sources.web.asking import Failed, Missing, Moved, Outcome, Read
 
 # Redirects and proper addresses in a row.
 MOST_HOPS = 6
-# After so many failures in a row it is asked whether the site itself still answers.
-DOWN_IN_A_ROW = 5
 # Not worth a request: their bytes are no text, whatever their server says.
 _FURNITURE = (
     *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".ico", ".avif", ".bmp", ".tif", ".tiff"),
@@ -66,7 +65,7 @@ class Crawl:
         self._entry = entry
         self._clock = clock
         self._asked = 0
-        self._down_in_a_row = 0
+        self._down = Down(clock=clock)
         self._ends_at = 0.0
         self._waiting: deque[tuple[str, int, int]] = deque()
         # A menu stands on every page: its links wait once.
@@ -111,6 +110,11 @@ class Crawl:
                 self._waiting.append((url, self._bounds.max_depth, 0))
             self._walk()
         self._look_elsewhere()
+
+    @property
+    def follows(self) -> bool:
+        """Whether it goes where links lead."""
+        return self._bounds.follows
 
     def place_of(self, url: str) -> str | None:
         """The address under which what is read at an address is listed; None: nothing is read there."""
@@ -220,13 +224,14 @@ class Crawl:
         return outcome
 
     def _look_whether_down(self, outcome: Outcome) -> None:
-        self._down_in_a_row = self._down_in_a_row + 1 if isinstance(outcome, Failed) and outcome.is_down else 0
-        if self._down_in_a_row < DOWN_IN_A_ROW:
-            return
+        if not isinstance(outcome, Failed) or not outcome.is_down:
+            self._down.answered()
+        elif self._down.failed(is_silent=outcome.is_silent, is_there=self._is_there):
+            raise CutShort(f"it went down while it was read ({outcome.reason}); try again")
+
+    def _is_there(self) -> bool:
         answer = self._ask(self._entry)
-        if isinstance(answer, Failed) and answer.is_down:
-            raise CutShort(f"it went down while it was read ({answer.reason}); try again")
-        self._down_in_a_row = 0
+        return not (isinstance(answer, Failed) and answer.is_down)
 
 
 def _asks_nobody(url: str) -> Outcome:

@@ -15,6 +15,7 @@ from rag_pipeline.sources import reading
 from rag_pipeline.sources.web.addresses import address_of_page, is_variant_of, url_of_page
 from rag_pipeline.sources.web.asking import Failed, Missing, Oversized, Read
 from rag_pipeline.sources.web.crawl import Crawl
+from rag_pipeline.sources.web.pages import MOST_LINKS
 from rag_pipeline.sources.web.state import Page
 
 # Stamps say how a page is read, too.
@@ -27,7 +28,7 @@ class Listing:
 
     Attributes:
         objects: Sorted by address.
-        notes: Pages that are listed as they were.
+        notes: Pages that are listed as they were, and those with links that are not followed.
     """
 
     objects: tuple[SourceObject, ...]
@@ -67,7 +68,7 @@ def listed(crawl: Crawl, shape: Shape, pages: Mapping[str, Page]) -> Listing:
         address = address_of_page(url, shape.prefix)
         if isinstance(outcome, Read) and outcome.page.is_listed and shape.takes(address):
             objects[address] = _object(address, url, outcome)
-    notes = []
+    notes = list(_unfollowed(crawl))
     for address, url, reason in _staying(crawl, shape, objects):
         remembered = shape.known[address]
         page = pages.get(url)
@@ -127,6 +128,12 @@ def _staying(crawl: Crawl, shape: Shape, objects: Mapping[str, SourceObject]) ->
         url = url_of_page(address, shape.prefix)
         if address not in objects and shape.takes(address) and (reason := crawl.is_failing(url)):
             yield address, url, reason
+
+
+def _unfollowed(crawl: Crawl) -> Iterator[Idle]:
+    for url, outcome in crawl.outcomes.items():
+        if isinstance(outcome, Read) and outcome.page.left_links and crawl.follows:
+            yield Idle("links", url, f"{outcome.page.left_links:,} more than the {MOST_LINKS:,} that are followed")
 
 
 def _refused(crawl: Crawl, shape: Shape) -> Iterator[SourceObject]:

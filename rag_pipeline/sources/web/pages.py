@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -18,7 +19,7 @@ from lxml import html as lxml_html
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.sources.http import NotAllowed, canonical
 
-# A page with more links than this is a trap or a listing that has pages of its own.
+# A page with more links than this is a trap or a listing that has pages of its own; what is over is counted.
 MOST_LINKS = 5_000
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]{2,40})", re.I)
@@ -32,12 +33,14 @@ class Said:
     Attributes:
         links: Canonical addresses that it leads to, in order, each once.
         proper: Canonical address that it names as its own, if any.
+        left_links: More of them, that are not followed.
         is_listed: It does not ask to be left out.
         look: Digests of its text without numbers, as it is and without its own address: see `look_alike`.
     """
 
     links: tuple[str, ...] = ()
     proper: str | None = None
+    left_links: int = 0
     is_listed: bool = True
     look: str = ""
 
@@ -63,8 +66,10 @@ def read_page(raw: bytes, url: str, robots_header: str = "") -> Said:
         (each.get("href") for each in tree.iter("link") if "canonical" in (each.get("rel") or "").lower().split()), None
     )
     follows = not words & {"nofollow", "none"}
+    found = dict.fromkeys(_links(tree, base)) if follows else {}
     return Said(
-        links=tuple(dict.fromkeys(_links(tree, base))) if follows else (),
+        links=tuple(islice(found, MOST_LINKS)),
+        left_links=max(0, len(found) - MOST_LINKS),
         proper=_canonical_or_none(proper, base) if proper else None,
         is_listed=not words & {"noindex", "none"},
         look=_look(tree, url),
@@ -103,7 +108,6 @@ def _tree(raw: bytes) -> Any:
 
 
 def _links(tree: Any, base: str) -> Iterator[str]:
-    found = 0
     for each in tree.iter("a", "area", "frame", "iframe"):
         link = each.get("href") or (each.get("src") if each.tag in ("frame", "iframe") else None)
         if not link or link.lstrip().startswith(("#", "mailto:", "javascript:", "data:", "tel:")):
@@ -113,9 +117,6 @@ def _links(tree: Any, base: str) -> Iterator[str]:
         url = _canonical_or_none(link, base)
         if url is not None:
             yield url
-            found += 1
-            if found >= MOST_LINKS:
-                return
 
 
 def _canonical_or_none(link: str | None, base: str) -> str | None:

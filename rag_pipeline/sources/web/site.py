@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -23,11 +22,14 @@ from rag_pipeline.sources.http import (
     HttpClient,
     HttpFailure,
     HttpSettings,
+    NoAnswer,
     NotAllowed,
     Pace,
     TooLarge,
     canonical,
     folder_of,
+    is_fault,
+    opened_for,
     origin,
 )
 from rag_pipeline.sources.http.client import split_credentials
@@ -36,17 +38,14 @@ from rag_pipeline.sources.web import sitemaps
 from rag_pipeline.sources.web.addresses import address_of_page, url_of_page, without_sessions
 from rag_pipeline.sources.web.asking import Asker, Moved, Read, is_document, media_type_of_answer
 from rag_pipeline.sources.web.crawl import Bounds, Crawl, CutShort
-from rag_pipeline.sources.web.listing import Shape, declared_of, is_there, listed
+from rag_pipeline.sources.web.listing import Listing, Shape, declared_of, is_there, listed
 from rag_pipeline.sources.web.pages import read_page, readable
 from rag_pipeline.sources.web.robots import NotTold, Robots, read_robots
 from rag_pipeline.sources.web.state import Page, State, load_state, save_state
 
 CAPABILITIES = Capabilities(gives_media_types=True, asks_for_each=True)
-# So long nothing is asked for again where the server did not answer: each question may take as long as a time-out.
-_DOWN_SECONDS = 30
 # Between two requests, as robots.txt may wish it.
 _MOST_DELAY_SECONDS = 60
-_DOWN = "the site does not answer"
 _GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
@@ -65,7 +64,8 @@ class WebSite:
         self._pace = Pace(spec.fields["delay_seconds"])
         self._notes: tuple[Idle, ...] = ()
         self._told: Mapping[str, Remembered] | None = None
-        self._down_until = 0.0
+        self._down = reading.Down()
+        self._client: HttpClient | None = None
         self._dropped = tuple(name.lower() for name in spec.fields["drop_query"])
 
     def remember(self, known: Mapping[str, Remembered]) -> None:
@@ -83,23 +83,18 @@ class WebSite:
         before = load_state(folder, recipe)
         known = before.listed if self._told is None else self._told
         crawl = Crawl(self._bounds(), home)
+        after: State | None = None
         try:
             self._walk(crawl, home, prefix, before.pages, [url_of_page(each, prefix) for each in known])
+            self._check_entry(crawl, home)
+            found = listed(crawl, self._shape(prefix, known), before.pages)
+            after = _state_of(found, crawl, before)
         except CutShort as error:
             raise self._unavailable(str(error)) from error
         finally:
             # What was read is read, whatever became of the rest.
-            pages = {u: o.page for u, o in crawl.outcomes.items() if isinstance(o, Read)}
-            save_state(folder, recipe, State({**before.pages, **pages}, before.listed))
-        self._check_entry(crawl, home)
-        found = listed(crawl, self._shape(prefix, known), before.pages)
+            save_state(folder, recipe, after or State({**before.pages, **_pages_of(crawl)}, before.listed))
         self._notes = found.notes
-        # A page that stays is remembered too, and what is gone is not.
-        staying = {item.uri: before.pages[item.uri] for item in found.objects if item.uri in before.pages}
-        remembered = {
-            item.address: Remembered(None if item.problem else item.stamp, item.modified_at) for item in found.objects
-        }
-        save_state(folder, recipe, State({**staying, **pages}, remembered))
         return found.objects
 
     def sample(self, count: int) -> Sequence[SourceObject]:
@@ -113,22 +108,22 @@ class WebSite:
         return listed(crawl, self._shape(prefix, {}), {}).objects
 
     def _walk(self, crawl: Crawl, home: str, prefix: str, pages: Mapping[str, Page], known: Sequence[str]) -> None:
-        self._down_until = 0.0
+        self._down.start()
         self._selection.watched.start()
-        with self._client() as client:
-            robots = self._robots(client, home)
-            self._pace.delay_seconds = max(self._fields["delay_seconds"], robots.delay_seconds)
-            asker = Asker(
-                client,
-                pages,
-                lambda url: self._inside(url, prefix),
-                self._spec.max_document_bytes,
-                entry=home,
-                empty_look=self._empty_look(client, robots, prefix),
-            )
-            first = self._first(client, robots, home, prefix)
-            hashes = {url: pages[url].hash if url in pages else "" for url in known}
-            crawl.run(first, hashes, asker.ask, lambda url: self._may_ask(url, prefix, robots))
+        client = self._opened()
+        robots = self._robots(client, home)
+        self._pace.delay_seconds = max(self._fields["delay_seconds"], robots.delay_seconds)
+        asker = Asker(
+            client,
+            pages,
+            lambda url: self._inside(url, prefix),
+            self._spec.max_document_bytes,
+            entry=home,
+            empty_look=self._empty_look(client, robots, prefix),
+        )
+        first = self._first(client, robots, home, prefix)
+        hashes = {url: pages[url].hash if url in pages else "" for url in known}
+        crawl.run(first, hashes, asker.ask, lambda url: self._may_ask(url, prefix, robots))
 
     def _check_entry(self, crawl: Crawl, home: str) -> None:
         if self._fields["discover"] == "sitemap" or is_there(crawl, home):
@@ -141,18 +136,19 @@ class WebSite:
 
     def fetch(self, item: SourceObject) -> FetchedObject:
         """See `Source.fetch`."""
-        if time.monotonic() < self._down_until:
-            raise reading.unreadable(_DOWN)
+        self._down.look("the site")
         _, prefix = self._places()
         url = url_of_page(item.address, prefix)
         try:
-            with self._client() as client:
-                answer = client.get(url, may_follow=lambda _: False, takes=is_document)
+            answer = self._opened().get(url, may_follow=lambda _: False, takes=is_document)
         except TooLarge as error:
             raise reading.too_large(None, self._spec.max_document_bytes) from error
         except HttpFailure as error:
-            self._down_until = time.monotonic() + _DOWN_SECONDS
-            raise reading.unreadable(f"{_DOWN}: {error}") from error
+            self._down.failed(is_silent=isinstance(error, NoAnswer))
+            raise reading.unavailable(f"the site does not answer for it: {error}") from error
+        self._down.answered()
+        if is_fault(answer.status):
+            raise reading.unavailable(f"the site answers {answer.status}")
         if answer.status in _GONE or (answer.status == HTTPStatus.OK and not is_document(answer)):
             raise reading.vanished()
         if answer.status != HTTPStatus.OK:
@@ -173,7 +169,10 @@ class WebSite:
             raise self._unavailable("`prefix` is on another server than `location`. Correct one of them")
         return without_sessions(home, self._dropped), prefix
 
-    def _client(self) -> HttpClient:
+    def _opened(self) -> HttpClient:
+        """The one client of this source: each page over a connection of its own would cost both sides more."""
+        if self._client is not None:
+            return self._client
         fields = self._fields
         settings = HttpSettings(
             home=self._spec.location,
@@ -184,9 +183,10 @@ class WebSite:
             max_body_bytes=self._spec.max_document_bytes,
         )
         try:
-            return HttpClient(settings, self._pace)
+            self._client = opened_for(self, settings, self._pace)
         except NotAllowed as error:
             raise self._unavailable(f"{error}. Correct `location`") from error
+        return self._client
 
     def _robots(self, client: HttpClient, home: str) -> Robots:
         if not self._fields["obey_robots"]:
@@ -270,6 +270,19 @@ class WebSite:
             f"The site of source {self.name} does not give its pages: {reason}. Nothing of the source was changed.",
             source=self.name,
         )
+
+
+def _pages_of(crawl: Crawl) -> dict[str, Page]:
+    return {url: outcome.page for url, outcome in crawl.outcomes.items() if isinstance(outcome, Read)}
+
+
+def _state_of(found: Listing, crawl: Crawl, before: State) -> State:
+    """What is to be remembered: a page that stays is, too, and what is gone is not."""
+    staying = {item.uri: before.pages[item.uri] for item in found.objects if item.uri in before.pages}
+    remembered = {
+        item.address: Remembered(None if item.problem else item.stamp, item.modified_at) for item in found.objects
+    }
+    return State({**staying, **_pages_of(crawl)}, remembered)
 
 
 def _asks_for_sitemaps(client: HttpClient) -> Callable[[str], bytes]:

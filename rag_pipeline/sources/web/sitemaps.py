@@ -20,6 +20,8 @@ from rag_pipeline.sources.http.urls import canonical
 # The protocol's bounds are 50,000 addresses and 50 MiB for one, and as many in a list.
 MOST_BYTES = 50 * 2**20
 MOST_SITEMAPS = 5_000
+# What is held at once: as many as the settings let a walk ask for.
+MOST_PAGES = 1_000_000
 _GZIP = b"\x1f\x8b"
 
 
@@ -80,6 +82,8 @@ def pages_of(first: Iterable[str], ask: Callable[[str], bytes]) -> list[str]:
         except Unreadable as error:
             raise Unreadable(f"{url}: {error}") from error
         pages.update(dict.fromkeys(found))
+        if len(pages) > MOST_PAGES:
+            raise Unreadable(f"they name more than {MOST_PAGES:,} pages")
         waiting += more
     return list(pages)
 

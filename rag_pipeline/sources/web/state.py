@@ -24,7 +24,7 @@ from rag_pipeline.stores.small_files import replace_file
 log = logging.getLogger(__name__)
 
 # Whoever changes what is read off a page, or its form here, has every page read again.
-STATE_VERSION = 1
+STATE_VERSION = 2
 _FILE = "pages.json.gz"
 
 
@@ -38,7 +38,7 @@ class Page:
         etag: As the server gave it, to be sent back.
         modified: The same for `Last-Modified`.
         modified_at: UTC, where the server tells and did not make it up on the spot.
-        proper, links, is_listed, look: See `pages.Said`; links are those that the crawl may follow.
+        proper, links, left_links, is_listed, look: See `pages.Said`; links are those that the crawl may follow.
     """
 
     url: str
@@ -50,6 +50,7 @@ class Page:
     modified_at: datetime | None
     proper: str | None
     links: tuple[str, ...]
+    left_links: int
     is_listed: bool
     look: str
 

@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 
 from rag_pipeline.contracts.sources import RemembersListings, SourceObject
-from rag_pipeline.errors import DocumentVanished, SourceUnavailable
+from rag_pipeline.errors import DocumentUnavailable, DocumentVanished, SourceUnavailable
 from rag_pipeline.sources import open_source
 from rag_pipeline.sources.http import client
+from rag_pipeline.sources.web import pages as page_module
+from rag_pipeline.sources.web import site as site_module
+from rag_pipeline.sources.web import sitemaps
 from rag_pipeline.sources.web.site import WebSite
 from rag_pipeline.transforms.listing import plan_listing, remembered
-from rag_pipeline_tests.sources.site import Asked, Reply, Site, html, redirect
+from rag_pipeline_tests.sources.site import Asked, Mute, Reply, Site, html, redirect
 from rag_pipeline_tests.sources.test_web_conformance import web_spec
 from rag_pipeline_tests.sources.web.known import known_of
 
@@ -325,6 +328,79 @@ def test_a_site_that_goes_down_on_the_way_is_not_waited_for(site: Site, tmp_path
     # Where the site itself answers, broken pages are nothing but that.
     site.pages["/docs/"] = begins
     assert len(opened(site, tmp_path).list()) == 51
+
+
+def test_one_page_that_breaks_is_not_its_site_and_pages_share_a_connection(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.pages |= {"/docs/": html(links(*"abc"))} | {f"/docs/{name}": html(name) for name in "abc"}
+    clients: list[object] = []
+    made = site_module.opened_for
+
+    def counted(*given: Any) -> Any:
+        clients.append(given)
+        return made(*given)
+
+    monkeypatch.setattr(site_module, "opened_for", counted)
+    source = opened(site, tmp_path)
+    listed = {item.address: item for item in source.list()}
+    site.pages |= {"/docs/a": Reply(status=500), "/docs/b": Reply(b"x" * 9, promised=99)}
+    for name in "ab":
+        with pytest.raises(DocumentUnavailable):
+            source.fetch(listed[name])
+    assert source.fetch(listed["c"]).raw
+    assert len(clients) == 1
+
+
+def test_a_site_that_says_nothing_is_asked_twice(tmp_path: Path) -> None:
+    mute = Mute()
+    try:
+        source = open_source(web_spec(f"{mute.url}/docs/", tmp_path, obey_robots=False))
+        for name in "abcdef":
+            with pytest.raises(DocumentUnavailable):
+                source.fetch(SourceObject(name, name, None, None, ""))
+        # Three tries each.
+        assert mute.connections == 6
+    finally:
+        mute.close()
+
+
+def test_links_that_are_not_followed_are_told(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "MOST_LINKS", 3)
+    site.pages |= {"/docs/": html(links(*"aabbcde"))} | {f"/docs/{name}": html(name) for name in "abcde"}
+    for _ in range(2):
+        source = opened(site, tmp_path)
+        assert addresses(source.list()) == ["_index", "a", "b", "c"]
+        [note] = source.idle()
+        assert (note.field, note.name) == ("links", f"{site.url}/docs/")
+        assert "2 more than" in note.text
+
+
+def test_what_is_remembered_of_a_site_is_written_once(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    save = site_module.save_state
+
+    def counted(folder: str | None, recipe: str, state: Any) -> None:
+        written.append(len(state.pages))
+        save(folder, recipe, state)
+
+    monkeypatch.setattr(site_module, "save_state", counted)
+    site.pages |= {"/docs/": html(links(*"ab"))} | {f"/docs/{name}": html(name) for name in "ab"}
+    opened(site, tmp_path).list()
+    assert written == [3]
+    with pytest.raises(SourceUnavailable):
+        opened(site, tmp_path, max_pages=2).list()
+    assert written == [3, 3]
+
+
+def test_sitemaps_of_more_pages_than_can_be_asked_for_are_no_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sitemaps, "MOST_PAGES", 3)
+    places = [f"http://x.example/{number}" for number in range(4)]
+    assert sitemaps.pages_of(["http://x.example/s"], lambda _: sitemap(*places[:3])) == places[:3]
+    with pytest.raises(sitemaps.Unreadable, match="more than 3 pages"):
+        sitemaps.pages_of(["http://x.example/s"], lambda _: sitemap(*places))
 
 
 def sitemap(*places: str, kind: str = "urlset") -> bytes:
