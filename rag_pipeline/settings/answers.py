@@ -15,17 +15,18 @@ from pydantic import AfterValidator, Field
 from rag_pipeline.contracts.chat import ChatModelSpec
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.limits import Section
+from rag_pipeline.settings.types import VARIABLE
 from rag_pipeline.shown import keep_secret, secrets_of
 
 # A year; what is kept longer answers nobody any more.
 _LONGEST_SECONDS = 366 * 86_400
 Text = Annotated[str, Field(min_length=1, max_length=4_096)]
 _SCHEMES = ("redis://", "rediss://", "unix://")
-_SERVERS = re.compile(r"(redis|rediss|unix)://\S+|\$[A-Za-z_][A-Za-z0-9_]*")
+_SERVERS = re.compile(r"(redis|rediss|unix)://\S+")
 
 
 def _server(value: str) -> str:
-    if not _SERVERS.fullmatch(value):
+    if not _SERVERS.fullmatch(value) and not VARIABLE.fullmatch(value):
         raise ValueError("want the address of a server like redis://localhost:6379/0, or leave it out")
     return value
 

@@ -26,6 +26,7 @@ from rag_pipeline.settings.places import below, local_path, resolved, user_expan
 from rag_pipeline.settings.problems import problem_of
 from rag_pipeline.settings.sections import Settings
 from rag_pipeline.settings.sources import FilesSettings, WithFiles, WithPatterns
+from rag_pipeline.settings.types import VARIABLE
 from rag_pipeline.shown import keep_secret, secrets_of, without_secrets
 
 CONFIG_VARIABLE = "RAG_PIPELINE_CONFIG"
@@ -47,7 +48,6 @@ _NO_PART_OF_A_SPACE = {
 }
 # Options whose value opens a store; what comes out of an environment variable counts as such under any name.
 _OPENS = re.compile(r"secret|pass|token|key|credential|signature|sas\b|connection_string|auth", re.I)
-_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Pipeline:
         """A kind's own fields; a text `$NAME`, alone or in a mapping, is read from the environment."""
         read = dict(fields)
         for key, value in fields.items():
-            if isinstance(value, str) and _VARIABLE.fullmatch(value):
+            if isinstance(value, str) and VARIABLE.fullmatch(value):
                 read[key] = self._expanded(where, {key: value})[key]
             elif isinstance(value, dict):
                 texts = {name: text for name, text in value.items() if isinstance(text, str)}
@@ -202,7 +202,7 @@ class Pipeline:
         expanded = {}
         for key, value in options.items():
             if value.startswith("$"):
-                if not _VARIABLE.fullmatch(value):
+                if not VARIABLE.fullmatch(value):
                     raise SettingsError(
                         f"{where}.{key} begins with $, and what follows is not the name of a variable; put "
                         "the value into a variable, and write $ and its name"

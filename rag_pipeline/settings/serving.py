@@ -6,21 +6,13 @@ Does not belong here: keeping to it (`rag_pipeline/serving/`). `serve` at the to
 
 from __future__ import annotations
 
-from ipaddress import ip_network
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from rag_pipeline.contracts import names
 from rag_pipeline.settings.limits import Section
-
-
-def _network(value: str) -> str:
-    try:
-        ip_network(value, strict=False)
-    except ValueError as error:
-        raise ValueError("want an address or a network, like 10.0.0.7 or 10.0.0.0/8") from error
-    return value
+from rag_pipeline.settings.types import Network
 
 
 def _url(value: str) -> str:
@@ -29,7 +21,6 @@ def _url(value: str) -> str:
     return value
 
 
-Network = Annotated[str, Field(max_length=64), AfterValidator(_network)]
 Url = Annotated[str, Field(max_length=2_048), AfterValidator(_url)]
 Header = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
 Reader = Annotated[str, AfterValidator(names.principal), Field(json_schema_extra={"minLength": 1})]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -21,6 +22,8 @@ _DURATION_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
 # A hundred years: a longer one would reach back behind the first day that a clock can tell.
 _LONGEST = timedelta(days=36_500)
 
+VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
+"""A value that is read from the environment."""
 _EMAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9.-]+\.[A-Za-z]{2,7}")
 _TEAM = re.compile(r"team:\S(.*\S)?")
 
@@ -50,6 +53,21 @@ def _place(value: str) -> str:
         raise ValueError("want a folder or an address, not an empty text")
     if "\0" in value:
         raise ValueError("a folder or an address holds no NUL character")
+    return value
+
+
+def _network(text: str) -> str:
+    try:
+        ip_network(text, strict=False)
+    except ValueError as error:
+        raise ValueError(f"{text!r:.60} is no network; want one like 10.0.0.7, 10.0.0.0/8 or fd00::/8") from error
+    return text
+
+
+def out_of_the_environment(value: str) -> str:
+    """Validator of what must not stand in the file itself."""
+    if not VARIABLE.fullmatch(value):
+        raise ValueError("want the name of a variable of the environment, like $TOKEN, never the value itself")
     return value
 
 
@@ -86,3 +104,7 @@ Pattern = Annotated[
     str, Field(max_length=1_024), AfterValidator(names.pattern), Field(json_schema_extra={"minLength": 1})
 ]
 VersionPattern = Annotated[Pattern, AfterValidator(_versioned)]
+Network = Annotated[str, Field(max_length=64), AfterValidator(_network)]
+"""Machines by their addresses, like those of an intranet."""
+Secret = Annotated[Text, AfterValidator(out_of_the_environment)]
+"""A value that stands in the environment only."""

@@ -18,13 +18,12 @@ from uuid import UUID
 from rag_pipeline.contracts.ids import bytes_hash, digest
 from rag_pipeline.contracts.sources import DeclaredMetadata, SourceObject, SourceSpec
 from rag_pipeline.sources import reading
+from rag_pipeline.sources.addresses import segment_of
 
 Row = Mapping[str, Any]
 Key = int | str | UUID
 
 _FIELD = re.compile(r"\{(\w+)\}")
-# What would be taken for a folder, an escape or a line's end in an address.
-_NO_NAME = re.compile(r"[%/\\\x00-\x1f\x7f]")
 
 
 class Unusable(ValueError):
@@ -102,8 +101,7 @@ class RowShape:
             if isinstance(value, bool) or not isinstance(value, Key) or value == "":
                 kind = "empty" if value is None or value == "" else f"of the type {type(value).__name__}"
                 raise Unusable(f"the key column {name} is {kind} in a row; want whole numbers, text or UUIDs.")
-            escaped = _NO_NAME.sub(lambda match: f"%{ord(match.group()):02X}", str(value))
-            parts.append(escaped.replace(".", "%2E") if escaped in (".", "..") else escaped)
+            parts.append(segment_of(str(value)))
         return "/".join(parts)
 
     def key_types(self, row: Row, known: tuple[type, ...] = ()) -> tuple[type, ...]:

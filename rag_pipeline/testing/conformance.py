@@ -131,14 +131,14 @@ class SourceConformance:
     def test_an_unchanged_run_fetches_nothing(self, world: SourceWorld) -> None:
         for name in "abc":
             world.put(name, f"text of {name}")
-        known = _known(world.source())
+        known = known_of(world.source())
         plan = plan_listing(known, world.source().list())
         assert (len(plan.unchanged), plan.to_fetch, plan.vanished) == (3, (), ())
 
     def test_a_change_changes_the_stamp_of_that_object_alone(self, world: SourceWorld) -> None:
         for name in "abc":
             world.put(name, f"text of {name}")
-        known = _known(world.source())
+        known = known_of(world.source())
         world.put("b", "something else, and longer")
         source = world.source()
         plan = plan_listing(known, source.list())
@@ -172,7 +172,7 @@ class SourceConformance:
     def test_what_moved_is_known_by_its_bytes(self, world: SourceWorld) -> None:
         for name in "abc":
             world.put(name, f"text of {name}")
-        known = _known(world.source())
+        known = known_of(world.source())
         world.delete("b")
         world.put("d", "text of b")
         source = world.source()
@@ -193,7 +193,7 @@ class SourceConformance:
         if not world.source().capabilities.gives_permissions:
             pytest.skip("the source knows no permissions")
         world.allow("a", ["staff"])
-        known = _known(world.source())
+        known = known_of(world.source())
         for principals in (["crew", "staff"], []):
             world.allow("a", principals)
             source = world.source()
@@ -247,8 +247,8 @@ class SourceConformance:
         assert peak <= self.many * BYTES_PER_OBJECT
 
 
-def _known(source: Source) -> list[KnownObject]:
-    """What bronze would hold after a first run."""
+def known_of(source: Source) -> list[KnownObject]:
+    """What bronze would hold of a source after a first run: all objects of a listing, as they were read."""
     return [_as_known(item, source.fetch(item)) for item in source.list()]
 
 

@@ -370,7 +370,7 @@ def test_what_is_remembered_and_damaged_is_found_out_again(maker: Maker, tmp_pat
         ({"location": "git@host.example:team/docs.git"}, r"write ssh://host\.example/team/docs\.git"),
         ({"location": "https://ann:b0at@host.example/docs.git"}, "a password stands in an environment variable"),
         ({"location": "ftp://host.example/docs.git"}, "begins with file://"),
-        ({"location": "x", "password": "b0at"}, r"want the name of an environment variable, like \$TOKEN"),
+        ({"location": "x", "password": "b0at"}, r"want the name of a variable of the environment, like \$TOKEN"),
         ({"location": "x", "username": "ann"}, "password is needed"),
         ({"location": "x", "url_template": "https://x/{branch}"}, r"there is no \{branch\}"),
         ({"location": "x", "history": "some"}, "history"),

@@ -12,8 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from rag_pipeline.settings.sources.common import CommonSourceSettings
-from rag_pipeline.settings.sources.web import Network
-from rag_pipeline.settings.types import Duration, Place, Text
+from rag_pipeline.settings.types import Duration, Network, Place, Text
 
 
 class FeedSettings(CommonSourceSettings):

@@ -12,12 +12,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from rag_pipeline.settings.sources.common import WithFiles
-from rag_pipeline.settings.types import Place, Text
+from rag_pipeline.settings.types import Place, Secret, Text
 
 _SCHEMES = ("file", "http", "https", "ssh")
 _SCP_LIKE = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!//)(?!\\)\S+")
 _FIELDS = frozenset({"ref", "commit", "path", "line"})
-_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _repository(value: str) -> str:
@@ -29,12 +28,6 @@ def _repository(value: str) -> str:
         raise ValueError(f"want an address: write ssh://{host}/{path}")
     if mark and ":" in rest.partition("/")[0].rpartition("@")[0]:
         raise ValueError("a password stands in an environment variable: name it in `password`, like $TOKEN")
-    return value
-
-
-def _from_environment(value: str) -> str:
-    if not _VARIABLE.fullmatch(value):
-        raise ValueError("want the name of an environment variable, like $TOKEN, never the password itself")
     return value
 
 
@@ -58,7 +51,7 @@ class GitSettings(WithFiles):
     touched the file, `{line}` is 1. None: the location and the path."""
     username: Text | None = None
     """For http and https; with a token it is often `git` or `x-access-token`."""
-    password: Annotated[Text, AfterValidator(_from_environment)] | None = None
+    password: Secret | None = None
     """Password or token, as the name of an environment variable: `$TOKEN`."""
 
     @model_validator(mode="after")

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from rag_pipeline.settings.sources.common import WithPatterns
-from rag_pipeline.settings.types import Place, Text
-
-_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
-
-
-def _out_of_the_environment(value: str) -> str:
-    if not _VARIABLE.fullmatch(value):
-        raise ValueError("want the name of a variable of the environment, like $MAIL_PASSWORD")
-    return value
-
-
-Secret = Annotated[Text, AfterValidator(_out_of_the_environment)]
-"""A value that stands in the environment only."""
+from rag_pipeline.settings.types import Place, Secret, Text
 
 
 class MailSettings(WithPatterns):

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from rag_pipeline.settings.limits import Section
 from rag_pipeline.settings.sources.common import CommonSourceSettings
-from rag_pipeline.settings.types import Place, Text
+from rag_pipeline.settings.types import Network, Place, Text, out_of_the_environment
 from rag_pipeline.shown import without_user
 
 Template = Annotated[str, Field(max_length=100_000)]
@@ -177,7 +177,7 @@ class RestSettings(CommonSourceSettings):
     """Field that names who may read the object: a list or one name."""
     readers: tuple[ReadersSettings, ...] = ()
     """Lists of who may read an object; with several, and with `principals`, only who stands in all of them may."""
-    networks: tuple[Text, ...] = ()
+    networks: tuple[Network, ...] = ()
     """Networks that are not public and may be asked, like `10.0.0.0/8`."""
     requests_at_once: int = Field(default=4, ge=1, le=64)
     """So many requests at the same time."""
@@ -201,8 +201,10 @@ class RestSettings(CommonSourceSettings):
         if self.auth and set(self.auth) not in _WAYS:
             raise ValueError("auth: want bearer, or user and password, or header and value")
         for name in _SECRETS:
-            if name in self.auth and not self.auth[name].startswith("$"):
-                raise ValueError(f"auth.{name}: want the name of a variable of the environment, like $TOKEN")
+            try:
+                out_of_the_environment(self.auth.get(name, "$NONE"))
+            except ValueError as error:
+                raise ValueError(f"auth.{name}: {error}") from error
         return self
 
 

@@ -7,25 +7,12 @@ Does not belong here: what every kind has (`common.py`).
 from __future__ import annotations
 
 from datetime import timedelta
-from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from rag_pipeline.settings.sources.common import WithPatterns
-from rag_pipeline.settings.types import Duration, Place, Text
-
-
-def _network(text: str) -> str:
-    try:
-        ip_network(text, strict=False)
-    except ValueError as error:
-        raise ValueError(f"{text!r:.60} is no network; want one like 10.0.0.0/8 or fd00::/8") from error
-    return text
-
-
-Network = Annotated[str, Field(max_length=64), AfterValidator(_network)]
-"""Machines that are not public, like those of an intranet."""
+from rag_pipeline.settings.types import Duration, Network, Place, Text
 
 
 class WebSettings(WithPatterns):
