@@ -29,8 +29,8 @@ from rag_pipeline.errors import (
 from rag_pipeline.parsing import media_type_of
 from rag_pipeline.refresh.costs import record_cost
 from rag_pipeline.refresh.fetching import Fetching
-from rag_pipeline.refresh.holds import hold_of
-from rag_pipeline.refresh.known import known_objects, list_again
+from rag_pipeline.refresh.holds import held_figures, hold_of
+from rag_pipeline.refresh.known import EarlyListing, known_objects, list_again, list_early
 from rag_pipeline.refresh.moves_between import poll_losers_again
 from rag_pipeline.refresh.polls import recorded_poll
 from rag_pipeline.refresh.progress import progress
@@ -39,7 +39,6 @@ from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
 from rag_pipeline.sources.erased import left_out_of
-from rag_pipeline.transforms.deletion_guard import describe_hold
 from rag_pipeline.transforms.freshness import content_age
 from rag_pipeline.transforms.listing import (
     KnownObject,
@@ -118,19 +117,23 @@ def update_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool 
 
     It raises `SourceUnavailable` like that one.
     """
+    early = list_early(workspace, name)
     with workspace.lake.writing():
-        report = _updated(workspace, name, allow_mass_deletion=allow_mass_deletion)
+        report = _updated(workspace, name, allow_mass_deletion=allow_mass_deletion, early=early)
         poll_losers_again(workspace, name, lambda each: known_objects(workspace.lake.bronze_state(each)), _updated)
     return report
 
 
-def _updated(workspace: Workspace, name: str, *, allow_mass_deletion: bool = False) -> BronzeReport:
+def _updated(
+    workspace: Workspace, name: str, *, allow_mass_deletion: bool = False, early: EarlyListing | None = None
+) -> BronzeReport:
     began = time.monotonic()
-    with recorded_poll(workspace, name) as polled:
-        source = workspace.source(name)
-        # Listed while holding the lock: a listing made before another run's would undo what that run recorded.
+    # Listed while holding the lock: a listing made before another run's would undo what that run recorded.
+    early = early if early is not None and early.is_of_now(workspace) else None
+    with recorded_poll(workspace, name, was_looked=early is not None) as polled:
+        source = workspace.source(name) if early is None else early.source
         try:
-            listed = list_again(workspace, source)
+            listed = list_again(workspace, source) if early is None else early.listed()
         except Exception:
             # Closing a source in pipeline.yaml does not wait until the source answers.
             _Refresh(workspace, name, source, (), allow_loss=False).record_settings()
@@ -169,15 +172,9 @@ def poll_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool = 
             commits=workspace.lake.commits - first_commit,
             bytes_read=0,
             newest_modified_at=content_age(live["source_modified_at"], workspace.now()).newest,
-            **_held(hold),
+            **held_figures(hold),
             unavailable_because=error.message,
         )
-
-
-def _held(hold: Hold | None) -> dict[str, Any]:
-    if hold is None:
-        return {}
-    return {"held": len(hold.held), "held_of": len(hold.measured), "held_because": describe_hold(hold)}
 
 
 class _Refresh:
@@ -277,7 +274,7 @@ class _Refresh:
             bytes_read=self.fetching.bytes_read,
             newest_modified_at=newest,
             kept=len(self.silent),
-            **_held(hold),
+            **held_figures(hold),
             idle=(*(each.text for each in self.source.idle()), *said_of_silent(self.silent)),
         )
 

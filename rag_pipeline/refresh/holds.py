@@ -11,12 +11,13 @@ as refused stands in quarantine at stage `held`. Nothing else has to look here t
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import polars as pl
 
 from rag_pipeline.contracts.holds import DELETION_HOLDS, Hold, HoldKind
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.transforms.deletion_guard import DeletionGuard
+from rag_pipeline.transforms.deletion_guard import DeletionGuard, describe_hold
 
 
 def deletion_guard(workspace: Workspace, source: str) -> DeletionGuard:
@@ -35,6 +36,13 @@ def read_holds(workspace: Workspace, source: str | None = None) -> list[Hold]:
 def hold_of(workspace: Workspace, source: str, kind: HoldKind) -> Hold | None:
     """What is held of one source as vanished or as refused, or None."""
     return next((hold for hold in read_holds(workspace, source) if hold.kind == kind), None)
+
+
+def held_figures(hold: Hold | None) -> dict[str, Any]:
+    """The fields of a report that tell of what is held."""
+    if hold is None:
+        return {}
+    return {"held": len(hold.held), "held_of": len(hold.measured), "held_because": describe_hold(hold)}
 
 
 def record_hold(

@@ -7,12 +7,19 @@ Does not belong here: what a listing means against it (`transforms/listing.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
+from rag_pipeline.contracts.erasures import read_erased
+from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.sources import DeclaredMetadata, RemembersListings, SourceObject
+from rag_pipeline.contracts.tables import BRONZE
+from rag_pipeline.refresh.faults import FAULTS
+from rag_pipeline.refresh.polls import hints_followed
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
+from rag_pipeline.stores.polls import read_polls
 from rag_pipeline.transforms.listing import KnownObject, remembered
 
 
@@ -27,3 +34,56 @@ def list_again(workspace: Workspace, source: Source) -> Sequence[SourceObject]:
     if isinstance(source, RemembersListings):
         source.remember(remembered(known_objects(workspace.lake.bronze_state(source.name))))
     return source.list()
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyListing:
+    """A listing that was made before the lake's lock was taken: a polite walk through a site takes hours.
+
+    Attributes:
+        source: Opened, with what it came by while it listed.
+        objects: What it lists; or `error`, with which listing ended.
+        state: Of what the lake knew of the source when listing began.
+    """
+
+    source: Source
+    objects: Sequence[SourceObject]
+    error: Exception | None
+    state: str
+
+    def is_of_now(self, workspace: Workspace) -> bool:
+        """Whether nobody has polled the source since, or erased anything: then it is older than what was recorded."""
+        return _state_of(workspace, self.source.name) == self.state
+
+    def listed(self) -> Sequence[SourceObject]:
+        """What it lists; raises what `Source.list` did."""
+        if self.error is not None:
+            raise self.error
+        return self.objects
+
+
+def list_early(workspace: Workspace, name: str) -> EarlyListing | None:
+    """A listing of a source that asks for each object, without the lake's lock; None: others are listed under it."""
+    try:
+        if not workspace.source(name).capabilities.asks_for_each:
+            return None
+        state = _state_of(workspace, name)
+        # After that: it leaves out what was erased by then.
+        source = workspace.source(name)
+    except FAULTS:
+        # It is said again, and recorded, where the lock is held.
+        return None
+    try:
+        with hints_followed(workspace, name):
+            return EarlyListing(source, list_again(workspace, source), None, state)
+    # It is raised again where it is recorded.
+    except Exception as error:
+        return EarlyListing(source, (), error, state)
+
+
+def _state_of(workspace: Workspace, name: str) -> str:
+    """Differs once somebody has polled the source, recorded something of it, or erased something from the lake."""
+    rows = workspace.lake.read(BRONZE.of(name), ["document_id", "revision"])
+    poll = read_polls(workspace.lake).by_source.get(name)
+    erased = read_erased(workspace.lake.root)
+    return digest("listed early", str(rows.height), str(rows["revision"].sum()), repr(poll), repr(erased))

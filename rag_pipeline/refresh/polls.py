@@ -61,15 +61,18 @@ class Polled:
 
 
 @contextmanager
-def recorded_poll(workspace: Workspace, name: str) -> Iterator[Polled]:
+def recorded_poll(workspace: Workspace, name: str, *, was_looked: bool = False) -> Iterator[Polled]:
     """Record in the lake that a source was polled in this block, and how it ended; the caller holds the lake's lock.
 
     Being stopped by a person says nothing of the source, and is not recorded.
+
+    Args:
+        was_looked: The source was looked at before this block, so that hints that came since are not done with.
     """
     workspace.unrecorded.discard(name)
     polled = Polled()
     try:
-        with _hints_followed(workspace, name):
+        with nullcontext() if was_looked else hints_followed(workspace, name):
             yield polled
     except FAULTS as error:
         if not isinstance(error, SourceUnavailable):
@@ -81,7 +84,7 @@ def recorded_poll(workspace: Workspace, name: str) -> Iterator[Polled]:
     _record(workspace, name, "", polled)
 
 
-def _hints_followed(workspace: Workspace, name: str) -> AbstractContextManager[None]:
+def hints_followed(workspace: Workspace, name: str) -> AbstractContextManager[None]:
     """What was hinted of a source before this block began is done with it."""
     folder = hints_folder(workspace.settings.hints, workspace.pipeline.folder)
     if folder is None or workspace.is_trial:
