@@ -35,6 +35,10 @@ class PagesSettings(Section):
     """One page; the header `Link`; an address or a cursor in the answer; or a number that counts pages or objects."""
     field: Text | None = None
     """Where the answer holds the next address or the cursor; empty or missing on the last page."""
+    last: Text | None = None
+    """Field that is true on the last page and false on all others, where the address or cursor goes on being given."""
+    more: Text | None = None
+    """The same the other way round: it is false on the last page."""
     param: Text | None = None
     """Parameter that takes the cursor or the number."""
     size_param: Text | None = None
@@ -54,6 +58,8 @@ class PagesSettings(Section):
 
     @model_validator(mode="after")
     def _complete(self) -> PagesSettings:
+        if self.last is not None and self.more is not None:
+            raise ValueError("want one of last and more")
         missing = [name for name in _NEEDS.get(self.type, ()) if getattr(self, name) is None]
         if missing:
             raise ValueError(f"{self.type} needs {missing[0]}")
@@ -80,6 +86,10 @@ class PartSettings(ListSettings):
 
     template: Template
     """Text of each, with fields in braces."""
+    only: dict[str, str] = Field(default_factory=dict)
+    """Fields that one must have to be added, with their values; a value of nothing is a field that is not there."""
+    without: dict[str, tuple[Text, ...]] = Field(default_factory=dict)
+    """Those that are left out: fields with the values that they have then."""
 
 
 class AboveSettings(ListSettings):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
-from rag_pipeline.settings.sources.rest import ListSettings
+from rag_pipeline.settings.sources.rest import ListSettings, PagesSettings
 from rag_pipeline.sources.http import Answer, HttpClient, HttpFailure, NoAnswer, canonical, origin
 from rag_pipeline.sources.rest.values import filled, text_of, value_at, within
 
@@ -157,15 +157,9 @@ class Api:
             # A server may give fewer than were asked for, so only an empty page is the end.
             value = pages.first + number + 1 if pages.type == "page_number" else count
             return with_params(first, {str(pages.param): str(value)}) if here else None
-        if pages.type == "link":
-            match = _NEXT.search(answer.headers.get("link", ""))
-            target: Any = match[1] if match else None
-        else:
-            target = value_at(body, str(pages.field))
-        if target in (None, "", False):
+        target = _target(pages, where, body, answer, number)
+        if target is None:
             return None
-        if not isinstance(target, (str, int)):
-            raise Unwhole(f"`{where}.pages.field`: page {number + 1} holds {_shape(target)} there.")
         if pages.type == "cursor":
             return with_params(first, {str(pages.param): str(target)})
         try:
@@ -184,6 +178,37 @@ class Api:
             raise Unwhole(f"`{where}.total`: the answer holds {_shape(total)} there.")
         if total != count:
             raise Unwhole(f"`{where}.total`: {total} are said to be there, and {count} came.", moved=True)
+
+
+def _target(pages: PagesSettings, where: str, body: Any, answer: Answer, number: int) -> str | int | None:
+    """The address or the cursor of the next page; None: it is the last one."""
+    is_last = _is_last(pages, where, body, number)
+    if is_last:
+        return None
+    if pages.type == "link":
+        match = _NEXT.search(answer.headers.get("link", ""))
+        target: Any = match[1] if match else None
+    else:
+        target = value_at(body, str(pages.field))
+    if target in (None, "", False):
+        if is_last is False:
+            raise Unwhole(f"`{where}.pages`: page {number + 1} says that there are more, and not where.")
+        return None
+    if not isinstance(target, (str, int)):
+        raise Unwhole(f"`{where}.pages.field`: page {number + 1} holds {_shape(target)} there.")
+    return target
+
+
+def _is_last(pages: PagesSettings, where: str, body: Any, number: int) -> bool | None:
+    """Whether an answer says itself that it is the last page; None: the settings name no field for it."""
+    field = pages.last or pages.more
+    if field is None:
+        return None
+    said = value_at(body, field)
+    if not isinstance(said, bool):
+        name = "last" if pages.last else "more"
+        raise Unwhole(f"`{where}.pages.{name}`: page {number + 1} holds {_shape(said)} there.")
+    return said if pages.last else not said
 
 
 def with_params(url: str, params: Mapping[str, str]) -> str:

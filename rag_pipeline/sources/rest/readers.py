@@ -13,7 +13,7 @@ from rag_pipeline.contracts.names import principal
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.settings.sources.rest import GroupsSettings, ListSettings, ReadersSettings
 from rag_pipeline.sources.rest.pages import Api, Unwhole
-from rag_pipeline.sources.rest.values import leaves, text_of, value_at
+from rag_pipeline.sources.rest.values import fits, leaves, text_of, value_at
 from rag_pipeline.sources.rows import principals_in
 
 # What these mean of a list that belongs to one object: it is closed.
@@ -102,12 +102,12 @@ class Readers:
         pages = self._api.walk(readers, where, values, lambda body: others.update(_not_empty(body, readers.others)))
         walked = list(pages)
         self._broken = 0
-        told = [member for member in walked if _fits(member, readers.only)]
-        found = [list(leaves(member, readers.field)) if _fits(member, readers.person) else [] for member in told]
+        told = [member for member in walked if fits(member, readers.only)]
+        found = [list(leaves(member, readers.field)) if fits(member, readers.person) else [] for member in told]
         people, groups = _texts(found), []
-        is_read = [_fits(member, readers.person) for member in told]
+        is_read = [fits(member, readers.person) for member in told]
         if readers.groups is not None:
-            is_group = [_fits(member, readers.groups.only) for member in told]
+            is_group = [fits(member, readers.groups.only) for member in told]
             wanted = [list(leaves(each, readers.groups.at)) for each, fits in zip(told, is_group, strict=True) if fits]
             groups = _texts(wanted)
             found += wanted
@@ -153,10 +153,6 @@ class Readers:
 
 def _is_asked_for_each(readers: ReadersSettings) -> bool:
     return "{" in "".join([readers.path, *readers.params.values()])
-
-
-def _fits(member: Any, wanted: Mapping[str, str]) -> bool:
-    return all(text_of(value_at(member, path)) == value for path, value in wanted.items())
 
 
 def _meaning(settings: ListSettings, *but: str) -> str:

@@ -28,7 +28,7 @@ from rag_pipeline.sources.addresses import segment_of
 from rag_pipeline.sources.http import HttpFailure, HttpSettings, Pace, is_fault, opened_for
 from rag_pipeline.sources.rest.pages import Api, Unwhole
 from rag_pipeline.sources.rest.readers import Readers
-from rag_pipeline.sources.rest.values import filled, text_of, value_at, within
+from rag_pipeline.sources.rest.values import filled, fits, text_of, value_at, within
 from rag_pipeline.sources.watched import Watched
 
 CAPABILITIES = Capabilities(gives_permissions=True, gives_media_types=True)
@@ -143,7 +143,7 @@ class RestItems:
         readers = self._readers()
         found: dict[str, SourceObject] = {}
         for entry in self._opened().walk(self._fields["list"], "list", {}):
-            if any(text_of(value_at(entry, path)) in values for path, values in self._fields["without"].items()):
+            if not fits(entry, {}, self._fields["without"]):
                 continue
             item = self._item(entry, readers)
             if item.address in found:
@@ -207,7 +207,8 @@ class RestItems:
             pieces = [text_of(value_at(entry, path)) for path in fields["text"]]
         for number, part in enumerate(fields["parts"]):
             for member in self._opened().walk(part, f"parts.{number}", {"id": name}):
-                pieces.append(filled(part.template, member))
+                if fits(member, part.only, part.without):
+                    pieces.append(filled(part.template, member))
         return "\n\n".join(piece for piece in pieces if piece).encode("utf-8", "replace")
 
     def _declared(self, entry: Any, readers: Readers) -> DeclaredMetadata:

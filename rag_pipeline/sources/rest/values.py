@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 _FIELD = re.compile(r"\{([\w.@-]+)\}")
@@ -49,6 +49,13 @@ def leaves(value: Any, path: str) -> Iterator[Any]:
         yield from leaves(value.get(part) if isinstance(value, dict) else None, rest)
     else:
         yield value
+
+
+def fits(item: Any, only: Mapping[str, str], without: Mapping[str, Collection[str]] | None = None) -> bool:
+    """Whether an object has all of some values, and none of others."""
+    if any(text_of(value_at(item, path)) in values for path, values in (without or {}).items()):
+        return False
+    return all(text_of(value_at(item, path)) == value for path, value in only.items())
 
 
 def text_of(value: Any) -> str:
