@@ -14,14 +14,39 @@ from rag_pipeline_tests.parsing.rendering import check_invariants
 
 PIECES = {
     "text/x-mediawiki": [
-        *("== {} ==", "=={}", "* {}", ": {}", "{{|", "|}}", "| {}", "<pre>", "</pre> {}", "<blockquote>", "</blockquote>"),
+        *(
+            "== {} ==",
+            "=={}",
+            "* {}",
+            ": {}",
+            "{{|",
+            "|}}",
+            "| {}",
+            "<pre>",
+            "</pre> {}",
+            "<blockquote>",
+            "</blockquote>",
+        ),
         *('<source lang="x">{}', "</source>", " {}", "{}", "", "<nowiki>{}", "</nowiki>", "[[a|{}]]", "; {} : {}"),
     ],
     "text/x-jira": [
         *("h1. {}", "bq. {}", "* {}", "- {}", "|{}|", "||{}||", "{{code}}", "{{code:java}} {}", "{} {{code}}"),
         *("{{quote}}", "{}{{quote}}", "{{noformat}}", "{}", "", "[{}|https://example.org]", "\\{{code}} {}"),
     ],
-    "text/x-slack": ["> {}", "&gt; {}", "• {}", "1. {}", "```", "```{}", "{}```", "{}", "", "<@{}>", "<{}|{}>", "&lt;{}"],
+    "text/x-slack": [
+        "> {}",
+        "&gt; {}",
+        "• {}",
+        "1. {}",
+        "```",
+        "```{}",
+        "{}```",
+        "{}",
+        "",
+        "<@{}>",
+        "<{}|{}>",
+        "&lt;{}",
+    ],
 }
 
 
