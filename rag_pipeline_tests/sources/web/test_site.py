@@ -467,7 +467,7 @@ def test_entities_of_a_sitemap_are_not_expanded(site: Site, tmp_path: Path) -> N
     # Whatever is expanded would be a page.
     site.fallback = lambda asked: html(f"page {asked.path}") if asked.path.startswith("/docs/") else Reply(status=404)
     assert addresses(opened(site, tmp_path, discover="sitemap").list()) == ["_index", "a"]
-    assert not [path for path in site.paths if "aa" in path]
+    assert not [path for path in site.paths if "a" * 10 in path]
 
 
 def test_a_first_page_above_the_prefix_leads_to_pages_and_is_none(site: Site, tmp_path: Path) -> None:
