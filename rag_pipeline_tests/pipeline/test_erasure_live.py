@@ -1,4 +1,4 @@
-"""An erasure that is killed with `kill -9` is finished by the next run, and one while a run is live holds."""
+"""Killed with `kill -9`, an erasure or a restore brings nothing back; nor does a run that was live while one erased."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,10 +14,14 @@ from pathlib import Path
 import pytest
 
 from rag_pipeline.contracts.erasures import PENDING_FILE
+from rag_pipeline.errors import LakeDamaged
 from rag_pipeline.refresh import erase as erasing
 from rag_pipeline.refresh.erase import begin_erasure, finish_erasure
 from rag_pipeline.refresh.erase_plan import Wanted
 from rag_pipeline.refresh.everything import refresh_everything
+from rag_pipeline.refresh.restore import restore
+from rag_pipeline.stores.backup import back_up
+from rag_pipeline.stores.lake_format import FORMAT_FILE
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.pipeline.test_erasure import holding
 
@@ -55,12 +59,12 @@ def erase_and_be_killed(project: Project, ready: Connection) -> None:
     erased(project, "quillsby.md")
 
 
-def seconds_of_erasure(project: Project, seconds: float | None) -> float:
-    """Erase in another process, which is killed after so many seconds; how long it lived."""
+def seconds_until_killed(target: Callable[..., None], project: Project, seconds: float | None) -> float:
+    """Do something in another process, which is killed after so many seconds; how long it lived."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["rag_pipeline_tests.crash.server"])
     waiting, ready = context.Pipe(duplex=False)
-    child = context.Process(target=erase_and_be_killed, args=(project, ready))
+    child = context.Process(target=target, args=(project, ready))
     child.start()
     ready.close()
     with waiting:
@@ -76,11 +80,11 @@ def seconds_of_erasure(project: Project, seconds: float | None) -> float:
 
 
 def test_an_erasure_that_is_killed_at_any_moment_is_finished_by_the_next_run(built: Project, tmp_path: Path) -> None:
-    took = seconds_of_erasure(built.copied(tmp_path / "whole"), None)
+    took = seconds_until_killed(erase_and_be_killed, built.copied(tmp_path / "whole"), None)
     begun = 0
     for number in range(KILLS):
         project = built.copied(tmp_path / f"{number}")
-        seconds_of_erasure(project, took * (number + 0.5) / KILLS)
+        seconds_until_killed(erase_and_be_killed, project, took * (number + 0.5) / KILLS)
         # Readers see it or not, and never a half of the index.
         titles = {hit.title for hit in project.search("ferry lanterns", "public")}
         assert {"Ferries"} <= titles <= {"Ferries", TITLE}
@@ -119,3 +123,34 @@ def test_what_is_erased_while_a_run_is_live_is_not_brought_back_by_it(built: Pro
     project.embedded.clear()
     assert project.refresh() == 0
     assert project.embedded == []
+
+
+def restore_and_be_killed(project: Project, ready: Connection) -> None:
+    """The same for a restore."""
+    erasing.POINTER_SECONDS = -erasing.MARGIN_SECONDS
+    pipeline = project.pipeline()
+    ready.send(None)
+    restore(pipeline, project.folder / "copies", to=None, name=None, may_replace=True)
+
+
+def test_a_restore_that_is_killed_at_any_moment_brings_nothing_back(built: Project, tmp_path: Path) -> None:
+    project = built.copied(tmp_path, polled=True)
+    with project.workspace() as workspace:
+        back_up(workspace.lake, project.folder / "copies", workspace.now())
+    erased(project, "quillsby.md")
+    took = seconds_until_killed(restore_and_be_killed, project, None)
+    for number in range(KILLS - 1):
+        seconds_until_killed(restore_and_be_killed, project, took * (number + 0.5) / (KILLS - 1))
+        if not (project.folder / "lake" / FORMAT_FILE).exists():
+            # Between two names.
+            with pytest.raises(LakeDamaged, match="restore was killed"):
+                project.refresh()
+            continue
+        # The lake is the one of before or the restored one.
+        assert [row["title"] for row in project.published()] == ["Ferries"]
+    with project.workspace() as workspace:
+        restore(workspace.pipeline, project.folder / "copies", to=None, name=None, may_replace=True)
+    assert [path.name for path in project.folder.glob("lake*")] == ["lake"]
+    project.refresh()
+    assert [row["title"] for row in project.published()] == ["Ferries"]
+    assert holding(project.folder / "lake", TITLE, "nineteen lanterns") == set()
