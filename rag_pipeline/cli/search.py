@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Three to four lines of a terminal; the whole text is in the JSON.
 SNIPPET_CHARS = 320
+# As on the page.
+LEAST_TELLING_CHARS = 4
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}|\d{8}")
 # What is said of a hit whose source was read again.
 _AT_SOURCE = {
@@ -327,6 +329,7 @@ def _found(starts: Iterable[int], begin: int) -> int:
 
 
 def _words(query: str) -> str:
-    """A pattern of the query's longer words; short ones say little and would light up everywhere."""
-    words = sorted({re.escape(word) for word in re.findall(r"\w{4,}", query)})
+    """A pattern of the query's longer words; short ones say little, and count where there are no others."""
+    found = re.findall(r"\w+", query)
+    words = sorted({re.escape(word) for word in found if len(word) >= LEAST_TELLING_CHARS} or map(re.escape, found))
     return rf"(?i)\b({'|'.join(words)})" if words else r"(?!)"
