@@ -29,12 +29,13 @@ SHOWN_OBJECTS = 10
 # Enough to see that the text is the right one.
 SHOWN_CHARS = 300
 
-# What a kind of source can tell, in the words of the table.
+# What a source can tell, in the words of the table; of groups where its settings ask for them.
 TOLD = {
     "sees_deletions": "deletions",
     "gives_permissions": "permissions",
     "gives_media_types": "media types",
     "gives_bytes": "content",
+    "tells_groups": "groups",
 }
 
 
@@ -65,6 +66,7 @@ def list_sources(as_json: bool) -> None:
                 "gives_permissions": can.gives_permissions,
                 "gives_media_types": can.gives_media_types,
                 "gives_bytes": can.gives_bytes,
+                "tells_groups": source.groups is not None,
             }
         )
     if as_json:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from rag_pipeline.contracts.evaluation import EVALUATIONS, QUESTION_RESULTS
 from rag_pipeline.contracts.feedback import FEEDBACK
 from rag_pipeline.contracts.holds import DELETION_HOLDS
+from rag_pipeline.contracts.memberships import MEMBERSHIPS, PRINCIPALS
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import (
     AUDITS,
@@ -30,6 +31,8 @@ from rag_pipeline.contracts.tables import (
 
 TABLES = (
     BRONZE,
+    MEMBERSHIPS,
+    PRINCIPALS,
     DOCUMENTS,
     QUARANTINE,
     DELETION_HOLDS,

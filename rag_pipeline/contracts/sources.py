@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from rag_pipeline.contracts.groups import GroupsSpec, Memberships
 from rag_pipeline.errors import DocumentError
 
 # The principal that everybody has.
@@ -176,6 +177,7 @@ class SourceSpec:
         storage_options: For the fsspec filesystem.
         fields: What only this kind of source has, by name; variables of the environment are read.
         cache_folder: Where a source may keep what it can get again, so that it need not; None: nowhere.
+        groups: Where its groups are read; None: it has none.
     """
 
     name: str
@@ -193,6 +195,7 @@ class SourceSpec:
     storage_options: dict[str, Any] = field(default_factory=dict, hash=False)
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
     cache_folder: str | None = field(default=None, compare=False)
+    groups: GroupsSpec | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +209,7 @@ class Capabilities:
         gives_media_types: Objects say what they are.
         gives_bytes: A listing brings the bytes.
         asks_for_each: A listing asks the source for each object, so that nothing lists it but a run.
+        knows_groups: It can say itself who is in which group; a file of groups may stand beside any kind.
     """
 
     is_complete: bool = True
@@ -214,6 +218,7 @@ class Capabilities:
     gives_media_types: bool = False
     gives_bytes: bool = False
     asks_for_each: bool = False
+    knows_groups: bool = False
 
 
 class Source(Protocol):
@@ -289,6 +294,19 @@ class RemembersListings(Protocol):
 
     def remember(self, known: Mapping[str, Remembered]) -> None:
         """Take note of what the lake holds, by address, before `list`."""
+        ...
+
+
+@runtime_checkable
+class KnowsGroups(Protocol):
+    """A source that can say who is in which of its groups; it is asked on each run, apart from its documents."""
+
+    def memberships(self) -> Memberships:
+        """All groups with all their members, as the source names them.
+
+        Raises:
+            SourceUnavailable: It cannot say so; then what was known of all of them stands.
+        """
         ...
 
 

@@ -9,6 +9,7 @@ from rag_pipeline.defs.gold import (
     index_asset,
     maintenance_asset,
 )
+from rag_pipeline.defs.principals import principals_assets
 from rag_pipeline.defs.publication import publication_asset
 from rag_pipeline.defs.revocations import revocations_asset
 from rag_pipeline.defs.silver import chunks_asset, documents_asset
@@ -20,6 +21,7 @@ def build_assets(pipeline: Pipeline) -> list[dg.AssetsDefinition]:
     bronze = [bronze_asset(pipeline, name) for name in pipeline.settings.sources]
     return [
         *bronze,
+        *principals_assets(pipeline),
         revocations_asset(pipeline),
         documents_asset(pipeline),
         chunks_asset(pipeline),

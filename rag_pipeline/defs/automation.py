@@ -12,6 +12,7 @@ import dagster as dg
 from rag_pipeline.defs.names import REFRESH_JOB as REFRESH_JOB
 from rag_pipeline.defs.names import source_key
 from rag_pipeline.defs.prefix import Prefix
+from rag_pipeline.defs.principals import has_groups
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.defs.specs import (
     BOILERPLATE_KEY,
@@ -22,6 +23,8 @@ from rag_pipeline.defs.specs import (
     EVALUATION_KEY,
     INDEX_KEY,
     MAINTENANCE_KEY,
+    MEMBERSHIPS_KEY,
+    PRINCIPALS_KEY,
     PUBLICATION_KEY,
     QUARANTINE_KEY,
     REVOCATIONS_KEY,
@@ -211,5 +214,6 @@ def polled(names: Iterable[str]) -> list[dg.AssetKey]:
 def published_selection(pipeline: Pipeline, *, left_out: Collection[str] = ()) -> list[dg.AssetKey]:
     """Everything from the sources to what readers see, less the polling of some sources."""
     sources = polled(name for name in pipeline.settings.sources if name not in left_out)
-    silver = [REVOCATIONS_KEY, DOCUMENTS_KEY, QUARANTINE_KEY, DUPLICATES_KEY, BOILERPLATE_KEY, CHUNKS_KEY]
+    groups = [*([MEMBERSHIPS_KEY] if has_groups(pipeline) else []), PRINCIPALS_KEY]
+    silver = [*groups, REVOCATIONS_KEY, DOCUMENTS_KEY, QUARANTINE_KEY, DUPLICATES_KEY, BOILERPLATE_KEY, CHUNKS_KEY]
     return [*sources, *silver, EMBEDDINGS_KEY, INDEX_KEY, EVALUATION_KEY, PUBLICATION_KEY]

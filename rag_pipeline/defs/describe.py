@@ -35,6 +35,11 @@ DERIVED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "block_hashes": ("raw",),
         "origin_metadata_hash": ("metadata_hash",),
     },
+    "silver/principals": {
+        "member_principal": ("member_name", "is_group"),
+        "group_principal": ("group_name",),
+        "since_at": (),
+    },
     "silver/quarantine": {"reason_code": ("problem_code", "raw"), "detail": ("problem_detail", "raw")},
     "silver/chunks": {
         "section_path": ("blocks",),

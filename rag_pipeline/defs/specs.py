@@ -17,6 +17,8 @@ from rag_pipeline.settings import Pipeline
 from rag_pipeline.shown import without_secrets
 
 REVOCATIONS_KEY = dg.AssetKey(["silver", "revocations"])
+MEMBERSHIPS_KEY = dg.AssetKey(["silver", "memberships"])
+PRINCIPALS_KEY = dg.AssetKey(["silver", "principals"])
 DOCUMENTS_KEY = dg.AssetKey(["silver", "documents"])
 QUARANTINE_KEY = dg.AssetKey(["silver", "quarantine"])
 DUPLICATES_KEY = dg.AssetKey(["silver", "duplicates"])

@@ -21,7 +21,7 @@ from rag_pipeline.transforms.versions import frame_version
 
 log = logging.getLogger(__name__)
 
-# Hashes on the rows stand for everything else on them.
+# Hashes on the rows stand for everything else on them. Of other tables the key says all.
 _TELLING: Mapping[str, list[str]] = {
     DOCUMENTS.path: ["document_id", "content_hash", "metadata_hash", "principals_key"],
     QUARANTINE.path: ["document_id", "stage", "reason_code", "detail", "input_key", "allowed_principals"],
@@ -46,7 +46,7 @@ def version_or_unknown(version: Callable[[], str]) -> str:
 
 def silver_version(workspace: Workspace, table: TableContract) -> str:
     """Version of one of the tables of silver."""
-    return frame_version(workspace.lake.read(table, _TELLING[table.path]))
+    return frame_version(workspace.lake.read(table, _TELLING.get(table.path, list(table.key))))
 
 
 def bronze_version(workspace: Workspace, source: str) -> str:

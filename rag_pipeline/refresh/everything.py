@@ -22,6 +22,7 @@ from rag_pipeline.refresh.erase import finish_if_begun
 from rag_pipeline.refresh.evaluation import EvaluationReport, refresh_evaluation
 from rag_pipeline.refresh.generations import served_alias
 from rag_pipeline.refresh.index import IndexReport, refresh_index
+from rag_pipeline.refresh.memberships import groups_of_settings, open_memberships, poll_memberships
 from rag_pipeline.refresh.publication import PublicationReport, publish, revocations_reach_readers
 from rag_pipeline.refresh.revoke import RevokeReport, revoke_now
 from rag_pipeline.refresh.workspace import Workspace
@@ -74,6 +75,9 @@ def refresh_layers(
 
     Arguments and errors are those of `refresh_everything`.
     """
+    if poll and groups_of_settings(workspace):
+        with around("silver/memberships"):
+            poll_memberships(workspace)
     bronze = {}
     for name in workspace.settings.sources if poll else ():
         with around(f"bronze/{name}"):
@@ -81,6 +85,8 @@ def refresh_layers(
             bronze[name] = read(workspace, name, allow_mass_deletion=name in allow_mass_deletion)
     with around("silver/revocations"):
         revocations = revoke_now(workspace)
+    with around("silver/principals"):
+        open_memberships(workspace)
     with around("silver/documents"):
         parse = refresh_documents if strict else update_documents
         documents = parse(workspace, allow_mass_deletion=allow_mass_deletion)

@@ -25,6 +25,7 @@ from typing import Any
 import rag_pipeline
 from rag_pipeline.contracts.alerts import ALERTS_FILE, ALERTS_LOCKS
 from rag_pipeline.contracts.erasures import read_erased
+from rag_pipeline.contracts.groups import Memberships
 from rag_pipeline.contracts.ids import bytes_hash, digest
 from rag_pipeline.contracts.polls import POLLS_FILE, Poll, bytes_of, polls_of
 from rag_pipeline.contracts.sources import DeclaredMetadata, Source, SourceObject
@@ -34,6 +35,7 @@ from rag_pipeline.parsing.registry import FORMATS, recipe_version
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.sources import open_source
 from rag_pipeline.sources.erased import without_erased
+from rag_pipeline.sources.groups import memberships_of
 from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME, WriteLock
 from rag_pipeline.stores.small_files import replace_file
 from rag_pipeline.transforms.chunk.params import ChunkParams
@@ -42,7 +44,7 @@ log = logging.getLogger(__name__)
 
 SETTLED_FILE = ".settled.json"
 # Raise it when an older program would misread the note.
-_FORMAT = 1
+_FORMAT = 2
 # Files of the lake that say nothing of what is in it.
 _ASIDE = frozenset({LOCK_NAME, HOLDER_NAME, POLLS_FILE, f".{POLLS_FILE}.new", SETTLED_FILE, f"{SETTLED_FILE}.new"})
 _ASIDE |= {ALERTS_FILE, f".{ALERTS_FILE}.new", *ALERTS_LOCKS}
@@ -82,6 +84,7 @@ class Settled:
         lake: Digest of the files of the lake.
         summary: What the run told; a look tells the same.
         example: A question to try, and a principal to ask it as; None: nothing can be found by anybody.
+        groups: Digest of who was in which group, by source that knows groups.
     """
 
     run_id: str
@@ -92,6 +95,7 @@ class Settled:
     sources: Mapping[str, Listed]
     summary: Mapping[str, Any]
     example: Sequence[str] | None
+    groups: Mapping[str, str]
 
 
 def read_settled(pipeline: Pipeline) -> Settled | None:
@@ -159,8 +163,21 @@ def _nothing_changed(pipeline: Pipeline, settled: Settled, now: datetime) -> boo
         # Listed while holding the lock, as a run does.
         if not all(_is_as_listed(pipeline, name, listed) for name, listed in settled.sources.items()):
             return False
+        if any(_groups_now(pipeline, name) != before for name, before in settled.groups.items()):
+            return False
         _record_polls(pipeline, now)
     return True
+
+
+def _groups_now(pipeline: Pipeline, name: str) -> str:
+    spec = pipeline.source_spec(name)
+    return "" if spec.groups is None else groups_state(memberships_of(open_source(spec), spec.groups))
+
+
+def groups_state(told: Memberships) -> str:
+    """Equal while the same members are in the same groups of a source."""
+    rows = sorted({repr((one.group, one.member, one.is_group)) for one in told.memberships})
+    return digest("groups", str(told.is_complete), repr(sorted(told.unknown)), repr(sorted(told.named)), *rows)
 
 
 def _is_as_listed(pipeline: Pipeline, name: str, before: Listed) -> bool:

@@ -17,6 +17,7 @@ import polars as pl
 
 from rag_pipeline.contracts.catalog import FIXED_TABLES, LOGS
 from rag_pipeline.contracts.holds import DELETION_HOLDS
+from rag_pipeline.contracts.memberships import MEMBERSHIPS, PRINCIPALS
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS, EMBEDDINGS
 from rag_pipeline.errors import LakeDamaged, TableMissing, UsageError
@@ -27,6 +28,7 @@ from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.evaluation import refresh_evaluation
 from rag_pipeline.refresh.generations import living_aliases, served_alias
 from rag_pipeline.refresh.index import refresh_index
+from rag_pipeline.refresh.memberships import open_memberships, poll_memberships
 from rag_pipeline.refresh.publication import PublicationReport, publish
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.damage import rows_set_aside, set_damage_aside, set_manifests_aside
@@ -80,6 +82,9 @@ def rebuild(workspace: Workspace, names: Iterable[str] = ()) -> RebuildReport:
         files = 0
         for path in chosen:
             files += _heal_index(workspace) if path == INDEX_PATH else _heal_tables(workspace, path)
+        if not {MEMBERSHIPS.path, PRINCIPALS.path}.isdisjoint(chosen):
+            poll_memberships(workspace)
+            open_memberships(workspace)
         saved = _save_vectors(workspace) if EMBEDDINGS.kind in chosen else 0
         if INDEX_PATH in chosen:
             for alias in living_aliases(workspace):

@@ -36,6 +36,7 @@ from rag_pipeline.refresh.look import (
     write_settled,
 )
 from rag_pipeline.refresh.maintenance import maintenance_due_at
+from rag_pipeline.refresh.memberships import settled_groups
 from rag_pipeline.refresh.status import example_search, is_behind
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lock import HOLDER_NAME, WriteLock
@@ -105,6 +106,9 @@ def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made
     # Weights may have been put in the place of others since.
     if last.space_fingerprint != workspace.space(last.alias).fingerprint:
         return None
+    groups = settled_groups(workspace)
+    if groups is None:
+        return None
     sources: dict[str, Listed] = {}
     until = [since + min(source.stale_after for source in workspace.settings.sources.values()) / 2]
     until += [] if (due_at := maintenance_due_at(workspace)) is None else [due_at]
@@ -117,7 +121,7 @@ def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made
         sources[name] = listed
         until += _content_changes(workspace, name, state)
     return Settled(
-        run_id, since, min(until), inputs, lake_state(root), sources, dict(summary), example_search(workspace)
+        run_id, since, min(until), inputs, lake_state(root), sources, dict(summary), example_search(workspace), groups
     )
 
 

@@ -33,6 +33,7 @@ from rag_pipeline.refresh.damage import (
 from rag_pipeline.refresh.generations import index_problem, is_complete, is_held
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.lag import late_now
+from rag_pipeline.refresh.memberships import memberships_are_open
 from rag_pipeline.refresh.polls import PollStatus, poll_statuses
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.shown import without_secrets
@@ -300,6 +301,8 @@ def is_behind(workspace: Workspace) -> bool:
 
     A pointer that a rollback holds is behind by a person's wish, and no run would move it.
     """
+    if not memberships_are_open(workspace):
+        return True
     if is_held(workspace):
         return False
     states = _bronze_states(workspace)

@@ -23,6 +23,7 @@ from rag_pipeline.refresh.bronze import poll_source
 from rag_pipeline.refresh.documents import read_origins
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
+from rag_pipeline.refresh.memberships import poll_memberships
 from rag_pipeline.refresh.revocations import revoked_chunks
 from rag_pipeline.refresh.revoke import RevokeReport, on_any_disk, read_readers, revoke_now, take_from_published
 from rag_pipeline.refresh.workspace import Workspace
@@ -51,7 +52,7 @@ def finish_revocations(workspace: Workspace) -> str:
         Why not all could be taken from them; empty if it was. That is said in the log, too.
     """
     reasons: list[str] = []
-    for step in (revoke_now, close_unsettled):
+    for step in (poll_memberships, revoke_now, close_unsettled):
         try:
             step(workspace)
         except FAULTS as error:

@@ -47,9 +47,9 @@ def checked_names(what: str, names: Iterable[str]) -> set[str]:
     return set(given)
 
 
-def chosen_of(principals: Iterable[str], sources: Sequence[str] | None, limits: Filter | None) -> Filter:
-    """The filter of a search, once it is clear that somebody asks; raises what the checks do."""
-    chosen = replace(limits or Filter(frozenset()), principals=frozenset(checked_principals(principals)))
+def chosen_of(principals: frozenset[str], sources: Sequence[str] | None, limits: Filter | None) -> Filter:
+    """The filter of a search for a caller with these principals, whatever `limits` says of who asks."""
+    chosen = replace(limits or Filter(frozenset()), principals=principals)
     if sources is not None:
         chosen = replace(chosen, sources=tuple(sorted(checked_names("sources", sources))))
     return chosen

@@ -69,6 +69,12 @@ class Pointer:
         self._served: Served | None = None
         self._log_state = ("", -1)
         self._looked_at = float("-inf")
+        self._wishes = 0
+
+    def look_again(self) -> None:
+        """Have the next question look at the pointer itself: what it was a moment ago may be too old for it."""
+        self._wishes += 1
+        self._looked_at = float("-inf")
 
     def answered(self, action: Callable[[Served], T]) -> T:
         """The result of an action on what is published; it is tried once more, since the version may have moved on.
@@ -110,7 +116,7 @@ class Pointer:
         return Earlier(found.pop(before[-1].place), tuple(found.values()))
 
     def _current(self) -> Served:
-        now = time.monotonic()
+        now, wishes = time.monotonic(), self._wishes
         before = self._served
         if before is not None and now - self._looked_at < POINTER_SECONDS:
             return before
@@ -121,7 +127,9 @@ class Pointer:
         else:
             self._opened(before.publication)
             served = before
-        self._served, self._log_state, self._looked_at = served, state, now
+        self._served, self._log_state = served, state
+        if wishes == self._wishes:
+            self._looked_at = now
         return served
 
     def _opened(self, publication: Publication | None) -> Served:

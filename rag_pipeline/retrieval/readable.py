@@ -17,7 +17,7 @@ import polars as pl
 from rag_pipeline.contracts.filters import Filter
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.log_rows import Publication
-from rag_pipeline.retrieval.arguments import checked_principals
+from rag_pipeline.retrieval.memberships import CallersGroups
 from rag_pipeline.retrieval.published import Pointer, Served
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
@@ -96,6 +96,7 @@ class ReadableSources:
         vectors = VectorStore(self._lake.uri(INDEX_PATH), pipeline.lake_options)
         self._pointer = Pointer(self._lake, vectors)
         self._kept = _Kept()
+        self._groups = CallersGroups(self._lake, self._pointer.look_again)
         self._stale_after: Mapping[str, timedelta] = {
             name: source.stale_after for name, source in pipeline.settings.sources.items()
         }
@@ -111,7 +112,7 @@ class ReadableSources:
             BadQuery: Nobody asks.
             NothingPublished: There is no index yet.
         """
-        names = frozenset(checked_principals(principals))
+        names = self._groups.of(principals)
         counts, publication = self._pointer.answered(lambda served: (self._kept.of(served, names), served.publication))
         polls = read_polls(self._lake).by_source
         now = datetime.now(UTC)

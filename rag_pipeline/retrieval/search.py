@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rag_pipeline.contracts.filters import Filter, among
 from rag_pipeline.contracts.sources import SourceSpec
 from rag_pipeline.errors import BadQuery
-from rag_pipeline.retrieval.arguments import checked_principals, checked_window, chosen_of, is_text
+from rag_pipeline.retrieval.arguments import checked_window, chosen_of, is_text
 from rag_pipeline.retrieval.as_of import Then, moment_of, seen_today
+from rag_pipeline.retrieval.asked import Asked
 from rag_pipeline.retrieval.at_source import Indexed, OpenSource, SourceCheck, sources_of
 from rag_pipeline.retrieval.candidates import (
     HIT_COLUMNS,
@@ -31,6 +32,7 @@ from rag_pipeline.retrieval.candidates import (
 from rag_pipeline.retrieval.explain import LOOKED_THROUGH, Explanation, Known, explain_named
 from rag_pipeline.retrieval.freshness import PollMarks
 from rag_pipeline.retrieval.hits import Hit as Hit
+from rag_pipeline.retrieval.memberships import CallersGroups
 from rag_pipeline.retrieval.plan import MAX_HITS, SearchPlan, SourceRules, rules_of
 from rag_pipeline.retrieval.plan import MODES as MODES
 from rag_pipeline.retrieval.plan import Mode as Mode
@@ -55,31 +57,6 @@ T = TypeVar("T")
 # Callers who are answered at the same time; beyond that they wait. The store's own threads do the work, one a core.
 VECTOR_RETRIEVERS = 16
 STATE_COLUMNS = ["document_id", "source", "content_hash", "allowed_principals"]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What one search asks, whether for its hits or for how they came about.
-
-    Attributes:
-        chosen: Who asks, and what else must hold of a hit.
-        rerank: Let the reranking model read.
-        as_of: The time whose state is searched; None: now.
-        space: The embedding model whose index is searched; None: the published one.
-    """
-
-    query: str
-    chosen: Filter
-    plan: SearchPlan
-    rerank: bool
-    as_of: datetime | date | None
-    space: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.space is not None and self.as_of is not None:
-            raise BadQuery("as_of is what readers had then, whatever its model was; leave out space or as_of")
-        if not is_text(self.query) or not self.query.strip():
-            raise BadQuery("the query is empty or no text; ask something")
 
 
 class Searcher:
@@ -112,6 +89,7 @@ class Searcher:
         self._specs = specs
         self._spaces = spaces
         self._rules = tuple(rules)
+        self._groups = CallersGroups(lake, self._pointer.look_again)
 
     @classmethod
     def open(cls, target: str | Path | Pipeline, *, environment: Mapping[str, str] | None = None) -> Searcher:
@@ -157,6 +135,10 @@ class Searcher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def principals_of(self, principals: Iterable[str]) -> frozenset[str]:
+        """Who asks, with `public` and all groups that sources put them in now; raises `BadQuery` where nobody does."""
+        return self._groups.of(principals)
+
     def search(
         self,
         query: str,
@@ -177,8 +159,8 @@ class Searcher:
 
         Args:
             query: What is asked, in plain words; no query language.
-            principals: Who asks: the caller's own name and groups. `public` is always added. Without any,
-                the call is refused.
+            principals: Who asks: the caller's own name and groups. `public` and the groups that sources know are
+                added. Without any, the call is refused.
             k: Most hits to return, 1 to 10,000.
             mode: `vector` finds by meaning, `text` by words, `hybrid` by both, fused by their scores.
             sources: Search only in these sources.
@@ -200,7 +182,7 @@ class Searcher:
             EmbeddingSpaceMismatch: The published space's model is not the one that can be opened here.
         """
         plan = SearchPlan(k, mode, per_document, diversity, rules=self._rules)
-        asked = Asked(query, chosen_of(principals, sources, limits), plan, rerank, as_of, space)
+        asked = Asked(query, chosen_of(self.principals_of(principals), sources, limits), plan, rerank, as_of, space)
         hits = self._answered(as_of, asked.chosen, lambda then: self._search(then, asked), space)
         return self.verified(hits, principals=principals, as_of=as_of) if verify else hits
 
@@ -216,7 +198,7 @@ class Searcher:
         """Those of some indexed chunks that the caller may read, all of one publication; raises what `chunk` does."""
         if not all(map(is_text, chunk_ids)):
             raise BadQuery(f"chunk ids must be strings, not {chunk_ids!r}")
-        names = frozenset(checked_principals(principals))
+        names = self.principals_of(principals)
         return self._pointer.answered(lambda served: read_chunks(served, names, chunk_ids))
 
     def around(
@@ -228,7 +210,7 @@ class Searcher:
             BadQuery: Nobody asks, or an argument is out of its range, as in `windows`.
         """
         checked_window(by, max_tokens)
-        names = frozenset(checked_principals(principals))
+        names = self.principals_of(principals)
         return self._pointer.answered(lambda served: read_around(served, names, chunk_id, max_tokens, by))
 
     def window(self, hit: Hit, *, principals: Iterable[str], max_tokens: int = 1_000) -> str:
@@ -237,7 +219,7 @@ class Searcher:
         Small chunks are found well and large ones read well; this gives the large one without storing it twice. It is
         empty if the hit is not published any more, or if the caller may not read it.
         """
-        chosen = Filter(frozenset(checked_principals(principals)), document_ids=(hit.document_id,))
+        chosen = Filter(self.principals_of(principals), document_ids=(hit.document_id,))
         found = self._pointer.answered(lambda served: Selection(served.table, chosen).read(HIT_COLUMNS))
         return window_around(found.sort("start_char").to_dicts(), hit.chunk_id, max_tokens)
 
@@ -267,7 +249,7 @@ class Searcher:
             BadQuery: As `search` does, or `document` is no text.
         """
         plan = SearchPlan(k, mode, per_document, diversity, rules=self._rules)
-        asked = Asked(query, chosen_of(principals, sources, limits), plan, rerank, as_of, space)
+        asked = Asked(query, chosen_of(self.principals_of(principals), sources, limits), plan, rerank, as_of, space)
         if document is not None and (not is_text(document) or not document.strip()):
             raise BadQuery(f"the document must be a string, its id or the end of its address, not {document!r}")
         # From rows of the same depth: the first hits are those of the search itself.
@@ -303,7 +285,7 @@ class Searcher:
         """
         if self._check is None:
             raise BadQuery("sources can only be read again with their pipeline.yaml; open it instead of the lake")
-        names = frozenset(checked_principals(principals))
+        names = self.principals_of(principals)
         chosen = Filter(names, document_ids=tuple({hit.document_id for hit in hits}))
         rows = self._answered(as_of, chosen, lambda then: Selection(then.served.table, then.chosen).read(STATE_COLUMNS))
         found = self._check.check(
@@ -335,7 +317,7 @@ class Searcher:
         """
         checked_window(by, max_tokens)
         documents = tuple(sorted({hit.document_id for hit in hits}))
-        chosen = Filter(frozenset(checked_principals(principals)), document_ids=documents)
+        chosen = Filter(self.principals_of(principals), document_ids=documents)
         if not documents:
             return []
         rows = self._answered(

@@ -11,7 +11,7 @@ from asyncio import CancelledError
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from anyio import Lock
+from anyio import Lock, to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic_core import to_json
@@ -209,6 +209,7 @@ class Api:
 
     async def me(self, caller: Asker) -> Response:
         """Who asks, as the server understands it."""
+        caller = await to_thread.run_sync(self._service.known, caller)
         return as_json(
             {
                 "name": caller.name,

@@ -23,7 +23,8 @@ class Caller:
 
     Attributes:
         name: For logs and limits; what they may read hangs on `principals` alone.
-        principals: Their own name and groups, `public` among them.
+        principals: Their own name and the groups that came with it, `public` among them; a search adds those that
+            sources know, as they are then.
         way: How it was established: token, jwt, proxy, anonymous or process.
         is_administrator: May look at the search as fewer of their principals would see it.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rag_pipeline.answering.answer import AnswerEvent
@@ -147,10 +147,17 @@ class Service:
         return self._seeing(caller, asked), asked.arguments()
 
     def _seeing(self, caller: Caller, asked: Question) -> Caller:
-        seeing = caller.seeing_as(asked.view_as)
-        if seeing is not caller:
-            log.info("caller=%r looks as %r", caller.name, sorted(seeing.principals))
+        if asked.view_as is None:
+            return caller
+        seeing = self.known(caller).seeing_as(asked.view_as)
+        log.info("caller=%r looks as %r", caller.name, sorted(seeing.principals))
         return seeing
+
+    def known(self, caller: Caller) -> Caller:
+        """The caller with the groups that sources put them in now, by which they may be an administrator, too."""
+        principals = self.searcher.principals_of(caller.principals)
+        is_administrator = caller.is_administrator or not principals.isdisjoint(self.settings.administrators)
+        return replace(caller, principals=principals, is_administrator=is_administrator)
 
 
 def told_of(why: Why) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
+from rag_pipeline.contracts.groups import GroupsSpec
 from rag_pipeline.contracts.reranking import RerankerSpec
 from rag_pipeline.contracts.sources import PermissionRule, SourceSpec
 from rag_pipeline.errors import SettingsError
@@ -121,6 +122,7 @@ class Pipeline:
             permission_rules=rules,
             max_document_bytes=source.max_document_bytes,
             cache_folder=str(self.cache_folder),
+            groups=self._groups_spec(name),
         )
         if isinstance(source, WithFiles):
             spec = replace(spec, use_sidecars=source.use_sidecars, use_front_matter=source.use_front_matter)
@@ -137,6 +139,23 @@ class Pipeline:
                 location = self._located(self._expanded(f"sources.{name}", {"location": location})["location"])
             return replace(spec, location=location, fields=self._read_fields(f"sources.{name}", source.own_fields))
         return replace(spec, storage_options=self._expanded(f"sources.{name}.storage_options", source.storage_options))
+
+    def _groups_spec(self, name: str) -> GroupsSpec | None:
+        groups = self.settings.sources[name].groups
+        if groups is None:
+            return None
+        return GroupsSpec(
+            prefix=f"{name}:" if groups.prefix is None else groups.prefix,
+            member_prefix=groups.member_prefix,
+            file=None if groups.file is None else self._located(groups.file),
+            fields=groups.own_fields,
+        )
+
+    @property
+    def groups_files(self) -> tuple[str, ...]:
+        """Files that say who is in which group, whether they are there yet or not; no source takes them in."""
+        given = (source.groups for source in self.settings.sources.values())
+        return tuple(self._located(groups.file) for groups in given if groups is not None and groups.file is not None)
 
     def location(self, name: str) -> str:
         """Where a source is: an absolute path, an address, or `$NAME` where the environment says it."""
@@ -160,7 +179,7 @@ class Pipeline:
         return read
 
     def _own_globs(self, name: str) -> Iterator[str]:
-        files = (str(self.path), str(self.tokens_file))
+        files = (str(self.path), str(self.tokens_file), *self.groups_files)
         for place in (*files, *self.own_folders.values()):
             steps = below(self.location(name), place)
             if steps:

@@ -21,6 +21,7 @@ from rag_pipeline.settings.limits import LimitsSettings, Section
 from rag_pipeline.settings.reranking import LateInteractionSettings, RerankSettings
 from rag_pipeline.settings.serving import JwtSettings, ProxySettings, ServingSettings
 from rag_pipeline.settings.sources import FilesSettings, PermissionRuleSettings, SourceSettings
+from rag_pipeline.settings.sources.groups import SourceGroupsSettings
 from rag_pipeline.settings.telemetry import LoggingSettings, TelemetrySettings
 from rag_pipeline.settings.types import Cron, Duration, ModelAlias, Place, SourceName, Text, Timezone
 
@@ -280,5 +281,6 @@ SECTIONS: dict[str, type[Section]] = {
     "alerts": AlertsSettings,
     "sinks": AlertSinkSettings,
     "permission_rules": PermissionRuleSettings,
+    "groups": SourceGroupsSettings,
 }
 """The class of what stands under a key, for messages that name the keys allowed there."""

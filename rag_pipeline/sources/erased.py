@@ -12,11 +12,13 @@ from functools import partial
 from typing import Any, cast
 
 from rag_pipeline.contracts.erasures import Erased, place_hash
+from rag_pipeline.contracts.groups import Memberships
 from rag_pipeline.contracts.ids import bytes_hash
 from rag_pipeline.contracts.sources import (
     FetchedObject,
     FetchesTogether,
     KeepsCopies,
+    KnowsGroups,
     Remembered,
     RemembersListings,
     Samples,
@@ -110,11 +112,19 @@ class _Keeping(WithoutErased):
         self._source.forget_copies()
 
 
+class _Knowing(WithoutErased):
+    def memberships(self) -> Memberships:
+        """See `KnowsGroups.memberships`."""
+        found: Memberships = self._source.memberships()
+        return found
+
+
 _ABLE: tuple[tuple[type[Any], type[WithoutErased]], ...] = (
     (FetchesTogether, _Together),
     (RemembersListings, _Remembering),
     (Samples, _Sampling),
     (KeepsCopies, _Keeping),
+    (KnowsGroups, _Knowing),
 )
 
 

@@ -28,7 +28,10 @@ BIN = Path(sys.executable).parent
 SOURCES = ("handbook", "website", "tickets", "code", "reports", "meetings", "notes")
 EXPECTED = {
     *(f"{layer}/{name}" for layer in ("source", "bronze") for name in SOURCES),
-    *(f"silver/{name}" for name in ("revocations", "documents", "quarantine", "duplicates", "boilerplate", "chunks")),
+    *(
+        f"silver/{name}"
+        for name in ("principals", "revocations", "documents", "quarantine", "duplicates", "boilerplate", "chunks")
+    ),
     *(f"gold/{name}" for name in ("embeddings", "index", "evaluation", "publication", "maintenance")),
 }
 

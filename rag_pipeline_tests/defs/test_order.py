@@ -12,11 +12,15 @@ from rag_pipeline_tests.pipeline.project import Project
 
 # Beside the way to readers, after it.
 ASIDE = {"gold/maintenance"}
+# Who is in which group: no document is made of it, and whoever asks looks it up.
+OF_CALLERS = {"silver/memberships", "silver/principals"}
 
 
 def test_the_asset_graph_has_the_order_of_a_refresh_without_dagster(tmp_path: Path) -> None:
     project = Project.create(tmp_path, ["docs", "wiki"])
     project.write("lamp.md", "# Lamp\n\nIt burns until dawn.\n")
+    project.settings["sources"]["docs"]["groups"] = {"file": "groups.yaml"}
+    (tmp_path / "groups.yaml").write_text("crew: [ada]\n")
     steps: list[str] = []
 
     @contextmanager
@@ -37,6 +41,15 @@ def test_the_asset_graph_has_the_order_of_a_refresh_without_dagster(tmp_path: Pa
             step_of |= dict.fromkeys(made, step)
             needs[step] = {dep.asset_key.to_user_string() for spec in asset.specs for dep in spec.deps} - made
     assert needs.keys() == set(steps), "each step is one asset or a group of them, and the other way round"
+
+    # The first hangs on nothing, so that nothing keeps anybody in a group; the second waits until readers have lost
+    # what was revoked; and nothing waits for either.
+    assert steps[0] == "silver/memberships"
+    assert not needs.pop("silver/memberships")
+    assert needs.pop("silver/principals") == {"silver/memberships", "silver/revocations"}
+    assert steps.index("silver/principals") == steps.index("silver/revocations") + 1
+    assert not OF_CALLERS & set().union(*needs.values())
+    steps = [step for step in steps if step not in OF_CALLERS]
 
     layers: list[set[str]] = []
     for step in steps:

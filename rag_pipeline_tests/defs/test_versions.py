@@ -67,7 +67,7 @@ def unsynced(project: Project, tmp_path: Path) -> dict[str, list[str]]:
 def test_an_unchanged_run_changes_no_data_version_and_leaves_nothing_unsynced(project: Project, tmp_path: Path) -> None:
     launch_refresh(project.pipeline())
     before = all_versions(project, tmp_path)
-    assert len(before) == 2 * 2 + 6 + 4
+    assert len(before) == 2 * 2 + 7 + 4
     assert unsynced(project, tmp_path) == {}
     # A compacted table holds what it held.
     with project.workspace() as workspace:

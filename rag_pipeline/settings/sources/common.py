@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from rag_pipeline.settings.limits import Section
+from rag_pipeline.settings.sources.groups import SourceGroupsSettings
 from rag_pipeline.settings.types import Cron, Duration, Owner, Pattern, Place, Principal, Text, VersionPattern
 
 
@@ -50,6 +51,8 @@ class CommonSourceSettings(Section):
     """Who may read its documents unless something more specific says otherwise; empty is nobody."""
     permission_rules: tuple[PermissionRuleSettings, ...] = ()
     """The first rule whose pattern matches decides; a sidecar or front matter decides before it."""
+    groups: SourceGroupsSettings | None = None
+    """Who is in which group, where its documents name groups; none: callers bring their groups along."""
     max_document_bytes: int = Field(default=100 * 2**20, gt=0, le=2**31)
     """Larger objects are quarantined unread, bytes."""
     max_text_bytes: int = Field(default=20 * 2**20, gt=0, le=2**31)
