@@ -168,7 +168,8 @@ def _forget_the_past(workspace: Workspace, moved_at: float) -> list[str]:
             continue
         try:
             forget_history(lake, contract)
-            lake.read(contract, list(contract.key))
+            if contract.layer == BRONZE.layer:
+                lake.read(contract, list(contract.key))
         except LakeDamaged as error:
             log.warning("an erasure could not look through %s: %s", contract.path, error)
             notes.append(f"{contract.path} is damaged: what it may hold was searched for as bytes alone.")

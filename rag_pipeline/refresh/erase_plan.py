@@ -18,6 +18,7 @@ import polars as pl
 from rag_pipeline.contracts.erasures import Erasure, Tombstone, place_hash
 from rag_pipeline.contracts.ids import MEMBER_MARK
 from rag_pipeline.contracts.sources import PUBLIC
+from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS
 from rag_pipeline.errors import LakeDamaged, UsageError
 from rag_pipeline.refresh.damage import unless_damaged
@@ -187,22 +188,28 @@ def plan_of(
 
 def _own_hashes(workspace: Workspace, derived: Collection[str]) -> tuple[set[str], set[str]]:
     """text_hash of chunks and content_hash of documents that are those of what is erased alone, as far as is known."""
-    is_mine = pl.col("document_id").is_in(list(derived))
-    chunks = unless_damaged(lambda: workspace.lake.read(CHUNKS, ["document_id", "text_hash"]), None)
-    if chunks is None:
+    texts = unless_damaged(lambda: _own(workspace, CHUNKS, "text_hash", derived), None)
+    if texts is None:
         none: list[dict[str, Any]] = []
         texts = {
             row["text_hash"]
             for name in index_tables(workspace.lake)
             for row in unless_damaged(partial(index_rows, workspace.lake, name, ["text_hash"], derived), none)
         }
-    else:
-        texts = set(chunks.filter(is_mine)["text_hash"]) - set(chunks.filter(~is_mine)["text_hash"])
-    facts = unless_damaged(
-        lambda: workspace.lake.read(DOCUMENTS, ["document_id", "content_hash"]),
-        DOCUMENTS.empty().select("document_id", "content_hash"),
-    )
-    return texts, set(facts.filter(is_mine)["content_hash"]) - set(facts.filter(~is_mine)["content_hash"])
+    return texts, unless_damaged(lambda: _own(workspace, DOCUMENTS, "content_hash", derived), set[str]())
+
+
+def _own(workspace: Workspace, contract: TableContract, column: str, derived: Collection[str]) -> set[str]:
+    """Values of a column that rows of some documents have, and no others."""
+    columns = ["document_id", column]
+
+    def read(by: str, values: Iterable[str]) -> pl.DataFrame:
+        found = workspace.lake.stream_where(contract, columns, by, values)
+        return pl.concat([contract.empty().select(columns), *found])
+
+    mine = set(read("document_id", derived)[column].drop_nulls())
+    others = read(column, mine).filter(~pl.col("document_id").is_in(list(derived)))
+    return mine - set(others[column])
 
 
 def _with_equal(states: dict[str, pl.DataFrame], documents: dict[str, set[str]]) -> dict[str, set[str]]:

@@ -143,8 +143,9 @@ def test_mirrors_that_hold_the_bytes_go_whatever_ref_they_were_of(
     assert [path.name for path in mirrors.glob("*.git")] == ["other.git"]
 
 
+@pytest.mark.parametrize("are_chunks_damaged", [False, True])
 def test_damage_elsewhere_hinders_no_erasure_and_costs_no_vectors(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, are_chunks_damaged: bool
 ) -> None:
     monkeypatch.setattr(erasing, "POINTER_SECONDS", -erasing.MARGIN_SECONDS)
     project = Project.create(tmp_path, sources=("docs", "people"))
@@ -158,7 +159,7 @@ def test_damage_elsewhere_hinders_no_erasure_and_costs_no_vectors(
     (damaged,) = (tmp_path / "lake" / "bronze" / "people").glob("*.parquet")
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[:40])
-    for path in (tmp_path / "lake" / "silver" / "chunks").glob("*.parquet"):
+    for path in (tmp_path / "lake" / "silver" / "chunks").glob("*.parquet" if are_chunks_damaged else "none"):
         path.write_bytes(path.read_bytes()[:40])
     with project.workspace() as workspace:
         with pytest.raises(LakeDamaged):
