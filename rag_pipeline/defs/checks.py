@@ -18,6 +18,7 @@ from rag_pipeline.defs.history_checks import (
     openness_is_usual,
     readers_are_known,
     refusals_are_usual,
+    vectors_point_where_they_did,
     volumes_are_usual,
 )
 from rag_pipeline.defs.hybrid_checks import hits_move_with_a_cause, hybrid_is_as_good_as_each_retriever
@@ -270,6 +271,15 @@ CHECKS = (
         changes_are_searchable_in_time,
         "95 % of the last changes of each source were searchable within its searchable_within, and no change waits "
         "longer than that. It fails rightly where a run was late, a source polled too seldom or a publication refused.",
+    ),
+    Check(
+        "vectors_point_where_they_did",
+        EMBEDDINGS_KEY,
+        WARN,
+        vectors_point_where_they_did,
+        "What was embedded of a source in the last run points, on average, where its vectors pointed before, and not "
+        "all in one direction. It fails rightly when a source got texts of another kind or language, for a day.",
+        by_model=True,
     ),
     Check(
         "hits_move_with_a_cause",

@@ -113,3 +113,22 @@ def _names(workspace: "Workspace", source: str, wanted: set[str]) -> dict[str, s
     rows = workspace.lake.read(BRONZE.of(source), ["allowed_principals"])["allowed_principals"]
     known = ((reader_hash(name), name) for name in rows.explode().drop_nulls().unique().to_list())
     return {hashed: name for hashed, name in known if hashed in wanted}
+
+
+def vectors_point_where_they_did(subject: Subject) -> dg.AssetCheckResult:
+    """Whether what was embedded last points where the vectors of its source pointed before."""
+    from rag_pipeline.stores.directions import read_directions
+    from rag_pipeline.transforms.directions import turned
+
+    workspace = subject.workspace
+    found = turned(read_directions(workspace.lake), workspace.space(subject.alias).fingerprint, workspace.now())
+    named = "; ".join(
+        f"{each.source}: {each.texts:,} new vectors, {each.alike:.0%} alike, with a mean of cosine "
+        f"{each.cosine:.2f} to that of before"
+        for each in found[:_NAMED]
+    )
+    return dg.AssetCheckResult(
+        passed=not found,
+        description=named or "new vectors point where those before did",
+        metadata={"rag/sources_turned": len(found), "rag/next_step": "rag-pipeline inspect FILE"},
+    )

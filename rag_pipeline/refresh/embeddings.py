@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from rag_pipeline.contracts.directions import Directions
 from rag_pipeline.contracts.documents import embedded_text
 from rag_pipeline.contracts.embedding import EmbeddingSpace
-from rag_pipeline.contracts.tables import AUDITS, CHUNKS, EMBEDDINGS, UNUSED_EMBEDDINGS
-from rag_pipeline.errors import EmbeddingSpaceMismatch
+from rag_pipeline.contracts.tables import AUDITS, CHUNKS, DOCUMENTS, EMBEDDINGS, UNUSED_EMBEDDINGS
+from rag_pipeline.errors import EmbeddingSpaceMismatch, StoreError
 from rag_pipeline.refresh.costs import record_cost
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.directions import add_directions
+from rag_pipeline.transforms.directions import Sums
 
 if TYPE_CHECKING:
     from rag_pipeline.endpoints.costs import CostEstimate
@@ -148,9 +151,11 @@ def _compute_and_record(
     """Embed, and record what that cost, also where it stopped halfway: what was computed by then was paid for."""
     tokens_of = dict(to_compute.select("text_hash", "token_count").iter_rows())
     computed: list[int] = []
+    sums = Sums(_sources_of(workspace, to_compute["text_hash"]))
     started = last = time.monotonic()
     try:
-        for hashes in _compute(workspace, alias, space, set(tokens_of), batch):
+        for hashes, vectors in _compute(workspace, alias, space, set(tokens_of), batch):
+            sums.add(hashes, vectors)
             computed += [tokens_of[hashed] for hashed in hashes]
             # Waiting for what then failed says nothing of the model's pace.
             last = time.monotonic()
@@ -167,18 +172,39 @@ def _compute_and_record(
                 seconds=last - started,
                 price=0.0 if cost is None else cost.price,
             )
+            _record_directions(workspace, space, sums)
+
+
+def _sources_of(workspace: Workspace, hashes: pl.Series) -> dict[str, str]:
+    """The source of each text; of one that several have, the first by name."""
+    documents = workspace.lake.read(DOCUMENTS, ["document_id", "source"])
+    chunks = workspace.lake.read(CHUNKS, ["document_id", "text_hash"]).join(
+        hashes.to_frame(), on="text_hash", how="semi"
+    )
+    rows = chunks.join(documents, on="document_id").group_by("text_hash").agg(pl.col("source").min())
+    return dict(rows.iter_rows())
+
+
+def _record_directions(workspace: Workspace, space: EmbeddingSpace, sums: Sums) -> None:
+    found = sums.directions()
+    if not found:
+        return
+    try:
+        add_directions(workspace.lake, Directions(workspace.now(), workspace.run_id, space.fingerprint, found))
+    except StoreError as error:
+        log.warning("where the vectors of this run point was not recorded: %s", error.message)
 
 
 def _compute(
     workspace: Workspace, alias: str, space: EmbeddingSpace, missing: set[str], batch: int
-) -> Iterator[list[str]]:
-    """Embed and commit batch by batch; yields the hashes of each as soon as the model has answered."""
+) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Embed and commit batch by batch; yields the hashes of each, and their vectors, once the model has answered."""
     model = workspace.model(alias)
     table = EMBEDDINGS.of(space.fingerprint)
     with progress(f"embed with {alias}", len(missing)) as bar:
         # The model computes the next batch while this one is stored.
         for number, (hashes, vectors) in enumerate(model.embed_stream(_batches(workspace, missing)), start=batch):
-            yield hashes
+            yield hashes, vectors
             workspace.lake.append(table, _frame(workspace, hashes, vectors, number))
             bar.advance(len(hashes))
 

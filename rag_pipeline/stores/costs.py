@@ -15,9 +15,8 @@ import polars as pl
 from rag_pipeline.contracts.costs import COSTS_FILE, Cost, bytes_of_costs, costs_of, newest_lines
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import LakeDamaged
-from rag_pipeline.stores.failures import is_failure
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
-from rag_pipeline.stores.whole_files import LineFile, content_of
+from rag_pipeline.stores.whole_files import LineFile
 
 # Several times what the rows that are kept take; what is larger is not this file.
 _MAX_BYTES = 16 * 2**20
@@ -27,13 +26,7 @@ _FILE = LineFile(COSTS_FILE, max_bytes=_MAX_BYTES, trimmed_bytes=4 * 2**20, newe
 
 def read_costs(lake: Lake) -> list[Cost]:
     """The rows, oldest first; none where the file is missing, damaged or cannot be read."""
-    try:
-        content = content_of(lake, COSTS_FILE, _MAX_BYTES)
-    except BaseException as error:
-        if not is_failure(error):
-            raise
-        return []
-    return costs_of(content) if content is not None and len(content) <= _MAX_BYTES else []
+    return costs_of(_FILE.read(lake))
 
 
 def add_cost(lake: Lake, cost: Cost) -> None:

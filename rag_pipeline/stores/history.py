@@ -7,24 +7,16 @@ Does not belong here: what stands in it (`contracts/history.py`), when a line is
 from __future__ import annotations
 
 from rag_pipeline.contracts.history import HISTORY_FILE, Snapshot, line_of, newest_lines, snapshots_of
-from rag_pipeline.stores.failures import is_failure
 from rag_pipeline.stores.lake import Lake
-from rag_pipeline.stores.whole_files import LineFile, content_of
+from rag_pipeline.stores.whole_files import LineFile
 
 # Several times what a thousand rows of a hundred sources take; what is larger is not this file.
-_MAX_BYTES = 64 * 2**20
-_FILE = LineFile(HISTORY_FILE, max_bytes=_MAX_BYTES, trimmed_bytes=16 * 2**20, newest=newest_lines)
+_FILE = LineFile(HISTORY_FILE, max_bytes=64 * 2**20, trimmed_bytes=16 * 2**20, newest=newest_lines)
 
 
 def read_history(lake: Lake) -> list[Snapshot]:
     """The snapshots, oldest first; none where the file is missing, damaged or cannot be read."""
-    try:
-        content = content_of(lake, HISTORY_FILE, _MAX_BYTES)
-    except BaseException as error:
-        if not is_failure(error):
-            raise
-        return []
-    return snapshots_of(content) if content is not None and len(content) <= _MAX_BYTES else []
+    return snapshots_of(_FILE.read(lake))
 
 
 def add_snapshot(lake: Lake, snapshot: Snapshot) -> None:

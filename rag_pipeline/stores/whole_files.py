@@ -17,6 +17,7 @@ from typing import Any
 
 from deltalake.fs import DeltaStorageHandler
 
+from rag_pipeline.errors import StoreError
 from rag_pipeline.stores.failures import cause_of, failed, is_failure
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.small_files import replace_file
@@ -92,6 +93,13 @@ class LineFile:
             replace_content(lake, self.name, self.newest(self._content(lake) + line))
         elif self._append(lake, line) > self.trimmed_bytes:
             replace_content(lake, self.name, self.newest(self._content(lake)))
+
+    def read(self, lake: Lake) -> bytes:
+        """Its content; nothing where it is missing, is not this file, or cannot be read."""
+        try:
+            return self._content(lake)
+        except StoreError:
+            return b""
 
     def _content(self, lake: Lake) -> bytes:
         try:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from rag_pipeline.contracts.directions import LEAST_TEXTS
 from rag_pipeline.contracts.history import HISTORY_FILE, line_of
 from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh.history import reader_hash
 from rag_pipeline.refresh.plan import plan_run
+from rag_pipeline.stores.directions import read_directions
 from rag_pipeline.stores.history import read_history
 from rag_pipeline.stores.lake import Lake
+from rag_pipeline.transforms.directions import turned
 from rag_pipeline_tests.pipeline.project import Project
 
 
@@ -52,6 +55,26 @@ def test_a_run_that_changes_silver_records_it_once(tmp_path: Path, monkeypatch: 
     project.write("newer.md", "# The rope\n\nThe rope hangs from the bell.\n")
     project.refresh()
     assert [each.sources["docs"].documents for each in read_history(lake_of(project))] == [1, 3]
+
+
+def test_a_run_records_where_its_vectors_point_by_source_if_they_are_enough(tmp_path: Path) -> None:
+    project = Project.create(tmp_path, ("docs", "people"))
+    for number in range(LEAST_TEXTS):
+        project.write(f"{number}.md", f"# Lamp {number}\n\nThe lamp number {number} hangs in hall {number}.\n")
+    project.write("one.md", "# One\n\nThe only one.\n", "people")
+    project.refresh()
+    [row] = read_directions(lake_of(project))
+    assert {name: each.texts for name, each in row.sources.items()} == {"docs": LEAST_TEXTS}
+    project.write("more.md", "# Bell\n\nThe bell rings at noon.\n")
+    project.refresh()
+    assert len(read_directions(lake_of(project))) == 1
+    for number in range(LEAST_TEXTS):
+        project.write(f"z{number}.md", f"# \u96ea {number}\n\n\u706f\u5854 {number * 7} \u5c71\u6d77\u98ce\n")
+    project.refresh()
+    with project.workspace() as workspace:
+        space = workspace.space("small").fingerprint
+        found = turned(read_directions(workspace.lake), space, workspace.now())
+    assert [(each.source, each.texts) for each in found] == [("docs", LEAST_TEXTS)]
 
 
 def full(*_: object) -> None:
