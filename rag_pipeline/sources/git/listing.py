@@ -26,6 +26,8 @@ from rag_pipeline.transforms.metadata import MAX_SIDECAR_BYTES
 
 # What stands for a file whose bytes are on a server for large files; such a text is shorter than this.
 _POINTER, _MAX_POINTER_BYTES = b"version https://git-lfs.github.com/spec/v1\n", 1_024
+# What may be unpacked on the way to a file: git makes no differences of larger ones (`core.bigFileThreshold`).
+_MOST_UNPACKED_BYTES = 512 * 2**20
 _FIELD = re.compile(r"\{(ref|commit|path|line)\}")
 _NO_OWNERS = ("", "there is no CODEOWNERS file that can be read, so nobody may read anything by it")
 
@@ -130,7 +132,8 @@ class Lister:
 
     def _take_link(self, path: bytes, entry: Entry, folder: bytes) -> None:
         address = address_of(_text(path))
-        found = self._trees.target_of(self._root, path)
+        is_path = max(self._repository.sizes(entry[1]) or (0, 0)) <= _MOST_UNPACKED_BYTES
+        found = self._trees.target_of(self._root, path) if is_path else None
         if found is not None and found[1][0] & TYPE == FOLDER:
             # As in a folder of files, linked folders are not entered.
             return
@@ -198,11 +201,20 @@ class Lister:
         known = self.facts.get(key) or self._known.get(key)
         limit = self._spec.max_document_bytes
         if known is None or (not known[1] and known[0] <= limit):
+            size, largest = self._repository.sizes(blob) or (0, 0)
+            if largest > max(limit, _MOST_UNPACKED_BYTES):
+                raise reading.too_large(largest, limit)
+            if size > limit:
+                # It is refused by its size, and nothing of it is unpacked.
+                self.facts[key] = size, ""
+                return self.facts[key]
             raw = self._read(blob)
             if len(raw) < _MAX_POINTER_BYTES and raw.startswith(_POINTER):
                 raise reading.unreadable("it is a pointer of Git LFS, and its bytes are not in the repository")
             held = None
             if sidecar is not None:
+                if max(self._repository.sizes(sidecar) or (0, 0)) > _MOST_UNPACKED_BYTES:
+                    raise reading.sidecar_unreadable(f"it is larger than {MAX_SIDECAR_BYTES} bytes")
                 held = sidecar_name, self._read(sidecar)
                 if len(held[1]) > MAX_SIDECAR_BYTES:
                     raise reading.sidecar_unreadable(f"it is larger than {MAX_SIDECAR_BYTES} bytes")
@@ -232,6 +244,8 @@ class Lister:
             found = self._trees.find(self._root, place)
             if found is None or found[0] & TYPE in (LINK, SUBMODULE, FOLDER):
                 continue
+            if max(self._repository.sizes(found[1]) or (0, 0)) > _MOST_UNPACKED_BYTES:
+                break
             raw = self._repository.read(found[1])
             if len(raw) <= MAX_BYTES:
                 self._owners = Owners(raw.decode("utf-8", "replace"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import weakref
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from rag_pipeline.sources.git.objects import Commit
+from rag_pipeline.sources.git.sizes import largest_of
 
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
 # Where a short name is looked for, in the order of `git rev-parse`.
@@ -89,6 +91,14 @@ class Repository:
             # Another process may have packed it into another file meanwhile.
             self._open()
             return self._opened().object_store.get_raw(ObjectID(id_))[1]
+
+    def sizes(self, id_: bytes) -> tuple[int, int] | None:
+        """See `largest_of`; None where it cannot be told before it is read."""
+        try:
+            return largest_of(self._opened().object_store, id_)
+        # A damaged file makes it fail in several ways, and reading says which.
+        except (OSError, ValueError, StopIteration, RuntimeError, zlib.error):
+            return None
 
     def commit(self, id_: bytes) -> Commit | None:
         """A commit; None: it is not there."""
