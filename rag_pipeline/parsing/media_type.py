@@ -48,6 +48,7 @@ _ENDINGS: dict[str, str] = {
         "text/x-mediawiki": ".mediawiki .wikitext .wiki",
         "text/x-jira": ".jira",
         "text/x-slack": ".mrkdwn",
+        "application/x-notion+json": ".notion",
         "text/x-tex": ".tex .latex .ltx",
         "text/html": ".html .htm .xhtml .xht",
         "application/json": ".json .jsonld .geojson .json5",

@@ -75,6 +75,7 @@ FORMATS: dict[str, Format] = {
     "text/x-mediawiki": Format("mediawiki", "markup.mediawiki", "parse_mediawiki"),
     "text/x-jira": Format("jira", "markup.jira", "parse_jira"),
     "text/x-slack": Format("slack", "markup.slack", "parse_slack"),
+    "application/x-notion+json": Format("notion", "markup.notion", "parse_notion"),
     "text/x-tex": Format("latex", "markup.latex", "parse_latex"),
     "text/html": Format("html", "web.html", "parse_html"),
     "application/json": Format("json", "records.json_records", "parse_json"),

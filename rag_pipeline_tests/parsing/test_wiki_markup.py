@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.errors import UnparsableDocument
 from rag_pipeline.parsing import ParseLimits, parse
 from rag_pipeline_tests.parsing.rendering import check_invariants
 
@@ -79,3 +82,41 @@ def test_comments_of_a_wiki_are_left_out_and_counted_and_code_keeps_them() -> No
     assert "shown" in document.text
     assert "that never ends" in document.text
     assert document.metadata == {"hidden_comment_count": "1"}
+
+
+def rich(word: str) -> list[dict[str, str]]:
+    return [{"plain_text": word}]
+
+
+SAYS: dict[str, dict[str, Any]] = {
+    **{
+        name: {"rich_text": rich("w1"), "caption": rich("w2")}
+        for name in ("paragraph", "quote", "callout", "code", "template", "from_next_year")
+    },
+    **{name: {"rich_text": rich("w1")} for name in ("heading_1", "heading_3", "heading_4", "toggle", "to_do")},
+    "table_row": {"cells": [rich("w1"), rich("w2")]},
+    "equation": {"expression": "w1"},
+    "bookmark": {"url": "https://example.org/w1", "caption": rich("w2")},
+    "image": {"type": "external", "external": {"url": "https://example.org/w1"}, "caption": rich("w2")},
+    "child_page": {"title": "w1"},
+    "unheard_of": {"a": [{"b": {"c": ["w1", 2]}}], "d": "w2"},
+    "deep": {"a": json.loads('{"a": ' * 40 + '"w1"' + "}" * 40)},
+}
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_whatever_a_block_of_notion_says_is_text(name: str) -> None:
+    block = {"object": "block", "id": "1", "type": name, name: SAYS[name]}
+    below = {"object": "block", "id": "2", "type": "paragraph", "parent": {"block_id": "1"}}
+    raw = "\n".join(json.dumps(each) for each in (block, below | {"paragraph": {"rich_text": rich("w9")}})).encode()
+    documents = parse(raw, "application/x-notion+json", "a", ParseLimits())
+    check_invariants(documents)
+    expected = [word for word in ("w1", "w2") if f'{word}"' in json.dumps(SAYS[name])]
+    assert words_of(documents[0]) == [*expected, "w9"]
+
+
+def test_what_is_no_block_of_notion_is_refused_or_said() -> None:
+    with pytest.raises(UnparsableDocument, match="no blocks of Notion"):
+        parse(b'{"a": 1} and words', "application/x-notion+json", "a", ParseLimits())
+    [document] = parse(b'[1, "w1", null, {}, {"type": 5}]', "application/x-notion+json", "a", ParseLimits())
+    assert words_of(document) == ["w1"]

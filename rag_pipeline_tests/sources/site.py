@@ -20,6 +20,8 @@ class Asked:
     path: str
     headers: Mapping[str, str]
     at: float
+    method: str = "GET"
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ class Site:
 
             def do_GET(self) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                asked = Asked(self.path, headers, time.monotonic())
+                sent = self.rfile.read(int(headers.get("content-length", 0)))
+                asked = Asked(self.path, headers, time.monotonic(), self.command, sent)
                 with site._counted():
                     with site._lock:
                         site.asked.append(asked)

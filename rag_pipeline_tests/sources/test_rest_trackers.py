@@ -1,7 +1,8 @@
-"""Presets for trackers of tickets, against servers of this machine that speak the published APIs."""
+"""Presets for trackers of tickets and for Notion, against servers of this machine that speak the published APIs."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -9,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from rag_pipeline.contracts.sources import Source, SourceObject
-from rag_pipeline.errors import DocumentVanished, SourceUnavailable
+from rag_pipeline.errors import DocumentUnreadable, DocumentVanished, SourceUnavailable
+from rag_pipeline.parsing import ParseLimits, parse
 from rag_pipeline_tests.sources.rest_api import as_json, rest_source
 from rag_pipeline_tests.sources.site import Asked, Reply, Site
 
@@ -310,3 +312,96 @@ def test_tickets_of_zendesk_are_for_agents_without_a_restriction(site: Site) -> 
     zendesk.ends = False
     with pytest.raises(SourceUnavailable, match=r"`list.pages.last`: page 1 holds nothing there"):
         source.list()
+
+
+class Notion:
+    """Pages that were shared with an integration: search by POST, blocks by GET, two of each at once."""
+
+    def __init__(self, site: Site) -> None:
+        self.pages: dict[str, dict[str, Any]] = {}
+        # By what they lie in.
+        self.blocks: dict[str, list[dict[str, Any]]] = {}
+        self.forgets_cursor = False
+        self._moment = 0
+        site.fallback = self._answer
+
+    def write(self, name: str, title: str, **more: Any) -> None:
+        self._moment += 1
+        made = {"object": "page", "id": name, "last_edited_time": f"2026-01-01T00:{self._moment:02}:00.000Z"}
+        made |= {"properties": {"Name": {"type": "title", "title": [{"plain_text": title, "href": None}]}}}
+        self.pages[name] = made | {"url": f"https://www.notion.so/{name}", "in_trash": False} | more
+
+    def block(self, above: str, name: str, text: str, kind: str = "paragraph") -> None:
+        for each in [each for under in self.blocks.values() for each in under if each["id"] == above]:
+            each["has_children"] = True
+        parent = {"type": "page_id" if above in self.pages else "block_id"}
+        parent[parent["type"]] = above
+        made = {"object": "block", "id": name, "type": kind, "parent": parent, "has_children": False, "in_trash": False}
+        said = {"title": text} if kind == "child_page" else {"rich_text": [{"plain_text": text, "href": None}]}
+        self.blocks.setdefault(above, []).append(made | {kind: said})
+
+    def _answer(self, asked: Asked) -> Reply:
+        if asked.headers.get("authorization") != "Bearer token" or asked.headers.get("notion-version") != "2022-06-28":
+            return as_json({"object": "error", "status": 401}, 401)
+        match urlsplit(asked.path).path.removeprefix("/api/v1/").split("/"):
+            case ["search"] if asked.method == "POST":
+                sent = json.loads(asked.body)
+                assert sent["filter"] == {"property": "object", "value": "page"}
+                assert sent["page_size"] == 100
+                return self._page(sent.get("start_cursor"), [self.pages[name] for name in sorted(self.pages)])
+            case ["pages", name] if name in self.pages:
+                return as_json(self.pages[name])
+            case ["blocks", name, "children"]:
+                return self._page(query_of(asked).get("start_cursor", [None])[0], self.blocks.get(name, []))
+        return as_json({"object": "error", "status": 404, "code": "object_not_found"}, 404)
+
+    def _page(self, cursor: str | None, entries: list[Any]) -> Reply:
+        start = int(cursor or 0)
+        more = start + 2 < len(entries)
+        following = str(start + 2) if more and not self.forgets_cursor else None
+        return as_json({"results": entries[start : start + 2], "has_more": more, "next_cursor": following})
+
+
+def test_pages_of_notion_come_with_all_blocks_below_them(site: Site) -> None:
+    notion = Notion(site)
+    for name in "abcde":
+        notion.write(name, f"Page {name}")
+    notion.write("t", "Thrown away", in_trash=True)
+    for number in range(5):
+        notion.block("b", f"b{number}", f"Item {number}", "bulleted_list_item")
+    for number in range(3):
+        notion.block("b1", f"b1{number}", f"Below {number}", "to_do")
+    notion.block("b12", "b120", "Lower still")
+    notion.block("b", "c", "Page c", "child_page")
+
+    def source() -> Source:
+        given = {"kind": "rest", "preset": "notion_pages", "auth": {"bearer": "$token"}}
+        return rest_source(site, given)
+
+    reader = source()
+    before = by_address(reader)
+    assert sorted(before) == list("abcde")
+    assert before["b"].uri == "https://www.notion.so/b"
+    fetched = reader.fetch(before["b"])
+    assert fetched.declared.allowed_principals is None
+    [document] = parse(fetched.raw, str(fetched.declared.media_type), "b", ParseLimits())
+    assert document.title == "Page b"
+    items = "- Item 0\n- Item 1\n  - [ ] Below 0\n  - [ ] Below 1\n  - [ ] Below 2\n    Lower still\n"
+    assert document.text == f"Page b\n\n{items}- Item 2\n- Item 3\n- Item 4"
+    assert source().fetch(before["b"]) == fetched
+    notion.write("c", "Page c, again")
+    del notion.pages["d"]
+    notion.write("e", "Page e", in_trash=True)
+    after = by_address(reader)
+    assert sorted(after) == list("abc")
+    assert changed(before, after) == ["c"]
+    with pytest.raises(DocumentVanished):
+        reader.fetch(before["d"])
+    # What lies in itself never ends.
+    notion.blocks["b120"] = [notion.blocks["b"][1]]
+    notion.blocks["b12"][0]["has_children"] = True
+    with pytest.raises(DocumentUnreadable, match=r"`parts.0.nested`: b1 lies in itself"):
+        reader.fetch(before["b"])
+    notion.forgets_cursor = True
+    with pytest.raises(SourceUnavailable, match="page 1 says that there are more, and not where"):
+        reader.list()

@@ -73,6 +73,8 @@ class ListSettings(Section):
     """Below the location, like `issues`."""
     params: dict[str, str] = Field(default_factory=dict)
     """Parameters of the address, by name; `{id}` in one is the object's, where the path may have it."""
+    body: dict[str, Any] | None = None
+    """Sent as JSON by POST, with the cursor and the size of a page in it; none: it is asked for by GET."""
     items: Text = ""
     """Where the answer holds the list, with dots between the levels; none: it is the list itself."""
     total: Text | None = None
@@ -85,7 +87,9 @@ class PartSettings(ListSettings):
     """What belongs to an object and stands in a list of its own, like comments; `{id}` in the path is the object's."""
 
     template: Template
-    """Text of each, with fields in braces."""
+    """Text of each, with fields in braces; `{@}` is all of it, as JSON."""
+    nested: Text | None = None
+    """Field that is true of one that has others below it: its `id` is put in place of `{id}`, and they follow it."""
     only: dict[str, str] = Field(default_factory=dict)
     """Fields that one must have to be added, with their values; a value of nothing is a field that is not there."""
     without: dict[str, tuple[Text, ...]] = Field(default_factory=dict)
@@ -206,6 +210,9 @@ class RestSettings(CommonSourceSettings):
     def _consistent(self) -> RestSettings:
         if bool(self.text) == (self.template is not None):
             raise ValueError("want one of text and template")
+        lists = [self.list, *self.parts, *self.readers]
+        if any(each.body is not None and each.pages.type not in ("single", "cursor") for each in lists):
+            raise ValueError("body: want pages of the type cursor or single")
         if self.detail is not None and not self.revision:
             raise ValueError("revision: with detail, want the fields that tell whether an object has changed")
         if self.auth and set(self.auth) not in _WAYS:

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 # Types of packed objects that are a difference to another one: at a distance in the same file, or by its id.
 _BY_DISTANCE, _BY_ID = 6, 7
+# Of SHA-1, by which repositories name objects.
 _ID_BYTES = 20
 # A header of an object, and of a difference, is two or three numbers.
 _HEAD_BYTES = 64

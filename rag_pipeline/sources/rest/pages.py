@@ -56,18 +56,23 @@ class Api:
         base = self._client.home if self._client.home.endswith("/") else f"{self._client.home}/"
         return with_params(urljoin(base, path), {name: filled(text, values) for name, text in params.items()})
 
-    def get(self, url: str, where: str) -> tuple[Any, Answer]:
+    def get(self, url: str, where: str, body: Mapping[str, Any] | None = None) -> tuple[Any, Answer]:
         """A good answer.
 
         Args:
             where: The setting that asks, for messages.
+            body: Is sent as JSON by POST; nothing is changed by it.
 
         Raises:
             Unwhole: There is none.
         """
         home = origin(self._client.home)
         try:
-            answer = self._client.get(url, may_follow=lambda to: origin(to) == home)
+            if body is None:
+                answer = self._client.get(url, may_follow=lambda to: origin(to) == home)
+            else:
+                kind = {"Content-Type": "application/json"}
+                answer = self._client.send("POST", url, headers=kind, content=json.dumps(body).encode())
         except HttpFailure as error:
             is_silent = isinstance(error, NoAnswer)
             said = f"`{where}`: {error}. Correct `location`, or try again."
@@ -109,7 +114,10 @@ class Api:
             Unwhole: It does not come to its end.
         """
         pages = settings.pages
-        sized = {pages.size_param: str(pages.size)} if pages.size_param else {}
+        sent = None if settings.body is None else dict(settings.body)
+        if sent is not None and pages.size_param:
+            sent[pages.size_param] = pages.size
+        sized = {pages.size_param: str(pages.size)} if pages.size_param and sent is None else {}
         first = url = self.url(settings.path, settings.params | sized, values)
         if pages.type in ("page_number", "offset"):
             url = with_params(first, {str(pages.param): str(pages.first if pages.type == "page_number" else 0)})
@@ -117,7 +125,7 @@ class Api:
         count = 0
         for number in range(MOST_PAGES):
             try:
-                body, answer = self.get(url, f"{where}.path")
+                body, answer = self.get(first if sent is not None else url, f"{where}.path", sent)
             except Unwhole as error:
                 # A cursor that ran out is the list's to give anew.
                 error.moved = number > 0 and 400 <= error.status < 500 and error.status not in (401, 403, 429)
@@ -137,6 +145,8 @@ class Api:
                 raise Unwhole(f"`{where}.pages`: after page {number + 1} the list begins again.")
             seen.add(following)
             url = following
+            if sent is not None:
+                sent[str(pages.param)] = text_of(value_at(body, str(pages.field)))
         raise Unwhole(f"`{where}.pages`: the list does not end after {MOST_PAGES:,} pages.")
 
     def _following(

@@ -7,7 +7,8 @@ Does not belong here: walking pages (`pages.py`), values (`values.py`).
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote
@@ -22,6 +23,7 @@ from rag_pipeline.contracts.sources import (
     SourceSpec,
 )
 from rag_pipeline.errors import SourceUnavailable
+from rag_pipeline.settings.sources.rest import PartSettings
 from rag_pipeline.shown import without_user
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import segment_of
@@ -39,6 +41,8 @@ _MOST_WAIT_SECONDS = 120
 # A server that lists its objects and gives none of so many in a row is down whatever the list says.
 _DOWN_AFTER = 25
 _GONE = (404, 410)
+# No page of a person is nested deeper.
+_MOST_NESTED = 100
 
 
 class RestItems:
@@ -206,10 +210,25 @@ class RestItems:
         else:
             pieces = [text_of(value_at(entry, path)) for path in fields["text"]]
         for number, part in enumerate(fields["parts"]):
-            for member in self._opened().walk(part, f"parts.{number}", {"id": name}):
-                if fits(member, part.only, part.without):
-                    pieces.append(filled(part.template, member))
+            pieces += self._pieces(part, f"parts.{number}", name, {name})
         return "\n\n".join(piece for piece in pieces if piece).encode("utf-8", "replace")
+
+    def _pieces(self, part: PartSettings, where: str, name: str, above: AbstractSet[str]) -> Iterator[str]:
+        """Texts of a part's list, each with those below it.
+
+        Args:
+            above: What it lies in: nothing lies in itself.
+        """
+        for member in self._opened().walk(part, where, {"id": name}):
+            if not fits(member, part.only, part.without):
+                continue
+            yield filled(part.template, member)
+            if part.nested is None or value_at(member, part.nested) is not True:
+                continue
+            below = self._id_of(member)
+            if below in above or len(above) > _MOST_NESTED:
+                raise Unwhole(f"`{where}.nested`: {below[:100]} lies in itself, or deeper than {_MOST_NESTED} levels.")
+            yield from self._pieces(part, where, below, {*above, below})
 
     def _declared(self, entry: Any, readers: Readers) -> DeclaredMetadata:
         fields = self._fields

@@ -70,9 +70,9 @@ def text_of(value: Any) -> str:
 
 
 def filled(template: str, item: Any, then: Callable[[str], str] = str) -> str:
-    """A template with the fields in braces replaced.
+    """A template with the fields in braces replaced; `{@}` is the whole item.
 
     Args:
         then: What is done with each value, like escaping it for an address.
     """
-    return _FIELD.sub(lambda match: then(text_of(value_at(item, match[1]))), template)
+    return _FIELD.sub(lambda match: then(text_of(item if match[1] == "@" else value_at(item, match[1]))), template)
