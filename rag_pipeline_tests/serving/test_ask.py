@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -74,6 +76,23 @@ def test_an_answer_comes_as_it_is_written_or_at_once(asked: Served, model: Scrip
     assert [citation["uri"] for citation in at_once["citations"]] == ["docs/guide.md"]
     assert 'rag_pipeline_answers_total{from_cache="false",verdict="answered"} 2.0' in metrics
     assert 'rag_pipeline_answer_tokens_total{way="written"} 40.0' in metrics
+
+
+def test_what_is_kept_is_counted_with_the_money_that_it_saved(asked: Served, model: Scripted, tmp_path: Path) -> None:
+    project = asked.project.copied(tmp_path)
+    project.settings["answers"] = project.settings["answers"] | {"cache": {"keep": True}}
+    model.script(says("Pull the red lever twice [1]."))
+    with running(build_app(project.pipeline())) as url, Served(url, project, asked.tokens).client("ann") as client:
+        for is_kept in (False, True):
+            answer = client.post("/v1/ask", json={"query": QUESTION, "stream": False}).json()
+            assert answer["from_cache"] is is_kept
+        metrics = client.get("/metrics").text
+    assert len(model.asked) == 1
+    assert 'rag_pipeline_answers_total{from_cache="true",verdict="answered"} 1.0' in metrics
+    assert 'rag_pipeline_answers_total{from_cache="false",verdict="answered"} 1.0' in metrics
+    (saved,) = re.findall(r"^rag_pipeline_answer_cost_saved_total (\S+)$", metrics, re.MULTILINE)
+    (cost,) = re.findall(r"^rag_pipeline_answer_cost_total (\S+)$", metrics, re.MULTILINE)
+    assert float(saved) == float(cost) == pytest.approx(0.0003)
 
 
 def test_the_model_is_given_what_the_caller_may_read(asked: Served, model: Scripted) -> None:
@@ -259,8 +278,12 @@ def test_the_page_shows_an_answer_while_it_is_written(asked: Served, model: Scri
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         with browsing(browser, asked.url, asked.tokens["ann"]) as browsed:
             page = browsed.page
+            # By keys alone.
             page.get_by_label("What do you want to know?").fill(QUESTION)
-            page.get_by_role("button", name="Answer").click()
+            page.keyboard.press("Tab")
+            page.keyboard.press("Tab")
+            sync_api.expect(page.get_by_role("button", name="Answer")).to_be_focused()
+            page.keyboard.press("Enter")
             sync_api.expect(page.locator("#answer-note")).to_have_text("Answer complete.")
             said = page.locator("#answer-text").inner_text()
             assert said == "Pull <img src=x onerror=alert(1)> the red lever twice [1]."

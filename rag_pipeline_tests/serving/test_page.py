@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from rag_pipeline_tests.parsing.pdf_files import pages_pdf
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.serving.browser import CHROMIUM, browsing
 from rag_pipeline_tests.serving.conftest import Served, known_to, mark_of, note, running, tokens_for
+from rag_pipeline_tests.sources.site import Reply, Site, html
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python")
@@ -69,6 +71,37 @@ def test_searching_filtering_and_opening_a_hit(served: Served, browser: Any) -> 
         page.get_by_label("Metadata").fill("number>=4; number<8")
         ask(page, "hall")
         assert marks_of(page) == {mark_of(at) for at in range(4, 8)} & known_to(frozenset({"staff"}))
+        browsed.assert_accessible()
+
+
+def test_a_citation_opens_the_page_of_a_pdf_where_it_stands(browser: Any, tmp_path: Path) -> None:
+    from rag_pipeline.serving.app import build_app
+
+    texts = [b"The first page is about lamps in the hall.", b"The heliotrope grows beside the crane."]
+    pages = [b"BT /F 12 Tf 72 700 Td (" + text + b") Tj ET" for text in texts]
+    site = Site()
+    site.pages["/docs/"] = html('<a href="manual.pdf">The manual</a>', X_Robots_Tag="noindex")
+    site.pages["/docs/manual.pdf"] = Reply(pages_pdf(pages), headers={"Content-Type": "application/pdf"})
+    project = Project.create(tmp_path, serving={"anonymous": True})
+    project.settings["sources"]["docs"] = {
+        "kind": "web",
+        "location": f"{site.url}/docs/",
+        "networks": ["127.0.0.1/32"],
+        "delay_seconds": 0,
+        "allowed_principals": ["public"],
+    }
+    project.refresh()
+    manual = f"{site.url}/docs/manual.pdf"
+    site.close()
+    with running(build_app(project.pipeline())) as url, browsing(browser, url) as browsed:
+        ask(browsed.page, "heliotrope")
+        sync_api.expect(browsed.page.locator(".hit").first).to_contain_text(f"{manual}, page 2")
+        browsed.page.locator(".hit .open").first.click()
+        dialog = browsed.page.get_by_role("dialog")
+        sync_api.expect(dialog.locator(".chunk")).to_contain_text("heliotrope")
+        sync_api.expect(dialog.get_by_role("link", name="open the original")).to_have_attribute(
+            "href", f"{manual}#page=2"
+        )
         browsed.assert_accessible()
 
 
