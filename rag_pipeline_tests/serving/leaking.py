@@ -22,6 +22,8 @@ from starlette.responses import Response
 
 from rag_pipeline import Searcher
 from rag_pipeline.answering.answerer import Answerer
+from rag_pipeline.refresh.embeddings import refresh_embeddings
+from rag_pipeline.refresh.index import refresh_index
 from rag_pipeline.retrieval.published import POINTER_SECONDS
 from rag_pipeline.serving import stdio
 from rag_pipeline.serving.agents import Agents
@@ -57,6 +59,10 @@ def word(kind: str, number: int) -> str:
     """`heron` or `egret` with a number in letters; none is the beginning of another."""
     letters = "".join(chr(ord("a") + number // 26**power % 26) for power in range(4))
     return f"{kind}x{letters}"
+
+
+# Another embedding model, whose index stays as it was on the first night.
+BEHIND = "behind"
 
 
 @dataclass(frozen=True)
@@ -184,8 +190,12 @@ def opened_world(folder: Path, seed: int) -> Iterator[World]:
             "chat_models": {"scripted": {"model": "some-model", "base_url": model.url}},
             "answers": {"model": "scripted"},
         }
+        project.settings["embedding_models"][BEHIND] = {"kind": "hashing", "model": "hashing", "dimension": 96}
         world = World(project, seed, model)
         world.turn()
+        with project.workspace() as workspace:
+            refresh_embeddings(workspace, BEHIND)
+            refresh_index(workspace, BEHIND)
         pipeline = project.pipeline()
         world.searcher = stack.enter_context(Searcher.open(pipeline))
         world.answerer = stack.enter_context(Answerer.open(pipeline, world.searcher))

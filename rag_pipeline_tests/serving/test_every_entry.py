@@ -22,6 +22,7 @@ from rag_pipeline.serving.questions import SearchQuestion
 from rag_pipeline_tests.cli.conftest import Answer, ask_in
 from rag_pipeline_tests.serving.leaking import (
     ADMINISTRATORS,
+    BEHIND,
     COUNT,
     HOLDERS,
     NOWHERE,
@@ -88,6 +89,7 @@ class Case:
             "per_document": self.one(None, None, 1),
             "diversity": self.one(0.0, 0.5),
             "as_of": None if self.as_of is None else self.as_of.isoformat(),
+            "space": self.one(None, None, BEHIND) if self.as_of is None else None,
         }
         return self.question() | more
 
@@ -129,6 +131,7 @@ def http_search(asker: Asker) -> None:
     # What was typed is said of no hit.
     asker.told(json.dumps(found), typed="")
     is_whole = asked["k"] == 100 and asked["mode"] != "text" and not asked["filters"] and asker.night is None
+    is_whole = is_whole and asked["space"] is None
     if answer.status_code == 200 and is_whole and asked["paths"] != [f"**/{mark}.md"] and asked["sources"] is None:
         known = {word("heron", at) for at in asker.world.readable(asker.principals)}
         assert {hit["uri"].rpartition("/")[2].removesuffix(".md") for hit in found} == known
@@ -274,7 +277,7 @@ def python(case: Case) -> None:
     """The Searcher and the Answerer, whatever they raise included."""
     world, asked = case.world, case.search()
     limits = filter_of(asked)
-    plain = {name: asked[name] for name in ("query", "mode", "k", "per_document", "diversity")}
+    plain = {name: asked[name] for name in ("query", "mode", "k", "per_document", "diversity", "space")}
     try:
         if case.one(True, False):
             hits = world.searcher.search(**plain, limits=limits, principals=case.principals, as_of=case.as_of)
