@@ -54,9 +54,11 @@ def erased(project: Project, address: str) -> None:
 def erase_and_be_killed(project: Project, ready: Connection) -> None:
     """What the process does; whoever started it kills it."""
     erasing.POINTER_SECONDS = -erasing.MARGIN_SECONDS
-    project.pipeline()
-    ready.send(None)
-    erased(project, "quillsby.md")
+    with project.workspace() as workspace:
+        begin_erasure(workspace, Wanted(place=("docs", "quillsby.md")), reason="r", erased_by="dpo")
+        # Before it is begun nothing has happened yet.
+        ready.send(None)
+        finish_erasure(workspace)
 
 
 def seconds_until_killed(target: Callable[..., None], project: Project, seconds: float | None) -> float:
