@@ -139,7 +139,7 @@ class ExplainQuestion(SearchQuestion):
 class WindowQuestion(Question):
     """The text around a chunk."""
 
-    chunk_id: Value
+    chunk_id: Value = Field(examples=["0f" * 16])
     """As a hit names it."""
     max_tokens: int = Field(default=1_000, ge=1, le=1_000_000)
     """Budget; the server has a bound of its own, `serving.max_window_tokens`."""
