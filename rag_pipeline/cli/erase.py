@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("document", required=False, metavar="[DOCUMENT]")
 @click.option("--address", nargs=2, metavar="SOURCE ADDRESS", help="The document at this address of a source.")
-@click.option("--principal", metavar="PRINCIPAL", help="Documents that nobody else may read, and remarks of theirs.")
+@click.option(
+    "--principal",
+    metavar="PRINCIPAL",
+    help="Documents that nobody else may read, and remarks and memberships of theirs.",
+)
 @click.option("--reason", metavar="TEXT", help="Why; it stands on the certificate.")
 @click.option("--by", "erased_by", metavar="WHO", help="Who; else the user of this machine.")
 @click.option(

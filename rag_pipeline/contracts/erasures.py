@@ -33,6 +33,11 @@ def place_hash(source: str, address: str) -> str:
     return digest("place", source, address)
 
 
+def principal_hash(name: str) -> str:
+    """Stands for a principal among the places: no source has an empty name."""
+    return place_hash("", name)
+
+
 @dataclass(frozen=True, slots=True)
 class Tombstone:
     """One erased document.
@@ -153,7 +158,7 @@ class Erasure:
         derived: document_id in silver and in the index of what was made of them.
         needles: Pieces of bytes, text, titles and addresses that are in no other document: what is searched for.
         shared: document_id of others that hold the same bytes, which stay.
-        principal: Whose remarks go too; empty: nobody's.
+        principal: Whose remarks and memberships go too; empty: nobody's.
         blobs: Ids that git gives the bytes.
         texts, wordings: text_hash of chunks and content_hash of documents that no other one has.
     """

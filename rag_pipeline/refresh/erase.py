@@ -59,6 +59,7 @@ from rag_pipeline.refresh.generations import living_aliases, served_alias
 from rag_pipeline.refresh.heal import INDEX_FILES, remember_index
 from rag_pipeline.refresh.index import refresh_index
 from rag_pipeline.refresh.look import forget_settled
+from rag_pipeline.refresh.memberships import erase_memberships
 from rag_pipeline.refresh.publication import publish
 from rag_pipeline.refresh.revoke import (
     RevokeReport,
@@ -261,6 +262,8 @@ def _take_from_readers(workspace: Workspace, plan: Erasure, *, is_full: bool) ->
 
 
 def _take_from_tables(workspace: Workspace, plan: Erasure) -> None:
+    if plan.principal:
+        erase_memberships(workspace, plan.principal)
     for name, ids in plan.documents.items():
         delete_rows(workspace.lake, BRONZE.of(name), "document_id", ids)
     for contract, column in (

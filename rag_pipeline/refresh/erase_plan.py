@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from rag_pipeline.contracts.erasures import Erasure, Tombstone, place_hash
+from rag_pipeline.contracts.erasures import Erasure, Tombstone, place_hash, principal_hash
 from rag_pipeline.contracts.ids import MEMBER_MARK
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.table import TableContract
@@ -23,6 +23,7 @@ from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS
 from rag_pipeline.errors import LakeDamaged, UsageError
 from rag_pipeline.refresh.damage import unless_damaged
 from rag_pipeline.refresh.erase_pieces import pieces_of, stored_sources
+from rag_pipeline.refresh.memberships import groups_of_settings
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.purge import index_rows, index_tables
 
@@ -38,7 +39,7 @@ class Wanted:
     Attributes:
         document: document_id in bronze or silver, or a uri.
         place: Source and address.
-        principal: Documents that nobody but this principal may read, and their remarks.
+        principal: Documents that nobody but this principal may read, their remarks and memberships.
         by_content: Documents of equal bytes go too, and such are refused under any name.
     """
 
@@ -176,7 +177,15 @@ def plan_of(
         documents={name: tuple(sorted(found)) for name, found in documents.items()},
         derived=tuple(sorted(derived)),
         uris=uris,
-        tombstones=tuple(_tombstones(erasure_id, states, documents, at, by_content=by_content)),
+        tombstones=(
+            *_tombstones(erasure_id, states, documents, at, by_content=by_content),
+            # Sources that know groups go on to name whoever it was.
+            *(
+                [Tombstone(erasure_id, principal_hash(principal), (), by_content=False, erased_at=at)]
+                if principal and groups_of_settings(workspace)
+                else []
+            ),
+        ),
         needles=pieces.needles,
         shared=tuple(sorted({each for found in sharing for each in found})),
         principal=principal,

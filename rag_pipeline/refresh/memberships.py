@@ -10,13 +10,13 @@ Both tables are small and read by whoever asks, so a change of membership touche
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 import polars as pl
 
-from rag_pipeline.contracts.erasures import Erased, place_hash, read_erased
+from rag_pipeline.contracts.erasures import principal_hash, read_erased
 from rag_pipeline.contracts.groups import GroupsSpec
 from rag_pipeline.contracts.memberships import MEMBERSHIPS, PRINCIPALS
 from rag_pipeline.contracts.table import TableContract
@@ -28,13 +28,11 @@ from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources.groups import memberships_of
 from rag_pipeline.stores.damage import set_damage_aside
-from rag_pipeline.transforms.memberships import named_memberships, principals_of, standing
+from rag_pipeline.transforms.memberships import about, named_memberships, principals_of, standing
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-# Stands for a source in the tombstone of a principal; no source has this name.
-_OF_PRINCIPALS = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +81,18 @@ def groups_of_settings(workspace: Workspace) -> dict[str, GroupsSpec]:
     return {name: spec for name, spec in specs.items() if spec is not None}
 
 
-def erased_principal(name: str) -> str:
-    """Stands for an erased principal among the places that do not come back."""
-    return place_hash(_OF_PRINCIPALS, name)
+def erase_memberships(workspace: Workspace, principal: str) -> None:
+    """Take a principal out of both tables, as a group and as a member; older versions of the tables still have it.
+
+    Raises:
+        RagPipelineError: A table cannot be read or written.
+    """
+    lake = workspace.lake
+    known = _read(workspace, PRINCIPALS)
+    mine = (pl.col("member_principal") == principal) | (pl.col("group_principal") == principal)
+    lake.replace_where(PRINCIPALS, PRINCIPALS.empty(), known.filter(mine))
+    rows = about(_read(workspace, MEMBERSHIPS), groups_of_settings(workspace), lambda name: name == principal)
+    lake.replace_where(MEMBERSHIPS, MEMBERSHIPS.empty(), rows)
 
 
 @step("silver/memberships")
@@ -176,7 +183,8 @@ def settled_groups(workspace: Workspace) -> dict[str, str] | None:
         listing = memberships_of(workspace.source(name), spec)
         said = named_memberships(name, listing)
         mine = known.filter(pl.col("source") == name)
-        is_same = said.rows.height == mine.height == said.rows.join(mine, on=mine.columns, how="semi").height
+        rows = _without_erased(workspace, said.rows)
+        is_same = rows.height == mine.height == rows.join(mine, on=mine.columns, how="semi").height
         if said.unknown or not is_same:
             return None
         found[name] = groups_state(listing)
@@ -198,7 +206,7 @@ class _Asked:
         for name, spec in groups_of_settings(workspace).items():
             mine = self.known.filter(pl.col("source") == name).select(key)
             parts.append(self._standing(workspace, name, spec, mine))
-        self.wanted = pl.concat(parts)
+        self.wanted = _without_erased(workspace, pl.concat(parts))
 
     def _standing(self, workspace: Workspace, name: str, spec: GroupsSpec, mine: pl.DataFrame) -> pl.DataFrame:
         try:
@@ -232,14 +240,17 @@ def _withdraw(workspace: Workspace, memberships: pl.DataFrame) -> int:
 
 
 def _principals(workspace: Workspace, memberships: pl.DataFrame) -> pl.DataFrame:
-    erased = read_erased(workspace.lake.root)
-    return principals_of(memberships, groups_of_settings(workspace), _told_by(erased))
+    return principals_of(_without_erased(workspace, memberships), groups_of_settings(workspace))
 
 
-def _told_by(erased: Erased) -> Callable[[str], bool]:
-    if not erased:
-        return lambda _: False
-    return lambda name: erased_principal(name) in erased.places
+def _without_erased(workspace: Workspace, memberships: pl.DataFrame) -> pl.DataFrame:
+    """Rows that name no principal that was erased, whatever sources go on to say of them."""
+    places = read_erased(workspace.lake.root).places
+    if not places or not memberships.height:
+        return memberships
+    naming = groups_of_settings(workspace)
+    gone = about(memberships, naming, lambda name: principal_hash(name) in places)
+    return memberships.join(gone, on=list(MEMBERSHIPS.key), how="anti")
 
 
 def _read(workspace: Workspace, contract: TableContract) -> pl.DataFrame:

@@ -7,7 +7,7 @@ Does not belong here: finding them (`load.py`).
 from __future__ import annotations
 
 import reprlib
-from typing import Any
+from typing import Any, get_args
 
 from rag_pipeline.settings.sections import SECTIONS, Settings
 from rag_pipeline.settings.sources import BUILT_IN, OTHER, CommonSourceSettings
@@ -50,6 +50,11 @@ def _allowed_keys(path: tuple[int | str, ...], kind: str) -> list[str]:
     section: Any = Settings
     for part in path:
         section = SECTIONS.get(str(part), section)
-    if kind and len(path) == _KIND_AT:
+    if kind and len(path) >= _KIND_AT:
         section = BUILT_IN.get(kind, CommonSourceSettings)
+        if path[_KIND_AT:] == ("groups",):
+            # What a kind has of its own for its groups.
+            section = next(each for each in get_args(section.model_fields["groups"].annotation) if each is not None)
+        elif len(path) > _KIND_AT:
+            section = SECTIONS.get(str(path[-1]), section)
     return sorted(section.model_fields)

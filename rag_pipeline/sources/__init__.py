@@ -86,8 +86,12 @@ KINDS: dict[str, SourceKind] = {
     "git": SourceKind(GitSettings, _open_git, Capabilities(gives_permissions=True)),
     # By `permissions_from: recipients`.
     "mail": SourceKind(MailSettings, _open_mail, Capabilities(gives_permissions=True, gives_media_types=True)),
-    "rest": SourceKind(RestSettings, _open_rest, Capabilities(gives_permissions=True, gives_media_types=True)),
-    "sql": SourceKind(SqlSettings, _open_sql, Capabilities(gives_permissions=True, gives_media_types=True)),
+    "rest": SourceKind(
+        RestSettings, _open_rest, Capabilities(gives_permissions=True, gives_media_types=True, knows_groups=True)
+    ),
+    "sql": SourceKind(
+        SqlSettings, _open_sql, Capabilities(gives_permissions=True, gives_media_types=True, knows_groups=True)
+    ),
     "web": SourceKind(WebSettings, _open_web, Capabilities(gives_media_types=True, asks_for_each=True)),
 }
 

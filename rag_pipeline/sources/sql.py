@@ -25,11 +25,13 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from rag_pipeline.contracts.groups import Memberships
 from rag_pipeline.contracts.sources import Capabilities, FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import DocumentError, SourceUnavailable
 from rag_pipeline.shown import without_secrets
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.rows import Key, RowShape, Unusable
+from rag_pipeline.sources.sql_groups import memberships_in, wanted_columns
 
 # Rows that the client holds at once; a driver without server-side cursors ignores it.
 _BUFFERED_ROWS = 5_000
@@ -43,15 +45,13 @@ class SqlRows:
 
     # A connection answers one question at a time, and every thread has its own.
     fetch_threads = 4
-    capabilities = Capabilities(gives_permissions=True, gives_media_types=True)
+    capabilities = Capabilities(gives_permissions=True, gives_media_types=True, knows_groups=True)
 
     def __init__(self, spec: SourceSpec) -> None:
         self.name = spec.name
         self._spec = spec
         self._shape = RowShape(spec)
-        query = str(spec.fields["query"]).strip().rstrip(";").rstrip()
-        # A closing comment would swallow the bracket, were it in the same line.
-        self._query = f"({_PARAMETER.sub(chr(92) + ':', query)}\n)"
+        self._query = _inner(spec.fields["query"])
         self._engine: Engine | None = None
         self._columns: tuple[str, ...] = ()
         self._key_types: tuple[type, ...] = ()
@@ -79,6 +79,19 @@ class SqlRows:
     def idle(self) -> Sequence[Idle]:
         """See `Source.idle`."""
         return []
+
+    def memberships(self) -> Memberships:
+        """See `KnowsGroups.memberships`; one statement, so it is of one moment."""
+        fields = {} if self._spec.groups is None else self._spec.groups.fields
+        statement = sa.text(f"SELECT * FROM {_inner(fields['query'])} AS given")
+        with self._connected() as connection, connection.execute(statement) as result:
+            missing = [name for name in wanted_columns(fields) if name not in result.keys()]  # noqa: SIM118
+            if missing:
+                raise self._unavailable(f"`groups.query` gives no column {missing[0]}. Correct it, or the setting")
+            try:
+                return memberships_in(map(dict, result.mappings()), fields)
+            except Unusable as error:
+                raise self._unavailable(f"{error} Correct `groups.query`") from error
 
     def fetch(self, item: SourceObject) -> FetchedObject:
         """See `Source.fetch`."""
@@ -199,6 +212,13 @@ class SqlRows:
             f"The database of source {self.name} does not give its rows: {reason}. Nothing of the source was changed.",
             source=self.name,
         )
+
+
+def _inner(query: str) -> str:
+    """A query of the settings within another one."""
+    query = query.strip().rstrip(";").rstrip()
+    # A closing comment would swallow the bracket, were it in the same line.
+    return f"({_PARAMETER.sub(chr(92) + ':', query)}\n)"
 
 
 def _url_of(location: str) -> URL:

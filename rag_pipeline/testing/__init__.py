@@ -11,6 +11,6 @@ import pytest
 # Failures in a library show values only where pytest knows of the module before it is imported.
 pytest.register_assert_rewrite("rag_pipeline.testing.conformance")
 
-from rag_pipeline.testing.conformance import SourceConformance, SourceWorld  # noqa: E402
+from rag_pipeline.testing.conformance import GroupsWorld, SourceConformance, SourceWorld  # noqa: E402
 
-__all__ = ["SourceConformance", "SourceWorld"]
+__all__ = ["GroupsWorld", "SourceConformance", "SourceWorld"]

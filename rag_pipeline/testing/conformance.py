@@ -14,12 +14,13 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pytest
 
+from rag_pipeline.contracts.groups import Membership
 from rag_pipeline.contracts.ids import bytes_hash
-from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, Source, SourceObject
+from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, KnowsGroups, Source, SourceObject
 from rag_pipeline.errors import DocumentError, DocumentVanished, SourceUnavailable
 from rag_pipeline.transforms.listing import KnownObject, match_moves, move_candidates, plan_listing
 
@@ -75,6 +76,19 @@ class SourceWorld(Protocol):
 
     def allow(self, name: str, principals: Sequence[str]) -> None:
         """Say at the source who may read an object; only called where `capabilities.gives_permissions`."""
+        ...
+
+
+@runtime_checkable
+class GroupsWorld(Protocol):
+    """A world whose source knows groups, too; its source is opened as one that asks for them."""
+
+    def set_group(self, group: str, members: Sequence[str], groups: Sequence[str] = ()) -> None:
+        """Say at the source who is in a group: persons, and other groups of the source."""
+        ...
+
+    def remove_group(self, group: str) -> None:
+        """Take a group away."""
         ...
 
 
@@ -202,6 +216,31 @@ class SourceConformance:
             assert item.declared.allowed_principals == tuple(principals)
             assert source.fetch(item).declared == item.declared
 
+    def test_groups_are_told_whole_and_apart_from_objects(self, world: SourceWorld) -> None:
+        if not world.source().capabilities.knows_groups:
+            assert not isinstance(world.source(), KnowsGroups)
+            pytest.skip("the source knows no groups")
+        assert isinstance(world, GroupsWorld)
+        world.put("a", "text of a")
+        known = known_of(world.source())
+        world.set_group("crew", ["ada", 'it\'s \u00fc, "she"'], ["deck"])
+        world.set_group("deck", ["bob"])
+        crew = {Membership("crew", "ada"), Membership("crew", 'it\'s \u00fc, "she"'), Membership("crew", "deck", True)}
+        assert _memberships(world) == {*crew, Membership("deck", "bob")}
+        world.set_group("crew", ["ada"])
+        assert _memberships(world) == {Membership("crew", "ada"), Membership("deck", "bob")}
+        world.remove_group("deck")
+        assert _memberships(world) == {Membership("crew", "ada")}
+        # Who is in a group is no matter of any object.
+        assert len(plan_listing(known, world.source().list()).unchanged) == 1
+        world.break_down()
+        try:
+            with pytest.raises(SourceUnavailable):
+                _memberships(world)
+        finally:
+            world.heal()
+        assert _memberships(world) == {Membership("crew", "ada")}
+
     def test_a_source_that_is_down_is_never_empty(self, world: SourceWorld) -> None:
         for name in "ab":
             world.put(name, f"text of {name}")
@@ -245,6 +284,15 @@ class SourceConformance:
             tracemalloc.stop()
         assert len(listed) == self.many
         assert peak <= self.many * BYTES_PER_OBJECT
+
+
+def _memberships(world: SourceWorld) -> set[Membership]:
+    source = world.source()
+    assert isinstance(source, KnowsGroups)
+    told = source.memberships()
+    assert told.is_complete == source.capabilities.is_complete
+    assert not told.unknown
+    return set(told.memberships)
 
 
 def known_of(source: Source) -> list[KnownObject]:

@@ -67,14 +67,27 @@ def standing(known: pl.DataFrame, said: NamedMemberships, *, is_complete: bool) 
     return pl.concat([told, kept]).unique()
 
 
-def principals_of(
-    memberships: pl.DataFrame, naming: Mapping[str, GroupsSpec], is_erased: Callable[[str], bool] = lambda _: False
-) -> pl.DataFrame:
+def about(memberships: pl.DataFrame, naming: Mapping[str, GroupsSpec], is_meant: Callable[[str], bool]) -> pl.DataFrame:
+    """The rows of `silver/memberships` in which some principals are the group or the member."""
+    parts = [memberships.clear()]
+    for name, spec in naming.items():
+        mine = memberships.filter(pl.col("source") == name)
+        outer = {each for each in mine["group_name"] if is_meant(f"{spec.prefix}{each}")}
+        inner = {each for each in mine.filter("is_group")["member_name"] if is_meant(f"{spec.prefix}{each}")}
+        people = {
+            each for each in mine.filter(~pl.col("is_group"))["member_name"] if is_meant(f"{spec.member_prefix}{each}")
+        }
+        is_inner = pl.col("is_group") & pl.col("member_name").is_in(list(inner))
+        is_member = is_inner | (~pl.col("is_group") & pl.col("member_name").is_in(list(people)))
+        parts.append(mine.filter(pl.col("group_name").is_in(list(outer)) | is_member))
+    return pl.concat(parts)
+
+
+def principals_of(memberships: pl.DataFrame, naming: Mapping[str, GroupsSpec]) -> pl.DataFrame:
     """The key of `silver/principals` for some rows of `silver/memberships`.
 
     Args:
         naming: How the names of each source become principals; a source that is not there gives none.
-        is_erased: Of a principal, whether it was erased.
     """
     parts = [PRINCIPALS.empty().select(_PAIRS)]
     for name, spec in naming.items():
@@ -83,8 +96,8 @@ def principals_of(
         people = set(mine.filter(~pl.col("is_group"))["member_name"])
         by_kind = pl.concat(
             [
-                _prefixed(groups, spec.prefix, is_erased, is_group=True),
-                _prefixed(people, spec.member_prefix, is_erased, is_group=False),
+                _prefixed(groups, spec.prefix, is_group=True),
+                _prefixed(people, spec.member_prefix, is_group=False),
             ]
         )
         outer = by_kind.filter("is_group").select(group_name="name", group_principal="principal")
@@ -125,14 +138,14 @@ def _compared(given: object) -> tuple[str | None, str]:
     return name, ""
 
 
-def _prefixed(names: Collection[str], prefix: str, is_erased: Callable[[str], bool], *, is_group: bool) -> pl.DataFrame:
+def _prefixed(names: Collection[str], prefix: str, *, is_group: bool) -> pl.DataFrame:
     """Names with their principals; what becomes no name, or another one, behind the prefix is left out."""
     rows = []
     for name in names:
         whole = f"{prefix}{name}"
         found, _ = _compared(whole)
         # An accent at its beginning would join with the prefix, which then would keep nothing apart.
-        if found == whole and not is_erased(whole):
+        if found == whole:
             rows.append((name, is_group, whole))
     schema = {"name": pl.String(), "is_group": pl.Boolean(), "principal": pl.String()}
     return pl.DataFrame(rows, schema=schema, orient="row")

@@ -14,6 +14,8 @@ import yaml
 from rag_pipeline.contracts.memberships import MEMBERSHIPS, PRINCIPALS
 from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh import revoke
+from rag_pipeline.refresh.erase import begin_erasure, finish_erasure, release
+from rag_pipeline.refresh.erase_plan import Wanted
 from rag_pipeline.refresh.everything import refresh_layers
 from rag_pipeline.refresh.memberships import MembershipsReport, open_memberships, poll_memberships
 from rag_pipeline.retrieval.readable import ReadableSources
@@ -297,3 +299,24 @@ def test_every_way_of_asking_knows_the_groups(project: Project) -> None:
         polled(project)
         assert (told("ada"), told("bob")) == ([False] * 5, [True] * 5)
         assert (counted("ada"), counted("bob")) == ({"docs": 1}, {"docs": 2, "wiki": 1})
+
+
+def test_an_erased_principal_is_in_no_group_and_stays_out(project: Project, seen: Seen) -> None:
+    say(project, {"crew": {"members": ["ada", "adabert"], "groups": ["deck"]}, "deck": ["ada", "eve"]}, "docs.yaml")
+    polled(project)
+    with project.workspace() as workspace:
+        begun = begin_erasure(workspace, Wanted(principal="ada"), reason="asked", erased_by="test")
+        certificate = finish_erasure(workspace)
+        assert certificate is not None
+    assert seen("ada") == OPEN
+    for table in (MEMBERSHIPS, PRINCIPALS):
+        # Of no version of the tables a file is left that names her.
+        for path in (project.folder / "lake" / table.path).rglob("*.parquet"):
+            assert "'ada'" not in str(pl.read_parquet(path).rows())
+    # The source goes on to name her.
+    assert polled(project).added == 0
+    assert (seen("ada"), seen("adabert"), seen("eve")) == (OPEN, OPEN | {"docs/docs.md"}, OPEN | {"docs/docs.md"})
+    with project.workspace() as workspace:
+        release(workspace, begun.erasure_id)
+    polled(project)
+    assert seen("ada") == OPEN | {"docs/docs.md"}

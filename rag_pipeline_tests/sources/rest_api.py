@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from rag_pipeline.contracts.groups import GroupsSpec
 from rag_pipeline.contracts.sources import Source, SourceSpec
 from rag_pipeline.settings.sources import RestSettings
 from rag_pipeline.sources import open_source
@@ -35,7 +36,9 @@ def as_json(value: Any, status: int = 200, **headers: str) -> Reply:
 def rest_source(site: Site, settings: dict[str, Any] = TICKETS, **fields: Any) -> Source:
     own = rest_fields(site, settings, **fields)
     location = str(fields.get("location", f"{site.url}/api"))
-    return open_source(SourceSpec("tickets", location, kind="rest", fields=own))
+    read = RestSettings.model_validate(settings | {"location": location} | fields)
+    groups = read.groups and GroupsSpec("tickets:", fields=read.groups.own_fields)
+    return open_source(SourceSpec("tickets", location, kind="rest", fields=own, groups=groups))
 
 
 def rest_fields(site: Site, settings: dict[str, Any] = TICKETS, **fields: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from rag_pipeline.contracts.groups import GroupsSpec
 from rag_pipeline.contracts.sources import Source, SourceSpec
 from rag_pipeline.settings.sources import SqlSettings
 from rag_pipeline.sources import KINDS, open_source
@@ -24,8 +25,14 @@ def sql_spec(path: Path | str, **fields: Any) -> SourceSpec:
     """A spec of kind `sql` as the settings would give it."""
     defaults = {"kind": "sql", "location": str(path), "query": "SELECT * FROM tickets", "key": ["id"], "text": ["body"]}
     settings = SqlSettings.model_validate(defaults | fields)
+    groups = settings.groups and GroupsSpec("tickets:", fields=settings.groups.own_fields)
     return SourceSpec(
-        "tickets", str(path), kind="sql", fields=settings.own_fields, max_document_bytes=settings.max_document_bytes
+        "tickets",
+        str(path),
+        kind="sql",
+        fields=settings.own_fields,
+        max_document_bytes=settings.max_document_bytes,
+        groups=groups,
     )
 
 
@@ -129,8 +136,10 @@ class TableWorld:
 
     def __init__(self, folder: Path, **fields: Any) -> None:
         self._path = folder / "tickets.db"
-        self._fields = {"principals": "readers", **fields}
+        groups = {"query": "SELECT * FROM members", "group": "team", "member": "who", "is_group": "is_team"}
+        self._fields = {"principals": "readers", "groups": groups, **fields}
         self._revision = 0
+        self._ask("CREATE TABLE members (team TEXT, who TEXT, is_team INTEGER)")
         self._ask("CREATE TABLE tickets (id TEXT PRIMARY KEY, body TEXT, readers TEXT DEFAULT '[]', revision INTEGER)")
 
     def _ask(self, statement: str, *values: object) -> None:
@@ -142,6 +151,14 @@ class TableWorld:
 
     def source(self) -> Source:
         return open_source(sql_spec(self._path, **self._fields))
+
+    def set_group(self, group: str, members: Sequence[str], groups: Sequence[str] = ()) -> None:
+        self.remove_group(group)
+        for number, name in enumerate([*members, *groups]):
+            self._ask("INSERT INTO members VALUES (?, ?, ?)", group, name, number >= len(members))
+
+    def remove_group(self, group: str) -> None:
+        self._ask("DELETE FROM members WHERE team = ?", group)
 
     def put(self, name: str, text: str) -> None:
         self._ask("INSERT OR REPLACE INTO tickets (id, body, revision) VALUES (?, ?, ?)", name, text, self._revision)

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 from pydantic import ValidationError
 
-from rag_pipeline.contracts.sources import PermissionRule, Source, SourceSpec
+from rag_pipeline.contracts.sources import KnowsGroups, PermissionRule, Source, SourceSpec
 from rag_pipeline.errors import DocumentUnavailable, DocumentUnreadable, SourceUnavailable
 from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.settings.sources import RestSettings
@@ -35,13 +35,23 @@ def site() -> Iterator[Site]:
     found.close()
 
 
+GROUPS: dict[str, Any] = {
+    "list": {"path": "teams"},
+    "name": "slug",
+    "members": {"path": "teams/{group}/members", "field": "login"},
+    "subgroups": {"path": "teams/{group}/teams", "field": "login"},
+}
+
+
 class ApiWorld:
     """A server with objects, that are listed page by page with a cursor."""
 
     def __init__(self, site: Site, **fields: Any) -> None:
         self.site = site
         self.items: dict[str, dict[str, Any]] = {}
-        self._fields = fields
+        self.groups: dict[str, tuple[Sequence[str], Sequence[str]]] = {}
+        self.faults: dict[str, int] = {}
+        self._fields = {"groups": GROUPS, **fields}
         self._revision = 0
         self._is_down = False
         site.fallback = self.answer
@@ -56,8 +66,23 @@ class ApiWorld:
             names = sorted(self.items)
             shown = [self.items[name] for name in names[start : start + size]]
             return as_json({"items": shown, "next": str(start + size) if start + size < len(names) else ""})
+        if parts.path.startswith("/api/teams"):
+            return self._teams(*map(unquote, parts.path.split("/")[3:]))
         name = unquote(parts.path.removeprefix("/api/items/"))
         return as_json(self.items[name]) if name in self.items else as_json({}, 404)
+
+    def _teams(self, team: str = "", list_of: str = "") -> Reply:
+        if not team:
+            return as_json([{"slug": name} for name in self.groups])
+        if team in self.faults or team not in self.groups:
+            return as_json({}, self.faults.get(team, 404))
+        return as_json([{"login": name} for name in self.groups[team][list_of == "teams"]])
+
+    def set_group(self, group: str, members: Sequence[str], groups: Sequence[str] = ()) -> None:
+        self.groups[group] = (members, groups)
+
+    def remove_group(self, group: str) -> None:
+        del self.groups[group]
 
     def source(self) -> Source:
         return rest_source(self.site, **self._fields)
@@ -358,3 +383,61 @@ def test_values_are_found_in_members_of_lists() -> None:
     assert value_at(value, "d.e") == "x"
     assert value_at(value, "d.e.f") is None
     assert value_at(value, "") is value
+
+
+def told(world: ApiWorld) -> tuple[set[tuple[str, str]], set[str]]:
+    source = world.source()
+    assert isinstance(source, KnowsGroups)
+    found = source.memberships()
+    return {(one.group, one.member) for one in found.memberships}, set(found.unknown)
+
+
+def test_a_group_that_may_not_be_seen_has_nobody_and_one_that_the_server_breaks_at_is_unknown(site: Site) -> None:
+    world = ApiWorld(site)
+    for name in ("crew", "deck", "mates"):
+        world.set_group(name, ["ada"])
+    everything = {(name, "ada") for name in world.groups}
+    assert told(world) == (everything, set())
+    for status, unknown in ((403, set()), (404, set()), (410, set()), (500, {"deck"}), (503, {"deck"})):
+        world.faults = {"deck": status}
+        assert told(world) == (everything - {("deck", "ada")}, unknown), status
+    world.faults = dict.fromkeys(world.groups, 500)
+    with pytest.raises(SourceUnavailable, match=r"groups\.members"):
+        told(world)
+    # What is neither is a fault of the settings.
+    world.faults = {"deck": 400}
+    with pytest.raises(SourceUnavailable, match=r"groups\.members"):
+        told(world)
+
+
+def test_members_may_stand_in_the_list_of_groups_and_half_of_it_is_nothing(site: Site) -> None:
+    pages = {"type": "cursor", "field": "next", "param": "cursor"}
+    groups = {"list": {"path": "all", "items": "teams", "pages": pages}, "name": "n", "member": "people.login"}
+    world = ApiWorld(site, groups=groups | {"subgroup": "inner"})
+    first = {"teams": [{"n": "crew", "people": [{"login": "ada"}, {"login": 7}], "inner": ["deck"]}], "next": "2"}
+    answers: dict[str, Any] = {"": first, "2": {"teams": [{"n": "deck", "people": [{"login": "bob"}]}], "next": ""}}
+
+    def answer(asked: Asked) -> Reply:
+        cursor = parse_qs(urlsplit(asked.path).query).get("cursor", [""])[0]
+        return as_json(answers[cursor]) if cursor in answers else as_json({}, 500)
+
+    site.fallback = answer
+    assert told(world) == ({("crew", "ada"), ("crew", "7"), ("crew", "deck"), ("deck", "bob")}, set())
+    for second in ({"message": "sorry"}, {"teams": None}, {"teams": [{"people": []}]}, {"teams": [{"n": ["a", "b"]}]}):
+        answers["2"] = second
+        with pytest.raises(SourceUnavailable, match="groups"):
+            told(world)
+    del answers["2"]
+    with pytest.raises(SourceUnavailable, match="groups"):
+        told(world)
+
+
+def test_groups_of_an_api_want_one_place_for_members() -> None:
+    for groups in (
+        {"list": {"path": "teams"}},
+        {"member": "x"},
+        {**GROUPS, "member": "x"},
+        {**GROUPS, "file": "x.yaml"},
+    ):
+        with pytest.raises(ValidationError, match="groups"):
+            RestSettings.model_validate(TICKETS | {"location": "https://x.example", "groups": groups})

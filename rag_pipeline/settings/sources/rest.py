@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from rag_pipeline.settings.limits import Section
 from rag_pipeline.settings.sources.common import CommonSourceSettings
+from rag_pipeline.settings.sources.groups import SourceGroupsSettings
 from rag_pipeline.settings.types import Network, Place, Text, out_of_the_environment
 from rag_pipeline.shown import without_user
 
@@ -137,6 +138,44 @@ class ReadersSettings(ListSettings):
     """Lists in the same answer that restrict too, like one of groups; they let nobody in, as members are not known."""
 
 
+class MembersSettings(ListSettings):
+    """Members of a group, or groups in it, in a list of its own; `{group}` in the path is the group."""
+
+    field: Text
+    """Where an entry names somebody, or several."""
+    only: dict[str, str] = Field(default_factory=dict)
+    """Fields that an entry must have to count, with their values."""
+
+
+class RestGroupsSettings(SourceGroupsSettings):
+    """Who is in which group, from a file or from lists of the same API."""
+
+    name: Text = "name"
+    """Where a group holds its name, by which documents list it."""
+    id: Text | None = None
+    """Where a group holds what takes the place of `{group}` in paths; none: its name."""
+    member: Text | None = None
+    """Where a group itself names its members. This or `members` is needed."""
+    members: MembersSettings | None = None
+    """List of a group's members. One that may not be seen has none; where the server breaks, what was known stands."""
+    subgroup: Text | None = None
+    """Where a group itself names the groups in it."""
+    subgroups: MembersSettings | None = None
+    """List of the groups in a group."""
+    list: ListSettings | None = None
+    """All groups."""
+
+    @classmethod
+    def own_ways(cls) -> tuple[str, ...]:
+        return ("list",)
+
+    @model_validator(mode="after")
+    def _names_members(self) -> RestGroupsSettings:
+        if self.list is not None and (self.member is None) == (self.members is None):
+            raise ValueError("groups: with list, want one of member and members")
+        return self
+
+
 class RestSettings(CommonSourceSettings):
     """Objects of a JSON API, each a document; becomes the asset bronze/<name>."""
 
@@ -191,6 +230,8 @@ class RestSettings(CommonSourceSettings):
     """Field that names who may read the object: a list or one name."""
     readers: tuple[ReadersSettings, ...] = ()
     """Lists of who may read an object; with several, and with `principals`, only who stands in all of them may."""
+    groups: RestGroupsSettings | None = None
+    """Who is in which group, where objects name groups as readers; none: callers bring their groups along."""
     networks: tuple[Network, ...] = ()
     """Networks that are not public and may be asked, like `10.0.0.0/8`."""
     requests_at_once: int = Field(default=4, ge=1, le=64)

@@ -11,7 +11,25 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from rag_pipeline.settings.sources.common import CommonSourceSettings
+from rag_pipeline.settings.sources.groups import SourceGroupsSettings
 from rag_pipeline.settings.types import Place, Text
+
+
+class SqlGroupsSettings(SourceGroupsSettings):
+    """Who is in which group, from a file or by a query to the same database."""
+
+    query: str | None = Field(default=None, min_length=1, max_length=100_000)
+    """A SELECT that gives one row for each member of a group; one without a member says that there is the group."""
+    group: Text = "group_name"
+    """Column with the group."""
+    member: Text = "member_name"
+    """Column with the member."""
+    is_group: Text | None = None
+    """Column that is true where the member is itself a group of the same query; none: all are persons."""
+
+    @classmethod
+    def own_ways(cls) -> tuple[str, ...]:
+        return ("query",)
 
 
 class SqlSettings(CommonSourceSettings):
@@ -46,6 +64,8 @@ class SqlSettings(CommonSourceSettings):
     principals: Text | None = None
     """Column with who may read the row: a list, an array, text that is a JSON list, or one name; NULL is nobody. None:
     `permission_rules` and `allowed_principals` decide."""
+    groups: SqlGroupsSettings | None = None
+    """Who is in which group, where rows name groups as readers; none: callers bring their groups along."""
     url: Text | None = None
     """Address of a row for people, with the columns of `key` in braces, like `https://tickets.example/{id}`."""
 

@@ -17,7 +17,7 @@ from rag_pipeline.sources.rest.values import fits, leaves, text_of, value_at
 from rag_pipeline.sources.rows import principals_in
 
 # What these mean of a list that belongs to one object: it is closed.
-_REFUSED = (403, 404, 410)
+REFUSED = (403, 404, 410)
 # So many lists that a server breaks at one after the other are no fault of single objects.
 _MOST_BROKEN = 3
 
@@ -104,12 +104,12 @@ class Readers:
         self._broken = 0
         told = [member for member in walked if fits(member, readers.only)]
         found = [list(leaves(member, readers.field)) if fits(member, readers.person) else [] for member in told]
-        people, groups = _texts(found), []
+        people, groups = names_in(found), []
         is_read = [fits(member, readers.person) for member in told]
         if readers.groups is not None:
             is_group = [fits(member, readers.groups.only) for member in told]
             wanted = [list(leaves(each, readers.groups.at)) for each, fits in zip(told, is_group, strict=True) if fits]
-            groups = _texts(wanted)
+            groups = names_in(wanted)
             found += wanted
             is_read = [any(each) for each in zip(is_read, is_group, strict=True)]
             for group in groups:
@@ -126,7 +126,7 @@ class Readers:
 
         A server may break at one object for ever, and what closes the others must take effect all the same.
         """
-        if error.status in _REFUSED:
+        if error.status in REFUSED:
             return True
         self._broken += error.status >= 500
         return error.status >= 500 and self._broken < _MOST_BROKEN
@@ -142,9 +142,9 @@ class Readers:
             try:
                 members = list(self._api.walk(groups, f"{where}.groups", {"group": group}))
                 self._broken = 0
-                found = _texts(leaves(member, groups.field) for member in members)
+                found = names_in(leaves(member, groups.field) for member in members)
             except Unwhole as error:
-                if error.status not in _REFUSED and not (is_for_each and self._closes(error)):
+                if error.status not in REFUSED and not (is_for_each and self._closes(error)):
                     raise
                 found = []
             self._known[key] = frozenset(found)
@@ -160,7 +160,7 @@ def _meaning(settings: ListSettings, *but: str) -> str:
     return f"{type(settings).__name__} {settings.model_dump(exclude={'path', 'params', *but})}"
 
 
-def _texts(found: Iterable[Iterable[Any]]) -> list[str]:
+def names_in(found: Iterable[Iterable[Any]]) -> list[str]:
     """Names, which may be numbers; what is neither names nobody."""
     values = [each for some in found for each in some]
     return [str(each) for each in values if isinstance(each, (str, int)) and not isinstance(each, bool) and each != ""]

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
+from rag_pipeline.contracts.groups import Memberships
 from rag_pipeline.contracts.ids import bytes_hash, digest
 from rag_pipeline.contracts.sources import (
     Capabilities,
@@ -28,12 +29,13 @@ from rag_pipeline.shown import without_user
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import segment_of
 from rag_pipeline.sources.http import HttpFailure, HttpSettings, Pace, is_fault, opened_for
+from rag_pipeline.sources.rest.groups import memberships_of_api
 from rag_pipeline.sources.rest.pages import Api, Unwhole
 from rag_pipeline.sources.rest.readers import Readers
 from rag_pipeline.sources.rest.values import filled, fits, text_of, value_at, within
 from rag_pipeline.sources.watched import Watched
 
-CAPABILITIES = Capabilities(gives_permissions=True, gives_media_types=True)
+CAPABILITIES = Capabilities(gives_permissions=True, gives_media_types=True, knows_groups=True)
 # A list that changes while it is read is read again.
 _TRIES = 3
 _TRIES_OF_A_REQUEST = 5
@@ -88,6 +90,19 @@ class RestItems:
     def idle(self) -> Sequence[Idle]:
         """See `Source.idle`."""
         return self._watched.idle()
+
+    def memberships(self) -> Memberships:
+        """See `KnowsGroups.memberships`."""
+        fields = {} if self._spec.groups is None else self._spec.groups.fields
+        reason = ""
+        for _ in range(_TRIES):
+            try:
+                return memberships_of_api(self._opened(), fields)
+            except Unwhole as error:
+                reason = str(error)
+                if not error.moved:
+                    break
+        raise self._unavailable(reason)
 
     def fetch(self, item: SourceObject) -> FetchedObject:
         """See `Source.fetch`."""
