@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from rag_pipeline.answering.answer import Finished, GivenSources
 from rag_pipeline.answering.answerer import Answerer
+from rag_pipeline.refresh.memberships import open_memberships, poll_memberships
 from rag_pipeline_tests.answering.conftest import answering_project
 from rag_pipeline_tests.answering.scripted import Scripted, says
 
@@ -49,3 +50,25 @@ def test_no_answer_holds_what_its_asker_may_not_read(tmp_path: Path, server: Scr
             closed = set().union(*(secrets[group] for group in GROUPS if group not in principals))
             assert not [secret for secret in closed if secret in everything]
     assert kept > 2
+
+
+def test_what_is_kept_of_an_answer_is_for_who_is_in_the_group_now(tmp_path: Path, server: Scripted) -> None:
+    project = answering_project(tmp_path, server.url)
+    project.settings["sources"]["docs"] |= {"groups": {"file": "groups.yaml"}, "allowed_principals": ["docs:crew"]}
+    project.write("pump.md", "# Pump\n\nThe pump of the crew is opened by crew-secret.\n")
+    members = tmp_path / "groups.yaml"
+    members.write_text("crew: [ada, bob]\n")
+    project.refresh()
+    server.script(tells_everything)
+    with Answerer.open(project.pipeline()) as answerer:
+
+        def told(who: str) -> tuple[bool, bool]:
+            answer = answerer.ask("Which secret opens the pump of the crew?", [who])
+            return "crew-secret" in answer.text, answer.from_cache
+
+        assert (told("ada"), told("bob"), told("eve")) == ((True, False), (True, True), (False, False))
+        members.write_text("crew: [bob]\n")
+        with project.workspace() as workspace:
+            poll_memberships(workspace)
+            open_memberships(workspace)
+        assert (told("ada"), told("bob")) == ((False, False), (True, True))

@@ -24,6 +24,7 @@ from rag_pipeline.refresh.heal import damage_was_met
 from rag_pipeline.refresh.holds import record_hold
 from rag_pipeline.refresh.look import SETTLED_FILE, forget_settled, inputs_of, nothing_changed, read_settled
 from rag_pipeline.refresh.maintenance import maintain
+from rag_pipeline.refresh.memberships import poll_memberships
 from rag_pipeline.refresh.polls import poll_statuses
 from rag_pipeline.refresh.publication import publish
 from rag_pipeline.refresh.settle import settle
@@ -49,6 +50,8 @@ def settled_project(folder: Path) -> Project:
     project = Project.create(folder, sources=("docs", "notes"))
     project.settings["evaluation"] = {"questions": ["questions.jsonl"]}
     (folder / "questions.jsonl").write_text("", "utf-8")
+    project.settings["sources"]["notes"]["groups"] = {"file": "groups.yaml"}
+    (folder / "groups.yaml").write_text("crew: [ada]\n", "utf-8")
     for address, text in (("a.md", "# Pumps\n\nThe pump runs.\n"), ("b.md", "# Doors\n\nThe door shuts.\n")):
         written(project, address, text)
     written(project, "empty.md", "")
@@ -110,6 +113,12 @@ def taken_into_bronze_only(project: Project, _: object) -> None:
     written(project, "c.md", "# Keys\n\nThe key turns.\n")
     with project.workspace() as workspace:
         refresh_source(workspace, "docs")
+
+
+def polled_groups_only(project: Project, _: object) -> None:
+    (project.folder / "groups.yaml").write_text("crew: [bob]\n", "utf-8")
+    with project.workspace() as workspace:
+        poll_memberships(workspace)
 
 
 def parsed_only(project: Project, _: object) -> None:
