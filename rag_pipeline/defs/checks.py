@@ -22,7 +22,6 @@ from rag_pipeline.defs.history_checks import (
     volumes_are_usual,
 )
 from rag_pipeline.defs.hybrid_checks import hits_move_with_a_cause, hybrid_is_as_good_as_each_retriever
-from rag_pipeline.defs.lag_checks import changes_are_searchable_in_time
 from rag_pipeline.defs.promise_checks import (
     audit_passed,
     boilerplate_is_current,
@@ -51,7 +50,6 @@ from rag_pipeline.defs.specs import (
     EVALUATION_KEY,
     INDEX_KEY,
     MAINTENANCE_KEY,
-    PUBLICATION_KEY,
     QUARANTINE_KEY,
 )
 from rag_pipeline.defs.threshold_checks import CUT_INSIDE, LOW_QUALITY, QUARANTINED, REPEATED, SHORT
@@ -263,14 +261,6 @@ CHECKS = (
         "The approximate vector index finds at least 95 % of the true nearest rows at the depth that readers search. "
         "One that does not is searched deeper, then exactly: slower, and nothing is lost.",
         by_model=True,
-    ),
-    Check(
-        "changes_are_searchable_in_time",
-        PUBLICATION_KEY,
-        ERROR,
-        changes_are_searchable_in_time,
-        "95 % of the last changes of each source were searchable within its searchable_within, and no change waits "
-        "longer than that. It fails rightly where a run was late, a source polled too seldom or a publication refused.",
     ),
     Check(
         "vectors_point_where_they_did",

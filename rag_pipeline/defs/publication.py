@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from rag_pipeline.contracts.tables import PUBLICATIONS
-from rag_pipeline.defs.lag_checks import lag_facts
+from rag_pipeline.defs.lag_checks import IN_TIME_SPEC, in_time_result, lag_facts
 from rag_pipeline.defs.publication_events import publication_facts, publication_version
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import EVALUATION_KEY, INDEX_KEY, PUBLICATION_KEY, RETRY, WRITER_POOL, spec
@@ -100,6 +100,7 @@ def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             context.log_event(dg.AssetObservation(context.assets_def.key, description=why, metadata=facts))
         yield _allowed_result(why, refused, by_hand=bool(config.alias))
         yield published_result(workspace)._replace(asset_key=PUBLICATION_KEY, check_name=POINTER_CHECK)
+        yield in_time_result(workspace)
 
     return publication
 
@@ -117,6 +118,7 @@ def _check_specs() -> list[dg.AssetCheckSpec]:
             asset=PUBLICATION_KEY,
             description="The table version that readers are pointed to opens and holds as many rows as were published.",
         ),
+        IN_TIME_SPEC,
     ]
 
 

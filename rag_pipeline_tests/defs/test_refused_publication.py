@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from rag_pipeline.refresh.publication import rollback
 from rag_pipeline_tests.defs.test_evaluation_asset import asked_project
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.pipeline.test_promises import tamper
+from rag_pipeline_tests.refresh.test_polls import set_back
 
 PUBLICATION = dg.AssetKey(["gold", "publication"])
 
@@ -115,10 +118,16 @@ def test_a_version_that_fails_its_audit_is_refused_and_maintenance_runs_all_the_
 ) -> None:
     before, shown = last_publication(instance), project.published()
     break_the_index(project, monkeypatch)
+    # What is refused waits on, and that is said by the asset although it stays as it was.
+    project.settings["sources"]["docs"]["searchable_within"] = "1h"
+    os.utime(project.folder / "docs" / "more.md", (1_600_000_000, 1_600_000_000))
+    set_back(project, timedelta(hours=2))
     job = build_definitions(project.pipeline()).resolve_job_def("nightly")
     run = job.execute_in_process(instance=instance, partition_key="small", raise_on_error=False)
     assert run.success
     failed = {check.check_name: check for check in run.get_asset_check_evaluations() if not check.passed}
+    late = failed.pop("changes_are_searchable_in_time")
+    assert (late.severity.value, "docs: 1 change not searchable" in str(late.description)) == ("ERROR", True)
     assert {name: check.severity.value for name, check in failed.items()} == {
         "audit_passed": "ERROR",
         "evaluation_not_below_published": "WARN",
