@@ -14,7 +14,8 @@ from uuid import UUID
 
 import pytest
 
-from rag_pipeline.contracts.sources import Source
+from rag_pipeline.contracts.groups import Membership, Memberships
+from rag_pipeline.contracts.sources import KnowsGroups, Source
 from rag_pipeline.errors import DocumentTooLarge, DocumentUnreadable, DocumentVanished, SettingsError, SourceUnavailable
 from rag_pipeline.settings.load import load_pipeline
 from rag_pipeline.sources import open_source
@@ -296,3 +297,66 @@ def test_changes_of_a_table_night_by_night_equal_a_rebuild(tmp_path: Path, ticke
     ask(tickets, "UPDATE tickets SET readers = 'public' WHERE id = 2")
     project.refresh()
     assert len(project.embedded) == before, "a permission embeds nothing"
+
+
+MEMBERS = "SELECT team, who, is_team FROM members"
+GROUPS = {"query": f"{MEMBERS};\n", "group": "team", "member": "who", "is_group": "is_team"}
+
+
+def members_of(path: Path, **groups: Any) -> Memberships:
+    source = source_of(path, groups=GROUPS | groups)
+    assert isinstance(source, KnowsGroups)
+    return source.memberships()
+
+
+def test_a_query_tells_who_is_in_which_group_of_the_database(tickets: Path) -> None:
+    ask(tickets, "CREATE TABLE members (team, who, is_team)")
+    rows = [("crew", "ada", 0), ("crew", 7, None), ("crew", "deck", 1), ("empty", None, None), (9, "bob", False)]
+    ask(tickets, "INSERT INTO members VALUES (?, ?, ?)", rows)
+    crew = [Membership("crew", "ada"), Membership("crew", "7"), Membership("crew", "deck", True)]
+    assert members_of(tickets).memberships == (*crew, Membership("9", "bob"))
+    # Without the column all are persons.
+    assert not any(one.is_group for one in members_of(tickets, is_group=None).memberships)
+    ask(tickets, "DELETE FROM members")
+    assert members_of(tickets).memberships == ()
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ((None, "ada", 0), r"groups\.group"),
+        (("crew", b"ada", 0), r"groups\.member"),
+        (("crew", 1.5, 0), r"groups\.member"),
+        (("crew", "ada", "yes"), r"groups\.is_group"),
+    ],
+)
+def test_a_row_that_names_nobody_makes_the_groups_unavailable(tickets: Path, row: tuple[Any, ...], told: str) -> None:
+    ask(tickets, "CREATE TABLE members (team, who, is_team)")
+    ask(tickets, "INSERT INTO members VALUES (?, ?, ?)", [("crew", "eve", 0), row])
+    with pytest.raises(SourceUnavailable, match=told):
+        members_of(tickets)
+
+
+def test_groups_that_cannot_be_asked_for_say_which_setting_it_is(tickets: Path) -> None:
+    for groups in ({}, {"group": "nothing"}, {"query": "SELECT"}):
+        with pytest.raises(SourceUnavailable, match="query"):
+            members_of(tickets, **groups)
+
+
+def test_groups_of_a_database_let_their_members_read(tmp_path: Path, tickets: Path) -> None:
+    ask(tickets, "CREATE TABLE members (team, who, is_team)")
+    ask(tickets, "INSERT INTO members VALUES (?, ?, ?)", [("crew", "ada", 0)])
+    project = Project.create(tmp_path, [])
+    common = {"kind": "sql", "location": "tickets.db", "query": "SELECT id, body, 'tickets:crew' AS r FROM tickets"}
+    columns = {"key": ["id"], "text": ["body"], "principals": "r"}
+    project.settings["sources"] = {"tickets": common | columns | {"groups": GROUPS}}
+    project.refresh()
+    assert len(project.search("lamp key", "ada")) == 2
+    assert project.search("lamp key", "eve") == []
+    ask(tickets, "UPDATE members SET who = 'eve'")
+    # Each of the two tables is written once, and nothing else.
+    assert project.refresh() == 3
+    assert (len(project.search("lamp key", "eve")), project.search("lamp key", "ada")) == (2, [])
+    project.settings["sources"]["tickets"]["groups"] = GROUPS | {"members": "who"}
+    with pytest.raises(SettingsError, match=r"groups\.members: unknown key; allowed: file, group, is_group, member,"):
+        project.pipeline()
