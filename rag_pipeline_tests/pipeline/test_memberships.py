@@ -112,6 +112,19 @@ def test_an_unchanged_run_commits_nothing(project: Project) -> None:
     assert polled(project).commits == 0
 
 
+def test_memberships_are_read_once_after_each_change_and_not_by_each_search(project: Project) -> None:
+    with Searcher.open(project.pipeline()) as searcher:
+        reads: list[str] = []
+        lake = searcher._groups._lake
+        read, lake.read = lake.read, lambda *a, **b: reads.append("read") or read(*a, **b)  # type: ignore[method-assign,func-returns-value]
+        for turn in range(1, 3):
+            for who in ("ada", "bob", "eve"):
+                searcher.search("pump", principals=[who])
+            assert len(reads) == turn
+            say(project, {"crew": ["bob"]}, "docs.yaml")
+            polled(project)
+
+
 def test_groups_nest_and_a_circle_of_them_ends(project: Project, seen: Seen) -> None:
     groups = {"crew": {"groups": ["deck"]}, "deck": {"members": ["eve"], "groups": ["mates", "deck"]}}
     say(project, groups | {"mates": {"members": ["dan"], "groups": ["crew"]}}, "docs.yaml")
