@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Soon enough for people; a look reads the last state of each check.
 SENSOR_SECONDS = 60
-# Runs looked at in one look, the oldest first: what is more is looked at in the next one. More end in a moment nowhere.
+# Runs looked at in one look, the oldest first: what is more is looked at in the next one.
 RUNS_LOOKED_AT = 500
 # Dagster's own job for what a person materializes in the UI.
 _ASSET_JOB = "__ASSET_JOB"
@@ -162,9 +162,15 @@ def _run_findings(
     after = None if since is None else datetime.fromtimestamp(since, UTC) - timedelta(seconds=1)
     wanted = dg.RunsFilter(statuses=list(FINISHED_STATUSES), updated_after=after)
     is_first = since is None
-    records = instance.get_run_records(
-        filters=wanted, limit=1 if is_first else RUNS_LOOKED_AT, order_by="update_timestamp", ascending=not is_first
-    )
+    limit = 1 if is_first else RUNS_LOOKED_AT
+    while True:
+        records = instance.get_run_records(
+            filters=wanted, limit=limit, order_by="update_timestamp", ascending=not is_first
+        )
+        if since is None or len(records) < limit or records[-1].update_timestamp.timestamp() > since:
+            break
+        # So many ended in that moment that none after it was among them: else no look would come further.
+        limit *= 2
     found: list[Finding] = []
     until = since
     for record in records:

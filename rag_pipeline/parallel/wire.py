@@ -122,7 +122,10 @@ def _receive_error(values: list[Any]) -> DocumentError:
 
 
 def _errors() -> dict[str, type[DocumentError]]:
-    kinds: list[type[DocumentError]] = [DocumentError, *DocumentError.__subclasses__()]
+    kinds: list[type[DocumentError]] = [DocumentError]
+    for kind in kinds:
+        # A list that grows while it is walked: subclasses of subclasses, too.
+        kinds.extend(kind.__subclasses__())
     return {kind.code: kind for kind in kinds}
 
 

@@ -222,8 +222,14 @@ def _joined(element: _Element) -> str:
 
 def _with_attributes(element: _Element) -> str:
     """All words below `element`, those of children side by side set apart, and what their attributes say."""
+    from lxml import etree
+
     pieces = [element.text or ""]
     for child in element:
+        if isinstance(child, etree._Entity):
+            # What stands for something that is not read is kept as it is written.
+            pieces.append(f"{child.text}{child.tail or ''}")
+            continue
         name = _name(child)
         said = _attributes(child) if name else ""
         if name and name not in _SKIPPED:
