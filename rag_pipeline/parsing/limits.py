@@ -50,6 +50,7 @@ class ParseLimits:
 SETTING_OF = {
     "records": "max_records",
     "messages": "max_records",
+    "blocks": "max_records",
     "characters of text": "max_text_chars",
     "pages": "max_pages",
     "slides": "max_pages",
