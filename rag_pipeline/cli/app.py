@@ -9,7 +9,6 @@ system (SIGINT, SIGTERM).
 
 from __future__ import annotations
 
-import logging
 import traceback
 from typing import Any
 
@@ -43,6 +42,7 @@ from rag_pipeline.cli.sql import sql
 from rag_pipeline.contracts.notices import said_by
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.shown import shown
+from rag_pipeline.telemetry import logs
 
 
 class CommandLine(click.Group):
@@ -107,7 +107,7 @@ def cli(ctx: click.Context) -> None:
     standard error. Exit codes: 0 fine, 1 a finding, 2 usage or settings, 3 permanent, 4 try again.
     """
     if is_debugging(ctx):
-        logging.basicConfig(level=logging.INFO)
+        logs.set_up("text")
 
 
 COMMANDS = (

@@ -7,7 +7,6 @@ Does not belong here: the server (`serving/`).
 from __future__ import annotations
 
 import logging
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +66,7 @@ def mcp(principals: tuple[str, ...], as_json: bool) -> None:  # noqa: ARG001 - e
     require_extra("rag-pipeline mcp")
     pipeline = open_pipeline()
     # Standard output belongs to the protocol.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logs.set_up(pipeline.settings.logging.format, logging.WARNING)
     from rag_pipeline.serving.stdio import serve_agent
 
     serve_agent(pipeline, principals)

@@ -1,4 +1,5 @@
-"""Logs of one JSON object per line, which name the run, asset, source, document and request they are about.
+"""Logs without secrets: lines for people, or one JSON object per line, which names the run, asset, source, document and
+request that it is about.
 
 Belongs here: the form of a line, and what is under way in this thread.
 Does not belong here: what is logged. Standard library only.
@@ -57,6 +58,13 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
+class TextLines(logging.Formatter):
+    """Lines for people, tracebacks among them, without what opens a place."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))
+
+
 def log_format(configured: LogFormat, environment: Mapping[str, str] | None = None) -> LogFormat:
     """How this process logs: the environment decides, then pipeline.yaml."""
     found = (os.environ if environment is None else environment).get(FORMAT_VARIABLE, "").strip().lower()
@@ -70,7 +78,9 @@ def is_json() -> bool:
 
 def set_up(configured: LogFormat, level: int = logging.INFO) -> None:
     """Log to standard error from now on, in the form that is wished; a handler that is there already stays."""
-    logging.basicConfig(level=level, format=TEXT_FORMAT)
-    if log_format(configured) == "json":
-        for handler in logging.getLogger().handlers:
-            handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    was_set_up = bool(root.handlers)
+    logging.basicConfig(level=level)
+    is_wished = log_format(configured) == "json"
+    for handler in root.handlers if is_wished or not was_set_up else ():
+        handler.setFormatter(JsonLines() if is_wished else TextLines(TEXT_FORMAT))

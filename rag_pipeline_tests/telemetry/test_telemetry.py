@@ -25,7 +25,16 @@ from rag_pipeline.serving.app import build_app
 from rag_pipeline.settings.telemetry import TelemetrySettings
 from rag_pipeline.shown import keep_secret
 from rag_pipeline.telemetry import tracing as module
-from rag_pipeline.telemetry.logs import JsonLines, about, log_format
+from rag_pipeline.telemetry.logs import (
+    FORMAT_VARIABLE,
+    TEXT_FORMAT,
+    JsonLines,
+    LogFormat,
+    TextLines,
+    about,
+    log_format,
+    set_up,
+)
 from rag_pipeline.telemetry.tracing import span, tracing
 from rag_pipeline_tests.answering.conftest import answering_project
 from rag_pipeline_tests.answering.scripted import Scripted, says, scripted_server
@@ -275,6 +284,23 @@ def test_a_traceback_in_a_line_shows_no_secret() -> None:
     line = json.loads(text)
     assert "https://host/path" in line["exception"]
     assert "Traceback" in line["exception"]
+    # What people read hides it, too.
+    text = TextLines(TEXT_FORMAT).format(record)
+    assert "hidden-word" not in text
+    assert "other-word" not in text
+    assert "Traceback" in text
+
+
+@pytest.mark.parametrize(("wished", "form"), [("text", TextLines), ("json", JsonLines)])
+def test_a_process_that_logs_nothing_yet_logs_without_secrets(
+    wished: LogFormat, form: type[logging.Formatter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(FORMAT_VARIABLE, raising=False)
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    set_up(wished)
+    assert [type(handler.formatter) for handler in root.handlers] == [form]
 
 
 def test_a_line_of_the_log_is_one_object_with_what_it_is_about() -> None:
