@@ -67,7 +67,8 @@ class Feedback:
             verdict=asked.verdict,
             comment=asked.comment,
             caller=caller.name,
-            principals=tuple(sorted(caller.principals)),
+            # With the groups of now: by one of them they may have seen it, and a question made of it asks as them.
+            principals=tuple(sorted(self._searcher.principals_of(caller.principals))),
             publication=read.publication.sequence,
             given_at=now,
             **about,

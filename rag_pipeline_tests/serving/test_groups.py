@@ -9,8 +9,9 @@ import pytest
 
 from rag_pipeline.errors import Forbidden
 from rag_pipeline.refresh.memberships import open_memberships, poll_memberships
+from rag_pipeline.refresh.remarks import accept
 from rag_pipeline.serving.callers import Caller, caller_of
-from rag_pipeline.serving.questions import Question, SearchQuestion
+from rag_pipeline.serving.questions import FeedbackQuestion, HintQuestion, Question, SearchQuestion
 from rag_pipeline.serving.service import Service
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -65,3 +66,27 @@ def test_looking_as_somebody_is_by_the_groups_of_now(project: Project, service: 
     assert not service.known(ADA).is_administrator
     with pytest.raises(Forbidden):
         found(service, ADA, ["public"])
+
+
+def test_what_is_read_by_a_group_of_a_source_can_be_remarked_on_and_asked_again(
+    project: Project, service: Service
+) -> None:
+    [hit] = service.search(ADA, SearchQuestion(query="pump", mode="text"))["hits"]
+    remark = FeedbackQuestion(query="When is the pump oiled?", chunk_id=hit["chunk_id"], verdict="up")
+    kept = service.feedback(ADA, remark)["feedback_id"]
+    file = project.folder / "questions.jsonl"
+    with project.workspace() as workspace:
+        question = accept(workspace, kept, file).question
+    assert set(question.principals) == {"ada", "public", "docs:crew", "docs:deck"}
+    assert file.read_text("utf-8").count("pump.md") == 1
+
+
+def test_a_group_of_a_source_may_give_hints(project: Project) -> None:
+    project.settings["hints"] = {"folder": "hints", "allowed_principals": ["docs:crew"]}
+    service = Service(project.pipeline())
+    try:
+        assert service.hint(ADA, HintQuestion(sources=["docs"])) == {"sources": ["docs"]}
+        with pytest.raises(Forbidden):
+            service.hint(caller_of("eve", [], "token", []), HintQuestion(sources=["docs"]))
+    finally:
+        service.close()
