@@ -7,7 +7,7 @@ Does not belong here: any format.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 
 from rag_pipeline.contracts.documents import Block, BlockKind, ParsedDocument
@@ -143,6 +143,25 @@ class LineTable:
         if span is None:
             return None
         return Block(kind, span[0], span[1], level, label, None, first + 1 + line_offset)
+
+    def blocks(self, of_line: Callable[[int], tuple[int, BlockKind, int, str | None]]) -> list[Block]:
+        """Blocks of all lines, those that are blank between two of them left out.
+
+        Args:
+            of_line: For the line at which a block begins: the line after it, its kind, level and label.
+        """
+        found: list[Block] = []
+        number = 0
+        while number < len(self.lines):
+            if not self.lines[number].strip():
+                number += 1
+                continue
+            end, kind, level, label = of_line(number)
+            block = self.block(kind, number, end, level, label)
+            if block:
+                found.append(block)
+            number = end
+        return found
 
 
 def trimmed(text: str, start: int, end: int) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ from rag_pipeline.contracts.directions import DIRECTIONS_FILE, Directions, direc
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.whole_files import LineFile
 
+# Several times what a thousand rows of a hundred sources take; what is larger is not this file.
 _FILE = LineFile(DIRECTIONS_FILE, max_bytes=64 * 2**20, trimmed_bytes=16 * 2**20, newest=newest_lines)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from rag_pipeline.contracts.documents import Block, BlockKind, ParsedDocument
+from rag_pipeline.contracts.documents import BlockKind, ParsedDocument
 from rag_pipeline.parsing.builder import LineTable, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
@@ -33,17 +33,7 @@ def parse_jira(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
     text = read_text(raw)
     table = LineTable(text)
     regions = _regions(table, text)
-    blocks: list[Block] = []
-    number = 0
-    while number < len(table.lines):
-        if not table.lines[number].strip():
-            number += 1
-            continue
-        end, kind, level, label = _block(table.lines, number, regions)
-        block = table.block(kind, number, end, level, label)
-        if block:
-            blocks.append(block)
-        number = end
+    blocks = table.blocks(lambda number: _block(table.lines, number, regions))
     title = next((block.label for block in blocks if block.kind == "heading"), None)
     return [ParsedDocument(text, tuple(blocks), title)]
 

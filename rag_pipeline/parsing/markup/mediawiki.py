@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from rag_pipeline.contracts.documents import Block, BlockKind, ParsedDocument
+from rag_pipeline.contracts.documents import BlockKind, ParsedDocument
 from rag_pipeline.parsing.builder import LineTable, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
@@ -38,17 +38,7 @@ def parse_mediawiki(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
     text, comments = _without_comments(read_text(raw))
     table = LineTable(text)
     scanner = _Scanner(table.lines)
-    blocks: list[Block] = []
-    number = 0
-    while number < len(table.lines):
-        if not table.lines[number].strip():
-            number += 1
-            continue
-        end, kind, level, label = scanner.block(number)
-        block = table.block(kind, number, end, level, label)
-        if block:
-            blocks.append(block)
-        number = end
+    blocks = table.blocks(scanner.block)
     said = _DISPLAY_TITLE.search(text)
     title = _plain(said[1]) if said else next((block.label for block in blocks if block.level == 1), None)
     metadata = {"hidden_comment_count": str(comments)} if comments else {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from rag_pipeline.contracts.documents import Block, BlockKind, ParsedDocument
+from rag_pipeline.contracts.documents import BlockKind, ParsedDocument
 from rag_pipeline.parsing.builder import LineTable, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
@@ -34,18 +34,8 @@ def parse_org(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
     text, comments = without_unseen(read_text(raw), org_comments, "")
     table = LineTable(text)
     metadata = _keywords(table.lines) | ({"hidden_comment_count": str(comments)} if comments else {})
-    blocks: list[Block] = []
     closings = {line.strip().lower(): number for number, line in enumerate(table.lines) if _END.match(line)}
-    number = 0
-    while number < len(table.lines):
-        if not table.lines[number].strip():
-            number += 1
-            continue
-        end, kind, level, label = _block(table.lines, number, closings)
-        block = table.block(kind, number, end, level, label)
-        if block:
-            blocks.append(block)
-        number = end
+    blocks = table.blocks(lambda number: _block(table.lines, number, closings))
     title = metadata.pop("title", None) or next((block.label for block in blocks if block.kind == "heading"), None)
     return [ParsedDocument(text, tuple(blocks), title, metadata.pop("author", None), metadata=metadata)]
 
