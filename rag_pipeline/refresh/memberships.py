@@ -164,11 +164,17 @@ def open_memberships(workspace: Workspace) -> PrincipalsReport:
         )
 
 
-def memberships_are_open(workspace: Workspace) -> bool:
-    """Whether searches count what silver/memberships holds, under the settings of now; one look at both tables."""
+def uncounted_memberships(workspace: Workspace) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows that silver/principals lacks by silver/memberships and the settings of now, and those it has beyond them."""
     wanted = _principals(workspace, workspace.lake.read(MEMBERSHIPS))
     known = workspace.lake.read(PRINCIPALS)
-    return wanted.height == known.height and not wanted.join(known, on=list(PRINCIPALS.key), how="anti").height
+    key = list(PRINCIPALS.key)
+    return wanted.join(known, on=key, how="anti"), known.join(wanted, on=key, how="anti")
+
+
+def memberships_are_open(workspace: Workspace) -> bool:
+    """Whether searches count what silver/memberships holds, and nothing else; one look at both tables."""
+    return all(rows.is_empty() for rows in uncounted_memberships(workspace))
 
 
 def settled_groups(workspace: Workspace) -> dict[str, str] | None:

@@ -22,6 +22,7 @@ from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, unless_dam
 from rag_pipeline.refresh.documents import read_origins
 from rag_pipeline.refresh.generations import index_problem, is_held
 from rag_pipeline.refresh.holds import read_holds
+from rag_pipeline.refresh.memberships import uncounted_memberships
 from rag_pipeline.refresh.recall import LEAST_RECALL, recall_of_index
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.failures import cure_command
@@ -65,7 +66,7 @@ def verify(workspace: Workspace) -> VerifyReport:
         Finding("table_is_damaged", "damaged", 1, (f"{found.table}: {found.reason}",), found.next_step)
         for found in damaged
     ]
-    for compare in (document_findings, boilerplate_findings, chunk_findings, span_findings):
+    for compare in (membership_findings, document_findings, boilerplate_findings, chunk_findings, span_findings):
         findings += _compared(workspace, compare, damaged)
     served: list[int] = []
     findings += _compared(workspace, lambda opened: _served(opened, served), damaged)
@@ -102,6 +103,16 @@ def _served(workspace: Workspace, rows: list[int]) -> list[Finding]:
     findings, count = published_findings(workspace)
     rows.append(count)
     return findings
+
+
+def membership_findings(workspace: Workspace) -> list[Finding]:
+    """silver/memberships against silver/principals, at which searches look."""
+    lacking, beyond = uncounted_memberships(workspace)
+    code = "searches_count_memberships"
+    return [
+        *finding(code, "missing", lacking["member_principal"]),
+        *finding(code, "ghost", beyond["member_principal"]),
+    ]
 
 
 def document_findings(workspace: Workspace) -> list[Finding]:

@@ -287,6 +287,14 @@ def test_a_damaged_table_lets_nobody_in_and_heals_in_the_next_run(
     assert project.verify().findings == []
 
 
+def test_a_table_that_is_gone_as_a_whole_is_found_and_made_again(project: Project) -> None:
+    shutil.rmtree(project.folder / "lake" / PRINCIPALS.path)
+    [found] = project.verify().findings
+    assert (found["code"], found["kind"]) == ("searches_count_memberships", "missing")
+    polled(project)
+    assert project.verify().findings == []
+
+
 def test_every_way_of_asking_knows_the_groups(project: Project) -> None:
     with Searcher.open(project.pipeline()) as searcher:
         [hit] = [hit for hit in searcher.search("pump", principals=["ada"]) if hit.uri == "docs/docs.md"]
