@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 DIRECTIONS_FILE = "directions.jsonl"
-# Some weeks of hourly runs that all embedded much. A row has a few kilobytes for each source.
-MOST_ROWS = 1_000
+# Days of hourly runs that all embedded much, which say where vectors point. A row has kilobytes for each source.
+MOST_ROWS = 150
 # The mean of fewer texts is more chance than direction, and no secret of theirs.
 LEAST_TEXTS = 30
 
@@ -59,7 +59,7 @@ def line_of(row: Directions) -> bytes:
 
 def directions_of(content: bytes) -> list[Directions]:
     """Read the file's bytes, oldest first; lines that cannot be understood are left out, and never raised for."""
-    return [found for found in map(_row, content.splitlines()[-MOST_ROWS:]) if found is not None]
+    return [found for found in map(_row, content.splitlines()) if found is not None]
 
 
 def newest_lines(content: bytes) -> bytes:

@@ -12,12 +12,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 HISTORY_FILE = "history.jsonl"
-# Three weeks, which is what is compared, of hourly runs that all changed something, and as many again.
-MOST_ROWS = 1_000
+# Twice what is compared.
+KEPT = timedelta(days=42)
+# Of what is older than this, one state of each day says what was usual; of what is younger, one of each hour.
+_HOURLY = timedelta(days=2)
 
 Figures = Mapping[str, float]
 
@@ -69,15 +71,22 @@ def line_of(snapshot: Snapshot) -> bytes:
 
 def snapshots_of(content: bytes) -> list[Snapshot]:
     """Read the file's bytes, oldest first; lines that cannot be understood are left out, and never raised for."""
-    return [found for found in map(_snapshot, content.splitlines()[-MOST_ROWS:]) if found is not None]
+    return [found for found in map(snapshot_of, content.splitlines()) if found is not None]
 
 
 def newest_lines(content: bytes) -> bytes:
-    """The file's bytes without its oldest lines, where there are more than are kept."""
-    return b"".join(content.splitlines(keepends=True)[-MOST_ROWS:])
+    """The file's bytes less what no comparison looks at: however often runs are, some ninety lines of six weeks."""
+    rows = [(found.at, line) for line in content.splitlines() if (found := snapshot_of(line)) is not None]
+    kept: dict[str, bytes] = {}
+    for at, line in rows:
+        age = rows[-1][0] - at
+        if age <= KEPT:
+            kept[f"{at:%Y-%m-%d}" if age > _HOURLY else f"{at:%Y-%m-%dT%H}"] = line
+    return b"".join(line + b"\n" for line in kept.values())
 
 
-def _snapshot(line: bytes) -> Snapshot | None:
+def snapshot_of(line: bytes) -> Snapshot | None:
+    """Read one line; None where it cannot be understood."""
     try:
         row = json.loads(line)
         at = datetime.fromisoformat(row["at"]).astimezone(UTC)

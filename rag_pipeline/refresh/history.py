@@ -17,7 +17,7 @@ from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, QUARANTINE
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.history import add_snapshot, read_history
+from rag_pipeline.stores.history import add_snapshot, last_snapshot
 from rag_pipeline.transforms.history import notable_readers
 
 log = logging.getLogger(__name__)
@@ -38,11 +38,11 @@ def record_history(workspace: Workspace) -> None:
         return
     try:
         state = fingerprint("silver", *(f"{lake.version(table)}" for table in (DOCUMENTS, CHUNKS, QUARANTINE)))
-        known = read_history(lake)
-        if known and known[-1].state == state:
+        last = last_snapshot(lake)
+        if last is not None and last.state == state:
             return
         sources = source_figures(workspace)
-        if not known or known[-1].sources != sources:
+        if last is None or last.sources != sources:
             add_snapshot(lake, Snapshot(workspace.now(), workspace.run_id, state, sources))
     except FAULTS as error:
         log.warning("how silver looks was not recorded: %s", error)

@@ -10,8 +10,8 @@ from rag_pipeline.contracts.directions import DIRECTIONS_FILE, Directions, direc
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.whole_files import LineFile
 
-# Several times what a thousand rows of a hundred sources take; what is larger is not this file.
-_FILE = LineFile(DIRECTIONS_FILE, max_bytes=64 * 2**20, trimmed_bytes=16 * 2**20, newest=newest_lines)
+# Rows of ten sources with vectors of 3,072 numbers; what is larger is not this file.
+_FILE = LineFile(DIRECTIONS_FILE, max_bytes=128 * 2**20, trimmed_bytes=2**20, newest=newest_lines)
 
 
 def read_directions(lake: Lake) -> list[Directions]:

@@ -67,14 +67,21 @@ def replace_content(lake: Lake, name: str, content: bytes) -> None:
         raise failed("write", lake.uri(name), name, error) from cause_of(error)
 
 
+# Of lines of some kilobytes that is a megabyte, and several times what is kept of them.
+_TRIMMED_LINES = 400
+# A line of a few sources is shorter.
+_LINE_BYTES = 2**14
+
+
 @dataclass(frozen=True, slots=True)
 class LineFile:
-    """A small file of lines, of which the newest are kept.
+    """A small file of lines, of which those that are still looked at are kept.
 
     Attributes:
         max_bytes: What is larger is not this file.
-        trimmed_bytes: When it is larger on a disk, the oldest lines leave it.
-        newest: Its content without those.
+        trimmed_bytes: When it is larger on a disk, and than `_TRIMMED_LINES` lines like the newest one, `newest` is
+            asked. What that keeps is less than half of it, so that it is written anew once in hundreds of lines.
+        newest: Its content without the lines that nothing looks at any more.
     """
 
     name: str
@@ -91,8 +98,10 @@ class LineFile:
         if not lake.is_local:
             # An object cannot be appended to. What cannot be read now may be there in a moment: nothing replaces it.
             replace_content(lake, self.name, self.newest(self._content(lake) + line))
-        elif self._append(lake, line) > self.trimmed_bytes:
-            replace_content(lake, self.name, self.newest(self._content(lake)))
+            return
+        limit = min(max(self.trimmed_bytes, _TRIMMED_LINES * len(line)), self.max_bytes // 2)
+        if self._append(lake, line) > limit:
+            replace_content(lake, self.name, self.newest(self._tail(lake, self.max_bytes // 2)))
 
     def read(self, lake: Lake) -> bytes:
         """Its content; nothing where it is missing, is not this file, or cannot be read."""
@@ -100,6 +109,36 @@ class LineFile:
             return self._content(lake)
         except StoreError:
             return b""
+
+    def last(self, lake: Lake) -> bytes:
+        """Its last line; nothing where there is none that can be read."""
+        try:
+            content = self._content(lake) if not lake.is_local else self._last(lake)
+        except StoreError:
+            return b""
+        return (content.splitlines() or [b""])[-1]
+
+    def _last(self, lake: Lake) -> bytes:
+        """The end of the file, with a whole line at least."""
+        size = _LINE_BYTES
+        while len(tail := self._tail(lake, size)) == 0 and size < self.max_bytes:
+            size *= 4
+        return tail
+
+    def _tail(self, lake: Lake, most_bytes: int) -> bytes:
+        """The last lines of the file on a disk that are no more than so many bytes together."""
+        path = Path(lake.root, self.name)
+        if not path.is_file():
+            return b""
+        try:
+            with path.open("rb") as file:
+                start = max(0, file.seek(0, os.SEEK_END) - most_bytes)
+                file.seek(max(0, start - 1))
+                content = file.read(most_bytes + 1)
+        except OSError as error:
+            raise failed("read", lake.uri(self.name), self.name, error) from cause_of(error)
+        # Where it begins within a line, that line is not among them.
+        return content.partition(b"\n")[2] if start else content
 
     def _content(self, lake: Lake) -> bytes:
         try:

@@ -73,17 +73,21 @@ class Turned:
 
 
 def turned(rows: Sequence[Directions], space: str, now: datetime) -> list[Turned]:
-    """Sources of the last run that embedded with a model, and that are unusual by all runs before.
+    """Sources whose newest vectors of a model are unusual by those of all runs before.
 
     Args:
         rows: Oldest first.
     """
-    mine = [row for row in rows if row.space == space]
-    if not mine or now - mine[-1].at > REMEMBERED:
-        return []
+    mine: dict[str, list[tuple[datetime, Direction]]] = {}
+    for row in rows:
+        for name, direction in row.sources.items() if row.space == space else ():
+            mine.setdefault(name, []).append((row.at, direction))
     found = []
-    for name, direction in mine[-1].sources.items():
-        earlier = [row.sources[name] for row in mine[:-1] if name in row.sources]
+    for name, known in sorted(mine.items()):
+        at, direction = known[-1]
+        if now - at > REMEMBERED:
+            continue
+        earlier = [each for _, each in known[:-1]]
         same = [each for each in earlier if each.mean.shape == direction.mean.shape]
         if same:
             weights = [each.texts for each in same]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -48,6 +49,14 @@ def test_one_vector_for_every_text_is_seen_where_it_is_not_always_so() -> None:
     [found] = turned([run(90, around(CENTRE, 200)), run(1, same)], "s", NOW)
     assert found.alike == 1.0
     assert turned([run(90, same), run(1, same)], "s", NOW) == []
+
+
+def test_a_source_that_turned_is_told_though_another_one_was_embedded_since() -> None:
+    def of_wiki(row: Directions) -> Directions:
+        return replace(row, sources={"wiki": row.sources["docs"]})
+
+    rows = [run(90, around(CENTRE, 200)), run(5, around(OTHER, 50)), of_wiki(run(1, around(CENTRE, 50)))]
+    assert [found.source for found in turned(rows, "s", NOW)] == ["docs"]
 
 
 def test_few_texts_have_no_direction() -> None:

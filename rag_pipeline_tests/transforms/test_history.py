@@ -91,6 +91,19 @@ def test_a_reader_of_much_that_appears_or_vanishes_is_named_for_a_day() -> None:
     assert notable_readers({"a": 3, "c": 50}, 1_000) == {"c": 50}
 
 
+def test_however_often_runs_are_weeks_are_kept_and_few_lines() -> None:
+    """Every five minutes a run that changed something: what is kept still says what was usual three weeks ago."""
+    often = [at(minutes / 1_440, documents=5_000 + minutes % 2) for minutes in range(50 * 1_440, 0, -5)]
+    kept = snapshots_of(newest_lines(b"".join(map(line_of, often))))
+    assert len(kept) <= 100
+    assert timedelta(days=41) <= kept[-1].at - kept[0].at <= timedelta(days=42)
+    assert kept[-1] == often[-1]
+    moved = volumes_moved([*kept, at(0, documents=100)], NOW)
+    assert [(each.what, each.now) for each in moved] == [("documents", 100)]
+    # To look again takes nothing more away.
+    assert snapshots_of(newest_lines(b"".join(map(line_of, kept)))) == kept
+
+
 junk = st.binary(max_size=40) | st.sampled_from([b"{}", b"[]", b"null", b'{"at": 3}', b'{"sources": {"a": 1}}'])
 
 
