@@ -77,7 +77,8 @@ class PrincipalsReport:
 
 def groups_of_settings(workspace: Workspace) -> dict[str, GroupsSpec]:
     """Where groups are read, by source, for those that know any."""
-    specs = {name: workspace.pipeline.source_spec(name).groups for name in workspace.settings.sources}
+    # Not by `source_spec`: a source whose variable is not set must not hold up who left a group of another one.
+    specs = {name: workspace.pipeline.groups_spec(name) for name in workspace.settings.sources}
     return {name: spec for name, spec in specs.items() if spec is not None}
 
 

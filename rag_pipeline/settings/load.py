@@ -122,7 +122,7 @@ class Pipeline:
             permission_rules=rules,
             max_document_bytes=source.max_document_bytes,
             cache_folder=str(self.cache_folder),
-            groups=self._groups_spec(name),
+            groups=self.groups_spec(name),
         )
         if isinstance(source, WithFiles):
             spec = replace(spec, use_sidecars=source.use_sidecars, use_front_matter=source.use_front_matter)
@@ -140,7 +140,8 @@ class Pipeline:
             return replace(spec, location=location, fields=self._read_fields(f"sources.{name}", source.own_fields))
         return replace(spec, storage_options=self._expanded(f"sources.{name}.storage_options", source.storage_options))
 
-    def _groups_spec(self, name: str) -> GroupsSpec | None:
+    def groups_spec(self, name: str) -> GroupsSpec | None:
+        """Where a source's groups are read, if it knows any; nothing of the environment is looked at for that."""
         groups = self.settings.sources[name].groups
         if groups is None:
             return None

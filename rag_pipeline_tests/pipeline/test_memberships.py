@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from rag_pipeline.contracts.memberships import MEMBERSHIPS, PRINCIPALS
-from rag_pipeline.errors import StoreError
+from rag_pipeline.errors import SettingsError, StoreError
 from rag_pipeline.refresh import revoke
 from rag_pipeline.refresh.erase import begin_erasure, finish_erasure, release
 from rag_pipeline.refresh.erase_plan import Wanted
@@ -285,6 +285,15 @@ def test_a_damaged_table_lets_nobody_in_and_heals_in_the_next_run(
     assert seen("ada") == OPEN
     assert seen("eve") == OPEN | {"docs/docs.md"}
     assert project.verify().findings == []
+
+
+def test_a_source_that_cannot_be_opened_keeps_nobody_in_a_group_of_another(project: Project, seen: Seen) -> None:
+    assert seen("ada") == OPEN | {"docs/docs.md"}
+    say(project, {"crew": ["eve"]}, "docs.yaml")
+    project.settings["sources"]["wiki"]["storage_options"] = {"key": "$NOT_SET_ANYWHERE"}
+    with project.workspace() as workspace, pytest.raises(SettingsError, match="NOT_SET_ANYWHERE"):
+        poll_memberships(workspace)
+    assert seen("ada") == OPEN
 
 
 def test_a_table_that_is_gone_as_a_whole_is_found_and_made_again(project: Project) -> None:

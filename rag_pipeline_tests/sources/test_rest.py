@@ -410,6 +410,19 @@ def test_a_group_that_may_not_be_seen_has_nobody_and_one_that_the_server_breaks_
         told(world)
 
 
+def test_two_groups_of_one_name_are_not_taken_for_one(site: Site) -> None:
+    groups = {"list": {"path": "all", "items": "teams"}, "id": "id", "name": "n", "member": "people.login"}
+    world = ApiWorld(site, groups=groups)
+    teams = [
+        {"id": number, "n": "developers", "people": [{"login": name}]} for number, name in ((7, "ada"), (9, "eve"))
+    ]
+    site.fallback = lambda _: as_json({"teams": teams})
+    with pytest.raises(SourceUnavailable, match=r"groups\.name.*unique"):
+        told(world)
+    teams[1]["n"] = "others"
+    assert told(world) == ({("developers", "ada"), ("others", "eve")}, set())
+
+
 def test_members_may_stand_in_the_list_of_groups_and_half_of_it_is_nothing(site: Site) -> None:
     pages = {"type": "cursor", "field": "next", "param": "cursor"}
     groups = {"list": {"path": "all", "items": "teams", "pages": pages}, "name": "n", "member": "people.login"}

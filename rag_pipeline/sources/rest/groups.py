@@ -34,6 +34,7 @@ class _Groups:
         self._fields = fields
         self._broken = 0
         self._unknown: set[str] = set()
+        self._ids: dict[str, str] = {}
 
     def read(self) -> Memberships:
         found: list[Membership] = []
@@ -46,6 +47,11 @@ class _Groups:
     def _of(self, entry: Any) -> Iterator[Membership]:
         name = self._one(entry, "name")
         key = name if self._fields["id"] is None else self._one(entry, "id")
+        if self._ids.setdefault(name, key) != key:
+            raise Unwhole(
+                f"`groups.name`: two groups have the same {self._fields['name']}, and members of the one would count "
+                f"as those of the other. Name a field that is unique, like a path or `id`."
+            )
         for field, is_group in (("member", False), ("subgroup", True)):
             if self._fields[field] is not None:
                 for member in names_in([leaves(entry, self._fields[field])]):
