@@ -160,6 +160,19 @@ def test_a_reply_keeps_every_word_of_its_own_and_counts_the_quotes_it_leaves_out
     assert int(found.metadata["skipped_quote_count"]) >= 1
 
 
+@pytest.mark.parametrize(
+    "subject", ["FW: Harbour dues", "WG: Harbour dues", "Fwd: Harbour dues", "RE: FW: Harbour dues"]
+)
+def test_what_outlook_passes_on_is_kept_and_what_an_answer_to_it_quotes_is_not(subject: str) -> None:
+    plain = "See below.\n\n-----Original Message-----\nFrom: Li\n\nThe price of the pump rises."
+    mail = message(plain, "")
+    del mail["Subject"]
+    mail["Subject"] = subject
+    [found] = parse(mail.as_bytes(), "message/x-reply", "a.eml", ParseLimits())
+    assert ("price of the pump" in found.text) == (not subject.startswith("RE:"))
+    assert ("skipped_quote_count" in found.metadata) == subject.startswith("RE:")
+
+
 def test_own_answers_between_the_quotes_of_a_page_are_kept() -> None:
     page = (
         '<div class="gmail_quote"><div class="gmail_attr">On Mon, Li wrote:<br></div><blockquote>Who pays?</blockquote>'

@@ -115,6 +115,20 @@ def test_whatever_a_block_of_notion_says_is_text(name: str) -> None:
     assert words_of(documents[0]) == [*expected, "w9"]
 
 
+def test_what_is_ticked_on_a_page_of_notion_and_what_is_not_is_said() -> None:
+    properties = {
+        "Name": {"type": "title", "title": rich("Pump")},
+        "Done": {"type": "checkbox", "checkbox": True},
+        "Open": {"type": "checkbox", "checkbox": False},
+        "Late": {"type": "formula", "formula": {"type": "boolean", "boolean": False}},
+        "Owner": {"type": "rich_text", "rich_text": rich("ada")},
+    }
+    raw = json.dumps({"object": "page", "id": "1", "properties": properties}).encode()
+    [document] = parse(raw, "application/x-notion+json", "a", ParseLimits())
+    for line in ("Done: yes", "Open: no", "Late: no", "Owner: ada"):
+        assert line in document.text
+
+
 def test_what_is_no_block_of_notion_is_refused_or_said() -> None:
     with pytest.raises(UnparsableDocument, match="no blocks of Notion"):
         parse(b'{"a": 1} and words', "application/x-notion+json", "a", ParseLimits())

@@ -39,6 +39,8 @@ MAX_SHOWN_CHARS = 500
 _ENVELOPE = re.compile(rb"(?:\A|\r?\n\r?\n)From [^\r\n]{1,500}\r?\n(?=>?[A-Za-z][A-Za-z0-9-]*:)")
 _ENCODED = re.compile(r"^Content-Transfer-Encoding:[ \t]*(?:base64|quoted-printable)", re.M | re.I)
 _CHARSET = re.compile(r"(\bcharset[ \t]*=[ \t]*\"?)[\w.:-]+", re.I)
+# What programs write before the subject of a message that is passed on, in the languages of their makers.
+_PASSED_ON = re.compile(r"\s*(?:fwd?|wg|tr|rv|enc|vb|vl|pd|doorst)\s*:", re.I)
 _ESCAPED_FROM = re.compile(rb"^>(>*From )", re.M)
 
 
@@ -169,7 +171,9 @@ def _documents(mail: Mail, context: ParseContext, *, leave_out_quotes: bool = Fa
     builder = TextBuilder()
     subject = _add_head(builder, mail)
     hidden: Counter[str] = Counter()
-    skipped = add_body(builder, clean_text(mail.plain), mail.html, hidden, keep_quotes=not leave_out_quotes)
+    # What is passed on may stand in no other message, and is marked as in an answer.
+    keep_quotes = not leave_out_quotes or _PASSED_ON.match(subject) is not None
+    skipped = add_body(builder, clean_text(mail.plain), mail.html, hidden, keep_quotes=keep_quotes)
     for event in mail.events:
         builder.add("paragraph", event)
     parts, said = attached_documents(mail.attachments, limits.max_text_chars - builder.length_chars, context)

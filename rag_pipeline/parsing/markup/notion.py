@@ -126,11 +126,20 @@ def _add_page(builder: TextBuilder, page: Mapping[str, Any]) -> str:
         if isinstance(value, dict) and value.get("type") == "title":
             title = title or _joined(value.get("title"))
             continue
-        said = ", ".join(_leaves(value, 0))
+        said = _ticked(value) or ", ".join(_leaves(value, 0))
         fields += [f"{clean_text(str(name))}: {said}"] if said else []
     builder.add("heading", title, level=1)
     builder.add("field", "\n".join(fields))
     return title
+
+
+def _ticked(value: Any) -> str:
+    """What a property says that is ticked or not, or a formula of one; empty for every other."""
+    if isinstance(value, dict) and value.get("type") == "formula" and isinstance(value.get("formula"), dict):
+        value = value["formula"]
+    kind = value.get("type") if isinstance(value, dict) else None
+    found = value.get(kind) if kind in ("checkbox", "boolean") else None
+    return ("yes" if found else "no") if isinstance(found, bool) else ""
 
 
 def _said(content: Mapping[str, Any]) -> str:
