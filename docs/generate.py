@@ -346,7 +346,7 @@ HIDDEN = (
     (
         "`skipped_quote_count`",
         "quotes of an answer by mail (`quoted: leave_out`), which stand in another message; what is written between "
-        "them, and what is passed on, is kept",
+        "marked ones, and what is passed on, is kept; below an unmarked head of Outlook all is quote",
     ),
 )  # fmt: skip
 
