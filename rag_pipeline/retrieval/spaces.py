@@ -23,7 +23,9 @@ from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.selection import Selection
 from rag_pipeline.stores.vectors import VectorStore
 
-_STATE = ["document_id", "content_hash", "allowed_principals"]
+# What a row tells, and filters look at; the id of a chunk is that of its wording, whatever the model is.
+_TOLD = ["chunk_id", "document_id", "content_hash", "uri", "title", "author"]
+_TOLD += ["media_type", "language", "source_modified_at", "quality_score", "facts"]
 
 
 class Spaces:
@@ -49,8 +51,9 @@ class Spaces:
     def beside(self, now: Served, alias: str, chosen: Filter) -> Then:
         """The index of another model, of which only that is found which the caller may read of what is published now.
 
-        It may be behind: a document whose content is another one by now, or that the caller may not read any more, is
-        left out. Read are the ids of all documents that the caller may read, in both.
+        It may be behind: a document of which it tells the caller anything that they do not read in what is published
+        now is left out, be it one text that was closed, an address or a field. Read is what all rows that the caller
+        may read tell besides their texts, in both.
 
         Raises:
             BadQuery: There is no such index.
@@ -78,17 +81,14 @@ class Spaces:
             # What was fitted to the published model says nothing of this one.
             figures={"audit_id": audit.audit_id, "search": audit.search} | now.publication.recipe.unfitted.figures(),
         )
-        other = Served(publication, table)
         asker = Filter(chosen.principals)
-        today = {name: (content, tuple(readers)) for name, content, readers in _documents(now, asker)}
-        same: dict[str, tuple[str, ...]] = {}
-        closed: set[str] = set()
-        for name, content, _ in _documents(other, asker):
-            if name in today and today[name][0] == content:
-                same[name] = today[name][1]
-            else:
-                closed.add(name)
-        return Then(other, replace(chosen, closed_ids=chosen.closed_ids | closed), same)
+        today = Selection(now.table, asker).read([*_TOLD, "allowed_principals"])
+        then = Selection(table, asker).read(_TOLD)
+        closed = set(then.join(today, on=_TOLD, how="anti", nulls_equal=True)["document_id"])
+        same = then.select("document_id").filter(~pl.col("document_id").is_in(list(closed)))
+        known = today.join(same, on="document_id", how="semi").unique("document_id")
+        readers = {name: tuple(who) for name, who in known.select("document_id", "allowed_principals").iter_rows()}
+        return Then(Served(publication, table), replace(chosen, closed_ids=chosen.closed_ids | closed), readers)
 
     def _audits(self) -> dict[str, Audit]:
         """The last audit of each model, where it passed."""
@@ -100,8 +100,3 @@ class Spaces:
             f"there is no index of an embedding model {alias!r} that can be searched; there are: "
             f"{', '.join(sorted(there)) or 'none'}"
         )
-
-
-def _documents(served: Served, asker: Filter) -> list[tuple[str, str, list[str]]]:
-    rows = Selection(served.table, asker).read(_STATE).unique("document_id").select(_STATE)
-    return list(rows.iter_rows())

@@ -10,8 +10,11 @@ import pytest
 from rag_pipeline import Searcher
 from rag_pipeline.errors import BadQuery
 from rag_pipeline.refresh.embeddings import refresh_embeddings
+from rag_pipeline.refresh.everything import refresh_layers
 from rag_pipeline.refresh.index import refresh_index
 from rag_pipeline.refresh.publication import publish
+from rag_pipeline.refresh.unsettled import finish_revocations
+from rag_pipeline.retrieval.search import MODES
 from rag_pipeline_tests.pipeline.project import Project
 
 ASKED = "which lantern hangs in hall 3"
@@ -78,6 +81,51 @@ def test_an_index_that_is_behind_shows_nothing_that_is_not_published_now(built: 
     assert names.keys() == {"doc1.md", "doc3.md", "doc5.md", "doc6.md", "doc7.md"}
     assert names["doc1.md"].allowed_principals == ("staff",)
     assert [each.reason for each in why.documents] == [each.reason for each in unknown.documents]
+
+
+def test_no_text_is_found_beside_that_was_closed_by_itself(built: Project, tmp_path: Path) -> None:
+    project = built.copied(tmp_path)
+    head = "---\nallowed_principals: [public]\n---\n"
+    kept = "# Lanterns\n\n" + "Lantern one hangs in hall one and shines all night long. " * 40 + "\n\n"
+    project.write("vault.md", f"{head}{kept}# Vault\n\nThe password of the lantern vault is swordfish.\n")
+    project.refresh()
+    with project.workspace() as workspace:
+        refresh_embeddings(workspace, "large")
+        refresh_index(workspace, "large")
+    project.write("vault.md", head + kept)
+
+    def found(space: str) -> list[str]:
+        with Searcher.open(project.pipeline()) as searcher:
+            asked = "password of the lantern vault"
+            hits = [
+                hit
+                for mode in MODES
+                for hit in searcher.search(asked, principals=["public"], k=50, mode=mode, space=space)
+            ]
+        return [hit.text for hit in hits if hit.uri.endswith("vault.md")]
+
+    assert any("swordfish" in text for text in found("large"))
+    with project.workspace() as workspace:
+        # A run that took the text in and then failed: what has left it is closed, and all else of it stays.
+        refresh_layers(workspace)
+        assert not finish_revocations(workspace)
+    assert found("small")
+    assert not [text for text in found("small") + found("large") if "swordfish" in text]
+
+
+def test_nothing_is_told_beside_that_is_said_otherwise_now(built: Project, tmp_path: Path) -> None:
+    project = built.copied(tmp_path)
+    docs = project.folder / "docs"
+    (docs / "doc0.md").rename(docs / "renamed.md")
+    body = "\n# Document 2\n\nLantern number 2 hangs in hall 2.\n"
+    project.write("doc2.md", f"---\nallowed_principals: [public]\nauthor: Ada\n---{body}")
+    project.refresh()
+    with Searcher.open(project.pipeline()) as searcher:
+        now = searcher.search("lantern", principals=["public"], k=50)
+        assert {hit.uri.rpartition("/")[2] for hit in now} == {"renamed.md", "doc2.md", "doc4.md", "doc6.md"}
+        for mode in MODES:
+            hits = searcher.search("lantern", principals=["public"], k=50, mode=mode, space="large")
+            assert {hit.uri.rpartition("/")[2] for hit in hits} == {"doc4.md", "doc6.md"}, mode
 
 
 def test_what_cannot_be_searched_is_said(built: Project) -> None:
