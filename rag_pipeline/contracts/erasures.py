@@ -158,7 +158,7 @@ class Erasure:
         derived: document_id in silver and in the index of what was made of them.
         needles: Pieces of bytes, text, titles and addresses that are in no other document: what is searched for.
         shared: document_id of others that hold the same bytes, which stay.
-        principal: Whose remarks and memberships go too; empty: nobody's.
+        principals: Whose remarks and memberships go too.
         blobs: Ids that git gives the bytes.
         texts, wordings: text_hash of chunks and content_hash of documents that no other one has.
     """
@@ -173,7 +173,7 @@ class Erasure:
     tombstones: tuple[Tombstone, ...]
     needles: tuple[bytes, ...]
     shared: tuple[str, ...]
-    principal: str = ""
+    principals: tuple[str, ...] = ()
     blobs: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     wordings: tuple[str, ...] = ()
@@ -200,6 +200,9 @@ class Erasure:
         record = json.loads(content)
         if record.pop("format") != _FORMAT:
             raise ValueError("another format")
+        # Earlier programs noted less, and one principal.
+        earlier = record.pop("principal", "")
+        record.setdefault("principals", [earlier] if earlier else [])
         return cls(
             **record
             | {
@@ -208,8 +211,9 @@ class Erasure:
                 "uris": tuple(base64.b64decode(each).decode("utf-8", "surrogatepass") for each in record["uris"]),
                 "tombstones": tuple(Tombstone.of(each) for each in record["tombstones"]),
                 "needles": tuple(base64.b64decode(each) for each in record["needles"]),
-                # Earlier programs noted less.
-                **{name: tuple(record.get(name, ())) for name in ("shared", "blobs", "texts", "wordings")},
+                **{
+                    name: tuple(record.get(name, ())) for name in ("shared", "principals", "blobs", "texts", "wordings")
+                },
             }
         )
 

@@ -262,8 +262,8 @@ def _take_from_readers(workspace: Workspace, plan: Erasure, *, is_full: bool) ->
 
 
 def _take_from_tables(workspace: Workspace, plan: Erasure) -> None:
-    if plan.principal:
-        erase_memberships(workspace, plan.principal)
+    if plan.principals:
+        erase_memberships(workspace, plan.principals)
     for name, ids in plan.documents.items():
         delete_rows(workspace.lake, BRONZE.of(name), "document_id", ids)
     for contract, column in (

@@ -22,12 +22,15 @@ from rag_pipeline.contracts.erasures import (
     Erasure,
     Tombstone,
     place_hash,
+    principal_hash,
     read_erased,
     read_pending,
 )
+from rag_pipeline.contracts.feedback import FEEDBACK
 from rag_pipeline.errors import LakeDamaged
 from rag_pipeline.refresh.erase import Scrub, finish_erasure
 from rag_pipeline.refresh.erase_plan import bronze_states, plan_of
+from rag_pipeline.refresh.memberships import principals_named
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.stores.small_files import replace_file
@@ -86,14 +89,12 @@ def erase_again(pipeline: Pipeline, served: Pipeline, since: Since, scrub: Scrub
     with Workspace(pipeline, run_id="restore") as workspace:
         states, unread = bronze_states(workspace)
         for name, error in unread.items():
-            raise LakeDamaged(
-                f"bronze of {name} in the backup is damaged, so what was erased since cannot be taken out of it; "
-                f"nothing was restored. Take another one: --backup. ({error})"
-            )
+            raise _untold(f"bronze of {name}", error)
         documents = documents_of(states, new)
-        if not documents and not since.pending:
+        people = _people_of(workspace, new)
+        if not documents and not people and not since.pending:
             return 0
-        plan = _plan(workspace, states, documents, new, since.pending)
+        plan = _plan(workspace, states, documents, people, new, since.pending)
         replace_file(root / PENDING_FILE, plan.encoded())
         erase_kept(served, plan.derived)
         finish_erasure(workspace, scrub)
@@ -104,6 +105,7 @@ def _plan(
     workspace: Workspace,
     states: dict[str, pl.DataFrame],
     documents: dict[str, set[str]],
+    people: set[str],
     new: list[Tombstone],
     pending: tuple[Erasure, ...],
 ) -> Erasure:
@@ -125,7 +127,28 @@ def _plan(
         derived=tuple(sorted({*plan.derived, *(each for one in pending for each in one.derived)})),
         uris=tuple(sorted({*plan.uris, *(each for one in pending for each in one.uris)})),
         tombstones=tuple(stone for each in pending for stone in each.tombstones),
-        principal=next((each.principal for each in pending if each.principal), ""),
+        principals=tuple(sorted(people.union(*(each.principals for each in pending)))),
+    )
+
+
+def _people_of(workspace: Workspace, stones: Iterable[Tombstone]) -> set[str]:
+    """Whom tombstones of a newer lake mean among those that made remarks in an older one, or have or are its groups.
+
+    Raises:
+        LakeDamaged: A table of these is damaged.
+    """
+    places = {each.place for each in stones}
+    try:
+        named = {*workspace.lake.read(FEEDBACK, ["caller"])["caller"], *principals_named(workspace)}
+    except LakeDamaged as error:
+        raise _untold("what says who made remarks or is in groups", error) from error
+    return {each for each in named if principal_hash(each) in places}
+
+
+def _untold(what: str, error: LakeDamaged) -> LakeDamaged:
+    return LakeDamaged(
+        f"{what} in the backup is damaged, so what was erased since cannot be taken out of it; nothing was restored. "
+        f"Take another one: --backup. ({error})"
     )
 
 

@@ -23,7 +23,6 @@ from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS
 from rag_pipeline.errors import LakeDamaged, UsageError
 from rag_pipeline.refresh.damage import unless_damaged
 from rag_pipeline.refresh.erase_pieces import pieces_of, stored_sources
-from rag_pipeline.refresh.memberships import groups_of_settings
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.purge import index_rows, index_tables
 
@@ -69,7 +68,7 @@ def plan_erasure(workspace: Workspace, wanted: Wanted, *, reason: str, erased_by
         reason=reason,
         erased_by=erased_by,
         by_content=wanted.by_content,
-        principal=wanted.principal,
+        principals=(wanted.principal,) if wanted.principal else (),
     )
 
 
@@ -148,7 +147,7 @@ def plan_of(
     reason: str,
     erased_by: str,
     by_content: bool,
-    principal: str = "",
+    principals: tuple[str, ...] = (),
     known_pieces: Iterable[bytes] = (),
 ) -> Erasure:
     """Everything that an erasure of some documents has to know before it begins.
@@ -179,16 +178,12 @@ def plan_of(
         uris=uris,
         tombstones=(
             *_tombstones(erasure_id, states, documents, at, by_content=by_content),
-            # Sources that know groups go on to name whoever it was.
-            *(
-                [Tombstone(erasure_id, principal_hash(principal), (), by_content=False, erased_at=at)]
-                if principal and groups_of_settings(workspace)
-                else []
-            ),
+            # Sources that know groups, now or later, go on to name whoever it was, and so does an older backup.
+            *(Tombstone(erasure_id, principal_hash(each), (), by_content=False, erased_at=at) for each in principals),
         ),
         needles=pieces.needles,
         shared=tuple(sorted({each for found in sharing for each in found})),
-        principal=principal,
+        principals=principals,
         blobs=pieces.blobs,
         texts=tuple(sorted(texts)),
         wordings=tuple(sorted(wordings)),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rag_pipeline.answering.erasing import answers_file
-from rag_pipeline.contracts.erasures import PENDING_FILE, Erasure, Tombstone, read_erased
+from rag_pipeline.contracts.erasures import PENDING_FILE, Erasure, Tombstone, principal_hash, read_erased
 from rag_pipeline.refresh.erase_copies import copies
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.byte_search import Needles, found_in_file, found_in_index
@@ -123,13 +123,20 @@ def _said_by_questions(workspace: Workspace, needles: Needles) -> list[str]:
     ]
 
 
+def _of_documents(plan: Erasure) -> list[Tombstone]:
+    """Its tombstones but for those that stand for people."""
+    people = set(map(principal_hash, plan.principals))
+    return [each for each in plan.tombstones if each.place not in people]
+
+
 def _documents(plan: Erasure, known: Iterable[Tombstone]) -> list[dict[str, Any]]:
     """What was erased; where it is erased again, an erasure of before has its tombstone."""
     named = [(name, each) for name, ids in plan.documents.items() for each in ids]
-    stones = {each.document: each for each in (*known, *plan.tombstones) if each.document}
-    if len(named) == len(plan.tombstones):
+    mine = _of_documents(plan)
+    stones = {each.document: each for each in (*known, *mine) if each.document}
+    if len(named) == len(mine):
         # An earlier program noted no ids, and wrote them in this order.
-        stones = {each: stone for (_, each), stone in zip(named, plan.tombstones, strict=True)} | stones
+        stones = {each: stone for (_, each), stone in zip(named, mine, strict=True)} | stones
     return [
         {
             "document_id": each,
@@ -161,7 +168,7 @@ def certified(
         elif held:
             found.append(str(path))
     notes = [*notes, _SHORT_ONES]
-    if plan.tombstones and not all(each.by_content for each in plan.tombstones):
+    if not all(each.by_content for each in _of_documents(plan)):
         notes.append(_BY_PLACE)
     if plan.parts:
         notes.append(

@@ -54,9 +54,7 @@ def take_remains(workspace: Workspace, plan: Erasure, needles: Needles, *, is_ma
         delete_rows(lake, contract, side, unused)
     remarks = lake.read(FEEDBACK)
     mine = [row["feedback_id"] for row in remarks.iter_rows(named=True) if _is_about(row, plan, needles)]
-    mine += remarks.filter((pl.col("caller") == plan.principal) & (pl.lit(plan.principal) != ""))[
-        "feedback_id"
-    ].to_list()
+    mine += remarks.filter(pl.col("caller").is_in(list(plan.principals)))["feedback_id"].to_list()
     delete_rows(lake, FEEDBACK, "feedback_id", set(mine))
     results = lake.read(QUESTION_RESULTS)
     about = [row for row in results.iter_rows(named=True) if _is_about(row, plan, needles)]

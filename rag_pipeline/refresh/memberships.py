@@ -10,7 +10,7 @@ Both tables are small and read by whoever asks, so a change of membership touche
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources.groups import memberships_of
 from rag_pipeline.stores.damage import set_damage_aside
-from rag_pipeline.transforms.memberships import about, named_memberships, principals_of, standing
+from rag_pipeline.transforms.memberships import about, named_memberships, names_of, principals_of, standing
 
 log = logging.getLogger(__name__)
 
@@ -82,17 +82,28 @@ def groups_of_settings(workspace: Workspace) -> dict[str, GroupsSpec]:
     return {name: spec for name, spec in specs.items() if spec is not None}
 
 
-def erase_memberships(workspace: Workspace, principal: str) -> None:
-    """Take a principal out of both tables, as a group and as a member; older versions of the tables still have it.
+def principals_named(workspace: Workspace) -> set[str]:
+    """Every principal that one of both tables names, as a group or as a member.
+
+    Raises:
+        StoreError: A table cannot be read.
+    """
+    counted = workspace.lake.read(PRINCIPALS, ["member_principal", "group_principal"])
+    told = names_of(workspace.lake.read(MEMBERSHIPS), groups_of_settings(workspace))
+    return told.union(*counted.to_dict().values())
+
+
+def erase_memberships(workspace: Workspace, principals: Collection[str]) -> None:
+    """Take principals out of both tables, as groups and as members; older versions of the tables still have them.
 
     Raises:
         RagPipelineError: A table cannot be read or written.
     """
     lake = workspace.lake
     known = _read(workspace, PRINCIPALS)
-    mine = (pl.col("member_principal") == principal) | (pl.col("group_principal") == principal)
+    mine = pl.any_horizontal(pl.col("member_principal", "group_principal").is_in(list(principals)))
     lake.replace_where(PRINCIPALS, PRINCIPALS.empty(), known.filter(mine))
-    rows = about(_read(workspace, MEMBERSHIPS), groups_of_settings(workspace), lambda name: name == principal)
+    rows = about(_read(workspace, MEMBERSHIPS), groups_of_settings(workspace), lambda name: name in principals)
     lake.replace_where(MEMBERSHIPS, MEMBERSHIPS.empty(), rows)
 
 

@@ -83,6 +83,22 @@ def about(memberships: pl.DataFrame, naming: Mapping[str, GroupsSpec], is_meant:
     return pl.concat(parts)
 
 
+def names_of(memberships: pl.DataFrame, naming: Mapping[str, GroupsSpec]) -> set[str]:
+    """Every principal that rows of `silver/memberships` name, as the group or the member.
+
+    Of a source that knows no groups now nobody can tell how it named them; they are taken by the names that it says,
+    and by those that settings give where they say nothing.
+    """
+    found: set[str] = set()
+    for source, group, member, is_group in memberships.select(_NAMES).iter_rows():
+        spec = naming.get(source)
+        before, before_member = (spec.prefix, spec.member_prefix) if spec else (f"{source}:", "")
+        found |= {f"{before}{group}", f"{before if is_group else before_member}{member}"}
+        if spec is None:
+            found |= {group, member}
+    return found
+
+
 def principals_of(memberships: pl.DataFrame, naming: Mapping[str, GroupsSpec]) -> pl.DataFrame:
     """The key of `silver/principals` for some rows of `silver/memberships`.
 

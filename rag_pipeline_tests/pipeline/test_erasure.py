@@ -236,7 +236,8 @@ def test_a_person_s_own_documents_go_with_their_principal(project: Project, is_d
     assert [each["source"] for each in certificate.documents] == ["people"]
     with project.workspace() as workspace:
         assert workspace.lake.read(BRONZE.of("people")).height == 0
-        assert len(read_erased(workspace.lake.root).tombstones) == 1
+        # Of the document, and of whose it was.
+        assert len(read_erased(workspace.lake.root).tombstones) == 2
     assert holding(project.folder, "keeper of lamps is paid") == set()
     assert is_deleted or project.refresh() == 0
     assert project.verify().findings == []
