@@ -2,7 +2,8 @@
 
 Belongs here: taking one moment of a lake while others write, copying what a backup has not, checking by hash.
 Does not belong here: what happens to a restored lake (`refresh/restore.py`). Files of a lake are written once and
-replaced as a whole, so a second name for each keeps its content, whatever is done to the lake meanwhile.
+replaced as a whole, so a second name for each keeps its content, whatever is done to the lake meanwhile; the few that
+lines are added to are copied.
 
     DEST/objects/ab/ab12…    content by SHA-256
     DEST/backups/NAME.json   one backup: path, hash, size and time of every file; written last
@@ -24,7 +25,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from rag_pipeline.contracts.costs import COSTS_FILE
+from rag_pipeline.contracts.directions import DIRECTIONS_FILE
 from rag_pipeline.contracts.erasures import PENDING_FILE
+from rag_pipeline.contracts.history import HISTORY_FILE
 from rag_pipeline.errors import LakeBusy, LakeDamaged, StoreError, UsageError
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME
@@ -36,6 +40,8 @@ SNAPSHOT = ".backup"
 BACKUP_LOCK = ".backup.lock"
 # Raise it when an older program would misread a backup.
 _FORMAT = 1
+# Those that lines are added to in place, which a second name would show, too.
+APPENDED = frozenset({COSTS_FILE, HISTORY_FILE, DIRECTIONS_FILE})
 _LEFT_OUT = frozenset({LOCK_NAME, HOLDER_NAME, RESERVE_NAME, ".settled.json"})
 # The time that a content has which was read back, in nanoseconds: whatever writes to it later gives it another.
 _READ_BACK = 10**18
@@ -134,13 +140,17 @@ def _taken(lake: Lake, destination: Path) -> tuple[dict[str, Kept], list[int]]:
 
 
 def _link(root: Path, snapshot: Path) -> list[str]:
-    """Give every file of now a second name; which files those are."""
+    """Give every file of now a second name, or copy it where it does not stay as it is; which files those are."""
     linked = []
     for path in _files(root):
         there = snapshot / path
         there.parent.mkdir(parents=True, exist_ok=True)
         try:
-            os.link(root / path, there)
+            if path in APPENDED:
+                # Small ones, and whoever adds to them holds the lake's lock, as this does.
+                shutil.copy2(root / path, there)
+            else:
+                os.link(root / path, there)
         except FileNotFoundError:
             # A file beside that is being replaced.
             continue
