@@ -42,10 +42,12 @@ class Since:
 
     Attributes:
         pending: Plans of erasures that were begun there and are not done.
+        lakes: Where their certificates are.
     """
 
     erased: Erased
     pending: tuple[Erasure, ...]
+    lakes: tuple[Path, ...]
 
     @classmethod
     def of(cls, lakes: Iterable[Path]) -> Since:
@@ -56,14 +58,15 @@ class Since:
         """
         erased = Erased()
         pending: dict[str, Erasure] = {}
-        for root in map(str, lakes):
+        folders = tuple(lakes)
+        for root in map(str, folders):
             said, begun = read_erased(root), read_pending(root)
             erased = erased.plus(said.tombstones, said.released)
             if begun is not None:
                 pending[begun.erasure_id] = begun
         for each in pending.values():
             erased = erased.plus(each.tombstones)
-        return cls(erased, tuple(pending.values()))
+        return cls(erased, tuple(pending.values()), folders)
 
 
 def erase_again(pipeline: Pipeline, served: Pipeline, since: Since, scrub: Scrub | None) -> int:
@@ -76,12 +79,17 @@ def erase_again(pipeline: Pipeline, served: Pipeline, since: Since, scrub: Scrub
 
     Raises:
         RagPipelineError: What `finish_erasure` raises.
+        OSError: A certificate could not be copied.
     """
     root = Path(pipeline.lake_root)
     then = read_erased(str(root))
     now = then.plus(since.erased.tombstones, since.erased.released)
     if now != then:
         replace_file(root / ERASED_FILE, now.encoded())
+    # After what the backup knew was told, which may be by its certificates alone; and before anything is erased, since
+    # those of now may name it, too.
+    for elder in since.lakes:
+        _keep_certificates(elder, root)
     known = set(then.tombstones)
     new = [each for each in now.tombstones if each not in known]
     if not new and not since.pending:
@@ -177,7 +185,7 @@ def documents_of(states: dict[str, pl.DataFrame], stones: Iterable[Tombstone]) -
     return {name: ids for name, ids in found.items() if ids}
 
 
-def keep_certificates(elder: Path, restored: Path) -> None:
+def _keep_certificates(elder: Path, restored: Path) -> None:
     """Have the certificates of a lake in the restored one, too; a newer one has the note of a release.
 
     Raises:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rag_pipeline.errors import StoreError, UsageError
 from rag_pipeline.refresh.erase import Scrub
-from rag_pipeline.refresh.erase_again import Since, erase_again, keep_certificates
+from rag_pipeline.refresh.erase_again import Since, erase_again
 from rag_pipeline.refresh.verify import verify
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
@@ -99,8 +99,6 @@ def _restored(pipeline: Pipeline, target: Path, fill: Callable[[Path], None], sc
     try:
         fill(staging)
         count = erase_again(_in(pipeline, staging), _in(pipeline, target), since, scrub)
-        for elder in elders:
-            keep_certificates(elder, staging)
         _put_in_place(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 from rag_pipeline.contracts.erasures import ERASED_FILE, PENDING_FILE, read_erased
+from rag_pipeline.contracts.history import HISTORY_FILE
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.defs.erased_records import scrub_of
 from rag_pipeline.errors import LakeBusy, LakeDamaged, LakeTooNew, StoreError, UsageError
@@ -257,6 +258,39 @@ def test_an_erasure_that_is_not_finished_is_finished_by_a_restore(project: Proje
     (project.folder / "lake" / ERASED_FILE).unlink()
     project.refresh()
     assert addresses(project) == ["docs/a.md", "docs/c.md"]
+
+
+def test_certificates_of_before_say_no_word_of_what_a_restore_erases(project: Project) -> None:
+    backed_up(project)
+    with project.workspace() as workspace:
+        begin_erasure(workspace, Wanted(place=("docs", "a.md")), reason="as docs/b.md says", erased_by="w")
+        finish_erasure(workspace)
+    erased(project, "b.md", only_begin=True)
+    restored(project)
+    certificates = sorted((project.folder / "lake" / "erasures").iterdir())
+    assert len(certificates) == 4
+    assert [path.name for path in certificates if "docs/b.md" in path.read_text()] == []
+
+
+def test_a_line_that_is_added_while_it_is_copied_ends_no_backup(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, hashed = project.folder / "lake", backing._sha256
+    assert (lake / HISTORY_FILE).is_file()
+    before = {name: (lake / name).read_bytes() for name in backing.APPENDED if (lake / name).is_file()}
+
+    def added(path: Path) -> str:
+        found = hashed(path)
+        if path.parent.name == backing.SNAPSHOT and path.name in before:
+            with (lake / path.name).open("ab") as file:
+                file.write(b"{}\n")
+        return found
+
+    monkeypatch.setattr(backing, "_sha256", added)
+    backed_up(project)
+    monkeypatch.undo()
+    restored(project)
+    assert {name: (lake / name).read_bytes() for name in before} == before
 
 
 def test_a_restore_that_cannot_be_put_in_place_puts_the_lake_back(
