@@ -14,6 +14,7 @@ from typing import Any
 from rag_pipeline.answering.erasing import answers_file
 from rag_pipeline.contracts.erasures import PENDING_FILE, Erasure, Tombstone, principal_hash, read_erased
 from rag_pipeline.refresh.erase_copies import copies
+from rag_pipeline.refresh.erase_people import files_naming
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.byte_search import Needles, found_in_file, found_in_index
 from rag_pipeline.stores.lake import INDEX_PATH
@@ -78,8 +79,13 @@ _BY_PLACE = (
     "back, and a new document at the address stays out."
 )
 
+_BY_NAME = (
+    "The name of the principal was looked for in all files of the tables of remarks, memberships and principals; "
+    "documents that others may read too stay, with whatever they say."
+)
+
 # What every certificate may say.
-NOTES = (_SHORT_ONES, _BY_PLACE)
+NOTES = (_SHORT_ONES, _BY_PLACE, _BY_NAME)
 
 
 def _lines(values: list[str]) -> str:
@@ -167,7 +173,8 @@ def certified(
             words += 1
         elif held:
             found.append(str(path))
-    notes = [*notes, _SHORT_ONES]
+    found += files_naming(workspace, plan.principals)
+    notes = [*notes, _SHORT_ONES, *([_BY_NAME] if plan.principals else [])]
     if not all(each.by_content for each in _of_documents(plan)):
         notes.append(_BY_PLACE)
     if plan.parts:

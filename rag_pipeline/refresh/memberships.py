@@ -103,8 +103,18 @@ def erase_memberships(workspace: Workspace, principals: Collection[str]) -> None
     known = _read(workspace, PRINCIPALS)
     mine = pl.any_horizontal(pl.col("member_principal", "group_principal").is_in(list(principals)))
     lake.replace_where(PRINCIPALS, PRINCIPALS.empty(), known.filter(mine))
+    # What nobody names by any settings goes first: whom such rows mean cannot be told.
+    _forget_former(workspace)
     rows = about(_read(workspace, MEMBERSHIPS), groups_of_settings(workspace), lambda name: name in principals)
     lake.replace_where(MEMBERSHIPS, MEMBERSHIPS.empty(), rows)
+
+
+def _forget_former(workspace: Workspace) -> None:
+    """Take out what sources said that know no groups now: no run asks them again, and nothing follows from it."""
+    known = _read(workspace, MEMBERSHIPS)
+    former = known.filter(~pl.col("source").is_in(list(groups_of_settings(workspace))))
+    if former.height:
+        workspace.lake.replace_where(MEMBERSHIPS, MEMBERSHIPS.empty(), former)
 
 
 @step("silver/memberships")
@@ -166,6 +176,8 @@ def open_memberships(workspace: Workspace) -> PrincipalsReport:
         if new.height:
             rows = new.select(list(PRINCIPALS.columns)).sort(PRINCIPALS.key)
             lake.replace_where(PRINCIPALS, rows, known.clear())
+        # In every run, since nobody is asked for groups in one where no source knows any.
+        _forget_former(workspace)
         return PrincipalsReport(
             rows=wanted.height,
             members=wanted["member_principal"].n_unique(),

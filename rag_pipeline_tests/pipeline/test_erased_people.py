@@ -15,7 +15,9 @@ from rag_pipeline.contracts.feedback import FEEDBACK
 from rag_pipeline.contracts.memberships import MEMBERSHIPS, PRINCIPALS
 from rag_pipeline.refresh import erase as erasing
 from rag_pipeline.refresh.erase import begin_erasure, finish_erasure, release
+from rag_pipeline.refresh.erase_people import files_naming
 from rag_pipeline.refresh.erase_plan import Wanted
+from rag_pipeline.refresh.memberships import open_memberships, poll_memberships
 from rag_pipeline.refresh.restore import RestoreReport, restore
 from rag_pipeline.stores.backup import back_up
 from rag_pipeline_tests.pipeline.project import Project
@@ -105,7 +107,42 @@ def test_a_restore_brings_no_erased_person_back_where_no_source_knows_groups_any
     with project.workspace() as workspace:
         assert read_erased(workspace.lake.root).places == {principal_hash("ada")}
     restored(project)
-    assert "ada" not in people(project)["feedback"]
+    assert people(project)["feedback"] == {"bob", "eve"}
+    assert "ada" not in people(project)["memberships"] | people(project)["principals"]
+
+
+def test_nobody_stays_in_groups_that_no_source_knows_any_more(project: Project) -> None:
+    groups = project.settings["sources"]["docs"].pop("groups")
+    erased(project, "ada")
+    assert people(project) == {"feedback": {"bob", "eve"}, "memberships": set(), "principals": {"bob", "eve"}}
+    with project.workspace() as workspace:
+        open_memberships(workspace)
+        assert open_memberships(workspace).commits == 0
+    # Whoever was erased where no source knew groups stays out of those that one knows later.
+    project.settings["sources"]["docs"]["groups"] = groups
+    with project.workspace() as workspace:
+        poll_memberships(workspace)
+        open_memberships(workspace)
+        assert set(workspace.lake.read(MEMBERSHIPS)["member_name"]) == {"bob", "eve"}
+        del project.settings["sources"]["docs"]["groups"]
+    with project.workspace() as workspace:
+        open_memberships(workspace)
+        assert workspace.lake.read(MEMBERSHIPS).is_empty()
+
+
+def test_a_file_that_still_names_whoever_is_erased_keeps_the_erasure_open(project: Project) -> None:
+    left = project.folder / "lake" / MEMBERSHIPS.path / "part-left.parquet"
+    row = {"source": "docs", "group_name": "crew", "member_name": "ada", "is_group": False}
+    rows = pl.DataFrame([row | {"observed_at": datetime.now(UTC), "run_id": "r"}], schema=MEMBERSHIPS.schema)
+    with project.workspace() as workspace:
+        rows.write_parquet(left)
+        assert list(files_naming(workspace, ["bob"])) != []
+        assert str(left) in files_naming(workspace, ["ada"])
+        # A group of that name is nobody's but the source's, and the rest of a damaged file is its bytes.
+        assert str(left) not in files_naming(workspace, ["crew"])
+        left.write_bytes(b"PAR1 of eve and bob")
+        assert str(left) in files_naming(workspace, ["eve"])
+        assert str(left) not in files_naming(workspace, ["ada"])
 
 
 def test_whoever_was_released_comes_back_with_a_restore(project: Project) -> None:
