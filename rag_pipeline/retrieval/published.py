@@ -127,9 +127,9 @@ class Pointer:
         else:
             self._opened(before.publication)
             served = before
-        self._served, self._log_state = served, state
+        # A look that was overtaken by a wish leaves nothing behind: another one may have found what came after it.
         if wishes == self._wishes:
-            self._looked_at = now
+            self._served, self._log_state, self._looked_at = served, state, now
         return served
 
     def _opened(self, publication: Publication | None) -> Served:

@@ -11,6 +11,7 @@ import pytest
 
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.retrieval import published
+from rag_pipeline.retrieval.published import Pointer
 from rag_pipeline.retrieval.search import MODES, Hit, Searcher
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -141,6 +142,32 @@ def test_a_reader_goes_on_with_what_is_published_now(built: Project, tmp_path: P
     searcher.search("lamp", principals=["public"])
     FAULTS[name](project)
     assert any(NEW in hit.text for hit in searcher.search("lamp", principals=["public"]))
+
+
+def test_a_look_that_was_overtaken_does_not_bring_back_what_was_published_before(
+    built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memberships change while somebody looks: whoever asks after that sees what was published by then."""
+    project = built.copied(tmp_path)
+    monkeypatch.setattr(published, "POINTER_SECONDS", 3600.0)
+    with project.workspace() as workspace:
+        pointer = Pointer(workspace.lake, workspace.vectors)
+        opened = published.open_version
+
+        def overtaken(*given: Any) -> Any:
+            """Opens what was asked for; before that is answered, something is revoked and another one looks."""
+            found = opened(*given)
+            monkeypatch.setattr(published, "open_version", opened)
+            revoked(project)
+            pointer.look_again()
+            assert pointer.publication().sequence > before
+            return found
+
+        before = pointer.publication().sequence
+        pointer.look_again()
+        monkeypatch.setattr(published, "open_version", overtaken)
+        pointer.publication()
+        assert pointer.publication().sequence > before
 
 
 def test_a_reader_recovers_when_what_was_away_is_back(built: Project, tmp_path: Path) -> None:
