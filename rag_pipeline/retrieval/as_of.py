@@ -5,12 +5,12 @@ Does not belong here: which publication was valid then (`published.py`).
 
 What is closed or deleted today is not found in an old version either. Nor is what the caller could not read then or at
 any time since, though they may read the document today: an old text may have been closed for what has been taken out of
-it, and opened again without.
+it, and opened again without. Who came into a group later could not read by it what was published before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 
@@ -57,22 +57,29 @@ def moment_of(as_of: datetime | date) -> datetime:
     return datetime.combine(as_of, time.max, UTC)
 
 
-def seen_today(now: Served, earlier: Earlier, chosen: Filter) -> Then:
+def seen_today(
+    now: Served, earlier: Earlier, chosen: Filter, moment: datetime, had_at: Callable[[datetime], frozenset[str]]
+) -> Then:
     """An earlier publication, without the documents that the caller may not read now, or could not at any time since.
 
     Read are the ids of all documents that the caller may read, once for each version since: so few are kept that this
     is bounded. Those of the hits alone would not do: names of fields and of newer versions are told of others too.
+
+    Args:
+        moment: That is asked for, UTC.
+        had_at: Principals of today that the caller had at a time already, and ever since. The longer a version stood,
+            the more of them they may have had: what counts is what they had when it came.
     """
     asker = Filter(chosen.principals)
     rows = Selection(now.table, asker).read(["document_id", "allowed_principals"]).unique("document_id")
     readers = {name: tuple(principals) for name, principals in rows.iter_rows()}
-    before = _readable(earlier.then, asker)
+    had = chosen.principals & had_at(moment)
+    before = _readable(earlier.then, had)
     shown = before & readers.keys()
     for served in earlier.since:
-        if served.publication.sequence != now.publication.sequence:
-            shown &= _readable(served, asker)
-    return Then(earlier.then, replace(chosen, closed_ids=chosen.closed_ids | (before - shown)), readers)
+        shown &= _readable(served, chosen.principals & had_at(served.publication.published_at))
+    return Then(earlier.then, replace(chosen, principals=had, closed_ids=chosen.closed_ids | (before - shown)), readers)
 
 
-def _readable(served: Served, asker: Filter) -> set[str]:
-    return set(Selection(served.table, asker).read(["document_id"])["document_id"])
+def _readable(served: Served, principals: frozenset[str]) -> set[str]:
+    return set(Selection(served.table, Filter(principals)).read(["document_id"])["document_id"])

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
+
+import polars as pl
 
 from rag_pipeline.contracts.memberships import PRINCIPALS
 from rag_pipeline.retrieval.arguments import checked_principals
@@ -34,13 +37,17 @@ class CallersGroups:
         self._on_change = on_change
         self._lake = Lake(lake.root, lake.storage_options, read_once=ReadOnce())
         self._log = Path(lake.root, PRINCIPALS.path, "_delta_log") if lake.is_local else None
+        self._rows = PRINCIPALS.empty()
         self._groups: Mapping[str, tuple[str, ...]] = {}
         self._state = ("", -1)
         self._looked_at = float("-inf")
         self._lock = Lock()
 
-    def of(self, principals: Iterable[str]) -> frozenset[str]:
+    def of(self, principals: Iterable[str], at: datetime | None = None) -> frozenset[str]:
         """Who asks, with `public` and every group that they are in by some source.
+
+        Args:
+            at: Of these groups only those that they were in then, too, and without a break since.
 
         Raises:
             BadQuery: Nobody asks, or a name is none.
@@ -48,20 +55,22 @@ class CallersGroups:
         """
         own = checked_principals(principals)
         with self._lock:
-            groups = self._current()
+            self._look()
+            rows, groups = self._rows, self._groups
+        if at is not None:
+            groups = groups_by_member(rows.filter(pl.col("since_at") <= at))
         return all_principals(own, groups)
 
-    def _current(self) -> Mapping[str, tuple[str, ...]]:
+    def _look(self) -> None:
         now = time.monotonic()
         if self._log is None and now - self._looked_at < POINTER_SECONDS:
-            return self._groups
+            return
         state = ("", -1) if self._log is not None and not self._log.is_dir() else self._lake.identity(PRINCIPALS)
         if state != self._state:
             # Whatever fails here, what was known before is not answered by again.
-            self._groups, self._state = {}, ("", -1)
-            rows = self._lake.read(PRINCIPALS, ["member_principal", "group_principal"])
+            self._rows, self._groups, self._state = PRINCIPALS.empty(), {}, ("", -1)
+            rows = self._lake.read(PRINCIPALS, ["member_principal", "group_principal", "since_at"])
             # After reading: what was published before these memberships came to count is looked at after this.
             self._on_change()
-            self._groups, self._state = groups_by_member(rows), state
+            self._rows, self._groups, self._state = rows, groups_by_member(rows), state
         self._looked_at = now
-        return self._groups

@@ -109,8 +109,9 @@ class Pointer:
         found: dict[tuple[str, int], Served] = {}
         for row in (row for row in rows if row.sequence >= before[-1].sequence):
             try:
-                # Each row is looked at, also where another one names the same version: the table may be another.
-                found[row.place] = Served(row, kept.open(row))
+                # Each row is looked at, also where another one names the same version: the table may be another. What
+                # was published twice counts from the first time on.
+                found.setdefault(row.place, Served(row, kept.open(row)))
             except TableMissing as error:
                 raise NothingPublished(f"{_lost(moment, row, before[-1])}; {_oldest_kept(rows, kept)}") from error
         return Earlier(found.pop(before[-1].place), tuple(found.values()))

@@ -6,7 +6,7 @@ Does not belong here: the steps themselves, Dagster: search starts without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rag_pipeline.contracts.filters import Filter, among
 from rag_pipeline.contracts.sources import SourceSpec
 from rag_pipeline.errors import BadQuery
-from rag_pipeline.retrieval.arguments import checked_window, chosen_of, is_text
+from rag_pipeline.retrieval.arguments import checked_principals, checked_window, chosen_of, is_text
 from rag_pipeline.retrieval.as_of import Then, moment_of, seen_today
 from rag_pipeline.retrieval.asked import Asked
 from rag_pipeline.retrieval.at_source import Indexed, OpenSource, SourceCheck, sources_of
@@ -135,9 +135,13 @@ class Searcher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def principals_of(self, principals: Iterable[str]) -> frozenset[str]:
-        """Who asks, with `public` and all groups that sources put them in now; raises `BadQuery` where nobody does."""
-        return self._groups.of(principals)
+    def principals_of(self, principals: Iterable[str], *, at: datetime | date | None = None) -> frozenset[str]:
+        """Who asks, with `public` and all groups that sources put them in now; raises `BadQuery` where nobody does.
+
+        Args:
+            at: Without the groups that they came into later.
+        """
+        return self._groups.of(principals, None if at is None else moment_of(at))
 
     def search(
         self,
@@ -181,9 +185,10 @@ class Searcher:
             NothingPublished: There is no index yet, or what readers had at `as_of` is not kept.
             EmbeddingSpaceMismatch: The published space's model is not the one that can be opened here.
         """
+        principals = checked_principals(principals)
         plan = SearchPlan(k, mode, per_document, diversity, rules=self._rules)
         asked = Asked(query, chosen_of(self.principals_of(principals), sources, limits), plan, rerank, as_of, space)
-        hits = self._answered(as_of, asked.chosen, lambda then: self._search(then, asked), space)
+        hits = self._answered(as_of, principals, asked.chosen, lambda then: self._search(then, asked), space)
         return self.verified(hits, principals=principals, as_of=as_of) if verify else hits
 
     def chunk(self, chunk_id: str, *, principals: Iterable[str]) -> dict[str, Any] | None:
@@ -248,6 +253,7 @@ class Searcher:
         Raises:
             BadQuery: As `search` does, or `document` is no text.
         """
+        principals = checked_principals(principals)
         plan = SearchPlan(k, mode, per_document, diversity, rules=self._rules)
         asked = Asked(query, chosen_of(self.principals_of(principals), sources, limits), plan, rerank, as_of, space)
         if document is not None and (not is_text(document) or not document.strip()):
@@ -271,7 +277,7 @@ class Searcher:
             whys = explain_named(document, then.chosen, k, ranked, select, self._lake, alone, known) if document else []
             return Explanation(tuple(ranked[:k]), tuple(whys))
 
-        return self._answered(as_of, asked.chosen, action, space)
+        return self._answered(as_of, principals, asked.chosen, action, space)
 
     def verified(
         self, hits: Sequence[Hit], *, principals: Iterable[str], as_of: datetime | date | None = None
@@ -285,9 +291,11 @@ class Searcher:
         """
         if self._check is None:
             raise BadQuery("sources can only be read again with their pipeline.yaml; open it instead of the lake")
-        names = self.principals_of(principals)
-        chosen = Filter(names, document_ids=tuple({hit.document_id for hit in hits}))
-        rows = self._answered(as_of, chosen, lambda then: Selection(then.served.table, then.chosen).read(STATE_COLUMNS))
+        principals = checked_principals(principals)
+        chosen = Filter(self.principals_of(principals), document_ids=tuple({hit.document_id for hit in hits}))
+        rows = self._answered(
+            as_of, principals, chosen, lambda then: Selection(then.served.table, then.chosen).read(STATE_COLUMNS)
+        )
         found = self._check.check(
             Indexed(document, source, content, frozenset(readers))
             for document, source, content, readers in rows.unique("document_id").select(STATE_COLUMNS).iter_rows()
@@ -316,12 +324,13 @@ class Searcher:
             BadQuery: Nobody asks, or an argument is out of its range.
         """
         checked_window(by, max_tokens)
+        principals = checked_principals(principals)
         documents = tuple(sorted({hit.document_id for hit in hits}))
         chosen = Filter(self.principals_of(principals), document_ids=documents)
         if not documents:
             return []
         rows = self._answered(
-            as_of, chosen, lambda then: Selection(then.served.table, then.chosen).read(WINDOW_COLUMNS)
+            as_of, principals, chosen, lambda then: Selection(then.served.table, then.chosen).read(WINDOW_COLUMNS)
         )
         return merged_windows(rows.to_dicts(), hits, max_tokens, by)
 
@@ -339,7 +348,12 @@ class Searcher:
         return [] if self._spaces is None else self._spaces.names()
 
     def _answered(
-        self, as_of: datetime | date | None, chosen: Filter, action: Callable[[Then], T], space: str | None = None
+        self,
+        as_of: datetime | date | None,
+        own: Collection[str],
+        chosen: Filter,
+        action: Callable[[Then], T],
+        space: str | None = None,
     ) -> T:
         """The result of an action on what is published now, or was then, or on another model's index of it."""
         if space is not None:
@@ -350,7 +364,9 @@ class Searcher:
         if as_of is None:
             return self._pointer.answered(lambda served: action(Then(served, chosen)))
         moment = moment_of(as_of)
-        return self._pointer.answered(lambda now: action(seen_today(now, self._pointer.at(moment), chosen)))
+        had_at = partial(self._groups.of, own)
+        seen = partial(seen_today, chosen=chosen, moment=moment, had_at=had_at)
+        return self._pointer.answered(lambda now: action(seen(now, self._pointer.at(moment))))
 
     def _search(self, then: Then, asked: Asked) -> list[Hit]:
         served, chosen, query, plan = then.served, then.chosen, asked.query, asked.plan

@@ -144,7 +144,12 @@ class Service:
     def _prepared(self, caller: Caller, asked: SearchQuestion) -> tuple[Caller, dict[str, Any]]:
         if asked.k > self.settings.max_hits:
             raise BadRequest(f"k is at most {self.settings.max_hits:,} here; ask for fewer hits")
-        return self._seeing(caller, asked), asked.arguments()
+        seeing, arguments = self._seeing(caller, asked), asked.arguments()
+        if asked.view_as is not None and asked.as_of is not None:
+            # Named as what somebody looks with, a group no longer tells since when they are in it.
+            had = self.searcher.principals_of(caller.principals, at=arguments["as_of"])
+            seeing = replace(seeing, principals=seeing.principals & had)
+        return seeing, arguments
 
     def _seeing(self, caller: Caller, asked: Question) -> Caller:
         if asked.view_as is None:

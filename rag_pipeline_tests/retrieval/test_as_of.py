@@ -303,6 +303,56 @@ def test_what_was_revoked_is_not_given_back_though_it_was_opened_again(
             assert told == {"board": {"closed"}, "b": {"handed"}}.get(asker, set())
 
 
+def test_who_came_into_a_group_later_finds_by_it_nothing_from_before(tmp_path: Path) -> None:
+    project = Project.create(tmp_path, deduplication={"near": False}, boilerplate={"leave_out": False})
+    source = project.settings["sources"]["docs"]
+    source |= {"allowed_principals": ["docs:crew"], "groups": {"file": "groups.yaml"}}
+
+    def crew(*members: str) -> None:
+        (project.folder / "groups.yaml").write_text(f"crew: [{', '.join(members)}]\n")
+
+    def night() -> datetime:
+        project.refresh()
+        return datetime.now(UTC)
+
+    crew("bob")
+    project.write("crew.md", "---\nsecret_crew: x\n---\nThe lamp password is crimson.\n")
+    project.write("narrowed.md", f"{HEAD.format('public, docs:crew', 'narrowed')}The lamp is for all.\n")
+    first = night()
+    # Eve is in it before the page that all could read is for the crew alone, and Ada only after that.
+    crew("bob", "eve")
+    night()
+    project.write("crew.md", "The lamp is a lamp.\n")
+    project.write("narrowed.md", f"{HEAD.format('docs:crew', 'narrowed')}The lamp is for the crew.\n")
+    second = night()
+    crew("bob", "eve", "ada")
+    last = night()
+    old, new = (
+        {"The lamp password is crimson.", "The lamp is for all."},
+        {"The lamp is a lamp.", "The lamp is for the crew."},
+    )
+    wanted = {
+        "bob": {first: old, second: new, last: new},
+        "eve": {first: {"The lamp is for all."}, second: new, last: new},
+        "ada": {first: set(), second: set(), last: new},
+    }
+    with Searcher.open(project.pipeline()) as searcher:
+        for who, nights in wanted.items():
+            now = searcher.search("lamp", principals=iter([who]))
+            assert {hit.text for hit in now} == new
+            for moment, texts in nights.items():
+                for mode in MODES:
+                    hits = searcher.search("lamp", principals=iter([who]), mode=mode, as_of=moment)
+                    assert {hit.text for hit in hits} == texts, (who, mode)
+                shown = {hit.document_id for hit in hits}
+                windows = searcher.windows(now, principals=iter([who]), as_of=moment)
+                assert {window.document_id for window in windows} <= shown
+                assert {hit.text for hit in searcher.explain("lamp", principals=[who], as_of=moment).hits} == texts
+        with pytest.raises(BadQuery) as refused:
+            searcher.search("lamp", principals=["ada"], as_of=first, limits=_unknown_field())
+        assert "secret_" not in refused.value.message
+
+
 def test_where_a_version_since_is_gone_nothing_older_is_shown(tmp_path: Path) -> None:
     project = Project.create(tmp_path, deduplication={"near": False}, boilerplate={"leave_out": False})
     project.settings["embedding_models"]["other"] = {"kind": "hashing", "model": "hashing", "dimension": 32}

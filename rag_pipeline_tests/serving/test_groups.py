@@ -51,6 +51,25 @@ def test_what_the_provider_and_what_sources_say_of_a_caller_is_added_together(se
     assert service.known(SAILOR).principals == {"okta:joe", "okta:sailors", "public", "docs:crew"}
 
 
+def test_looking_as_a_group_shows_no_more_from_before_than_the_caller_may_see(
+    project: Project, service: Service
+) -> None:
+    (project.folder / "groups.yaml").write_text("crew: [ada, bob]\n")
+    with project.workspace() as workspace:
+        poll_memberships(workspace)
+        open_memberships(workspace)
+        before = workspace.now().isoformat()
+    project.write("pump.md", "# Pump\n\nThe pump stands still.\n")
+    (project.folder / "groups.yaml").write_text("crew: [ada, bob, eve]\n")
+    project.refresh()
+    for name, hits in (("bob", 1), ("eve", 0)):
+        caller = caller_of(name, [], "token", [])
+        for view in (None, ["docs:crew"]):
+            asked = SearchQuestion(query="pump", mode="text", view_as=view, as_of=before)
+            assert len(service.search(caller, asked)["hits"]) == hits, (name, view)
+        assert found(service, caller, ["docs:crew"]) == 1
+
+
 def test_looking_as_somebody_is_by_the_groups_of_now(project: Project, service: Service) -> None:
     assert (found(service, ADA), counted(service, ADA)) == (1, 1)
     # Whoever is only in the inner group is in the outer one by it.
