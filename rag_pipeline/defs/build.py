@@ -39,7 +39,10 @@ def build_definitions(pipeline: Pipeline, *, prefix: str | Sequence[str] = ()) -
         # Checks per partition are still marked as preview; the pinned minor version has them whole.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         checks = [prefixed_check(check, names) for check in build_checks(pipeline)]
-    assets = [prefixed_asset(asset, names) for asset in build_assets(pipeline)]
+        # Where an asset is written down is a beta feature; of a prefixed one it is its own place, so it comes first.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        written = dg.with_source_code_references(build_assets(pipeline))
+    assets = [prefixed_asset(asset, names) for asset in written if isinstance(asset, dg.AssetsDefinition)]
     job_names = [job.name for job in jobs.values()]
     return dg.Definitions(
         assets=assets,

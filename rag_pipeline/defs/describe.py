@@ -5,17 +5,20 @@ Does not belong here: figures of a run; assets add those.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
+from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS
 from rag_pipeline.refresh.timings import Timings
 from rag_pipeline.shown import visible
 
+# A table, and which columns it has.
+_Columns = tuple[dg.AssetKey, Container[str]]
 # The UI draws Markdown shorter than this where it stands, and hides longer text behind a click.
 INLINE_CHARS = 1_000
 # Columns of a table that are made from columns of the one before it; the others come from the same name there.
@@ -49,6 +52,13 @@ DERIVED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "token_count": ("text", "blocks"),
         "page": ("blocks",),
         "line": ("blocks",),
+    },
+    "gold/embeddings": {"vector": ("text",), "batch": (), "embedded_at": (), "run_id": ()},
+    "gold/index": {
+        "embedded_text": ("header", "text"),
+        "header_chars": ("header",),
+        "word_forms": ("header", "text", "language"),
+        "facts": ("metadata", "declared"),
     },
 }
 # Columns that an index table does not share with silver.
@@ -106,21 +116,34 @@ def storage(uri: str, kind: str) -> dict[str, dg.MetadataValue | str]:
 
 def column_lineage(contract: TableContract, upstream: list[TableContract], keys: list[dg.AssetKey]) -> dict[str, Any]:
     """Which upstream columns each column is made from, as Dagster metadata and as a table a person can read."""
-    derived = DERIVED.get(contract.kind, {})
+    above = [(key, table.columns) for table, key in zip(upstream, keys, strict=True)]
+    return _lineage(contract.kind, contract.columns, [above])
+
+
+def index_lineage(key: dg.AssetKey, above: Sequence[tuple[dg.AssetKey, TableContract]]) -> dict[str, Any]:
+    """As `column_lineage`, of the table that readers search; what several tables have is taken from the first."""
+    return _lineage(key.to_user_string(), [*ROW_COLUMNS, "vector"], [[(one, table.columns)] for one, table in above])
+
+
+def _lineage(kind: str, names: Iterable[str], layers: Sequence[Sequence[_Columns]]) -> dict[str, Any]:
+    """Lineage of the columns of a table.
+
+    Args:
+        layers: Tables of one layer each, which have the same columns; the first that has a column is where it is from.
+    """
+    derived = DERIVED.get(kind, {})
     deps: dict[str, list[dg.TableColumnDep]] = {}
     lines = ["| column | made from |", "|---|---|"]
-    for name in contract.columns:
-        wanted = derived.get(name, (name,))
-        found = [
-            dg.TableColumnDep(asset_key=key, column_name=column)
-            for table, key in zip(upstream, keys, strict=True)
-            for column in wanted
-            if column in table.columns
-        ]
-        if found:
-            deps[name] = found
-            columns = dict.fromkeys(dep.column_name for dep in found)
-            lines.append(f"| {name} | {', '.join(_shown(column, keys) for column in columns)} |")
+    for name in names:
+        shown = []
+        for column in derived.get(name, (name,)):
+            layer = next((each for each in layers if any(column in there for _, there in each)), ())
+            keys = [key for key, there in layer if column in there]
+            if keys:
+                deps[name] = [*deps.get(name, ()), *(dg.TableColumnDep(key, column) for key in keys)]
+                shown.append(_shown(column, [key for key, _ in layer]))
+        if shown:
+            lines.append(f"| {name} | {', '.join(shown)} |")
     return {
         "dagster/column_lineage": dg.TableColumnLineage(deps),
         "rag/column_lineage": dg.MetadataValue.md("\n".join(lines)),

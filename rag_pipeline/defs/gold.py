@@ -13,8 +13,8 @@ import dagster as dg
 from rag_pipeline.contracts.evaluation import EVALUATIONS
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
-from rag_pipeline.contracts.tables import EMBEDDINGS
-from rag_pipeline.defs.describe import arrow_schema
+from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, EMBEDDINGS
+from rag_pipeline.defs.describe import arrow_schema, column_lineage, index_lineage
 from rag_pipeline.defs.describe_evaluation import evaluation_metadata
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.run_records import forget_runs
@@ -58,6 +58,7 @@ def embeddings_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         with as_dagster_failure() as work, revocations_reach_readers(pipeline.workspace):
             report = refresh_embeddings(pipeline.workspace, context.partition_key)
             version = version_or_unknown(lambda: embeddings_version(pipeline.workspace, report.space_fingerprint))
+        lineage = column_lineage(EMBEDDINGS, [CHUNKS], [CHUNKS_KEY])
         rate = report.computed / report.seconds if report.computed else 0.0
         return dg.MaterializeResult(
             data_version=dg.DataVersion(version),
@@ -71,6 +72,7 @@ def embeddings_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
                 "rag/texts_per_second": figure(rate),
                 "rag/space_fingerprint": report.space_fingerprint,
                 **({} if report.estimated_price is None else {"rag/estimated_price": figure(report.estimated_price)}),
+                **lineage,
             },
         )
 
@@ -116,6 +118,9 @@ def index_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
                 "dagster/table_name": report.table_name,
                 **facts,
                 **audit,
+                **index_lineage(
+                    INDEX_KEY, [(CHUNKS_KEY, CHUNKS), (DOCUMENTS_KEY, DOCUMENTS), (EMBEDDINGS_KEY, EMBEDDINGS)]
+                ),
             },
         )
 

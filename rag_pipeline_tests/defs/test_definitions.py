@@ -69,6 +69,15 @@ def test_tables_show_their_columns(definitions: dg.Definitions) -> None:
             assert schema.columns, spec.key
 
 
+@pytest.mark.parametrize("prefix", ["", "search"])
+def test_every_asset_links_to_the_line_that_defines_it(project: Project, prefix: str) -> None:
+    for spec in specs(build_definitions(project.pipeline(), prefix=prefix)):
+        [reference] = spec.metadata["dagster/code_references"].code_references
+        path = Path(reference.file_path)
+        assert path.parent == REPOSITORY / "rag_pipeline" / "defs", spec.key
+        assert path.read_text("utf-8").split("\n")[reference.line_number - 1].lstrip().startswith(("@dg.", "def "))
+
+
 def test_every_job_resolves_and_every_schedule_names_a_partition(project: Project) -> None:
     pipeline = project.pipeline()
     definitions = build_definitions(pipeline)

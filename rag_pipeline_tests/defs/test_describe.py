@@ -9,8 +9,9 @@ import dagster as dg
 import pytest
 
 from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
-from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS
-from rag_pipeline.defs.describe import INLINE_CHARS, arrow_schema, column_lineage, histogram
+from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS, EMBEDDINGS
+from rag_pipeline.defs.describe import INLINE_CHARS, arrow_schema, column_lineage, histogram, index_lineage
+from rag_pipeline.defs.specs import CHUNKS_KEY, DOCUMENTS_KEY, EMBEDDINGS_KEY, INDEX_KEY
 
 LARGE = [0, *range(0, 8_192, 3), *[4_000] * 2_000_000]
 
@@ -41,3 +42,14 @@ def test_every_column_of_an_index_table_says_what_it_is() -> None:
     schema = arrow_schema(ROW_COLUMNS, set(NULLABLE))
     assert all(column.description for column in schema.columns)
     assert {column.name for column in schema.columns} == {*ROW_COLUMNS, "vector"}
+
+
+def test_every_column_that_readers_search_says_what_it_is_made_from() -> None:
+    above = [(CHUNKS_KEY, CHUNKS), (DOCUMENTS_KEY, DOCUMENTS), (EMBEDDINGS_KEY, EMBEDDINGS)]
+    shown = index_lineage(INDEX_KEY, above)
+    deps = shown["dagster/column_lineage"].deps_by_column
+    assert set(deps) == {*ROW_COLUMNS, "vector"}
+    assert [(dep.asset_key, dep.column_name) for dep in deps["document_id"]] == [(CHUNKS_KEY, "document_id")]
+    assert [dep.column_name for dep in deps["embedded_text"]] == ["header", "text"]
+    assert [dep.asset_key for dep in deps["allowed_principals"]] == [DOCUMENTS_KEY]
+    assert "| vector | gold/embeddings.vector |" in str(shown["rag/column_lineage"].value)

@@ -38,11 +38,11 @@ ORDER = (
     {"refresh"},
     {"alerts"},
     {"defs", "serving"},
-    {"cli", "definitions"},
+    {"cli", "component", "definitions"},
     {"testing"},
 )
 ONLY_IN = {
-    "dagster": {"defs", "definitions"},
+    "dagster": {"defs", "component", "definitions"},
     "deltalake": {"stores"},
     "lancedb": {"stores"},
     "duckdb": {"stores"},
