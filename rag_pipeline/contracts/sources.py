@@ -279,10 +279,16 @@ class Remembered:
     Attributes:
         stamp: As it was listed; None: it could not be read then.
         modified_at: UTC.
+        uri: As it was listed.
+        size_bytes: Where the source told it.
+        declared: As it was last listed or read.
     """
 
     stamp: str | None
     modified_at: datetime | None = None
+    uri: str = ""
+    size_bytes: int | None = None
+    declared: DeclaredMetadata | None = field(default=None, compare=False)
 
 
 @runtime_checkable

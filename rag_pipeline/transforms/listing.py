@@ -102,7 +102,13 @@ def _is_settled(before: KnownObject, item: SourceObject) -> bool:
 def remembered(known: Iterable[KnownObject]) -> dict[str, Remembered]:
     """What bronze holds of the live objects of a source, by address, for the source to list again."""
     return {
-        item.address: Remembered(None if item.problem_code else item.stamp, item.source_modified_at)
+        item.address: Remembered(
+            None if item.problem_code else item.stamp,
+            item.source_modified_at,
+            item.uri,
+            item.size_bytes,
+            item.declared,
+        )
         for item in known
         if item.is_live
     }

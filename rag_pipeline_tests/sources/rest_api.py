@@ -38,7 +38,10 @@ def rest_source(site: Site, settings: dict[str, Any] = TICKETS, **fields: Any) -
     location = str(fields.get("location", f"{site.url}/api"))
     read = RestSettings.model_validate(settings | {"location": location} | fields)
     groups = read.groups and GroupsSpec("tickets:", fields=read.groups.own_fields)
-    return open_source(SourceSpec("tickets", location, kind="rest", fields=own, groups=groups))
+    limit = read.max_document_bytes
+    return open_source(
+        SourceSpec("tickets", location, kind="rest", fields=own, groups=groups, max_document_bytes=limit)
+    )
 
 
 def rest_fields(site: Site, settings: dict[str, Any] = TICKETS, **fields: Any) -> dict[str, Any]:

@@ -97,6 +97,69 @@ class PartSettings(ListSettings):
     """Those that are left out: fields with the values that they have then."""
 
 
+class AttachmentListSettings(ListSettings):
+    """What holds the attachments of an object, in a list of its own; `{id}` in the path is the object's."""
+
+    nested: Text | None = None
+    """Field that is true of an entry with others below it: its `id` is put in place of `{id}`, and they count too."""
+    always: bool = False
+    """Whether it is asked for each object on each run, since attachments do not move the object's `revision`."""
+    when: Text | None = None
+    """Field of an object without which it is not asked, as there are none."""
+    only: dict[str, str] = Field(default_factory=dict)
+    """Fields that an entry must have to count, with their values; a value of nothing is a field that is not there."""
+    without: dict[str, tuple[Text, ...]] = Field(default_factory=dict)
+    """Entries that do not count, nor what is below them: fields with the values that they have then."""
+
+
+class AttachmentsSettings(Section):
+    """Files that are attached to an object: each is a document below it, for whoever may read the object."""
+
+    list: AttachmentListSettings | None = None
+    """Where they are listed; none: in the entry of the object in the list of objects."""
+    at: tuple[Text, ...] = ("",)
+    """Where an entry holds one or several; an empty text is the entry itself."""
+    pattern: Text | None = None
+    """Regular expression that finds them in the text at `at`; its named groups are their fields."""
+    only: dict[str, str] = Field(default_factory=dict)
+    """Fields that an attachment must have, with their values."""
+    without: dict[str, tuple[Text, ...]] = Field(default_factory=dict)
+    """Those that are left out: fields with the values that they have then."""
+    names: tuple[Text, ...] = ("*",)
+    """Globs on the file name; others are left out."""
+    id: Text = "id"
+    """Where an attachment holds a name that no other one of the object has, however it changes."""
+    revision: tuple[Text, ...] = ()
+    """Fields of which one changes with its bytes; none: they never do under one `id`."""
+    name: tuple[Text, ...] = ("name",)
+    """Where it holds its file name: the first that is there counts, and the end of its address where none is."""
+    path: Text | None = None
+    """Where its bytes are, below the location, with its fields in braces; `{record}` is the object. This or `url`."""
+    url: tuple[Text, ...] = ()
+    """Fields with the address of its bytes; the first that is there counts. One without any is left out."""
+    send_auth_to: tuple[Text, ...] = ()
+    """Other servers that get the credentials of `auth`, like `https://files.example`; any other is asked without."""
+    size: Text | None = None
+    """Where it says how many bytes it has; one over `max_document_bytes` is not asked for."""
+    media_type: Text | None = None
+    """Where it says what it is; none: its name and its bytes tell."""
+    modified: Text | None = None
+    """Where it says when it was made or changed."""
+    most: int = Field(default=100, ge=1, le=10_000)
+    """So many of one object are read; each one over that is named in quarantine."""
+
+    @model_validator(mode="after")
+    def _has_bytes(self) -> AttachmentsSettings:
+        if (self.path is None) == (not self.url):
+            raise ValueError("attachments: want one of path and url")
+        if self.pattern is not None:
+            try:
+                re.compile(self.pattern)
+            except re.error as error:
+                raise ValueError(f"attachments.pattern: {error}") from error
+        return self
+
+
 class AboveSettings(ListSettings):
     """What an object lies in, in a list of its own; `{id}` in the path is the object's."""
 
@@ -214,6 +277,8 @@ class RestSettings(CommonSourceSettings):
     """The document's text, with fields in braces, like `{body}`."""
     parts: tuple[PartSettings, ...] = ()
     """What is added to the text, like comments."""
+    attachments: tuple[AttachmentsSettings, ...] = ()
+    """Files of an object, each a document below it."""
     media_type: Text = "text/plain"
     """What the text is, like `text/markdown` or `text/html`."""
     title: Text | None = None
@@ -251,7 +316,7 @@ class RestSettings(CommonSourceSettings):
     def _consistent(self) -> RestSettings:
         if bool(self.text) == (self.template is not None):
             raise ValueError("want one of text and template")
-        lists = [self.list, *self.parts, *self.readers]
+        lists = [self.list, *self.parts, *self.readers, *(each.list for each in self.attachments if each.list)]
         if any(each.body is not None and each.pages.type not in ("single", "cursor") for each in lists):
             raise ValueError("body: want pages of the type cursor or single")
         if self.detail is not None and not self.revision:

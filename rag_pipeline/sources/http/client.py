@@ -102,6 +102,7 @@ class HttpClient:
         self._settings = settings
         self._pace = pace or Pace()
         self._deadline = Deadline()
+        self._beside: list[HttpClient] = []
         self._pool = httpcore.ConnectionPool(
             ssl_context=trusted(),
             keepalive_expiry=_IDLE_SECONDS,
@@ -119,6 +120,14 @@ class HttpClient:
     def close(self) -> None:
         """Let go of the connections."""
         self._pool.close()
+        for other in self._beside:
+            other.close()
+
+    def beside(self, home: str) -> HttpClient:
+        """A client that sends the same credentials to another server, at the same pace; it is closed with this one."""
+        other = HttpClient(replace(self._settings, home=home, headers=self._headers), self._pace)
+        self._beside.append(other)
+        return other
 
     def get(
         self,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
 
 from rag_pipeline.settings.sources.rest import ListSettings, PagesSettings
-from rag_pipeline.sources.http import Answer, HttpClient, HttpFailure, NoAnswer, canonical, origin
+from rag_pipeline.sources import reading
+from rag_pipeline.sources.http import Answer, HttpClient, HttpFailure, NoAnswer, TooLarge, canonical, origin
 from rag_pipeline.sources.rest.values import filled, text_of, value_at, within
 
 # A list that does not end by then never does.
@@ -49,6 +50,12 @@ class Api:
         self._client = client
         self._ok = ok
         self._gone = gone
+        self._others: dict[str, HttpClient] = {}
+
+    @property
+    def home(self) -> str:
+        """The configured address."""
+        return self._client.home
 
     def url(self, path: str, params: Mapping[str, str], values: Mapping[str, Any]) -> str:
         """The address of a path below the location; values in braces become one segment each."""
@@ -97,6 +104,33 @@ class Api:
             said = text_of(value_at(body, "error"))[:100] or "nothing"
             raise Unwhole(f"`ok`: the server says {said} to `{where}`.", status=404 if said in self._gone else 400)
         return body, answer
+
+    def download(self, url: str, where: str, trusted: Collection[str], max_bytes: int) -> Answer:
+        """A good answer with any bytes.
+
+        Args:
+            trusted: Origins that get the credentials, beside that of the location.
+            max_bytes: Of the body.
+
+        Raises:
+            DocumentTooLarge: It is over them.
+            Unwhole: There is none.
+        """
+        try:
+            client, asked = self._client, origin(canonical(url))
+            for other in trusted:
+                if origin(canonical(other)) == asked != origin(self.home):
+                    client = self._others.get(asked) or self._others.setdefault(asked, self._client.beside(other))
+            answer = client.get(url, headers={"Accept": "*/*"}, max_body_bytes=max_bytes)
+        except TooLarge as error:
+            raise reading.too_large(None, max_bytes) from error
+        except HttpFailure as error:
+            # Only silence is an outage: what leads nowhere may be read is this one's fault.
+            is_silent = isinstance(error, NoAnswer)
+            raise Unwhole(f"`{where}`: {error}.", status=503 if is_silent else 400, is_silent=is_silent) from error
+        if answer.status != 200:
+            raise Unwhole(f"`{where}`: the server answers {answer.status}.", status=answer.status)
+        return answer
 
     def walk(
         self,

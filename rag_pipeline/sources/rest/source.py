@@ -9,7 +9,6 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -20,6 +19,7 @@ from rag_pipeline.contracts.sources import (
     DeclaredMetadata,
     FetchedObject,
     Idle,
+    Remembered,
     SourceObject,
     SourceSpec,
 )
@@ -29,10 +29,11 @@ from rag_pipeline.shown import without_user
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import segment_of
 from rag_pipeline.sources.http import HttpFailure, HttpSettings, Pace, is_fault, opened_for
+from rag_pipeline.sources.rest.attachments import Attachments
 from rag_pipeline.sources.rest.groups import memberships_of_api
 from rag_pipeline.sources.rest.pages import Api, Unwhole
 from rag_pipeline.sources.rest.readers import Readers
-from rag_pipeline.sources.rest.values import filled, fits, text_of, value_at, within
+from rag_pipeline.sources.rest.values import filled, fits, moment_in, text_of, value_at, within
 from rag_pipeline.sources.watched import Watched
 
 CAPABILITIES = Capabilities(gives_permissions=True, gives_media_types=True, knows_groups=True)
@@ -63,7 +64,12 @@ class RestItems:
         self._watched = Watched(spec)
         names = ("location", "list", "ok", "detail", "detail_item", "text", "template", "parts", "media_type")
         recipe = [repr(self._fields.get(name, spec.location)) for name in names]
-        self._recipe = digest("rest", *recipe)
+        self._recipe = digest("rest", *recipe, *map(repr, self._fields["attachments"]))
+        self._attachments = Attachments(spec, self._opened, self._fields["id"])
+
+    def remember(self, known: Mapping[str, Remembered]) -> None:
+        """See `RemembersListings.remember`."""
+        self._attachments.remember(known)
 
     def list(self) -> Sequence[SourceObject]:
         """See `Source.list`."""
@@ -108,13 +114,7 @@ class RestItems:
         """See `Source.fetch`."""
         self._down.look("the API")
         try:
-            entry = self._entry(item.address)
-            raw = self._raw(entry, self._id_of(entry))
-            declared = self._declared_at.get(item.address)
-            if declared is None or self._stamp(entry, raw) != item.stamp:
-                # Who may read what was not listed, or is not what was listed, is asked once the text is there: an
-                # answer of before may be older than a restriction that the text was written under.
-                declared = self._declared(entry, self._readers())
+            raw, declared = self._attached(item) if "/" in item.address else self._object(item)
         except Unwhole as error:
             if not is_fault(error.status):
                 self._down.answered()
@@ -125,6 +125,21 @@ class RestItems:
         if len(raw) > self._spec.max_document_bytes:
             raise reading.too_large(len(raw), self._spec.max_document_bytes)
         return FetchedObject(raw, declared)
+
+    def _object(self, item: SourceObject) -> tuple[bytes, DeclaredMetadata]:
+        entry = self._entry(item.address)
+        raw = self._raw(entry, self._id_of(entry))
+        declared = self._declared_at.get(item.address)
+        if declared is None or not item.stamp.startswith(self._stamp(entry, raw)):
+            # Who may read what was not listed, or is not what was listed, is asked once the text is there: an
+            # answer of before may be older than a restriction that the text was written under.
+            declared = self._declared(entry, self._readers())
+        return raw, declared
+
+    def _attached(self, item: SourceObject) -> tuple[bytes, DeclaredMetadata]:
+        raw = self._attachments.read(item, self._entry, lambda entry: self._item(entry, self._readers()))
+        # The listing declares all of it: a file at an API says nothing itself.
+        return raw, item.declared or DeclaredMetadata(allowed_principals=())
 
     def _is_there(self) -> bool:
         """Whether the list answers, whatever it says."""
@@ -164,10 +179,10 @@ class RestItems:
         for entry in self._opened().walk(self._fields["list"], "list", {}):
             if not fits(entry, {}, self._fields["without"]):
                 continue
-            item = self._item(entry, readers)
+            item, attached = self._attachments.of(entry, self._item(entry, readers))
             if item.address in found:
                 raise Unwhole(f"`id`: {item.address[:100]} is named twice.", moved=True)
-            found[item.address] = item
+            found |= {each.address: each for each in (item, *attached)}
         return found
 
     def _item(self, entry: Any, readers: Readers) -> SourceObject:
@@ -186,7 +201,7 @@ class RestItems:
             address=address,
             uri=self._uri(entry, address),
             size_bytes=None if raw is None else len(raw),
-            modified_at=_moment(value_at(entry, fields["modified"])) if fields["modified"] else None,
+            modified_at=moment_in(value_at(entry, fields["modified"])) if fields["modified"] else None,
             stamp=self._stamp(entry, raw),
             problem=problem,
             declared=self._declared(entry, readers) if declares else None,
@@ -253,7 +268,7 @@ class RestItems:
             title=title or None,
             author=author or None,
             allowed_principals=readers.of(entry, self._id_of(entry)),
-            modified_at=_moment(value_at(entry, fields["modified"])) if fields["modified"] else None,
+            modified_at=moment_in(value_at(entry, fields["modified"])) if fields["modified"] else None,
             extra={name.replace(".", "_"): value for name, value in extra.items() if value},
             media_type=fields["media_type"],
         )
@@ -301,14 +316,3 @@ def _credentials(auth: Mapping[str, str]) -> dict[str, str]:
         token = b64encode(f"{auth['user']}:{auth['password']}".encode()).decode("ascii")
         return {"Authorization": f"Basic {token}"}
     return {auth["header"]: auth["value"]} if auth else {}
-
-
-def _moment(value: Any) -> datetime | None:
-    """A time in ISO 8601, or in seconds since 1970, in UTC; what is no time tells nothing."""
-    try:
-        if isinstance(value, str) and not value.replace(".", "", 1).isdigit():
-            found = datetime.fromisoformat(value.strip())
-            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-        return datetime.fromtimestamp(float(value), UTC) if isinstance(value, (str, int, float)) else None
-    except (ValueError, OverflowError, OSError):
-        return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 _FIELD = re.compile(r"\{([\w.@-]+)\}")
@@ -76,3 +77,14 @@ def filled(template: str, item: Any, then: Callable[[str], str] = str) -> str:
         then: What is done with each value, like escaping it for an address.
     """
     return _FIELD.sub(lambda match: then(text_of(item if match[1] == "@" else value_at(item, match[1]))), template)
+
+
+def moment_in(value: Any) -> datetime | None:
+    """A time in ISO 8601, or in seconds since 1970, in UTC; what is no time tells nothing."""
+    try:
+        if isinstance(value, str) and not value.replace(".", "", 1).isdigit():
+            found = datetime.fromisoformat(value.strip())
+            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        return datetime.fromtimestamp(float(value), UTC) if isinstance(value, (str, int, float)) else None
+    except (ValueError, OverflowError, OSError):
+        return None
