@@ -1,7 +1,7 @@
 """`rag-pipeline quarantine`: what was refused, why, and trying it again.
 
 Belongs here: listing, showing and releasing quarantine rows.
-Does not belong here: deciding what is refused (`refresh/documents.py`), or parsing again: the next run does that.
+Does not belong here: what is released (`refresh/quarantine.py`), deciding what is refused (`refresh/documents.py`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ from rag_pipeline.shown import bounded
 if TYPE_CHECKING:
     from rag_pipeline.refresh.workspace import Workspace
 
-# What could not be fetched is fetched again by every run; there is nothing to release.
-TRIED_BY_EVERY_RUN = "fetch"
-LEAST_ID_CHARS = 6
 # What happened stands first in it and what to do last; what is left out between is in `quarantine show`.
 DETAIL_CHARS = 240
 
@@ -71,8 +68,10 @@ def show_row(document_id: str, as_json: bool) -> None:
 
     Example: rag-pipeline quarantine show 0123456789ab
     """
+    from rag_pipeline.refresh.quarantine import chosen_rows
+
     with open_workspace() as workspace:
-        row = _chosen(_rows(workspace), [document_id])[0]
+        [row] = chosen_rows(_rows(workspace), [document_id])
     if as_json:
         emit(row)
         return
@@ -89,23 +88,16 @@ def retry(document_ids: tuple[str, ...], as_json: bool) -> None:
 
     Example: rag-pipeline quarantine retry
     """
-    import polars as pl
+    from rag_pipeline.refresh.quarantine import retry_quarantined
 
-    from rag_pipeline.contracts.tables import QUARANTINE
-
-    with open_workspace() as workspace, workspace.lake.writing():
-        rows = _rows(workspace)
-        chosen = _chosen(rows, document_ids) if document_ids else rows
-        released = [row["document_id"] for row in chosen if row["stage"] != TRIED_BY_EVERY_RUN]
-        schema = {name: QUARANTINE.schema[name] for name in ("document_id", "next_attempt_at")}
-        frame = pl.DataFrame({"document_id": released, "next_attempt_at": workspace.now()}, schema=schema)
-        workspace.lake.update(QUARANTINE, frame)
+    with open_workspace() as workspace:
+        report = retry_quarantined(workspace, document_ids)
     if as_json:
-        emit({"released": released, "tried_by_every_run": len(chosen) - len(released)})
+        emit(report)
         return
-    talk(f"The next run tries {counted(len(released), 'document')} again: rag-pipeline run")
-    if len(chosen) > len(released):
-        talk(f"{len(chosen) - len(released):,} could not be fetched, which every run tries again anyway.")
+    talk(f"The next run tries {counted(len(report.released), 'document')} again: rag-pipeline run")
+    if report.tried_by_every_run:
+        talk(f"{report.tried_by_every_run:,} could not be fetched, which every run tries again anyway.")
 
 
 def _cells(row: dict[str, Any]) -> list[Any]:
@@ -114,22 +106,10 @@ def _cells(row: dict[str, Any]) -> list[Any]:
 
 
 def _rows(workspace: Workspace) -> list[dict[str, Any]]:
-    from rag_pipeline.contracts.tables import QUARANTINE
+    from rag_pipeline.refresh.quarantine import quarantined
 
-    return workspace.lake.read(QUARANTINE).sort("source", "uri", "document_id").to_dicts()
+    return quarantined(workspace)
 
 
 def _short(row: dict[str, Any]) -> str:
     return str(row["document_id"])[:SHORT_ID_CHARS]
-
-
-def _chosen(rows: list[dict[str, Any]], document_ids: tuple[str, ...] | list[str]) -> list[dict[str, Any]]:
-    """Rows by document_id or the beginning of one, as the list shows it."""
-    chosen = []
-    for wanted in document_ids:
-        found = [row for row in rows if row["document_id"].startswith(wanted)]
-        if len(found) != 1 or len(wanted) < LEAST_ID_CHARS:
-            what = "not in quarantine" if not found else "not the beginning of one document's id"
-            raise UsageError(f"{what}: {wanted}; see which are: rag-pipeline quarantine list", document_id=wanted)
-        chosen += found
-    return chosen

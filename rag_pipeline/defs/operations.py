@@ -1,44 +1,117 @@
-"""Jobs that an operator starts by hand: going back to an earlier publication, retiring a model, planning a run.
+"""Jobs on models that an operator starts by hand: publishing, going back, retiring; and planning a run.
 
 Belongs here: the run configuration that a person fills in, and the one call it leads to.
-Does not belong here: what must hold before (`refresh/publication.py`, `refresh/generations.py`).
+Does not belong here: what must hold before (`refresh/publication.py`, `refresh/generations.py`), jobs on documents and
+tables (`repairs.py`), runs of assets (`automation.py`).
 """
+
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
 from rag_pipeline.defs.describe_plan import plan_metadata
 from rag_pipeline.defs.operator_events import retirement_event
+from rag_pipeline.defs.operators import Operator, who
 from rag_pipeline.defs.prefix import Prefix
+from rag_pipeline.defs.publication import publication_allowed
 from rag_pipeline.defs.publication_events import publication_event
+from rag_pipeline.defs.repairs import build_repair_jobs
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import WRITER_POOL
 from rag_pipeline.defs.words import counted
 from rag_pipeline.settings import Pipeline, load_pipeline
 
-
-class RollbackConfig(dg.Config):
-    """Why readers are sent back; kept in the publication log."""
-
-    note: str
+if TYPE_CHECKING:
+    from rag_pipeline.refresh.publication import PublicationReport
 
 
-class RetireConfig(dg.Config):
-    """Alias of the embedding model whose index goes."""
+class PublishConfig(Operator):
+    """Which model readers get, and why."""
 
-    alias: str
+    alias: str = Field(description="Embedding model of pipeline.yaml whose newest audited index readers get.")
+    note: str = Field("", description="Why; kept in the publication log.")
+    override_gate: bool = Field(False, description="Publish although the evaluation says no; note has to say why.")
+
+
+class RollbackConfig(Operator):
+    """Where readers are sent back to, and why."""
+
+    note: str = Field(description="Why; kept in the publication log.")
+    to: str = Field("", description="Embedding model to go back to; empty: the publication before this one.")
+
+
+class RetireConfig(Operator):
+    """Which index goes."""
+
+    alias: str = Field(description="Embedding model whose index goes; not one that readers see or that is served.")
 
 
 class PlanConfig(dg.Config):
-    """Sources whose deletion guard the planned run lets everything go of, and whether opening to everybody is meant."""
+    """What the planned run is allowed."""
 
-    allow_mass_deletion: list[str] = Field(default_factory=list)
-    allow_public: bool = False
+    allow_mass_deletion: list[str] = Field(
+        default_factory=list, description="Sources whose deletion guard the planned run lets everything go of."
+    )
+    allow_public: bool = Field(False, description="Opening documents to everybody is meant, and no failure.")
 
 
 def build_operator_jobs(pipeline: Pipeline, prefix: Prefix) -> list[dg.JobDefinition]:
     """Jobs that an operator starts by hand."""
-    return [_rollback_job(prefix), _retire_job(prefix), _plan_job(pipeline, prefix)]
+    return [
+        _publish_job(prefix),
+        _rollback_job(prefix),
+        _retire_job(prefix),
+        _plan_job(pipeline, prefix),
+        *build_repair_jobs(pipeline, prefix),
+    ]
+
+
+def _tell(
+    context: dg.OpExecutionContext, prefix: Prefix, report: "PublicationReport", config: Operator, why: str, job: str
+) -> None:
+    """Have the history of gold/publication say who moved readers, and its check what they see now."""
+    event = publication_event(
+        report,
+        moved=report.moved,
+        is_held=report.is_held,
+        why=why,
+        by_whom=who(context, config),
+        how=f"the job {job}",
+    )
+    key = prefix.key(event.asset_key)
+    context.log_event(event._replace(asset_key=key))
+    # A check that is no output of the step is the instance's to take.
+    context.instance.report_runless_asset_event(publication_allowed(report, key))
+    context.add_output_metadata(event.metadata)
+
+
+def _publish_job(prefix: Prefix) -> dg.JobDefinition:
+    @dg.op(
+        name=prefix.name("publish_model"),
+        pool=prefix.name(WRITER_POOL),
+        description="Point readers to the newest audited index of a model, unless it is worse than what they see.",
+    )
+    @prefix.bound
+    def publish_model(context: dg.OpExecutionContext, config: PublishConfig, pipeline: PipelineResource) -> None:
+        from rag_pipeline.refresh.publication import publish
+
+        with as_dagster_failure():
+            report = publish(
+                pipeline.workspace, config.alias, note=config.note, by_hand=True, override_gate=config.override_gate
+            )
+        _tell(context, prefix, report, config, config.note, "models_publish")
+
+    @dg.job(
+        name=prefix.name("models_publish"),
+        executor_def=dg.in_process_executor,
+        description="Point readers to the newest index of a model; it is refused where it failed its audit, is behind, "
+        "or is evaluated worse than what they see. It also ends what a rollback holds. Fill in alias under Config.",
+    )
+    def models_publish() -> None:
+        publish_model()
+
+    return models_publish
 
 
 def _rollback_job(prefix: Prefix) -> dg.JobDefinition:
@@ -52,20 +125,14 @@ def _rollback_job(prefix: Prefix) -> dg.JobDefinition:
         from rag_pipeline.refresh.publication import rollback
 
         with as_dagster_failure():
-            report = rollback(pipeline.workspace, note=config.note)
-        event = publication_event(
-            report,
-            moved=report.moved,
-            is_held=report.is_held,
-            why=config.note,
-            by_whom=context.run.tags.get("user", "an operator"),
-            how="the job models_rollback",
-        )
-        context.log_event(event._replace(asset_key=prefix.key(event.asset_key)))
+            report = rollback(pipeline.workspace, to=config.to or None, note=config.note)
+        _tell(context, prefix, report, config, config.note, "models_rollback")
 
     @dg.job(
         name=prefix.name("models_rollback"),
-        description="Send readers back to the publication before this one. Fill in why under Config.",
+        executor_def=dg.in_process_executor,
+        description="Send readers back to the publication before this one, or to another model. Fill in why under "
+        "Config.",
     )
     def models_rollback() -> None:
         roll_back()
@@ -88,13 +155,15 @@ def _retire_job(prefix: Prefix) -> dg.JobDefinition:
         event = retirement_event(
             report.alias,
             report.table_name,
-            by_whom=context.run.tags.get("user", "an operator"),
+            by_whom=who(context, config),
             how="the job models_retire",
         )
+        context.add_output_metadata(event.metadata)
         context.log_event(event._replace(asset_key=prefix.key(event.asset_key)))
 
     @dg.job(
         name=prefix.name("models_retire"),
+        executor_def=dg.in_process_executor,
         description="Drop the index of a model that nobody reads. Fill in its alias under Config.",
     )
     def models_retire() -> None:

@@ -157,6 +157,22 @@ def _allowed_result(why: str | None, refused: RagPipelineError | None, *, by_han
     )
 
 
+def publication_allowed(report: "PublicationReport", key: dg.AssetKey) -> dg.AssetCheckEvaluation:
+    """The same check after a person moved readers in a job, where no step of the asset says it.
+
+    Args:
+        key: Of the publication, as it is called in the project.
+    """
+    why = _held_back(report, None)
+    return dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=ALLOWED_CHECK,
+        passed=why is None,
+        severity=WARN,
+        description=why or "readers see the newest version",
+    )
+
+
 def published_result(workspace: "Workspace") -> dg.AssetCheckResult:
     """Whether what readers are pointed to opens, and is whole."""
     from rag_pipeline.stores.kept import open_version
