@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rag_pipeline.answering.answer import Citation
+from rag_pipeline.contracts.documents import place_named
 from rag_pipeline.contracts.filters import Filter
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.log_rows import Publication
@@ -111,7 +112,7 @@ def _given(hits: Iterable[Hit], windows: Iterable[Window], plan: ContextPlan) ->
 
 
 def _citation(number: int, hit: Hit, window: Window) -> Citation:
-    at = f"page {hit.page}" if hit.page else f"line {hit.line}" if hit.line else ""
+    at = place_named(hit.page, hit.line)
     return Citation(
         number=number,
         document_id=hit.document_id,

@@ -17,6 +17,7 @@ from rich.text import Text
 from rag_pipeline.cli.exit_codes import FOUND
 from rag_pipeline.cli.options import common_options, config_path, open_pipeline
 from rag_pipeline.cli.rendering import clean, counted, emit, facts, show, table, talk
+from rag_pipeline.contracts.documents import place_named
 
 if TYPE_CHECKING:
     from rag_pipeline.contracts.documents import Block, Chunk, ParsedDocument
@@ -149,8 +150,7 @@ def _show_document(file: Path, found: Inspection, inspected: Inspected) -> None:
 
 
 def _place(part: Block | Chunk) -> str:
-    places = [f"{name} {value}" for name, value in (("page", part.page), ("line", part.line)) if value]
-    return ", ".join(places) or f"character {part.start_char}"
+    return place_named(part.page, part.line) or f"character {part.start_char}"
 
 
 def _of(document: ParsedDocument, part: Block | Chunk) -> str:

@@ -28,7 +28,7 @@ class Block:
         level: Heading depth from 1 for headings (definitions in code use it for nesting), else 0.
         label: Plain text of a heading; qualified name of a definition; speaker of a cue; else None.
         page: Page (slide, sheet) number counted from 1, where the format has pages.
-        line: Line in the original file that the block begins in, counted from 1, where that is known.
+        line: Line in the original file (row in a sheet) that the block begins in, counted from 1, where that is known.
         holds_lines: Whether each line of the block's text is one line of the file, from `line` on. Text that a
             parser composed does not: only where it begins is known.
     """
@@ -83,7 +83,7 @@ class Chunk:
         token_count: Tokens of header and text together as the model's tokenizer counts them, without
             the model's own special tokens.
         page: Page of the chunk's first character, from 1, or None.
-        line: Line of the original file in which the chunk's text begins, from 1, or None.
+        line: Line of the original file (row of a sheet) in which the chunk's text begins, from 1, or None.
         is_hard_split: The chunk ends inside a unit that alone was over the limit.
     """
 
@@ -104,3 +104,10 @@ HEADER_SEPARATOR = "\n\n"
 def embedded_text(header: str, text: str) -> str:
     """Exactly what the model and the full-text index see of a chunk."""
     return f"{header}{HEADER_SEPARATOR}{text}" if header else text
+
+
+def place_named(page: int | None, line: int | None) -> str:
+    """A place for a person: `page 3`, `line 12`, or `sheet 2, row 57`, as only spreadsheets have both; else empty."""
+    if page and line:
+        return f"sheet {page}, row {line}"
+    return f"page {page}" if page else f"line {line}" if line else ""

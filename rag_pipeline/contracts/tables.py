@@ -239,7 +239,7 @@ CHUNKS = TableContract(
         "token_count": _count("Tokens of header and text, without special tokens."),
         "kind": _text("Kind of its first block."),
         "page": _count("Page of its first character, from 1.", nullable=True),
-        "line": _count("Line in the original file, from 1.", nullable=True),
+        "line": _count("Line in the original file, or row in a sheet, from 1.", nullable=True),
         "is_hard_split": Column(pl.Boolean(), "It ends inside a unit that alone was over the limit."),
         "text_hash": _text("SHA-256 of header and text: what is embedded."),
         "chunk_hash": _text("Digest of everything on the row that is shown but not embedded."),

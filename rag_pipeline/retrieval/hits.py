@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from rag_pipeline.contracts.documents import place_named
+
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
@@ -94,8 +96,8 @@ class Hit:
 
     @property
     def citation(self) -> str:
-        """Where the text stands, for a person: address, page or line, section."""
-        place = f", page {self.page}" if self.page else f", line {self.line}" if self.line else ""
+        """Where the text stands, for a person: address, page, line or row, section."""
+        place = f", {named}" if (named := place_named(self.page, self.line)) else ""
         section = f" ({' > '.join(self.section_path)})" if self.section_path else ""
         return f"{self.uri}{place}{section}"
 

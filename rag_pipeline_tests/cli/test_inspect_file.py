@@ -56,7 +56,7 @@ def test_a_person_sees_the_same(tmp_path: Path) -> None:
     small_project(tmp_path).pipeline()
     answer = ask_in(tmp_path, "inspect", str(written(tmp_path, "dues.xlsx", sheet())))
     assert answer.code == 0
-    for word in ("Sheet", "page 1", "Chunks", "Tokens", "Left out", "hidden row"):
+    for word in ("Sheet", "sheet 1, row 1", "Chunks", "Tokens", "Left out", "hidden row"):
         assert word in answer.out
     assert "1 document, 1 chunk" in answer.err
 

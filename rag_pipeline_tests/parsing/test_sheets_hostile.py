@@ -98,7 +98,7 @@ def test_a_wrapped_workbook_stream_reads_back_the_same(size: int) -> None:
 )
 def test_cells_at_the_corners_are_seen_however_they_are_written(rows: str) -> None:
     assert area_cells(f"<s>{rows}</s>".encode(), "a") == 1_048_576 * 16_384
-    assert text_of(sheet(rows), XLSX) == "S\n\n1\n2"
+    assert text_of(sheet(rows), XLSX) == "S\n\n1\n\n2"
 
 
 def test_cells_without_references_follow_one_another() -> None:

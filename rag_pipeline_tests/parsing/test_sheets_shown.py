@@ -148,7 +148,7 @@ def test_hidden_sheets_are_said_and_hidden_rows_and_columns_left_out_and_counted
         sheet.sheet_state = "hidden"
 
     document = parsed(book(fill, salaries))
-    assert document.text == "Dues\n\na0\tc0\na1\tc1\na3\tc3\n\nOther (hidden sheet)\n\nName\tSalary\nJo\t99"
+    assert document.text == "Dues\n\na0\tc0\na1\tc1\n\na3\tc3\n\nOther (hidden sheet)\n\nName\tSalary\nJo\t99"
     assert document.metadata == {"sheets": "2", "hidden_row_count": "1", "hidden_column_count": "1"}
 
 

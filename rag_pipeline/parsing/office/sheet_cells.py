@@ -86,8 +86,7 @@ def _positions(sheet: _Element) -> Iterator[tuple[int, int]]:
     """(row, column), from 1, of each cell; one without a reference follows the one before it."""
     row = 0
     for element in sheet.iter("{*}row"):
-        number = element.get("r") or ""
-        row = int(number) if number.isdecimal() and len(number) < 8 else row + 1
+        row = row_number(element, row)
         column = 0
         for cell in element.iterchildren("{*}c"):
             match = _REFERENCE.match(cell.get("r") or "")
@@ -111,17 +110,34 @@ def shared_chars(archive: Archive, sheets: list[bytes]) -> int:
     return sum(lengths[index] * count for index, count in counts.items() if index < len(lengths))
 
 
-def sparse_sheets(archive: Archive, parts: list[tuple[str, str]]) -> Iterator[tuple[str, list[list[str]]]]:
-    """Sheets with only the cells that hold something; gaps between columns close, dates stay numbers."""
+def sparse_sheets(archive: Archive, parts: list[tuple[str, str]]) -> Iterator[tuple[str, list[list[str]], list[int]]]:
+    """Name, rows and their numbers, from 1, of sheets with only the cells that hold something.
+
+    Gaps between columns close, those between rows are one blank row, and dates stay numbers.
+    """
     strings: list[str] = []
     for member in archive.names:
         if member.lower().endswith("sharedstrings.xml"):
             strings = [_string(item) for item in archive.xml(member)]
     for name, member in parts:
         rows: list[list[str]] = []
+        numbers: list[int] = []
         for row in archive.xml(member).iter("{*}row"):
+            before = numbers[-1] if numbers else 0
+            # A number that is not above the one before it would put two rows into one line.
+            number = max(row_number(row, before), before + 1)
+            if number > before + 1:
+                rows.append([])
+                numbers.append(number - 1)
             rows.append([value for cell in row if (value := _cell_value(cell, strings))])
-        yield name, rows
+            numbers.append(number)
+        yield name, rows, numbers
+
+
+def row_number(row: _Element, before: int) -> int:
+    """Number, from 1, of a row of XML; one that says none follows the one before it."""
+    said = row.get("r") or ""
+    return int(said) if said.isdecimal() and len(said) < 8 else before + 1
 
 
 def sheet_remarks(archive: Archive, parts: list[tuple[str, str]]) -> dict[str, list[str]]:
@@ -185,10 +201,15 @@ def _column_number(letters: str) -> int:
 
 @dataclass(slots=True)
 class OdsTable:
-    """A sheet of an OpenDocument spreadsheet: its cells as it shows them itself, and how they are shown."""
+    """A sheet of an OpenDocument spreadsheet: its cells as it shows them itself, and how they are shown.
+
+    Attributes:
+        numbers: Number of each row in the sheet, from 1: many blank rows are kept as one.
+    """
 
     name: str
     rows: list[list[str]] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
     view: View = field(default_factory=View)
     is_hidden: bool = False
 
@@ -207,6 +228,7 @@ def ods_sheets(archive: Archive, max_cells: int, max_chars: int) -> Iterator[Ods
         table.is_hidden = local_attribute(element, "style-name") in hidden_styles
         table.view.hidden_columns = _ods_hidden_columns(element)
         rows = table.rows
+        number = 1
         for row in element.iter("{*}table-row"):
             cells = list(islice(_ods_cells(row, len(rows), table.view), MAX_COLUMNS))
             while cells and not cells[-1]:
@@ -225,6 +247,8 @@ def ods_sheets(archive: Archive, max_cells: int, max_chars: int) -> Iterator[Ods
             if local_attribute(row, "visibility") in ("collapse", "filter"):
                 table.view.hidden_rows |= set(range(len(rows), len(rows) + repeated))
             rows.extend([cells] * repeated if repeated == 1 else ([*cells] for _ in range(repeated)))
+            table.numbers += range(number, number + repeated)
+            number += _count(row, "number-rows-repeated", MAX_POSITION)
         width = max(map(len, rows), default=0)
         if table.view.merged:
             table.rows = [row + [""] * (width - len(row)) for row in rows]

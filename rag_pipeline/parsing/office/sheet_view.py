@@ -158,6 +158,11 @@ def seen_rows(
     return _visible(cells, view, top, left, left_out)
 
 
+def seen_numbers(numbers: Iterable[int], top: int, view: View) -> list[int]:
+    """Those of the rows that `seen_rows` gives, of the numbers of all rows, the first of which is row `top`, from 0."""
+    return [number for place, number in enumerate(numbers, top) if place not in view.hidden_rows]
+
+
 def _fill(cells: list[list[str]], merged: Iterable[Range], top: int, left: int) -> None:
     """Writes a merged cell into each row and column of its range, where the row holds something else."""
     budget = MAX_FILLED_CELLS

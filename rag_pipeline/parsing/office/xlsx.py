@@ -12,6 +12,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from itertools import compress, pairwise
 from typing import Any
 
 from rag_pipeline.contracts.documents import ParsedDocument
@@ -23,6 +24,7 @@ from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import ParseLimits, check_count
 from rag_pipeline.parsing.office.embedded import Embedded, embedded_files, with_embedded
 from rag_pipeline.parsing.office.sheet_cells import (
+    OdsTable,
     area_cells,
     ods_sheets,
     shared_chars,
@@ -30,15 +32,18 @@ from rag_pipeline.parsing.office.sheet_cells import (
     sheet_remarks,
     sparse_sheets,
 )
-from rag_pipeline.parsing.office.sheet_view import LeftOut, View, seen_rows, sheet_view, style_codes
+from rag_pipeline.parsing.office.sheet_view import LeftOut, View, seen_numbers, seen_rows, sheet_view, style_codes
 from rag_pipeline.parsing.office.xls_look import xls_views
 from rag_pipeline.parsing.office.xls_stream import sound_xls
 from rag_pipeline.parsing.office.xlsb_look import WORKBOOK, xlsb_views
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "6"
+VERSION = "7"
 
 Row = list[str]
+# Each hidden row within a table is a blank line, as its place is counted by lines. Blank lines say nothing to a
+# model, but more of them than this are no fair text: there the number of the table's first row stands for all.
+MAX_GAP_ROWS = 1_000
 HIDDEN_MARK = " (hidden sheet)"
 
 
@@ -48,11 +53,13 @@ class _Sheet:
 
     Attributes:
         name: As its tab says, which remarks are found by.
+        numbers: Number of each row in the sheet, from 1.
         is_hidden: The tab is not shown, but a person can bring it back from a menu.
     """
 
     name: str
     rows: Iterable[Row]
+    numbers: Sequence[int]
     is_hidden: bool = False
 
 
@@ -71,10 +78,7 @@ def parse_xlsx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         if "content.xml" in archive.names:
             refuse_protected(archive)
             tables = ods_sheets(archive, context.limits.max_cells, context.limits.max_text_chars)
-            sheets: Iterable[_Sheet] = (
-                _Sheet(table.name, seen_rows(table.rows, (0, 0), table.view, str, left_out), table.is_hidden)
-                for table in tables
-            )
+            sheets: Iterable[_Sheet] = (_ods_sheet(table, left_out) for table in tables)
         else:
             archive.check_all()
             parts = sheet_parts(archive)
@@ -122,7 +126,21 @@ def _xlsx_sheets(
             return list(_calamine_sheets(raw, address, views, left_out))
         except UnparsableDocument:
             left_out.rows = left_out.columns = left_out.sheets = 0
-    return (_Sheet(name, rows) for name, rows in sparse_sheets(archive, parts))
+    return _scattered_sheets(archive, parts, left_out)
+
+
+def _scattered_sheets(archive: Archive, parts: list[tuple[str, str]], left_out: LeftOut) -> Iterator[_Sheet]:
+    """Sheets whose cells lie too far apart for the library, without their hidden rows."""
+    for (_, part), (name, rows, numbers) in zip(parts, sparse_sheets(archive, parts), strict=True):
+        hidden = sheet_view(archive.read(part), {}).hidden_rows
+        is_seen = [number - 1 not in hidden for number in numbers]
+        left_out.rows += sum(bool(row) and not seen for row, seen in zip(rows, is_seen, strict=True))
+        yield _Sheet(name, list(compress(rows, is_seen)), list(compress(numbers, is_seen)))
+
+
+def _ods_sheet(table: OdsTable, left_out: LeftOut) -> _Sheet:
+    rows = seen_rows(table.rows, (0, 0), table.view, str, left_out)
+    return _Sheet(table.name, rows, seen_numbers(table.numbers, 0, table.view), table.is_hidden)
 
 
 def _calamine_sheets(raw: bytes, address: str, views: Mapping[str, View], left_out: LeftOut) -> Iterator[_Sheet]:
@@ -138,8 +156,11 @@ def _calamine_sheets(raw: bytes, address: str, views: Mapping[str, View], left_o
                 continue
             found = workbook.get_sheet_by_index(index)
             view = views.get(sheet.name) or View()
-            rows = seen_rows(found.to_python(), found.start or (0, 0), view, _written, left_out)
-            yield _Sheet(sheet.name, rows, sheet.visible == SheetVisibleEnum.Hidden)
+            start = found.start or (0, 0)
+            values = found.to_python()
+            rows = seen_rows(values, start, view, _written, left_out)
+            numbers = seen_numbers(range(start[0] + 1, start[0] + 1 + len(values)), start[0], view)
+            yield _Sheet(sheet.name, rows, numbers, sheet.visible == SheetVisibleEnum.Hidden)
     except PasswordError:
         raise EncryptedDocument(
             f"{address}: the workbook is protected by a password. Remove the password or exclude it.",
@@ -172,34 +193,49 @@ def _add_sheet(builder: TextBuilder, sheet: _Sheet, page: int, remarks: list[str
     """Blank rows part tables; a row with a single cell before a table is text about it; remarks come last."""
     heading = (clean_text(sheet.name).strip() or str(page)) + (HIDDEN_MARK if sheet.is_hidden else "")
     has_heading = False
-    for group in _groups(sheet.rows):
+    for numbers, group in _groups(sheet.rows, sheet.numbers):
         if not has_heading:
-            builder.add("heading", heading, level=1, page=page)
+            builder.add("heading", heading, level=1, page=page, line=numbers[0])
             has_heading = True
         first = 0
         while first < len(group) and sum(bool(cell) for cell in group[first]) == 1:
             if _is_column(group[first:]):
                 break
-            builder.add("paragraph", clean_text(next(filter(None, group[first]))), page=page)
+            builder.add("paragraph", clean_text(next(filter(None, group[first]))), page=page, line=numbers[first])
             first += 1
-        builder.add("table", clean_text("\n".join(table_lines(group[first:]))), page=page)
+        _add_table(builder, group[first:], numbers[first:], page)
     if remarks and not has_heading:
         builder.add("heading", heading, level=1, page=page)
     for remark in remarks:
         builder.add("paragraph", remark, page=page)
 
 
-def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _add_table(builder: TextBuilder, rows: list[Row], numbers: list[int], page: int) -> None:
+    """A table in which each row stands in the line of its number, hidden rows being blank lines."""
+    lines = clean_text("\n".join(table_lines(rows))).split("\n")
+    if len(lines) != len(numbers) or numbers[-1] - numbers[0] - len(numbers) >= MAX_GAP_ROWS:
+        builder.add("table", "\n".join(lines), page=page, line=numbers[0] if numbers else None)
+        return
+    text = lines[0] + "".join(
+        "\n" * (number - before) + line for (before, number), line in zip(pairwise(numbers), lines[1:], strict=True)
+    )
+    builder.add("table", text, page=page, line=numbers[0], holds_lines=True)
+
+
+def _groups(rows: Iterable[Row], numbers: Sequence[int]) -> Iterator[tuple[list[int], list[Row]]]:
+    """Rows up to the next blank one, with their numbers."""
     group: list[Row] = []
-    for row in rows:
+    of_group: list[int] = []
+    for row, number in zip(rows, numbers, strict=True):
         cells = [cell.strip() for cell in row]
         if any(cells):
             group.append(cells)
+            of_group.append(number)
         elif group:
-            yield group
-            group = []
+            yield of_group, group
+            of_group, group = [], []
     if group:
-        yield group
+        yield of_group, group
 
 
 def _is_column(rows: Sequence[Row]) -> bool:
