@@ -334,10 +334,10 @@ HIDDEN = (
      "the page itself, or of a size up to one point"),
     ("`hidden_class_count`", "elements of HTML for screen readers only (`sr-only`, `visually-hidden` and their like)"),
     ("`hidden_template_count`", "`template` and `noscript` of HTML"),
-    ("`hidden_deletion_count`", "what is marked as deleted: `del`, `s`, `strike` and `line-through` of HTML, "
-     "also by a style sheet in the page, "
-     "`~~ … ~~` of Markdown, text struck through in Word, PowerPoint, OpenDocument and RTF, and what is deleted while "
-     "changes are tracked"),
+    ("`hidden_deletion_count`", "what is marked as deleted: `del`, `s`, `strike` and `line-through` of HTML, also by a "
+     "style sheet in the page, `~~ … ~~` of Markdown, `+ … +` of Org, `[.line-through]` of AsciiDoc, `del`, `s` and "
+     "`strike` of MediaWiki, `- … -` of Jira, `~ … ~` of Slack, text struck through in Notion, LaTeX, Word, "
+     "PowerPoint, OpenDocument and RTF, and what is deleted while changes are tracked"),
     ("`hidden_slide_count`", "slides that the show leaves out"),
     ("`hidden_shape_count`", "shapes of a slide that are switched off or lie wholly beside it"),
     ("`hidden_run_count`", "text of Word (also of 1997 to 2003), OpenDocument and RTF formatted as hidden"),

@@ -183,3 +183,12 @@ def test_an_open_dialog_is_seen_and_a_closed_one_counted() -> None:
     (document,) = parse(page.encode(), "text/html", "quay.html", ParseLimits())
     assert document.text.endswith("Seen")
     assert document.metadata["hidden_attribute_count"] == "1"
+
+
+@pytest.mark.parametrize("media_type", ["text/html", "text/markdown"])
+def test_the_foot_of_a_table_stands_below_its_body_wherever_it_is_written(media_type: str) -> None:
+    foot = "<tfoot><tr><td>Sum</td><td>9</td></tr></tfoot>"
+    table = f"<table><thead><tr><th>Berth</th><th>Due</th></tr></thead>{foot}"
+    table += "<tbody><tr><td>North</td><td>4</td></tr><tr><td>South</td><td>5</td></tr></tbody></table>"
+    (document,) = parse(f"{table}\n".encode(), media_type, "a", ParseLimits())
+    assert document.text.split() == ["Berth", "Due", "North", "4", "South", "5", "Sum", "9"]

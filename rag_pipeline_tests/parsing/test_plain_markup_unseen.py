@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from time import process_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag_pipeline.contracts.documents import Block
 from rag_pipeline.parsing import ParseLimits, media_type_of, parse
+from rag_pipeline.parsing.markup.struck import ADOC, JIRA, MEDIAWIKI, ORG, without_struck
 from rag_pipeline.parsing.markup.unseen import adoc_comments, org_comments, rst_comments, without_unseen
 from rag_pipeline_tests.parsing.rendering import check_invariants
 
@@ -66,3 +71,65 @@ def test_struck_and_raised_text_of_latex() -> None:
     (document,) = parse(source, "text/x-tex", "a.tex", ParseLimits())
     assert document.text == "The charge was 120 for 10^6 tons."
     assert document.metadata == {"hidden_deletion_count": "1", "hidden_style_count": "1"}
+
+
+PIECE = '{"plain_text":"%s","annotations":{"strikethrough":%s}}'
+NOTION = ",".join(PIECE % piece for piece in (("Kept ", "false"), ("gone", "true"), (" kept", "false")))
+STRUCK = {
+    "a.org": (
+        "* Kept\nKept +gone now+, 1 +2 + 3 kept C++ and =kept +kept+ kept=.\n: kept +kept+ kept\n"
+        "#+begin_src sh\nkept +kept+ kept\n#+end_src\n| kept | +gone+ |\n- kept\n- +gone+ kept +49 30 1+2\n",
+        3,
+    ),
+    "a.adoc": (
+        "= Kept\n\nKept [.line-through]#gone now# and [.red.line-through]##go##ne [line-through]#gone# `#kept#`.\n\n"
+        "[.line-through]\ngone\ngone\n\n----\n[.line-through]#kept#\n----\n\n[.big]#kept# C# kept\n",
+        4,
+    ),
+    "a.mediawiki": (
+        "== Kept ==\nKept <s>gone</s> <del class=x>gone\n''gone''</del> <nowiki><s>kept</s></nowiki>\n"
+        "<pre>\n<s>kept</s>\n</pre>\n* kept <strike>gone</strike>\n<s>kept, never closed\n",
+        3,
+    ),
+    "a.jira": (
+        "h1. Kept\n\nKept -gone well-gone- kept well-kept - kept - kept {{-kept-}} 10-20 kept.\n\n----\n- kept\n"
+        "- kept\n|kept|-gone-|\n{noformat}\n-kept-\n{noformat}\n",
+        2,
+    ),
+    "a.mrkdwn": ("Kept ~gone now~, ~/kept and ~/kept `~kept~`\n```\n~kept~\n```\n", 1),
+    "a.notion": (f'{{"object":"block","type":"paragraph","paragraph":{{"rich_text":[{NOTION}]}}}}', 1),
+}
+
+
+@pytest.mark.parametrize("name", STRUCK)
+def test_what_is_struck_through_is_left_out_and_counted_outside_code(name: str) -> None:
+    source, count = STRUCK[name]
+    (document,) = parse(source.encode(), media_type_of(name, source.encode()), name, ParseLimits())
+    check_invariants([document])
+    assert "go" not in document.text
+    assert document.text.lower().count("kept") == source.lower().count("kept")
+    assert document.metadata["hidden_deletion_count"] == str(count)
+
+
+@pytest.mark.parametrize("pattern", [ORG, ADOC, MEDIAWIKI, JIRA])
+@given(text=st.text(alphabet="+-#=~` as\n", max_size=60) | st.text(alphabet="<s>/del[.line-through]#\n ", max_size=120))
+def test_striking_out_only_makes_spaces(pattern: re.Pattern[str], text: str) -> None:
+    bare, count = without_struck(text, [Block("paragraph", 0, len(text))], pattern)
+    assert all(new in (old, " ") for old, new in zip(text, bare, strict=True))
+    assert count or bare == text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "piece"),
+    [(ORG, " +a"), (ORG, " =a"), (ADOC, "[.line-through]#a"), (ADOC, "[line-through"), (MEDIAWIKI, "<s>"),
+     (JIRA, " -a"), (MEDIAWIKI, "<s><del>"), (JIRA, "{code}"), (ADOC, "##a#")],
+)  # fmt: skip
+def test_marks_that_never_close_cost_no_square(pattern: re.Pattern[str], piece: str) -> None:
+    def cost(count: int) -> float:
+        text = piece * count
+        before = process_time()
+        without_struck(text, [Block("paragraph", 0, len(text))], pattern)
+        return process_time() - before
+
+    small = max(min(cost(4_000) for _ in range(3)), 1e-3)
+    assert min(cost(32_000) for _ in range(2)) < 24 * small

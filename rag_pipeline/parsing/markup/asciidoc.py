@@ -11,9 +11,11 @@ from rag_pipeline.contracts.documents import Block, BlockKind, ParsedDocument
 from rag_pipeline.parsing.builder import LineTable, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
+from rag_pipeline.parsing.markup.struck import ADOC, without_struck
 from rag_pipeline.parsing.markup.unseen import adoc_comments, without_unseen
+from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "3"
+VERSION = "4"
 
 _SECTION = re.compile(r"(={1,6}|#{1,6})[ \t]++(\S.*)$")
 _FENCE = re.compile(r"(-{4,}|\.{4,}|={4,}|\*{4,}|_{4,}|\+{4,}|/{4,}|[|,:!]={3,}|--|```+\w*)[ \t]*$")
@@ -26,15 +28,19 @@ _CODE_FENCES = ("----", "....", "++++", "```")
 
 
 def parse_asciidoc(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
-    """One document whose text is the source, comments blanked out; header attributes go to the metadata.
+    """One document whose text is the source, comments and deletions blanked out; header attributes go to the metadata.
 
     Raises UndecodableBytes.
     """
     text, comments = without_unseen(read_text(raw), adoc_comments, "//")
     table = LineTable(text)
     blocks = _blocks(table)
+    text, struck = without_struck(text, blocks, ADOC) if "line-through" in text else (text, 0)
+    if struck:
+        table = LineTable(text)
+        blocks = _blocks(table)
     title = next((block.label for block in blocks if block.kind == "heading" and block.level == 1), None)
-    metadata = _attributes(table.lines) | ({"hidden_comment_count": str(comments)} if comments else {})
+    metadata = _attributes(table.lines) | hidden_counts({"comment": comments, "deletion": struck})
     return [ParsedDocument(text, tuple(blocks), title, metadata.pop("author", None), metadata=metadata)]
 
 

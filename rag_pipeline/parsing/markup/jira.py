@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from rag_pipeline.contracts.documents import BlockKind, ParsedDocument
+from rag_pipeline.contracts.documents import Block, BlockKind, ParsedDocument
 from rag_pipeline.parsing.builder import LineTable, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
+from rag_pipeline.parsing.markup.struck import JIRA, without_struck
+from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "1"
+VERSION = "2"
 
 _HEADING = re.compile(r"[ \t]*h([1-6])\.[ \t]+(\S.*)$")
 _ITEM = re.compile(r"[ \t]*(?:[*#]{1,20}|-{1,2})[ \t]+\S")
@@ -26,16 +28,23 @@ _LINK = re.compile(r"\[(?:([^\[\]|\n]{1,300})\|)?([^\[\]|\n]{1,1000})\]")
 
 
 def parse_jira(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
-    """One document whose text is the source.
+    """One document whose text is the source, deletions blanked out.
 
     Raises UndecodableBytes.
     """
     text = read_text(raw)
+    blocks = _scanned(text)
+    text, struck = without_struck(text, blocks, JIRA)
+    if struck:
+        blocks = _scanned(text)
+    title = next((block.label for block in blocks if block.kind == "heading"), None)
+    return [ParsedDocument(text, tuple(blocks), title, metadata=hidden_counts({"deletion": struck}))]
+
+
+def _scanned(text: str) -> list[Block]:
     table = LineTable(text)
     regions = _regions(table, text)
-    blocks = table.blocks(lambda number: _block(table.lines, number, regions))
-    title = next((block.label for block in blocks if block.kind == "heading"), None)
-    return [ParsedDocument(text, tuple(blocks), title)]
+    return table.blocks(lambda number: _block(table.lines, number, regions))
 
 
 def _regions(table: LineTable, text: str) -> dict[int, tuple[int, BlockKind]]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from rag_pipeline.contracts.documents import BlockKind, ParsedDocument
+from rag_pipeline.contracts.documents import Block, BlockKind, ParsedDocument
 from rag_pipeline.parsing.builder import LineTable, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
+from rag_pipeline.parsing.markup.struck import MEDIAWIKI, without_struck
+from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "1"
+VERSION = "2"
 
 # What stands between such tags is shown as it is written, comments too.
 _OPENING = re.compile(r"<!--|<(pre|nowiki|syntaxhighlight|source)(?:[ \t][^<>\n]{0,500})?>", re.I)
@@ -31,18 +33,24 @@ _MAX_LEVEL = 6
 
 
 def parse_mediawiki(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
-    """One document whose text is the source, comments blanked out.
+    """One document whose text is the source, comments and deletions blanked out.
 
     Raises UndecodableBytes.
     """
     text, comments = _without_comments(read_text(raw))
-    table = LineTable(text)
-    scanner = _Scanner(table.lines)
-    blocks = table.blocks(scanner.block)
+    blocks = _scanned(text)
+    text, struck = without_struck(text, blocks, MEDIAWIKI)
+    if struck:
+        blocks = _scanned(text)
     said = _DISPLAY_TITLE.search(text)
     title = _plain(said[1]) if said else next((block.label for block in blocks if block.level == 1), None)
-    metadata = {"hidden_comment_count": str(comments)} if comments else {}
+    metadata = hidden_counts({"comment": comments, "deletion": struck})
     return [ParsedDocument(text, tuple(blocks), title, metadata=metadata)]
+
+
+def _scanned(text: str) -> list[Block]:
+    table = LineTable(text)
+    return table.blocks(_Scanner(table.lines).block)
 
 
 def _without_comments(text: str) -> tuple[str, int]:

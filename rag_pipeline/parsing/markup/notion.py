@@ -6,6 +6,7 @@ Belongs here: what a block says, and how deep it lies. Does not belong here: ask
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,13 +16,15 @@ from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, read_text
 from rag_pipeline.parsing.limits import check_count
+from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "1"
+VERSION = "2"
 
 # Of a page's properties, and of blocks that this program does not know: so deep their texts are looked for.
 _MOST_DEPTH = 20
 _LIST_MARKS = {"bulleted_list_item": "- ", "numbered_list_item": "1. ", "to_do": "- [ ] ", "toggle": "- "}
 _KINDS: Mapping[str, BlockKind] = {"quote": "quote", "callout": "quote", "code": "code", "equation": "code"}
+_STRUCK = re.compile(r'"strikethrough"\s*:\s*true')
 # They say nothing of their own.
 _SILENT = frozenset({"divider", "breadcrumb", "table_of_contents", "column_list", "column", "synced_block", "table"})
 # Keys that name things for machines.
@@ -40,8 +43,12 @@ def parse_notion(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     title = ""
     depths: dict[str, int] = {}
     run = _Run(builder)
-    for number, value in enumerate(_values(read_text(raw), context), 1):
+    text = read_text(raw)
+    has_struck = _STRUCK.search(text) is not None
+    struck = 0
+    for number, value in enumerate(_values(text, context), 1):
         check_count(number, context.limits.max_records, "blocks", context.address)
+        struck += _drop_struck(value, 0) if has_struck else 0
         if value.get("object") == "page":
             run.end()
             title = title or _add_page(builder, value)
@@ -51,7 +58,24 @@ def parse_notion(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         depths[str(value.get("id"))] = above + 1
         run.add(value, max(0, above + 1))
     run.end()
-    return [builder.build(title=title or None)]
+    return [builder.build(title=title or None, metadata=hidden_counts({"deletion": struck}))]
+
+
+def _drop_struck(value: Any, depth: int) -> int:
+    """Takes pieces of rich text that are struck through out of the value. Returns how many."""
+    if depth > _MOST_DEPTH or not isinstance(value, (dict, list)):
+        return 0
+    count = 0
+    if isinstance(value, list):
+        kept = [each for each in value if not _is_struck(each)]
+        count = len(value) - len(kept)
+        value[:] = kept
+    return count + sum(_drop_struck(each, depth + 1) for each in (value.values() if isinstance(value, dict) else value))
+
+
+def _is_struck(piece: Any) -> bool:
+    looks = piece.get("annotations") if isinstance(piece, dict) and "plain_text" in piece else None
+    return isinstance(looks, dict) and looks.get("strikethrough") is True
 
 
 def _values(text: str, context: ParseContext) -> Iterator[dict[str, Any]]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from rag_pipeline.contracts.documents import BlockKind, ParsedDocument
+from rag_pipeline.contracts.documents import Block, BlockKind, ParsedDocument
 from rag_pipeline.parsing.builder import LineTable, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
+from rag_pipeline.parsing.markup.struck import ORG, without_struck
 from rag_pipeline.parsing.markup.unseen import org_comments, without_unseen
+from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "3"
+VERSION = "4"
 
 _HEADLINE = re.compile(r"(\*+)[ \t]++(?:(?:TODO|DONE|NEXT|WAITING)[ \t]++)?(?:\[#\w\][ \t]++)?(\S.*)$")
 _TAGS = re.compile(r":[\w@:]+:$")
@@ -27,17 +29,24 @@ _EMPHASIS = re.compile(r"(?<!\w)([*/_=~+])(\S(?:.*?\S)?)\1(?!\w)")
 
 
 def parse_org(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
-    """One document whose text is the source, comments blanked out; `#+KEYWORD:` lines go to the metadata.
+    """One document whose text is the source, comments and deletions blanked out; `#+KEYWORD:` lines go to the metadata.
 
     Raises UndecodableBytes.
     """
     text, comments = without_unseen(read_text(raw), org_comments, "")
-    table = LineTable(text)
-    metadata = _keywords(table.lines) | ({"hidden_comment_count": str(comments)} if comments else {})
-    closings = {line.strip().lower(): number for number, line in enumerate(table.lines) if _END.match(line)}
-    blocks = table.blocks(lambda number: _block(table.lines, number, closings))
+    table, blocks = _scanned(text)
+    text, struck = without_struck(text, blocks, ORG)
+    if struck:
+        table, blocks = _scanned(text)
+    metadata = _keywords(table.lines) | hidden_counts({"comment": comments, "deletion": struck})
     title = metadata.pop("title", None) or next((block.label for block in blocks if block.kind == "heading"), None)
     return [ParsedDocument(text, tuple(blocks), title, metadata.pop("author", None), metadata=metadata)]
+
+
+def _scanned(text: str) -> tuple[LineTable, list[Block]]:
+    table = LineTable(text)
+    closings = {line.strip().lower(): number for number, line in enumerate(table.lines) if _END.match(line)}
+    return table, table.blocks(lambda number: _block(table.lines, number, closings))
 
 
 def _block(lines: list[str], number: int, closings: dict[str, int]) -> tuple[int, BlockKind, int, str | None]:

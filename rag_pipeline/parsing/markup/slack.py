@@ -12,12 +12,14 @@ from rag_pipeline.contracts.documents import BlockKind, ParsedDocument
 from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
+from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "1"
+VERSION = "2"
 
 _FENCE = "```"
 # A control sequence: what it is, and after a bar how it is shown.
 _SPECIAL = re.compile(r"<([@#!]?)([^<>|\n]{1,3000})(?:\|([^<>\n]{0,3000}))?>")
+_STRUCK = re.compile(r"`[^`\n]++`|(?<![\w~])(?P<struck>~(?=[^\s~])[^~\n]++(?<=\S)~)(?![\w~])")
 _ITEM = re.compile(r"[ \t]*(?:[•◦▪*-]|\d{1,4}[.)])[ \t]+\S")
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}
 _ENTITY = re.compile("|".join(_ENTITIES))
@@ -29,6 +31,7 @@ def parse_slack(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
     Raises UndecodableBytes.
     """
     builder = TextBuilder()
+    struck = 0
     pieces = read_text(raw).split(_FENCE)
     for number, piece in enumerate(pieces):
         # Between two marks; one that nothing follows is text.
@@ -36,9 +39,23 @@ def parse_slack(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
             builder.add("code", _shown(piece).strip("\n"))
             continue
         said = piece if number % 2 == 0 else f"{_FENCE}{piece}"
+        said, count = _without_struck(said)
+        struck += count
         for kind, text in _blocks(said):
             builder.add(kind, text)
-    return [builder.build()]
+    return [builder.build(metadata=hidden_counts({"deletion": struck}))]
+
+
+def _without_struck(text: str) -> tuple[str, int]:
+    """`text` without what is struck through, and how much that was; code within a line stays as it is."""
+    count = 0
+
+    def kept(match: re.Match[str]) -> str:
+        nonlocal count
+        count += match["struck"] is not None
+        return "" if match["struck"] else match[0]
+
+    return _STRUCK.sub(kept, text), count
 
 
 def _blocks(text: str) -> Iterator[tuple[BlockKind, str]]:

@@ -7,7 +7,7 @@ Does not belong here: taking elements out of the tree (`tree`).
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -177,6 +177,6 @@ def _colour(value: str) -> str:
     return _NAMED.get(value, value)
 
 
-def hidden_counts(counts: Counter[str]) -> dict[str, str]:
+def hidden_counts(counts: Mapping[str, int]) -> dict[str, str]:
     """What was left out, as metadata: `hidden_style_count` and the like."""
     return {f"hidden_{cause}_count": str(count) for cause, count in sorted(counts.items()) if count}

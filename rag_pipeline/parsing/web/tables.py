@@ -113,7 +113,8 @@ def table_rows(element: HtmlElement) -> list[Row]:
     rows: list[Row] = []
     hanging: dict[int, tuple[int, str]] = {}
     repeated = 0
-    for row in element.iter("tr"):
+    # A foot may be written above the body, and stands below it all the same.
+    for row in sorted(element.iter("tr"), key=lambda row: _parent_tag(row) == "tfoot"):
         values: list[str] = []
         cells = list(row.iterchildren("td", "th"))
         for cell in cells:
