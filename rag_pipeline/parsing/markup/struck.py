@@ -14,18 +14,19 @@ from rag_pipeline.contracts.documents import Block
 _NOT_LINE_END = re.compile(r"[^\n]")
 # What stands before `struck` in each is shown as it is written, and so is passed over.
 ORG = re.compile(
-    r"^[ \t]*(?:#\+|:[ \t]).*$|(?<![^\s({'\"-])(?:([=~])(?=\S)(?:(?!\1)[^\n])++\1"
+    r"^[ \t]*(?:#\+|:[ \t]).*$|(?<![^\s({'\"-])(?:([=~])(?=\S)(?>(?:(?!\1)[^\n])+)\1"
     r"|(?P<struck>\+(?=[^\s+])[^+\n]++(?<=\S)\+))(?=[\s.,;:!?')}\[\"\\-]|$)",
     re.M,
 )
 _ROLE = r"\[[^\[\]\n]{0,200}(?<![\w-])line-through(?![\w-])[^\[\]\n]{0,200}\]"
 ADOC = re.compile(
     # In a line of its own a role is that of the whole block.
-    rf"`[^`\n]++`|(?P<struck>\A{_ROLE}[ \t]*\n(?s:.*)|{_ROLE}(?:##[^#\n]++(?:#[^#\n]++)*+##|#(?=\S)[^#\n]++(?<=\S)#))"
+    rf"`[^`\n]++`|(?P<struck>\A{_ROLE}[ \t]*\n(?s:.*)"
+    rf"|{_ROLE}(?:##[^#\n]++(?>(?:#[^#\n]++)*)##|#(?=\S)[^#\n]++(?<=\S)#))"
 )
 MEDIAWIKI = re.compile(
-    r"<(?P<raw>nowiki|code|pre|syntaxhighlight|source)\b[^<>\n]{0,500}>(?:[^<]++|<(?!/(?P=raw)))*+</(?P=raw)"
-    r"|(?P<struck><(?P<tag>s|del|strike)(?:\s[^<>\n]{0,500})?>(?:[^<]++|<(?!/?(?P=tag)\b))*+</(?P=tag)\s*>)",
+    r"<(?P<raw>nowiki|code|pre|syntaxhighlight|source)\b[^<>\n]{0,500}>(?>(?:[^<]++|<(?!/(?P=raw)))*)</(?P=raw)"
+    r"|(?P<struck><(?P<tag>s|del|strike)(?:\s[^<>\n]{0,500})?>(?>(?:[^<]++|<(?!/?(?P=tag)\b))*)</(?P=tag)\s*>)",
     re.I,
 )
 JIRA = re.compile(
