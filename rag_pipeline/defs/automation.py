@@ -13,6 +13,7 @@ from rag_pipeline.defs.names import REFRESH_JOB as REFRESH_JOB
 from rag_pipeline.defs.names import source_key
 from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.principals import has_groups
+from rag_pipeline.defs.releases import RELEASE_JOB
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.defs.specs import (
     BOILERPLATE_KEY,
@@ -42,6 +43,8 @@ HOURLY_JOB = "hourly"
 NIGHTLY_JOB = "nightly"
 CATCH_UP_JOB = "catch_up"
 KEEP_IN_STEP_JOB = "keep_in_step"
+PARSE_AGAIN_JOB = "parse_again"
+CUT_AGAIN_JOB = "cut_again"
 # Soon enough for what a failed run left behind; each look reads two versions.
 SENSOR_SECONDS = 120
 # What failed so often on one state of bronze waits for another one, or for a person.
@@ -94,15 +97,54 @@ def build_jobs(pipeline: Pipeline, prefix: Prefix) -> dict[str, Job]:
             tags={"dagster/priority": "-5"},
         ),
     }
-    for name, source in sources.items():
-        if source.schedule is not None:
-            jobs[f"refresh_{name}"] = _job(
-                prefix,
-                f"refresh_{name}",
-                [*polled([name]), *derived],
-                description=f"Source {name}, and everything made from it.",
-            )
-    return jobs
+    for name in sources:
+        jobs[f"refresh_{name}"] = _job(
+            prefix,
+            f"refresh_{name}",
+            [*polled([name]), *derived],
+            description=f"Source {name}, and everything made from it.",
+        )
+    return jobs | _asked_jobs(pipeline, prefix, derived)
+
+
+def _asked_jobs(pipeline: Pipeline, prefix: Prefix, derived: Sequence[dg.AssetKey]) -> dict[str, Job]:
+    """Jobs whose configuration the Launchpad shows filled in, so that a person changes a word of it.
+
+    Dagster maps no configuration of fewer fields for jobs with partitions.
+    """
+
+    def shown(*fields: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+        return {"ops": {prefix.name(op): {"config": config} for op, config in fields}}
+
+    guards = [(f"bronze_{name}", {"allow_mass_deletion": False, "by": ""}) for name in pipeline.settings.sources]
+    return {
+        RELEASE_JOB: _job(
+            prefix,
+            RELEASE_JOB,
+            published_selection(pipeline),
+            config=shown(*guards, ("silver_documents", {"allow_mass_deletion": [], "by": ""})),
+            description="Let a source lose what the deletion guard holds, this once, in a run of everything. Look "
+            "first whether the source is whole: an unmounted share looks the same. Under Config set allow_mass_deletion of "
+            "the source, name it under silver_documents too where documents were refused, and say by whom and why.",
+        ),
+        PARSE_AGAIN_JOB: _job(
+            prefix,
+            PARSE_AGAIN_JOB,
+            derived,
+            config=shown(("silver_documents", {"parse_again": []})),
+            description="Parse the documents of some formats again although nothing changed, and bring readers what "
+            "comes out differently; texts that stay the same are not embedded again. Under Config name media types, "
+            "like application/pdf.",
+        ),
+        CUT_AGAIN_JOB: _job(
+            prefix,
+            CUT_AGAIN_JOB,
+            derived,
+            config=shown(("silver_chunks", {"cut_again": []})),
+            description="Cut the documents of some sources again although nothing changed; chunks that come out the "
+            "same are not embedded again. Under Config name the sources.",
+        ),
+    }
 
 
 def _job(prefix: Prefix, name: str, keys: Sequence[dg.AssetKey], **more: Any) -> Job:

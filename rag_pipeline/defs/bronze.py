@@ -11,9 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import Field
 
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.defs.names import ANSWERS_CHECK, POLLED_CHECK, source_key
+from rag_pipeline.defs.releases import releases_told
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import OWNERS, RETRY, WRITER_POOL, bronze_key, spec
 from rag_pipeline.defs.versions import code_version
@@ -40,7 +42,8 @@ _ALL_MATCH = "each pattern matches something, and each sidecar has a document"
 class BronzeConfig(dg.Config):
     """What an operator may allow for one run of one source."""
 
-    allow_mass_deletion: bool = False
+    allow_mass_deletion: bool = Field(False, description="Let go whatever the source lost, this once.")
+    by: str = Field("", description="Who lets go what the deletion guard held; empty: it is not noted here.")
 
 
 def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
@@ -89,7 +92,9 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
         from rag_pipeline.refresh.data_versions import bronze_version, version_or_unknown
 
         with as_dagster_failure() as work:
-            report = poll_source(pipeline.workspace, name, allow_mass_deletion=config.allow_mass_deletion)
+            allowed = [name] if config.allow_mass_deletion else []
+            with releases_told(context, pipeline.workspace, allowed, "vanished", config.by):
+                report = poll_source(pipeline.workspace, name, allow_mass_deletion=config.allow_mass_deletion)
             if report.unavailable_because and context.op_execution_context.retry_number < RETRY.max_retries:
                 # It may answer in a moment; when it has not after the last try, the run goes on without it.
                 raise SourceUnavailable(report.unavailable_because, source=name)

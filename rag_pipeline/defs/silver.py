@@ -9,9 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import Field
 
 from rag_pipeline.contracts.tables import BOILERPLATE, BRONZE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.defs.describe import column_lineage, counts_table, histogram, rows_table, timing_tables
+from rag_pipeline.defs.releases import releases_told
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import (
     BOILERPLATE_KEY,
@@ -37,9 +39,21 @@ SLOW_CHECK = "no_document_is_slow"
 
 
 class DocumentsConfig(dg.Config):
-    """What an operator may allow for one run: sources of which many documents may be refused at once."""
+    """What an operator may ask for in one run."""
 
-    allow_mass_deletion: list[str] = []  # noqa: RUF012 - Dagster reads the default as pydantic does
+    allow_mass_deletion: list[str] = Field(
+        default_factory=list, description="Sources of which many documents may be refused at once."
+    )
+    parse_again: list[str] = Field(
+        default_factory=list, description="Media types like application/pdf, parsed although nothing changed."
+    )
+    by: str = Field("", description="Who lets go what the deletion guard held; empty: it is not noted here.")
+
+
+class ChunksConfig(dg.Config):
+    """What an operator may ask for in one run."""
+
+    cut_again: list[str] = Field(default_factory=list, description="Sources, cut although nothing changed.")
 
 
 def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -60,13 +74,20 @@ def documents_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="silver_documents", specs=specs, check_specs=_check_specs(), pool=WRITER_POOL, retry_policy=RETRY
     )
-    def documents(config: DocumentsConfig, pipeline: PipelineResource):  # type: ignore[no-untyped-def]
+    def documents(  # type: ignore[no-untyped-def]
+        context: dg.AssetExecutionContext, config: DocumentsConfig, pipeline: PipelineResource
+    ):
         from rag_pipeline.refresh.boilerplate import most_repeated
         from rag_pipeline.refresh.data_versions import silver_version, version_or_unknown
         from rag_pipeline.refresh.documents import update_documents
 
         with as_dagster_failure() as work:
-            report = update_documents(pipeline.workspace, allow_mass_deletion=config.allow_mass_deletion)
+            with releases_told(context, pipeline.workspace, config.allow_mass_deletion, "refused", config.by):
+                report = update_documents(
+                    pipeline.workspace,
+                    allow_mass_deletion=config.allow_mass_deletion,
+                    parse_again=config.parse_again,
+                )
             repeated = most_repeated(pipeline.workspace)
             refused = quarantine_table(pipeline.workspace.lake)
             versions = {
@@ -198,12 +219,12 @@ def chunks_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     )
 
     @dg.multi_asset(name="silver_chunks", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)
-    def chunks(pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
+    def chunks(config: ChunksConfig, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.chunks import refresh_chunks
         from rag_pipeline.refresh.data_versions import silver_version, version_or_unknown
 
         with as_dagster_failure() as work:
-            report = refresh_chunks(pipeline.workspace)
+            report = refresh_chunks(pipeline.workspace, cut_again=config.cut_again)
             version = version_or_unknown(lambda: silver_version(pipeline.workspace, CHUNKS))
         facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
         changes = {"documents cut": report.documents_cut, "documents removed": report.documents_removed}

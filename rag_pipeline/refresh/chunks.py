@@ -6,7 +6,7 @@ Does not belong here: which documents need it (`transforms/chunks.py`) or where 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ import polars as pl
 from rag_pipeline.contracts.documents import Chunk
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.tables import BOILERPLATE, CHUNKS, DOCUMENT_FACTS, DOCUMENTS, DUPLICATES, QUARANTINE
-from rag_pipeline.errors import ContractViolation, DocumentError
+from rag_pipeline.errors import ContractViolation, DocumentError, UsageError
 from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.costs import record_timings
 from rag_pipeline.refresh.duplicates import refresh_duplicates
@@ -80,9 +80,19 @@ def _with_recipe(workspace: Workspace, documents: pl.DataFrame) -> pl.DataFrame:
 
 
 @step("silver/chunks")
-def refresh_chunks(workspace: Workspace) -> ChunksReport:
-    """Cut the documents that are new or changed, and remove the chunks of those that are gone."""
+def refresh_chunks(workspace: Workspace, *, cut_again: Collection[str] = ()) -> ChunksReport:
+    """Cut the documents that are new or changed, and remove the chunks of those that are gone.
+
+    Args:
+        cut_again: Sources whose documents are cut although nothing changed.
+
+    Raises:
+        UsageError: There is no such source.
+    """
     lake = workspace.lake
+    unknown = next((name for name in cut_again if name not in workspace.settings.sources), None)
+    if unknown is not None:
+        raise UsageError(f"there is no source {unknown!r}; allowed: {', '.join(workspace.settings.sources)}")
     with lake.writing():
         first_commit = lake.commits
         cut = removed = 0
@@ -90,7 +100,8 @@ def refresh_chunks(workspace: Workspace) -> ChunksReport:
         refused = True
         # What is refused may have stood for duplicates; another of them then stands, and has to be cut as well.
         while refused:
-            plan, refused = _cut_once(workspace, timings)
+            plan, refused = _cut_once(workspace, timings, cut_again)
+            cut_again = ()
             cut, removed = cut + len(plan.to_cut), removed + len(plan.gone)
         after = lake.read(CHUNKS, ["document_id", "token_count", "is_hard_split"])
         sources = lake.read(DOCUMENTS, ["document_id", "source"])
@@ -111,14 +122,15 @@ def refresh_chunks(workspace: Workspace) -> ChunksReport:
     )
 
 
-def _cut_once(workspace: Workspace, timings: Timings) -> tuple[ChunkPlan, bool]:
+def _cut_once(workspace: Workspace, timings: Timings, cut_again: Collection[str]) -> tuple[ChunkPlan, bool]:
     """Bring chunks up to date with the documents there are; say whether any of them was refused."""
     lake = workspace.lake
     columns = ["document_id", "content_hash", "source", "media_type", "block_hashes"]
     documents = _with_recipe(workspace, lake.read(DOCUMENTS, columns))
     duplicates = lake.read(DUPLICATES, ["document_id"])
     chunks = lake.read(CHUNKS, ["document_id", "content_hash", "chunker_fingerprint", "left_out_hash"])
-    plan = plan_chunks(documents, duplicates, chunks)
+    again = documents.filter(pl.col("source").is_in(list(cut_again)))
+    plan = plan_chunks(documents, duplicates, chunks.join(again, on="document_id", how="anti"))
     lake.merge(CHUNKS, CHUNKS.empty(), plan.gone, delete_column="document_id")
     wanted = documents.join(
         pl.DataFrame({"document_id": plan.to_cut}, schema={"document_id": pl.String}), on="document_id"

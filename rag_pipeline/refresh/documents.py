@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from rag_pipeline.contracts.tables import DOCUMENT_FACTS, DOCUMENTS, DUPLICATES, QUARANTINE
-from rag_pipeline.errors import DocumentError, MassDeletion, StoreError
+from rag_pipeline.errors import DocumentError, MassDeletion, StoreError, UsageError
 from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.chunks import chunker_fingerprint
 from rag_pipeline.refresh.costs import record_timings
@@ -105,10 +105,18 @@ def refresh_documents(workspace: Workspace, *, allow_mass_deletion: Collection[s
 
 
 @step("silver/documents")
-def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[str] = ()) -> DocumentsReport:
+def update_documents(
+    workspace: Workspace, *, allow_mass_deletion: Collection[str] = (), parse_again: Collection[str] = ()
+) -> DocumentsReport:
     """Like `refresh_documents`, but what the deletion guard holds is reported and not raised, so that a run can go on.
 
     It has to: permissions that were revoked reach readers only through the layers above.
+
+    Args:
+        parse_again: Media types whose documents are parsed although nothing changed.
+
+    Raises:
+        UsageError: No document is of a media type that was named.
     """
     lake = workspace.lake
     with lake.writing():
@@ -118,8 +126,7 @@ def update_documents(workspace: Workspace, *, allow_mass_deletion: Collection[st
         known = lake.read(DOCUMENTS, DOCUMENT_FACTS)
         plan = plan_documents(
             origins,
-            known,
-            quarantine,
+            *_made_outdated(known, quarantine, parse_again),
             recipes=workspace.parse_recipes,
             now=workspace.now(),
             keep_last_good=workspace.settings.quarantined_documents == "keep_last_good",
@@ -186,6 +193,25 @@ def _with_present_chunker(workspace: Workspace, quarantine: pl.DataFrame) -> pl.
     is_outdated = pl.col("document_id").is_in(outdated)
     recipe = pl.when(is_outdated).then(pl.lit("outdated")).otherwise("recipe_fingerprint")
     return quarantine.with_columns(recipe_fingerprint=recipe)
+
+
+def _made_outdated(
+    known: pl.DataFrame, quarantine: pl.DataFrame, media_types: Collection[str]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of some media types look as if another parser had made them; the tables stay as they are."""
+    if not media_types:
+        return known, quarantine
+    there = set(known["origin_media_type"]) | set(quarantine["media_type"].drop_nulls())
+    unknown = sorted(set(media_types) - there)
+    if unknown:
+        raise UsageError(f"no document is {unknown[0]!r}; media types there are: {', '.join(sorted(there))}")
+
+    def outdated(rows: pl.DataFrame, column: str) -> pl.DataFrame:
+        is_meant = pl.col(column).is_in(list(media_types))
+        recipe = pl.when(is_meant).then(pl.lit("outdated")).otherwise("recipe_fingerprint")
+        return rows.with_columns(recipe_fingerprint=recipe)
+
+    return outdated(known, "origin_media_type"), outdated(quarantine, "media_type")
 
 
 def _counts(values: pl.Series) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +164,80 @@ def test_damage_is_found_and_repaired(project: Project, instance: dg.DagsterInst
     assert repaired.success
     assert CHUNKS.path in told(repaired)[HAPPENED]
     assert launched(project, instance, "verify").success
+
+
+def asked(project: Project, instance: dg.DagsterInstance, job: str, **changed: Any) -> dg.ExecuteInProcessResult:
+    """One of our jobs of assets, with what the Launchpad fills in and what a person changes of it."""
+    resolved = build_definitions(project.pipeline()).resolve_job_def(job)
+    config: dict[str, Any] = {}
+    if changed:
+        config = deepcopy(resolved.partitioned_config.get_run_config_for_partition_key("small"))  # type: ignore[union-attr]
+        for op, fields in changed.items():
+            assert fields.keys() <= config["ops"][op]["config"].keys()
+            config["ops"][op]["config"] |= fields
+    return resolved.execute_in_process(
+        instance=instance, partition_key="small", run_config=config, raise_on_error=False
+    )
+
+
+def figures(result: dg.ExecuteInProcessResult, *path: str) -> dict[str, Any]:
+    [event] = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(path)]
+    return {name: value.value for name, value in event.materialization.metadata.items()}
+
+
+def test_one_format_is_parsed_and_one_source_cut_again_and_nothing_is_embedded(
+    project: Project, instance: dg.DagsterInstance
+) -> None:
+    before = project.published()
+    parsed = asked(project, instance, "parse_again", silver_documents={"parse_again": ["text/markdown"]})
+    assert parsed.success
+    assert figures(parsed, "silver", "documents")["rag/parsed"] == 2
+    assert figures(parsed, "gold", "embeddings")["rag/embeddings_computed"] == 0
+    cut = asked(project, instance, "cut_again", silver_chunks={"cut_again": ["docs"]})
+    assert cut.success
+    assert figures(cut, "silver", "documents")["rag/parsed"] == 0
+    assert figures(cut, "silver", "chunks")["rag/documents_cut"] == 2
+    assert project.published() == before
+    assert project.verify().findings == []
+    wrong = asked(project, instance, "parse_again", silver_documents={"parse_again": ["application/pdf"]})
+    assert not wrong.success
+    assert any("text/markdown" in failure_of(event) for event in wrong.all_events if event.is_step_failure)
+    wrong = asked(project, instance, "cut_again", silver_chunks={"cut_again": ["dogs"]})
+    assert any("there is no source 'dogs'" in failure_of(event) for event in wrong.all_events if event.is_step_failure)
+
+
+def failure_of(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data.user_failure_data
+    return "" if data is None else str(data.description)
+
+
+def test_one_source_is_refreshed_and_the_other_left_alone(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    project = Project.create(tmp_path / "two", ["docs", "wiki"])
+    project.write("a.md", "# A\n\nThe lamp.\n")
+    project.write("b.md", "# B\n\nThe buoy.\n", source="wiki")
+    assert asked(project, instance, "refresh_wiki").success
+    assert {row["source"] for row in project.published()} == {"wiki"}
+
+
+def test_the_deletion_guard_is_released_by_somebody_for_a_reason(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    project = Project.create(tmp_path / "many", ["docs"])
+    for number in range(30):
+        project.write(f"{number}.md", f"# Page {number}\n\nPage number {number}.\n")
+    project.refresh()
+    for number in range(29):
+        (project.folder / "docs" / f"{number}.md").unlink()
+    assert asked(project, instance, "refresh").success
+    assert len(project.published()) == 30
+    released = asked(
+        project,
+        instance,
+        "release_deletion_guard",
+        bronze_docs={"allow_mass_deletion": True, "by": f"{BY}: moved away"},
+    )
+    assert released.success
+    assert len(project.published()) == 1
+    [told_by] = [event for event in released.all_events if event.event_type_value == "ASSET_OBSERVATION"]
+    assert told_by.asset_key == dg.AssetKey(["bronze", "docs"])
+    said = told_by.asset_observation_data.asset_observation
+    assert f"{BY}: moved away" in str(said.description)
+    assert "29 documents of 30" in str(said.description)
