@@ -19,6 +19,7 @@ GZIP = "application/gzip"
 BZIP2 = "application/x-bzip2"
 XZ = "application/x-xz"
 TAR = "application/x-tar"
+SEVEN_ZIP = "application/x-7z-compressed"
 PLAIN = "text/plain"
 PGP = "application/pgp-encrypted"
 PKCS7 = "application/pkcs7-mime"
@@ -91,6 +92,7 @@ _ENDINGS: dict[str, str] = {
         "message/rfc822": ".eml .mht .mhtml .mbox",
         ZIP: ".zip",
         TAR: ".tar",
+        SEVEN_ZIP: ".7z",
         GZIP: ".gz .tgz",
         BZIP2: ".bz2 .tbz .tbz2",
         XZ: ".xz .txz",
@@ -122,7 +124,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b\x08", GZIP),
     (b"BZh", BZIP2),
     (b"\xfd7zXZ\0", XZ),
-    (b"7z\xbc\xaf\x27\x1c", "application/x-7z-compressed"),
+    (b"7z\xbc\xaf\x27\x1c", SEVEN_ZIP),
     (b"Rar!\x1a\x07", "application/vnd.rar"),
     (b"\x28\xb5\x2f\xfd", "application/zstd"),
     (b"\x1f\x9d", "application/x-compress"),
@@ -161,7 +163,7 @@ _PACKAGE_PARTS = frozenset(
     }
 )
 _ZIP_TYPES = frozenset({DOCX, PPTX, XLSX, ODT, ODP, ODS, EPUB})
-_ARCHIVE_TYPES = frozenset({ZIP, TAR, GZIP, BZIP2, XZ})
+_ARCHIVE_TYPES = frozenset({ZIP, TAR, SEVEN_ZIP, GZIP, BZIP2, XZ})
 _OLE_TYPES = frozenset({DOC, PPT, XLS, MSG})
 _TEXT_ENDINGS_THAT_LIE = frozenset({PLAIN, "text/csv", "application/json", "application/xml"})
 

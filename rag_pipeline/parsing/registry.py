@@ -117,6 +117,7 @@ FORMATS: dict[str, Format] = {
     media_type.MSG: Format("msg", "mail.mail", "parse_msg", is_text=False, holds_others=True),
     media_type.ZIP: Format("zip", "containers.folders", "parse_zip", is_text=False, holds_others=True),
     media_type.TAR: Format("tar", "containers.folders", "parse_tar", is_text=False, holds_others=True),
+    media_type.SEVEN_ZIP: Format("7z", "containers.folders", "parse_7z", is_text=False, holds_others=True),
     media_type.GZIP: _PACKED,
     media_type.BZIP2: _PACKED,
     media_type.XZ: _PACKED,

@@ -22,6 +22,7 @@ from rag_pipeline_tests.parsing.office_files import container, docx, paragraph
 from rag_pipeline_tests.parsing.old_office_files import old_presentation, old_word
 from rag_pipeline_tests.parsing.pdf_files import Tag, tagged_pdf
 from rag_pipeline_tests.parsing.rendering import check_invariants, render
+from rag_pipeline_tests.parsing.seven_zip_files import seven_zip
 from rag_pipeline_tests.parsing.test_mail_formats import DATA, SIGNED, der
 from rag_pipeline_tests.parsing.test_office import book, office_text, shape, slides
 from rag_pipeline_tests.parsing.test_old_office import ASIDES, CELLS, LETTER, LOOKS, SHOW
@@ -137,6 +138,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "signed.p7m": signed_p7m,
     "message.msg": message_msg,
     "folder.zip": lambda: container({"a.md": "# A\n\nWords.", "in/b.csv": "x,y\n1,2\n", "c.exe": b"MZ\0\0\0\1" * 9}),
+    "folder.7z": lambda: seven_zip({"a.md": b"# A\n\nWords.", "in/b.csv": b"x,y\n1,2\n", "c.exe": b"MZ\0\0\0\1" * 9}),
     "folder.tar": lambda: in_tar("a.md", b"# A\n\nWords.", "w:"),
     "folder.tar.gz": lambda: in_tar("a.md", b"# A\n\nWords.", "w:gz"),
     "old.doc": lambda: old_word(LETTER, ASIDES),

@@ -1,4 +1,4 @@
-"""Archives (ZIP, TAR, and files packed with gzip, bzip2 or xz) as folders: each member is a document of its own.
+"""Archives (ZIP, TAR, 7z, and files packed with gzip, bzip2 or xz) as folders: each member is a document of its own.
 
 Belongs here: listing members safely and handing each to the parser of its kind. Nothing is ever written to disk, so
 no name can lead anywhere; members whose name would lead out of the archive are left out all the same.
@@ -21,8 +21,9 @@ from typing import Any
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.contracts.ids import MEMBER_MARK
-from rag_pipeline.errors import DocumentError, EmptyDocument, LimitExceeded, UnparsableDocument
+from rag_pipeline.errors import DocumentError, EmptyDocument, LimitExceeded
 from rag_pipeline.parsing.containers.archives import RATIO_FLOOR_BYTES, STEP_BYTES, Archive
+from rag_pipeline.parsing.containers.seven_zip import SevenZip, damaged, too_large
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import ParseLimits, check_count
@@ -75,6 +76,11 @@ def parse_zip(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
 def parse_tar(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     """Like `parse_zip`."""
     return _documents(_tar_members(raw, context.address, context.limits), context)
+
+
+def parse_7z(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
+    """Like `parse_zip`."""
+    return _documents(_7z_members(raw, context.address, context.limits), context)
 
 
 def parse_packed(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
@@ -186,6 +192,12 @@ def _zip_members(raw: bytes, address: str, limits: ParseLimits) -> Iterator[Memb
         yield info.filename, partial(archive.read_member, info)
 
 
+def _7z_members(raw: bytes, address: str, limits: ParseLimits) -> Iterator[Member]:
+    for member, read in SevenZip(raw, address, limits).contents():
+        if not member.is_folder:
+            yield (f"../{member.name}" if member.is_link else member.name), read
+
+
 def _tar_members(data: bytes, address: str, limits: ParseLimits) -> Iterator[Member]:
     unpacked = 0
     count = 0
@@ -202,12 +214,12 @@ def _tar_members(data: bytes, address: str, limits: ParseLimits) -> Iterator[Mem
                     continue
                 unpacked += info.size
                 if info.size > limits.max_member_bytes or unpacked > limits.max_archive_bytes:
-                    raise _too_large(address, unpacked, len(data))
+                    raise too_large(address, unpacked, len(data))
                 yield info.name, partial(_tar_content, archive, info, address)
     except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError):
         if count == 0:
-            raise _damaged(address) from None
-        yield "the rest of the archive", partial(_raise, _damaged(address))
+            raise damaged(address) from None
+        yield "the rest of the archive", partial(_raise, damaged(address))
 
 
 def _tar_content(archive: tarfile.TarFile, info: tarfile.TarInfo, address: str) -> bytes:
@@ -215,9 +227,9 @@ def _tar_content(archive: tarfile.TarFile, info: tarfile.TarInfo, address: str) 
         file = archive.extractfile(info)
         content = file.read() if file is not None else b""
     except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError):
-        raise _damaged(address) from None
+        raise damaged(address) from None
     if len(content) < info.size:
-        raise _damaged(address)
+        raise damaged(address)
     return content
 
 
@@ -243,13 +255,13 @@ def _unpacked(raw: bytes, address: str, limits: ParseLimits) -> bytes:
                 pending = getattr(unpacker, "unconsumed_tail", b"")
                 size += len(part)
                 if size > bound:
-                    raise _too_large(address, size, len(raw))
+                    raise too_large(address, size, len(raw))
                 parts.append(part)
                 if not part and not pending and not unpacker.eof:
-                    raise _damaged(address)
+                    raise damaged(address)
             rest = unpacker.unused_data
     except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError):
-        raise _damaged(address) from None
+        raise damaged(address) from None
     return b"".join(parts)
 
 
@@ -259,20 +271,3 @@ def _unpacker(data: bytes) -> Any:
     if data.startswith(b"BZh"):
         return bz2.BZ2Decompressor()
     return lzma.LZMADecompressor(lzma.FORMAT_XZ) if data.startswith(b"\xfd7zXZ\0") else None
-
-
-def _damaged(address: str) -> UnparsableDocument:
-    return UnparsableDocument(
-        f"{address}: the archive is damaged. Pack it again, or exclude the file.", address=address
-    )
-
-
-def _too_large(address: str, unpacked: int, packed: int) -> LimitExceeded:
-    return LimitExceeded(
-        f"{address}: the archive unpacks to more than {unpacked:,} bytes from {packed:,}. The file is hostile or far "
-        "too large; exclude it, or raise `limits.max_archive_bytes`, `limits.max_member_bytes` or "
-        "`limits.max_archive_ratio`.",
-        address=address,
-        unpacked_bytes=unpacked,
-        packed_bytes=packed,
-    )
