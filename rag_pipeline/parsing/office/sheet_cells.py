@@ -205,6 +205,8 @@ class OdsTable:
 
     Attributes:
         numbers: Number of each row in the sheet, from 1: many blank rows are kept as one.
+        formulas: Cells whose formula was saved without its value.
+        unseen: Cells whose format shows nothing of their value.
     """
 
     name: str
@@ -212,6 +214,8 @@ class OdsTable:
     numbers: list[int] = field(default_factory=list)
     view: View = field(default_factory=View)
     is_hidden: bool = False
+    formulas: int = 0
+    unseen: int = 0
 
 
 def ods_sheets(archive: Archive, max_cells: int, max_chars: int) -> Iterator[OdsTable]:
@@ -230,7 +234,7 @@ def ods_sheets(archive: Archive, max_cells: int, max_chars: int) -> Iterator[Ods
         rows = table.rows
         number = 1
         for row in element.iter("{*}table-row"):
-            cells = list(islice(_ods_cells(row, len(rows), table.view), MAX_COLUMNS))
+            cells = list(islice(_ods_cells(row, len(rows), table), MAX_COLUMNS))
             while cells and not cells[-1]:
                 cells.pop()
             repeated = _count(row, "number-rows-repeated", MAX_REPEATED_ROWS) if cells else 1
@@ -276,8 +280,9 @@ def _ods_hidden_columns(table: _Element) -> set[int]:
     return hidden
 
 
-def _ods_cells(row: _Element, number: int, view: View) -> Iterator[str]:
-    """Texts of a row's cells; merged ranges that begin there are added to the view."""
+def _ods_cells(row: _Element, number: int, table: OdsTable) -> Iterator[str]:
+    """Texts of a row's cells; merged ranges that begin there are added to the table's view."""
+    view = table.view
     column = 0
     for cell in row:
         if local_name(cell) not in ("table-cell", "covered-table-cell"):
@@ -286,12 +291,31 @@ def _ods_cells(row: _Element, number: int, view: View) -> Iterator[str]:
             " ".join("".join(paragraph.itertext()).split()) for paragraph in cell.iterchildren("{*}p", "{*}h")
         ]
         text = " ".join(filter(None, paragraphs))
+        if not text and cell.keys():
+            text = _ods_unshown(cell, bool(paragraphs), table)
         down, right = (_count(cell, f"number-{kind}-spanned", MAX_POSITION) for kind in ("rows", "columns"))
         if text and max(down, right) > 1 and len(view.merged) < MAX_MERGES:
             view.merged.append((number, column, number + down - 1, column + right - 1))
         for _ in range(_count(cell, "number-columns-repeated", MAX_REPEATED_COLUMNS if text else MAX_COLUMNS)):
             yield text
             column += 1
+
+
+def _ods_unshown(cell: _Element, has_text: bool, table: OdsTable) -> str:
+    """The value of a cell without text, as programs write it that show nothing themselves; what is lost is counted.
+
+    Args:
+        has_text: The program says what it shows: nothing.
+    """
+    kind = local_attribute(cell, "value-type")
+    if kind is None:
+        table.formulas += not has_text and local_attribute(cell, "formula") is not None
+        return ""
+    if has_text:
+        table.unseen += kind != "string"
+        return ""
+    name = {"date": "date-value", "time": "time-value", "boolean": "boolean-value", "string": "string-value"}
+    return " ".join((local_attribute(cell, name.get(kind, "value")) or "").split())
 
 
 def _count(element: _Element, name: str, most: int) -> int:

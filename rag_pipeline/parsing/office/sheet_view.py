@@ -38,6 +38,21 @@ _BOUND = rb"""\s%b=["'](\d{1,5})["']"""
 _MERGE = re.compile(rb"""<(?:\w+:)?mergeCell\s[^<>]*?\bref=["']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})["']""")
 _STYLED = rb"""<(?:\w+:)?c(?=\s[^<>]*?\ss=["'](%b)["'])\s[^<>]*?\br=["']([A-Z]{1,3})(\d{1,7})["']"""
 
+# The format that shows neither numbers nor text; a colour that hides does the same.
+UNSEEN = ";;;"
+# What gives cells a colour that their style does not say: conditions, and the looks of tables.
+_COLOURING = (b"conditionalFormatting", b"tablePart", b"<picture")
+_FONTS = re.compile(rb"<(?:\w+:)?fonts[\s>](.*?)</(?:\w+:)?fonts>", re.S)
+_FONT = re.compile(rb"<(?:\w+:)?font(?:\s[^<>]*)?(?:/>|>(.*?)</(?:\w+:)?font>)", re.S)
+_FILLS = re.compile(rb"<(?:\w+:)?fills[\s>](.*?)</(?:\w+:)?fills>", re.S)
+_FILL = re.compile(rb"<(?:\w+:)?fill(?:\s[^<>]*)?(?:/>|>(.*?)</(?:\w+:)?fill>)", re.S)
+_COLOUR = re.compile(rb"<(?:\w+:)?color(\s[^<>]*)>")
+_BACKGROUND = re.compile(rb"<(?:\w+:)?fgColor(\s[^<>]*)>")
+_WHITE = "FFFFFF"
+_NO_VALUE = rb"\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
+_UNCOMPUTED = (re.compile(rb"</(?:\w+:)?f>" + _NO_VALUE), re.compile(rb"<(?:\w+:)?f\s[^<>]*/>" + _NO_VALUE))
+_EMPTY_TEXT = re.compile(rb"""\st=["']str["']""")
+
 Place = tuple[int, int]
 Range = tuple[int, int, int, int]
 """First row, first column, last row, last column, from 0, all of them within the range."""
@@ -60,11 +75,18 @@ class View:
 
 @dataclass(slots=True)
 class LeftOut:
-    """Rows and columns with content that a sheet hides, and sheets that no menu brings back."""
+    """Rows and columns with content that a sheet hides, sheets that no menu brings back, and cells that show nothing.
+
+    Attributes:
+        cells: Those whose format or colours show nothing of what they hold.
+        formulas: Cells whose formula was saved without its value.
+    """
 
     rows: int = 0
     columns: int = 0
     sheets: int = 0
+    cells: int = 0
+    formulas: int = 0
 
     def metadata(self) -> dict[str, str]:
         """The counts that are not zero, as facts of the document."""
@@ -72,6 +94,8 @@ class LeftOut:
             "hidden_row_count": self.rows,
             "hidden_column_count": self.columns,
             "hidden_sheet_count": self.sheets,
+            "hidden_cell_count": self.cells,
+            "unread_formula_count": self.formulas,
         }
         return {name: str(count) for name, count in counts.items() if count}
 
@@ -82,12 +106,61 @@ def style_codes(archive: Archive) -> dict[str, str]:
     own = {_fact(tag, b"numFmtId"): unescape(_fact(tag, b"formatCode")) for tag in _FORMAT.findall(styles)}
     listed = _CELL_STYLES.search(styles)
     found: dict[str, str] = {}
+    unseen = unseen_looks(styles)
     for number, tag in enumerate(_STYLE.findall(listed[1]) if listed else ()):
+        if (_fact(tag, b"fontId"), _fact(tag, b"fillId")) in unseen:
+            found[str(number)] = UNSEEN
+            continue
         key = _fact(tag, b"numFmtId") or "0"
         code = own.get(key) or (BUILTIN.get(int(key), "") if key.isdecimal() else "")
         if code.casefold() not in _PLAIN:
             found[str(number)] = code
     return found
+
+
+def unseen_looks(styles: bytes) -> set[tuple[str, str]]:
+    """Numbers of a font and a fill of one colour, or of a white font where nothing is filled.
+
+    A colour of the theme is only equal to itself; which of them is white, the theme says.
+    """
+    fonts, fills = _FONTS.search(styles), _FILLS.search(styles)
+    colours = [_colour(_COLOUR, inner) for inner in _FONT.findall(fonts[1])] if fonts else []
+    behind = [
+        _colour(_BACKGROUND, inner)
+        if b"solid" in inner
+        else ""
+        if b"patternType" in inner and b"none" not in inner
+        else _WHITE
+        for inner in (_FILL.findall(fills[1]) if fills else ())
+    ]
+    return {
+        (str(font), str(fill))
+        for font, colour in enumerate(colours)
+        if colour
+        for fill, other in enumerate(behind)
+        if colour == other
+    }
+
+
+def _colour(pattern: re.Pattern[bytes], inner: bytes) -> str:
+    """A colour as it can be compared; empty for one that the program chooses."""
+    found = pattern.search(inner)
+    if found is None or _fact(found[1], b"tint"):
+        return ""
+    # The first two of eight digits are no colour.
+    return _fact(found[1], b"rgb")[-6:].upper() or (f"theme {theme}" if (theme := _fact(found[1], b"theme")) else "")
+
+
+def uncomputed_formulas(sheet: bytes) -> int:
+    """Cells of a worksheet's XML whose formula was saved without a value, as programs do that do not compute."""
+    return sum(
+        _EMPTY_TEXT.search(
+            sheet, max(sheet.rfind(b"<c ", 0, match.start()), sheet.rfind(b":c ", 0, match.start())), match.start()
+        )
+        is None
+        for pattern in _UNCOMPUTED
+        for match in pattern.finditer(sheet)
+    )
 
 
 def _fact(tag: bytes, name: bytes) -> str:
@@ -102,6 +175,8 @@ def sheet_view(sheet: bytes, codes: Mapping[str, str]) -> View:
         codes: As `style_codes` gives them.
     """
     view = View()
+    if UNSEEN in codes.values() and any(mark in sheet for mark in _COLOURING):
+        codes = {number: code for number, code in codes.items() if code != UNSEEN}
     if codes:
         styled = re.compile(_STYLED % b"|".join(number.encode() for number in codes))
         column_of = cache(column_number)
@@ -152,6 +227,8 @@ def seen_rows(
             for column, value in enumerate(row, left):
                 code = codes.get((number, column))
                 text = shown(value, code) if code is not None and value != "" else None
+                if text == "" and str(value).strip():
+                    left_out.cells += 1
                 line.append(written(value) if text is None else text)
             cells.append(line)
     _fill(cells, view.merged, top, left)

@@ -32,13 +32,21 @@ from rag_pipeline.parsing.office.sheet_cells import (
     sheet_remarks,
     sparse_sheets,
 )
-from rag_pipeline.parsing.office.sheet_view import LeftOut, View, seen_numbers, seen_rows, sheet_view, style_codes
+from rag_pipeline.parsing.office.sheet_view import (
+    LeftOut,
+    View,
+    seen_numbers,
+    seen_rows,
+    sheet_view,
+    style_codes,
+    uncomputed_formulas,
+)
 from rag_pipeline.parsing.office.xls_look import xls_views
 from rag_pipeline.parsing.office.xls_stream import sound_xls
 from rag_pipeline.parsing.office.xlsb_look import WORKBOOK, xlsb_views
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "7"
+VERSION = "8"
 
 Row = list[str]
 # Each hidden row within a table is a blank line, as its place is counted by lines. Blank lines say nothing to a
@@ -119,13 +127,14 @@ def _xlsx_sheets(
     # calamine allocates the whole rectangle between the first and last cell, however few cells there are.
     members = [archive.read(part) for _, part in parts]
     check_count(shared_chars(archive, members), limits.max_text_chars, "characters of text", address)
+    left_out.formulas = sum(map(uncomputed_formulas, members))
     if max(area_cells(member, address) for member in members) <= limits.max_cells:
         codes = style_codes(archive)
         views = {name: sheet_view(member, codes) for (name, _), member in zip(parts, members, strict=True)}
         try:
             return list(_calamine_sheets(raw, address, views, left_out))
         except UnparsableDocument:
-            left_out.rows = left_out.columns = left_out.sheets = 0
+            left_out.rows = left_out.columns = left_out.sheets = left_out.cells = 0
     return _scattered_sheets(archive, parts, left_out)
 
 
@@ -139,6 +148,8 @@ def _scattered_sheets(archive: Archive, parts: list[tuple[str, str]], left_out: 
 
 
 def _ods_sheet(table: OdsTable, left_out: LeftOut) -> _Sheet:
+    left_out.formulas += table.formulas
+    left_out.cells += table.unseen
     rows = seen_rows(table.rows, (0, 0), table.view, str, left_out)
     return _Sheet(table.name, rows, seen_numbers(table.numbers, 0, table.view), table.is_hidden)
 
