@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from hypothesis import is_hypothesis_test, settings
 
 from rag_pipeline import shown
@@ -25,18 +28,43 @@ SLOW = (
     *("refresh/test_damage.py", "house/test_docs.py::test_commands_that_are_marked_to_run_do"),
 )
 
+# What these run is long, traced it takes up to three times as long, and shorter tests run the same lines: a megabyte of
+# an attack, thousands of questions to one lake, the house, whose rules run no line of the package.
+NOT_TRACED = (
+    *("house/", "parallel/", "embedding/test_bert_graph.py", "parsing/test_sheets_hostile.py"),
+    *("parsing/test_text_attacks.py", "parsing/test_text_hostile.py", "retrieval/test_as_of.py"),
+    *("retrieval/test_equal_answers.py", "retrieval/test_leaks.py", "serving/test_leaks.py", "serving/test_fuzz.py"),
+    *("stores/test_segments.py",),
+)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         place = f"{item.path.relative_to(HERE).as_posix()}::{item.name}"
         if place.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
-        if item.get_closest_marker("slow") or is_hypothesis_test(getattr(item, "obj", None)):
+        is_long = item.get_closest_marker("slow") or place.startswith(NOT_TRACED)
+        if is_long or is_hypothesis_test(getattr(item, "obj", None)):
             # Tracing each line of each example would double the time of these.
             item.add_marker(pytest.mark.no_cover)
     # A slow file that begins last leaves the other processes with nothing to do.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass over what was imported and collected: 700,000 objects that stay to the end.
+
+    What a test makes it still looks at, and less often: a refresh of a small lake makes and drops tens of thousands.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000)
+
+
+def pytest_unconfigure() -> None:
+    """What was passed over is let go at the end, as libraries that count what they hold expect."""
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,4 +80,24 @@ def no_waiting_between_tries() -> Iterator[None]:
     """Steps are tried again as often as anywhere, and at once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dg.RetryPolicy, "calculate_delay", lambda *_: 0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def revisions_are_read_once() -> Iterator[None]:
+    """Dagster reads the sixty revisions of its tables anew for each new file, and tests make thousands of files.
+
+    They are part of the package. Reading them took most of the time in which a new home was made.
+    """
+    from_config = ScriptDirectory.from_config
+    read: dict[str | None, ScriptDirectory] = {}
+
+    def once(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        if place not in read:
+            read[place] = from_config(config)
+        return read[place]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", once)
         yield

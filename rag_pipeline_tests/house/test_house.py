@@ -98,7 +98,9 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-ROOMS = {room: [path for path in MODULES if package_of(path) == room] for room in sorted(map(package_of, MODULES))}
+ROOMS: dict[str, list[Path]] = {room: [] for room in sorted(set(map(package_of, MODULES)))}
+for module in MODULES:
+    ROOMS[package_of(module)].append(module)
 
 
 def in_every_module(rule: Callable[[Path], None]) -> Callable[[str], None]:
