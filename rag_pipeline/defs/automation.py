@@ -124,8 +124,9 @@ def _asked_jobs(pipeline: Pipeline, prefix: Prefix, derived: Sequence[dg.AssetKe
             published_selection(pipeline),
             config=shown(*guards, ("silver_documents", {"allow_mass_deletion": [], "by": ""})),
             description="Let a source lose what the deletion guard holds, this once, in a run of everything. Look "
-            "first whether the source is whole: an unmounted share looks the same. Under Config set allow_mass_deletion of "
-            "the source, name it under silver_documents too where documents were refused, and say by whom and why.",
+            "first whether the source is whole: an unmounted share looks the same. Under Config set "
+            "allow_mass_deletion of the source, name it under silver_documents too where documents were refused, and "
+            "say by whom and why.",
         ),
         PARSE_AGAIN_JOB: _job(
             prefix,
