@@ -222,11 +222,20 @@ def _inner(query: str) -> str:
 
 
 def _url_of(location: str) -> URL:
-    return make_url(location) if "://" in location else URL.create("sqlite", database=location)
+    if "://" in location:
+        return make_url(location)
+    # Files in a folder are what DuckDB reads; no file of SQLite has one of its endings.
+    is_duckdb = location.lower().endswith((".duckdb", ".ddb")) or Path(location).is_dir()
+    return URL.create("duckdb" if is_duckdb else "sqlite", database=location)
 
 
 def _engine_of(location: str) -> Engine:
     url = _url_of(location)
+    if url.get_backend_name() == "duckdb":
+        # Whoever reads no such source need not wait until it is loaded.
+        from rag_pipeline.sources.duckdb import let_sqlalchemy_know
+
+        let_sqlalchemy_know()
     if url.get_backend_name() != "sqlite" or not url.database:
         engine = sa.create_engine(url)
         if url.get_backend_name() == "postgresql":

@@ -8,12 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from rag_pipeline.contracts.sources import Source
+from rag_pipeline.contracts.sources import KnowsGroups, Source
 from rag_pipeline.errors import DocumentUnreadable, DocumentVanished, SourceUnavailable
 from rag_pipeline.settings.sources.rest import preset, preset_names
 from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.sources.rest_api import as_json, rest_source
 from rag_pipeline_tests.sources.site import Asked, Reply, Site
+from rag_pipeline_tests.sources.test_rest_trackers import members_of
 
 
 @pytest.fixture(autouse=True)
@@ -259,17 +260,21 @@ def test_issues_of_github_with_comments_readers_limits_and_deletions(site: Site)
     for text in ("# Issue 2", "It *leaks*.", "## bo, 2026-01-02", "Yes.", "No.", "Perhaps."):
         assert text in fetched.raw.decode()
     assert before["2"].uri == "https://github.com/acme/docs/issues/2"
-    assert fetched.declared.allowed_principals == ("ada", "bo", "cy")
+    assert fetched.declared.allowed_principals == ("tickets:collaborators",)
+    assert members_of(reader, "collaborators") == ["ada", "bo", "cy"]
     assert fetched.declared.extra == {"state": "open", "labels_name": "tide, bug"}
     assert source().fetch(before["2"]) == fetched
-    # Somebody leaves: nothing is read again, and nobody of them reads.
+    # Somebody leaves: no document is another one for that.
     github.collaborators = ["ada"]
     github.comment(3, "More.")
     del github.issues[5]
     after = {item.address: item for item in reader.list()}
     assert sorted(after) == ["1", "2", "3", "4"]
     assert [number for number in after if after[number].stamp != before[number].stamp] == ["3"]
-    assert {item.declared.allowed_principals for item in after.values() if item.declared} == {("ada",)}
+    assert {item.declared.allowed_principals for item in after.values() if item.declared} == {
+        ("tickets:collaborators",)
+    }
+    assert members_of(reader, "collaborators") == ["ada"]
     with pytest.raises(DocumentVanished):
         reader.fetch(before["5"])
     github.limited = 100
@@ -339,7 +344,8 @@ def test_threads_of_a_channel_of_slack_are_for_its_members(site: Site) -> None:
     assert sorted(before) == [f"160000000{number}.000100" for number in range(1, 4)]
     fetched = source.fetch(before["1600000002.000100"])
     assert fetched.raw.decode() == "U1: Question 2\n\nU1: Reply 0\n\nU1: Reply 1\n\nU1: Reply 2"
-    assert fetched.declared.allowed_principals == ("U1", "U2", "U3")
+    assert fetched.declared.allowed_principals == ("tickets:members",)
+    assert members_of(source, "members") == ["U1", "U2", "U3"]
     assert rest_source(site, given).fetch(before["1600000002.000100"]) == fetched
     # A reply, a deletion, and somebody who leaves.
     slack.say("1700000009.000200", "Late", "1600000001.000100")
@@ -348,7 +354,8 @@ def test_threads_of_a_channel_of_slack_are_for_its_members(site: Site) -> None:
     slack.members.remove("U2")
     after = {item.address: item for item in source.list()}
     assert [each for each in after if after[each].stamp != before[each].stamp] == ["1600000001.000100"]
-    assert {item.declared.allowed_principals for item in after.values() if item.declared} == {("U1", "U3")}
+    assert {item.declared.allowed_principals for item in after.values() if item.declared} == {("tickets:members",)}
+    assert members_of(source, "members") == ["U1", "U3"]
     with pytest.raises(DocumentVanished):
         source.fetch(gone)
     # Of a message that is deleted a note stays where it has replies; nobody counts or dates anything anew.
@@ -359,6 +366,9 @@ def test_threads_of_a_channel_of_slack_are_for_its_members(site: Site) -> None:
     assert b"Question 2" not in source.fetch(again["1600000002.000100"]).raw
     # A channel that the token's user has left is not an empty one.
     slack.says = "not_in_channel"
+    assert isinstance(source, KnowsGroups)
+    with pytest.raises(SourceUnavailable, match="not_in_channel"):
+        source.memberships()
     with pytest.raises(SourceUnavailable, match=r"`ok`: the server says not_in_channel to `list.path`"):
         source.list()
     with pytest.raises(DocumentUnreadable):

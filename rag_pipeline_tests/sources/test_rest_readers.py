@@ -9,7 +9,8 @@ import pytest
 
 from rag_pipeline.contracts.sources import Source
 from rag_pipeline.errors import DocumentUnreadable, SourceUnavailable
-from rag_pipeline_tests.sources.rest_api import as_json, rest_source
+from rag_pipeline.settings.sources import RestSettings
+from rag_pipeline_tests.sources.rest_api import TICKETS, as_json, rest_source
 from rag_pipeline_tests.sources.site import Reply, Site
 
 SPACE = {"path": "space", "field": "name"}
@@ -193,3 +194,28 @@ def test_an_object_below_as_many_as_are_ever_given_is_closed(site: Site) -> None
     each = {"path": "readers/{each}", "field": "name", "each_of": above}
     answers = {"above/a": [{"id": "x"}], "above/b": [{"id": "x"}, {"id": "x"}], "readers/x": [{"name": "ada"}]}
     assert allowed(served(site, answers, each, names="ab")) == {"a": ("ada",), "b": ()}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"reader_groups": ["crew"]}, "reader_groups: want `groups`"),
+        ({"groups": {"names": ["crew"]}}, "with names, want members"),
+        ({"groups": {"names": ["crew"], "list": {"path": "groups"}, "member": "m"}}, "want one of file, list, names"),
+    ],
+)
+def test_groups_of_all_objects_need_somebody_who_says_who_is_in_them(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        RestSettings.model_validate(TICKETS | {"location": "https://x.example"} | given)
+
+
+def test_a_group_of_all_objects_and_what_an_object_says_itself_must_both_let_somebody_in(site: Site) -> None:
+    site.pages["/api/items"] = as_json({"items": [{"id": 1, "revision": 1, "readers": ["crew", "tickets:all"]}]})
+    members = {"path": "members", "field": ""}
+    groups = {"groups": {"names": ["all"], "members": members}, "reader_groups": ["all"]}
+    [item] = rest_source(site, TICKETS | groups).list()
+    assert item.declared is not None
+    assert item.declared.allowed_principals == ("tickets:all",)
+    [item] = rest_source(site, TICKETS | groups | {"reader_groups": []}).list()
+    assert item.declared is not None
+    assert item.declared.allowed_principals == ("crew", "tickets:all")

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from rag_pipeline.contracts.sources import Source, SourceObject
+from rag_pipeline.contracts.sources import KnowsGroups, Source, SourceObject
 from rag_pipeline.errors import DocumentUnreadable, DocumentVanished, SourceUnavailable
 from rag_pipeline.parsing import ParseLimits, parse
 from rag_pipeline_tests.sources.rest_api import as_json, rest_source
@@ -47,6 +47,12 @@ def changed(before: dict[str, SourceObject], after: dict[str, SourceObject]) -> 
 
 def readers(found: dict[str, SourceObject]) -> dict[str, tuple[str, ...] | None]:
     return {each: item.declared.allowed_principals for each, item in found.items() if item.declared is not None}
+
+
+def members_of(source: Source, group: str) -> list[str]:
+    """Who is in a group of a source now."""
+    assert isinstance(source, KnowsGroups)
+    return [each.member for each in source.memberships().memberships if each.group == group]
 
 
 class GitLab:
@@ -120,7 +126,8 @@ def test_issues_of_gitlab_are_for_members_and_hold_nothing_that_guests_may_not_r
     fetched = source.fetch(before["2"])
     told = "# Issue 2\n\nIt *leaks*.\n\n\n## bo, 2026-01-02T00:00:00.000Z\n\nYes.\n"
     assert fetched.raw.decode() == f"{told}\n\n## bo, 2026-01-02T00:00:00.000Z\n\nNo.\n"
-    assert fetched.declared.allowed_principals == ("ada", "bo", "di")
+    assert fetched.declared.allowed_principals == ("tickets:members",)
+    assert members_of(source, "members") == ["ada", "bo", "di"]
     assert fetched.declared.extra == {"state": "opened", "labels": "tide, bug"}
     assert before["2"].uri == "https://gitlab.example/acme/docs/-/issues/2"
     assert opened(site, "gitlab_issues", auth, project="7").fetch(before["2"]) == fetched
@@ -132,7 +139,8 @@ def test_issues_of_gitlab_are_for_members_and_hold_nothing_that_guests_may_not_r
     after = by_address(source)
     assert sorted(after) == ["2", "3"]
     assert changed(before, after) == ["3"]
-    assert set(readers(after).values()) == {("ada",)}
+    assert readers(after) == {"2": ("tickets:members",), "3": ("tickets:members",)}
+    assert members_of(source, "members") == ["ada"]
     with pytest.raises(DocumentVanished):
         source.fetch(before["5"])
     with pytest.raises(SourceUnavailable, match=r"answers 401\. Correct `auth`"):
@@ -295,7 +303,8 @@ def test_tickets_of_zendesk_are_for_agents_without_a_restriction(site: Site) -> 
     source = opened(site, "zendesk_tickets", auth)
     before = by_address(source)
     assert sorted(before) == ["1", "2", "3", "4"]
-    assert set(readers(before).values()) == {("ada@x.example", "cy@x.example")}
+    assert set(readers(before).values()) == {("tickets:agents",)}
+    assert members_of(source, "agents") == ["ada@x.example", "cy@x.example"]
     fetched = source.fetch(before["2"])
     said = "".join(f"\n\n## 5, 2026-01-02T00:00:00Z\n\n{each}\n" for each in ("Text 2.", "Yes.", "No."))
     assert fetched.raw.decode() == f"# Ticket 2{said}"
@@ -307,7 +316,8 @@ def test_tickets_of_zendesk_are_for_agents_without_a_restriction(site: Site) -> 
     after = by_address(source)
     assert sorted(after) == ["2", "3"]
     assert changed(before, after) == ["3"]
-    assert set(readers(after).values()) == {("cy@x.example",)}
+    assert set(readers(after).values()) == {("tickets:agents",)}
+    assert members_of(source, "agents") == ["cy@x.example"]
     # Without its word that it ended nobody knows whether it did.
     zendesk.ends = False
     with pytest.raises(SourceUnavailable, match=r"`list.pages.last`: page 1 holds nothing there"):

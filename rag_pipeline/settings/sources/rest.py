@@ -225,17 +225,21 @@ class RestGroupsSettings(SourceGroupsSettings):
     """Where a group itself names the groups in it."""
     subgroups: MembersSettings | None = None
     """List of the groups in a group."""
+    names: tuple[Text, ...] | None = None
+    """Names of the groups, where no list names them: a project of one's own has one, of who may read it."""
     list: ListSettings | None = None
     """All groups."""
 
     @classmethod
     def own_ways(cls) -> tuple[str, ...]:
-        return ("list",)
+        return ("list", "names")
 
     @model_validator(mode="after")
     def _names_members(self) -> RestGroupsSettings:
         if self.list is not None and (self.member is None) == (self.members is None):
             raise ValueError("groups: with list, want one of member and members")
+        if self.names is not None and (self.members is None or self.member is not None):
+            raise ValueError("groups: with names, want members")
         return self
 
 
@@ -295,6 +299,9 @@ class RestSettings(CommonSourceSettings):
     """Field that names who may read the object: a list or one name."""
     readers: tuple[ReadersSettings, ...] = ()
     """Lists of who may read an object; with several, and with `principals`, only who stands in all of them may."""
+    reader_groups: tuple[Text, ...] = ()
+    """Groups of `groups`, without the prefix, whose members may read every object if `principals` and `readers` let
+    them, too: a change of members touches no document."""
     groups: RestGroupsSettings | None = None
     """Who is in which group, where objects name groups as readers; none: callers bring their groups along."""
     networks: tuple[Network, ...] = ()
@@ -321,6 +328,8 @@ class RestSettings(CommonSourceSettings):
             raise ValueError("body: want pages of the type cursor or single")
         if self.detail is not None and not self.revision:
             raise ValueError("revision: with detail, want the fields that tell whether an object has changed")
+        if self.reader_groups and self.groups is None:
+            raise ValueError("reader_groups: want `groups`, which says who is in them")
         if self.auth and set(self.auth) not in _WAYS:
             raise ValueError("auth: want bearer, or user and password, or header and value")
         for name in _SECRETS:

@@ -38,8 +38,8 @@ class SqlSettings(CommonSourceSettings):
     kind: Literal["sql"]
     """Kind of source: rows of any database that SQLAlchemy reads."""
     location: Place
-    """File of SQLite, relative to this file, or an address like `postgresql+psycopg://reader@host/tickets`; `$NAME` is
-    read from the environment."""
+    """File of SQLite, file of DuckDB (`.duckdb`) or folder with Parquet and CSV files, relative to this file, or an
+    address like `postgresql+psycopg://reader@host/tickets`; `$NAME` is read from the environment."""
     query: str = Field(min_length=1, max_length=100_000)
     """A SELECT that gives one row for each document."""
     key: tuple[Text, ...] = Field(min_length=1)

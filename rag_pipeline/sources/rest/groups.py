@@ -38,15 +38,22 @@ class _Groups:
 
     def read(self) -> Memberships:
         found: list[Membership] = []
-        for entry in self._whole(self._fields["list"], "groups.list", {}):
-            found += self._of(entry)
+        for entry, name, key in self._all():
+            found += self._of(entry, name, key)
             if len(found) > MOST_MEMBERSHIPS:
                 raise Unwhole(f"`groups.list`: there are more than {MOST_MEMBERSHIPS:,} memberships.")
         return Memberships(tuple(found), frozenset(self._unknown))
 
-    def _of(self, entry: Any) -> Iterator[Membership]:
-        name = self._one(entry, "name")
-        key = name if self._fields["id"] is None else self._one(entry, "id")
+    def _all(self) -> Iterator[tuple[Any, str, str]]:
+        """What is said of each group, its name, and what takes its place in paths."""
+        for name in self._fields["names"] or ():
+            yield {}, name, name
+        if self._fields["list"] is not None:
+            for entry in self._whole(self._fields["list"], "groups.list", {}):
+                name = self._one(entry, "name")
+                yield entry, name, name if self._fields["id"] is None else self._one(entry, "id")
+
+    def _of(self, entry: Any, name: str, key: str) -> Iterator[Membership]:
         if self._ids.setdefault(name, key) != key:
             raise Unwhole(
                 f"`groups.name`: two groups have the same {self._fields['name']}, and members of the one would count "

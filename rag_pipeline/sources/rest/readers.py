@@ -27,10 +27,16 @@ class Readers:
 
     Args:
         field: Field of an object that names them, beside the lists.
+        groups: Groups that may read all of them, as documents name them, if the others let them.
     """
 
-    def __init__(self, api: Api, field: str | None, lists: Sequence[ReadersSettings]) -> None:
+    def __init__(
+        self, api: Api, field: str | None, lists: Sequence[ReadersSettings], groups: Sequence[str] = ()
+    ) -> None:
         self._api = api
+        # A group of that name is not everybody.
+        self._groups = _principals(groups) - {PUBLIC}
+        self._has_groups = bool(groups)
         self._field = field
         self._lists = lists
         # By what an answer is taken for, too: two lists may read the same one for other names.
@@ -44,9 +50,9 @@ class Readers:
         Raises:
             Unwhole: The server does not answer.
         """
-        if self._field is None and not self._lists:
+        if self._field is None and not self._lists and not self._has_groups:
             return None
-        sets: list[frozenset[str]] = []
+        sets: list[frozenset[str]] = [self._groups] if self._has_groups else []
         if self._field is not None:
             sets.append(_principals(principals_in(value_at(entry, self._field))))
         for number, readers in enumerate(self._lists):

@@ -196,7 +196,7 @@ class RestItems:
             raw = self._raw_as_listed(entry)
             if len(raw) > self._spec.max_document_bytes:
                 problem = reading.too_large(len(raw), self._spec.max_document_bytes)
-        declares = fields["detail"] is None or fields["principals"] is not None or fields["readers"]
+        declares = fields["detail"] is None or any(fields[name] for name in ("principals", "readers", "reader_groups"))
         return SourceObject(
             address=address,
             uri=self._uri(entry, address),
@@ -274,7 +274,9 @@ class RestItems:
         )
 
     def _readers(self) -> Readers:
-        return Readers(self._opened(), self._fields["principals"], self._fields["readers"])
+        prefix = "" if self._spec.groups is None else self._spec.groups.prefix
+        groups = [f"{prefix}{name}" for name in self._fields["reader_groups"]]
+        return Readers(self._opened(), self._fields["principals"], self._fields["readers"], groups)
 
     def _uri(self, entry: Any, address: str) -> str:
         url = self._fields["url"]
