@@ -346,6 +346,8 @@ HIDDEN = (
     ("`hidden_slide_count`", "slides that the show leaves out"),
     ("`hidden_shape_count`", "shapes of a slide that are switched off or lie wholly beside it"),
     ("`hidden_run_count`", "text of Word (also of 1997 to 2003), OpenDocument and RTF formatted as hidden"),
+    ("`hidden_symbol_count`", "signs that Word names by their number in a font such as Webdings, for which there is no "
+     "letter"),
     ("`hidden_row_count`", "hidden rows of spreadsheets and of tables in Word and OpenDocument"),
     ("`hidden_section_count`, `hidden_paragraph_count`", "sections and paragraphs that OpenDocument hides"),
     (

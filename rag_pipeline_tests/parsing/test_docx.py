@@ -140,3 +140,22 @@ def test_a_size_the_container_declares_is_not_believed() -> None:
     directory = raw.rfind(b"PK\x01\x02")
     raw[directory + 24 : directory + 28] = (1000).to_bytes(4, "little")
     assert isinstance(refusal(bytes(raw)), LimitExceeded | UnparsableDocument)
+
+
+@pytest.mark.parametrize(
+    ("font", "number", "shown"),
+    [
+        ("Symbol", "F0B0", "20\u00b0"),
+        ("Symbol", "F0B3", "20\u2265"),
+        ("symbol", "6D", "20\u03bc"),
+        ("Wingdings", "F0FC", "20\u2713"),
+        ("Arial", "00BD", "20\u00bd"),
+        ("Symbol", "odd", "20"),
+        ("Webdings", "F021", "20"),
+    ],
+)
+def test_signs_of_other_fonts_are_read_and_unknown_ones_counted(font: str, number: str, shown: str) -> None:
+    body = f'<w:p><w:r><w:t>20</w:t><w:sym w:font="{font}" w:char="{number}"/></w:r></w:p>'
+    document = parsed(docx(body))
+    assert document.text == shown
+    assert document.metadata == ({"hidden_symbol_count": "1"} if shown == "20" else {})

@@ -37,3 +37,10 @@ def test_only_text_that_a_reader_sees_is_read(body: bytes, expected: list[str]) 
 
 def test_binary_data_longer_than_the_file_ends_it() -> None:
     assert lines(rb"{\rtf1 before\par{\pict\bin2147483647 x} after\par}") == ["before"]
+
+
+def test_a_text_box_of_old_programs_is_read_where_it_stands_and_once() -> None:
+    box = rb"{\*\do\dobxpage\dptxbx{\dptxbxtext \pard In the box\par}\dpx9}"
+    assert lines(rb"{\rtf1 Before\par" + box + rb"After\column Next\par}") == ["Before", "In the box", "After", "Next"]
+    shape = rb"{\shp{\*\shpinst{\shptxt \pard In the box\par}}{\shprslt" + box + rb"}}"
+    assert lines(rb"{\rtf1 Before\par" + shape + rb"After\par}") == ["Before", "In the box", "After"]

@@ -29,10 +29,16 @@ _SYMBOLS = {
 _SILENT = (
     r"label|vspace|hspace|includegraphics|bibliographystyle|bibliography|pagestyle|thispagestyle|setlength|addtolength"
     r"|setcounter|addtocounter|input|include|usepackage|documentclass|newcommand|renewcommand|definecolor|color"
-    r"|graphicspath|hypersetup|newtheorem|markboth|addcontentsline|phantomsection|selectlanguage|resizebox|def"
+    r"|rule|graphicspath|hypersetup|newtheorem|markboth|addcontentsline|phantomsection|selectlanguage|resizebox|def"
 )
 _MATH = re.compile(r"\$[^$]{1,2000}\$|\\\((?>(?:[^\\]|\\(?![()])){1,2000})\\\)")
 _SILENT_COMMAND = re.compile(rf"\\(?:{_SILENT})\*?(?![A-Za-z])\s*(?:\[[^\[\]]*\])*(?:\{{[^{{}}]*\}})*(?:\[[^\[\]]*\])?")
+_MEASURE = r"\{(?:[^{}]|\{[^{}]*\})*\}"
+# What is said before the text: a colour, a width, how many columns.
+_MEASURED = re.compile(
+    rf"\\(?:textcolor|colorbox|parbox|raisebox|rotatebox|scalebox)\*?(?:\[[^\[\]]*\])*{_MEASURE}(?:\[[^\[\]]*\])*(?=\{{)"
+    rf"|\\(?:multicolumn|multirow|fcolorbox)\*?(?:\[[^\[\]]*\])*{_MEASURE}(?:\[[^\[\]]*\])*{_MEASURE}(?:\[[^\[\]]*\])*(?=\{{)"
+)
 _CITE = re.compile(r"\\[a-zA-Z]{0,20}cite[a-zA-Z]{0,20}\*?(?:\[[^\[\]]*\])*\{([^{}]*)\}")
 _REF = re.compile(r"\\(?:[a-zA-Z]{0,20}ref)\*?\{([^{}]*)\}")
 _LINK = re.compile(r"\\href\{([^{}]*)\}\{([^{}]*)\}")
@@ -86,6 +92,7 @@ def readable(text: str) -> str:
     for _ in range(_MAX_PASSES):
         before = text
         text = _SILENT_COMMAND.sub("", text)
+        text = _MEASURED.sub("", text)
         text = _LINK.sub(r"\2 (\1)", text)
         text = _CITE.sub(r"[\1]", text)
         text = _REF.sub(r"\1", text)

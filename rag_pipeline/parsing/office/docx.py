@@ -44,7 +44,7 @@ from rag_pipeline.parsing.web.tree import declared_encoding
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "8"
+VERSION = "9"
 
 # Columns that a person can see at once; larger numbers are damaged.
 MAX_SPAN = 50

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rag_pipeline.parsing.containers.archives import child, local_attribute, local_name
 from rag_pipeline.parsing.formulas import formula_text
+from rag_pipeline.parsing.office.symbols import symbol
 from rag_pipeline.parsing.raised import Piece, Shift, joined
 from rag_pipeline.parsing.web.inline import picture_words
 
@@ -156,6 +157,10 @@ class Runs:
             found.boxes.append(item)
         elif name in _REFERENCES:
             found.notes.append(f"{_REFERENCES[name]}:{local_attribute(item, 'id')}")
+        elif name == "sym":
+            sign = symbol(local_attribute(item, "font") or "", local_attribute(item, "char") or "")
+            self.hidden["symbol"] += not sign
+            found.pieces.append((sign, look.shift or ""))
         elif name in ("docPr", "imagedata"):
             words = picture_words(item.get("descr") or item.get("alt") or local_attribute(item, "title"))
             self.picture_chars += len(words)

@@ -22,7 +22,7 @@ from rag_pipeline.parsing.raised import Piece, Shift, joined
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "3"
+VERSION = "4"
 
 # Word writes dozens; what is deeper is made to exhaust readers.
 MAX_DEPTH = 2_000
@@ -33,7 +33,7 @@ _TOKEN = re.compile(
 )
 _SKIPPED = frozenset(
     b"fonttbl colortbl stylesheet listtable listoverridetable rsidtbl generator info pict object header footer "
-    b"headerl headerr headerf footerl footerr footerf xmlnstbl themedata colorschememapping datastore "
+    b"shprslt headerl headerr headerf footerl footerr footerf xmlnstbl themedata colorschememapping datastore "
     b"latentstyles fldinst nonshppict bkmkstart bkmkend pgdsctbl filetbl revtbl mmathPr atnid sp xe tc "
     b"atnauthor ftnsep ftnsepc aftnsep aftnsepc pntxta pntxtb htmltag mhtmltag".split()
 )
@@ -51,7 +51,7 @@ _SIGNS = {
     b"enspace": " ",
     b"qmspace": " ",
 }
-_READ_THOUGH_OPTIONAL = frozenset({b"shppict", b"shptxt", b"shpinst", b"annotation"})
+_READ_THOUGH_OPTIONAL = frozenset({b"shppict", b"shptxt", b"shpinst", b"annotation", b"do"})
 _LOOKS = frozenset(
     b"v deleted strike striked cf fs cb highlight chcbpat cbpat clcbpat super sub nosupersub up dn".split()
 )
@@ -60,7 +60,7 @@ _MACHINES = {b"mac": "mac_roman", b"pc": "cp437", b"pca": "cp850"}
 _KNOWN = _LOOKS.union(
     _SIGNS,
     _MACHINES,
-    b"u uc ansicpg f plain par sect page cell nestcell row nestrow".split(),
+    b"u uc ansicpg f plain par sect page column cell nestcell row nestrow".split(),
     b"pard s outlinelevel ls pn listtext pntext intbl".split(),
 )  # fmt: skip
 _TITLE = re.compile(rb"\{\\title ([^{}\\]{1,300})\}")
@@ -274,7 +274,7 @@ class _Reader:
         elif self._note_depth:
             if word == b"par":
                 self._append(" ")
-        elif word in (b"par", b"sect", b"page"):
+        elif word in (b"par", b"sect", b"page", b"column"):
             self._end_paragraph()
         elif word in (b"cell", b"nestcell"):
             self._row.append(self._taken())
