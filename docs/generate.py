@@ -331,7 +331,7 @@ HIDDEN = (
     ("`hidden_comment_count`", "comments in HTML and Markdown (`<!-- … -->`, definitions of links "
      "that lead nowhere, `[//]: # (…)`, and Obsidian's `%% … %%` in one line or between two lines "
      "of their own), MDX, reStructuredText, AsciiDoc, Org (with headlines marked `COMMENT`) and "
-     "LaTeX"),
+     "LaTeX, and notes of WebVTT"),
     ("`hidden_attribute_count`", "elements of HTML with `hidden` or `aria-hidden`"),
     ("`hidden_style_count`", "elements of HTML that their own style, or a style sheet in the page, hides: "
         "`display`, `visibility`, `opacity`, size or "

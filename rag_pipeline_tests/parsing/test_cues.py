@@ -79,3 +79,10 @@ def test_a_cue_that_ends_before_it_begins_is_counted_and_its_words_stay() -> Non
     document = talk("00:01.000 --> 00:02.000\nAye.", "00:09.000 --> 00:03.000\nNay.")
     assert document.metadata["bad_cue_count"] == "1"
     assert "Nay." in document.text
+
+
+def test_notes_of_a_transcript_are_counted() -> None:
+    document = talk("NOTE draft", "00:01.000 --> 00:02.000\nNOTE that it is kept.", "NOTE\nof two", "NOTES are none")
+    assert "NOTE that it is kept." in document.text
+    assert "draft" not in document.text
+    assert document.metadata["hidden_comment_count"] == "2"

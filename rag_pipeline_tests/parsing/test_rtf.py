@@ -44,3 +44,9 @@ def test_a_text_box_of_old_programs_is_read_where_it_stands_and_once() -> None:
     assert lines(rb"{\rtf1 Before\par" + box + rb"After\column Next\par}") == ["Before", "In the box", "After", "Next"]
     shape = rb"{\shp{\*\shpinst{\shptxt \pard In the box\par}}{\shprslt" + box + rb"}}"
     assert lines(rb"{\rtf1 Before\par" + shape + rb"After\par}") == ["Before", "In the box", "After"]
+
+
+def test_signs_of_the_fonts_symbol_and_wingdings_are_what_they_show() -> None:
+    fonts = rb"{\fonttbl{\f0\fnil\fcharset0 Arial;}{\f3\froman\fcharset2\fprq2 Symbol;}{\f4\fcharset2 Wingdings;}}"
+    body = rb"\f0 Above {\f3\'b3} 5 {\f3 m}m, {\f3\u-3917?} 6 {\f4\'fc}, 5\'b3\par"
+    assert lines(rb"{\rtf1\ansi" + fonts + body + rb"}") == ["Above \u2265 5 \u03bcm, \u2265 6 \u2713, 5\u00b3"]

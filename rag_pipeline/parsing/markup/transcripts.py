@@ -10,7 +10,7 @@ import html
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 from operator import itemgetter
 
@@ -20,7 +20,7 @@ from rag_pipeline.parsing.builder import TextBuilder, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, read_text
 
-VERSION = "8"
+VERSION = "9"
 
 # Many programs leave out leading zeros, or the milliseconds.
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
@@ -29,6 +29,8 @@ _NEARLY = r"[ \t]{0,20}\d{1,3}:\d[\d:.,]{1,15}[ \t]{0,20}"
 _NEARLY_TIMING = re.compile(
     rf"{_NEARLY}(?:[-=]{{0,3}}>|[\u2013\u2014\u2192-])[^<>]{{0,60}}$|{_NEARLY}\d{{1,3}}:\d[\d:.,]{{1,15}}[ \t]*$"
 )
+# Comments, which a player does not show: a block of their own.
+_NOTE = re.compile(r"\n[ \t]*\nNOTE(?=[ \t\n])")
 _DASH = re.compile(r"\s*(?:<[^<>]*>)*[-\u2010-\u2014]\s?\w")
 _VOICE = re.compile(r"<v(?:\.[\w.-]+)?\s+([^<>]{1,200})>")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
@@ -65,7 +67,10 @@ def parse_vtt(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     text = read_text(raw)
     head = text.lstrip().split("\n", 1)[0]
     title = re.sub(r"^WEBVTT[ \t]*-?[ \t]*", "", head) if head.startswith("WEBVTT") else ""
-    return [_document(text, context.address, one_line(title) or None)]
+    document = _document(text, context.address, one_line(title) or None)
+    notes = len(_NOTE.findall(text))
+    hidden = {"hidden_comment_count": str(notes)} if notes else {}
+    return [replace(document, metadata=document.metadata | hidden)]
 
 
 def parse_srt(raw: bytes, context: ParseContext) -> list[ParsedDocument]:

@@ -17,7 +17,7 @@ from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import ParseLimits, check_count
-from rag_pipeline.parsing.office.rtf_header import font_encodings, style_levels, white_colours
+from rag_pipeline.parsing.office.rtf_header import decoded, font_encodings, letter, style_levels, white_colours
 from rag_pipeline.parsing.raised import Piece, Shift, joined
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
@@ -222,7 +222,7 @@ class _Reader:
         if word == b"u" and number is not None:
             self._flush_bytes()
             if not self._state.is_skipped:
-                self._append(chr(number % 65536))
+                self._append(letter(number % 65536, self._state.encoding))
             self._to_skip = self._state.fallback_chars
         elif word == b"uc":
             self._set("fallback_chars", min(number or 0, 8))
@@ -325,7 +325,7 @@ class _Reader:
 
     def _flush_bytes(self) -> None:
         if self._bytes:
-            self._append(bytes(self._bytes).decode(self._state.encoding, "replace"))
+            self._append(decoded(bytes(self._bytes), self._state.encoding))
             self._bytes.clear()
 
     def _append(self, text: str) -> None:

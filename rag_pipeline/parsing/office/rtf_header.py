@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from rag_pipeline.parsing.office.symbols import SIGNS_OF, symbol
+
 _CHARSETS = {
     0: "cp1252", 128: "cp932", 129: "cp949", 134: "gb2312", 136: "big5", 161: "cp1253", 162: "cp1254",
     163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250",
@@ -15,13 +17,27 @@ _STYLE = re.compile(rb"\{\\s(\d{1,5})\b([^{};]*(?:\{[^{}]*\}[^{};]*)*);\}")
 _STYLE_OUTLINE = re.compile(rb"\\outlinelevel(\d)")
 _STYLE_HEADING = re.compile(rb"heading (\d)\s*$", re.I)
 _FONT = re.compile(rb"\{\\f(\d{1,5})[^{}]*?\\fcharset(\d{1,3})")
+_SIGN_FONT = re.compile(rb"\{\\f(\d{1,5})[^{}]*?\\fcharset2\b[^{};]*?\b(Symbol|Wingdings)\s*;")
 _COLOURS = re.compile(rb"\{\\colortbl([^{}]{0,20000})\}")
 _WHITE = re.compile(rb"\\red255\s*\\green255\s*\\blue255\b")
 
 
 def font_encodings(raw: bytes) -> dict[int, str]:
-    """Encoding by the number of the font; "" for a character set that nobody knows."""
-    return {int(number): _CHARSETS.get(int(charset), "") for number, charset in _FONT.findall(raw)}
+    """Encoding by the number of the font, or the font's name where it has signs of its own; "" for an unknown one."""
+    found = {int(number): _CHARSETS.get(int(charset), "") for number, charset in _FONT.findall(raw)}
+    return found | {int(number): name.decode().casefold() for number, name in _SIGN_FONT.findall(raw)}
+
+
+def decoded(data: bytes, encoding: str) -> str:
+    """Text in an encoding that `font_encodings` names; a sign that is not known is one that cannot be shown."""
+    if encoding in SIGNS_OF:
+        return "".join(symbol(encoding, f"{code:x}") or "\ufffd" for code in data)
+    return data.decode(encoding, "replace")
+
+
+def letter(code: int, encoding: str) -> str:
+    """The letter that a file names by its number in Unicode, or in a font that has signs of its own."""
+    return (symbol(encoding, f"{code:x}") if encoding in SIGNS_OF else "") or chr(code)
 
 
 def style_levels(raw: bytes) -> dict[int, int]:

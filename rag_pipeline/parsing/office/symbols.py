@@ -1,7 +1,7 @@
 """Signs of the fonts Symbol and Wingdings, which files name by the font's own numbers, as Unicode has them.
 
 Belongs here: the signs that carry meaning: Greek letters, comparisons, arrows, ticks.
-Does not belong here: where a document says so (`docx_runs`).
+Does not belong here: where a document says so (`docx_runs`, `rtf`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WINGDINGS = {
     0x4A: "☺", 0x4C: "☹", 0x6C: "●", 0x6E: "■", 0x6F: "☐", 0x71: "❑", 0x78: "☒", 0xA7: "▪", 0xA8: "☐", 0xD8: "➢",
     0xDF: "←", 0xE0: "→", 0xE1: "↑", 0xE2: "↓", 0xE8: "➔", 0xF0: "⇨", 0xFB: "✗", 0xFC: "✓", 0xFD: "☒", 0xFE: "☑",
 }  # fmt: skip
-_FONTS = {"symbol": _SYMBOL, "wingdings": _WINGDINGS}
+SIGNS_OF = {"symbol": _SYMBOL, "wingdings": _WINGDINGS}
 
 
 def symbol(font: str, number: str) -> str:
@@ -43,7 +43,7 @@ def symbol(font: str, number: str) -> str:
         code = int(number, 16)
     except ValueError:
         return ""
-    signs = _FONTS.get(font.strip().casefold())
+    signs = SIGNS_OF.get(font.strip().casefold())
     within = code - _PRIVATE if _PRIVATE <= code <= _PRIVATE + _LAST else code
     if signs is not None and within <= _LAST:
         return signs.get(within, "")
