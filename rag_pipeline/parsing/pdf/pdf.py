@@ -24,7 +24,7 @@ from rag_pipeline.parsing.pdf.forms import form_pieces
 from rag_pipeline.parsing.pdf.layout import Piece, page_pieces
 from rag_pipeline.parsing.pdf.opening import opened, read_layouts
 from rag_pipeline.parsing.pdf.outline import overlay, read_outline
-from rag_pipeline.parsing.pdf.plain_text import page_reading, plain_pieces, text_on_page
+from rag_pipeline.parsing.pdf.plain_text import Reading, page_reading, plain_pieces
 from rag_pipeline.parsing.pdf.rebuild import rebuilt
 from rag_pipeline.parsing.pdf.right_to_left import Words, mended
 from rag_pipeline.parsing.pdf.roles import Tags, add_pictures, believed, place_headings, with_parts, without_artifacts
@@ -138,30 +138,34 @@ def _pages(
         pieces = page_pieces(page) if page is not None else []
         known = {(len(piece.rows), len(piece.rows[0])) for piece in pieces if piece.rows}
         has_tags = has_tags and not _say_nothing(tags, index)
-        reading = page_reading(document, index, turned.get(index + 1, 0), has_tags=has_tags, known=known)
+        with page_reading(document, index, turned.get(index + 1, 0), has_tags=has_tags, known=known) as reading:
+            pieces, text = _witnessed(pieces, reading, index + 1)
         if reading.tags is not None:
             tags[index + 1] = reading.tags
-        for piece in pieces if reading.words else ():
-            _mend(piece, reading.words)
-        text = reading.text
-        found = compared(pieces, text)
-        lost = lost_lines(pieces, text, found)
-        if lost:
-            # Text beside the page is read by nobody.
-            text = visible_lines(text, text_on_page(document, index, reading.words))
-            found = compared(pieces, text)
-            lost = lost_lines(pieces, text, found)
-        if not found.has_most_words:
-            # Vertical text, and some right-to-left text, is where liteparse loses words.
-            pieces = plain_pieces(text, index + 1, pieces)
-        elif lost:
-            pieces = with_lines(pieces, text, lost, index + 1)
         if page is not None:
             pieces += form_pieces(page, text)
         if page is not None and page.complexity is not None and _is_pictured(page.complexity, pieces):
             pictured.append(index + 1)
         pages.append(pieces)
     return pages, pictured, believed(tags)
+
+
+def _witnessed(pieces: list[Piece], reading: Reading, number: int) -> tuple[list[Piece], str]:
+    """The pieces of a page with what only the second reader saw, and its text as that reader has it."""
+    for piece in pieces if reading.words else ():
+        _mend(piece, reading.words)
+    text = reading.text
+    found = compared(pieces, text)
+    lost = lost_lines(pieces, text, found)
+    # Text beside the page is read by nobody.
+    if lost and (visible := visible_lines(text, reading.text_on_page())) != text:
+        text = visible
+        found = compared(pieces, text)
+        lost = lost_lines(pieces, text, found)
+    if not found.has_most_words:
+        # Vertical text, and some right-to-left text, is where liteparse loses words.
+        return plain_pieces(text, number, pieces), text
+    return (with_lines(pieces, text, lost, number) if lost else pieces), text
 
 
 def _say_nothing(tags: Tags, pages: int) -> bool:

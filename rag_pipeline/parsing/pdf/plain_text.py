@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Set
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -37,55 +37,54 @@ class Reading:
         text: Its lines; hyphens at line ends joined; empty for an unreadable page.
         words: Right-to-left words as any reader gets them, with how they are read.
         tags: What the tags of an upright page say; None for none.
+        source: The page as PDFium has read it, as long as it is open.
     """
 
     text: str = ""
     words: Words = field(default_factory=dict)
     tags: PageTags | None = None
+    source: PdfTextPage | None = None
+
+    def text_on_page(self) -> str:
+        """The text within the page's edges, which costs what many pages do not need."""
+        return _cleaned(self.source.get_text_bounded(), self.words) if self.source is not None else ""
 
 
+@contextmanager
 def page_reading(
     document: PdfDocument, index: int, turn: int = 0, *, has_tags: bool = False, known: Set[Shape] = frozenset()
-) -> Reading:
-    """What PDFium reads of the page at `index`, if that is turned back by `turn` degrees.
+) -> Iterator[Reading]:
+    """What PDFium reads of the page at `index`, if that is turned back by `turn` degrees; open meanwhile.
 
     Args:
         has_tags: Whether to read its tags.
         known: Tables of the page that layout found.
     """
+    with ExitStack() as stack:
+        yield _reading(stack, document, index, turn, known if has_tags else None)
+
+
+def _reading(stack: ExitStack, document: PdfDocument, index: int, turn: int, known: Set[Shape] | None) -> Reading:
     from pypdfium2 import PdfiumError
 
     try:
-        with _textpage(document, index, turn) as textpage:
-            count = min(textpage.count_chars(), MAX_PAGE_CHARS)
-            text = textpage.get_text_range(0, count)
-            words = misread_words(textpage, text, count)
-            tags = read_tags(textpage, known) if has_tags and not turn else None
-    except PdfiumError:
-        return Reading()
-    return Reading(clean_text(_HYPHENATED.sub("", mended(text, words))), words, tags)
-
-
-def text_on_page(document: PdfDocument, index: int, words: Words) -> str:
-    """The text within the page's edges; other than `page_reading` it costs what many pages do not need."""
-    with _textpage(document, index, 0) as textpage:
-        text = textpage.get_text_bounded()
-    return clean_text(_HYPHENATED.sub("", mended(text, words)))
-
-
-@contextmanager
-def _textpage(document: PdfDocument, index: int, turn: int) -> Iterator[PdfTextPage]:
-    page = document[index]
-    try:
+        page = document[index]
+        stack.callback(page.close)
         if turn:
             page.set_rotation((page.get_rotation() - turn) % 360)
-        textpage = page.get_textpage()
-        try:
-            yield textpage
-        finally:
-            textpage.close()
-    finally:
-        page.close()
+        source = page.get_textpage()
+        stack.callback(source.close)
+        count = min(source.count_chars(), MAX_PAGE_CHARS)
+        text = source.get_text_range(0, count)
+        words = misread_words(source, text, count)
+        tags = read_tags(source, known) if known is not None and not turn else None
+    except PdfiumError:
+        return Reading()
+    return Reading(_cleaned(text, words), words, tags, source)
+
+
+def _cleaned(text: str, words: Words) -> str:
+    return clean_text(_HYPHENATED.sub("", mended(text, words)))
 
 
 def plain_pieces(text: str, page: int, known: list[Piece]) -> list[Piece]:

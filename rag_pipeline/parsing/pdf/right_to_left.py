@@ -18,6 +18,7 @@ from typing import Any
 _LETTER = "\u0590-\u05ff\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb1d-\ufdff\ufe70-\ufefc"
 _WORD = re.compile(f"[{_LETTER}]+")
 _IS_LETTER = re.compile(f"[{_LETTER}]")
+_FIRST_LETTER = 0x0590
 # Points; below what a printer can show.
 SAME_PLACE = 0.01
 
@@ -50,16 +51,19 @@ def _words(textpage: Any, limit_chars: int) -> list[list[str]]:
     """The right-to-left words of the page, each as groups of letters that one glyph stands for."""
     from pypdfium2 import raw as pdfium
 
+    # A page has thousands of letters: names are looked up and numbers made once.
+    code_of, box_of, page = pdfium.FPDFText_GetUnicode, pdfium.FPDFText_GetCharBox, textpage.raw
+    left, right, bottom, top = c_double(), c_double(), c_double(), c_double()
     words: list[list[str]] = []
     box: tuple[float, float] | None = None
     for index in range(min(textpage.count_chars(), limit_chars)):
-        code = pdfium.FPDFText_GetUnicode(textpage.raw, index)
-        letter = chr(code) if 0 < code < 0x110000 else " "
+        code = code_of(page, index)
+        letter = chr(code) if _FIRST_LETTER <= code < 0x110000 else " "
         if not _IS_LETTER.match(letter):
             box = None
             continue
-        left, right, bottom, top = c_double(), c_double(), c_double(), c_double()
-        pdfium.FPDFText_GetCharBox(textpage.raw, index, left, right, bottom, top)
+        left.value = right.value = 0.0
+        box_of(page, index, left, right, bottom, top)
         here = (left.value, right.value)
         if box is None:
             words.append([letter])

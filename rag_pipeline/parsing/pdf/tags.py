@@ -160,20 +160,24 @@ class _Reader:
         pdfium = self._pdfium
         count = min(pdfium.FPDFPage_CountObjects(self._page), MAX_OBJECTS)
         far = 0 if wanted else max(0, count - 2 * MARGIN_OBJECTS)
+        # A page has thousands of objects.
+        object_at, number_of, page, found = (
+            pdfium.FPDFPage_GetObject, pdfium.FPDFPageObj_GetMarkedContentID, self._page, self.found,
+        )  # fmt: skip
         for index in range(count - far):
-            item = pdfium.FPDFPage_GetObject(self._page, index if index < MARGIN_OBJECTS else index + far)
-            number = pdfium.FPDFPageObj_GetMarkedContentID(item)
+            item = object_at(page, index if index < MARGIN_OBJECTS else index + far)
+            number = number_of(item)
             if number >= 0 and number not in wanted:
-                self.found.texts += 1
-                self.found.tagged += 1
+                found.texts += 1
+                found.tagged += 1
                 continue
             is_text = pdfium.FPDFPageObj_GetType(item) == pdfium.FPDF_PAGEOBJ_TEXT
-            self.found.texts += is_text
+            found.texts += is_text
             if number >= 0:
-                self.found.tagged += is_text
+                found.tagged += is_text
                 (self._texts if is_text else self._others).setdefault(number, []).append(item)
             elif is_text and (is_pagination := self._is_pagination(item)) is not None:
-                self.found.tagged += 1
+                found.tagged += 1
                 self._artifacts.append((item, is_pagination))
 
     def _is_pagination(self, item: Any) -> bool | None:
@@ -190,7 +194,7 @@ class _Reader:
         got = self._pdfium.FPDFPageObjMark_GetName(mark, self._letters, _NAME_BYTES, length)
         if not got or not 2 <= length.value <= _NAME_BYTES:
             return ""
-        return self._buffer.raw[: length.value - 2].decode("utf-16-le", "replace")
+        return self._buffer[: length.value - 2].decode("utf-16-le", "replace")
 
     def part(self, element: Any, depth: int, is_wanted: bool, known: Set[Shape]) -> Part | None:
         """The element with all below it, as far as it is bounded.
@@ -257,7 +261,7 @@ class _Reader:
             return ""
         self._left_texts -= 1
         length = self._pdfium.FPDFTextObj_GetText(item, self._textpage, self._letters, _TEXT_BYTES)
-        return self._buffer.raw[: length - 2].decode("utf-16-le", "replace") if 2 < length <= _TEXT_BYTES else ""
+        return self._buffer[: length - 2].decode("utf-16-le", "replace") if 2 < length <= _TEXT_BYTES else ""
 
     def _top(self, part: Part) -> float:
         items = (item for number in _numbers(part) for item in self._others.get(number, ()))
@@ -288,7 +292,7 @@ def _is_apart(before: Box, box: Box) -> bool:
 
 def _asked(ask: Any, element: Any, buffer: Array[c_char]) -> str:
     length = ask(element, buffer, _TEXT_BYTES)
-    return buffer.raw[: length - 2].decode("utf-16-le", "replace").rstrip("\0") if 2 < length <= _TEXT_BYTES else ""
+    return buffer[: length - 2].decode("utf-16-le", "replace").rstrip("\0") if 2 < length <= _TEXT_BYTES else ""
 
 
 def _numbers(part: Part, without: str = "") -> Iterator[int]:

@@ -23,6 +23,9 @@ def turned_pages(pages: Iterable[ParsedPage]) -> dict[int, int]:
 
 
 def _turn(page: ParsedPage) -> int:
+    # On most pages nothing is turned, and nothing need be counted.
+    if not any(item.rotation for item in page.text_items):
+        return 0
     letters: Counter[int] = Counter()
     for item in page.text_items:
         quarter = round(item.rotation / 90) * 90

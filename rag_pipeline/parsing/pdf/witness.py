@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 from rag_pipeline.parsing.pdf.layout import Piece
@@ -67,8 +68,7 @@ def lost_lines(pieces: list[Piece], text: str, found: Comparison) -> set[int]:
     for number, line in enumerate(text.split("\n")):
         words = _WORD.findall(line.casefold())
         missing = _take(words, lacking)
-        key = letters(line)
-        if missing < MIN_LOST_LETTERS or missing < LOST_SHARE * len(key):
+        if missing < MIN_LOST_LETTERS or missing < LOST_SHARE * len(key := letters(line)):
             continue
         is_there = key in has if len(key) >= CHANCE_LETTERS else _take_parted(key, words, parted)
         if not is_there:
@@ -133,9 +133,11 @@ def with_lines(pieces: list[Piece], text: str, lost: set[int], page: int) -> lis
 
 
 def _letter_count(word: str) -> int:
-    return sum(map(str.isalpha, word))
+    return len(word) if word.isalpha() else sum(map(str.isalpha, word))
 
 
+# The lines and pieces of a page, of which a large one has a thousand each, are asked for in several steps.
+@lru_cache(maxsize=2_048)
 def letters(text: str) -> str:
     """The letters and digits of a text, without case."""
     return _NOT_LETTERS.sub("", text).casefold()
