@@ -5,6 +5,8 @@ Belongs here: readers of the file as a whole and their settings. Does not belong
 
 from __future__ import annotations
 
+import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rag_pipeline.errors import EncryptedDocument, UnparsableDocument
@@ -13,6 +15,7 @@ from rag_pipeline.parsing.pdf.guard import check_streams
 from rag_pipeline.parsing.pdf.turned import turned_pages
 
 if TYPE_CHECKING:
+    from liteparse import LiteParse
     from liteparse.types import ParsedPage, ParseResult
     from pypdfium2 import PdfDocument
 
@@ -81,10 +84,27 @@ def read_layouts(raw: bytes) -> tuple[dict[int, ParsedPage], dict[int, int]]:
 
 
 def _layouts(raw: bytes, **settings: Any) -> dict[int, ParsedPage]:
-    from liteparse import LiteParse, ParseError
+    from liteparse import ParseError
+
+    parser = _reader(**settings) if settings else _usual_reader(os.getpid())
+    try:
+        result: ParseResult = parser.parse(raw)
+    except ParseError:
+        return {}
+    return {page.page_num: page for page in result.pages}
+
+
+# Making one takes as long as reading a short page; its threads do not follow into a process that is forked.
+@lru_cache(maxsize=1)
+def _usual_reader(_process: int) -> LiteParse:
+    return _reader()
+
+
+def _reader(**settings: Any) -> LiteParse:
+    from liteparse import LiteParse
 
     # OCR would fetch models and the result is not needed; pictures only cost memory.
-    parser = LiteParse(
+    return LiteParse(
         ocr_enabled=False,
         extract_blocks=True,
         image_mode="off",
@@ -99,8 +119,3 @@ def _layouts(raw: bytes, **settings: Any) -> dict[int, ParsedPage]:
         quiet=True,
         **settings,
     )
-    try:
-        result: ParseResult = parser.parse(raw)
-    except ParseError:
-        return {}
-    return {page.page_num: page for page in result.pages}

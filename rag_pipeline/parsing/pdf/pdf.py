@@ -52,6 +52,8 @@ MAX_OBJECTS = 500
 MAX_SILENT_PAGES = 8
 # Rules, a frame and a logo around nothing.
 MAX_DECORATIONS = 8
+_SHOWN_FACTS = ("Subject", "Keywords", "CreationDate")
+_FACTS = ("Title", "Author", *_SHOWN_FACTS)
 _DIGITS = re.compile(r"\d+")
 _PROGRAM_TITLE = re.compile(
     r"^(?:microsoft (?:word|powerpoint|excel)|untitled|document\d*|slide \d+|title|layout \d+|print|\(anonymous\))\b"
@@ -90,7 +92,7 @@ def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[P
     try:
         check_count(len(document), context.limits.max_pages, "pages", context.address)
         bookmarks = read_outline(document)
-        facts = {name: clean_text(value).strip() for name, value in document.get_metadata_dict().items() if value}
+        facts = {name: clean_text(document.get_metadata_value(name)).strip() for name in _FACTS}
         layouts, turned = read_layouts(raw)
         pages, unread, tags = _pages(layouts, turned, document)
         files = embedded_files(document, _clips(layouts), context.limits, len(raw))
@@ -260,7 +262,7 @@ def _composed(
             builder.add(piece.kind, piece.text, level=piece.level if piece.kind == "heading" else 0, page=piece.page)
     has_headings = any(block.kind == "heading" for block in builder.blocks)
     metadata = said | {"heading_source": source or ("fonts" if has_headings else "none")}
-    for name in ("Subject", "Keywords", "CreationDate"):
+    for name in _SHOWN_FACTS:
         if facts.get(name):
             metadata[name.lower()] = facts[name][:1000]
     return builder.build(

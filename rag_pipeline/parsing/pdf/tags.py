@@ -6,7 +6,6 @@ Does not belong here: whether tags are to be believed, and what they change (`ro
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Set
 from ctypes import POINTER, Array, c_char, c_float, c_ulong, c_ushort, cast, create_string_buffer
 from dataclasses import dataclass, field
@@ -29,8 +28,10 @@ MARGIN_OBJECTS = 150
 # Of the height of letters.
 WORD_GAP = 0.25
 
-_HEADING = re.compile(r"(?:H([1-6])?|Title)\Z")
+# Roles of headings, and how deep they stand.
+_LEVELS = {"H": 1, "Title": 1, **{f"H{level}": level for level in range(1, 7)}}
 _PICTURES = frozenset({"Figure", "Formula"})
+_WANTED = _PICTURES | {"LI", *_LEVELS}
 _CELLS = frozenset({"TH", "TD"})
 # Names of roles are short; a paragraph fits into two thousand letters.
 _NAME_BYTES = 128
@@ -211,8 +212,7 @@ class _Reader:
             return part
         if part.role in _PICTURES:
             part.alt = _asked(self._pdfium.FPDF_StructElement_GetAltText, element, self._buffer)
-        is_wanted = is_wanted or part.role in ("LI", *_PICTURES) or _HEADING.match(part.role) is not None
-        self._fill(part, element, depth, is_wanted, known)
+        self._fill(part, element, depth, is_wanted or part.role in _WANTED, known)
         if part.role == "Table":
             shape = _shape(part)
             for cell in (cell for row in _cells(part) for cell in row if shape is None or shape not in known):
@@ -231,9 +231,9 @@ class _Reader:
 
     def _take(self, part: Part, known: Set[Shape]) -> None:
         """Adds to `found` what the part and those below it say."""
-        if match := _HEADING.match(part.role):
+        if part.role in _LEVELS:
             if text := self._text(part):
-                self.found.headings.append((int(match[1] or 1), text))
+                self.found.headings.append((_LEVELS[part.role], text))
         elif part.role == "Table" and (shape := _shape(part)):
             rows = [[self._text(cell) if shape not in known else "" for cell in row] for row in _cells(part)]
             heads = [all(cell.role == "TH" for cell in row) for row in _cells(part)]
@@ -307,7 +307,7 @@ def _numbers(part: Part, without: str = "") -> Iterator[int]:
 def _wanted(part: Part, known: Set[Shape]) -> Iterator[int]:
     """The marked contents whose text, or whose place, is to be known."""
     is_table = part.role == "Table" and (shape := _shape(part)) is not None and shape not in known
-    if _HEADING.match(part.role) or part.role == "LI" or is_table or (part.role in _PICTURES and part.alt):
+    if part.role in _LEVELS or part.role == "LI" or is_table or (part.role in _PICTURES and part.alt):
         yield from _numbers(part)
         return
     for kid in part.kids:
