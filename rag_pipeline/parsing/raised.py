@@ -43,7 +43,10 @@ def shifted(text: str, shift: Shift, before: str, is_link: bool = False) -> str:
 def joined(pieces: Iterable[Piece]) -> str:
     """The text of a line; pieces side by side that stand alike are one raised or lowered text."""
     pieces = list(pieces)
-    if not any(shift for _, shift in pieces):
+    # Most lines are one piece, with nothing before it to be raised above.
+    if len(pieces) == 1:
+        return pieces[0][0]
+    if not any([shift for _, shift in pieces]):
         return "".join([piece for piece, _ in pieces])
     parts: list[str] = []
     for shift, group in groupby(pieces, key=itemgetter(1)):

@@ -25,7 +25,7 @@ from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.formulas import formula_text
 from rag_pipeline.parsing.office.embedded import Embedded, named_files, with_embedded
-from rag_pipeline.parsing.office.odf_looks import SKIPPED, Looks, is_telling
+from rag_pipeline.parsing.office.odf_looks import MAY_HIDE, SKIPPED, Looks, is_telling
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.inline import picture_words
@@ -110,7 +110,7 @@ class _Walker:
             if name == "tracked-changes":
                 for change in item.iter("{*}deletion"):
                     self._looks.is_left_out(change, "deletion")
-            if name in SKIPPED or self._looks.is_left_out(item, name):
+            if name in SKIPPED or (name in MAY_HIDE and self._looks.is_left_out(item, name)):
                 continue
             if name == "p":
                 self._paragraph(item)
@@ -254,10 +254,12 @@ class _Walker:
             name = local_name(cell)
             if name not in ("table-cell", "covered-table-cell"):
                 continue
-            text = " ".join(self._looks.text(paragraph)[0] for paragraph in cell.iter("{*}p", "{*}h"))
-            count = _repeated(cell, "number-columns-repeated")
+            text = " ".join([self._looks.text(paragraph)[0] for paragraph in cell.iter("{*}p", "{*}h")])
+            # Few cells say more than how they look.
+            counts = any(["number-columns-" in key for key in cell.keys()])  # noqa: SIM118
+            count = _repeated(cell, "number-columns-repeated") if counts else 1
             if name == "table-cell":
-                reach = _repeated(cell, "number-columns-spanned") - 1
+                reach = _repeated(cell, "number-columns-spanned") - 1 if counts else 0
             elif reach > 0:
                 text, reach = cells[-1] if cells and not above and len(cells) > 1 else "", reach - count
             elif not text and len(cells) < len(above):

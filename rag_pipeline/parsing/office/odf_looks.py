@@ -18,6 +18,8 @@ from rag_pipeline.parsing.raised import Piece, Shift, joined
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
+# Elements of the text's structure that may be hidden.
+MAY_HIDE = frozenset({"page", "section", "p", "h", "table-row", "deletion"})
 SKIPPED = frozenset({
     "tracked-changes", "annotation-end", "sequence-decls", "forms", "note-citation", "ruby-text", "hidden-text",
     "hidden-paragraph", "title", "desc",
@@ -115,7 +117,7 @@ class Looks:
         self._styles.update(own)
         self.parents = {name: based for name, style in own.items() if (based := _parent(style))}
         for name, style in self._styles.items() if self._has_hidden_pages else ():
-            drawn = child(style, "drawing-page-properties")
+            drawn = next(style.iterchildren("{*}drawing-page-properties"), None)
             if drawn is not None and local_attribute(drawn, "visibility") == "hidden":
                 self._hidden_pages.add(name)
 
@@ -151,7 +153,10 @@ class Looks:
         pieces: list[Piece] = []
         frames: list[_Element] = []
         self._gather(element, pieces, frames, _PLAIN)
-        lines = [" ".join(line.split()) for line in clean_text(joined(pieces)).split("\n")]
+        said = clean_text(joined(pieces))
+        if "\n" not in said:
+            return " ".join(said.split()), frames
+        lines = [" ".join(line.split()) for line in said.split("\n")]
         return "\n".join(line for line in lines if line), frames
 
     def _gather(self, element: _Element, pieces: list[Piece], frames: list[_Element], below: Look) -> None:
@@ -204,11 +209,17 @@ def is_telling(written: bytes) -> bool:
 def _styles_of(root: _Element) -> dict[str, _Element]:
     """The styles that a file defines, by name; they stand before its body, where there is anything before it."""
     parts = [part for part in root if local_name(part) != "body"] or [root]
-    return {local_attribute(style, "name") or "": style for part in parts for style in part.iter("{*}style")}
+    return {_said(style, "name") or "": style for part in parts for style in part.iter("{*}style")}
 
 
 def _parent(style: _Element) -> str | None:
-    return local_attribute(style, "parent-style-name")
+    return _said(style, "parent-style-name")
+
+
+def _said(style: _Element, name: str) -> str | None:
+    """An attribute of a style, which mostly is of the style's own namespace."""
+    said = style.get(f"{str(style.tag).removesuffix('style')}{name}")
+    return str(said) if said is not None else local_attribute(style, name)
 
 
 def _stands_on_page(element: _Element) -> bool:
