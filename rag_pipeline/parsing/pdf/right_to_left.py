@@ -18,6 +18,7 @@ from typing import Any
 _LETTER = "\u0590-\u05ff\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb1d-\ufdff\ufe70-\ufefc"
 _WORD = re.compile(f"[{_LETTER}]+")
 _IS_LETTER = re.compile(f"[{_LETTER}]")
+# Where they begin: most letters of most pages stand before.
 _FIRST_LETTER = 0x0590
 # Points; below what a printer can show.
 SAME_PLACE = 0.01

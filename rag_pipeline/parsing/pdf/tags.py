@@ -7,7 +7,7 @@ Does not belong here: whether tags are to be believed, and what they change (`ro
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
-from ctypes import POINTER, Array, c_char, c_float, c_ulong, c_ushort, cast, create_string_buffer
+from ctypes import POINTER, Array, c_char, c_float, c_ulong, c_ushort, cast, create_string_buffer, string_at
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -195,7 +195,7 @@ class _Reader:
         got = self._pdfium.FPDFPageObjMark_GetName(mark, self._letters, _NAME_BYTES, length)
         if not got or not 2 <= length.value <= _NAME_BYTES:
             return ""
-        return self._buffer[: length.value - 2].decode("utf-16-le", "replace")
+        return string_at(self._buffer, length.value - 2).decode("utf-16-le", "replace")
 
     def part(self, element: Any, depth: int, is_wanted: bool, known: Set[Shape]) -> Part | None:
         """The element with all below it, as far as it is bounded.
@@ -261,7 +261,7 @@ class _Reader:
             return ""
         self._left_texts -= 1
         length = self._pdfium.FPDFTextObj_GetText(item, self._textpage, self._letters, _TEXT_BYTES)
-        return self._buffer[: length - 2].decode("utf-16-le", "replace") if 2 < length <= _TEXT_BYTES else ""
+        return string_at(self._buffer, length - 2).decode("utf-16-le", "replace") if 2 < length <= _TEXT_BYTES else ""
 
     def _top(self, part: Part) -> float:
         items = (item for number in _numbers(part) for item in self._others.get(number, ()))
@@ -292,7 +292,9 @@ def _is_apart(before: Box, box: Box) -> bool:
 
 def _asked(ask: Any, element: Any, buffer: Array[c_char]) -> str:
     length = ask(element, buffer, _TEXT_BYTES)
-    return buffer[: length - 2].decode("utf-16-le", "replace").rstrip("\0") if 2 < length <= _TEXT_BYTES else ""
+    return (
+        string_at(buffer, length - 2).decode("utf-16-le", "replace").rstrip("\0") if 2 < length <= _TEXT_BYTES else ""
+    )
 
 
 def _numbers(part: Part, without: str = "") -> Iterator[int]:
