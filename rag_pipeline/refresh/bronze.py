@@ -28,7 +28,7 @@ from rag_pipeline.errors import (
 )
 from rag_pipeline.parsing import media_type_of
 from rag_pipeline.refresh.costs import record_cost
-from rag_pipeline.refresh.fetching import Fetching
+from rag_pipeline.refresh.fetching import Batch, Fetching
 from rag_pipeline.refresh.holds import held_figures, hold_of
 from rag_pipeline.refresh.known import EarlyListing, known_objects, list_again, list_early
 from rag_pipeline.refresh.moves_between import poll_losers_again
@@ -56,11 +56,6 @@ from rag_pipeline.transforms.listing import (
     unknown_metadata_of,
     unlisted_settings,
 )
-
-# What is held in memory at most, and lost at most by a kill.
-COMMIT_BYTES = 64 * 2**20
-# Small files reach no number of bytes.
-COMMIT_ROWS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,8 +302,7 @@ class _Refresh:
     ) -> list[tuple[KnownObject, dict[str, Any]]]:
         """Commit what was found; return, uncommitted, the rows of what could be read before and no longer can."""
         unreadable: list[tuple[KnownObject, dict[str, Any]]] = []
-        rows: list[dict[str, Any]] = []
-        size = 0
+        batch = Batch(self._commit)
         before_by_address = {item.address: before for before, item in pending}
         with progress(f"read {self.name}", len(pending)) as bar:
             for item, fetched in self.fetching.fetched([item for _, item in pending]):
@@ -325,19 +319,15 @@ class _Refresh:
                         continue
                     # Unknown permissions are no loss to hold: whoever might have to be shut out is.
                     if before is None or before.problem_code is not None or isinstance(fetched, InvalidMetadata):
-                        rows.append(row)
+                        batch.add(row)
                     else:
                         unreadable.append((before, row))
                     continue
                 self.read_count += 1
                 row = self._taken_row(item, before, fetched)
                 if row is not None:
-                    rows.append(row)
-                    size += len(fetched.raw)
-                if size >= COMMIT_BYTES or len(rows) >= COMMIT_ROWS:
-                    self._commit(rows)
-                    rows, size = [], 0
-        self._commit(rows)
+                    batch.add(row, len(fetched.raw))
+        batch.end()
         return unreadable
 
     def _identify(self, item: SourceObject, before: KnownObject | None) -> tuple[str, KnownObject | None]:

@@ -1,13 +1,16 @@
 """Objects of a source fetched in groups, each once.
 
-Belongs here: how many are asked for at once, and what is kept from one asking for the next.
+Belongs here: how many are asked for at once, what is kept from one asking for the next, how much waits for a commit.
 Does not belong here: which objects are wanted, what becomes of them (`bronze.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
 
 from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, FetchesTogether, SourceObject
 from rag_pipeline.errors import DocumentError
@@ -16,6 +19,35 @@ from rag_pipeline.transforms.listing import fetch_groups
 
 # What was fetched to see whether it moved is kept up to this; what is over is fetched again.
 KEPT_BYTES = 64 * 2**20
+# What is held in memory at most, and lost at most by a kill.
+COMMIT_BYTES = 64 * 2**20
+# Small files reach no number of bytes.
+COMMIT_ROWS = 5_000
+# A server that is asked politely gives some thousand objects in hours: a minute of them is asked for again at most.
+COMMIT_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows that wait to be committed together."""
+
+    commit: Callable[[list[dict[str, Any]]], None]
+    _rows: list[dict[str, Any]] = field(default_factory=list)
+    _size_bytes: int = 0
+    _began: float = field(default_factory=time.monotonic)
+
+    def add(self, row: dict[str, Any], size_bytes: int = 0) -> None:
+        """Take a row with so many bytes, and commit all that wait where that is enough."""
+        self._rows.append(row)
+        self._size_bytes += size_bytes
+        is_late = time.monotonic() - self._began >= COMMIT_SECONDS
+        if is_late or self._size_bytes >= COMMIT_BYTES or len(self._rows) >= COMMIT_ROWS:
+            self.end()
+
+    def end(self) -> None:
+        """Commit what waits."""
+        self.commit(self._rows)
+        self._rows, self._size_bytes, self._began = [], 0, time.monotonic()
 
 
 class Fetching:

@@ -32,6 +32,7 @@ from rag_pipeline.shown import without_secrets
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.rows import Key, RowShape, Unusable
 from rag_pipeline.sources.sql_groups import memberships_in, wanted_columns
+from rag_pipeline.sources.watched import Watched
 
 # Rows that the client holds at once; a driver without server-side cursors ignores it.
 _BUFFERED_ROWS = 5_000
@@ -53,6 +54,7 @@ class SqlRows:
         self._shape = RowShape(spec)
         self._query = _inner(spec.fields["query"])
         self._engine: Engine | None = None
+        self._watched = Watched(spec)
         self._columns: tuple[str, ...] = ()
         self._key_types: tuple[type, ...] = ()
         self._down_until = 0.0
@@ -74,11 +76,14 @@ class SqlRows:
         doubled = [address for address, count in Counter(item.address for item in found).items() if count > 1]
         if doubled:
             raise self._unavailable(f"the key {doubled[0]} names more than one row. Correct `query` or `key`")
+        self._watched.start()
+        for item in found if self._spec.permission_rules else ():
+            self._watched.saw(item.address, "permission_rules")
         return found
 
     def idle(self) -> Sequence[Idle]:
         """See `Source.idle`."""
-        return []
+        return self._watched.idle()
 
     def memberships(self) -> Memberships:
         """See `KnowsGroups.memberships`; one statement, so it is of one moment."""

@@ -12,7 +12,7 @@ import pytest
 
 from rag_pipeline.contracts.sources import FetchedObject, SourceObject
 from rag_pipeline.errors import DocumentError
-from rag_pipeline.refresh import bronze
+from rag_pipeline.refresh import bronze, fetching
 from rag_pipeline.refresh.fetching import Fetching
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.sources.packed import pack
@@ -137,7 +137,7 @@ def test_a_first_load_that_is_killed_goes_on_where_it_stopped(
     mixture.texts[kind] = {name: f"# {name}\n\nThe text of {name}." for name in NAMES}
     mixture.write(kind)
     mixture.project.settings["sources"] = {kind: mixture.project.settings["sources"][kind]}
-    monkeypatch.setattr(bronze, "COMMIT_ROWS", 3)
+    monkeypatch.setattr(fetching, "COMMIT_ROWS", 3)
     asked: list[str] = []
     whole = Fetching.fetched
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 
 from rag_pipeline.contracts.groups import Membership, Memberships
-from rag_pipeline.contracts.sources import KnowsGroups, Source
+from rag_pipeline.contracts.sources import KnowsGroups, PermissionRule, Source
 from rag_pipeline.errors import DocumentTooLarge, DocumentUnreadable, DocumentVanished, SettingsError, SourceUnavailable
 from rag_pipeline.settings.load import load_pipeline
 from rag_pipeline.sources import open_source
@@ -360,3 +360,10 @@ def test_groups_of_a_database_let_their_members_read(tmp_path: Path, tickets: Pa
     project.settings["sources"]["tickets"]["groups"] = GROUPS | {"members": "who"}
     with pytest.raises(SettingsError, match=r"groups\.members: unknown key; allowed: file, group, is_group, member,"):
         project.pipeline()
+
+
+def test_a_rule_that_matches_no_row_is_said(tickets: Path) -> None:
+    rules = (PermissionRule("1", ("crew",)), PermissionRule("seven", ("staff",)))
+    source = open_source(replace(sql_spec(tickets), permission_rules=rules))
+    source.list()
+    assert [(each.field, each.name) for each in source.idle()] == [("permission_rules", "seven")]

@@ -16,8 +16,8 @@ from sys import intern
 from rag_pipeline.contracts.ids import bytes_hash
 from rag_pipeline.parsing.registry import FORMATS
 from rag_pipeline.sources.http import Answer, HttpClient, HttpFailure, NoAnswer, NotAllowed, TooLarge, canonical
+from rag_pipeline.sources.web.journal import Journal
 from rag_pipeline.sources.web.pages import Said, look_alike, read_page, readable
-from rag_pipeline.sources.web.spool import Spool
 from rag_pipeline.sources.web.state import Page
 
 PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
@@ -111,6 +111,7 @@ class Asker:
         inside: The canonical address that a link means if it leads to what the source reads, else None.
         empty_look: How a page looks that is not there, where such pages are answered with 200.
         entry: This page is never taken for one that is not there.
+        journal: Where pages that are read are noted, and those that were read before a kill; None: nowhere.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Asker:
         *,
         entry: str,
         empty_look: str | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self._client = client
         self._pages = pages
@@ -129,10 +131,13 @@ class Asker:
         self._max_bytes = max_bytes
         self._entry = entry
         self._empty_look = empty_look
-        self._spool = Spool()
+        self._journal = journal or Journal()
 
     def ask(self, url: str) -> Outcome:
         """What there is at a canonical address now."""
+        taken = self._journal.taken(url)
+        if taken is not None:
+            return Read(*taken)
         known = self._pages.get(url)
         etag, modified = (None, None) if known is None else (known.etag, known.modified)
         try:
@@ -148,7 +153,8 @@ class Asker:
     def _meaning(self, url: str, answer: Answer, known: Page | None) -> Outcome:
         status = answer.status
         if status == HTTPStatus.NOT_MODIFIED and known is not None:
-            return self._unless_empty(url, known)
+            outcome = self._unless_empty(url, known)
+            return Read(known, self._journal.body_of(known)) if isinstance(outcome, Read) else outcome
         if status in _REDIRECTS and answer.headers.get("location"):
             where = canonical(answer.headers["location"], url)
             target = self._inside(where)
@@ -185,7 +191,7 @@ class Asker:
             look=said.look,
         )
         outcome = self._unless_empty(url, page)
-        return Read(page, self._spool.put(raw)) if isinstance(outcome, Read) else outcome
+        return Read(page, self._journal.put(page, raw)) if isinstance(outcome, Read) else outcome
 
     def _unless_empty(self, url: str, page: Page) -> Outcome:
         if look_alike(page.look, self._empty_look or "") and url != self._entry:

@@ -38,6 +38,7 @@ from rag_pipeline.sources.web import sitemaps
 from rag_pipeline.sources.web.addresses import address_of_page, url_of_page, without_sessions
 from rag_pipeline.sources.web.asking import Asker, Moved, Read, is_document, media_type_of_answer
 from rag_pipeline.sources.web.crawl import Bounds, Crawl, CutShort
+from rag_pipeline.sources.web.journal import Journal
 from rag_pipeline.sources.web.listing import Listing, Shape, declared_of, is_there, listed
 from rag_pipeline.sources.web.pages import read_page, readable
 from rag_pipeline.sources.web.robots import NotTold, Robots, read_robots
@@ -83,9 +84,11 @@ class WebSite:
         before = load_state(folder, recipe)
         known = before.listed if self._told is None else self._told
         crawl = Crawl(self._bounds(), home)
+        read = {url_of_page(each, prefix) for each, told in known.items() if told.stamp is not None}
+        journal = Journal(folder, recipe, self._bounds().max_seconds, lambda url: url not in read)
         after: State | None = None
         try:
-            self._walk(crawl, home, prefix, before.pages, [url_of_page(each, prefix) for each in known])
+            self._walk(crawl, home, prefix, before.pages, [url_of_page(each, prefix) for each in known], journal)
             self._check_entry(crawl, home)
             found = listed(crawl, self._shape(prefix, known), before.pages)
             after = _state_of(found, crawl, before)
@@ -93,6 +96,7 @@ class WebSite:
             raise self._unavailable(str(error)) from error
         finally:
             # What was read is read, whatever became of the rest.
+            journal.end()
             save_state(folder, recipe, after or State({**before.pages, **_pages_of(crawl)}, before.listed))
         self._notes = found.notes
         return found.objects
@@ -107,7 +111,15 @@ class WebSite:
         self._check_entry(crawl, home)
         return listed(crawl, self._shape(prefix, {}), {}).objects
 
-    def _walk(self, crawl: Crawl, home: str, prefix: str, pages: Mapping[str, Page], known: Sequence[str]) -> None:
+    def _walk(
+        self,
+        crawl: Crawl,
+        home: str,
+        prefix: str,
+        pages: Mapping[str, Page],
+        known: Sequence[str],
+        journal: Journal | None = None,
+    ) -> None:
         self._down.start()
         self._selection.watched.start()
         client = self._opened()
@@ -120,6 +132,7 @@ class WebSite:
             self._spec.max_document_bytes,
             entry=home,
             empty_look=self._empty_look(client, robots, prefix),
+            journal=journal,
         )
         first = self._first(client, robots, home, prefix)
         hashes = {url: pages[url].hash if url in pages else "" for url in known}

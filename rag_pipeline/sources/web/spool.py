@@ -1,6 +1,6 @@
 """Bodies that a listing came by, on disk until they are taken: a site may be larger than memory.
 
-Belongs here: one file without a name, that goes away with whoever holds it.
+Belongs here: one file, without a name unless it is to outlive whoever holds it.
 Does not belong here: what is in it.
 """
 
@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 
 class Spool:
@@ -21,6 +22,20 @@ class Spool:
         self._file: int | None = None
         self._end = 0
         self._lock = threading.Lock()
+
+    @classmethod
+    def named(cls, path: Path) -> Spool:
+        """A file with a name, which is gone on with where there is one."""
+        spool = cls()
+        spool._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        spool._end = os.fstat(spool._file).st_size
+        weakref.finalize(spool, os.close, spool._file)
+        return spool
+
+    @property
+    def end(self) -> int:
+        """Where the next bytes will stand."""
+        return self._end
 
     def put(self, raw: bytes) -> Callable[[], bytes] | None:
         """What gives the bytes again; None where the disk has no room, and they have to be asked for again."""

@@ -84,7 +84,7 @@ def load_state(folder: str | None, recipe: str) -> State:
             values = json.load(file)
         if values["version"] != STATE_VERSION or values["recipe"] != recipe:
             return NOTHING
-        pages = {each["url"]: _page_of(each) for each in values["pages"]}
+        pages = {each["url"]: page_of(each) for each in values["pages"]}
         listed = {address: Remembered(stamp, _time_of(at)) for address, (stamp, at) in values["listed"].items()}
     except FileNotFoundError:
         return NOTHING
@@ -101,7 +101,7 @@ def save_state(folder: str | None, recipe: str, state: State) -> None:
     values = {
         "version": STATE_VERSION,
         "recipe": recipe,
-        "pages": [_values_of(page) for page in state.pages.values()],
+        "pages": [values_of(page) for page in state.pages.values()],
         "listed": {address: (each.stamp, _text_of(each.modified_at)) for address, each in state.listed.items()},
     }
     try:
@@ -111,12 +111,14 @@ def save_state(folder: str | None, recipe: str, state: State) -> None:
         log.warning("what is remembered of pages cannot be written to %s, so all are read again: %s", folder, error)
 
 
-def _values_of(page: Page) -> dict[str, Any]:
+def values_of(page: Page) -> dict[str, Any]:
+    """A page as JSON has it."""
     values = {name: getattr(page, name) for name in Page.__slots__}
     return values | {"modified_at": _text_of(page.modified_at)}
 
 
-def _page_of(values: dict[str, Any]) -> Page:
+def page_of(values: dict[str, Any]) -> Page:
+    """The inverse of `values_of`."""
     return Page(
         **{**values, "links": tuple(map(intern, values["links"])), "modified_at": _time_of(values["modified_at"])}
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -535,8 +536,7 @@ def test_a_damaged_state_costs_one_more_reading(site: Site, tmp_path: Path, dama
     [file] = (tmp_path / "state").rglob("*.gz")
     file.write_bytes(damage)
     assert opened(site, tmp_path).list() == before
-    file.unlink()
-    file.parent.rmdir()
+    shutil.rmtree(file.parent)
     file.parent.write_text("no folder")
     assert opened(site, tmp_path).list() == before
 
