@@ -29,6 +29,8 @@ FULL_SHARE = 0.85
 NOTED_SECONDS = 60.0
 # Who finds the file locked for longer goes on without it.
 BUSY_SECONDS = 2.0
+# So long it is left alone then, or each step of each question would wait as long, one behind the other.
+REST_SECONDS = 10.0
 # `answers` is what an earlier program kept, without what it was made from.
 _TABLES = """
 drop table if exists answers;
@@ -43,6 +45,9 @@ create table if not exists looked_through(publication text primary key, is_done 
 _BEGUN = "replace into looked_through values (?, 0)"
 _DONE = "update looked_through set is_done = 1 where publication = ?"
 _IS_DONE = "select 1 from looked_through where publication = ? and is_done"
+
+# What is no file of answers, or not ours to open; damage of names inside of it comes as text that is none.
+_DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError, PermissionError, IsADirectoryError)
 
 
 class EmbeddedCache:
@@ -59,15 +64,17 @@ class EmbeddedCache:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._is_given_up = False
+        self._rests_until = 0.0
 
     def get(self, key: str) -> Kept | None:
         now = time.time()
+        asked = (now - NOTED_SECONDS, key, now)
 
         def action(file: sqlite3.Connection) -> Kept | None:
-            row = file.execute("select value, used, expires from kept where key = ?", (key,)).fetchone()
-            if row is None or row[2] <= now:
+            row = file.execute("select value, used < ? from kept where key = ? and expires > ?", asked).fetchone()
+            if row is None:
                 return None
-            if row[1] < now - NOTED_SECONDS:
+            if row[1]:
                 file.execute("update kept set used = ? where key = ?", (now, key))
             return Kept.decoded(row[0])
 
@@ -97,8 +104,7 @@ class EmbeddedCache:
         now = time.time()
 
         def action(file: sqlite3.Connection) -> bool:
-            row = file.execute("select expires from claims where key = ?", (key,)).fetchone()
-            if row is not None and row[0] > now:
+            if file.execute("select 1 from claims where key = ? and expires > ?", (key, now)).fetchone():
                 return False
             file.execute(
                 "insert into claims values (?, ?, ?) on conflict(key) do update "
@@ -178,18 +184,27 @@ class EmbeddedCache:
     def _done(self, action: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
         """The result of an action on the file; `otherwise` where that fails."""
         with self._lock:
-            if self._is_given_up:
+            if self._is_given_up or time.monotonic() < self._rests_until:
                 return otherwise
             try:
                 return self._tried(action)
-            except sqlite3.OperationalError as error:
-                # Busy, full or not writable: it may be otherwise the next time.
-                LOG.info("kept answers in %s were not used: %s", self._path, error)
-                self._close()
-            except (sqlite3.DatabaseError, OSError) as error:
-                LOG.warning("kept answers in %s are damaged, and are begun anew: %s", self._path, error)
-                self._begin_anew()
+            except _DAMAGE as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    self._leave(error)
+                else:
+                    LOG.warning("kept answers in %s are damaged, and are begun anew: %s", self._path, error)
+                    self._begin_anew()
+            except OSError as error:
+                self._leave(error)
         return otherwise
+
+    def _leave(self, error: sqlite3.OperationalError | OSError) -> None:
+        """Busy, full, not writable, or no handle left to open it with: it may be otherwise the next time."""
+        LOG.info("kept answers in %s were not used: %s", self._path, error)
+        self._close()
+        # The low byte is the kind, the rest says more of it; what Python itself finds fault with has none.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            self._rests_until = time.monotonic() + REST_SECONDS
 
     def _tried(self, action: Callable[[sqlite3.Connection], T]) -> T:
         if self._connection is None:
@@ -218,7 +233,7 @@ class EmbeddedCache:
             ):
                 file.execute(f"pragma {pragma}").fetchall()
             file.executescript(_TABLES)
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):
             file.close()
             raise
         return file

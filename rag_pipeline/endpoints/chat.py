@@ -26,6 +26,8 @@ MAX_TRIES = 3
 FIRST_WAIT_SECONDS = 0.5
 # Servers without a count of tokens: English has about four characters a token.
 CHARS_PER_TOKEN = 4
+# No model reads or writes as many in one answer: whoever says so has not counted.
+MOST_TOKENS = 1_000_000_000
 # A refusal that quotes a page is no message.
 MOST_SAID_CHARS = 300
 
@@ -147,7 +149,7 @@ class ChatClient:
                             f"{self._place} was still answering after {self.spec.deadline_seconds:g} s; raise "
                             f"`chat_models.NAME.deadline_seconds`, or ask for a shorter answer"
                         )
-        except (openai.OpenAIError, ValueError, OSError) as error:
+        except (openai.OpenAIError, ValueError, OSError, RecursionError) as error:
             raise self._translated(error) from error
         except Exception as error:
             # The client lets some errors of its transport through.
@@ -225,6 +227,7 @@ class _Reading:
         self._spec = spec
         self._chars_in = chars_in
         self._chars_out = 0
+        self._half = ""
         self._reason: str | None = None
         self._is_refusal = False
         self._usage: Any = None
@@ -243,8 +246,19 @@ class _Reading:
         text = getattr(delta, "content", None)
         if text is not None and not isinstance(text, str):
             raise ValueError("a piece whose content is no text")
-        self._chars_out += len(text or "")
-        return text or ""
+        text = self._joined(text or "")
+        self._chars_out += len(text)
+        return text
+
+    def _joined(self, text: str) -> str:
+        """A text whose characters are whole: servers that count in UTF-16 cut some in two, one half in each piece.
+
+        A half that the other one never follows is no character, and nothing that is written takes it.
+        """
+        text, self._half = self._half + text, ""
+        if "\ud800" <= text[-1:] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
     def ended(self, place: str) -> ChatEnd:
         """How it ended; a server that just stops talking has not."""
@@ -253,11 +267,18 @@ class _Reading:
         if self._reason is None:
             raise ChatUnavailable(f"{place} broke off in the middle of its answer; ask again")
         end: End = "refused" if self._is_refusal else _ENDS.get(str(self._reason), "refused")
-        counted_in = getattr(self._usage, "prompt_tokens", None)
-        counted_out = getattr(self._usage, "completion_tokens", None)
-        if isinstance(counted_in, int) and isinstance(counted_out, int):
+        counted_in = _count(getattr(self._usage, "prompt_tokens", None))
+        counted_out = _count(getattr(self._usage, "completion_tokens", None))
+        if counted_in is not None and counted_out is not None:
             return ChatEnd(end, counted_in, counted_out, is_estimated=False)
         return ChatEnd(end, self._chars_in // CHARS_PER_TOKEN, -(-self._chars_out // CHARS_PER_TOKEN), True)
+
+
+def _count(said: object) -> int | None:
+    """Tokens as a server counts them; None: it does not, or what it says is no count."""
+    if isinstance(said, bool) or not isinstance(said, int):
+        return None
+    return said if 0 <= said <= MOST_TOKENS else None
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:

@@ -67,6 +67,8 @@ def build_app(pipeline: Pipeline) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # It would send a question on to an address made of the Host header, without the TLS of a proxy before it.
+        redirect_slashes=False,
     )
     app.include_router(api.router())
     app.include_router(api.watching())

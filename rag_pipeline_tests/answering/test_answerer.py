@@ -163,6 +163,7 @@ FAULTS: list[tuple[str, Reply, str, str]] = [
     ("a page", page(), "chat_garbled", "base_url"),
     ("broken JSON", raw(b"data: {broken\n\n"), "chat_garbled", "cannot be read"),
     ("no choices", raw(event({"choices": []}) + b"data: [DONE]\n\n"), "chat_garbled", "no answer"),
+    ("nested beyond measure", raw(b"data: " + b"[" * 100_000 + b"\n\n"), "chat_garbled", "cannot be read"),
     ("odd choices", raw(event({"choices": "odd"})), "chat_garbled", "choices"),
     ("odd content", raw(event({"choices": [{"delta": {"content": 5}}]})), "chat_garbled", "no text"),
     ("fault within", raw(b'data: {"error": {"message": "overloaded"}}\n\n'), "chat_unavailable", "overloaded"),
@@ -220,6 +221,37 @@ def test_a_server_that_counts_no_tokens_is_asked_without(answerer: Answerer, ser
     assert answer.tokens_estimated
     assert answer.tokens_in > 100
     assert "stream_options" not in server.asked[-1]
+
+
+@pytest.mark.parametrize(
+    "counted", [-5, True, 10**400, 1.5, "7"], ids=["less than none", "truth", "huge", "half", "text"]
+)
+def test_what_is_no_count_of_tokens_is_estimated(answerer: Answerer, server: Scripted, counted: Any) -> None:
+    usage = event({"choices": [], "usage": {"prompt_tokens": counted, "completion_tokens": 20}})
+    server.script(raw(spoken("Pull it [1].") + usage))
+    answer = answerer.ask(QUESTION, {"public"})
+    assert (answer.verdict, answer.tokens_estimated) == ("answered", True)
+    assert 100 < answer.tokens_in < 10_000
+
+
+@pytest.mark.parametrize(
+    ("pieces", "said"),
+    [(("ok \ud83d", "", "\ude00 [1]"), "ok \U0001f600 [1]"), (("a \ud83d", "b [1]", "\ud83d"), "a \ufffdb [1]")],
+    ids=["joined", "no half stays"],
+)
+def test_a_character_that_comes_in_two_pieces_is_one(
+    answerer: Answerer, server: Scripted, pieces: tuple[str, ...], said: str
+) -> None:
+    """Servers that count in UTF-16 cut between the halves of one; alone none can be written to anywhere."""
+    server.script(raw(spoken(*pieces)))
+    answer = answerer.ask(QUESTION, {"public"})
+    assert (answer.verdict, answer.text) == ("answered", said)
+
+
+def spoken(*pieces: str) -> bytes:
+    """An answer in these pieces, to its end."""
+    said = b"".join(event({"choices": [{"index": 0, "delta": {"content": piece}}]}) for piece in pieces)
+    return said + event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
 
 
 def test_what_can_be_refused_is_refused_before_anything_streams(answerer: Answerer) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import random
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from subprocess import PIPE
@@ -17,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from rag_pipeline.answering import keeping, server_cache
+from rag_pipeline.answering import embedded_cache, keeping, server_cache
 from rag_pipeline.answering.answerer import Answerer
 from rag_pipeline.answering.embedded_cache import JOURNAL_BYTES, EmbeddedCache
 from rag_pipeline.answering.keeping import AnswerCache, Kept, Turns
@@ -100,9 +105,68 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
     assert cache.claim("a", "one", 5)
 
 
+def test_a_bit_that_changes_in_the_file_gives_no_other_answer_and_no_error(tmp_path: Path) -> None:
+    """The file has no sums of its own: a digit in a text, or the kind of a column, may be another one unseen."""
+    path = tmp_path / "a.sqlite"
+    with closing(EmbeddedCache(path, 2**20, 60)) as cache:
+        cache.put("a", KEPT)
+        cache.claim("b", "one", 60)
+    whole, at_random = path.read_bytes(), random.Random(7)
+    text = whole.index(b"Pull it")
+    # Of the text itself, of the pages that hold rows and the schema, and anywhere.
+    places = [text + 5, *at_random.sample([place for place, byte in enumerate(whole) if byte], 60)]
+    for place in places:
+        for end in ("-wal", "-shm"):
+            path.with_name(f"a.sqlite{end}").unlink(missing_ok=True)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << at_random.randrange(8)]) + whole[place + 1 :])
+        with closing(EmbeddedCache(path, 2**20, 60)) as cache:
+            assert cache.get("a") in (KEPT, None)
+            cache.claim("b", "two", 60)
+            cache.put("b", KEPT)
+            cache.erase({"x"})
+
+
+def test_without_a_handle_to_open_it_with_the_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.sqlite"
+    with closing(EmbeddedCache(path, 2**20, 60)) as cache:
+        cache.put("a", KEPT)
+
+    def none_left(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with closing(EmbeddedCache(path, 2**20, 60)) as cache:
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(embedded_cache.os, "open", none_left)
+            assert cache.get("a") is None
+        assert cache.get("a") == KEPT
+
+
+def test_a_file_that_another_one_holds_costs_one_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many ask at once, and each takes several steps; who holds it may have been stopped in the middle of writing."""
+    path = tmp_path / "a.sqlite"
+    waited: list[str] = []
+    with closing(EmbeddedCache(path, 2**20, 60)) as cache:
+        cache.put("a", KEPT)
+        monkeypatch.setattr(embedded_cache, "BUSY_SECONDS", 0.05)
+        with closing(EmbeddedCache(path, 2**20, 60)) as other, closing(sqlite3.connect(path)) as holder:
+            assert other.get("a") == KEPT
+            holder.execute("begin immediate")
+            monkeypatch.setattr(embedded_cache.LOG, "info", lambda *said: waited.append(str(said)))
+            for _ in range(5):
+                other.put("b", KEPT)
+                assert other.claim("b", "one", 5)
+                other.release("b", "one")
+            assert len(waited) == 1
+            holder.rollback()
+            monkeypatch.setattr(other, "_rests_until", 0.0)
+            other.put("b", KEPT)
+            assert other.get("b") == KEPT
+
+
 def test_what_another_program_wrote_is_no_answer(valkey: Any) -> None:
     cache = ServerCache(valkey.connection_url, 60)
-    for raw in (b"odd", b"[]", json.dumps(asdict(KEPT) | {"text": 5}).encode()):
+    odd = json.dumps(asdict(KEPT) | {"text": 5}).encode()
+    for raw in (b"odd", b"[]", odd, hashlib.sha256(odd).hexdigest().encode() + odd):
         cache._client.set(f"{server_cache.PREFIX}:odd", raw)
         assert cache.get("odd") is None
     cache.close()

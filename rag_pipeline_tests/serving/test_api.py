@@ -188,6 +188,9 @@ def test_what_is_not_there_is_a_problem_too(served: Served) -> None:
         wrong = client.get("/v1/search")
         assert_problem(wrong, 405, "method_not_allowed")
         assert wrong.headers["allow"] == "POST"
+        # Nothing is sent on to an address that the caller's own header names, nor from TLS to none.
+        for method, path in (("POST", "/v1/search/"), ("GET", "/v1/sources/"), ("GET", "/page.js/")):
+            assert_problem(client.request(method, path, headers={"Host": "evil.example"}), 404, "not_there")
 
 
 def test_a_request_keeps_its_id_if_it_fits_a_log(served: Served, caplog: pytest.LogCaptureFixture) -> None:
