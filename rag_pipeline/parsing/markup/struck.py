@@ -35,6 +35,13 @@ JIRA = re.compile(
     r"|(?<![^\s|(])(?P<struck>-(?=[^\s-])[^\n]{0,300}?(?<=[^\s-])-)(?=[\s|).,;:!?]|$)",
     re.M,
 )
+# What every block holds that may have something struck out: found at a tenth of the cost.
+_MAY = {
+    ORG: re.compile(r"\+(?=[^\s+])(?<![^\s({'\"-]\+)[^+\n]++\+"),
+    ADOC: re.compile("line-through"),
+    MEDIAWIKI: re.compile(r"<(?:s|del|strike)[\s>]", re.I),
+    JIRA: re.compile(r"-(?=[^\s-])(?<![^\s|(]-)"),
+}
 
 
 def without_struck(text: str, blocks: Sequence[Block], pattern: re.Pattern[str]) -> tuple[str, int]:
@@ -43,10 +50,13 @@ def without_struck(text: str, blocks: Sequence[Block], pattern: re.Pattern[str])
     Args:
         blocks: What was found in the text; code among it is left alone.
     """
+    may = _MAY[pattern]
+    if not may.search(text):
+        return text, 0
     pieces: list[str] = []
     position = count = 0
     for block in blocks:
-        if block.kind == "code":
+        if block.kind == "code" or not may.search(text, block.start_char, block.end_char):
             continue
         for match in pattern.finditer(text[block.start_char : block.end_char]):
             if match["struck"]:
