@@ -12,11 +12,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from rag_pipeline.alerts.sinks import send
-from rag_pipeline.contracts.alerts import AlertState, Finding, Message
+from rag_pipeline.contracts.alerts import SINK_PREFIX, AlertState, Finding, Message
 from rag_pipeline.errors import AlertUndeliverable, RagPipelineError
 from rag_pipeline.refresh.polls import PollStatus, poll_statuses
 from rag_pipeline.refresh.workspace import Workspace
@@ -83,9 +83,21 @@ def tell(
         )
     )
     sent = 0
-    if any(message.next_at <= now for message in state.outbox):
-        sent = _deliver(file, now, sender or _sender(pipeline))
-        state = file.read()
+    # Once more for what is told of sinks that took nothing: the others hear of it in the same look.
+    for _ in range(2):
+        if not any(message.next_at <= now for message in state.outbox):
+            break
+        delivered = _deliver(file, now, sender or _sender(pipeline))
+        sent += delivered.sent
+        state = file.change(
+            partial(
+                folded,
+                findings=delivered.findings(workspace.now().timestamp()),
+                sinks=settings.alerts.sinks,
+                now=now,
+                sources=settings.sources,
+            )
+        )
     return Told(sent, len(state.outbox), len(state.open))
 
 
@@ -104,9 +116,36 @@ def _sender(pipeline: Pipeline) -> Sender:
     return lambda message: send(message, pipeline.settings.alerts, pipeline.environment, pipeline.folder)
 
 
-def _deliver(file: AlertFile, now: float, sender: Sender) -> int:
+@dataclass(slots=True)
+class _Delivered:
+    """How sending went: messages sent, and by sink the error of the last attempt; empty: it took the message."""
+
+    sent: int = 0
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def findings(self, at: float) -> list[Finding]:
+        """Whether each sink that something was sent to took it."""
+        return [_of_sink(name, error, at) for name, error in self.errors.items()]
+
+
+def _of_sink(name: str, error: str, at: float) -> Finding:
+    return Finding(
+        key=SINK_PREFIX + name,
+        at=at,
+        is_bad=bool(error),
+        event="run",
+        severity="error",
+        title=f"Sink {name} does not take alerts",
+        means="Each sink of pipeline.yaml takes what it is sent; what it does not is kept and tried again.",
+        found=error,
+        next_step=f"rag-pipeline alerts test {name}",
+        runbook=f"error-{AlertUndeliverable.code}",
+    )
+
+
+def _deliver(file: AlertFile, now: float, sender: Sender) -> _Delivered:
     """Send what is due, in order; a sink that fails is left alone until its next attempt is due."""
-    sent, down = 0, set()
+    delivered, down = _Delivered(), set()
     stop_at = time.monotonic() + SENDING_SECONDS
     with file.sending() as is_ours:
         # Read again: whoever sent until now may have sent these.
@@ -117,6 +156,7 @@ def _deliver(file: AlertFile, now: float, sender: Sender) -> int:
             try:
                 sender(message)
             except AlertUndeliverable as error:
+                delivered.errors[message.sink] = error.message
                 if error.facts.get("is_refused"):
                     # It would be refused for ever, and keep everything after it from being told.
                     log.error("%s", error.message)
@@ -127,9 +167,10 @@ def _deliver(file: AlertFile, now: float, sender: Sender) -> int:
                 log.warning("%s", error.message)
                 file.change(partial(_exchanged, message, later))
             else:
-                sent += 1
+                delivered.sent += 1
+                delivered.errors.setdefault(message.sink, "")
                 file.change(partial(_exchanged, message, None))
-    return sent
+    return delivered
 
 
 def _exchanged(old: Message, new: Message | None, state: AlertState) -> AlertState:

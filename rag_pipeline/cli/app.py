@@ -28,6 +28,7 @@ from rag_pipeline.cli.init import init
 from rag_pipeline.cli.inspect import status, trace, verify
 from rag_pipeline.cli.inspect_file import inspect_file
 from rag_pipeline.cli.maintain import maintain
+from rag_pipeline.cli.metrics import metrics
 from rag_pipeline.cli.models import models
 from rag_pipeline.cli.options import CONFIG_OPTION, DEBUG_OPTION, is_debugging
 from rag_pipeline.cli.plan import plan
@@ -111,8 +112,8 @@ def cli(ctx: click.Context) -> None:
 
 
 COMMANDS = (
-    init, plan, run, search, ask, status, verify, rebuild, maintain, costs, erase, backup, restore, trace, evaluate,
-    feedback, models, quarantine, sql, sources, config, inspect_file, serve, tokens, mcp, alerts,
+    init, plan, run, search, ask, status, verify, rebuild, maintain, costs, metrics, erase, backup, restore, trace,
+    evaluate, feedback, models, quarantine, sql, sources, config, inspect_file, serve, tokens, mcp, alerts,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -17,6 +17,8 @@ Turn = Literal["opened", "resolved"]
 
 # Key of whether a run could be made at all.
 LAUNCH = "run:launch"
+# Keys of whether a sink takes messages begin with it.
+SINK_PREFIX = "sink:"
 ALERTS_FILE = "alerts.json"
 # Beside it: of whoever changes it, and of whoever sends.
 ALERTS_LOCKS = (".alerts.lock", ".alerts.sending.lock")

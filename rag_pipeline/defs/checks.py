@@ -39,6 +39,7 @@ from rag_pipeline.defs.source_checks import (
     content_is_young,
     has_documents,
     objects_are_readable,
+    permissions_can_be_read,
     somebody_may_read,
 )
 from rag_pipeline.defs.specs import (
@@ -76,6 +77,13 @@ CHECKS = (
         WARN,
         objects_are_readable,
         f"At most {LARGEST_PROBLEM_SHARE:.0%} of the source's objects cannot be read.",
+    ),
+    Check(
+        "permissions_can_be_read",
+        None,
+        WARN,
+        permissions_can_be_read,
+        "Each sidecar and front matter can be read; an object whose permissions are not known is for nobody.",
     ),
     Check(
         "content_is_fresh",

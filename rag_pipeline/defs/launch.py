@@ -28,7 +28,7 @@ from rag_pipeline.defs.liveness import living_runs
 from rag_pipeline.defs.names import ANSWERS_CHECK, LAUNCHED_BY_TAG, REFRESH_JOB
 from rag_pipeline.defs.publication import ALLOWED_CHECK
 from rag_pipeline.defs.resources import met_damage
-from rag_pipeline.defs.revocations import WHOLE_CHECK
+from rag_pipeline.defs.revocations import HEALED_TAG, WHOLE_CHECK
 from rag_pipeline.defs.specs import (
     CHUNKS_KEY,
     DOCUMENTS_KEY,
@@ -69,6 +69,7 @@ STANDING_CHECKS = frozenset(
         "languages_are_usual",
         "openness_is_usual",
         "patterns_match_something",
+        "permissions_can_be_read",
         "quality_is_good",
         "quarantine_is_small",
         "refusals_are_usual",
@@ -157,7 +158,11 @@ def _runs(
     loggers = {"console": {"config": {"log_level": "CRITICAL"}}}
 
     def execute(
-        job: str, alias: str, selection: list[dg.AssetKey] | None = None, ops: dict[str, Any] | None = None
+        job: str,
+        alias: str,
+        selection: list[dg.AssetKey] | None = None,
+        ops: dict[str, Any] | None = None,
+        healed: str = "",
     ) -> dg.ExecuteInProcessResult:
         run = definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
@@ -165,7 +170,11 @@ def _runs(
             run_config={"ops": ops or {}, "loggers": loggers},
             asset_selection=selection,
             raise_on_error=False,
-            tags={LAUNCHED_BY_TAG: "rag-pipeline run", LAUNCH_TAG: launch_id},
+            tags={
+                LAUNCHED_BY_TAG: "rag-pipeline run",
+                LAUNCH_TAG: launch_id,
+                **({HEALED_TAG: healed} if healed else {}),
+            },
         )
         check_it_began(run)
         return run
@@ -184,7 +193,7 @@ def _runs(
     if any(map(met_damage, main.all_events)):
         # It was not seen at the beginning. Now the first step looks closely and heals, and everything is done again.
         healing = execute(CATCH_UP_JOB, served)
-        main = execute(job, served, chosen, released)
+        main = execute(job, served, chosen, released, healed=_healed(healing))
         runs = [healing, main]
     failed = [name for name in pipeline.settings.sources if _failed(main, f"bronze_{name}")]
     # Where nothing is left to poll, a second run would do what the first one did at its end.
@@ -200,6 +209,12 @@ def _runs(
         # The model that pipeline.yaml names was refused; readers of the one before it get what is new all the same.
         runs.append(execute(REFRESH_JOB, served, [PUBLICATION_KEY]))
     return runs
+
+
+def _healed(run: dg.ExecuteInProcessResult) -> str:
+    """What a run says that it made again; the last run of a launch says it too, since nobody looks between the two."""
+    found = (check for check in run.get_asset_check_evaluations() if check.check_name == WHOLE_CHECK)
+    return "; ".join(check.description or "" for check in found if not check.passed)
 
 
 def _say_who_is_under_way(instance: dg.DagsterInstance) -> None:

@@ -8,6 +8,7 @@ nothing below it is out of step, and the checks of polling as passed. Everything
 of it, and a whole run follows before that is too old.
 """
 
+import logging
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,8 @@ from rag_pipeline.defs.names import (
 from rag_pipeline.defs.summary import RunSummary
 from rag_pipeline.refresh.look import Listed, Settled, nothing_changed, read_settled
 from rag_pipeline.settings import Pipeline
+
+log = logging.getLogger(__name__)
 
 LOOKED_TAG = "rag/nothing_changed_since_run"
 
@@ -59,11 +62,16 @@ def look_first(pipeline: Pipeline, launch_id: str) -> Looked | None:
     settled = read_settled(pipeline)
     if settled is None:
         return None
-    with opened_instance(dagster_home(pipeline)) as instance:
-        if not _is_last(instance, settled.run_id) or not nothing_changed(pipeline, settled, datetime.now(UTC)):
-            return None
-        work_seconds = time.monotonic() - started
-        run_id = _record(instance, settled, launch_id)
+    try:
+        with opened_instance(dagster_home(pipeline)) as instance:
+            if not _is_last(instance, settled.run_id) or not nothing_changed(pipeline, settled, datetime.now(UTC)):
+                return None
+            work_seconds = time.monotonic() - started
+            run_id = _record(instance, settled, launch_id)
+    except Exception as error:
+        # The run meets it too, takes away all the same, and says what is wrong.
+        log.warning("no look instead of a run: %s", type(error).__name__)
+        return None
     summary = _summary(settled, run_id, work_seconds, time.monotonic() - started)
     return Looked(summary, settled.example, settled.since)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rag_pipeline.refresh.workspace import Workspace
 
 LOOKED_AT_CHECK = "everything_revoked_has_left"
+# Tag of a run: what the run before it in the same launch made again.
+HEALED_TAG = "rag/healed"
 WHOLE_CHECK = "tables_are_whole"
 
 
@@ -67,7 +69,9 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="silver_revocations", specs=[declared], check_specs=[check, whole], pool=WRITER_POOL, retry_policy=RETRY
     )
-    def revocations(pipeline: PipelineResource) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+    def revocations(
+        context: dg.AssetExecutionContext, pipeline: PipelineResource
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from rag_pipeline.refresh.data_versions import all_sources_version, version_or_unknown
         from rag_pipeline.refresh.heal import damage_was_met, heal_damage
 
@@ -90,6 +94,7 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
                 "rag/healed": " ".join([*healed.tables, *healed.gone]),
                 "rag/embeddings_computed": healed.embeddings_computed,
             }
+        said = healed.said or context.run.tags.get(HEALED_TAG, "")
         # What was taken away follows from what bronze holds.
         version = version_or_unknown(lambda: all_sources_version(workspace))
         yield dg.MaterializeResult(metadata=_happened(report) | facts | work, data_version=dg.DataVersion(version))
@@ -104,9 +109,9 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         yield dg.AssetCheckResult(
             asset_key=REVOCATIONS_KEY,
             check_name=WHOLE_CHECK,
-            passed=not healed.said,
+            passed=not said,
             severity=dg.AssetCheckSeverity.ERROR if healed.left else dg.AssetCheckSeverity.WARN,
-            description=healed.said or "no file of any table or index is lost or cut",
+            description=said or "no file of any table or index is lost or cut",
             metadata={"rag/next_step": "rag-pipeline verify"},
         )
 

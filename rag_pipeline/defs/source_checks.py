@@ -11,10 +11,14 @@ import polars as pl
 
 from rag_pipeline.defs.check_rows import Subject
 from rag_pipeline.defs.words import counted, figure
+from rag_pipeline.errors import InvalidMetadata
+from rag_pipeline.shown import shown
 from rag_pipeline.transforms.freshness import content_age
 
 # A few unreadable files are daily life; one in ten is a wrong right or a wrong folder.
 LARGEST_PROBLEM_SHARE = 0.1
+# A sentence that a person reads.
+_NAMED = 3
 
 
 def _live(subject: Subject) -> pl.DataFrame:
@@ -66,6 +70,19 @@ def objects_are_readable(subject: Subject) -> dg.AssetCheckResult:
             "rag/problem_sample": ", ".join(broken["address"].head(5)),
             "rag/next_step": "rag-pipeline quarantine list",
         },
+    )
+
+
+def permissions_can_be_read(subject: Subject) -> dg.AssetCheckResult:
+    """Whether what stands beside or in each object says who may read it; nobody reads one whose does not."""
+    broken = _live(subject).filter(pl.col("problem_code") == InvalidMetadata.code)
+    return dg.AssetCheckResult(
+        passed=broken.is_empty(),
+        description=f"nobody may read {counted(broken.height, 'object')} whose permissions cannot be read, like "
+        f"{shown(', '.join(broken['address'].sort().head(_NAMED)))}"
+        if broken.height
+        else "the permissions of each object can be read",
+        metadata={"rag/unknown_permissions_count": broken.height, "rag/next_step": "rag-pipeline quarantine list"},
     )
 
 

@@ -93,6 +93,11 @@ def cost_of_run(workspace: Workspace) -> CostSum:
     return _sum(workspace.run_id, [cost for cost in read_costs(workspace.lake) if cost.run_id == workspace.run_id])
 
 
+def cost_of(costs: list[Cost]) -> CostSum:
+    """Some rows added up."""
+    return _sum("", costs)
+
+
 def read_cost_report(workspace: Workspace, days: int) -> CostReport:
     """Costs of the last days, and the storage of now."""
     since = workspace.now() - timedelta(days=days)

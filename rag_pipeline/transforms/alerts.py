@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from rag_pipeline.contracts.alerts import AlertState, Finding, Message, Turn
+from rag_pipeline.contracts.alerts import SINK_PREFIX, AlertState, Finding, Message, Turn
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.settings.alerts import AlertSinkSettings
 from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE
@@ -64,6 +64,8 @@ def folded(
     for key, finding in list(opened.items()):
         if finding.source and finding.source not in known:
             turned_good.append(replace(opened.pop(key), at=now, found="The source is no longer in pipeline.yaml."))
+        elif key.startswith(SINK_PREFIX) and key.removeprefix(SINK_PREFIX) not in sinks:
+            turned_good.append(replace(opened.pop(key), at=now, found="The sink is no longer in pipeline.yaml."))
         elif checks is not None and key.startswith(CHECK_PREFIX) and key not in checks:
             turned_good.append(replace(opened.pop(key), at=now, found="The check, or its model, is no longer there."))
     after = replace(state, open=opened, seen=seen, looked={**state.looked, **(looked or {})})
@@ -92,7 +94,8 @@ def _with_messages(
     told = {key: names for key, names in state.told.items() if key in state.open}
     outbox = [message for message in state.outbox if message.sink in sinks]
     for name, sink in sinks.items():
-        wanted = [finding for finding in bad if wants(sink, finding)]
+        # A sink that takes nothing is told to the others; it would take that no better.
+        wanted = [finding for finding in bad if wants(sink, finding) and finding.key != SINK_PREFIX + name]
         for finding in wanted:
             if finding.key in state.open:
                 told[finding.key] = tuple(dict.fromkeys((*told.get(finding.key, ()), name)))
