@@ -36,10 +36,9 @@ class Identity:
         self._provider = None if settings.jwt is None else Provider(settings.jwt, settings.administrators)
         self._proxy = None if settings.proxy is None else Proxy(settings.proxy, pipeline.environment)
 
-    @property
-    def may_block(self) -> bool:
-        """Whether a provider may have to be asked for its keys."""
-        return self._provider is not None
+    def may_block(self, headers: Headers) -> bool:
+        """Whether a provider may have to be asked for its keys, which a token of our own waits for in no case."""
+        return self._provider is not None and not _token_in(headers.get("authorization", ""))[1].startswith(PREFIX)
 
     def caller(self, headers: Headers, peer: str | None) -> Caller:
         """Who asks.
@@ -64,8 +63,7 @@ class Identity:
         raise Unidentified(f"the request does not say who asks; {_HOW}")
 
     def _of_token(self, shown: str) -> Caller:
-        scheme, _, token = shown.partition(" ")
-        token = token.strip()
+        scheme, token = _token_in(shown)
         if scheme.lower() != "bearer" or not token or len(token) > _MOST_TOKEN_CHARS:
             raise Unidentified(f"the header Authorization holds no bearer token; {_HOW}")
         if self._provider is not None and not token.startswith(PREFIX):
@@ -106,7 +104,7 @@ class Proxy:
             return None
         if len(users) != 1 or len(groups) > 1 or not self._is_trusted(peer) or not self._has_secret(headers):
             raise Unidentified("the headers of a proxy came from elsewhere, more than once or without its secret")
-        return users[0], [part for part in map(str.strip, ",".join(groups).split(",")) if part]
+        return _text_of(users[0]), [part for part in map(str.strip, _text_of(",".join(groups)).split(",")) if part]
 
     def _is_trusted(self, peer: str | None) -> bool:
         try:
@@ -121,3 +119,21 @@ class Proxy:
             return True
         sent = headers.getlist(self._settings.secret_header)
         return len(sent) == 1 and hmac.compare_digest(sent[0].encode(), self._secret.encode())
+
+
+def _token_in(shown: str) -> tuple[str, str]:
+    """Scheme and token of a header Authorization."""
+    scheme, _, token = shown.partition(" ")
+    return scheme, token.strip()
+
+
+def _text_of(header: str) -> str:
+    """A name as the proxy wrote it: bytes come as Latin-1, and proxies send names of all people in UTF-8.
+
+    Raises:
+        Unidentified: It is written otherwise, and would name somebody else.
+    """
+    try:
+        return header.encode("latin-1").decode("utf-8")
+    except UnicodeError as error:
+        raise Unidentified("the headers of a proxy name somebody in bytes that are no UTF-8") from error

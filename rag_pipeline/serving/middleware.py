@@ -200,7 +200,7 @@ class Gate:
         headers = Headers(scope=scope)
         peer = None if scope.get("client") is None else scope["client"][0]
         try:
-            if self._identity.may_block:
+            if self._identity.may_block(headers):
                 caller = await to_thread.run_sync(self._identity.caller, headers, peer)
             else:
                 caller = self._identity.caller(headers, peer)

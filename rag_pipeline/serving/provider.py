@@ -6,7 +6,9 @@ Does not belong here: other ways to show who asks (`identity.py`).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from typing import Any
 
 import jwt
 from jwt import PyJWKClient
@@ -30,18 +32,36 @@ class ProviderUnavailable(Exception):
     """The provider's keys cannot be had now; nothing is known of the token."""
 
 
+class _Keys(PyJWKClient):
+    """The provider's keys. One that fails is left alone for a while, too: each token would wait for it in its turn."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, lifespan=KEYS_LIFE_SECONDS, timeout=TIMEOUT_SECONDS, cooldown_duration=COOLDOWN_SECONDS)
+        self._failed_at = float("-inf")
+
+    def fetch_data(self) -> Any:
+        """What it publishes.
+
+        Raises:
+            PyJWKClientConnectionError: It does not answer, or with what holds no keys, now or a moment ago.
+        """
+        if time.monotonic() - self._failed_at < COOLDOWN_SECONDS:
+            raise jwt.PyJWKClientConnectionError("the provider gave no keys a moment ago")
+        try:
+            return super().fetch_data()
+        except Exception as error:
+            # Whatever stands there instead of keys: nothing of it is the fault of a token.
+            self._failed_at = time.monotonic()
+            raise jwt.PyJWKClientConnectionError("the provider gave no keys") from error
+
+
 class Provider:
     """Checks tokens of one provider. Looking up keys blocks: call it in a thread."""
 
     def __init__(self, settings: JwtSettings, administrators: Iterable[str]) -> None:
         self._settings = settings
         self._administrators = tuple(administrators)
-        self._keys = PyJWKClient(
-            settings.jwks_url,
-            lifespan=KEYS_LIFE_SECONDS,
-            timeout=TIMEOUT_SECONDS,
-            cooldown_duration=COOLDOWN_SECONDS,
-        )
+        self._keys = _Keys(settings.jwks_url)
 
     def caller(self, token: str) -> Caller:
         """Whom a token names.

@@ -158,6 +158,7 @@ class KeyServer:
     def __init__(self) -> None:
         self.keys: dict[str, Any] = {}
         self.requests = 0
+        self.body: bytes | None = None
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -167,7 +168,7 @@ class KeyServer:
                     RSAAlgorithm.to_jwk(key.public_key(), as_dict=True) | {"kid": kid, "use": "sig"}
                     for kid, key in outer.keys.items()
                 ]
-                body = json.dumps({"keys": keys}).encode()
+                body = json.dumps({"keys": keys}).encode() if outer.body is None else outer.body
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -274,6 +275,60 @@ def test_a_provider_that_is_away_is_no_wrong_token(keys: dict[str, Any]) -> None
         Provider(settings, []).caller(signed(keys["old"], "old"))
 
 
+GARBAGE: dict[str, bytes] = {
+    "no JSON": b"<html>",
+    "no object": b"[]",
+    "no keys": b'{"keys": []}',
+    "odd keys": b'{"keys": 5}',
+    "odd key": b'{"keys": [5]}',
+    "no text": b"\xff\xfe\xfd",
+    "nested": b"[" * 100_000,
+    "cut off": b"",
+}
+
+
+@pytest.mark.parametrize("body", GARBAGE.values(), ids=GARBAGE)
+def test_a_provider_that_says_anything_but_keys_is_no_wrong_token_and_is_left_alone(
+    key_server: KeyServer, keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    token, checked = signed(keys["old"], "old"), provider(key_server)
+    key_server.body = body
+    for _ in range(5):
+        with pytest.raises(ProviderUnavailable):
+            checked.caller(token)
+    assert key_server.requests == 1
+    key_server.body = None
+    monkeypatch.setattr(provider_module, "COOLDOWN_SECONDS", 0)
+    assert checked.caller(token).name == "alice"
+
+
+def test_keys_that_are_known_count_while_the_provider_says_nothing_of_others(
+    key_server: KeyServer, keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever shows forged tokens meanwhile holds up nobody: each would wait for the provider, one after another."""
+    checked = provider(key_server)
+    assert checked.caller(signed(keys["old"], "old")).name == "alice"
+    monkeypatch.setattr(checked._keys, "cooldown_duration", 0)
+    key_server.body = b"<html>"
+    for at in range(20):
+        with pytest.raises(ProviderUnavailable):
+            checked.caller(signed(keys["foreign"], f"forged-{at}"))
+        assert checked.caller(signed(keys["old"], "old")).name == "alice"
+    assert key_server.requests == 2
+
+
+def test_our_own_tokens_wait_for_no_provider(tmp_path: Path, key_server: KeyServer) -> None:
+    jwt_settings = {"issuer": ISSUER, "audience": AUDIENCE, "jwks_url": key_server.url}
+    project = Project.create(tmp_path, serving={"jwt": jwt_settings})
+    token, _ = add_token(project.pipeline().tokens_file, "alice", [])
+    identity = Identity(project.pipeline())
+    own, other = (Headers({"Authorization": f"Bearer {shown}"}) for shown in (token, f"a.b.c {token}"))
+    assert not identity.may_block(own)
+    assert identity.caller(own, None).name == "alice"
+    assert identity.may_block(other)
+    assert key_server.requests == 0
+
+
 def test_a_server_takes_tokens_of_the_provider_and_its_own(
     lake: Project, key_server: KeyServer, keys: dict[str, Any]
 ) -> None:
@@ -313,6 +368,14 @@ def test_headers_of_the_proxy_name_the_caller() -> None:
     assert proxied(USER, peer="::ffff:10.0.0.1") == ("alice", [])
     assert proxied() is None
     assert proxied(("Remote-User", "alice"), user_header="Remote-User") == ("alice", [])
+
+
+def test_a_proxy_names_people_in_utf_8() -> None:
+    written = ("X-Forwarded-User", "jürgen".encode().decode("latin-1"))
+    groups = ("X-Forwarded-Groups", "büro, отдел".encode().decode("latin-1"))
+    assert proxied(written, groups) == ("jürgen", ["büro", "отдел"])
+    with pytest.raises(Unidentified, match="UTF-8"):
+        proxied(("X-Forwarded-User", "jürgen"))
 
 
 @pytest.mark.parametrize("peer", ["192.168.0.1", "11.0.0.1", None, "garbage<x>", "127.0.0.1", "::2"])
