@@ -8,6 +8,7 @@ It lies in the lake, or beside Dagster's records where the lake is on an object 
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from filelock import FileLock, Timeout
 from rag_pipeline.contracts.alerts import ALERTS_FILE, AlertState, state_bytes, state_of
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.errors import StoreError
+from rag_pipeline.stores.reserve import spend_piece
 from rag_pipeline.stores.small_files import replace_file
 
 log = logging.getLogger(__name__)
@@ -70,7 +72,7 @@ class AlertFile:
                 before = self.read()
                 after = changed(before)
                 if after != before:
-                    replace_file(self._path, state_bytes(after))
+                    self._write(state_bytes(after))
                 return after
         except (OSError, Timeout) as error:
             raise StoreError(
@@ -78,6 +80,15 @@ class AlertFile:
                 f"or mend the rights on it; the next run tells it.",
                 path=str(self._path),
             ) from error
+
+    def _write(self, content: bytes) -> None:
+        """Replace the file; on a full disk, of which people have to hear, in room that was kept free."""
+        try:
+            replace_file(self._path, content)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not spend_piece(self._path.parent):
+                raise
+            replace_file(self._path, content)
 
     @contextmanager
     def sending(self) -> Iterator[bool]:

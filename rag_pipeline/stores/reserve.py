@@ -1,7 +1,7 @@
 """Room that is kept free for taking away: a file that is given up when the disk is full.
 
-Belongs here: making the file, giving it up, and telling whether the disk is full.
-Does not belong here: what the room is used for (`refresh/revoke.py`).
+Belongs here: making the file, giving it up or a piece of it, and telling whether the disk is full.
+Does not belong here: what the room is used for (`refresh/revoke.py`, `stores/alerts.py`).
 
 Everything that takes something from readers writes a little. On a disk that others have filled it could not, and what
 was revoked would stay public until somebody makes room.
@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 RESERVE_NAME = ".reserve"
 # To delete a hundred thousand rows and to move the pointer takes less.
 RESERVE_BYTES = 4 * 2**20
+# What a message to the people on duty takes is a few kilobytes; 64 of such pieces are in what is kept.
+PIECE_BYTES = 64 * 2**10
 # A disk with less room than this keeps it for what a run writes.
 LEAST_FREE_BYTES = 4 * RESERVE_BYTES
 
@@ -48,6 +50,22 @@ def spend_reserve(root: Path) -> bool:
     except OSError:
         return False
     log.error("the disk of %s is full: what was kept free for taking away is used up now; make room", root)
+    return True
+
+
+def spend_piece(root: Path) -> bool:
+    """Give up a small piece of the file if the disk is full, so that people are told of it; whether there is room now.
+
+    The rest stays for taking away.
+    """
+    path = root / RESERVE_NAME
+    try:
+        left = path.stat().st_size - PIECE_BYTES
+        if left < 0 or not is_full(root):
+            return False
+        os.truncate(path, left)
+    except OSError:
+        return False
     return True
 
 

@@ -111,7 +111,8 @@ def test_what_is_refused_for_good_keeps_nothing_after_it_from_being_told(duty: D
     with duty.project.workspace() as workspace:
         workspace.pipeline.environment["HOOK"] = duty.receiver.url  # type: ignore[index]
         told = cycle.tell(workspace)
-        assert (told.sent, told.waiting, told.open) == (0, 0, 1)
+        # That a sink takes nothing is open, too; there is no other one to be told of it.
+        assert (told.sent, told.waiting, told.open) == (0, 0, 2)
         [undelivered] = read_status(workspace).undelivered
         assert (undelivered.waiting, undelivered.dropped) == (0, 1)
         duty.told()
@@ -344,6 +345,7 @@ def test_the_command_tries_lists_and_sends(duty: Duty, monkeypatch: pytest.Monke
     assert code == 1
     code, output = typed("list", "--json")
     assert code == 1
-    opened, waiting = map(json.loads, output.splitlines())
+    sink, opened, waiting = map(json.loads, output.splitlines())
     assert (opened["key"], opened["owners"]) == ("check:source/wiki:polled_in_time", ["team:wiki"])
+    assert sink["key"] == "sink:ops"
     assert (waiting["sink"], waiting["attempts"]) == ("ops", 1)

@@ -105,6 +105,7 @@ def mail_refused(world: World) -> None:
     server = Controller(Refusing(), hostname="127.0.0.1", port=free_port())
     server.start()
     world.leaving.callback(server.stop)
+    world.patch.setattr(alerts, "FIRST_RETRY_SECONDS", 0.0)
     world.project.settings["alerts"]["sinks"]["second"] = {
         "kind": "email", "host": "127.0.0.1", "port": server.port, "tls": "none", "sender": "a@example.com",
         "recipients": ["b@example.com"],
