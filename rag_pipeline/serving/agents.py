@@ -31,6 +31,7 @@ from rag_pipeline.serving.questions import (
     AskQuestion,
     Question,
     SearchQuestion,
+    Value,
     WindowQuestion,
 )
 from rag_pipeline.serving.service import Service
@@ -129,14 +130,20 @@ class Written(Protocol):
 
 
 Query = Annotated[
-    str, Field(description="What you want to know, in plain words.", min_length=1, max_length=MOST_QUESTION_CHARS)
+    str,
+    Field(
+        description="What you want to know, in plain words.",
+        min_length=1,
+        max_length=MOST_QUESTION_CHARS,
+        pattern=r"\S",
+    ),
 ]
 Hits = Annotated[int, Field(description="Most hits.", ge=1, le=MOST_HITS)]
 Sources = Annotated[
-    list[str] | None, Field(description="Only these sources, as list_sources names them.", max_length=MOST_VALUES)
+    list[Value] | None, Field(description="Only these sources, as list_sources names them.", max_length=MOST_VALUES)
 ]
 Conditions = Annotated[
-    list[str] | None,
+    list[Value] | None,
     Field(description="What documents' metadata must say, like status=Final or year>=2020.", max_length=MOST_VALUES),
 ]
 

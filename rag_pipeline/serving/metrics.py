@@ -7,14 +7,19 @@ Does not belong here: counting (`middleware.py`, `api.py`).
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
+from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from rag_pipeline.answering.answer import Answer
 
 # Where processes that answer together leave their counts; set before this module is imported.
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+# How the library names the file of one process.
+_PROCESS = re.compile(r"_(\d+)\.db$")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -77,6 +82,25 @@ class Metrics:
         """Everything, as Prometheus reads it."""
         if SHARED_FOLDER not in os.environ:
             return generate_latest(self._registry)
+        _forget_ended(Path(os.environ[SHARED_FOLDER]))
         together = CollectorRegistry()
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)
+
+
+def _forget_ended(folder: Path) -> None:
+    """What processes that are no more had under way counts no longer: a killed one cannot say so itself."""
+    processes = {int(found[1]) for path in folder.glob("gauge_live*") if (found := _PROCESS.search(path.name))}
+    for process in processes:
+        if not _is_there(process):
+            mark_process_dead(process)  # type: ignore[no-untyped-call]
+
+
+def _is_there(process: int) -> bool:
+    try:
+        # A process of somebody else, who got the number since, may not be asked.
+        with suppress(PermissionError):
+            os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -130,6 +130,9 @@ def test_faults_are_told_as_the_api_tells_them(served: Served, monkeypatch: pyte
             await client.call_tool("search", {"query": "hall", "filters": ["=="]}),
             await client.call_tool("search", {"query": "hall", "sources": ["nowhere"]}),
             await client.call_tool("search", {"query": "hall", "k": 1_000}),
+            await client.call_tool("search", {"query": " "}),
+            await client.call_tool("search", {"query": "hall", "sources": [""]}),
+            await client.call_tool("search", {"query": "hall", "filters": ["a" * 2_000]}),
         ]
 
     results = over_http(served, "ann", faults)
@@ -138,6 +141,10 @@ def test_faults_are_told_as_the_api_tells_them(served: Served, monkeypatch: pyte
     assert "[not_there]" in texts[0]
     assert "[bad_request]" in texts[1]
     assert "[bad_query]" in texts[2]
+    # What no tool takes names the argument, so that an agent can mend it.
+    for text, name in zip(texts[3:], ("k", "query", "sources", "filters"), strict=True):
+        assert name in text
+        assert "unforeseen" not in text
 
     def fail(*_: Any, **__: Any) -> Any:
         raise RuntimeError("secret place /srv/lake")

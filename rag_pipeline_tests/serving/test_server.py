@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from rag_pipeline.serving import extra
+from rag_pipeline.serving.metrics import SHARED_FOLDER
 from rag_pipeline.serving.tokens import add_token, revoke_token
 from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.paths import REPOSITORY
@@ -50,6 +51,30 @@ def test_without_the_extra_the_command_says_what_to_type(tmp_path: Path, monkeyp
     answer = ask_in(tmp_path, "serve")
     assert answer.code == 3
     assert "pip install 'rag-pipeline[serve]'" in answer.err
+
+
+COUNTING = """
+import os, signal, sys
+from rag_pipeline.serving.metrics import Metrics
+metrics = Metrics()
+metrics.searching.inc(3)
+metrics.hits.labels("search").inc(2)
+if sys.argv[1] == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+print(metrics.text().decode())
+"""
+
+
+def test_what_a_killed_worker_had_under_way_counts_no_longer_and_what_it_did_still_does(tmp_path: Path) -> None:
+    def counted(way: str) -> str:
+        command = [sys.executable, "-c", COUNTING, way]
+        environment = os.environ | {SHARED_FOLDER: str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+        return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=way == "ends").stdout
+
+    assert counted("killed") == ""
+    lines = counted("ends").splitlines()
+    assert "rag_pipeline_searches_running 3.0" in lines
+    assert 'rag_pipeline_hits_total{way="search"} 4.0' in lines
 
 
 def test_a_port_that_is_taken_is_said(lake: Project, monkeypatch: pytest.MonkeyPatch) -> None:
