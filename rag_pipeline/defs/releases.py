@@ -12,7 +12,6 @@ import dagster as dg
 
 from rag_pipeline.contracts.holds import Hold, HoldKind
 from rag_pipeline.defs.operator_events import release_event
-from rag_pipeline.refresh.damage import unless_damaged
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.workspace import Workspace
@@ -41,6 +40,7 @@ def releases_told(
 
 
 def _held(workspace: "Workspace", sources: Sequence[str], kind: HoldKind) -> dict[str, Hold]:
+    from rag_pipeline.refresh.damage import unless_damaged
     from rag_pipeline.refresh.holds import read_holds
 
     # That the record is damaged is said by the step itself.
