@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rag_pipeline.answering.answer import Answer, AnswerEvent, AnswerText, Finished, GivenSources
+from rag_pipeline.answering.asking import chat_client
 from rag_pipeline.answering.context import Asked, Context, ContextPlan, context_of
 from rag_pipeline.answering.erasing import cache_of
 from rag_pipeline.answering.figures import AnswerFigures, Counting
@@ -98,7 +99,7 @@ class Answerer:
         plan = ContextPlan(
             answers.context_tokens, answers.most_windows, answers.least_relevance, rules_of(pipeline.settings)
         )
-        chat = ChatClient(pipeline.settings.chat_models[answers.model].spec(answers.model))
+        chat = chat_client(pipeline, answers.model)
         cache = cache_of(pipeline) if keep else None
         answerer = cls(searcher or Searcher.open(pipeline), chat, plan, task, cache)
         answerer._own_searcher = searcher is None

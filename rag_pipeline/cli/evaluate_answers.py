@@ -86,8 +86,8 @@ def read_answers_baseline(path: Path) -> tuple[AnswerResult, ...]:
 
 def _judge(pipeline: Pipeline) -> tuple[Judge | None, Agreement | None]:
     """The judge that pipeline.yaml names, and how far it agrees with the labels there."""
+    from rag_pipeline.answering.asking import chat_client
     from rag_pipeline.answering.judging import Judge, read_labels
-    from rag_pipeline.endpoints.chat import ChatClient
 
     answers = pipeline.settings.answers
     if answers is None or answers.judge is None:
@@ -95,7 +95,7 @@ def _judge(pipeline: Pipeline) -> tuple[Judge | None, Agreement | None]:
     if answers.judge not in pipeline.settings.chat_models:
         known = ", ".join(sorted(pipeline.settings.chat_models))
         raise SettingsError(f"answers.judge: {answers.judge!r} is no chat model; chat_models: {known}")
-    judge = Judge(ChatClient(pipeline.settings.chat_models[answers.judge].spec(answers.judge)))
+    judge = Judge(chat_client(pipeline, answers.judge))
     labels = () if answers.labels is None else read_labels(pipeline.folder / Path(answers.labels))
     return judge, judge.agreement(labels)
 

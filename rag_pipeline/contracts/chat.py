@@ -35,6 +35,7 @@ class ChatModelSpec:
         timeout_seconds: Longest silence of the server before and within an answer.
         deadline_seconds: Longest time of one answer, waiting and all tries included.
         price_per_million_input_tokens, price_per_million_output_tokens: None: unknown, or free.
+        budget_per_day, tokens_per_day: What all calls of a day may cost, and read and write; None: no bound.
     """
 
     alias: str
@@ -48,6 +49,8 @@ class ChatModelSpec:
     deadline_seconds: float = 120.0
     price_per_million_input_tokens: float | None = None
     price_per_million_output_tokens: float | None = None
+    budget_per_day: float | None = None
+    tokens_per_day: int | None = None
 
     @property
     def fingerprint(self) -> str:

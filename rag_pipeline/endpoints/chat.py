@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rag_pipeline.contracts.chat import ChatModelSpec, Message
+from rag_pipeline.endpoints.budget import DailyBudget
 from rag_pipeline.endpoints.client import Endpoint, opened
 from rag_pipeline.endpoints.pace import Pace
 from rag_pipeline.endpoints.stop import Stop
@@ -61,12 +62,18 @@ class Completion:
 class ChatClient:
     """Asks one chat model, from any number of threads.
 
+    Args:
+        budget: What it may cost a day; None: no bound.
+
     Raises:
         SettingsError: The `openai` package or the key is missing.
     """
 
-    def __init__(self, spec: ChatModelSpec, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, spec: ChatModelSpec, sleep: Callable[[float], None] = time.sleep, budget: DailyBudget | None = None
+    ) -> None:
         self.spec = spec
+        self._budget = budget
         endpoint = Endpoint(
             f"chat model {spec.alias}",
             spec.alias,
@@ -106,10 +113,13 @@ class ChatClient:
             ChatUnavailable: The server did not answer in time, broke off, or asked for more patience than there is.
             ChatRefused: It refused the request.
             ChatGarbled: What it sent is no answer.
+            BudgetReached: It may cost no more today; it was not asked.
             CallStopped: `stop` was set.
         """
         sleep = self._sleep if stop is None else stop.wait
         deadline = time.monotonic() + self.spec.deadline_seconds
+        if self._budget is not None:
+            self._budget.check()
         for tried in range(1, MAX_TRIES + 1):
             self._pace.wait(sleep)
             said = False
@@ -159,6 +169,9 @@ class ChatClient:
         finally:
             if stop is not None:
                 stop.forget()
+            # What broke off, or that nobody read to its end, is paid as well.
+            if self._budget is not None and reading.has_begun:
+                self._budget.add(*reading.tokens()[:2])
         yield reading.ended(self._place)
 
     def _opened(self, messages: Sequence[Message], stop: Stop | None) -> openai.Stream[Any]:
@@ -231,6 +244,7 @@ class _Reading:
         self._reason: str | None = None
         self._is_refusal = False
         self._usage: Any = None
+        self.has_begun = False
 
     def read(self, chunk: Any) -> str:
         """The text of one piece."""
@@ -238,6 +252,7 @@ class _Reading:
         choices = getattr(chunk, "choices", None)
         if not isinstance(choices, list):
             raise ValueError("a piece without choices")
+        self.has_begun = True
         if not choices:
             return ""
         delta = getattr(choices[0], "delta", None)
@@ -267,11 +282,15 @@ class _Reading:
         if self._reason is None:
             raise ChatUnavailable(f"{place} broke off in the middle of its answer; ask again")
         end: End = "refused" if self._is_refusal else _ENDS.get(str(self._reason), "refused")
+        return ChatEnd(end, *self.tokens())
+
+    def tokens(self) -> tuple[int, int, bool]:
+        """Tokens read and written so far, and whether they are guessed from characters."""
         counted_in = _count(getattr(self._usage, "prompt_tokens", None))
         counted_out = _count(getattr(self._usage, "completion_tokens", None))
         if counted_in is not None and counted_out is not None:
-            return ChatEnd(end, counted_in, counted_out, is_estimated=False)
-        return ChatEnd(end, self._chars_in // CHARS_PER_TOKEN, -(-self._chars_out // CHARS_PER_TOKEN), True)
+            return counted_in, counted_out, False
+        return self._chars_in // CHARS_PER_TOKEN, -(-self._chars_out // CHARS_PER_TOKEN), True
 
 
 def _count(said: object) -> int | None:

@@ -46,6 +46,7 @@ from rag_pipeline.errors.documents import (
 )
 from rag_pipeline.errors.models import (
     AnswerError,
+    BudgetReached,
     CallStopped,
     ChatGarbled,
     ChatRefused,
@@ -96,6 +97,7 @@ __all__ = [
     "AuditFailed",
     "BadQuery",
     "BadRequest",
+    "BudgetReached",
     "CallStopped",
     "ChatGarbled",
     "ChatRefused",

@@ -63,6 +63,14 @@ class ChatGarbled(AnswerError):
     code = "chat_garbled"
 
 
+class BudgetReached(AnswerError):
+    """A model has cost as much today as `pipeline.yaml` allows it, and is asked no more until tomorrow."""
+
+    code = "budget_reached"
+    retryable = True
+    exit_code = 4
+
+
 class CallStopped(RagPipelineError):
     """Whoever asked a chat model hung up, so it was asked no further."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from rag_pipeline.contracts.chat import ChatModelSpec
 from rag_pipeline.errors import SettingsError
@@ -54,6 +54,20 @@ class ChatModelSettings(Section):
     """For the cost of an answer; none: unknown."""
     price_per_million_output_tokens: float | None = Field(default=None, ge=0, le=1_000_000)
     """For the cost of an answer; none: unknown."""
+    budget_per_day: float | None = Field(default=None, ge=0, le=1_000_000_000)
+    """What all calls of a day (UTC) may cost, by the prices, over all processes of this machine; the model is asked no
+    more then until the next day. None: no bound."""
+    tokens_per_day: int | None = Field(default=None, ge=0, le=1_000_000_000_000)
+    """The same in tokens, read and written. None: no bound."""
+
+    @model_validator(mode="after")
+    def _a_budget_has_a_price(self) -> Self:
+        if self.budget_per_day is not None and self.spec("").cost(1, 1) is None:
+            raise ValueError(
+                "budget_per_day is counted by prices, and there are none: say price_per_million_input_tokens and "
+                "price_per_million_output_tokens, or bound tokens_per_day"
+            )
+        return self
 
     def spec(self, alias: str) -> ChatModelSpec:
         return ChatModelSpec(alias=alias, **self.model_dump())
