@@ -147,7 +147,8 @@ SHEET_GOLDEN = """document part='' title=None author=None
   metadata hidden_row_count='1'
   metadata hidden_column_count='1'
   heading level=1 label='Sums' page=1 line=1(beginning) 'Sums'
-  table label=None page=1 line=1 'Port\\tZip\\tShare\\tDay\\nNorth\\t01001\\t1250.0%\\t2026-05-01\\nNorth\\t01002\\t25.0%'
+  table label=None page=1 line=1 'Port\\tZip\\tShare\\tDay\\n\
+North\\t01001\\t1250.0%\\t2026-05-01\\nNorth\\t01002\\t25.0%'
 """
 
 
