@@ -87,7 +87,8 @@ class DailyBudget:
             tomorrow = datetime(now.year, now.month, now.day, tzinfo=UTC) + timedelta(days=1)
             raise BudgetReached(
                 f"chat model {spec.alias} has used up what it may cost today: {reached}. It is asked again from 00:00 "
-                f"UTC on, and what is kept is still answered; or raise it in `chat_models.{spec.alias}`",
+                f"UTC on, and what is kept is still answered; or raise `chat_models.NAME.budget_per_day` or "
+                f"`chat_models.NAME.tokens_per_day`",
                 retry_after=(tomorrow - now).total_seconds(),
             )
 
