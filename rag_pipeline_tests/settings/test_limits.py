@@ -6,9 +6,10 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from rag_pipeline.parallel.pool import IsolatedPool
 from rag_pipeline.parsing.limits import SETTING_OF, ParseLimits
@@ -41,11 +42,20 @@ def advised() -> list[tuple[str, str]]:
     return found
 
 
+def is_field(section: type[BaseModel], path: list[str]) -> bool:
+    """Whether a section has a field, which may lie in sections, or in those of a list, within it."""
+    field = section.model_fields.get(path[0])
+    if field is None or not path[1:]:
+        return field is not None
+    within = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+    return any(is_field(kind, path[1:]) for kind in within if issubclass(kind, BaseModel))
+
+
 def is_setting(path: str) -> bool:
     section: type[Section] | None = Settings
     *outer, last = path.split(".")
-    if outer == ["sources", "NAME"]:
-        return any(last in kind.model_fields for kind in BUILT_IN.values())
+    if outer[:2] == ["sources", "NAME"]:
+        return any(is_field(kind, [*outer[2:], last]) for kind in BUILT_IN.values())
     for part in outer:
         # The name of a source stands between its section and its keys.
         section = section if part == "NAME" else SECTIONS.get(part)

@@ -230,7 +230,7 @@ class Attachments:
         if most is not None:
             return LimitExceeded(
                 f"More than {most} files are attached to its object, and this one was not read. Raise "
-                "`sources.NAME.attachments.most`, or leave others out by `names`.",
+                "`sources.NAME.attachments.most`, or leave others out by `sources.NAME.attachments.names`.",
                 limit=most,
             )
         if size is not None and size > self._spec.max_document_bytes:
