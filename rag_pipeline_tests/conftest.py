@@ -55,11 +55,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Let the collector of garbage pass over what was imported and collected: 700,000 objects that stay to the end.
 
-    What a test makes it still looks at, and less often: a refresh of a small lake makes and drops tens of thousands.
+    What a test makes it still looks at, and as often: what a broken connection leaves is let go where it broke.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000)
 
 
 def pytest_unconfigure() -> None:
