@@ -93,7 +93,9 @@ def _forget_ended(folder: Path) -> None:
     processes = {int(found[1]) for path in folder.glob("gauge_live*") if (found := _PROCESS.search(path.name))}
     for process in processes:
         if not _is_there(process):
-            mark_process_dead(process)  # type: ignore[no-untyped-call]
+            # Another worker, which is asked at the same moment, may have done it.
+            with suppress(FileNotFoundError):
+                mark_process_dead(process)  # type: ignore[no-untyped-call]
 
 
 def _is_there(process: int) -> bool:
