@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from rag_pipeline.errors import BudgetReached
 LOG = logging.getLogger(__name__)
 # Who finds the file locked for longer goes by what it spent itself.
 BUSY_SECONDS = 2.0
+# So long it is left alone then, or each call would wait as long, one behind the other.
+REST_SECONDS = 10.0
 # A year to look back on.
 KEPT_DAYS = 366
 _TABLE = """
@@ -65,6 +68,7 @@ class DailyBudget:
         self._path = path
         self._now = now
         self._lock = threading.Lock()
+        self._rests_until = 0.0
         self._day = ""
         # Of this day: all of this process, and what of it is not in the file.
         self._own = self._unwritten = Spent()
@@ -129,6 +133,8 @@ class DailyBudget:
 
     def _in_file(self, action: Callable[[sqlite3.Connection], Spent]) -> Spent | None:
         """What an action on the file gives; None: it cannot be used now."""
+        if time.monotonic() < self._rests_until:
+            return None
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS)) as file:
@@ -136,6 +142,7 @@ class DailyBudget:
                 return action(file)
         except sqlite3.OperationalError as error:
             self._said(error)
+            self._rests_until = time.monotonic() + REST_SECONDS
         except (sqlite3.DatabaseError, ValueError) as error:
             # It is no such file any more: the next call begins it anew, from what is known here.
             self._said(error)

@@ -146,8 +146,8 @@ def test_a_file_that_cannot_be_used_leaves_what_this_process_spent(
     assert budget.spent().tokens == 360
 
 
-def test_a_file_that_another_one_holds_is_made_up_for(
-    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_another_one_holds_costs_one_wait_and_is_made_up_for(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("rag_pipeline.endpoints.budget.BUSY_SECONDS", 0.01)
     path = tmp_path / "spent.sqlite"
@@ -155,10 +155,14 @@ def test_a_file_that_another_one_holds_is_made_up_for(
     budget.add(100, 20)
     holder = sqlite3.connect(path)
     holder.execute("begin exclusive")
-    budget.add(100, 20)
-    assert budget.spent().tokens == 240
+    with caplog.at_level(logging.WARNING):
+        budget.add(50, 10)
+        budget.add(50, 10)
+        assert budget.spent().tokens == 240
+    assert len(caplog.records) == 1, "calls that come together wait for it once"
     holder.rollback()
     holder.close()
+    monkeypatch.setattr(budget, "_rests_until", 0.0)
     budget.add(100, 20)
     assert DailyBudget(SPEC, path, clock).spent().tokens == 360
 
