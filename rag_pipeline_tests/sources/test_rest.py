@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,7 @@ from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.sources.rest_api import TICKETS, as_json, rest_fields, rest_source
 from rag_pipeline_tests.sources.site import Asked, Reply, Site
 
-
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag_pipeline.sources.http.client.FIRST_WAIT_SECONDS", 0.001)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    found = Site()
-    yield found
-    found.close()
+pytestmark = pytest.mark.usefixtures("no_waits")
 
 
 GROUPS: dict[str, Any] = {

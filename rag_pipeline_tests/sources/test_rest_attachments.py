@@ -25,16 +25,7 @@ ATTACHED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag_pipeline.sources.http.client.FIRST_WAIT_SECONDS", 0.001)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    found = Site()
-    yield found
-    found.close()
+pytestmark = pytest.mark.usefixtures("no_waits")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,17 +15,7 @@ from rag_pipeline_tests.sources.rest_api import as_json, rest_source
 from rag_pipeline_tests.sources.site import Asked, Reply, Site
 from rag_pipeline_tests.sources.test_rest_trackers import members_of
 
-
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag_pipeline.sources.http.client.FIRST_WAIT_SECONDS", 0.001)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    found = Site()
-    yield found
-    found.close()
+pytestmark = pytest.mark.usefixtures("no_waits")
 
 
 class Confluence:

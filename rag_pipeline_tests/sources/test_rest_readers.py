@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,16 +15,7 @@ from rag_pipeline_tests.sources.site import Reply, Site
 SPACE = {"path": "space", "field": "name"}
 
 
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag_pipeline.sources.http.client.FIRST_WAIT_SECONDS", 0.001)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    found = Site()
-    yield found
-    found.close()
+pytestmark = pytest.mark.usefixtures("no_waits")
 
 
 def served(site: Site, answers: dict[str, Any], *readers: dict[str, Any], names: str = "a") -> Source:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,17 +14,7 @@ from rag_pipeline.parsing import ParseLimits, parse
 from rag_pipeline_tests.sources.rest_api import as_json, rest_source
 from rag_pipeline_tests.sources.site import Asked, Reply, Site
 
-
-@pytest.fixture(autouse=True)
-def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag_pipeline.sources.http.client.FIRST_WAIT_SECONDS", 0.001)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    found = Site()
-    yield found
-    found.close()
+pytestmark = pytest.mark.usefixtures("no_waits")
 
 
 def query_of(asked: Asked) -> dict[str, list[str]]:

@@ -10,7 +10,6 @@ import time
 import traceback
 import tracemalloc
 import zlib
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -23,13 +22,6 @@ from rag_pipeline.sources.http.pace import Pace, asked_wait
 from rag_pipeline_tests.sources.site import Asked, Reply, Site, redirect
 
 HERE = ("127.0.0.1/32",)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    opened = Site()
-    yield opened
-    opened.close()
 
 
 class Clock:
