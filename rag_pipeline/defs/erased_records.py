@@ -10,12 +10,17 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from rag_pipeline.errors import StoreUnavailable
 from rag_pipeline.stores.byte_search import MARK, Needles, found_in_file, found_in_value, tables_of_sqlite
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from rag_pipeline.settings import Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +46,15 @@ _STORAGES = frozenset({"storage", "run_storage", "event_log_storage", "schedule_
 def scrub_of(home: Path) -> Callable[[Needles], list[str]]:
     """How an erasure takes its pieces out of a Dagster home, which may not be there."""
     return lambda needles: scrub_records(home, needles) if home.is_dir() else []
+
+
+def scrub_of_run(pipeline: "Pipeline", instance: "dg.DagsterInstance") -> Callable[[Needles], list[str]]:
+    """How an erasure in a run cleans the records of its instance, and those of the pipeline's own home."""
+    homes = [pipeline.dagster_home.resolve()]
+    if instance.is_persistent:
+        homes.append(Path(instance.root_directory).resolve())
+    scrubs = [scrub_of(home) for home in dict.fromkeys(homes)]
+    return lambda needles: [note for scrub in scrubs for note in scrub(needles)]
 
 
 def scrub_records(home: Path, needles: Needles) -> list[str]:

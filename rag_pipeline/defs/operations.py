@@ -12,7 +12,7 @@ from pydantic import Field
 
 from rag_pipeline.defs.describe_plan import plan_metadata
 from rag_pipeline.defs.operator_events import retirement_event
-from rag_pipeline.defs.operators import Operator, who
+from rag_pipeline.defs.operators import Operator, operator_job, who
 from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.publication import publication_allowed
 from rag_pipeline.defs.publication_events import publication_event
@@ -102,16 +102,13 @@ def _publish_job(prefix: Prefix) -> dg.JobDefinition:
             )
         _tell(context, prefix, report, config, config.note, "models_publish")
 
-    @dg.job(
-        name=prefix.name("models_publish"),
-        executor_def=dg.in_process_executor,
-        description="Point readers to the newest index of a model; it is refused where it failed its audit, is behind, "
+    return operator_job(
+        publish_model,
+        "models_publish",
+        prefix,
+        "Point readers to the newest index of a model; it is refused where it failed its audit, is behind, "
         "or is evaluated worse than what they see. It also ends what a rollback holds. Fill in alias under Config.",
     )
-    def models_publish() -> None:
-        publish_model()
-
-    return models_publish
 
 
 def _rollback_job(prefix: Prefix) -> dg.JobDefinition:
@@ -128,16 +125,12 @@ def _rollback_job(prefix: Prefix) -> dg.JobDefinition:
             report = rollback(pipeline.workspace, to=config.to or None, note=config.note)
         _tell(context, prefix, report, config, config.note, "models_rollback")
 
-    @dg.job(
-        name=prefix.name("models_rollback"),
-        executor_def=dg.in_process_executor,
-        description="Send readers back to the publication before this one, or to another model. Fill in why under "
-        "Config.",
+    return operator_job(
+        roll_back,
+        "models_rollback",
+        prefix,
+        "Send readers back to the publication before this one, or to another model. Fill in why under Config.",
     )
-    def models_rollback() -> None:
-        roll_back()
-
-    return models_rollback
 
 
 def _retire_job(prefix: Prefix) -> dg.JobDefinition:
@@ -161,15 +154,12 @@ def _retire_job(prefix: Prefix) -> dg.JobDefinition:
         context.add_output_metadata(event.metadata)
         context.log_event(event._replace(asset_key=prefix.key(event.asset_key)))
 
-    @dg.job(
-        name=prefix.name("models_retire"),
-        executor_def=dg.in_process_executor,
-        description="Drop the index of a model that nobody reads. Fill in its alias under Config.",
+    return operator_job(
+        retire_model,
+        "models_retire",
+        prefix,
+        "Drop the index of a model that nobody reads. Fill in its alias under Config.",
     )
-    def models_retire() -> None:
-        retire_model()
-
-    return models_retire
 
 
 def _plan_job(pipeline: Pipeline, prefix: Prefix) -> dg.JobDefinition:
@@ -190,13 +180,10 @@ def _plan_job(pipeline: Pipeline, prefix: Prefix) -> dg.JobDefinition:
                 allow_retries=False,
             )
 
-    @dg.job(
-        name=prefix.name("plan"),
-        description="Show what the next run would do: documents, texts to embed, rows, price, and each permission that "
+    return operator_job(
+        plan_run_op,
+        "plan",
+        prefix,
+        "Show what the next run would do: documents, texts to embed, rows, price, and each permission that "
         "opens or closes. It fails where something would open to everybody and allow_public is not set under Config.",
-        executor_def=dg.in_process_executor,
     )
-    def plan() -> None:
-        plan_run_op()
-
-    return plan

@@ -5,14 +5,13 @@ Does not belong here: doing it (`refresh/`), jobs on models (`operations.py`).
 """
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
 from rag_pipeline.defs.describe import rows_table
-from rag_pipeline.defs.operators import Operator, who
+from rag_pipeline.defs.operators import Operator, operator_job, who
 from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.publication_events import publication_events
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
@@ -22,6 +21,7 @@ from rag_pipeline.settings import Pipeline, load_pipeline
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.erase_plan import Wanted
+    from rag_pipeline.refresh.erase_proof import Certificate
     from rag_pipeline.refresh.workspace import Workspace
 
 # A screenful of the UI; the command line lists all.
@@ -73,16 +73,6 @@ def build_repair_jobs(pipeline: Pipeline, prefix: Prefix) -> list[dg.JobDefiniti
     ]
 
 
-def _job_of(op: dg.OpDefinition, name: str, prefix: Prefix, description: str) -> dg.JobDefinition:
-    """A job of one op, in one process like all jobs."""
-
-    @dg.job(name=prefix.name(name), description=description, executor_def=dg.in_process_executor)
-    def job() -> None:
-        op()
-
-    return job
-
-
 def _retry_job(prefix: Prefix) -> dg.JobDefinition:
     @dg.op(
         name=prefix.name("retry_quarantined"),
@@ -104,7 +94,7 @@ def _retry_job(prefix: Prefix) -> dg.JobDefinition:
             }
         )
 
-    return _job_of(
+    return operator_job(
         retry_op,
         "quarantine_retry",
         prefix,
@@ -124,7 +114,7 @@ def _erase_job(prefix: Prefix) -> dg.JobDefinition:
         with as_dagster_failure():
             context.add_output_metadata(_erased(context, config, pipeline.workspace))
 
-    return _job_of(
+    return operator_job(
         erase_op,
         "erase",
         prefix,
@@ -136,9 +126,7 @@ def _erase_job(prefix: Prefix) -> dg.JobDefinition:
 
 def _erased(context: dg.OpExecutionContext, config: EraseConfig, workspace: "Workspace") -> dict[str, Any]:
     """What was erased, or would be; of what was erased no word stands there."""
-    from rag_pipeline.contracts.erasures import read_pending
     from rag_pipeline.errors import UsageError
-    from rag_pipeline.refresh.erase import begin_erasure, finish_erasure
     from rag_pipeline.refresh.erase_plan import look_up
 
     wanted = _wanted(config)
@@ -150,12 +138,7 @@ def _erased(context: dg.OpExecutionContext, config: EraseConfig, workspace: "Wor
         count = counted(len(found.uris) + found.parts, "document")
         said = f"Nothing was erased. {count} would be; if that is meant, set is_meant under Config."
         return {HAPPENED: said, "rag/documents": len(found.uris) + found.parts, "rag/would_be_erased": rows_table(rows)}
-    scrub = _scrub_of_all(context, workspace)
-    if read_pending(workspace.lake.root) is not None:
-        finish_erasure(workspace, scrub)
-    begin_erasure(workspace, wanted, reason=config.reason, erased_by=who(context, config))
-    certificate = finish_erasure(workspace, scrub)
-    assert certificate is not None
+    certificate = _certificate(context, config, workspace, wanted)
     where = f"{counted(certificate.pieces, 'piece')} in {counted(certificate.searched_files, 'file')}"
     return {
         HAPPENED: f"Erased {counted(len(certificate.documents), 'document')}; found none of {where}.",
@@ -165,6 +148,27 @@ def _erased(context: dg.OpExecutionContext, config: EraseConfig, workspace: "Wor
         "rag/searched_files": certificate.searched_files,
         "rag/notes": " ".join(certificate.notes) or "none",
     }
+
+
+def _certificate(
+    context: dg.OpExecutionContext, config: EraseConfig, workspace: "Workspace", wanted: "Wanted"
+) -> "Certificate":
+    """Finish what was begun before, and begin with what is wanted unless that was it."""
+    from rag_pipeline.contracts.erasures import read_pending
+    from rag_pipeline.defs.erased_records import scrub_of_run
+    from rag_pipeline.refresh.erase import begin_erasure, finish_erasure
+    from rag_pipeline.refresh.erase_plan import is_planned
+
+    scrub = scrub_of_run(workspace.pipeline, context.instance)
+    # Held all the while: a run in between would finish what was begun here.
+    with workspace.lake.writing():
+        before = read_pending(workspace.lake.root)
+        certificate = finish_erasure(workspace, scrub)
+        if before is None or not is_planned(before, wanted):
+            begin_erasure(workspace, wanted, reason=config.reason, erased_by=who(context, config))
+            certificate = finish_erasure(workspace, scrub)
+    assert certificate is not None
+    return certificate
 
 
 def _wanted(config: EraseConfig) -> "Wanted":
@@ -178,17 +182,6 @@ def _wanted(config: EraseConfig) -> "Wanted":
             "say what to erase, in one way: document, source with address, or principal; nothing was erased"
         )
     return Wanted(config.document, place if any(place) else None, config.principal, config.by_content)
-
-
-def _scrub_of_all(context: dg.OpExecutionContext, workspace: "Workspace") -> Any:
-    """How the records of this instance are cleaned, and those of the pipeline's own home, where it is another one."""
-    from rag_pipeline.defs.erased_records import scrub_of
-
-    homes = [workspace.pipeline.dagster_home.resolve()]
-    if context.instance.is_persistent:
-        homes.append(Path(context.instance.root_directory).resolve())
-    scrubs = [scrub_of(home) for home in dict.fromkeys(homes)]
-    return lambda needles: [note for scrub in scrubs for note in scrub(needles)]
 
 
 def _release_job(prefix: Prefix) -> dg.JobDefinition:
@@ -206,7 +199,7 @@ def _release_job(prefix: Prefix) -> dg.JobDefinition:
         said = f"{counted(count, 'document')} may come back with the next run, as {who(context, config)} asked."
         context.add_output_metadata({HAPPENED: said, "rag/documents": count})
 
-    return _job_of(
+    return operator_job(
         release_op,
         "erase_release",
         prefix,
@@ -240,7 +233,7 @@ def _verify_job(pipeline: Pipeline, prefix: Prefix) -> dg.JobDefinition:
                 allow_retries=False,
             )
 
-    return _job_of(
+    return operator_job(
         verify_op,
         "verify",
         prefix,
@@ -274,7 +267,7 @@ def _repair_job(prefix: Prefix) -> dg.JobDefinition:
             }
         )
 
-    return _job_of(
+    return operator_job(
         repair_op,
         "repair",
         prefix,

@@ -78,7 +78,7 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         workspace = pipeline.workspace
         with as_dagster_failure() as work:
             report = _revoked(workspace)
-            report.faults += filter(None, [_finished_erasure(workspace)])
+            report.faults += filter(None, [_finished_erasure(context.instance, workspace)])
             if report.faults:
                 # The size of no file may tell of it.
                 damage_was_met(workspace)
@@ -118,13 +118,13 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     return revocations
 
 
-def _finished_erasure(workspace: "Workspace") -> str:
+def _finished_erasure(instance: dg.DagsterInstance, workspace: "Workspace") -> str:
     if read_pending(workspace.lake.root) is None:
         return ""
-    from rag_pipeline.defs.erased_records import scrub_of
+    from rag_pipeline.defs.erased_records import scrub_of_run
     from rag_pipeline.refresh.erase import finish_if_begun
 
-    return finish_if_begun(workspace, scrub_of(workspace.pipeline.dagster_home))
+    return finish_if_begun(workspace, scrub_of_run(workspace.pipeline, instance))
 
 
 def _revoked(workspace: "Workspace") -> "RevokeReport":

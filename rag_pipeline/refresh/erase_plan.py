@@ -72,6 +72,17 @@ def plan_erasure(workspace: Workspace, wanted: Wanted, *, reason: str, erased_by
     )
 
 
+def is_planned(plan: Erasure, wanted: Wanted) -> bool:
+    """Whether an erasure that was begun is the one that is wanted, so that nothing will be left of it to be found."""
+    if wanted.by_content and not any(each.by_content for each in plan.tombstones):
+        return False
+    if wanted.place is not None:
+        return place_hash(*wanted.place) in {each.place for each in plan.tombstones}
+    if wanted.principal:
+        return wanted.principal in plan.principals
+    return wanted.document in {*plan.derived, *plan.uris}
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """Documents that are meant, before anything of them is read.

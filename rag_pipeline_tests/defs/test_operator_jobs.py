@@ -9,10 +9,15 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events import RunFailureReason
+from dagster._core.execution.retries import auto_reexecution_should_retry_run
 
 from rag_pipeline.contracts.tables import CHUNKS
 from rag_pipeline.defs import build_definitions
+from rag_pipeline.defs.instance import DAGSTER_YAML
 from rag_pipeline.defs.words import HAPPENED
+from rag_pipeline.refresh import erase
+from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.byte_search import Needles, found_in_file
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -140,9 +145,7 @@ def test_an_erasure_from_the_launchpad_leaves_nothing_even_in_its_own_record(
     assert record["rag/certificate"].startswith(f"erasures/{record['rag/erasure_id']}")
     assert BY in certificate.read_text("utf-8")
     for needle in (SECRET, address):
-        needles = Needles([needle.encode()])
-        files = [*(tmp_path / "home").rglob("*"), *(project.folder / "lake").rglob("*")]
-        assert [path for path in files if path.is_file() and found_in_file(path, needles)] == [], needle
+        assert naming(needle, tmp_path / "home", project.folder / "lake") == []
     # The records that were cleaned can still be read.
     assert {run.status for run in instance.get_runs()} <= {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}
     project.refresh()
@@ -150,6 +153,78 @@ def test_an_erasure_from_the_launchpad_leaves_nothing_even_in_its_own_record(
     assert launched(project, instance, "erase_release", erasure_id=record["rag/erasure_id"], by=BY).success
     project.refresh()
     assert any(SECRET in row["embedded_text"] for row in project.published())
+
+
+def naming(needle: str, *folders: Path) -> list[Path]:
+    """Files that hold a piece of text."""
+    needles = Needles([needle.encode()])
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return [path for path in files if found_in_file(path, needles)]
+
+
+def test_an_erasure_that_was_killed_is_finished_by_whoever_comes_next_and_names_nothing(
+    project: Project, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whose records are not those of the pipeline's own home: a project of somebody else.
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "another"))
+    wanted = {"source": "docs", "address": "keeper.md", "reason": "request 2", "is_meant": True}
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(erase, "_take_from_tables", killed)
+        assert not launched(project, instance, "erase", **wanted).success
+    assert naming("keeper.md", tmp_path / "home")
+    again = launched(project, instance, "erase", **wanted)
+    assert again.success, failure(again)
+    assert told(again)["rag/documents"] == 1
+    assert naming("keeper.md", tmp_path / "home", project.folder / "lake") == []
+
+    # Of a document that came back: now a run comes next.
+    assert launched(project, instance, "erase_release", erasure_id=told(again)["rag/erasure_id"]).success
+    assert asked(project, instance, "refresh").success
+    with monkeypatch.context() as patch:
+        patch.setattr(erase, "_take_from_tables", killed)
+        assert not launched(project, instance, "erase", **wanted).success
+    assert naming("keeper.md", tmp_path / "home")
+    assert asked(project, instance, "refresh").success
+    assert naming("keeper.md", tmp_path / "home", project.folder / "lake") == []
+
+
+def test_nobody_else_finishes_an_erasure_while_its_job_goes_on(
+    project: Project, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[bool] = []
+    begin = erase.begin_erasure
+
+    def begun(workspace: Workspace, *arguments: Any, **named: Any) -> Any:
+        plan = begin(workspace, *arguments, **named)
+        held.append(workspace.lake.is_alone)
+        return plan
+
+    monkeypatch.setattr(erase, "begin_erasure", begun)
+    assert launched(project, instance, "erase", principal="mo", reason="request 3", is_meant=True).success
+    assert held == [True]
+
+
+def test_what_a_person_started_is_not_begun_again_by_the_daemon_when_it_was_killed(
+    project: Project, tmp_path: Path
+) -> None:
+    """A rollback would go back twice, and an erasure stand in the records again by what it erased."""
+    (tmp_path / "home" / "dagster.yaml").write_text(DAGSTER_YAML, "utf-8")
+    again = {}
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+        for job in build_definitions(project.pipeline()).resolve_all_job_defs():
+            run = dg.DagsterRun(job.name, status=dg.DagsterRunStatus.FAILURE, tags=job.run_tags)
+            instance.run_storage.add_run(run)
+            should = auto_reexecution_should_retry_run(instance, run, RunFailureReason.RUN_EXCEPTION)
+            if not job.asset_layer.selected_asset_keys:
+                again[job.name] = should
+            elif job.name == "refresh":
+                assert should
+    assert {"erase", "models_rollback", "verify", "plan"} <= again.keys()
+    assert not any(again.values())
 
 
 def test_damage_is_found_and_repaired(project: Project, instance: dg.DagsterInstance) -> None:
