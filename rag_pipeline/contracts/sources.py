@@ -130,9 +130,9 @@ class Idle:
     """Something about a source that has no effect, and was hardly meant so.
 
     Attributes:
-        field: The setting that holds it, `sidecar`, `page`: one that is listed as it was, since it does not answer, or
-            `links`: a page with more than are followed.
-        name: The pattern, the sidecar's address, or the page.
+        field: The setting that holds it, `sidecar`, `page`: one that is listed as it was, since it does not answer,
+            `links`: a page with more than are followed, or `attachments`: an object whose own cannot be listed.
+        name: The pattern, the sidecar's address, the page, or the object.
         hint: What may have been meant.
         decided_by: The rule before it that decides on everything that this one matches; empty: it matches nothing.
     """
@@ -147,6 +147,10 @@ class Idle:
         """One sentence for people."""
         if self.field == "page":
             return f"{self.name} does not answer as a page does ({self.hint}), so what was read of it before stands"
+        if self.field == "attachments":
+            return (
+                f"what is attached to {self.name} cannot be listed ({self.hint}), so what was read of it before stands"
+            )
         if self.field == "links":
             return f"{self.name} has so many links that not all are followed ({self.hint}), so pages may be missing"
         if self.field == "sidecar":

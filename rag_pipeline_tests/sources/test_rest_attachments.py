@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rag_pipeline.contracts.sources import Remembered, RemembersListings, Source, SourceObject
 from rag_pipeline.errors import DocumentTooLarge, DocumentUnreadable, DocumentVanished, SourceUnavailable
+from rag_pipeline.refresh.look import inputs_of, nothing_changed, read_settled
+from rag_pipeline.refresh.settle import settle
 from rag_pipeline.settings.sources.rest import preset
+from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.sources.rest_api import TICKETS, as_json, rest_source
 from rag_pipeline_tests.sources.site import Asked, Reply, Site
 from rag_pipeline_tests.sources.test_rest_presets import Confluence, Slack, wiki
@@ -177,6 +182,76 @@ def test_a_list_of_files_that_cannot_be_read_is_no_empty_one(site: Site) -> None
     # It was deleted while the source was listed.
     api.broken = 404
     assert sorted(by_address(source)) == ["1"]
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_list_that_breaks_at_one_object_holds_up_nothing_that_others_withdraw(site: Site, status: int) -> None:
+    api = Tickets(site)
+    for name in "1234":
+        api.write(name, (f"f{name}", "plan.md", b"# Plan"))
+    source = tickets(site)
+    before = by_address(source)
+    # The first two changed, and of one of them nobody knows what is attached; the others are closed or gone.
+    api.write("1")
+    api.write("2")
+    api.items["1"]["readers"] = ["bo"]
+    api.items["3"]["readers"] = ["bo"]
+    del api.items["4"]
+    site.pages["/api/items/1/files"] = as_json({}, status)
+    after = listed_again(source, held(before))
+    assert sorted(after) == ["1", "1/f1/plan.md", "2", "3", "3/f3/plan.md"]
+    readers = {each: item.declared.allowed_principals for each, item in after.items() if item.declared is not None}
+    assert readers == dict.fromkeys(after, ("bo",)) | {"2": ("ada",)}
+    assert {each: item.problem.code for each, item in after.items() if item.problem} == {"1/f1/plan.md": "unavailable"}
+    [said] = source.idle()
+    assert f"tickets:1 cannot be listed (`attachments.0.list.path`: the server answers {status}" in said.text
+    # Whatever of it was taken in, it is asked for again, and what is withdrawn goes.
+    for known in (held(before), held(before) | {"1": held(after)["1"]}):
+        assert listed_again(source, known)["1"].stamp == after["1"].stamp
+    site.pages.clear()
+    assert sorted(listed_again(source, held(before) | {"1": held(after)["1"]})) == ["1", "2", "3", "3/f3/plan.md"]
+    assert source.idle() == []
+
+
+def test_a_server_that_breaks_at_list_after_list_is_down(site: Site) -> None:
+    api = Tickets(site)
+    for name in "1234":
+        api.write(name)
+    before = by_address(tickets(site))
+    for name in "1234":
+        api.write(name)
+    api.broken = 500
+    with pytest.raises(SourceUnavailable):
+        listed_again(tickets(site), held(before))
+
+
+@pytest.mark.slow
+def test_a_run_that_changes_nothing_asks_for_no_list_of_files(tmp_path: Path, site: Site) -> None:
+    api = Tickets(site)
+    for name in "12":
+        api.write(name, (f"f{name}", "plan.md", b"# Plan"))
+    project = Project.create(tmp_path)
+    given = TICKETS | {"attachments": [ATTACHED], "location": f"{site.url}/api", "networks": ["127.0.0.0/8"]}
+    project.settings["sources"] = {"load": given | {"max_deleted_floor": 10}}
+    project.refresh()
+    asked = api.lists()
+    project.refresh()
+    with project.workspace() as workspace:
+        last = workspace.lake.last_publication()
+        assert last is not None
+        published = {name: getattr(last, name) for name in ("alias", "table_name", "table_version")}
+        settle(workspace, "run", {"published": published}, inputs_of(workspace.pipeline))
+    pipeline = project.pipeline()
+    settled = read_settled(pipeline)
+    assert settled is None or nothing_changed(pipeline, settled, datetime.now(UTC))
+    assert api.lists() == asked
+    # A ticket is closed while nobody knows what is attached to it: what was attached is closed with it.
+    api.write("1")
+    api.items["1"]["readers"] = ["bo"]
+    site.pages["/api/items/1/files"] = as_json({}, 500)
+    project.refresh()
+    shown = {row["uri"]: row["allowed_principals"] for row in project.published()}
+    assert shown == {"load:1": ["bo"], "load:1#plan.md": [], "load:2": ["ada"], "load:2#plan.md": ["ada"]}
 
 
 def test_attachments_are_bounded_in_number_and_size_and_one_that_is_a_page_is_refused(site: Site) -> None:

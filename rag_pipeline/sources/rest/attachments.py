@@ -17,17 +17,20 @@ from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from rag_pipeline.contracts.ids import digest
-from rag_pipeline.contracts.sources import DeclaredMetadata, Remembered, SourceObject, SourceSpec
+from rag_pipeline.contracts.sources import DeclaredMetadata, Idle, Remembered, SourceObject, SourceSpec
 from rag_pipeline.errors import DocumentError, LimitExceeded
 from rag_pipeline.settings.sources.rest import AttachmentListSettings, AttachmentsSettings
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import segment_of
 from rag_pipeline.sources.rest.pages import Api, Unwhole
+from rag_pipeline.sources.rest.readers import MOST_BROKEN, REFUSED
 from rag_pipeline.sources.rest.values import fits, moment_in, text_of, value_at
 from rag_pipeline.transforms.globs import Globs, compile_globs
 
 # Letters of a stamp that tell what is attached; twice as many as twins among billions need.
 _HASH_LETTERS = 16
+# Stands in the place of that hash where nobody knows what is attached: it is the hash of nothing.
+_UNREAD = ".unread"
 # File systems allow no longer names; an address holds two more.
 _NAME_LETTERS = 255
 _GONE = (404, 410)
@@ -52,6 +55,10 @@ class Attachments:
     Args:
         api: Opens the API.
         id_field: Field with the name of an object, and of what lies in one.
+
+    Attributes:
+        unread: Objects of the last listing whose attachments could not be listed.
+        asks_for_each: Whether a listing asks for those of each object that the lake does not hold as it is.
     """
 
     def __init__(self, spec: SourceSpec, api: Callable[[], Api], id_field: str) -> None:
@@ -61,11 +68,14 @@ class Attachments:
         self._known: Mapping[str, Remembered] = {}
         self._below: dict[str, list[str]] = {}
         self._urls: dict[str, str] = {}
+        self.unread: list[Idle] = []
+        self._broken = 0
         given: Sequence[AttachmentsSettings] = spec.fields["attachments"]
         self._kinds = [
             _Kind(each, f"attachments.{number}", compile_globs(each.names, match_hidden=True, ignore_case=True))
             for number, each in enumerate(given)
         ]
+        self.asks_for_each = any(each.list is not None for each in given)
 
     def remember(self, known: Mapping[str, Remembered]) -> None:
         """Take note of what the lake holds."""
@@ -75,6 +85,10 @@ class Attachments:
             record, slash, _ = address.partition("/")
             if slash:
                 self._below.setdefault(record, []).append(address)
+
+    def start(self) -> None:
+        """A new listing begins."""
+        self.unread, self._broken = [], 0
 
     def of(self, entry: Any, record: SourceObject) -> tuple[SourceObject, Sequence[SourceObject]]:
         """An object with a stamp that tells of its attachments, and these; asked for only where they may be others.
@@ -86,7 +100,13 @@ class Attachments:
             return record, ()
         found = self._kept(record)
         if found is None:
-            found = list(self._asked(entry, record).values())
+            try:
+                found = list(self._asked(entry, record).values())
+            except Unwhole as error:
+                if not self._is_of_one(error):
+                    raise
+                return self._unread_now(record, str(error))
+            self._broken = 0
         return replace(record, stamp=record.stamp + _hash_of((each.address, each.stamp) for each in found)), found
 
     def read(
@@ -144,6 +164,30 @@ class Attachments:
         if before.stamp != record.stamp + held:
             return None
         return [_as_before(address, each, record) for address, each in below.items()]
+
+    def _is_of_one(self, error: Unwhole) -> bool:
+        """Whether a list that cannot be read is the fault of one object, and the source goes on.
+
+        A server may break at one object for ever, and what others withdraw must take effect all the same. Where the
+        lake holds nothing there is nothing to withdraw, and a mistake of the settings is said at once.
+        """
+        if error.moved or not self._known:
+            return False
+        if error.status in REFUSED:
+            return True
+        self._broken += error.status >= 500
+        return error.status >= 500 and self._broken < MOST_BROKEN
+
+    def _unread_now(self, record: SourceObject, reason: str) -> tuple[SourceObject, Sequence[SourceObject]]:
+        """An object with what the lake holds below it: that stands, for its readers of now, and is asked for again."""
+        self.unread.append(Idle("attachments", record.uri, reason.rstrip(".")))
+        before = self._known.get(record.address)
+        stamp = None if before is None else before.stamp
+        if stamp is None or not stamp.startswith(record.stamp):
+            stamp = record.stamp + _UNREAD
+        problem = reading.unavailable(f"attachments cannot be listed: {reason.rstrip('.')}")
+        below = [_as_before(each, self._known[each], record) for each in self._below.get(record.address, ())]
+        return replace(record, stamp=stamp), [replace(each, problem=problem) for each in below]
 
     def _asked(self, entry: Any, record: SourceObject) -> dict[str, SourceObject]:
         found: dict[str, SourceObject] = {}

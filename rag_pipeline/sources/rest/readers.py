@@ -19,7 +19,7 @@ from rag_pipeline.sources.rows import principals_in
 # What these mean of a list that belongs to one object: it is closed.
 REFUSED = (403, 404, 410)
 # So many lists that a server breaks at one after the other are no fault of single objects.
-_MOST_BROKEN = 3
+MOST_BROKEN = 3
 
 
 class Readers:
@@ -135,7 +135,7 @@ class Readers:
         if error.status in REFUSED:
             return True
         self._broken += error.status >= 500
-        return error.status >= 500 and self._broken < _MOST_BROKEN
+        return error.status >= 500 and self._broken < MOST_BROKEN
 
     def _members(self, groups: GroupsSettings, where: str, group: str, *, is_for_each: bool) -> Sequence[str]:
         """Members of a group; none of one that is gone or may not be read.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -51,8 +52,6 @@ _MOST_NESTED = 100
 class RestItems:
     """Objects that the list of an API names."""
 
-    capabilities = CAPABILITIES
-
     def __init__(self, spec: SourceSpec) -> None:
         self.name = spec.name
         self._spec = spec
@@ -66,6 +65,8 @@ class RestItems:
         recipe = [repr(self._fields.get(name, spec.location)) for name in names]
         self._recipe = digest("rest", *recipe, *map(repr, self._fields["attachments"]))
         self._attachments = Attachments(spec, self._opened, self._fields["id"])
+        # Then only a run lists it, which knows what need not be asked for; and thousands of lists take a while.
+        self.capabilities = replace(CAPABILITIES, asks_for_each=self._attachments.asks_for_each)
 
     def remember(self, known: Mapping[str, Remembered]) -> None:
         """See `RemembersListings.remember`."""
@@ -95,7 +96,7 @@ class RestItems:
 
     def idle(self) -> Sequence[Idle]:
         """See `Source.idle`."""
-        return self._watched.idle()
+        return [*self._watched.idle(), *self._attachments.unread]
 
     def memberships(self) -> Memberships:
         """See `KnowsGroups.memberships`."""
@@ -175,6 +176,7 @@ class RestItems:
 
     def _listed(self) -> dict[str, SourceObject]:
         readers = self._readers()
+        self._attachments.start()
         found: dict[str, SourceObject] = {}
         for entry in self._opened().walk(self._fields["list"], "list", {}):
             if not fits(entry, {}, self._fields["without"]):
