@@ -111,6 +111,26 @@ def test_what_is_struck_through_is_left_out_and_counted_outside_code(name: str) 
     assert document.metadata["hidden_deletion_count"] == str(count)
 
 
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("a.jira", "||berth||due||paid||\n|-|95|-|\n|North|-|-|\n|-4|-5|\n"),
+        ("a.mrkdwn", "Run scp ~/x.txt host:~/y with PATH=~/bin:~/lib.\n"),
+        ("a.org", "+-----+----+\n| kept | 4 |\n+=====+====+\n"),
+    ],
+)
+def test_dashes_of_cells_homes_of_paths_and_borders_strike_nothing_out(name: str, source: str) -> None:
+    (document,) = parse(source.encode(), media_type_of(name, source.encode()), name, ParseLimits())
+    assert document.text.split() == source.split()
+    assert document.metadata == {}
+
+
+def test_a_link_within_a_cell_may_be_struck_out() -> None:
+    source = b"|kept|-go [gone|https://gone.example] gone-|kept|\n"
+    (document,) = parse(source, media_type_of("a.jira", source), "a.jira", ParseLimits())
+    assert document.text.split() == ["|kept|", "|kept|"]
+
+
 @pytest.mark.parametrize("pattern", [ORG, ADOC, MEDIAWIKI, JIRA])
 @given(text=st.text(alphabet="+-#=~` as\n", max_size=60) | st.text(alphabet="<s>/del[.line-through]#\n ", max_size=120))
 def test_striking_out_only_makes_spaces(pattern: re.Pattern[str], text: str) -> None:
@@ -122,7 +142,8 @@ def test_striking_out_only_makes_spaces(pattern: re.Pattern[str], text: str) -> 
 @pytest.mark.parametrize(
     ("pattern", "piece"),
     [(ORG, " +a"), (ORG, " =a"), (ADOC, "[.line-through]#a"), (ADOC, "[line-through"), (MEDIAWIKI, "<s>"),
-     (JIRA, " -a"), (MEDIAWIKI, "<s><del>"), (JIRA, "{code}"), (ADOC, "##a#")],
+     (JIRA, " -a"), (MEDIAWIKI, "<s><del>"), (JIRA, "{code}"), (ADOC, "##a#"), (MEDIAWIKI, "<code><s>"),
+     (JIRA, " -[a"), (JIRA, " -[a|b")],
 )  # fmt: skip
 def test_marks_that_never_close_cost_no_square(pattern: re.Pattern[str], piece: str) -> None:
     def cost(count: int) -> float:

@@ -15,7 +15,7 @@ from rag_pipeline.parsing.decode import read_text
 from rag_pipeline.parsing.markup.struck import JIRA, without_struck
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "2"
+VERSION = "3"
 
 _HEADING = re.compile(r"[ \t]*h([1-6])\.[ \t]+(\S.*)$")
 _ITEM = re.compile(r"[ \t]*(?:[*#]{1,20}|-{1,2})[ \t]+\S")

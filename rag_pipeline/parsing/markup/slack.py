@@ -14,12 +14,13 @@ from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "2"
+VERSION = "3"
 
 _FENCE = "```"
 # A control sequence: what it is, and after a bar how it is shown.
 _SPECIAL = re.compile(r"<([@#!]?)([^<>|\n]{1,3000})(?:\|([^<>\n]{0,3000}))?>")
-_STRUCK = re.compile(r"`[^`\n]++`|(?<![\w~])(?P<struck>~(?=[^\s~])[^~\n]++(?<=\S)~)(?![\w~])")
+# Homes within paths are no marks: `~/a.txt host:~/b`.
+_STRUCK = re.compile(r"`[^`\n]++`|(?<![\w~/])(?P<struck>~(?=[^\s~])[^~\n]++(?<=\S)~)(?![\w~/])")
 _ITEM = re.compile(r"[ \t]*(?:[•◦▪*-]|\d{1,4}[.)])[ \t]+\S")
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}
 _ENTITY = re.compile("|".join(_ENTITIES))

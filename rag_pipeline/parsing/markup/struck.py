@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from rag_pipeline.contracts.documents import Block
 
 _NOT_LINE_END = re.compile(r"[^\n]")
-# What stands before `struck` in each is shown as it is written, and so is passed over.
+# What stands before `struck` in each is shown as it is written, and so is passed over; in Org, borders of tables too.
 ORG = re.compile(
     r"^[ \t]*(?:#\+|:[ \t]).*$|(?<![^\s({'\"-])(?:([=~])(?=\S)(?>(?:(?!\1)[^\n])+)\1"
-    r"|(?P<struck>\+(?=[^\s+])[^+\n]++(?<=\S)\+))(?=[\s.,;:!?')}\[\"\\-]|$)",
+    r"|(?P<struck>\+(?=[^\s+])(?![-=]++\+)[^+\n]++(?<=\S)\+))(?=[\s.,;:!?')}\[\"\\-]|$)",
     re.M,
 )
 _ROLE = r"\[[^\[\]\n]{0,200}(?<![\w-])line-through(?![\w-])[^\[\]\n]{0,200}\]"
@@ -25,14 +25,16 @@ ADOC = re.compile(
     rf"|{_ROLE}(?:##[^#\n]++(?>(?:#[^#\n]++)*)##|#(?=\S)[^#\n]++(?<=\S)#))"
 )
 MEDIAWIKI = re.compile(
-    r"<(?P<raw>nowiki|code|pre|syntaxhighlight|source)\b[^<>\n]{0,500}>(?>(?:[^<]++|<(?!/(?P=raw)))*)</(?P=raw)"
+    r"<(?P<raw>nowiki|code|pre|syntaxhighlight|source)\b[^<>\n]{0,500}>(?>(?:[^<]++|<(?!/?(?P=raw)\b))*)</(?P=raw)"
     r"|(?P<struck><(?P<tag>s|del|strike)(?:\s[^<>\n]{0,500})?>(?>(?:[^<]++|<(?!/?(?P=tag)\b))*)</(?P=tag)\s*>)",
     re.I,
 )
 JIRA = re.compile(
     r"\{\{[^\n{}]++\}\}|\{(code|noformat)[^{}\n]{0,200}\}[^{}]*+\{\1\}"
-    # A dash within a word does not end it; a sentence does not strike out more than this.
-    r"|(?<![^\s|(])(?P<struck>-(?=[^\s-])[^\n]{0,300}?(?<=[^\s-])-)(?=[\s|).,;:!?]|$)",
+    # A dash within a word does not end it; a sentence does not strike out more than this. A cell ends at a bar, beside
+    # that of a link: dashes that stand alone are empty cells.
+    r"|(?<![^\s|(])(?P<struck>-(?=[^\s|-])(?:[^|\n]|\[[^\[\]|\n]{0,300}\|[^\[\]\n]{0,300}\]){0,300}?(?<=[^\s|-])-)"
+    r"(?=[\s|).,;:!?]|$)",
     re.M,
 )
 # What every block holds that may have something struck out: found at a tenth of the cost.
