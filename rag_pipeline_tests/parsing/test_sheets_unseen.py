@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
+from time import process_time
 
 import openpyxl
 import pytest
 from openpyxl.formatting.rule import CellIsRule
-from openpyxl.styles import Color, Font, PatternFill
+from openpyxl.styles import Color, Font, GradientFill, PatternFill
 from openpyxl.worksheet.table import Table
 from openpyxl.worksheet.worksheet import Worksheet
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.parsing import ParseLimits, media_type_of, parse
-from rag_pipeline.parsing.office.sheet_view import uncomputed_formulas
+from rag_pipeline.parsing.containers.archives import Archive
+from rag_pipeline.parsing.office.sheet_view import style_codes, uncomputed_formulas
 from rag_pipeline.transforms.left_out import left_out
 from rag_pipeline_tests.parsing.office_files import container
 from rag_pipeline_tests.parsing.test_sheets_hostile import sheet
@@ -26,13 +28,15 @@ def parsed(raw: bytes, name: str = "a.xlsx") -> ParsedDocument:
     return document
 
 
-def book(font: Font, fill: PatternFill | None = None, extra: str = "") -> bytes:
+def book(font: Font, fill: PatternFill | GradientFill | None = None, extra: str = "", number: str = "") -> bytes:
     file = openpyxl.Workbook()
     page = file.active
     assert isinstance(page, Worksheet)
     for cells in (["berth", "due", "note"], ["North", 4, "secret"], ["South", 5, "seen"]):
         page.append(cells)
     page["C2"].font = font
+    if number:
+        page["B3"].font, page["B3"].number_format = font, number
     if fill:
         page["C2"].fill = fill
     if extra == "condition":
@@ -74,18 +78,52 @@ def test_a_cell_that_shows_nothing_is_left_out_and_counted(raw: bytes) -> None:
     [
         book(Font(color=WHITE), solid(DARK)),
         book(Font(color=WHITE), PatternFill("darkGrid", fgColor=WHITE)),
+        book(Font(color=WHITE), GradientFill(stop=(DARK, DARK))),
         book(Font(color=DARK)),
         book(Font(color=Color(theme=0))),
         book(Font(color=Color(theme=4, tint=0.4)), solid(Color(theme=4))),
         book(Font(color=WHITE), extra="condition"),
         book(Font(color=WHITE), extra="table"),
     ],
-    ids=["dark fill", "pattern", "dark", "theme", "tint", "condition", "table"],
+    ids=["dark fill", "pattern", "gradient", "dark", "theme", "tint", "condition", "table"],
 )
 def test_what_may_be_seen_stays(raw: bytes) -> None:
     document = parsed(raw)
     assert "North\t4\tsecret" in document.text
     assert left_out(document.metadata) == {}
+
+
+def test_a_cell_that_a_condition_may_colour_keeps_its_format() -> None:
+    raw = book(Font(color=WHITE), extra="condition", number="0%")
+    assert "South\t500%" in parsed(raw).text
+
+
+@pytest.mark.parametrize(
+    ("styles", "cell"),
+    [
+        ((), '<c r="A1"><f>1+1</f><v></v></c>'),
+        (("<fonts>", "<font>", "</fonts>"), ""),
+        (("", "<fonts>", ""), ""),
+        (
+            ("<fonts>", '<font><color rgb="FFFFFFFF"/></font>', "</fonts>"),
+            "",
+        ),
+    ],
+    ids=["formulas", "fonts that do not end", "lists that do not end", "fonts by fills"],
+)
+def test_looks_and_formulas_cost_no_square(styles: tuple[str, str, str] | tuple[()], cell: str) -> None:
+    def cost(count: int) -> float:
+        begin, each, end = styles or ("", "", "")
+        looks = f"<s>{begin}{each * count}{end}<fills>{'<fill/>' * count}</fills></s>"
+        archive = Archive(container({"xl/styles.xml": looks}), "a.xlsx", ParseLimits())
+        content = (cell * count).encode()
+        before = process_time()
+        style_codes(archive)
+        uncomputed_formulas(content)
+        return process_time() - before
+
+    small = max(min(cost(500) for _ in range(3)), 2e-4)
+    assert min(cost(8_000) for _ in range(2)) < 64 * small
 
 
 def test_formulas_without_a_kept_value_are_counted() -> None:

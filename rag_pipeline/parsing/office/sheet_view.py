@@ -25,7 +25,6 @@ MAX_HIDDEN_COLUMNS = 16_384
 
 _PLAIN = frozenset({"general", "", "@"})
 _FORMAT = re.compile(rb"<(?:\w+:)?numFmt(\s(?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>")
-_CELL_STYLES = re.compile(rb"<(?:\w+:)?cellXfs[\s>](.*?)</(?:\w+:)?cellXfs>", re.S)
 _STYLE = re.compile(rb"<(?:\w+:)?xf(\s[^<>]*)>")
 _ROW = re.compile(rb"<(?:\w+:)?row\s[^<>]*>")
 _HIDES = re.compile(rb"""\s(?:hidden=["'](?:1|true)["']|ht=["']0(?:\.0+)?["'])""")
@@ -40,17 +39,20 @@ _STYLED = rb"""<(?:\w+:)?c(?=\s[^<>]*?\ss=["'](%b)["'])\s[^<>]*?\br=["']([A-Z]{1
 
 # The format that shows neither numbers nor text; a colour that hides does the same.
 UNSEEN = ";;;"
+# Before the format of a cell whose colours hide it, which counts where something else may colour the cell.
+_COVERED = "\0"
 # What gives cells a colour that their style does not say: conditions, and the looks of tables.
 _COLOURING = (b"conditionalFormatting", b"tablePart", b"<picture")
-_FONTS = re.compile(rb"<(?:\w+:)?fonts[\s>](.*?)</(?:\w+:)?fonts>", re.S)
-_FONT = re.compile(rb"<(?:\w+:)?font(?:\s[^<>]*)?(?:/>|>(.*?)</(?:\w+:)?font>)", re.S)
-_FILLS = re.compile(rb"<(?:\w+:)?fills[\s>](.*?)</(?:\w+:)?fills>", re.S)
-_FILL = re.compile(rb"<(?:\w+:)?fill(?:\s[^<>]*)?(?:/>|>(.*?)</(?:\w+:)?fill>)", re.S)
+_ELEMENT = rb"<(?:\w+:)?%b(?:\s[^<>]*?)?(?:/>|>((?>(?:[^<]++|<(?!/?(?:\w+:)?%b[\s/>]))*))</(?:\w+:)?%b>)"
+_FONT, _FILL = (re.compile(_ELEMENT % (name, name, name)) for name in (b"font", b"fill"))
 _COLOUR = re.compile(rb"<(?:\w+:)?color(\s[^<>]*)>")
 _BACKGROUND = re.compile(rb"<(?:\w+:)?fgColor(\s[^<>]*)>")
 _WHITE = "FFFFFF"
-_NO_VALUE = rb"\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
-_UNCOMPUTED = (re.compile(rb"</(?:\w+:)?f>" + _NO_VALUE), re.compile(rb"<(?:\w+:)?f\s[^<>]*/>" + _NO_VALUE))
+# A whole cell, so that its facts are there without a look back.
+_UNCOMPUTED = re.compile(
+    rb"<(?:\w+:)?c(\s[^<>]*)?>\s*<(?:\w+:)?f(?:\s[^<>]*/>|(?:\s[^<>]*)?>[^<]*</(?:\w+:)?f>)"
+    rb"\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
+)
 _EMPTY_TEXT = re.compile(rb"""\st=["']str["']""")
 
 Place = tuple[int, int]
@@ -104,42 +106,42 @@ def style_codes(archive: Archive) -> dict[str, str]:
     """Number format by the number that cells name their style with, where it may show other than the value."""
     styles = archive.read_if_there("xl/styles.xml") or b""
     own = {_fact(tag, b"numFmtId"): unescape(_fact(tag, b"formatCode")) for tag in _FORMAT.findall(styles)}
-    listed = _CELL_STYLES.search(styles)
     found: dict[str, str] = {}
-    unseen = unseen_looks(styles)
-    for number, tag in enumerate(_STYLE.findall(listed[1]) if listed else ()):
-        if (_fact(tag, b"fontId"), _fact(tag, b"fillId")) in unseen:
-            found[str(number)] = UNSEEN
-            continue
+    is_unseen = _unseen_looks(styles)
+    for number, tag in enumerate(_STYLE.findall(_section(styles, b"cellXfs"))):
         key = _fact(tag, b"numFmtId") or "0"
         code = own.get(key) or (BUILTIN.get(int(key), "") if key.isdecimal() else "")
-        if code.casefold() not in _PLAIN:
+        code = code if code.casefold() not in _PLAIN else ""
+        if is_unseen(_fact(tag, b"fontId"), _fact(tag, b"fillId")):
+            code = _COVERED + code
+        if code:
             found[str(number)] = code
     return found
 
 
-def unseen_looks(styles: bytes) -> set[tuple[str, str]]:
-    """Numbers of a font and a fill of one colour, or of a white font where nothing is filled.
+def _unseen_looks(styles: bytes) -> Callable[[str, str], bool]:
+    """Whether the numbers of a font and a fill are of one colour, or of a white font where nothing is filled.
 
     A colour of the theme is only equal to itself; which of them is white, the theme says.
     """
-    fonts, fills = _FONTS.search(styles), _FILLS.search(styles)
-    colours = [_colour(_COLOUR, inner) for inner in _FONT.findall(fonts[1])] if fonts else []
+    colours = [_colour(_COLOUR, inner) for inner in _FONT.findall(_section(styles, b"fonts"))]
     behind = [
         _colour(_BACKGROUND, inner)
         if b"solid" in inner
         else ""
-        if b"patternType" in inner and b"none" not in inner
+        if b"gradientFill" in inner or (b"patternType" in inner and b"none" not in inner)
         else _WHITE
-        for inner in (_FILL.findall(fills[1]) if fills else ())
+        for inner in _FILL.findall(_section(styles, b"fills"))
     ]
-    return {
-        (str(font), str(fill))
-        for font, colour in enumerate(colours)
-        if colour
-        for fill, other in enumerate(behind)
-        if colour == other
-    }
+    fonts, fills = ({str(number): each for number, each in enumerate(listed)} for listed in (colours, behind))
+    return lambda font, fill: bool(fonts.get(font)) and fonts[font] == fills.get(fill)
+
+
+def _section(styles: bytes, name: bytes) -> bytes:
+    """What stands in the first element of a name; nothing in one that is not closed."""
+    start = re.search(rb"<(?:\w+:)?%b[\s>]" % name, styles)
+    end = re.compile(rb"</(?:\w+:)?%b>" % name).search(styles, start.end()) if start else None
+    return styles[start.end() : end.start()] if start and end else b""
 
 
 def _colour(pattern: re.Pattern[bytes], inner: bytes) -> str:
@@ -153,14 +155,7 @@ def _colour(pattern: re.Pattern[bytes], inner: bytes) -> str:
 
 def uncomputed_formulas(sheet: bytes) -> int:
     """Cells of a worksheet's XML whose formula was saved without a value, as programs do that do not compute."""
-    return sum(
-        _EMPTY_TEXT.search(
-            sheet, max(sheet.rfind(b"<c ", 0, match.start()), sheet.rfind(b":c ", 0, match.start())), match.start()
-        )
-        is None
-        for pattern in _UNCOMPUTED
-        for match in pattern.finditer(sheet)
-    )
+    return sum(_EMPTY_TEXT.search(match[1] or b"") is None for match in _UNCOMPUTED.finditer(sheet))
 
 
 def _fact(tag: bytes, name: bytes) -> str:
@@ -175,8 +170,9 @@ def sheet_view(sheet: bytes, codes: Mapping[str, str]) -> View:
         codes: As `style_codes` gives them.
     """
     view = View()
-    if UNSEEN in codes.values() and any(mark in sheet for mark in _COLOURING):
-        codes = {number: code for number, code in codes.items() if code != UNSEEN}
+    if any(code == UNSEEN or code.startswith(_COVERED) for code in codes.values()):
+        is_coloured = any(mark in sheet for mark in _COLOURING)
+        codes = {number: shows for number, code in codes.items() if (shows := _shows(code, is_coloured))}
     if codes:
         styled = re.compile(_STYLED % b"|".join(number.encode() for number in codes))
         column_of = cache(column_number)
@@ -197,6 +193,13 @@ def sheet_view(sheet: bytes, codes: Mapping[str, str]) -> View:
                 if 0 < first_column <= last_column <= MAX_HIDDEN_COLUMNS:
                     view.hidden_columns |= set(range(first_column - 1, last_column))
     return view
+
+
+def _shows(code: str, is_coloured: bool) -> str:
+    """The format that counts in a sheet, which may give its cells colours beside those of their styles."""
+    if is_coloured:
+        return "" if code == UNSEEN else code.removeprefix(_COVERED)
+    return UNSEEN if code.startswith(_COVERED) else code
 
 
 def column_number(letters: bytes) -> int:

@@ -46,7 +46,7 @@ from rag_pipeline.parsing.office.xls_stream import sound_xls
 from rag_pipeline.parsing.office.xlsb_look import WORKBOOK, xlsb_views
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "8"
+VERSION = "9"
 
 Row = list[str]
 # Each hidden row within a table is a blank line, as its place is counted by lines. Blank lines say nothing to a
