@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from rag_pipeline.contracts.sources import Source
 from rag_pipeline.errors import DocumentUnreadable, SourceUnavailable
 from rag_pipeline.settings.sources import RestSettings
+from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.sources.rest_api import TICKETS, as_json, rest_source
 from rag_pipeline_tests.sources.site import Reply, Site
 
@@ -209,3 +211,24 @@ def test_a_group_of_all_objects_and_what_an_object_says_itself_must_both_let_som
     [item] = rest_source(site, TICKETS | groups | {"reader_groups": []}).list()
     assert item.declared is not None
     assert item.declared.allowed_principals == ("crew", "tickets:all")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("readers", [["boss"], ["public"]])
+def test_settings_that_take_the_place_of_readers_count_at_once(tmp_path: Path, site: Site, readers: list[str]) -> None:
+    entry = {"id": "1", "revision": 1, "body": "Text of it", "subject": "Lamp"}
+    site.pages |= {"/api/items": as_json({"items": [entry], "next": None}), "/api/items/1": as_json(entry)}
+    site.pages["/api/members"] = as_json(["ada"])
+    project = Project.create(tmp_path)
+    given = {name: value for name, value in TICKETS.items() if name != "principals"} | {"title": "subject"}
+    given |= {"location": f"{site.url}/api", "networks": ["127.0.0.0/8"]}
+    groups = {"groups": {"names": ["all"], "members": {"path": "members", "field": ""}}, "reader_groups": ["all"]}
+    project.settings["sources"] = {"load": given | groups}
+    project.refresh()
+    assert [row["allowed_principals"] for row in project.published()] == [["load:all"]]
+    asked = site.paths.count("/api/items/1")
+    project.settings["sources"] = {"load": given | {"allowed_principals": readers}}
+    project.refresh()
+    assert site.paths.count("/api/items/1") == asked
+    assert [row["allowed_principals"] for row in project.published()] == [readers]
+    assert project.published() == project.rebuilt()

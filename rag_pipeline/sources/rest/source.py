@@ -59,6 +59,10 @@ class RestItems:
         self.fetch_threads = int(spec.fields["requests_at_once"])
         self._api: Api | None = None
         self._declared_at: dict[str, DeclaredMetadata] = {}
+        self._known: Mapping[str, Remembered] = {}
+        # With `detail` the list tells readers, if anything does, and nothing else that is declared.
+        tells = any(self._fields[name] for name in ("principals", "readers", "reader_groups"))
+        self._list_declares = self._fields["detail"] is None or tells
         self._down = reading.Down(_DOWN_AFTER)
         self._watched = Watched(spec)
         names = ("location", "list", "ok", "detail", "detail_item", "text", "template", "parts", "media_type")
@@ -70,6 +74,7 @@ class RestItems:
 
     def remember(self, known: Mapping[str, Remembered]) -> None:
         """See `RemembersListings.remember`."""
+        self._known = known
         self._attachments.remember(known)
 
     def list(self) -> Sequence[SourceObject]:
@@ -89,7 +94,8 @@ class RestItems:
                 self._watched.start()
                 for address in found:
                     self._watched.saw(address, "permission_rules")
-                self._declared_at = {a: item.declared for a, item in found.items() if item.declared is not None}
+                told = found.items() if self._list_declares else ()
+                self._declared_at = {a: item.declared for a, item in told if item.declared is not None}
                 return [found[address] for address in sorted(found)]
             before, reason = found, "`list.pages`: the list is another one each time it is read."
         raise self._unavailable(f"{reason} It was read {_TRIES} times.")
@@ -198,7 +204,6 @@ class RestItems:
             raw = self._raw_as_listed(entry)
             if len(raw) > self._spec.max_document_bytes:
                 problem = reading.too_large(len(raw), self._spec.max_document_bytes)
-        declares = fields["detail"] is None or any(fields[name] for name in ("principals", "readers", "reader_groups"))
         return SourceObject(
             address=address,
             uri=self._uri(entry, address),
@@ -206,9 +211,16 @@ class RestItems:
             modified_at=moment_in(value_at(entry, fields["modified"])) if fields["modified"] else None,
             stamp=self._stamp(entry, raw),
             problem=problem,
-            declared=self._declared(entry, readers) if declares else None,
+            declared=self._declared(entry, readers) if self._list_declares else self._without_readers(address),
             raw=raw if problem is None and fields["detail"] is None else None,
         )
+
+    def _without_readers(self, address: str) -> DeclaredMetadata | None:
+        """What the lake holds of an object, but for readers that it once said and that the settings say now."""
+        before = self._known.get(address)
+        if before is None or before.declared is None or before.declared.allowed_principals is None:
+            return None
+        return replace(before.declared, allowed_principals=None)
 
     def _stamp(self, entry: Any, raw: bytes | None) -> str:
         """Of an object as an answer shows it; `raw` counts where no fields tell its revision."""
