@@ -44,20 +44,27 @@ class RagPipelineScaffolder(Scaffolder[ScaffoldParams]):
         folder = Path(request.target_path)
         # Beside the package and not in it: Dagster imports what is Python there.
         root = Path(request.project_root or folder)
-        name = _UNFIT.sub("_", folder.name)
+        names = _below_defs(folder, root)
         location = request.params.location
         if "://" not in location:
             (root / location).mkdir(parents=True, exist_ok=True)
             location = os.path.relpath(root / location, folder)
         settings = {
-            "lake": os.path.relpath(root / "data" / name / "lake", folder),
+            "lake": os.path.relpath(root.joinpath("data", *names, "lake"), folder),
             "sources": {"documents": {"location": location, "allowed_principals": [request.params.readers]}},
             "embedding_models": {"minilm": {"model": "sentence-transformers/all-MiniLM-L6-v2"}},
             "serve": "minilm",
         }
         (folder / _CONFIG).write_text(_HEAD + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), "utf-8")
         # A second pipeline of the project has another folder, and so other names.
-        scaffold_component(request, {"config": _CONFIG, "key_prefix": [name]})
+        prefix = [_UNFIT.sub("_", name) for name in names]
+        scaffold_component(request, {"config": _CONFIG, "key_prefix": prefix})
+
+
+def _below_defs(folder: Path, root: Path) -> tuple[str, ...]:
+    """Where a folder is in the project: `defs/east/search` and `defs/west/search` are two."""
+    parts = folder.relative_to(root).parts if folder.is_relative_to(root) else ()
+    return parts[parts.index("defs") + 1 :] if "defs" in parts[:-1] else (folder.name,)
 
 
 @scaffold_with(RagPipelineScaffolder)

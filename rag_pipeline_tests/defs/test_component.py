@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dagster.components import ScaffoldRequest
 
+from rag_pipeline.component import RagPipelineScaffolder, ScaffoldParams
 from rag_pipeline_tests.paths import REPOSITORY
 
 DG = Path(sys.executable).parent / "dg"
@@ -100,8 +102,23 @@ def test_scaffolding_writes_what_both_need_outside_the_package(host: Host) -> No
     assert declared == {"type": COMPONENT, "attributes": {"config": "pipeline.yaml", "key_prefix": ["team_support"]}}
     settings = yaml.safe_load((host.made("team-support") / "pipeline.yaml").read_text("utf-8"))
     lake = (host.made("team-support") / settings["lake"]).resolve()
-    assert lake == (host.folder / "data" / "team_support" / "lake").resolve()
+    assert lake == (host.folder / "data" / "team-support" / "lake").resolve()
     assert sorted(path.name for path in host.made("search").iterdir()) == ["defs.yaml", "pipeline.yaml"]
+
+
+def test_folders_of_one_name_are_two_pipelines(tmp_path: Path) -> None:
+    names: set[str] = set()
+    lakes: set[Path] = set()
+    for name in ("east/search", "west/search", "search", "北", "南"):
+        folder = tmp_path / "src" / "host" / "defs" / name
+        folder.mkdir(parents=True)
+        request = ScaffoldRequest(COMPONENT, folder, "yaml", tmp_path, ScaffoldParams())
+        RagPipelineScaffolder().scaffold(request)
+        lakes.add((folder / yaml.safe_load((folder / "pipeline.yaml").read_text("utf-8"))["lake"]).resolve())
+        names.add("_".join(yaml.safe_load((folder / "defs.yaml").read_text("utf-8"))["attributes"]["key_prefix"]))
+    assert len(lakes) == 5
+    assert {"east_search", "west_search", "search"} <= names
+    assert not any(lake.is_relative_to(other) for lake in lakes for other in lakes - {lake})
 
 
 def test_dg_checks_runs_and_shows_two_pipelines_beside_other_assets(host: Host) -> None:
@@ -111,7 +128,7 @@ def test_dg_checks_runs_and_shows_two_pipelines_beside_other_assets(host: Host) 
     assert launched.returncode == 0, launched.stderr + launched.stdout
     # Each has a lake of its own, and only one was asked to run.
     assert (host.folder / "data" / "search" / "lake" / "gold").is_dir()
-    assert not (host.folder / "data" / "team_support").exists()
+    assert not (host.folder / "data" / "team-support").exists()
 
 
 def test_dg_check_names_the_line_of_what_it_does_not_know(host: Host) -> None:
