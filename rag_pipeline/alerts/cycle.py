@@ -128,6 +128,19 @@ class _Delivered:
         return [_of_sink(name, error, at) for name, error in self.errors.items()]
 
 
+def settle(pipeline: Pipeline, sink: str, now: float) -> None:
+    """Note that a sink took a trial: what is open of it has ended, which the next look tells the others.
+
+    Raises:
+        StoreError: The state cannot be read or written.
+    """
+    file = alert_file(pipeline)
+    settings = pipeline.settings
+    if SINK_PREFIX + sink in file.read().open:
+        well = [_of_sink(sink, "", now)]
+        file.change(partial(folded, findings=well, sinks=settings.alerts.sinks, now=now, sources=settings.sources))
+
+
 def _of_sink(name: str, error: str, at: float) -> Finding:
     return Finding(
         key=SINK_PREFIX + name,

@@ -35,9 +35,11 @@ def alerts() -> None:
 def try_sinks(sink: str | None, as_json: bool) -> None:
     """Send a test message to SINK, or to all of them; exit code 4 if one did not take it.
 
+    That a sink did not take what it was sent before has ended when it takes this.
+
     Example: rag-pipeline alerts test
     """
-    from rag_pipeline.alerts.cycle import trial
+    from rag_pipeline.alerts.cycle import settle, trial
     from rag_pipeline.alerts.sinks import send
 
     pipeline = open_pipeline()
@@ -52,11 +54,13 @@ def try_sinks(sink: str | None, as_json: bool) -> None:
     for name in sinks if sink is None else (sink,):
         error = ""
         try:
-            message = trial(name, datetime.now(UTC).timestamp())
-            send(message, pipeline.settings.alerts, pipeline.environment, pipeline.folder)
+            now = datetime.now(UTC).timestamp()
+            send(trial(name, now), pipeline.settings.alerts, pipeline.environment, pipeline.folder)
         except AlertUndeliverable as failure:
             error = failure.message
             refused += 1
+        else:
+            settle(pipeline, name, now)
         if as_json:
             emit({"sink": name, "took_it": not error, "error": error})
         else:

@@ -122,6 +122,23 @@ def test_what_is_refused_for_good_keeps_nothing_after_it_from_being_told(duty: D
     assert duty.told() == [("opened", ["check:source/docs:polled_in_time"])]
 
 
+def test_a_sink_that_takes_a_trial_is_known_to_be_well(duty: Duty) -> None:
+    """Nothing waits for it: without the trial it would be open until something else turns."""
+    set_back(duty.project, timedelta(days=1), source="wiki")
+    config = {"RAG_PIPELINE_CONFIG": str(duty.pipeline().path)}
+    open_before = []
+    for code in (400, 200):
+        duty.receiver.answer = (code, {})
+        with duty.project.workspace() as workspace:
+            workspace.pipeline.environment["HOOK"] = duty.receiver.url  # type: ignore[index]
+            cycle.tell(workspace)
+            open_before.append("sink:ops" in cycle.alert_file(workspace.pipeline).read().open)
+        tried = CliRunner().invoke(cli, ["alerts", "test", "ops"], env=config)
+        assert tried.exit_code == (0 if code == 200 else 4), tried.output
+    assert open_before == [True, True]
+    assert "sink:ops" not in cycle.alert_file(duty.pipeline()).read().open
+
+
 def test_a_model_that_is_gone_has_nothing_open_and_an_erasure_loses_no_message(duty: Duty) -> None:
     duty.receiver.answer = (503, {})
     gone = replace(GONE, found="Pay of Ada is too old")
