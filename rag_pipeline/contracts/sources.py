@@ -338,6 +338,19 @@ class KeepsCopies(Protocol):
         ...
 
 
+@runtime_checkable
+class LeavesErased(Protocol):
+    """A source that keeps what it reads in `SourceSpec.cache_folder`, and keeps nothing of what was erased."""
+
+    def leave_erased(self, is_erased: Callable[[str, str], bool]) -> None:
+        """Take note of it before anything is listed.
+
+        Args:
+            is_erased: Whether an object was, by its address and the hash of its bytes.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SourceKind:
     """A kind of source, as the registry and the entry points of the group `rag_pipeline.sources` name it.

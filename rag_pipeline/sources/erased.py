@@ -19,6 +19,7 @@ from rag_pipeline.contracts.sources import (
     FetchesTogether,
     KeepsCopies,
     KnowsGroups,
+    LeavesErased,
     Remembered,
     RemembersListings,
     Samples,
@@ -41,6 +42,8 @@ class WithoutErased:
         self._source = source
         self._erased = erased
         self.left_out = 0
+        if isinstance(source, LeavesErased):
+            source.leave_erased(self._is_erased)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
@@ -56,6 +59,9 @@ class WithoutErased:
         name, places = self._source.name, self._erased.places
         listed = [item for item in items if place_hash(name, item.address) not in places]
         return [self._refused(item) for item in listed] if self._erased.contents else listed
+
+    def _is_erased(self, address: str, hashed: str) -> bool:
+        return place_hash(self._source.name, address) in self._erased.places or hashed in self._erased.contents
 
     def fetch(self, item: SourceObject) -> FetchedObject:
         """As the source fetches.

@@ -35,6 +35,7 @@ class Journal:
         recipe: Digest of the settings that decide what is read off a page.
         max_age_seconds: What was begun longer ago is asked for again.
         is_unread: Whether the lake does not hold what is at an address of the web.
+        is_erased: Whether a page is left out of the lake for good: its bytes get no name on a disk.
         clock: Seconds since 1970: another process goes on.
     """
 
@@ -44,11 +45,13 @@ class Journal:
         recipe: str = "",
         max_age_seconds: float = 0,
         is_unread: Callable[[str], bool] = bool,
+        is_erased: Callable[[Page], bool] = lambda _: False,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._is_unread = is_unread
-        self._spool = Spool()
+        self._is_erased = is_erased
+        self._unnamed = self._spool = Spool()
         self._taken: dict[str, tuple[Page, Callable[[], bytes]]] = {}
         self._bodies: dict[str, Callable[[], bytes]] = {}
         self._lines: int | None = None
@@ -75,6 +78,8 @@ class Journal:
 
     def put(self, page: Page, raw: bytes) -> Callable[[], bytes] | None:
         """What gives the bytes again; None where the disk has no room."""
+        if self._is_erased(page):
+            return self._unnamed.put(raw)
         if self._lines is None:
             return self._spool.put(raw)
         start = self._spool.end

@@ -65,6 +65,7 @@ class WebSite:
         self._pace = Pace(spec.fields["delay_seconds"])
         self._notes: tuple[Idle, ...] = ()
         self._told: Mapping[str, Remembered] | None = None
+        self._is_erased: Callable[[str, str], bool] | None = None
         self._down = reading.Down()
         self._client: HttpClient | None = None
         self._dropped = tuple(name.lower() for name in spec.fields["drop_query"])
@@ -72,6 +73,10 @@ class WebSite:
     def remember(self, known: Mapping[str, Remembered]) -> None:
         """See `RemembersListings`."""
         self._told = known
+
+    def leave_erased(self, is_erased: Callable[[str, str], bool]) -> None:
+        """See `LeavesErased`."""
+        self._is_erased = is_erased
 
     def idle(self) -> Sequence[Idle]:
         """See `Source.idle`."""
@@ -85,7 +90,8 @@ class WebSite:
         known = before.listed if self._told is None else self._told
         crawl = Crawl(self._bounds(), home)
         read = {url_of_page(each, prefix) for each, told in known.items() if told.stamp is not None}
-        journal = Journal(folder, recipe, self._bounds().max_seconds, lambda url: url not in read)
+        limit = self._bounds().max_seconds
+        journal = Journal(folder, recipe, limit, lambda url: url not in read, lambda page: self._leaves(page, prefix))
         after: State | None = None
         try:
             self._walk(crawl, home, prefix, before.pages, [url_of_page(each, prefix) for each in known], journal)
@@ -263,6 +269,13 @@ class WebSite:
 
     def _shape(self, prefix: str, known: Mapping[str, Remembered]) -> Shape:
         return Shape(prefix, self._selection.takes, self._spec.max_document_bytes, known)
+
+    def _leaves(self, page: Page, prefix: str) -> bool:
+        """Whether a page was erased from the lake, be it under the address that it says is its own."""
+        if self._is_erased is None:
+            return False
+        urls = (url for url in (page.url, page.proper) if url is not None and url.startswith(prefix))
+        return any(self._is_erased(address_of_page(url, prefix), page.hash) for url in urls)
 
     def forget_copies(self) -> None:
         """See `KeepsCopies`."""

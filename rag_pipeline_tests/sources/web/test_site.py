@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from rag_pipeline.contracts.erasures import Erased, Tombstone, place_hash
+from rag_pipeline.contracts.ids import bytes_hash
 from rag_pipeline.contracts.sources import RemembersListings, SourceObject
 from rag_pipeline.errors import DocumentUnavailable, DocumentVanished, SourceUnavailable
 from rag_pipeline.sources import open_source
+from rag_pipeline.sources.erased import without_erased
 from rag_pipeline.sources.http import client
 from rag_pipeline.sources.web import pages as page_module
 from rag_pipeline.sources.web import site as site_module
@@ -520,6 +523,27 @@ def test_a_sample_asks_for_few_pages_and_leaves_no_state(site: Site, tmp_path: P
         opened(site, tmp_path).list()
     with pytest.raises(SourceUnavailable, match=r"docs\.example/; write that as `location`"):
         opened(site, tmp_path).sample(4)
+
+
+@pytest.mark.parametrize("by", ["place", "content"])
+def test_what_was_erased_is_not_kept_by_the_walks_that_meet_it_again(site: Site, tmp_path: Path, by: str) -> None:
+    pages = {name: html(f"words of {name}", **{"ETag": name}) for name in "ab"}
+
+    def page(asked: Asked) -> Reply:
+        return Reply(status=304) if "if-none-match" in asked.headers else pages[asked.path[-1]]
+
+    site.pages |= {"/docs/": html(links("a", "b")), "/docs/a": page, "/docs/b": page}
+    place = place_hash("site", "a" if by == "place" else "elsewhere")
+    stone = Tombstone("e1", place, (bytes_hash(pages["a"].body),), by == "content", "2026-01-01T00:00:00+00:00")
+    for _ in range(2):
+        source = without_erased(opened(site, tmp_path), Erased((stone,)))
+        assert isinstance(source, RemembersListings)
+        # The run before was killed after its listing: all is still to be taken in.
+        source.remember({})
+        source.list()
+        [kept] = (tmp_path / "state").rglob("walk.bytes")
+        assert b"words of b" in kept.read_bytes()
+        assert b"words of a" not in kept.read_bytes()
 
 
 @pytest.mark.parametrize("damage", [b"", b"not zipped", gzip.compress(b"[]"), gzip.compress(b"{}")], ids=range(4))
