@@ -48,5 +48,7 @@ def test_a_text_box_of_old_programs_is_read_where_it_stands_and_once() -> None:
 
 def test_signs_of_the_fonts_symbol_and_wingdings_are_what_they_show() -> None:
     fonts = rb"{\fonttbl{\f0\fnil\fcharset0 Arial;}{\f3\froman\fcharset2\fprq2 Symbol;}{\f4\fcharset2 Wingdings;}}"
+    by_word = rb"{\fonttbl{\f3\fbidi \froman\fcharset2\fprq2{\*\panose 05050102010706020507}Symbol;}}"
+    assert lines(rb"{\rtf1\ansi" + by_word + rb"{\f3\'b3} 5\par}") == ["\u2265 5"]
     body = rb"\f0 Above {\f3\'b3} 5 {\f3 m}m, {\f3\u-3917?} 6 {\f4\'fc}, 5\'b3\par"
     assert lines(rb"{\rtf1\ansi" + fonts + body + rb"}") == ["Above \u2265 5 \u03bcm, \u2265 6 \u2713, 5\u00b3"]

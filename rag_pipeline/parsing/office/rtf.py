@@ -22,7 +22,7 @@ from rag_pipeline.parsing.raised import Piece, Shift, joined
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "4"
+VERSION = "5"
 
 # Word writes dozens; what is deeper is made to exhaust readers.
 MAX_DEPTH = 2_000

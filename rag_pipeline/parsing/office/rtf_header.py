@@ -17,7 +17,10 @@ _STYLE = re.compile(rb"\{\\s(\d{1,5})\b([^{};]*(?:\{[^{}]*\}[^{};]*)*);\}")
 _STYLE_OUTLINE = re.compile(rb"\\outlinelevel(\d)")
 _STYLE_HEADING = re.compile(rb"heading (\d)\s*$", re.I)
 _FONT = re.compile(rb"\{\\f(\d{1,5})[^{}]*?\\fcharset(\d{1,3})")
-_SIGN_FONT = re.compile(rb"\{\\f(\d{1,5})[^{}]*?\\fcharset2\b[^{};]*?\b(Symbol|Wingdings)\s*;")
+# Word writes a group of its own about the looks before the name; an entry of a font is short.
+_SIGN_FONT = re.compile(
+    rb"\{\\f(\d{1,5})[^{}]{0,300}?\\fcharset2(?!\d)(?:[^{};]|\{[^{}]{0,100}\}){0,300}?(?<!\w)(Symbol|Wingdings)\s*;"
+)
 _COLOURS = re.compile(rb"\{\\colortbl([^{}]{0,20000})\}")
 _WHITE = re.compile(rb"\\red255\s*\\green255\s*\\blue255\b")
 
