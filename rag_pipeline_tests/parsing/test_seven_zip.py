@@ -16,7 +16,7 @@ from rag_pipeline.errors import DocumentError, LimitExceeded
 from rag_pipeline.parsing import ParseLimits, media_type_of, parse
 from rag_pipeline_tests.parsing.office_files import container
 from rag_pipeline_tests.parsing.rendering import check_invariants, outcome
-from rag_pipeline_tests.parsing.seven_zip_files import Coder, raw_lzma, seven_zip
+from rag_pipeline_tests.parsing.seven_zip_files import Coder, number, raw_lzma, seven_zip, started
 
 MEMBERS = {"a.md": b"# A\n\nWords of a.\n", "sub": None, "b.csv": b"x,y\n1,2\n", "sub/c.txt": b"Deep words here.\n"}
 SHOWN = {"!/a.md": "# A\n\nWords of a.\n", "!/b.csv": "x\ty\n1\t2", "!/sub/c.txt": "Deep words here.\n"}
@@ -60,7 +60,7 @@ def code_of(raw: bytes, name: str = "a.7z") -> str:
 
 
 def deflated(data: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=-15)
+    packer = zlib.compressobj(9, wbits=-15)
     return packer.compress(data) + packer.flush()
 
 
@@ -122,8 +122,10 @@ def test_no_name_leads_out_and_links_lead_nowhere() -> None:
         seven_zip(MEMBERS, size=1 << 40),
         seven_zip(MEMBERS, count=1 << 40),
         seven_zip({"a.txt": bytes(60 * 1024 * 1024)}),
+        started(b"", b"\1\4\6" + number(0) + number(0) + b"\0\7\x0b" + number(400_000) + b"\0" + b"\1\0" * 400_000),
+        started(b"", b"\1\4\6" + number(0) + number(2_000_000) + b"\x09" + bytes(2_000_000)),
     ],
-    ids=["size", "count", "ratio"],
+    ids=["size", "count", "ratio", "runs", "streams"],
 )
 def test_what_claims_more_than_is_allowed_stops_at_the_limit(raw: bytes) -> None:
     tracemalloc.start()
@@ -138,6 +140,23 @@ def test_a_large_member_and_all_together_stop_at_the_limit() -> None:
         texts(raw, limits=replace(ParseLimits(), max_member_bytes=500))
     with pytest.raises(LimitExceeded):
         texts(raw, limits=replace(ParseLimits(), max_archive_bytes=1_000))
+
+
+@pytest.mark.parametrize(
+    "coders",
+    [[(b"\x21", b"\x29")], [(b"\x21", b"")], [(b"\3\1\1", b"\xff\0\0\1\0")], [(b"\3", b""), (b"\x21", b"\x08")]],
+    ids=["dictionary", "no facts", "no such model", "no distance"],
+)
+def test_odd_facts_of_a_packer_are_damage_of_its_members(coders: list[Coder]) -> None:
+    result = outcome(seven_zip(MEMBERS, coders), "application/x-7z-compressed", "a.7z")
+    assert isinstance(result, DocumentError)
+    assert result.message.startswith("a.7z: the archive is damaged.")
+
+
+def test_the_last_members_of_a_run_of_deflate_are_read_when_all_is_taken_and_not_yet_given() -> None:
+    members = {"a.txt": b"a" * 100_000, **{f"{name}.txt": b"a" * 50 for name in "bcdefg"}}
+    found = texts(seven_zip(members, [(b"\4\1\x08", b"")], deflated))
+    assert [len(text) for text in found.values()] == [100_000, *[50] * 6]
 
 
 def test_the_dictionary_that_an_archive_claims_is_not_taken() -> None:

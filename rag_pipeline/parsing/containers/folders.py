@@ -29,7 +29,7 @@ from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import ParseLimits, check_count
 from rag_pipeline.parsing.media_type import media_type_of
 
-VERSION = "1"
+VERSION = "2"
 
 # An archive in an archive in an archive; deeper ones are made to exhaust readers.
 MAX_DEPTH = 3

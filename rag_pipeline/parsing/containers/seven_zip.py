@@ -51,6 +51,8 @@ _FILTERS = {
 _MAX_HEADER_BYTES = 64 * 1024 * 1024
 # The least that the library takes.
 _LEAST_DICTIONARY_BYTES = 4096
+# What fields that say what cannot be lead to.
+_ODD = (OddHeader, struct.error, IndexError, OverflowError)
 
 
 class SevenZip:
@@ -85,7 +87,7 @@ class SevenZip:
             self._streams = Streams()
             if header is not None:
                 self._take_header(header)
-        except (OddHeader, struct.error, IndexError, OverflowError):
+        except _ODD:
             raise damaged(address) from None
 
     def contents(self) -> Iterator[tuple[SevenMember, Callable[[], bytes]]]:
@@ -100,13 +102,14 @@ class SevenZip:
     def _read(self, member: SevenMember, place: int) -> bytes:
         if member.folder < 0:
             return b""
-        if self._run is None or self._run_number != member.folder or self._run.position > place:
-            self._run = _Run(*self._packed(member.folder), self._address)
-            self._run_number = member.folder
         try:
+            if self._run is None or self._run_number != member.folder or self._run.position > place:
+                self._run = _Run(*self._packed(member.folder), self._address)
+                self._run_number = member.folder
             self._run.skip(place - self._run.position)
             content = self._run.read(member.size)
-        except (lzma.LZMAError, zlib.error, OSError, EOFError, ValueError):
+        # How it is packed is only understood here, so that what is odd in one run costs no member of the others.
+        except (lzma.LZMAError, zlib.error, OSError, EOFError, ValueError, *_ODD):
             raise damaged(self._address) from None
         if len(content) < member.size or (member.crc is not None and zlib.crc32(content) != member.crc):
             raise damaged(self._address)
@@ -250,6 +253,8 @@ class _Deflated:
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(-15)
+        # It may have taken all and still hold back what was not asked for.
+        self._is_held_back = False
 
     @property
     def eof(self) -> bool:
@@ -257,10 +262,12 @@ class _Deflated:
 
     @property
     def needs_input(self) -> bool:
-        return not self._inner.unconsumed_tail
+        return not self._inner.unconsumed_tail and not self._is_held_back
 
     def decompress(self, data: bytes, most: int) -> bytes:
-        return self._inner.decompress(self._inner.unconsumed_tail + data, most)
+        found = self._inner.decompress(self._inner.unconsumed_tail + data, most)
+        self._is_held_back = len(found) == most
+        return found
 
 
 class _Unpacker(Protocol):

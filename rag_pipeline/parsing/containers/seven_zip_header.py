@@ -150,10 +150,10 @@ def packed_streams(header: Fields, limits: ParseLimits, address: str) -> Streams
     streams = Streams()
     kind = header.byte()
     if kind == _PACK:
-        _take_packed(streams, header)
+        _take_packed(streams, header, limits, address)
         kind = header.byte()
     if kind == _UNPACK:
-        _take_folders(streams, header)
+        _take_folders(streams, header, limits, address)
         kind = header.byte()
     if kind == _SUBSTREAMS:
         _take_members(streams, header, limits, address)
@@ -166,9 +166,10 @@ def packed_streams(header: Fields, limits: ParseLimits, address: str) -> Streams
     return streams
 
 
-def _take_packed(streams: Streams, header: Fields) -> None:
+def _take_packed(streams: Streams, header: Fields, limits: ParseLimits, address: str) -> None:
     streams.start = header.number()
     count = header.count()
+    check_count(count, _MAX_STREAMS * limits.max_archive_entries, "packed streams in the container", address)
     while (kind := header.byte()) != END:
         if kind == _SIZE:
             streams.packed = [header.number() for _ in range(count)]
@@ -178,10 +179,12 @@ def _take_packed(streams: Streams, header: Fields) -> None:
             raise OddHeader
 
 
-def _take_folders(streams: Streams, header: Fields) -> None:
+def _take_folders(streams: Streams, header: Fields, limits: ParseLimits, address: str) -> None:
     if header.byte() != _FOLDER:
         raise OddHeader
     count = header.count()
+    # Each holds a member at least: none is made for those beyond.
+    check_count(count, limits.max_archive_entries, "files in the container", address)
     if header.byte():
         raise OddHeader
     streams.folders = [_folder(header) for _ in range(count)]
@@ -282,7 +285,7 @@ def listed_files(header: Fields, limits: ParseLimits, address: str) -> list[Seve
         elif kind == _EMPTY_FILE:
             empty_files = fields.bits(sum(is_empty))
         elif kind == _NAMES and not fields.byte():
-            said = fields.take(fields.left).decode("utf-16-le", "replace").split("\0")
+            said = fields.take(fields.left).decode("utf-16-le", "replace").split("\0", count)
             names = said[:count] + [""] * (count - len(said))
         elif kind == _ATTRIBUTES:
             are_there = fields.bits_or_all(count)
