@@ -288,7 +288,8 @@ class WebSite:
         return None if folder is None else str(Path(folder, "web", fingerprint(self.name, home)))
 
     def _recipe(self, home: str, prefix: str) -> str:
-        headers = sorted(self._fields["headers"].items())
+        # What one login was shown is no other's.
+        headers = sorted({**split_credentials(self._spec.location)[1], **self._fields["headers"]}.items())
         return fingerprint("web", home, prefix, repr(self._dropped), repr(headers), str(self._spec.max_document_bytes))
 
     def _unavailable(self, reason: str) -> SourceUnavailable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import itertools
 import shutil
@@ -523,6 +524,24 @@ def test_a_sample_asks_for_few_pages_and_leaves_no_state(site: Site, tmp_path: P
         opened(site, tmp_path).list()
     with pytest.raises(SourceUnavailable, match=r"docs\.example/; write that as `location`"):
         opened(site, tmp_path).sample(4)
+
+
+def test_a_walk_that_another_login_began_is_not_gone_on_with(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = "Basic " + base64.b64encode(b"ada:pw").decode()
+
+    def page(asked: Asked) -> Reply:
+        return html("a secret") if asked.headers.get("authorization") == secret else Reply(status=404)
+
+    site.pages |= {"/docs/": html(links("a")), "/docs/a": page}
+    with monkeypatch.context() as killed:
+        killed.setattr(site_module.Journal, "end", lambda _: None)
+        as_ada = opened(site, tmp_path, location=f"{site.url}/docs/".replace("://", "://ada:pw@"))
+        assert addresses(as_ada.list()) == ["_index", "a"]
+    as_bo = opened(site, tmp_path, location=f"{site.url}/docs/".replace("://", "://bo:pw@"))
+    as_bo.remember({})
+    assert addresses(as_bo.list()) == ["_index"]
 
 
 @pytest.mark.parametrize("by", ["place", "content"])
