@@ -110,11 +110,12 @@ def _finished(workspace: Workspace) -> Certificate | None:
     from rag_pipeline.contracts.erasures import read_pending
     from rag_pipeline.refresh.erase import finish_erasure
 
-    if read_pending(workspace.lake.root) is None:
+    pending = read_pending(workspace.lake.root)
+    if pending is None:
         return None
     from rag_pipeline.defs.erased_records import scrub_of
 
-    return finish_erasure(workspace, scrub_of(workspace.pipeline.dagster_home))
+    return finish_erasure(workspace, scrub_of(workspace.pipeline.dagster_home, pending.principals))
 
 
 def _show(certificate: Certificate | None, *, as_json: bool) -> None:

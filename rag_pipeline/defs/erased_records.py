@@ -7,8 +7,8 @@ Does not belong here: the lake (`refresh/erase.py`).
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,17 +43,26 @@ _SETTINGS = frozenset({".yaml", ".yml", ".toml", ".py", ".json"})
 _STORAGES = frozenset({"storage", "run_storage", "event_log_storage", "schedule_storage", "compute_logs"})
 
 
-def scrub_of(home: Path) -> Callable[[Needles], list[str]]:
-    """How an erasure takes its pieces out of a Dagster home, which may not be there."""
-    return lambda needles: scrub_records(home, needles) if home.is_dir() else []
+def scrub_of(home: Path, principals: Collection[str] = ()) -> Callable[[Needles], list[str]]:
+    """How an erasure takes its pieces, and whose it was, out of a Dagster home, which may not be there."""
+
+    def scrub(needles: Needles) -> list[str]:
+        if not home.is_dir():
+            return []
+        _forget_principals(home / "history" / "runs.db", principals)
+        return scrub_records(home, needles)
+
+    return scrub
 
 
-def scrub_of_run(pipeline: "Pipeline", instance: "dg.DagsterInstance") -> Callable[[Needles], list[str]]:
+def scrub_of_run(
+    pipeline: "Pipeline", instance: "dg.DagsterInstance", principals: Collection[str]
+) -> Callable[[Needles], list[str]]:
     """How an erasure in a run cleans the records of its instance, and those of the pipeline's own home."""
     homes = [pipeline.dagster_home.resolve()]
     if instance.is_persistent:
         homes.append(Path(instance.root_directory).resolve())
-    scrubs = [scrub_of(home) for home in dict.fromkeys(homes)]
+    scrubs = [scrub_of(home, principals) for home in dict.fromkeys(homes)]
     return lambda needles: [note for scrub in scrubs for note in scrub(needles)]
 
 
@@ -72,18 +81,15 @@ def scrub_records(home: Path, needles: Needles) -> list[str]:
         if not any(found_in_file(each, needles) for each in (path, path.with_name(f"{path.name}-wal"))):
             continue
         changed += 1
-        try:
+        with _cleaning(path):
             with path.open("rb") as file:
                 is_database = file.read(16) == _SQLITE
             if is_database:
-                _scrub_database(path, needles)
+                with _rewriting(path) as database:
+                    for table in tables_of_sqlite(database):
+                        _scrub_table(database, table, needles)
             else:
                 _scrub_text(path, needles)
-        except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(
-                f"{path} could not be cleaned of what was erased: {error}. End the Dagster UI and its daemon, then "
-                f"run: rag-pipeline erase --finish"
-            ) from error
     if changed:
         notes.append(f"{changed} files of Dagster's records named it, and have a mark in its place.")
     configured = _configured(home / "dagster.yaml")
@@ -100,15 +106,51 @@ def _configured(path: Path) -> list[str]:
     return sorted(read.keys() & _STORAGES) if isinstance(read, dict) else []
 
 
-def _scrub_database(path: Path, needles: Needles) -> None:
+@contextmanager
+def _cleaning(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StoreUnavailable(
+            f"{path} could not be cleaned of what was erased: {error}. End the Dagster UI and its daemon, then "
+            f"run: rag-pipeline erase --finish"
+        ) from error
+
+
+@contextmanager
+def _rewriting(path: Path) -> Iterator[sqlite3.Connection]:
+    """A database to change in one go; nothing of what stood there stays in its file."""
     with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as file:
         file.execute("PRAGMA secure_delete = ON").fetchall()
         file.execute("BEGIN IMMEDIATE")
-        for table in tables_of_sqlite(file):
-            _scrub_table(file, table, needles)
+        yield file
         file.execute("COMMIT")
         file.execute("VACUUM")
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _forget_principals(path: Path, principals: Collection[str]) -> None:
+    """Put a mark where runs were asked to erase somebody; elsewhere such a name is a word that others have, too."""
+    if not principals or not path.is_file():
+        return
+    with _cleaning(path), _rewriting(path) as file:
+        if "runs" not in tables_of_sqlite(file):
+            return
+        asked = file.execute("SELECT rowid, run_body FROM runs WHERE instr(run_body, '\"principal\"')").fetchall()
+        for row_id, body in asked:
+            after = json.dumps(_anonymous(json.loads(body), principals))
+            file.execute("UPDATE runs SET run_body = ? WHERE rowid = ?", (after, row_id))
+
+
+def _anonymous(value: Any, principals: Collection[str]) -> Any:
+    if isinstance(value, list):
+        return [_anonymous(each, principals) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: MARK if name == "principal" and each in principals else _anonymous(each, principals)
+        for name, each in value.items()
+    }
 
 
 def _scrub_table(file: sqlite3.Connection, table: str, needles: Needles) -> None:

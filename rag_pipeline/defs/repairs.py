@@ -159,10 +159,11 @@ def _certificate(
     from rag_pipeline.refresh.erase import begin_erasure, finish_erasure
     from rag_pipeline.refresh.erase_plan import is_planned
 
-    scrub = scrub_of_run(workspace.pipeline, context.instance)
     # Held all the while: a run in between would finish what was begun here.
     with workspace.lake.writing():
         before = read_pending(workspace.lake.root)
+        principals = {wanted.principal, *(before.principals if before is not None else ())} - {""}
+        scrub = scrub_of_run(workspace.pipeline, context.instance, principals)
         certificate = finish_erasure(workspace, scrub)
         if before is None or not is_planned(before, wanted):
             begin_erasure(workspace, wanted, reason=config.reason, erased_by=who(context, config))

@@ -119,12 +119,13 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
 
 
 def _finished_erasure(instance: dg.DagsterInstance, workspace: "Workspace") -> str:
-    if read_pending(workspace.lake.root) is None:
+    pending = read_pending(workspace.lake.root)
+    if pending is None:
         return ""
     from rag_pipeline.defs.erased_records import scrub_of_run
     from rag_pipeline.refresh.erase import finish_if_begun
 
-    return finish_if_begun(workspace, scrub_of_run(workspace.pipeline, instance))
+    return finish_if_begun(workspace, scrub_of_run(workspace.pipeline, instance, pending.principals))
 
 
 def _revoked(workspace: "Workspace") -> "RevokeReport":

@@ -192,9 +192,10 @@ def test_an_erasure_that_was_killed_is_finished_by_whoever_comes_next_and_names_
     assert naming("keeper.md", tmp_path / "home", project.folder / "lake") == []
 
 
-def test_nobody_else_finishes_an_erasure_while_its_job_goes_on(
-    project: Project, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+def test_of_somebody_who_is_erased_no_run_says_the_name_and_nobody_else_finishes_it_meanwhile(
+    project: Project, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    whose = {"principal": "mona.keeperson", "reason": "request 3"}
     held: list[bool] = []
     begin = erase.begin_erasure
 
@@ -204,8 +205,12 @@ def test_nobody_else_finishes_an_erasure_while_its_job_goes_on(
         return plan
 
     monkeypatch.setattr(erase, "begin_erasure", begun)
-    assert launched(project, instance, "erase", principal="mo", reason="request 3", is_meant=True).success
+    assert launched(project, instance, "erase", **whose).success
+    assert not launched(project, instance, "erase", source="docs", **whose).success
+    assert naming("mona.keeperson", tmp_path / "home")
+    assert launched(project, instance, "erase", is_meant=True, **whose).success
     assert held == [True]
+    assert naming("mona.keeperson", tmp_path / "home", project.folder / "lake") == []
 
 
 def test_what_a_person_started_is_not_begun_again_by_the_daemon_when_it_was_killed(
