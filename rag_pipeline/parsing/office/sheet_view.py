@@ -155,6 +155,9 @@ def _colour(pattern: re.Pattern[bytes], inner: bytes) -> str:
 
 def uncomputed_formulas(sheet: bytes) -> int:
     """Cells of a worksheet's XML whose formula was saved without a value, as programs do that do not compute."""
+    # Most sheets hold none, and a look at each cell takes a fifth of what a sheet takes.
+    if b"<f" not in sheet and b":f" not in sheet:
+        return 0
     return sum(_EMPTY_TEXT.search(match[1] or b"") is None for match in _UNCOMPUTED.finditer(sheet))
 
 
