@@ -15,7 +15,7 @@ from rag_pipeline.parsing.decode import read_text
 from rag_pipeline.parsing.markup.struck import MEDIAWIKI, without_struck
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "3"
+VERSION = "4"
 
 # What stands between such tags is shown as it is written, comments too.
 _OPENING = re.compile(r"<!--|<(pre|nowiki|syntaxhighlight|source)(?:[ \t][^<>\n]{0,500})?>", re.I)

@@ -24,9 +24,11 @@ ADOC = re.compile(
     rf"`[^`\n]++`|(?P<struck>\A{_ROLE}[ \t]*\n(?s:.*)"
     rf"|{_ROLE}(?:##[^#\n]++(?>(?:#[^#\n]++)*)##|#(?=\S)[^#\n]++(?<=\S)#))"
 )
+# It ends with the cell of a table, whether it is closed there or not.
 MEDIAWIKI = re.compile(
     r"<(?P<raw>nowiki|code|pre|syntaxhighlight|source)\b[^<>\n]{0,500}>(?>(?:[^<]++|<(?!/?(?P=raw)\b))*)</(?P=raw)"
-    r"|(?P<struck><(?P<tag>s|del|strike)(?:\s[^<>\n]{0,500})?>(?>(?:[^<]++|<(?!/?(?P=tag)\b))*)</(?P=tag)\s*>)",
+    r"|(?P<struck><(?P<tag>s|del|strike)(?:\s[^<>\n]{0,500})?>(?>(?:[^<\n|]++|\|(?!\|)|\n(?![ \t]*[|!])"
+    r"|<(?!/?(?P=tag)\b))*)</(?P=tag)\s*>)",
     re.I,
 )
 JIRA = re.compile(
