@@ -41,6 +41,12 @@ class DuckDbDialect(default.DefaultDialect):
     def initialize(self, connection: Connection) -> None:
         """Nothing is asked of it: what it can do is known."""
 
+    def do_execute(self, cursor: Any, statement: str, parameters: Any, _context: Any = None) -> None:
+        """Run one SELECT: DuckDB runs several statements at once, and COPY writes files wherever it was opened."""
+        if [each.type for each in cursor.extract_statements(statement)] != [DRIVER.StatementType.SELECT]:
+            raise DRIVER.InvalidInputException("want one SELECT")
+        cursor.execute(statement, parameters)
+
     def do_rollback(self, dbapi_connection: Any) -> None:
         """There is nothing to roll back: nothing is written, and each statement is of one moment."""
 

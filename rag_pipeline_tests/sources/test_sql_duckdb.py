@@ -96,11 +96,20 @@ def test_a_file_that_is_not_there_or_is_written_to_is_unavailable_and_nothing_is
         source_of(warehouse).list()
 
 
-def test_a_query_of_duckdb_cannot_write(warehouse: Path) -> None:
+def test_a_query_of_duckdb_cannot_write(warehouse: Path, tmp_path: Path) -> None:
     before = warehouse.read_bytes()
     with pytest.raises(SourceUnavailable):
         source_of(warehouse, query="DELETE FROM tickets RETURNING *").list()
     assert warehouse.read_bytes() == before
+    # Whoever only reads a database, or none, could write files all the same.
+    written = tmp_path / "written.csv"
+    two = (
+        f"SELECT 1) AS one; COPY (SELECT 1) TO '{written}'; SELECT * FROM (SELECT 1 AS id, 'x' AS body, 'a' AS readers"
+    )
+    for place in (warehouse, tmp_path):
+        with pytest.raises(SourceUnavailable, match="one SELECT"):
+            source_of(place, query=two, modified=None).list()
+    assert not written.exists()
 
 
 def test_groups_of_duckdb_come_by_a_query(warehouse: Path) -> None:
