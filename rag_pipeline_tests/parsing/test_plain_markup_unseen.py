@@ -117,10 +117,12 @@ def test_what_is_struck_through_is_left_out_and_counted_outside_code(name: str) 
         ("a.jira", "||berth||due||paid||\n|-|95|-|\n|North|-|-|\n|-4|-5|\n"),
         ("a.mrkdwn", "Run scp ~/x.txt host:~/y with PATH=~/bin:~/lib.\n"),
         ("a.mediawiki", "{|\n|-\n| <s>old || 95\n|-\n| <del>older\n| 96 </s>\n|-\n| new || 97</del>\n|}\n"),
+        ("a.org", "Draught is 31 +/-2 m for ships of class B+ and above.\n"),
+        ("a.adoc", "[.line-through]\n----\ncode\n----\n\nWords.\n"),
         ("a.org", "+-----+----+\n| kept | 4 |\n+=====+====+\n"),
     ],
 )
-def test_dashes_of_cells_homes_of_paths_borders_and_tags_of_other_cells_strike_nothing_out(
+def test_dashes_of_cells_homes_of_paths_tolerances_fences_borders_and_tags_of_other_cells_strike_nothing_out(
     name: str, source: str
 ) -> None:
     (document,) = parse(source.encode(), media_type_of(name, source.encode()), name, ParseLimits())

@@ -15,7 +15,7 @@ from rag_pipeline.parsing.markup.struck import ADOC, without_struck
 from rag_pipeline.parsing.markup.unseen import adoc_comments, without_unseen
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "4"
+VERSION = "5"
 
 _SECTION = re.compile(r"(={1,6}|#{1,6})[ \t]++(\S.*)$")
 _FENCE = re.compile(r"(-{4,}|\.{4,}|={4,}|\*{4,}|_{4,}|\+{4,}|/{4,}|[|,:!]={3,}|--|```+\w*)[ \t]*$")

@@ -16,7 +16,7 @@ from rag_pipeline.parsing.markup.struck import ORG, without_struck
 from rag_pipeline.parsing.markup.unseen import org_comments, without_unseen
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "5"
+VERSION = "6"
 
 _HEADLINE = re.compile(r"(\*+)[ \t]++(?:(?:TODO|DONE|NEXT|WAITING)[ \t]++)?(?:\[#\w\][ \t]++)?(\S.*)$")
 _TAGS = re.compile(r":[\w@:]+:$")

@@ -12,16 +12,18 @@ from collections.abc import Sequence
 from rag_pipeline.contracts.documents import Block
 
 _NOT_LINE_END = re.compile(r"[^\n]")
-# What stands before `struck` in each is shown as it is written, and so is passed over; in Org, borders of tables too.
+# What stands before `struck` in each is shown as it is written, and so is passed over; in Org, borders
+# of tables too. There a tolerance (`+/-5`) begins nothing.
 ORG = re.compile(
     r"^[ \t]*(?:#\+|:[ \t]).*$|(?<![^\s({'\"-])(?:([=~])(?=\S)(?>(?:(?!\1)[^\n])+)\1"
-    r"|(?P<struck>\+(?=[^\s+])(?![-=]++\+)[^+\n]++(?<=\S)\+))(?=[\s.,;:!?')}\[\"\\-]|$)",
+    r"|(?P<struck>\+(?=[^\s+/-])(?!=++\+)[^+\n]++(?<=\S)\+))(?=[\s.,;:!?')}\[\"\\-]|$)",
     re.M,
 )
 _ROLE = r"\[[^\[\]\n]{0,200}(?<![\w-])line-through(?![\w-])[^\[\]\n]{0,200}\]"
+_FENCE = r"(?:[-.=*_+/]{2,}|[|,:!]={3,}|`{3,}\w*)"
 ADOC = re.compile(
-    # In a line of its own a role is that of the whole block.
-    rf"`[^`\n]++`|(?P<struck>\A{_ROLE}[ \t]*\n(?s:.*)"
+    # In a line of its own a role is that of the whole block; without its fence what is fenced would be other text.
+    rf"`[^`\n]++`|(?P<struck>\A{_ROLE}[ \t]*\n(?!{_FENCE}[ \t]*(?:\n|\Z))(?s:.*)"
     rf"|{_ROLE}(?:##[^#\n]++(?>(?:#[^#\n]++)*)##|#(?=\S)[^#\n]++(?<=\S)#))"
 )
 # It ends with the cell of a table, whether it is closed there or not.
