@@ -19,8 +19,10 @@ log = logging.getLogger(__name__)
 RESERVE_NAME = ".reserve"
 # To delete a hundred thousand rows and to move the pointer takes less.
 RESERVE_BYTES = 4 * 2**20
-# What a message to the people on duty takes is a few kilobytes; 64 of such pieces are in what is kept.
+# What a message to the people on duty takes is a few kilobytes.
 PIECE_BYTES = 64 * 2**10
+# Others may fill each piece as it is given up, once a minute: after a quarter of an hour of that the rest stays.
+MOST_PIECES = 16
 # A disk with less room than this keeps it for what a run writes.
 LEAST_FREE_BYTES = 4 * RESERVE_BYTES
 
@@ -61,7 +63,7 @@ def spend_piece(root: Path) -> bool:
     path = root / RESERVE_NAME
     try:
         left = path.stat().st_size - PIECE_BYTES
-        if left < 0 or not is_full(root):
+        if left < RESERVE_BYTES - MOST_PIECES * PIECE_BYTES or not is_full(root):
             return False
         os.truncate(path, left)
     except OSError:
