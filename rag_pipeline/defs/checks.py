@@ -34,6 +34,7 @@ from rag_pipeline.defs.promise_checks import (
     published_version_is_kept,
 )
 from rag_pipeline.defs.quality_checks import approximate_index_is_close, documents_lose_no_more_than_usual
+from rag_pipeline.defs.search_checks import searches_find_what_they_did
 from rag_pipeline.defs.source_checks import (
     LARGEST_PROBLEM_SHARE,
     content_is_young,
@@ -286,6 +287,15 @@ CHECKS = (
         hits_move_with_a_cause,
         "No configured question finds mostly other documents first than at the evaluation before, unless one of them "
         "is new, changed or gone. It may fail rightly where very many documents were added or removed.",
+        by_model=True,
+    ),
+    Check(
+        "searches_find_what_they_did",
+        EVALUATION_KEY,
+        WARN,
+        searches_find_what_they_did,
+        "Of the searches that the API served on the last day, not clearly more found nothing, or nothing near, than in "
+        "the last three weeks. It fails rightly where people, or an agent, began to ask for other things.",
         by_model=True,
     ),
     Check(

@@ -28,6 +28,7 @@ from rag_pipeline.contracts.erasures import read_erased
 from rag_pipeline.contracts.groups import Memberships
 from rag_pipeline.contracts.ids import bytes_hash, digest
 from rag_pipeline.contracts.polls import POLLS_FILE, Poll, bytes_of, polls_of
+from rag_pipeline.contracts.searches import SEARCHES_FILE, SEARCHES_LOCK
 from rag_pipeline.contracts.sources import DeclaredMetadata, Source, SourceObject
 from rag_pipeline.embedding.space import resolve
 from rag_pipeline.errors import DocumentError, RagPipelineError
@@ -48,6 +49,7 @@ _FORMAT = 2
 # Files of the lake that say nothing of what is in it.
 _ASIDE = frozenset({LOCK_NAME, HOLDER_NAME, POLLS_FILE, f".{POLLS_FILE}.new", SETTLED_FILE, f"{SETTLED_FILE}.new"})
 _ASIDE |= {ALERTS_FILE, f".{ALERTS_FILE}.new", *ALERTS_LOCKS}
+_ASIDE |= {SEARCHES_FILE, f".{SEARCHES_FILE}.new", SEARCHES_LOCK}
 # What people say of hits while they search gives no run anything to do.
 _REMARKS = "gold/feedback/"
 _LOCK_SECONDS = 30.0

@@ -161,6 +161,7 @@ class Api:
         """Chunks that answer a question and that the caller may read, best first."""
         answer = await self.answered(lambda: self._service.search(caller, asked))
         self._metrics.hits.labels("search").inc(len(answer["hits"]))
+        self._metrics.searches.labels(str(bool(answer["hits"])).lower()).inc()
         return as_json(answer)
 
     async def ask(self, asked: AskQuestion, caller: Asker, request: Request) -> Response:

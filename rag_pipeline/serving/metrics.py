@@ -44,6 +44,12 @@ class Metrics:
             registry=self._registry,
         )
         self.hits = Counter("rag_pipeline_hits", "Hits given out.", ("way",), registry=self._registry)
+        self.searches = Counter(
+            "rag_pipeline_searches",
+            "Searches answered, and whether anything was found.",
+            ("found",),
+            registry=self._registry,
+        )
         self.answers = Counter(
             "rag_pipeline_answers",
             "Answers by verdict, and whether they were kept from before.",

@@ -31,6 +31,7 @@ from rag_pipeline.serving.questions import (
     SearchQuestion,
     WindowQuestion,
 )
+from rag_pipeline.serving.searched import Searched
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.telemetry.tracing import span
 
@@ -47,9 +48,11 @@ class Service:
         self.answers = Answers(pipeline, self.searcher)
         self._feedback = Feedback(pipeline, self.searcher)
         self._hints = Hints(pipeline)
+        self._searched = Searched(pipeline, self.searcher)
 
     def close(self) -> None:
         """End its threads and let go of its models."""
+        self._searched.leave()
         self.answers.close()
         self.searcher.close()
 
@@ -73,6 +76,9 @@ class Service:
             except NothingPublished as error:
                 raise _not_kept(error, asked) from error
             work.set(hits=len(hits))
+        if asked.as_of is None and asked.space is None and asked.view_as is None:
+            # What is looked at as it was, by another model or as somebody else, says nothing of readers of today.
+            self._searched.count(hits)
         return {"hits": [hit.record() for hit in hits]}
 
     def explain(self, caller: Caller, asked: ExplainQuestion) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from threading import Thread
 import pytest
 
 from rag_pipeline.contracts.directions import DIRECTIONS_FILE, LEAST_TEXTS, directions_of, line_of
+from rag_pipeline.contracts.searches import SEARCHES_FILE, Found, Searches
+from rag_pipeline.contracts.searches import line_of as line_of_searches
 from rag_pipeline.refresh import index
 from rag_pipeline.refresh.publication import rollback
 from rag_pipeline_tests.faults.declared.fault import Change, fault
@@ -113,6 +115,23 @@ def seen(world: World) -> None:
     file.write_bytes(b"".join(line_of(replace(row, at=row.at - timedelta(days=2))) for row in rows))
 
 
+def finding_less(world: World) -> None:
+    """Half of the searches of a day find nothing; something small changes, so that a run looks."""
+    with world.project.workspace() as workspace:
+        now, space = workspace.now(), workspace.space("small").fingerprint
+    days = [Searches(now - timedelta(days=ago), {space: Found(100, 5)}) for ago in range(21, 0, -1)]
+    today = Searches(now, {space: Found(100, 50)})
+    (world.lake / SEARCHES_FILE).write_bytes(b"".join(map(line_of_searches, [*days, today])))
+    world.project.write("late.md", "# Late\n\nThe ferry came in at noon.\n", source="wiki")
+
+
+def finding_again(world: World) -> None:
+    """As if a day had passed on which they found."""
+    file = world.lake / SEARCHES_FILE
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:-1]))
+    world.project.write("later.md", "# Later\n\nThe ferry went out at dusk.\n", source="wiki")
+
+
 FAULTS = (
     fault(
         "a model was changed under its name",
@@ -167,5 +186,12 @@ FAULTS = (
         "vectors_point_where_they_did",
         ends="the texts are right, or a day has passed",
         mend=seen,
+    ),
+    fault(
+        "searches find nothing more often than before",
+        finding_less,
+        "searches_find_what_they_did",
+        ends="people find again what they look for, or ten days have passed",
+        mend=finding_again,
     ),
 )
