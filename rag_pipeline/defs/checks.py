@@ -15,6 +15,7 @@ from rag_pipeline.defs.check_rows import ERROR, WARN, Check
 from rag_pipeline.defs.history_checks import (
     chunk_lengths_are_usual,
     languages_are_usual,
+    neighbours_are_as_near,
     openness_is_usual,
     readers_are_known,
     refusals_are_usual,
@@ -278,6 +279,16 @@ CHECKS = (
         vectors_point_where_they_did,
         "What was embedded of a source in the last run points, on average, where its vectors pointed before, and not "
         "all in one direction. It fails rightly when a source got texts of another kind or language, for a day.",
+        by_model=True,
+    ),
+    Check(
+        "neighbours_are_as_near",
+        INDEX_KEY,
+        WARN,
+        neighbours_are_as_near,
+        "The texts of no source lie half as near again to each other as in the last three weeks, or half as far, nor "
+        "has a fifth more of them nearly the vector of another one. It fails rightly when a source got many texts of "
+        "another kind, for ten days.",
         by_model=True,
     ),
     Check(

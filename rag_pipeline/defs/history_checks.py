@@ -132,3 +132,23 @@ def vectors_point_where_they_did(subject: Subject) -> dg.AssetCheckResult:
         description=named or "new vectors point where those before did",
         metadata={"rag/sources_turned": len(found), "rag/next_step": "rag-pipeline inspect FILE"},
     )
+
+
+def neighbours_are_as_near(subject: Subject) -> dg.AssetCheckResult:
+    """Whether the texts of each source lie as near to each other as in the last weeks."""
+    from rag_pipeline.stores.neighbours import read_neighbours
+    from rag_pipeline.transforms.neighbours import moved_together
+
+    workspace = subject.workspace
+    rows = read_neighbours(workspace.lake)
+    found = moved_together(rows, workspace.space(subject.alias).fingerprint, workspace.now())
+    named = "; ".join(
+        f"{each.source}: the nearest other text is {each.p50:.2f} away, usual are {each.usual_p50:.2f}; "
+        f"{each.same_share:.0%} are nearly the same as another one, usual are {each.usual_same_share:.0%}"
+        for each in found[:_NAMED]
+    )
+    return dg.AssetCheckResult(
+        passed=not found,
+        description=named or "texts lie as near to each other as they did",
+        metadata={"rag/sources_moved": len(found), "rag/next_step": "rag-pipeline inspect FILE"},
+    )

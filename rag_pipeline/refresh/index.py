@@ -21,6 +21,7 @@ from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, PUBLICATIONS
 from rag_pipeline.errors import ContractViolation, StoreError, TableOutdated
 from rag_pipeline.refresh.audit import FEW_ROWS, Trusted, audit_table, recorded, trusted_since
 from rag_pipeline.refresh.index_rows import documents_of, shaped
+from rag_pipeline.refresh.neighbours import record_neighbours
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.recall import is_measured
 from rag_pipeline.refresh.revocations import revoked_chunks
@@ -83,6 +84,8 @@ def refresh_index(workspace: Workspace, alias: str) -> IndexReport:
             if (_compact(workspace, table) or is_trained) and trusted is not None:
                 trusted = replace(trusted, search=None)
         audit = _audit(workspace, alias, table, versions, trusted)
+        if not plan.is_empty:
+            record_neighbours(workspace, table, chunks)
         return IndexReport(
             alias=alias,
             space_fingerprint=space.fingerprint,

@@ -29,6 +29,7 @@ from rag_pipeline.contracts.costs import COSTS_FILE
 from rag_pipeline.contracts.directions import DIRECTIONS_FILE
 from rag_pipeline.contracts.erasures import PENDING_FILE
 from rag_pipeline.contracts.history import HISTORY_FILE
+from rag_pipeline.contracts.neighbours import NEIGHBOURS_FILE
 from rag_pipeline.contracts.searches import SEARCHES_FILE, SEARCHES_LOCK
 from rag_pipeline.errors import LakeBusy, LakeDamaged, StoreError, UsageError
 from rag_pipeline.stores.lake import Lake
@@ -42,7 +43,7 @@ BACKUP_LOCK = ".backup.lock"
 # Raise it when an older program would misread a backup.
 _FORMAT = 1
 # Those that lines are added to in place, which a second name would show, too.
-APPENDED = frozenset({COSTS_FILE, HISTORY_FILE, DIRECTIONS_FILE, SEARCHES_FILE})
+APPENDED = frozenset({COSTS_FILE, HISTORY_FILE, DIRECTIONS_FILE, NEIGHBOURS_FILE, SEARCHES_FILE})
 _LEFT_OUT = frozenset({LOCK_NAME, HOLDER_NAME, RESERVE_NAME, SEARCHES_LOCK, ".settled.json"})
 # The time that a content has which was read back, in nanoseconds: whatever writes to it later gives it another.
 _READ_BACK = 10**18

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
+from typing import TypeVar
 
 from rag_pipeline.contracts.history import Snapshot, SourceFigures, by_name
 
@@ -54,9 +55,10 @@ class Moved:
 
 
 Measure = Callable[[SourceFigures], float]
+T = TypeVar("T")
 
 
-def usual(history: Sequence[tuple[datetime, SourceFigures]], now: datetime, measure: Measure) -> list[float]:
+def usual(history: Sequence[tuple[datetime, T]], now: datetime, measure: Callable[[T], float]) -> list[float]:
     """What a figure usually is: the median of the last weeks, and that of this weekday; nothing where it is too young.
 
     Args:
@@ -70,7 +72,7 @@ def usual(history: Sequence[tuple[datetime, SourceFigures]], now: datetime, meas
     return [median(values.values()), median(same_day)]
 
 
-def _as_of(history: Sequence[tuple[datetime, SourceFigures]], now: datetime, days: int) -> SourceFigures | None:
+def _as_of(history: Sequence[tuple[datetime, T]], now: datetime, days: int) -> T | None:
     moment = now - timedelta(days=days)
     return next((state for at, state in reversed(history) if at <= moment), None)
 

@@ -10,12 +10,15 @@ import pytest
 
 from rag_pipeline.contracts.directions import LEAST_TEXTS
 from rag_pipeline.contracts.history import HISTORY_FILE, line_of
+from rag_pipeline.contracts.neighbours import NEIGHBOURS_FILE, SAMPLE_TEXTS
 from rag_pipeline.errors import StoreError
+from rag_pipeline.refresh import neighbours
 from rag_pipeline.refresh.history import reader_hash
 from rag_pipeline.refresh.plan import plan_run
 from rag_pipeline.stores.directions import read_directions
 from rag_pipeline.stores.history import read_history
 from rag_pipeline.stores.lake import Lake
+from rag_pipeline.stores.neighbours import read_neighbours
 from rag_pipeline.transforms.directions import turned
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -75,6 +78,39 @@ def test_a_run_records_where_its_vectors_point_by_source_if_they_are_enough(tmp_
         space = workspace.space("small").fingerprint
         found = turned(read_directions(workspace.lake), space, workspace.now())
     assert [(each.source, each.texts) for each in found] == [("docs", LEAST_TEXTS)]
+
+
+def test_how_near_texts_lie_is_recorded_from_what_changed_and_what_cannot_be_fails_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project.create(tmp_path, ("docs", "people"))
+    for number in range(SAMPLE_TEXTS + 5):
+        project.write(f"{number}.md", f"# Lamp {number}\n\nThe lamp {number * 7} hangs in hall {number}.\n")
+    project.write("one.md", "# One\n\nThe only one.\n", "people")
+    project.refresh()
+    [first] = read_neighbours(lake_of(project))
+    assert first.sources.keys() == {"docs"}
+    assert 0 < first.sources["docs"].p50 < 1
+    read: list[int] = []
+    asked = neighbours.rows_with
+    monkeypatch.setattr(neighbours, "rows_with", lambda *args: read.append(len(args[2])) or asked(*args))
+    project.write("two.md", "# Two\n\nThe second one.\n", "people")
+    project.refresh()
+    assert (read, len(read_neighbours(lake_of(project)))) == ([], 1)
+    file = project.folder / "lake" / NEIGHBOURS_FILE
+    content = file.read_bytes()
+    file.unlink()
+    file.mkdir()
+    project.write("0.md", "# Bell\n\nThe bell rings at noon.\n")
+    project.refresh()
+    assert "bell" in str(project.published())
+    file.rmdir()
+    file.write_bytes(content + b'{"half')
+    for number in range(SAMPLE_TEXTS):
+        project.write(f"{number}.md", f"# Bell {number}\n\nThe bell number {number} rings.\n")
+    project.refresh()
+    assert len(read_neighbours(lake_of(project))) == 2
+    assert read == [SAMPLE_TEXTS] * 2
 
 
 def full(*_: object) -> None:
