@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +20,9 @@ from rag_pipeline_tests.crash.corpus import said_by
 
 EVERYTHING = 10_000
 POLL_SECONDS = 0.1
+# What readers are shown is written in these folders of the lake. While nothing is, an answer is that of before.
+SHOWN = ("gold/index", "gold/publications")
+UNASKED_SECONDS = 1.0
 FRESH_EVERY = 7
 
 
@@ -29,7 +36,9 @@ class Seen:
 
 
 class Reader:
-    """Asks for everything every 100 ms, by words and by meaning in turn; a context manager.
+    """Asks for everything within 100 ms of any write that readers may see, by words and by meaning in turn.
+
+    It asks once a second where nothing was written, too. A context manager.
 
     Attributes:
         seen: Every different answer.
@@ -42,6 +51,7 @@ class Reader:
         self.answers = 0
         self.fault: BaseException | None = None
         self._pipeline = pipeline
+        self._shown = [Path(pipeline.lake_root, folder) for folder in SHOWN]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, daemon=True)
 
@@ -58,8 +68,13 @@ class Reader:
     def _poll(self) -> None:
         searcher = Searcher.open(self._pipeline)
         modes: tuple[Mode, ...] = ("text", "vector")
+        known, asked = frozenset[tuple[str, int]](), 0.0
         try:
             while not self._stop.wait(POLL_SECONDS):
+                written = self._written()
+                if written == known and time.monotonic() < asked + UNASKED_SECONDS:
+                    continue
+                known, asked = written, time.monotonic()
                 # Some readers have been there for long, others have just come.
                 if self.answers % FRESH_EVERY == 0:
                     searcher = Searcher.open(self._pipeline)
@@ -73,6 +88,15 @@ class Reader:
                 self.answers += 1
         except BaseException as error:
             self.fault = error
+
+    def _written(self) -> frozenset[tuple[str, int]]:
+        """When names in each folder last changed: every file that is committed, or taken away, is such a change."""
+        found = set()
+        for shown in self._shown:
+            for folder, _, _ in os.walk(shown):
+                with suppress(FileNotFoundError):
+                    found.add((folder, Path(folder).stat().st_mtime_ns))
+        return frozenset(found)
 
 
 def seen_in(hits: list[Hit]) -> Seen:

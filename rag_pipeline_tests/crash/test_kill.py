@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -22,10 +20,9 @@ from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import EMBEDDINGS, PUBLICATIONS
 from rag_pipeline.refresh import embeddings
 from rag_pipeline.stores.lake import Lake
-from rag_pipeline_tests.crash.child import LoggedProject, start
+from rag_pipeline_tests.crash.child import LoggedProject, start, start_command
 from rag_pipeline_tests.crash.corpus import DOCUMENTS, Corpus
 from rag_pipeline_tests.crash.reader import Reader
-from rag_pipeline_tests.paths import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
@@ -36,8 +33,6 @@ MODELS = {
     "small": {"kind": "hashing", "model": "hashing", "dimension": 64},
     "other": {"kind": "hashing", "model": "hashing", "dimension": 32},
 }
-
-Process = BaseProcess | subprocess.Popen[bytes]
 
 
 class Victim:
@@ -68,24 +63,17 @@ class Victim:
             self.project, self.alias, batch_texts=BATCH_TEXTS, scratch=self.scratch, variables=self.variables()
         )
 
-    def command(self) -> subprocess.Popen[bytes]:
+    def command(self) -> BaseProcess:
         """Start the command; returns once it has written something, since starting Dagster takes most of its time."""
         log = self.project.folder / "lake" / "bronze" / "docs" / "_delta_log"
         before = set(log.glob("*.json"))
         config = str(self.project.folder / "pipeline.yaml")
-        command = subprocess.Popen(
-            [sys.executable, "-m", "rag_pipeline.cli", "run", "--json", "--config", config],
-            cwd=REPOSITORY,
-            env=self.variables(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        while command.poll() is None and set(log.glob("*.json")) == before:
+        command = start_command(["run", "--json", "--config", config], scratch=self.scratch, variables=self.variables())
+        while command.is_alive() and set(log.glob("*.json")) == before:
             time.sleep(0.01)
         return command
 
-    def kill_after(self, process: Process, seconds: float) -> bool:
+    def kill_after(self, process: BaseProcess, seconds: float) -> bool:
         """Kill the process and all it started, unless it ends before; says whether it was killed."""
         exit_code(process, seconds)
         assert process.pid is not None
@@ -127,17 +115,13 @@ class Killed(BaseException):
     """Stands for a killed process: nothing catches it on the way out."""
 
 
-def exit_code(process: Process, seconds: float | None = None) -> int | None:
+def exit_code(process: BaseProcess, seconds: float | None = None) -> int | None:
     """How a process ended within so many seconds; None if it is still there."""
-    if isinstance(process, BaseProcess):
-        process.join(seconds)
-        return process.exitcode
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
-    return process.returncode
+    process.join(seconds)
+    return process.exitcode
 
 
-def seconds_of(process: Process) -> float:
+def seconds_of(process: BaseProcess) -> float:
     started = time.monotonic()
     assert exit_code(process) == 0
     return time.monotonic() - started
