@@ -23,7 +23,7 @@ from rag_pipeline.contracts.sources import PermissionRule, SourceSpec
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.bounded_yaml import read_text, read_yaml
 from rag_pipeline.settings.hints import HINTS, check_hints_apart, hints_folder
-from rag_pipeline.settings.places import below, local_path, resolved, user_expanded
+from rag_pipeline.settings.places import below, beyond, local_path, resolved, steps_to, user_expanded
 from rag_pipeline.settings.problems import problem_of
 from rag_pipeline.settings.sections import Settings
 from rag_pipeline.settings.sources import FilesSettings, WithFiles, WithPatterns
@@ -181,8 +181,9 @@ class Pipeline:
 
     def _own_globs(self, name: str) -> Iterator[str]:
         files = (str(self.path), str(self.tokens_file), *self.groups_files)
+        whole = steps_to(self.location(name))
         for place in (*files, *self.own_folders.values()):
-            steps = below(self.location(name), place)
+            steps = beyond(whole, place)
             if steps:
                 # What a source writes otherwise than the system does, a star stands for.
                 literal = re.sub(r"[*?\[]", r"[\g<0>]", "/".join(steps))

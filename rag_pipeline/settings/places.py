@@ -23,11 +23,17 @@ def local_path(location: str) -> Path | None:
 
 def below(outer: str, inner: str) -> tuple[str, ...] | None:
     """The folders that lead from one place to another inside it; () if they are the same, None if it is outside."""
-    whole, part = _steps(outer), _steps(inner)
+    return beyond(steps_to(outer), inner)
+
+
+def beyond(whole: tuple[str, ...], inner: str) -> tuple[str, ...] | None:
+    """The same, for one place that many are asked about: following its links takes longer than comparing."""
+    part = steps_to(inner)
     return part[len(whole) :] if part[: len(whole)] == whole else None
 
 
-def _steps(location: str) -> tuple[str, ...]:
+def steps_to(location: str) -> tuple[str, ...]:
+    """What leads to a place, links followed: the same for each way to write it."""
     path = local_path(location)
     if path is not None:
         return ("file", *resolved(path).parts)

@@ -255,6 +255,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (project.folder / "groups.yaml").write_text("crew: [eve]\n")
     project.write("rota.md", '---\nallowed_principals: ["other:crew"]\n---\n# Rota\n\nThe secret rota of the crew.\n')
     project.refresh()
+    before = seen(project, "public", "eve")
+    assert [word for word in (*SECRETS, "lamp") if word not in before] == []
     return project.folder
 
 
@@ -311,27 +313,22 @@ def through_dagster(project: Project) -> None:
     launch_refresh(project.pipeline(), allow_mass_deletion=["docs"])
 
 
-IN_DAGSTER = (
-    "model_folder_gone",
-    "parsing raises Panic",
-    "damaged silver/chunks",
-    "tables_cannot_be_tidied",
-    "healing_breaks",
-    "data_versions_break",
-    "polls_damaged",
-    "recording raises KeyError",
-    "damaged bronze/docs",
-)
+# Versions of data, and what can be made again, are looked at in runs of Dagster alone.
+ONLY_IN_DAGSTER = ("healing_breaks", "data_versions_break")
+# A panic is no Exception, a table is made again first, and a source whose step fails is left out of a second run.
+IN_DAGSTER = (*ONLY_IN_DAGSTER, "parsing raises Panic", "damaged silver/chunks", "damaged bronze/docs")
 
 
 @pytest.mark.parametrize(
     ("name", "in_dagster"),
-    [*((name, False) for name in BROKEN), *(pytest.param(name, True, marks=pytest.mark.slow) for name in IN_DAGSTER)],
+    [
+        *((name, False) for name in BROKEN if name not in ONLY_IN_DAGSTER),
+        *(pytest.param(name, True, marks=pytest.mark.slow) for name in IN_DAGSTER),
+    ],
 )
 def test_what_was_revoked_reaches_no_reader(
     project: Project, monkeypatch: pytest.MonkeyPatch, name: str, in_dagster: bool
 ) -> None:
-    assert all(word in seen(project, "public", "eve") for word in (*SECRETS, "lamp"))
     take_away(project)
     with monkeypatch.context() as patch:
         BROKEN[name](project, patch)
