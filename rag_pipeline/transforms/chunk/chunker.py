@@ -182,7 +182,7 @@ def _drafts(
         fits = tokens.count(unit.start_char, unit.end_char) <= params.max_tokens - named.token_count
         return named if fits else base
 
-    for begin, stop in Packer(units, header_at, tokens, params).groups():
+    for begin, stop in Packer(text, units, header_at, tokens, params).groups():
         yield _Draft(run.path, header_at(begin), tuple(units[begin:stop]))
 
 

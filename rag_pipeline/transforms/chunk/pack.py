@@ -6,8 +6,10 @@ Does not belong here: cutting (`units.py`), what a section is (`sections.py`), e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
+from rag_pipeline.transforms.chunk.fresh_starts import fresh_starts
 from rag_pipeline.transforms.chunk.headers import Header
 from rag_pipeline.transforms.chunk.params import ChunkParams
 from rag_pipeline.transforms.chunk.tokens import TokenMap
@@ -22,11 +24,13 @@ class Packer:
 
     def __init__(
         self,
+        text: str,
         units: Sequence[Unit],
         header_at: Callable[[int], Header],
         tokens: TokenMap,
         params: ChunkParams,
     ) -> None:
+        self._text = text
         self._units = units
         self._header_at = header_at
         self._tokens = tokens
@@ -38,9 +42,15 @@ class Packer:
         first = 0
         for index in range(1, len(self._units) + 1):
             if index == len(self._units) or self._units[index].block.page != self._units[first].block.page:
-                found.extend(self._fed_tail(self._greedy(first, index)))
+                found.extend(self._on_one_page(first, index))
                 first = index
         return found
+
+    def _on_one_page(self, first: int, stop: int) -> Iterator[Group]:
+        """What is packed afresh at some places of a long run, see `fresh_starts.py`."""
+        starts = fresh_starts(self._text, self._units[first:stop], self._tokens, self._params.usual_text_tokens)
+        for begin, end in pairwise([first, *(first + start for start in starts), stop]):
+            yield from self._fed_tail(self._greedy(begin, end))
 
     def _greedy(self, first: int, stop: int) -> list[Group]:
         groups: list[Group] = []

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.errors import SettingsError
 
-CHUNKER_VERSION = "6"
+CHUNKER_VERSION = "7"
 """Changes whenever the same document, parameters and tokenizer could give other chunks."""
 
 # Fewer than a short sentence: headers alone would be embedded.
@@ -63,6 +63,12 @@ class ChunkParams:
     def pack_tokens(self) -> int:
         """The packing target, which is the limit where no target is set."""
         return self.max_tokens if self.target_tokens is None else self.target_tokens
+
+    @property
+    def usual_text_tokens(self) -> int:
+        """About what a full chunk holds beside its header. The same for every document, whatever its headers are."""
+        header_tokens = self.header_max_tokens // 2 if self.with_header else 0
+        return max(self.pack_tokens - header_tokens, MIN_TEXT_TOKENS)
 
     @property
     def fingerprint(self) -> str:
