@@ -30,6 +30,7 @@ from rag_pipeline.defs.describe import index_column_docs
 from rag_pipeline.errors import DocumentError, DocumentVanished, RagPipelineError
 from rag_pipeline.parsing import media_type
 from rag_pipeline.parsing.registry import FORMATS
+from rag_pipeline.settings.enrichments import ENRICHMENT_KINDS
 from rag_pipeline.settings.sources import BUILT_IN, CommonSourceSettings
 
 FOLDER = Path(__file__).resolve().parent
@@ -96,8 +97,8 @@ def _sections(
 
 
 def _of_kind(model: type[BaseModel]) -> str:
-    """What tells the kinds of sources apart, which stand at one path."""
-    kind = next((kind for kind, each in BUILT_IN.items() if each is model), None)
+    """What tells the kinds of sources and enrichments apart, which stand at one path."""
+    kind = next((kind for kind, each in {**BUILT_IN, **ENRICHMENT_KINDS}.items() if each is model), None)
     return "" if kind is None else f" of kind `{kind}`"
 
 

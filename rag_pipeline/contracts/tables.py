@@ -124,6 +124,12 @@ DOCUMENTS = TableContract(
         "metadata_hash": _text("Digest of everything on the row that is shown but not embedded."),
         "input_key": _text("What was parsed: hash of the bytes and the address's suffix."),
         "recipe_fingerprint": _text("How it was parsed: versions, limits and the source's options."),
+        "enriched": Column(
+            pl.String(),
+            "Metadata that enrichments read out of it, as JSON: values by name; null: none concerns it.",
+            nullable=True,
+            later=True,
+        ),
     },
     rules=(
         RowRule("no_text", pl.col("text_chars") > 0, "an empty document is in quarantine, not here"),
@@ -254,6 +260,33 @@ CHUNKS = TableContract(
             "a span is as long as its text",
         ),
         RowRule("blank_chunk", pl.col("text").str.strip_chars() != "", "no chunk is only white space"),
+    ),
+)
+
+ENRICHMENTS = TableContract(
+    layer="silver",
+    name="enrichments",
+    doc="One row per text and recipe: what a model or rules read out of it, or why nothing valid came of it.",
+    key=("recipe", "input_hash"),
+    columns={
+        "recipe": _text("Names what decides a reading: kind, version, model, prompt, schema, labels."),
+        "input_hash": _text("content_hash of the documents that have this text."),
+        "enrichment": _text("Name in pipeline.yaml of the enrichment that first read it."),
+        "value": _text("What was read, as JSON: labels, or values by field.", nullable=True),
+        "reason_code": _text("Why nothing valid was read.", nullable=True),
+        "detail": _text("The same for a person; holds nothing of the text.", nullable=True),
+        "asked_as": _text("How it was asked; what was refused is asked again when this is another."),
+        "tokens": _count("Tokens that the model read and wrote for it; 0 without a chat model."),
+        "price": Column(pl.Float64(), "What that cost, in the currency of the prices; null: not known.", nullable=True),
+        "computed_at": _time("When."),
+        "run_id": _text("Run that computed it."),
+    },
+    rules=(
+        RowRule(
+            "value_or_reason",
+            pl.col("value").is_not_null() != pl.col("reason_code").is_not_null(),
+            "a text has a reading, or a reason why it has none",
+        ),
     ),
 )
 

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from rag_pipeline.defs.bronze import bronze_asset
+from rag_pipeline.defs.enrichments import enrichments_asset
 from rag_pipeline.defs.gold import (
     embeddings_asset,
     evaluation_asset,
@@ -13,6 +14,7 @@ from rag_pipeline.defs.principals import principals_assets
 from rag_pipeline.defs.publication import publication_asset
 from rag_pipeline.defs.revocations import revocations_asset
 from rag_pipeline.defs.silver import chunks_asset, documents_asset
+from rag_pipeline.defs.specs import has_enrichments
 from rag_pipeline.settings import Pipeline
 
 
@@ -25,6 +27,7 @@ def build_assets(pipeline: Pipeline) -> list[dg.AssetsDefinition]:
         revocations_asset(pipeline),
         documents_asset(pipeline),
         chunks_asset(pipeline),
+        *([enrichments_asset(pipeline)] if has_enrichments(pipeline) else []),
         embeddings_asset(pipeline),
         index_asset(pipeline),
         evaluation_asset(pipeline),

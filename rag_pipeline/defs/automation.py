@@ -21,6 +21,7 @@ from rag_pipeline.defs.specs import (
     DOCUMENTS_KEY,
     DUPLICATES_KEY,
     EMBEDDINGS_KEY,
+    ENRICHMENTS_KEY,
     EVALUATION_KEY,
     INDEX_KEY,
     MAINTENANCE_KEY,
@@ -30,6 +31,7 @@ from rag_pipeline.defs.specs import (
     QUARANTINE_KEY,
     REVOCATIONS_KEY,
     bronze_key,
+    has_enrichments,
 )
 from rag_pipeline.settings import Pipeline
 
@@ -259,4 +261,5 @@ def published_selection(pipeline: Pipeline, *, left_out: Collection[str] = ()) -
     sources = polled(name for name in pipeline.settings.sources if name not in left_out)
     groups = [*([MEMBERSHIPS_KEY] if has_groups(pipeline) else []), PRINCIPALS_KEY]
     silver = [*groups, REVOCATIONS_KEY, DOCUMENTS_KEY, QUARANTINE_KEY, DUPLICATES_KEY, BOILERPLATE_KEY, CHUNKS_KEY]
+    silver += [ENRICHMENTS_KEY] if has_enrichments(pipeline) else []
     return [*sources, *silver, EMBEDDINGS_KEY, INDEX_KEY, EVALUATION_KEY, PUBLICATION_KEY]

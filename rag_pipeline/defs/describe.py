@@ -58,14 +58,14 @@ DERIVED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "embedded_text": ("header", "text"),
         "header_chars": ("header",),
         "word_forms": ("header", "text", "language"),
-        "facts": ("metadata", "declared"),
+        "facts": ("metadata", "declared", "enriched"),
     },
 }
 # Columns that an index table does not share with silver.
 INDEX_ONLY: Mapping[str, str] = {
     "header_chars": "Length of the header at the beginning of embedded_text; the text alone is the rest.",
     "embedded_text": "Header and text as one: what the model and the full-text index see.",
-    "facts": "What the document says of itself, as name=value, and each name alone: for filters.",
+    "facts": "What the document says of itself or was read out of it, as name=value, and each name alone: for filters.",
     "word_forms": "What is searched beside the words: identifiers, acronyms, beginnings of words that are not English.",
     "vector": "The text's vector in the table's embedding space, unit length.",
 }

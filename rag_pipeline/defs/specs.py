@@ -24,6 +24,7 @@ QUARANTINE_KEY = dg.AssetKey(["silver", "quarantine"])
 DUPLICATES_KEY = dg.AssetKey(["silver", "duplicates"])
 BOILERPLATE_KEY = dg.AssetKey(["silver", "boilerplate"])
 CHUNKS_KEY = dg.AssetKey(["silver", "chunks"])
+ENRICHMENTS_KEY = dg.AssetKey(["silver", "enrichments"])
 EMBEDDINGS_KEY = dg.AssetKey(["gold", "embeddings"])
 INDEX_KEY = dg.AssetKey(["gold", "index"])
 EVALUATION_KEY = dg.AssetKey(["gold", "evaluation"])
@@ -38,6 +39,11 @@ RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL)
 
 def bronze_key(source: str) -> dg.AssetKey:
     return dg.AssetKey(["bronze", source])
+
+
+def has_enrichments(pipeline: Pipeline) -> bool:
+    """Whether there is an asset of what models and rules read out of documents."""
+    return bool(pipeline.settings.enrichments)
 
 
 def model_partitions(pipeline: Pipeline) -> dg.StaticPartitionsDefinition:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import dagster as dg
 
+from rag_pipeline.contracts.enrichments import ENRICHMENT_VERSION
 from rag_pipeline.contracts.evaluation import EVALUATOR_VERSION
 from rag_pipeline.contracts.index import INDEX_VERSION
 from rag_pipeline.contracts.table import TableContract
@@ -33,6 +34,7 @@ _RECIPES: Mapping[str, Callable[[], str]] = {
     "silver/duplicates": lambda: f"signature-{near_duplicates.signature_recipe()[:8]}",
     "silver/boilerplate": lambda: f"blocks-{block_hashes.VERSION}.{omission.VERSION}",
     "silver/chunks": lambda: f"chunker-{CHUNKER_VERSION}.{omission.VERSION}",
+    "silver/enrichments": lambda: f"enrichment-{ENRICHMENT_VERSION}",
     "gold/index": lambda: f"index-{INDEX_VERSION}",
     "gold/evaluation": lambda: f"evaluator-{EVALUATOR_VERSION}",
 }

@@ -14,7 +14,15 @@ from collections.abc import Callable, Mapping
 from rag_pipeline.contracts.evaluation import EvaluationRow
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.table import TableContract
-from rag_pipeline.contracts.tables import BOILERPLATE, BRONZE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
+from rag_pipeline.contracts.tables import (
+    BOILERPLATE,
+    BRONZE,
+    CHUNKS,
+    DOCUMENTS,
+    DUPLICATES,
+    ENRICHMENTS,
+    QUARANTINE,
+)
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.transforms.versions import frame_version
@@ -47,6 +55,11 @@ def version_or_unknown(version: Callable[[], str]) -> str:
 def silver_version(workspace: Workspace, table: TableContract) -> str:
     """Version of one of the tables of silver."""
     return frame_version(workspace.lake.read(table, _TELLING.get(table.path, list(table.key))))
+
+
+def enrichments_version(workspace: Workspace) -> str:
+    """Version of what was read out of texts."""
+    return frame_version(workspace.lake.read(ENRICHMENTS, ["recipe", "input_hash", "value", "reason_code"]))
 
 
 def bronze_version(workspace: Workspace, source: str) -> str:

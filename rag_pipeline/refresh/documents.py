@@ -20,6 +20,7 @@ from rag_pipeline.refresh.boilerplate import refresh_boilerplate
 from rag_pipeline.refresh.chunks import chunker_fingerprint
 from rag_pipeline.refresh.costs import record_timings
 from rag_pipeline.refresh.duplicates import refresh_duplicates
+from rag_pipeline.refresh.enrichments import forget_enriched
 from rag_pipeline.refresh.exposed import exposed_origins
 from rag_pipeline.refresh.holds import deletion_guard, end_hold, read_holds, record_hold
 from rag_pipeline.refresh.parsing import parsed_objects
@@ -141,6 +142,7 @@ def update_documents(
         for source in outcome.let_go:
             end_hold(workspace, "refused", source)
         documents = lake.read(DOCUMENTS, DOCUMENT_FACTS)
+        forget_enriched(workspace, documents)
         refresh_duplicates(workspace, documents)
         boilerplate = refresh_boilerplate(workspace)
         quarantined = lake.read(QUARANTINE, ["source", "media_type", "reason_code"])

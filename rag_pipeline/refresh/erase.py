@@ -47,6 +47,7 @@ from rag_pipeline.errors import LakeDamaged, RagPipelineError, StoreError, Usage
 from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.documents import update_documents
 from rag_pipeline.refresh.embeddings import refresh_embeddings
+from rag_pipeline.refresh.enrichments import refresh_enrichments
 from rag_pipeline.refresh.erase_copies import forget_copies
 from rag_pipeline.refresh.erase_indexes import renew_indexes, settle_indexes
 from rag_pipeline.refresh.erase_pieces import stored_sources
@@ -295,6 +296,7 @@ def _completed(workspace: Workspace, step: Callable[[Workspace], None]) -> list[
 def _silver_again(workspace: Workspace) -> None:
     update_documents(workspace)
     refresh_chunks(workspace)
+    refresh_enrichments(workspace, ask=False)
 
 
 def _published_again(workspace: Workspace) -> None:

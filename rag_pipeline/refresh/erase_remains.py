@@ -22,6 +22,7 @@ from rag_pipeline.contracts.tables import (
     CHUNKS,
     DOCUMENTS,
     EMBEDDINGS,
+    ENRICHMENTS,
     PUBLICATIONS,
     QUARANTINE,
     SIGNATURES,
@@ -35,7 +36,7 @@ from rag_pipeline.stores.purge import delete_rows
 
 
 def take_remains(workspace: Workspace, plan: Erasure, needles: Needles, *, is_made: bool) -> None:
-    """Vectors and signatures that no document uses now, and what is said of the documents in logs.
+    """Vectors, signatures and readings that no document uses now, and what is said of the documents in logs.
 
     Args:
         is_made: Silver is whole. Else only what is known to be of these documents goes, since the others' vectors are
@@ -49,7 +50,8 @@ def take_remains(workspace: Workspace, plan: Erasure, needles: Needles, *, is_ma
         delete_rows(lake, contract, "text_hash", unused)
         delete_rows(lake, UNUSED_EMBEDDINGS, "text_hash", unused)
     known = set(lake.read(DOCUMENTS, ["content_hash"])["content_hash"])
-    for contract, side in ((SIGNATURES, "content_hash"), (SIMILAR_PAIRS, "left_hash"), (SIMILAR_PAIRS, "right_hash")):
+    pairs = ((SIMILAR_PAIRS, "left_hash"), (SIMILAR_PAIRS, "right_hash"))
+    for contract, side in ((SIGNATURES, "content_hash"), (ENRICHMENTS, "input_hash"), *pairs):
         unused = (set(lake.read(contract, [side])[side]) if is_made else set(plan.wordings)) - known
         delete_rows(lake, contract, side, unused)
     remarks = lake.read(FEEDBACK)

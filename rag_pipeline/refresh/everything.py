@@ -18,6 +18,7 @@ from rag_pipeline.refresh.bronze import BronzeReport, poll_source, refresh_sourc
 from rag_pipeline.refresh.chunks import ChunksReport, refresh_chunks
 from rag_pipeline.refresh.documents import DocumentsReport, refresh_documents, update_documents
 from rag_pipeline.refresh.embeddings import EmbeddingsReport, refresh_embeddings
+from rag_pipeline.refresh.enrichments import EnrichmentsReport, refresh_enrichments
 from rag_pipeline.refresh.erase import finish_if_begun
 from rag_pipeline.refresh.evaluation import EvaluationReport, refresh_evaluation
 from rag_pipeline.refresh.generations import served_alias
@@ -34,6 +35,7 @@ class Everything:
 
     Attributes:
         bronze: By source; those that were not polled are not there.
+        enrichments: None: none is configured.
         evaluation: None: it was left out.
         commits: Of all steps together, an index that changed counted as one.
     """
@@ -42,6 +44,7 @@ class Everything:
     revocations: RevokeReport
     documents: DocumentsReport
     chunks: ChunksReport
+    enrichments: EnrichmentsReport | None
     embeddings: EmbeddingsReport
     index: IndexReport
     evaluation: EvaluationReport | None
@@ -55,12 +58,14 @@ class Layers:
 
     Attributes:
         bronze: By source; those that were not polled are not there.
+        enrichments: None: none is configured.
     """
 
     bronze: dict[str, BronzeReport]
     revocations: RevokeReport
     documents: DocumentsReport
     chunks: ChunksReport
+    enrichments: EnrichmentsReport | None
 
 
 def refresh_layers(
@@ -71,7 +76,9 @@ def refresh_layers(
     allow_mass_deletion: Collection[str] = (),
     around: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext(),
 ) -> Layers:
-    """Bring bronze and silver up to date with the sources, and take from readers what is revoked: no model is needed.
+    """Bring bronze and silver up to date with the sources, and take from readers what is revoked.
+
+    No model is needed, but for what enrichments read; those that lack theirs hold up nothing.
 
     Arguments and errors are those of `refresh_everything`.
     """
@@ -92,7 +99,11 @@ def refresh_layers(
         documents = parse(workspace, allow_mass_deletion=allow_mass_deletion)
     with around("silver/chunks"):
         chunks = refresh_chunks(workspace)
-    return Layers(bronze, revocations, documents, chunks)
+    enrichments = None
+    if workspace.settings.enrichments:
+        with around("silver/enrichments"):
+            enrichments = refresh_enrichments(workspace)
+    return Layers(bronze, revocations, documents, chunks, enrichments)
 
 
 def refresh_everything(
@@ -141,6 +152,7 @@ def refresh_everything(
         revocations=layers.revocations,
         documents=layers.documents,
         chunks=layers.chunks,
+        enrichments=layers.enrichments,
         embeddings=embeddings,
         index=index,
         evaluation=evaluation,

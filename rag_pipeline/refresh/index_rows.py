@@ -34,9 +34,11 @@ DOCUMENT_COLUMNS = [
 def documents_of(lake: Lake, document_ids: pl.Series) -> pl.DataFrame:
     """What rows of the index say of some documents."""
     wanted = pl.col("document_id").is_in(document_ids.unique().implode())
-    documents = lake.read(DOCUMENTS, [*DOCUMENT_COLUMNS, "metadata", "declared"], where=wanted)
-    facts = [facts_of(*row) for row in documents.select("metadata", "declared").iter_rows()]
-    return documents.drop("metadata", "declared").with_columns(facts=pl.Series(facts, dtype=pl.List(pl.String)))
+    documents = lake.read(DOCUMENTS, [*DOCUMENT_COLUMNS, "metadata", "declared", "enriched"], where=wanted)
+    facts = [facts_of(*row) for row in documents.select("metadata", "declared", "enriched").iter_rows()]
+    return documents.drop("metadata", "declared", "enriched").with_columns(
+        facts=pl.Series(facts, dtype=pl.List(pl.String))
+    )
 
 
 def shaped(chunks: pl.DataFrame, documents: pl.DataFrame) -> pl.DataFrame:

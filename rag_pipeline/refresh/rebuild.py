@@ -25,6 +25,7 @@ from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.damage import damaged_tables, stored_spaces
 from rag_pipeline.refresh.documents import update_documents
 from rag_pipeline.refresh.embeddings import refresh_embeddings
+from rag_pipeline.refresh.enrichments import refresh_enrichments
 from rag_pipeline.refresh.evaluation import refresh_evaluation
 from rag_pipeline.refresh.generations import living_aliases, served_alias
 from rag_pipeline.refresh.index import refresh_index
@@ -92,6 +93,8 @@ def rebuild(workspace: Workspace, names: Iterable[str] = ()) -> RebuildReport:
                     workspace.vectors.restart(workspace.space(alias))
         update_documents(workspace)
         refresh_chunks(workspace)
+        # What has to be read again is for the next run: nothing that heals waits for a model.
+        refresh_enrichments(workspace, ask=False)
         computed = 0
         for alias in living_aliases(workspace):
             computed += refresh_embeddings(workspace, alias).computed

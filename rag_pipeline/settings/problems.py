@@ -7,15 +7,18 @@ Does not belong here: finding them (`load.py`).
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Collection
 from typing import Any, get_args
 
+from rag_pipeline.settings.enrichments import ENRICHMENT_KINDS
 from rag_pipeline.settings.sections import SECTIONS, Settings
 from rag_pipeline.settings.sources import BUILT_IN, OTHER, CommonSourceSettings
 
 # What stands there may be a password or hold one, and is not shown.
 _HOLD_SECRETS = {"storage_options", "lake_options", "location", "lake", "base_url", "url", "password"}
-# Where the union of sources says in the path of a field which kind it took: sources, name, kind.
+# Where a union of kinds says in the path of a field which one it took: sources, name, kind.
 _KIND_AT = 2
+_KINDS: dict[str, Collection[str]] = {"sources": (*BUILT_IN, OTHER), "enrichments": ENRICHMENT_KINDS}
 # Aliases can make a few lines of YAML a value whose text would fill the memory.
 _SHOWN = reprlib.Repr()
 _SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother = 3, 200, 200
@@ -40,8 +43,8 @@ def problem_of(detail: dict[str, Any]) -> str:
 
 
 def _without_kind(path: tuple[int | str, ...]) -> tuple[str, tuple[int | str, ...]]:
-    """The kind of source that a field belongs to, and its path as people write it, without the kind."""
-    if path[:1] != ("sources",) or len(path) < _KIND_AT + 1 or path[_KIND_AT] not in (*BUILT_IN, OTHER):
+    """The kind of source or enrichment that a field belongs to, and its path as people write it, without the kind."""
+    if len(path) < _KIND_AT + 1 or path[_KIND_AT] not in _KINDS.get(str(path[0]), ()):
         return "", path
     return str(path[_KIND_AT]), (*path[:_KIND_AT], *path[_KIND_AT + 1 :])
 
@@ -50,6 +53,8 @@ def _allowed_keys(path: tuple[int | str, ...], kind: str) -> list[str]:
     section: Any = Settings
     for part in path:
         section = SECTIONS.get(str(part), section)
+    if path[:1] == ("enrichments",):
+        return sorted((ENRICHMENT_KINDS[kind] if len(path) == _KIND_AT else section).model_fields)
     if kind and len(path) >= _KIND_AT:
         section = BUILT_IN.get(kind, CommonSourceSettings)
         if path[_KIND_AT:] == ("groups",):

@@ -16,6 +16,12 @@ from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.modes import Mode
 from rag_pipeline.settings.alerts import AlertSinkSettings, AlertsSettings
 from rag_pipeline.settings.answers import AnswerCacheSettings, AnswersSettings, ChatModelSettings
+from rag_pipeline.settings.enrichments import (
+    EnrichmentSettings,
+    FieldName,
+    RulesSettings,
+    check_enrichments,
+)
 from rag_pipeline.settings.hints import HintsSettings
 from rag_pipeline.settings.limits import LimitsSettings, Section
 from rag_pipeline.settings.reranking import LateInteractionSettings, RerankSettings
@@ -180,6 +186,8 @@ class Settings(Section):
     """What compares the best hits token by token, instead of `rerank`; none: nothing does."""
     chat_models: dict[ModelAlias, ChatModelSettings] = Field(default_factory=dict)
     """Chat models, by alias."""
+    enrichments: dict[FieldName, EnrichmentSettings] = Field(default_factory=dict, max_length=50)
+    """What rules and models read out of documents, by name."""
     answers: AnswersSettings | None = None
     """How questions are answered out of the index; none: it is searched only."""
     serving: ServingSettings = ServingSettings()
@@ -250,6 +258,11 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _enrichments_fit(self) -> Settings:
+        check_enrichments(self.enrichments, self.sources, self.embedding_models)
+        return self
+
+    @model_validator(mode="after")
     def _sinks_name_sources(self) -> Settings:
         for sink, settings in self.alerts.sinks.items():
             for name in settings.sources:
@@ -282,5 +295,6 @@ SECTIONS: dict[str, type[Section]] = {
     "sinks": AlertSinkSettings,
     "permission_rules": PermissionRuleSettings,
     "groups": SourceGroupsSettings,
+    "enrichments": RulesSettings,
 }
 """The class of what stands under a key, for messages that name the keys allowed there."""

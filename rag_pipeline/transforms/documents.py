@@ -223,7 +223,7 @@ def metadata_columns(origin: Mapping[str, Any], row: Mapping[str, Any], options:
 
     Args:
         origin: Row of `origins_of`.
-        row: The document's row; `part`, `content_title`, `metadata`, `language` and `rank_weight` are read.
+        row: The document's row; `part`, `content_title`, `metadata`, `language`, `rank_weight` and `enriched` are read.
     """
     declared = DeclaredMetadata.from_json(origin["declared"])
     if options.hides_sensitive:
@@ -234,11 +234,7 @@ def metadata_columns(origin: Mapping[str, Any], row: Mapping[str, Any], options:
     uri = f"{origin['uri']}{'' if not part or part.startswith(MEMBER_MARK) else '#'}{part}"
     title = declared.title or row["content_title"]
     author = declared.author or facts.get("author")
-    shown = [origin["metadata_hash"], uri, title or "", author or "", row["metadata"], row["language"] or ""]
-    shown.append(repr(float(row["rank_weight"])))
-    if not origin["allowed_principals"]:
-        shown.append("nobody")
-    return {
+    columns = {
         "uri": uri,
         "title": title,
         "author": author,
@@ -247,8 +243,19 @@ def metadata_columns(origin: Mapping[str, Any], row: Mapping[str, Any], options:
         "principals_key": principals_key(origin["allowed_principals"]),
         "source_modified_at": origin["source_modified_at"],
         "origin_metadata_hash": origin["metadata_hash"],
-        "metadata_hash": digest("shown", *shown),
     }
+    return columns | {"metadata_hash": shown_hash({**row, **columns})}
+
+
+def shown_hash(row: Mapping[str, Any]) -> str:
+    """metadata_hash of a document's row: of everything that is shown or filtered by, and not embedded."""
+    shown = [row["origin_metadata_hash"], row["uri"], row["title"] or "", row["author"] or ""]
+    shown += [row["metadata"], row["language"] or "", repr(float(row["rank_weight"]))]
+    if not row["allowed_principals"]:
+        shown.append("nobody")
+    if row.get("enriched") is not None:
+        shown += ["enriched", row["enriched"]]
+    return digest("shown", *shown)
 
 
 def quarantine_row(

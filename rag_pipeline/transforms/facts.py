@@ -20,20 +20,24 @@ from rag_pipeline.contracts.sources import DeclaredMetadata
 MAX_FACTS = 400
 
 
-def facts_of(metadata: str, declared: str) -> list[str]:
+def facts_of(metadata: str, declared: str, enriched: str | None = None) -> list[str]:
     """Facts of a document, each once, in order.
 
     Args:
         metadata: What the content says, as JSON.
         declared: What sidecar and front matter say, as JSON; it stands before what the content says of the same name.
+        enriched: What enrichments read out of it, as JSON: values by name. Of these names nothing else counts, or a
+            document could label itself.
     """
     said = DeclaredMetadata.from_json(declared)
     fields: dict[str, Any] = {fact_name(name): value for name, value in json.loads(metadata).items()}
     fields |= {fact_name(name): _loaded(value) for name, value in said.extra.items()}
     if said.author:
         fields["author"] = said.author
+    read: dict[str, Any] = json.loads(enriched) if enriched else {}
     found: dict[str, None] = {}
-    for name, value in sorted(fields.items()):
+    # What was read comes first: there is a most, and a document may say any number of things.
+    for name, value in [*sorted(read.items()), *sorted(each for each in fields.items() if each[0] not in read)]:
         for one in value if isinstance(value, list) else [value]:
             if name and isinstance(one, str | int | float) and (text := fact_value(_written(one))):
                 found |= {name: None, f"{name}={text}": None}

@@ -20,6 +20,7 @@ def test_the_asset_graph_has_the_order_of_a_refresh_without_dagster(tmp_path: Pa
     project = Project.create(tmp_path, ["docs", "wiki"])
     project.write("lamp.md", "# Lamp\n\nIt burns until dawn.\n")
     project.settings["sources"]["docs"]["groups"] = {"file": "groups.yaml"}
+    project.settings["enrichments"] = {"topic": {"labels": {"lamps": ["lamp"]}}}
     (tmp_path / "groups.yaml").write_text("crew: [ada]\n")
     steps: list[str] = []
 

@@ -34,6 +34,7 @@ ORDER = (
     {"sources"},
     {"retrieval"},
     {"answering"},
+    {"enrichment"},
     {"adapters"},
     {"refresh"},
     {"alerts"},

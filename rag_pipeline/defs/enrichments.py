@@ -1,0 +1,138 @@
+"""The asset of what models and rules read out of documents; there is one where `enrichments` names any.
+
+Belongs here: what it depends on, how it is shown, its checks that a run itself answers, and the one call that refreshes
+it.
+Does not belong here: how it is refreshed (`refresh/enrichments.py`).
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from rag_pipeline.contracts.tables import DOCUMENTS, ENRICHMENTS
+from rag_pipeline.defs.describe import column_lineage, rows_table
+from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
+from rag_pipeline.defs.specs import CHUNKS_KEY, ENRICHMENTS_KEY, RETRY, WRITER_POOL, spec
+from rag_pipeline.defs.words import counted, happened
+from rag_pipeline.settings import Pipeline
+
+if TYPE_CHECKING:
+    from rag_pipeline.refresh.enrichments import EnrichmentsReport
+
+READ_CHECK = "every_text_is_read"
+VALID_CHECK = "readings_are_valid"
+
+
+def enrichments_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
+    """What enrichments read, and the metadata that documents have from it."""
+    declared = spec(
+        pipeline,
+        ENRICHMENTS_KEY,
+        ENRICHMENTS,
+        deps=[CHUNKS_KEY],
+        kinds={"deltalake", "python"},
+        description=f"{ENRICHMENTS.doc} It becomes metadata of the documents that have the text.",
+    )
+
+    @dg.multi_asset(
+        name="silver_enrichments", specs=[declared], check_specs=_check_specs(), pool=WRITER_POOL, retry_policy=RETRY
+    )
+    def enrichments(
+        pipeline: PipelineResource,
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        from rag_pipeline.refresh.data_versions import enrichments_version, version_or_unknown
+        from rag_pipeline.refresh.enrichments import refresh_enrichments
+
+        with as_dagster_failure() as work:
+            report = refresh_enrichments(pipeline.workspace)
+            version = version_or_unknown(lambda: enrichments_version(pipeline.workspace))
+        rows = [
+            {
+                "enrichment": each.name,
+                "kind": each.kind,
+                "computed": each.computed,
+                "refused": sum(each.refused_by_reason.values()),
+                "waiting": each.waiting,
+            }
+            for each in report.enrichments
+        ]
+        labels = [
+            {"enrichment": each.name, "label": label, "documents": count}
+            for each in report.enrichments
+            for label, count in each.labels.items()
+        ]
+        changes = {"texts read": report.computed, "documents with new metadata": report.documents_changed}
+        yield dg.MaterializeResult(
+            asset_key=ENRICHMENTS_KEY,
+            data_version=dg.DataVersion(version),
+            metadata={
+                **happened(changes, f"waiting: {counted(report.waiting, 'text')}"),
+                "rag/by_enrichment": rows_table(rows),
+                "rag/labels": rows_table(labels, ("enrichment", "label", "documents")),
+                "rag/computed": report.computed,
+                "rag/refused": report.refused,
+                "rag/waiting": report.waiting,
+                "rag/commits": report.commits,
+                **work,
+                **column_lineage(ENRICHMENTS, [DOCUMENTS], [CHUNKS_KEY]),
+            },
+        )
+        yield _read_result(report)
+        yield _valid_result(report)
+
+    return enrichments
+
+
+def _check_specs() -> list[dg.AssetCheckSpec]:
+    return [
+        dg.AssetCheckSpec(
+            READ_CHECK,
+            asset=ENRICHMENTS_KEY,
+            description="No text waits to be read. Where a model does not answer, may cost no more today or had no "
+            "time left, documents are indexed without what it would say, and the next run goes on.",
+        ),
+        dg.AssetCheckSpec(
+            VALID_CHECK,
+            asset=ENRICHMENTS_KEY,
+            description="What models said of texts was valid. Documents of which it was not are indexed without it.",
+        ),
+    ]
+
+
+def _read_result(report: "EnrichmentsReport") -> dg.AssetCheckResult:
+    waiting = [each for each in report.enrichments if each.waiting]
+    said = "; ".join(f"{each.name}: {counted(each.waiting, 'text')}, {each.waiting_because}" for each in waiting)
+    return dg.AssetCheckResult(
+        asset_key=ENRICHMENTS_KEY,
+        check_name=READ_CHECK,
+        passed=not waiting,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=said or "none waits",
+        metadata={"rag/waiting": report.waiting},
+    )
+
+
+def _valid_result(report: "EnrichmentsReport") -> dg.AssetCheckResult:
+    refused = [
+        {"enrichment": each.name, "reason": reason, "texts": count}
+        for each in report.enrichments
+        for reason, count in each.refused_by_reason.items()
+    ]
+    said = "; ".join(f"{row['enrichment']}: {row['texts']} {row['reason']}" for row in refused)
+    return dg.AssetCheckResult(
+        asset_key=ENRICHMENTS_KEY,
+        check_name=VALID_CHECK,
+        passed=not refused,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=said or "all of it was",
+        metadata={
+            "rag/by_reason": rows_table(refused, ("enrichment", "reason", "texts")),
+            **({"rag/next_step": NEXT_STEP} if refused else {}),
+        },
+    )
+
+
+NEXT_STEP = (
+    'rag-pipeline sql "SELECT enrichment, reason_code, detail FROM silver.enrichments WHERE reason_code IS NOT NULL"'
+)

@@ -1,0 +1,79 @@
+"""The enrichments of a pipeline.yaml with everything that their recipes are made of.
+
+Belongs here: reading prompt files, naming recipes.
+Does not belong here: which texts are read (`transforms/enrichments.py`), asking models (`asking.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rag_pipeline.contracts.enrichments import Enrichment, recipe_of
+from rag_pipeline.embedding.space import resolve
+from rag_pipeline.errors import RagPipelineError
+from rag_pipeline.settings import Pipeline
+from rag_pipeline.settings.enrichments import CommonEnrichmentSettings, NearestSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Enrichments:
+    """The enrichments of a pipeline.
+
+    Attributes:
+        all: In the order of pipeline.yaml, those with a problem too.
+        problems: By name, why one cannot be used now; it reads nothing until it can, and the rest goes on.
+    """
+
+    all: tuple[Enrichment, ...] = ()
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+def enrichments_of(pipeline: Pipeline) -> Enrichments:
+    """All enrichments of a pipeline; one whose prompt or model is not there is among them, and hinders no other."""
+    found, problems = [], {}
+    for name, settings in pipeline.settings.enrichments.items():
+        try:
+            found.append(_enrichment(pipeline, name, settings))
+        except RagPipelineError as error:
+            problems[name] = error.message
+            # No text was read by a recipe without a name.
+            found.append(_shape(name, settings, recipe="", model=""))
+    return Enrichments(tuple(found), problems)
+
+
+def _enrichment(pipeline: Pipeline, name: str, settings: CommonEnrichmentSettings) -> Enrichment:
+    if isinstance(settings, NearestSettings):
+        model = settings.model or pipeline.settings.serve
+        space = resolve(pipeline.model_spec(model), pipeline.cache_folder).space
+        recipe = recipe_of("nearest", space.fingerprint, settings.decisive())
+        return _shape(name, settings, recipe, model, threshold=settings.threshold, most_chars=settings.most_chars)
+    return _shape(name, settings, recipe_of("rules", settings.decisive()), "")
+
+
+def _shape(name: str, settings: CommonEnrichmentSettings, recipe: str, model: str, **more: Any) -> Enrichment:
+    labels = getattr(settings, "labels", {})
+    return Enrichment(
+        name=name,
+        kind=getattr(settings, "kind"),  # noqa: B009 - each kind has its own, of another type
+        fields=settings.names or (name,),
+        recipe=recipe,
+        model=model,
+        sources=settings.sources,
+        media_types=settings.media_types,
+        labels=tuple((label, (texts,) if isinstance(texts, str) else texts) for label, texts in labels.items()),
+        takes_many=getattr(settings, "many", False),
+        **more,
+    )
+
+
+def prompt_files(pipeline: Pipeline) -> dict[str, Path]:
+    """Files of prompts by the path of the setting that names each, whether they are there or not."""
+    named = {name: getattr(each, "prompt", None) for name, each in pipeline.settings.enrichments.items()}
+    return {
+        f"enrichments.{name}.prompt": pipeline.folder / Path(prompt).expanduser()
+        for name, prompt in named.items()
+        if prompt is not None
+    }

@@ -1,0 +1,253 @@
+"""Bring silver/enrichments up to date with the texts that are indexed, and documents with what was read out of them.
+
+Belongs here: which texts are read by whom, committing batch by batch, writing the outcome onto documents.
+Does not belong here: planning (`transforms/enrichments.py`), models (`enrichment/`).
+
+Nothing here holds up a run: a model that is not there or does not answer leaves texts without a reading. They are
+indexed without, what was read before stays, and the next run goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from rag_pipeline.contracts.enrichments import Enrichment, value_text
+from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, ENRICHMENTS
+from rag_pipeline.enrichment.recipes import enrichments_of
+from rag_pipeline.errors import RagPipelineError, StoreError
+from rag_pipeline.refresh.progress import progress
+from rag_pipeline.refresh.steps import step
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.transforms.documents import shown_hash
+from rag_pipeline.transforms.enrichments import (
+    concerned_by,
+    enriched_documents,
+    labels_by_nearness,
+    labels_by_rules,
+    refused_texts,
+    texts_due,
+)
+
+log = logging.getLogger(__name__)
+
+# Readings of rules and vectors cost next to nothing: lost by a kill at most, and a commit for many of them.
+COMMIT_TEXTS = 1_000
+_INDEXED = ["document_id", "source", "media_type", "content_hash", "enriched"]
+_STATE = ["recipe", "input_hash", "value", "reason_code", "asked_as"]
+_SHOWN = ["origin_metadata_hash", "uri", "title", "author", "metadata", "language", "rank_weight", "allowed_principals"]
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichmentReport:
+    """What became of one enrichment; counts are texts.
+
+    Attributes:
+        computed: Read by this run.
+        refused_by_reason: Of documents that are there, without a valid reading.
+        waiting: Not read yet.
+        waiting_because: Why; empty if none is.
+        labels: Documents by label.
+    """
+
+    name: str
+    kind: str
+    computed: int
+    refused_by_reason: dict[str, int]
+    waiting: int
+    waiting_because: str = ""
+    labels: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichmentsReport:
+    """What one refresh of the enrichments did.
+
+    Attributes:
+        computed, refused, waiting: Of all enrichments together.
+        documents_changed: That say other metadata now.
+    """
+
+    enrichments: list[EnrichmentReport]
+    computed: int
+    refused: int
+    waiting: int
+    documents_changed: int
+    commits: int
+
+
+@step("silver/enrichments")
+def refresh_enrichments(workspace: Workspace, *, ask: bool = True) -> EnrichmentsReport:
+    """Have every text read that has no reading, and put what was read onto its documents.
+
+    Args:
+        ask: Have texts read; else only what was read before is put onto documents.
+    """
+    lake = workspace.lake
+    with lake.writing():
+        first_commit = lake.commits
+        configured = enrichments_of(workspace.pipeline)
+        every = lake.read(DOCUMENTS, _INDEXED)
+        documents = indexed_documents(workspace, every)
+        done: dict[str, tuple[int, str]] = {}
+        for enrichment in configured.all:
+            if enrichment.name in configured.problems:
+                done[enrichment.name] = 0, configured.problems[enrichment.name]
+            elif ask:
+                done[enrichment.name] = _read(workspace, enrichment, documents)
+        rows = readings(workspace, configured.all)
+        # What a duplicate said before it was one is of no use to anybody.
+        wanted = dict.fromkeys(every.drop_nulls("enriched")["document_id"])
+        changed = _put_onto_documents(workspace, every, wanted | enriched_documents(documents, configured.all, rows))
+    reports = [
+        _report(each, documents, rows, *done.get(each.name, (0, "no model is asked now"))) for each in configured.all
+    ]
+    return EnrichmentsReport(
+        enrichments=reports,
+        computed=sum(each.computed for each in reports),
+        refused=sum(sum(each.refused_by_reason.values()) for each in reports),
+        waiting=sum(each.waiting for each in reports),
+        documents_changed=changed,
+        commits=lake.commits - first_commit,
+    )
+
+
+def forget_enriched(workspace: Workspace, documents: pl.DataFrame) -> None:
+    """Take from documents what enrichments read, where none is configured any more.
+
+    Args:
+        documents: document_id and enriched of silver/documents.
+    """
+    if not workspace.settings.enrichments:
+        read = documents.drop_nulls("enriched")
+        _put_onto_documents(workspace, read, dict.fromkeys(read["document_id"]))
+
+
+def indexed_documents(workspace: Workspace, documents: pl.DataFrame) -> pl.DataFrame:
+    """What enrichments read: those of some documents that have chunks, so that none is read for nothing."""
+    return documents.join(workspace.lake.read(CHUNKS, ["document_id"]).unique(), on="document_id", how="semi")
+
+
+def readings(workspace: Workspace, enrichments: Sequence[Enrichment]) -> pl.DataFrame:
+    """What was read by present recipes: recipe, input_hash, value, reason_code, asked_as."""
+    recipes = [each.recipe for each in enrichments]
+    return workspace.lake.read(ENRICHMENTS, _STATE, where=pl.col("recipe").is_in(recipes))
+
+
+def _read(workspace: Workspace, enrichment: Enrichment, documents: pl.DataFrame) -> tuple[int, str]:
+    """Have an enrichment read what it has not; how many texts it read, and why it stopped before the end."""
+    due = texts_due(documents, enrichment, readings(workspace, [enrichment]))
+    if due.is_empty():
+        return 0, ""
+    computed = 0
+    try:
+        with progress(f"enrich with {enrichment.name}", due.height) as bar:
+            for rows in _readers[enrichment.kind](workspace, enrichment, due):
+                _commit(workspace, enrichment, rows)
+                computed += len(rows)
+                bar.advance(len(rows))
+    except StoreError:
+        # Of the lake itself: no other step could go on either.
+        raise
+    except RagPipelineError as error:
+        log.warning("enrichment %s goes on with the next run: %s", enrichment.name, error.message)
+        return computed, error.message
+    return computed, ""
+
+
+def _commit(workspace: Workspace, enrichment: Enrichment, rows: list[dict[str, Any]]) -> None:
+    known = {
+        "recipe": enrichment.recipe,
+        "enrichment": enrichment.name,
+        "asked_as": enrichment.asked_as,
+        "computed_at": workspace.now(),
+        "run_id": workspace.run_id,
+    }
+    frame = ENRICHMENTS.frame([{"tokens": 0, "price": 0.0, **known, **row} for row in rows])
+    workspace.lake.replace_where(ENRICHMENTS, frame, ENRICHMENTS.empty())
+
+
+def _texts(workspace: Workspace, due: pl.DataFrame) -> Iterator[list[tuple[str, str | None, str]]]:
+    """(content_hash, title, text) of texts to read, some at a time."""
+    columns = ["document_id", "content_hash", "content_title", "text"]
+    pending: list[tuple[str, str | None, str]] = []
+    for frame in workspace.lake.stream_where(DOCUMENTS, columns, "document_id", due["document_id"]):
+        pending += frame.select(columns[1:]).iter_rows()
+        while len(pending) >= COMMIT_TEXTS:
+            yield pending[:COMMIT_TEXTS]
+            pending = pending[COMMIT_TEXTS:]
+    if pending:
+        yield pending
+
+
+def _by_rules(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame) -> Iterator[list[dict[str, Any]]]:
+    for texts in _texts(workspace, due):
+        yield [
+            {"input_hash": hashed, "value": value_text(labels_by_rules(enrichment, title, text))}
+            for hashed, title, text in texts
+        ]
+
+
+def _by_nearness(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame) -> Iterator[list[dict[str, Any]]]:
+    if workspace.is_trial:
+        return
+    model = workspace.model(enrichment.model)
+    prototypes = {label: model.embed_documents(texts) for label, texts in enrichment.labels}
+    for texts in _texts(workspace, due):
+        beginnings = [(f"{title}\n\n{text}" if title else text)[: enrichment.most_chars] for _, title, text in texts]
+        vectors = np.asarray(model.embed_documents(beginnings))
+        labels = labels_by_nearness(enrichment, vectors, prototypes)
+        yield [
+            {"input_hash": hashed, "value": value_text(found)}
+            for (hashed, *_), found in zip(texts, labels, strict=True)
+        ]
+
+
+_readers = {"rules": _by_rules, "nearest": _by_nearness}
+
+
+def _put_onto_documents(workspace: Workspace, documents: pl.DataFrame, wanted: dict[str, str | None]) -> int:
+    """Bring `enriched` of documents up to date, and their metadata_hash with it; how many changed."""
+    before = dict(documents["document_id", "enriched"].iter_rows())
+    changed = [document for document, text in wanted.items() if before[document] != text]
+    if not changed:
+        return 0
+    rows = workspace.lake.read(DOCUMENTS, ["document_id", *_SHOWN], where=pl.col("document_id").is_in(changed))
+    after = []
+    for row in rows.iter_rows(named=True):
+        enriched = wanted[row["document_id"]]
+        hashed = shown_hash(row | {"enriched": enriched})
+        after.append({"document_id": row["document_id"], "enriched": enriched, "metadata_hash": hashed})
+    schema = {name: DOCUMENTS.schema[name] for name in ("document_id", "enriched", "metadata_hash")}
+    workspace.lake.update(DOCUMENTS, pl.DataFrame(after, schema=schema, orient="row"))
+    return len(after)
+
+
+def _report(
+    enrichment: Enrichment, documents: pl.DataFrame, rows: pl.DataFrame, computed: int, because: str
+) -> EnrichmentReport:
+    waiting = texts_due(documents, enrichment, rows).height
+    refused = refused_texts(documents, enrichment, rows)["reason_code"].value_counts(sort=True)
+    return EnrichmentReport(
+        name=enrichment.name,
+        kind=enrichment.kind,
+        computed=computed,
+        refused_by_reason=dict(refused.iter_rows()),
+        waiting=waiting,
+        waiting_because=because if waiting else "",
+        labels=label_counts(documents, enrichment, rows),
+    )
+
+
+def label_counts(documents: pl.DataFrame, enrichment: Enrichment, rows: pl.DataFrame) -> dict[str, int]:
+    """Documents by label, most first."""
+    mine = rows.filter((pl.col("recipe") == enrichment.recipe) & pl.col("value").is_not_null())
+    found = documents.filter(concerned_by(enrichment)).join(mine, left_on="content_hash", right_on="input_hash")
+    labels = found.select(label=pl.col("value").str.json_decode(pl.List(pl.String))).explode("label")
+    counted = labels.group_by("label").len().sort("len", "label", descending=[True, False])
+    return dict(counted.iter_rows())

@@ -1,0 +1,148 @@
+"""What is read out of documents by rules and models: the section `enrichments` of pipeline.yaml.
+
+Belongs here: the kinds of enrichments with their bounds.
+Does not belong here: reading texts (`transforms/enrichments.py`, `enrichment/`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+
+from rag_pipeline.contracts.enrichments import NO_LABEL
+from rag_pipeline.contracts.filters import MAX_VALUE_CHARS, fact_name
+from rag_pipeline.settings.limits import Section
+from rag_pipeline.settings.types import ModelAlias, SourceName
+
+# A label set that is larger is no set of labels, and each of them stands in every prompt.
+MOST_LABELS = 200
+_NAME = re.compile(r"\w[\w.]{0,62}")
+# Who may read is never for a model to say, so no name may look as if it did.
+_PERMISSIONS = "principals"
+
+
+def _field_name(value: str) -> str:
+    if not _NAME.fullmatch(value) or fact_name(value) != value:
+        raise ValueError("want the name of a metadata field: small letters, digits, underscores and dots, at most 63")
+    if _PERMISSIONS in value:
+        raise ValueError("an enrichment never says who may read a document; want another name")
+    return value
+
+
+def _label(value: str) -> str:
+    if not value.strip() or value != value.strip() or "\n" in value:
+        raise ValueError("want a label of one line without blanks around it")
+    if value.casefold() == NO_LABEL:
+        raise ValueError(f"{NO_LABEL!r} is what a text without any label gets; want another name")
+    return value
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+FieldName = Annotated[str, Field(min_length=1, max_length=63), AfterValidator(_field_name)]
+Label = Annotated[str, Field(min_length=1, max_length=MAX_VALUE_CHARS), AfterValidator(_label)]
+Phrase = Annotated[str, Field(min_length=2, max_length=1_000)]
+Phrases = Annotated[
+    tuple[Phrase, ...],
+    BeforeValidator(_listed),
+    Field(min_length=1, max_length=1_000, json_schema_extra={"type": ["array", "string"]}),
+]
+MediaType = Annotated[str, Field(min_length=3, max_length=255)]
+
+
+class CommonEnrichmentSettings(Section):
+    """What every kind of enrichment has."""
+
+    sources: tuple[SourceName, ...] = ()
+    """Sources whose documents are read; empty: all."""
+    media_types: tuple[MediaType, ...] = ()
+    """Media types that are read, like `text/markdown`; empty: all."""
+
+    # What decides no reading, but which documents are read, where it goes and how fast.
+    aside: ClassVar[frozenset[str]] = frozenset({"sources", "media_types", "field", "concurrency", "most_seconds"})
+
+    def decisive(self) -> str:
+        """Everything of it that decides what is read out of a text."""
+        return self.model_dump_json(exclude=set(self.aside) | {"model", "prompt"})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Metadata names that it says something of, where its entry does not say another."""
+        return ()
+
+
+class _ClassifyingSettings(CommonEnrichmentSettings):
+    field: FieldName | None = None
+    """Metadata field of the label; none: the name of the enrichment."""
+    many: bool = False
+    """Whether a document may have several of the labels; else it has the first or likeliest."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return () if self.field is None else (self.field,)
+
+
+class RulesSettings(_ClassifyingSettings):
+    """Labels by words that stand in a document."""
+
+    kind: Literal["rules"] = "rules"
+    """Kind of enrichment."""
+    labels: dict[Label, Phrases] = Field(min_length=1, max_length=MOST_LABELS)
+    """Words or phrases by label: one of them in title or text gives it, whatever the case of its letters."""
+
+
+class NearestSettings(_ClassifyingSettings):
+    """Labels by the nearest of some prototype texts, in the space of an embedding model of the pipeline."""
+
+    kind: Literal["nearest"]
+    """Kind of enrichment."""
+    labels: dict[Label, Phrases] = Field(min_length=1, max_length=MOST_LABELS)
+    """Prototype texts by label: a sentence or some that a document of that label might begin with."""
+    model: ModelAlias | None = None
+    """Alias of one of `embedding_models`; none: the one that is served."""
+    threshold: float = Field(default=0.3, ge=-1, le=1)
+    """Cosine similarity to the nearest prototype below which a label is not given."""
+    most_chars: int = Field(default=2_000, ge=100, le=1_000_000)
+    """Characters of the document's beginning that count; what the model cannot read of them does not."""
+
+
+ENRICHMENT_KINDS: dict[str, type[CommonEnrichmentSettings]] = {
+    "rules": RulesSettings,
+    "nearest": NearestSettings,
+}
+
+
+def _kind_of(value: Any) -> str:
+    return str(value.get("kind", "rules") if isinstance(value, dict) else getattr(value, "kind", "rules"))
+
+
+EnrichmentSettings = Annotated[
+    Annotated[RulesSettings, Tag("rules")] | Annotated[NearestSettings, Tag("nearest")],
+    Discriminator(_kind_of),
+]
+
+
+def check_enrichments(enrichments: dict[str, Any], sources: dict[str, Any], embedding_models: dict[str, Any]) -> None:
+    """What one entry alone cannot tell.
+
+    Raises:
+        ValueError: An entry names a model or source that there is not, or two say something of one field.
+    """
+    owner: dict[str, str] = {}
+    for name, entry in enrichments.items():
+        model = getattr(entry, "model", None)
+        if model is not None and model not in embedding_models:
+            allowed = ", ".join(sorted(embedding_models))
+            raise ValueError(f"enrichments.{name}.model: {model!r} is not an embedding model; allowed: {allowed}")
+        for source in entry.sources:
+            if source not in sources:
+                allowed = ", ".join(sorted(sources))
+                raise ValueError(f"enrichments.{name}.sources: {source!r} is not a source; allowed: {allowed}")
+        for field in entry.names or (name,):
+            if field in owner:
+                raise ValueError(f"enrichments.{name} and enrichments.{owner[field]} both fill {field!r}; rename one")
+            owner[field] = name

@@ -1,0 +1,140 @@
+"""Enrichments over a real lake: each text is read once, readers filter by it, and a removed line undoes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag_pipeline.contracts.filters import Filter, parse_condition
+from rag_pipeline.contracts.tables import DOCUMENTS, ENRICHMENTS
+from rag_pipeline.errors import BadQuery
+from rag_pipeline.refresh.enrichments import EnrichmentsReport, refresh_enrichments
+from rag_pipeline.refresh.everything import refresh_everything
+from rag_pipeline.stores.kept import open_version
+from rag_pipeline_tests.pipeline.project import Project
+
+PUMPS = "# The pump\n\nPull the red lever twice, then wait for the pump.\n"
+LAMPS = "# The lamp\n\nThe lamp burns until dawn.\n"
+RULES = {"topic": {"labels": {"pumps": ["pump"], "lamps": ["lamp"]}}}
+NEAREST = {
+    "subject": {
+        "kind": "nearest",
+        "labels": {
+            "water": "Pull the red lever twice, then wait for the pump.",
+            "light": ["The lamp burns until dawn."],
+        },
+        "threshold": 0.4,
+    }
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project.create(tmp_path, cache="cache", enrichments=RULES | NEAREST)
+    project.write("pump.md", PUMPS)
+    project.write("lamp.md", LAMPS)
+    project.write("sea.md", "---\ntopic: pumps\n---\n# The sea\n\nNothing is known of it.\n")
+    project.refresh()
+    return project
+
+
+def run(project: Project) -> EnrichmentsReport:
+    with project.workspace() as workspace:
+        report = refresh_everything(workspace, evaluate=False).enrichments
+    assert report is not None
+    return report
+
+
+def found(project: Project, condition: str) -> set[str]:
+    limits = Filter(frozenset(), conditions=(parse_condition(condition),))
+    hits = project.search("pump lamp sea", "public", k=20, limits=limits)
+    return {Path(hit.uri).name for hit in hits}
+
+
+def facts(project: Project) -> list[Any]:
+    """What readers filter by, beside what they see."""
+    with project.workspace() as workspace:
+        last = workspace.lake.last_publication()
+        assert last is not None
+        rows = open_version(workspace.vectors, last).read(["uri", "facts", "embedded_text"])
+        return sorted(rows.rows())
+
+
+def both(project: Project) -> tuple[list[Any], list[Any]]:
+    """What is published and filtered by, and what a build from nothing gives."""
+    rebuilt = project.rebuilt()
+    other = Project(project.folder, project.settings | {"lake": "rebuilt"})
+    return [project.published(), facts(project)], [rebuilt, facts(other)]
+
+
+def test_labels_are_metadata_to_filter_by_and_no_document_labels_itself(project: Project) -> None:
+    assert found(project, "topic=pumps") == {"pump.md"}
+    assert found(project, "topic=lamps") == {"lamp.md"}
+    assert found(project, "topic=none") == {"sea.md"}
+    assert found(project, "subject=water") == {"pump.md"}
+    assert found(project, "subject in light,none") == {"lamp.md", "sea.md"}
+    published, rebuilt = both(project)
+    assert published == rebuilt
+    report = project.verify()
+    assert (report.ghosts, report.missing, report.mismatched) == (0, 0, 0)
+
+
+def test_what_was_read_is_not_read_again_and_a_removed_line_undoes_it(project: Project) -> None:
+    embedded = len(project.embedded)
+    assert project.refresh() == 0
+    assert len(project.embedded) == embedded
+    # A rename, a copy, other readers: no text is another one.
+    (project.folder / "docs" / "pump.md").rename(project.folder / "docs" / "pump2.md")
+    project.write("copy.md", LAMPS)
+    project.settings["sources"]["docs"]["allowed_principals"] = ["public", "staff"]
+    assert run(project).computed == 0
+    assert found(project, "topic=pumps") == {"pump2.md"}
+    # An edit is one text, for each of the two.
+    project.write("pump2.md", PUMPS.replace("twice", "thrice"))
+    assert run(project).computed == 2
+    # Other labels concern theirs alone, and the labels of before cost nothing.
+    project.settings["enrichments"] = {"topic": {"labels": {"levers": ["lever"]}}} | NEAREST
+    report = run(project)
+    assert [each.computed for each in report.enrichments] == [3, 0]
+    assert report.enrichments[0].labels == {"none": 2, "levers": 1}
+    assert found(project, "topic=levers") == {"pump2.md"}
+    project.settings["enrichments"] = {"theme": {**RULES["topic"]}}
+    assert run(project).computed == 0
+    assert found(project, "theme=pumps") == {"pump2.md"}
+    assert found(project, "topic=pumps") == {"sea.md"}, "what a document says of itself counts again"
+    del project.settings["enrichments"]
+    assert project.refresh() > 0
+    published, rebuilt = both(project)
+    assert published == rebuilt
+    with project.workspace() as workspace:
+        assert workspace.lake.read(DOCUMENTS, ["enriched"])["enriched"].null_count() == 4
+    assert project.refresh() == 0
+
+
+def test_a_model_that_is_not_there_leaves_its_texts_waiting_and_hinders_nothing(project: Project) -> None:
+    project.settings["embedding_models"]["lost"] = {"model": "nowhere/lost", "folder": "nowhere"}
+    project.settings["enrichments"]["subject"] = NEAREST["subject"] | {"model": "lost"}
+    project.write("new.md", "# New\n\nA new pump.\n")
+    (project.folder / "docs" / "lamp.md").unlink()
+    report = run(project)
+    assert [(each.name, each.computed, each.waiting) for each in report.enrichments] == [
+        ("topic", 1, 0),
+        ("subject", 0, 3),
+    ]
+    assert "nowhere" in report.enrichments[1].waiting_because
+    assert found(project, "topic=pumps") == {"pump.md", "new.md"}
+    assert found(project, "topic=lamps") == set()
+    with pytest.raises(BadQuery, match="no field 'subject'"):
+        found(project, "subject=water")
+
+
+def test_readings_that_are_lost_are_read_again_and_those_of_erased_texts_go(project: Project) -> None:
+    with project.workspace() as workspace:
+        workspace.lake.clear(ENRICHMENTS)
+        report = refresh_enrichments(workspace, ask=False)
+        assert (report.computed, report.waiting, report.documents_changed) == (0, 6, 3)
+        assert report.enrichments[0].waiting_because == "no model is asked now"
+    assert run(project).computed == 6
+    assert found(project, "subject=water") == {"pump.md"}
