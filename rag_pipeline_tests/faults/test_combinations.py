@@ -17,6 +17,7 @@ from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh import documents, polls
+from rag_pipeline.refresh.everything import refresh_everything
 from rag_pipeline.refresh.publication import publish, rollback
 from rag_pipeline.refresh.revoke import revoke_now
 from rag_pipeline.refresh.workspace import Workspace
@@ -322,5 +323,6 @@ def test_a_folder_that_moves_into_a_closed_source_leaves_the_readers_it_had(
 
 
 def run_held(project: Project) -> None:
-    """A run in which what the deletion guard holds stays held."""
-    assert launch_refresh(project.pipeline()).published is not None
+    """A run in which what the deletion guard holds stays held, and holds up nothing else."""
+    with project.workspace() as workspace:
+        refresh_everything(workspace, evaluate=False)
