@@ -19,6 +19,9 @@ POLLS_FILE = "polls.json"
 MAX_ERROR_CHARS = 1_000
 # So many runs may fail one after the other, and it is known all the same when a source was found otherwise.
 MOST_EARLIER = 8
+# What a person is shown of sentences on patterns, and of each.
+MOST_IDLE = 10
+MOST_IDLE_CHARS = 300
 # Raise it when an older reader would misread the file.
 _FORMAT = 1
 # A hundred years: more is a damaged number.
@@ -37,6 +40,7 @@ class Poll:
         unrecorded: The last attempt failed although the source may answer, so bronze does not hold what it says now.
         erased: Objects that its last listing named and that are left out, since they were erased.
         earlier: When the last successes before `polled_at` were, the newest last; none: that was the first.
+        idle: What had no effect in the last listing of all, in sentences; the first few.
         publication: Sequence of the last publication before that attempt; -1: there was none, or it is not known.
     """
 
@@ -48,6 +52,7 @@ class Poll:
     publication: int = -1
     erased: int = 0
     earlier: tuple[datetime, ...] = ()
+    idle: tuple[str, ...] = ()
 
     @property
     def successes(self) -> tuple[datetime, ...]:
@@ -102,6 +107,7 @@ def _record_of(poll: Poll) -> dict[str, Any]:
         "publication": poll.publication,
         "erased": poll.erased,
         "earlier": [moment.isoformat() for moment in poll.earlier],
+        **({"idle": list(poll.idle)} if poll.idle else {}),
     }
 
 
@@ -121,6 +127,7 @@ def _poll_of(entry: Mapping[str, Any]) -> Poll:
         raise ValueError("no number of a publication, or of objects")
     is_unrecorded = entry.get("unrecorded") is True
     earlier = tuple(map(_moment, entry.get("earlier", ())))[-MOST_EARLIER:]
+    idle = tuple(str(text)[:MOST_IDLE_CHARS] for text in list(entry.get("idle", ()))[:MOST_IDLE])
     return Poll(
         attempted_at,
         polled_at,
@@ -130,6 +137,7 @@ def _poll_of(entry: Mapping[str, Any]) -> Poll:
         publication,
         erased,
         earlier,
+        idle,
     )
 
 

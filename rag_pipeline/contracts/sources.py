@@ -308,6 +308,25 @@ class RemembersListings(Protocol):
 
 
 @runtime_checkable
+class ListsSome(Protocol):
+    """A source that lists a few objects for about what those cost, however many lie beside them."""
+
+    def list_some(self, addresses: Sequence[str]) -> Sequence[SourceObject] | None:
+        """What `list` would give at some addresses, sorted by address; whatever is not there is not among it.
+
+        Args:
+            addresses: As somebody named them: they may be no addresses at all, and lead anywhere.
+
+        Returns:
+            None: it has to be listed as a whole to know.
+
+        Raises:
+            SourceUnavailable: It does not answer; then nothing is known about them.
+        """
+        ...
+
+
+@runtime_checkable
 class KnowsGroups(Protocol):
     """A source that can say who is in which of its groups; it is asked on each run, apart from its documents."""
 

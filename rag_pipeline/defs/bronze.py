@@ -14,7 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from rag_pipeline.contracts.tables import BRONZE
-from rag_pipeline.defs.names import ANSWERS_CHECK, POLLED_CHECK, source_key
+from rag_pipeline.defs.names import ANSWERS_CHECK, HINTS_TAG, POLLED_CHECK, source_key
 from rag_pipeline.defs.releases import releases_told
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import OWNERS, RETRY, WRITER_POOL, bronze_key, spec
@@ -90,16 +90,21 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from rag_pipeline.refresh.bronze import poll_source
         from rag_pipeline.refresh.data_versions import bronze_version, version_or_unknown
+        from rag_pipeline.refresh.hinted import poll_hinted
 
         with as_dagster_failure() as work:
             allowed = [name] if config.allow_mass_deletion else []
             with releases_told(context, pipeline.workspace, allowed, "vanished", config.by):
-                report = poll_source(pipeline.workspace, name, allow_mass_deletion=config.allow_mass_deletion)
+                if HINTS_TAG in context.run.tags and not allowed:
+                    report = poll_hinted(pipeline.workspace, name)
+                else:
+                    report = poll_source(pipeline.workspace, name, allow_mass_deletion=config.allow_mass_deletion)
             if report.unavailable_because and context.op_execution_context.retry_number < RETRY.max_retries:
                 # It may answer in a moment; when it has not after the last try, the run goes on without it.
                 raise SourceUnavailable(report.unavailable_because, source=name)
             version = dg.DataVersion(version_or_unknown(lambda: bronze_version(pipeline.workspace, name)))
-        if not report.unavailable_because:
+        # What was not looked at as a whole is as fresh as it was.
+        if not (report.unavailable_because or report.hinted):
             yield dg.MaterializeResult(
                 asset_key=source_key(name),
                 metadata={
@@ -166,9 +171,15 @@ def _answers_result(report: "BronzeReport") -> dg.AssetCheckResult:
         asset_key=source_key(report.source),
         passed=not report.unavailable_because,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=report.unavailable_because or f"it listed {counted(report.listed, 'object')}",
+        description=report.unavailable_because or _answered(report),
         metadata={"rag/next_step": f"rag-pipeline config check, then rag-pipeline run; {report.live:,} documents stay"},
     )
+
+
+def _answered(report: "BronzeReport") -> str:
+    if report.hinted:
+        return f"it told of {counted(report.hinted, 'object')} that hints named, and nothing else was asked"
+    return f"it listed {counted(report.listed, 'object')}"
 
 
 def _in_time_result(workspace: "Workspace", name: str) -> dg.AssetCheckResult:

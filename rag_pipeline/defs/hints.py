@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from rag_pipeline.defs.automation import ACTIVE, Job, published_selection, served_partition
-from rag_pipeline.defs.names import REFRESH_JOB
+from rag_pipeline.defs.names import HINTS_TAG, REFRESH_JOB
 from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.settings import Pipeline
@@ -95,7 +95,7 @@ def build_hint_sensors(pipeline: Pipeline, jobs: dict[str, Job], prefix: Prefix)
             )
         context.update_cursor(json.dumps(asked))
         keys = published_selection(workspace.pipeline, left_out=set(settings.sources) - set(waiting))
-        tags: dict[str, Any] = {"rag/hints": ",".join(waiting)}
+        tags: dict[str, Any] = {HINTS_TAG: ",".join(waiting)}
         # No run key: the same source may be hinted at again and again.
         return dg.RunRequest(
             partition_key=served_partition(workspace), asset_selection=[prefix.key(key) for key in keys], tags=tags

@@ -25,7 +25,7 @@ from rag_pipeline.defs.automation import (
 )
 from rag_pipeline.defs.instance import LAUNCH_TAG, dagster_home, opened_instance
 from rag_pipeline.defs.liveness import living_runs
-from rag_pipeline.defs.names import ANSWERS_CHECK, LAUNCHED_BY_TAG, REFRESH_JOB
+from rag_pipeline.defs.names import ANSWERS_CHECK, HINTS_TAG, LAUNCHED_BY_TAG, REFRESH_JOB
 from rag_pipeline.defs.publication import ALLOWED_CHECK
 from rag_pipeline.defs.resources import met_damage
 from rag_pipeline.defs.revocations import HEALED_TAG, WHOLE_CHECK
@@ -67,6 +67,7 @@ STANDING_CHECKS = frozenset(
         "hits_move_with_a_cause",
         "hybrid_is_as_good_as_each_retriever",
         "languages_are_usual",
+        "neighbours_are_as_near",
         "openness_is_usual",
         "patterns_match_something",
         "permissions_can_be_read",
@@ -97,7 +98,7 @@ def launch_refresh(
         allow_mass_deletion: Sources whose deletion guard lets everything go in this run.
         alias: Embedding model whose index is built beside the served one; readers are not pointed to it.
         launch_id: Tells its runs from others, for `cancel_launch`.
-        only: Sources to poll, and no others; none: all of them.
+        only: Sources to poll, which hints name, and no others; none: all of them.
     """
     started = time.monotonic()
     made_with = _made_with(pipeline)
@@ -108,7 +109,7 @@ def launch_refresh(
             unpolled = [name for name in pipeline.settings.sources if only and name not in only]
             # What is not polled has no step that could be told.
             allowed = [name for name in allow_mass_deletion if name not in unpolled]
-            runs = _runs(pipeline, instance, allowed, alias, launch_id, unpolled)
+            runs = _runs(pipeline, instance, allowed, alias, launch_id, unpolled, only)
     except FAULTS as error:
         # A run takes away by itself; this is for what breaks around it, even before a source was polled.
         with Workspace(pipeline, run_id="launch") as workspace:
@@ -152,6 +153,7 @@ def _runs(
     wanted: str | None,
     launch_id: str,
     unpolled: list[str],
+    hinted: Sequence[str],
 ) -> list[dg.ExecuteInProcessResult]:
     definitions = build_definitions(pipeline)
     # Events are kept in the instance; on the terminal the caller shows progress and the summary instead.
@@ -174,6 +176,7 @@ def _runs(
                 LAUNCHED_BY_TAG: "rag-pipeline run",
                 LAUNCH_TAG: launch_id,
                 **({HEALED_TAG: healed} if healed else {}),
+                **({HINTS_TAG: ",".join(hinted)} if hinted else {}),
             },
         )
         check_it_began(run)

@@ -13,6 +13,8 @@ DATA_VERSION_TAG = "dagster/data_version"
 # Materializations have no description of their own that a step could give; this stands first among their facts.
 HAPPENED = "rag/what_happened"
 LAUNCHED_BY_TAG = "rag/launched_by"
+# On a run that change hints asked for: it may look at what they name alone.
+HINTS_TAG = "rag/hints"
 
 
 def source_key(source: str) -> dg.AssetKey:

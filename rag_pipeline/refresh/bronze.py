@@ -7,9 +7,7 @@ Does not belong here: what a difference means (`transforms/listing.py`) or how a
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import polars as pl
@@ -27,6 +25,7 @@ from rag_pipeline.errors import (
     SourceUnavailable,
 )
 from rag_pipeline.parsing import media_type_of
+from rag_pipeline.refresh.bronze_report import BronzeReport as BronzeReport
 from rag_pipeline.refresh.costs import record_cost
 from rag_pipeline.refresh.fetching import Batch, Fetching
 from rag_pipeline.refresh.holds import held_figures, hold_of
@@ -56,39 +55,6 @@ from rag_pipeline.transforms.listing import (
     unknown_metadata_of,
     unlisted_settings,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class BronzeReport:
-    """What one refresh of a source found; counts are documents.
-
-    Attributes:
-        held: Documents that the source lost but the deletion guard keeps.
-        held_of: Documents that they are measured against.
-        held_because: What to say about them, and how to let them go.
-        kept: Documents that are listed, whose bytes the source did not give now: what was read before stands.
-        idle: A sentence on each pattern that matched nothing and each sidecar without a document, and on what is kept.
-        unavailable_because: Why the source could not be listed; then nothing is known of it but what bronze holds.
-    """
-
-    source: str
-    listed: int
-    live: int
-    added: int
-    modified: int
-    moved: int
-    metadata_changed: int
-    deleted: int
-    problems: int
-    commits: int
-    bytes_read: int
-    newest_modified_at: datetime | None
-    kept: int = 0
-    held: int = 0
-    held_of: int = 0
-    held_because: str = ""
-    idle: tuple[str, ...] = ()
-    unavailable_because: str = ""
 
 
 def refresh_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool = False) -> BronzeReport:
@@ -131,12 +97,13 @@ def _updated(
             listed = list_again(workspace, source) if early is None else early.listed()
         except Exception:
             # Closing a source in pipeline.yaml does not wait until the source answers.
-            _Refresh(workspace, name, source, (), allow_loss=False).record_settings()
+            SourceRefresh(workspace, name, source, (), allow_loss=False).record_settings()
             raise
         polled.erased = left_out_of(source)
         # It answered: whatever breaks from here on, its going away too, leaves something that it said unrecorded.
         workspace.unrecorded.add(name)
-        report = _Refresh(workspace, name, source, listed, allow_mass_deletion).run()
+        report = SourceRefresh(workspace, name, source, listed, allow_mass_deletion).run()
+        polled.idle = report.idle
         # What was read only to see that it is as before leaves the lake as it is.
         if report.commits:
             record_cost(workspace, "read", name, bytes=report.bytes_read, seconds=time.monotonic() - began)
@@ -172,11 +139,21 @@ def poll_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool = 
         )
 
 
-class _Refresh:
-    """State of one refresh of one source."""
+class SourceRefresh:
+    """State of one refresh of one source.
+
+    Args:
+        only: The only addresses that were asked for; None: all were.
+    """
 
     def __init__(
-        self, workspace: Workspace, name: str, source: Source, listed: Sequence[SourceObject], allow_loss: bool
+        self,
+        workspace: Workspace,
+        name: str,
+        source: Source,
+        listed: Sequence[SourceObject],
+        allow_loss: bool,
+        only: Collection[str] | None = None,
     ) -> None:
         self.workspace = workspace
         self.name = name
@@ -184,7 +161,8 @@ class _Refresh:
         self.source = source
         self.fetching = Fetching(source)
         self.known = known_objects(workspace.lake.bronze_state(name))
-        self.plan: ListingPlan = plan_listing(self.known, listed)
+        asked_for = self.known if only is None else [item for item in self.known if item.address in only]
+        self.plan: ListingPlan = plan_listing(asked_for, listed)
         self.listed = listed
         self.guard = SourceGuard(workspace, name, self.known, allow_loss=allow_loss)
         self.dead = {item.document_id: item for item in self.known if not item.is_live}
@@ -199,9 +177,14 @@ class _Refresh:
         self.read_count = 0
         self.first_commit = workspace.lake.commits
 
+    @property
+    def commits(self) -> int:
+        """So many since it began."""
+        return self.workspace.lake.commits - self.first_commit
+
     def record_settings(self) -> None:
         """Record who may read what is known of the source, under the settings of now."""
-        self._commit(unlisted_settings((item for item in self.known if item.is_live), self.spec))
+        self.commit(unlisted_settings((item for item in self.known if item.is_live), self.spec))
 
     def run(self) -> BronzeReport:
         try:
@@ -217,21 +200,21 @@ class _Refresh:
         plan = plan_listing((item for item in known if item.problem_code is None), self.listed)
         unread = [*plan.vanished, *(before for before, _ in plan.to_fetch if before is not None)]
         listed = {item.address: item for item in self.listed}
-        self._commit(changed_settings(plan.unchanged, self.spec) + held_permissions(unread, self.spec, listed))
+        self.commit(changed_settings(plan.unchanged, self.spec) + held_permissions(unread, self.spec, listed))
 
     def _brought_up_to_date(self) -> BronzeReport:
         # What an incomplete listing does not name may be there all the same, so it neither moved nor was deleted.
         is_complete = self.source.capabilities.is_complete
-        moves = self._find_moves() if is_complete else {}
+        moves = self.find_moves() if is_complete else {}
         moved_ids = {item.document_id for item in moves.values()}
         unlisted = [item for item in self.plan.vanished if item.document_id not in moved_ids]
         vanished = unlisted if is_complete else []
         rows = changed_settings(self.plan.unchanged, self.spec)
         pending = [(before, item) for before, item in self.plan.to_fetch if item.address not in moves]
-        rows += self._moved_rows(moves)
-        self._commit(rows)
+        rows += self.moved_rows(moves)
+        self.commit(rows)
         self.guard.close_early(vanished, sum(item.problem is None for item in self.listed))
-        unreadable = self._fetch_and_commit(pending)
+        unreadable = self.fetch_and_commit(pending)
         silent = [before for before, _ in self.silent]
         left = sum(known.problem_code is None for known, _ in self.plan.unchanged) + len(moves) + self.read_count
         left += len(silent)
@@ -240,12 +223,12 @@ class _Refresh:
         # Whoever may no longer read what is kept is shut out all the same.
         kept_rows = [*silent, *held] if is_complete else [*silent, *unlisted, *held]
         listed = {item.address: item for item in self.listed}
-        self._commit(held_permissions(kept_rows, self.spec, listed))
+        self.commit(held_permissions(kept_rows, self.spec, listed))
         kept = {item.document_id for item in held}
         gone = [item for item in vanished if item.document_id not in kept]
         deleted = digest("metadata", "deleted")
         rows = [row for before, row in unreadable if before.document_id not in kept]
-        self._commit(rows + [tombstone_of(item, deleted) for item in gone])
+        self.commit(rows + [tombstone_of(item, deleted) for item in gone])
         if hold is None:
             # Last, so that a run which is killed while it deletes what is allowed leaves the rest held.
             self.guard.end()
@@ -265,7 +248,7 @@ class _Refresh:
             metadata_changed=count("metadata_changed", 0),
             deleted=deleted,
             problems=count("problem", 0) + known_problems,
-            commits=self.workspace.lake.commits - self.first_commit,
+            commits=self.commits,
             bytes_read=self.fetching.bytes_read,
             newest_modified_at=newest,
             kept=len(self.silent),
@@ -273,7 +256,8 @@ class _Refresh:
             idle=(*(each.text for each in self.source.idle()), *said_of_silent(self.silent)),
         )
 
-    def _find_moves(self) -> dict[str, KnownObject]:
+    def find_moves(self) -> dict[str, KnownObject]:
+        """Documents that vanished, by the new address that has their bytes."""
         candidates = move_candidates(self.plan)
         hashes = {}
         for item, fetched in self.fetching.fetched(candidates):
@@ -282,7 +266,8 @@ class _Refresh:
                 self.fetching.keep(item, fetched)
         return match_moves(self.plan.vanished, hashes)
 
-    def _moved_rows(self, moves: dict[str, KnownObject]) -> list[dict[str, Any]]:
+    def moved_rows(self, moves: dict[str, KnownObject]) -> list[dict[str, Any]]:
+        """Rows of what was found to have moved."""
         rows = []
         items = [item for _, item in self.plan.to_fetch if item.address in moves]
         for item, fetched in self.fetching.fetched(items):
@@ -297,12 +282,12 @@ class _Refresh:
             rows.append(row)
         return rows
 
-    def _fetch_and_commit(
+    def fetch_and_commit(
         self, pending: Sequence[tuple[KnownObject | None, SourceObject]]
     ) -> list[tuple[KnownObject, dict[str, Any]]]:
         """Commit what was found; return, uncommitted, the rows of what could be read before and no longer can."""
         unreadable: list[tuple[KnownObject, dict[str, Any]]] = []
-        batch = Batch(self._commit)
+        batch = Batch(self.commit)
         before_by_address = {item.address: before for before, item in pending}
         with progress(f"read {self.name}", len(pending)) as bar:
             for item, fetched in self.fetching.fetched([item for _, item in pending]):
@@ -376,7 +361,8 @@ class _Refresh:
             "problem_detail": error.message,
         }
 
-    def _commit(self, rows: list[dict[str, Any]]) -> None:
+    def commit(self, rows: list[dict[str, Any]]) -> None:
+        """Append rows to bronze, in one commit; none: nothing."""
         if not rows:
             return
         for row in rows:

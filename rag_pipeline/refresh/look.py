@@ -214,7 +214,9 @@ def _record_polls(pipeline: Pipeline, now: datetime) -> None:
     polls = {}
     for name, source in sources.items():
         before = known.get(name, never)
-        polls[name] = Poll(now, now, "", source.stale_after, erased=before.erased, earlier=before.successes)
+        polls[name] = Poll(
+            now, now, "", source.stale_after, erased=before.erased, earlier=before.successes, idle=before.idle
+        )
     replace_file(path, bytes_of({name: known[name] for name in known if name in sources} | polls))
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
 from rag_pipeline.contracts.log_rows import UNRECORDED
-from rag_pipeline.contracts.polls import MAX_ERROR_CHARS, POLLS_FILE, Poll, Polls
+from rag_pipeline.contracts.polls import MAX_ERROR_CHARS, MOST_IDLE, MOST_IDLE_CHARS, POLLS_FILE, Poll, Polls
 from rag_pipeline.errors import RagPipelineError, SourceUnavailable, StoreError
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
@@ -54,10 +54,11 @@ class Polled:
     """What a poll found out; None where it did not come to that.
 
     Attributes:
-        erased: See `Poll`.
+        erased, idle: See `Poll`.
     """
 
     erased: int | None = None
+    idle: Sequence[str] | None = None
 
 
 @contextmanager
@@ -84,11 +85,14 @@ def recorded_poll(workspace: Workspace, name: str, *, was_looked: bool = False) 
     _record(workspace, name, "", polled)
 
 
-def hints_followed(workspace: Workspace, name: str) -> AbstractContextManager[None]:
-    """What was hinted of a source before this block began is done with it."""
+def hints_followed(workspace: Workspace, name: str) -> AbstractContextManager[Sequence[str]]:
+    """What was hinted of a source before this block began is done with it.
+
+    Gives the addresses that were hinted at; none: nothing was, or the source as a whole.
+    """
     folder = hints_folder(workspace.settings.hints, workspace.pipeline.folder)
     if folder is None or workspace.is_trial:
-        return nullcontext()
+        return nullcontext(())
     return HintFolder(folder, workspace.settings.sources).looking(name)
 
 
@@ -164,8 +168,11 @@ def _record(workspace: Workspace, name: str, error: str, polled: Polled, *, unre
     polled_at = now if not error else last
     erased = polled.erased if polled.erased is not None else before.erased if before is not None else 0
     earlier = () if before is None else before.earlier if error else before.successes
+    idle = () if before is None else before.idle
+    if polled.idle is not None:
+        idle = tuple(text[:MOST_IDLE_CHARS] for text in polled.idle[:MOST_IDLE])
     stale_after = sources[name].stale_after
-    poll = Poll(now, polled_at, error, stale_after, unrecorded, _publication(workspace), erased, earlier)
+    poll = Poll(now, polled_at, error, stale_after, unrecorded, _publication(workspace), erased, earlier, idle)
     try:
         # Sources that pipeline.yaml no longer names are forgotten, unless they may come back with more than they said.
         kept = {each: known[each] for each in known if each in sources or known[each].unrecorded}

@@ -29,11 +29,12 @@ class Hints:
         self._givers = frozenset(() if settings.hints is None else settings.hints.allowed_principals)
         self._folder = None if folder is None else HintFolder(folder, self._sources)
 
-    def take(self, caller: Caller, sources: Sequence[str]) -> dict[str, Any]:
+    def take(self, caller: Caller, sources: Sequence[str], addresses: Sequence[str] = ()) -> dict[str, Any]:
         """Have some sources looked at soon.
 
         Args:
             caller: Who asks, with all that they are.
+            addresses: Of objects in them; none: all of them is looked at.
 
         Raises:
             NotThere: No hints are taken here, or a source is none of pipeline.yaml.
@@ -49,7 +50,7 @@ class Hints:
             raise NotThere("a source that is named is none of this pipeline, so no hint was taken; mend its name")
         try:
             for name in named:
-                self._folder.give(name)
+                self._folder.give(name, addresses)
         except OSError as error:
             raise StoreError(f"the folder of hints {self._folder.folder} cannot be written: {error}") from error
         log.info("caller=%r gave a hint for %s", caller.name, ", ".join(named))

@@ -208,12 +208,20 @@ class FeedbackAnswer(BaseModel):
 
 
 class HintQuestion(BaseModel):
-    """Sources that are worth a look now; no more is said, since the sources themselves say what changed."""
+    """What is worth a look now; no more is said, since the sources themselves say what changed."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     sources: list[SourceName] = Field(min_length=1, max_length=MOST_VALUES, examples=[["handbook"]])
     """Their names, as in pipeline.yaml."""
+    addresses: list[Value] | None = Field(default=None, max_length=MOST_VALUES, examples=[["rota/may.md"]])
+    """Of the objects that changed, below the location of the one source that is named; none: all of it is looked at."""
+
+    @model_validator(mode="after")
+    def _are_of_one_source(self) -> Self:
+        if self.addresses and len(set(self.sources)) != 1:
+            raise ValueError("addresses are those of one source; name that one alone")
+        return self
 
 
 class HintAnswer(BaseModel):

@@ -145,7 +145,7 @@ class Service:
 
     def hint(self, caller: Caller, asked: HintQuestion) -> dict[str, Any]:
         """Have some sources looked at soon; raises what `Hints.take` does."""
-        return self._hints.take(self.known(caller), asked.sources)
+        return self._hints.take(self.known(caller), asked.sources, asked.addresses or ())
 
     def _prepared(self, caller: Caller, asked: SearchQuestion) -> tuple[Caller, dict[str, Any]]:
         if asked.k > self.settings.max_hits:

@@ -41,6 +41,17 @@ def name_of(address: str) -> str:
     return _ESCAPE.sub(lambda match: _unescaped(int(match.group(1), 16)), address)
 
 
+def is_address(text: str) -> bool:
+    """Whether a text that somebody gave is an address as listings have them, below the location and nowhere else."""
+    try:
+        name = name_of(text)
+        name.encode("utf-8", "surrogateescape")
+    except ValueError:
+        return False
+    segments = name.split("/")
+    return "\0" not in name and address_of(name) == text and not {"", ".", ".."} & set(segments)
+
+
 def _unescaped(code: int) -> str:
     return "%" if code == 0x25 else chr(0xDC00 + code)
 

@@ -20,6 +20,7 @@ from rag_pipeline.contracts.sources import (
     KeepsCopies,
     KnowsGroups,
     LeavesErased,
+    ListsSome,
     Remembered,
     RemembersListings,
     Samples,
@@ -112,6 +113,13 @@ class _Sampling(WithoutErased):
         return self._without(self._source.sample(count))
 
 
+class _ListingSome(WithoutErased):
+    def list_some(self, addresses: Sequence[str]) -> Sequence[SourceObject] | None:
+        """See `ListsSome.list_some`."""
+        found = self._source.list_some(addresses)
+        return None if found is None else self._without(found)
+
+
 class _Keeping(WithoutErased):
     def forget_copies(self) -> None:
         """See `KeepsCopies.forget_copies`."""
@@ -129,6 +137,7 @@ _ABLE: tuple[tuple[type[Any], type[WithoutErased]], ...] = (
     (FetchesTogether, _Together),
     (RemembersListings, _Remembering),
     (Samples, _Sampling),
+    (ListsSome, _ListingSome),
     (KeepsCopies, _Keeping),
     (KnowsGroups, _Knowing),
 )

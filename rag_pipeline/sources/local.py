@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rag_pipeline.contracts.sources import Capabilities, DeclaredMetadata, FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import DocumentError, DocumentTooLarge, DocumentVanished, SourceUnavailable
 from rag_pipeline.sources import reading
-from rag_pipeline.sources.addresses import address_of, name_of, stamp_of, uri_of
+from rag_pipeline.sources.addresses import address_of, is_address, name_of, stamp_of, uri_of
 from rag_pipeline.sources.selection import SIDECAR_SUFFIXES, Selection, Sidecars
 from rag_pipeline.transforms.metadata import MAX_SIDECAR_BYTES
 
@@ -64,17 +64,54 @@ class LocalFiles:
             beside = self._sidecars_among(entries)
             self._orphans += [address_of(prefix + name) for name in beside.orphans]
             for name, entry in entries.items():
-                address = address_of(prefix + name)
-                if entry.is_symlink():
-                    if name not in beside:
-                        found.extend(self._linked(root, address, entry, beside))
-                elif entry.is_dir(follow_symlinks=False):
-                    if self._selection.enters(address):
+                if not entry.is_symlink() and entry.is_dir(follow_symlinks=False):
+                    if self._selection.enters(address_of(prefix + name)):
                         folders.append(f"{prefix}{name}/")
-                elif name not in beside and self._selection.takes(address):
-                    found.extend(self._listed(root, address, entry, beside))
+                else:
+                    found.extend(self._at(root, prefix, entry, beside))
         found.sort(key=lambda item: item.address)
         return found
+
+    def list_some(self, addresses: Sequence[str]) -> Sequence[SourceObject]:
+        """See `ListsSome.list_some`: names in the folders of the addresses are read, and nothing is asked of others."""
+        root = self._real_root()
+        by_folder: dict[str, set[str]] = {}
+        for address in filter(is_address, addresses):
+            folder, _, name = name_of(address).rpartition("/")
+            by_folder.setdefault(folder, set()).add(name)
+        found: list[SourceObject] = []
+        for folder, names in by_folder.items():
+            if not self._is_entered(root, folder):
+                continue
+            prefix = f"{folder}/" if folder else ""
+            entries = self._entries(root, prefix)
+            beside = self._sidecars_among(entries)
+            for entry in (entries[name] for name in names & entries.keys()):
+                if entry.is_symlink() or not entry.is_dir(follow_symlinks=False):
+                    found.extend(self._at(root, prefix, entry, beside))
+        return sorted(found, key=lambda item: item.address)
+
+    def _is_entered(self, root: str, folder: str) -> bool:
+        """Whether a listing comes by a folder: no link leads there, and no setting leaves it out."""
+        names = folder.split("/") if folder else []
+        for number in range(1, len(names) + 1):
+            name = "/".join(names[:number])
+            try:
+                status = os.lstat(f"{root}/{name}")
+            except (*_GONE, ValueError):
+                return False
+            if not stat.S_ISDIR(status.st_mode) or not self._selection.enters(address_of(name)):
+                return False
+        return True
+
+    def _at(self, root: str, prefix: str, entry: os.DirEntry[str], beside: Sidecars) -> Iterable[SourceObject]:
+        """What an entry that is no folder is listed as."""
+        address = address_of(prefix + entry.name)
+        if entry.name in beside:
+            return ()
+        if entry.is_symlink():
+            return self._linked(root, address, entry, beside)
+        return self._listed(root, address, entry, beside) if self._selection.takes(address) else ()
 
     def idle(self) -> Sequence[Idle]:
         """See `Source.idle`."""

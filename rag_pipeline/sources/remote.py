@@ -18,7 +18,7 @@ from rag_pipeline.contracts.sources import Capabilities, FetchedObject, Idle, So
 from rag_pipeline.errors import DocumentError, DocumentTooLarge, DocumentVanished, SourceUnavailable
 from rag_pipeline.shown import without_secrets
 from rag_pipeline.sources import reading
-from rag_pipeline.sources.addresses import address_of, name_of, stamp_of, uri_of
+from rag_pipeline.sources.addresses import address_of, is_address, name_of, stamp_of, uri_of
 from rag_pipeline.sources.selection import SIDECAR_SUFFIXES, Selection, Sidecars
 from rag_pipeline.transforms.metadata import MAX_SIDECAR_BYTES
 
@@ -72,6 +72,38 @@ class RemoteFiles:
         self._orphans = sidecars.orphans
         self._sizes = Counter(address.rpartition("/")[0] for address in by_address)
         facts_of = _unknown if _is_archive(filesystem) else facts_of_info
+        return self._objects(by_address, sidecars, facts_of)
+
+    def list_some(self, addresses: Sequence[str]) -> Sequence[SourceObject] | None:
+        """See `ListsSome.list_some`: the folders of the addresses are listed, since sidecars may stand anywhere there.
+
+        A folder is a request for each thousand objects in it, whatever else the source holds.
+        """
+        wanted = set(filter(is_address, addresses))
+        by_address: dict[str, dict[str, Any]] = {}
+        with self._available():
+            filesystem, base = self._open()
+            if _is_archive(filesystem):
+                # Made anew as a whole, whatever changed in it.
+                return None
+            for folder in {address.rpartition("/")[0] for address in wanted}:
+                if self._is_entered(filesystem, folder):
+                    path = f"{base}{name_of(folder)}".rstrip("/")
+                    by_address |= _files_in(filesystem, path, base)
+        sidecars = Sidecars(by_address if self._spec.use_sidecars else (), by_address.__contains__)
+        self._sizes = Counter(address.rpartition("/")[0] for address in by_address)
+        found = self._objects(by_address, sidecars, facts_of_info)
+        return [item for item in found if item.address in wanted]
+
+    def _is_entered(self, filesystem: Any, folder: str) -> bool:
+        """Whether a listing comes by a folder; one that lists at once comes by all."""
+        parts = folder.split("/") if folder else []
+        parents = ["/".join(parts[:number]) for number in range(1, len(parts) + 1)]
+        return _lists_at_once(filesystem) or all(map(self._selection.enters, parents))
+
+    def _objects(
+        self, by_address: Mapping[str, Mapping[str, Any]], sidecars: Sidecars, facts_of: _FactsOf
+    ) -> Sequence[SourceObject]:
         return [
             self._object(address, by_address, sidecars, facts_of)
             for address in sorted(by_address)
@@ -235,6 +267,20 @@ class RemoteFiles:
         except Exception as error:
             raise reading.unreadable_because(error) from error
         raise reading.still_changing()
+
+
+def _files_in(filesystem: Any, path: str, base: str) -> dict[str, dict[str, Any]]:
+    """Objects of one folder by address; none where it is not there."""
+    filesystem.invalidate_cache(path)
+    try:
+        entries = filesystem.ls(path, detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return {
+        address_of(info["name"].removeprefix(base).lstrip("/")): info
+        for info in entries
+        if info.get("type") != "directory" and not info["name"].endswith("/") and info["name"].startswith(base)
+    }
 
 
 def _read_at_most(filesystem: Any, path: str, size_bytes: int | None, limit_bytes: int) -> bytes:

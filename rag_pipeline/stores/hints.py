@@ -5,7 +5,8 @@ Does not belong here: looking (`refresh/bronze.py`), asking for a run (`defs/aut
 
 A hint says "look here" and nothing else: the source itself says what changed and who may read it, under its deletion
 guard, as in any run. So a hint that lies, comes twice, late or never does no harm. All hints of a source become one
-mark, so however many arrive, no more waits than there are sources.
+mark, so however many arrive, no more waits than there are sources. Hints that name objects become a mark for each of
+those, up to so many; then one for the source.
 
 A mark is put before the files that it stands for are removed, and renamed when the look begins: what comes meanwhile
 is a mark of its own, and a process that is killed leaves one behind.
@@ -21,12 +22,20 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
+
+from rag_pipeline.contracts.ids import digest
 
 log = logging.getLogger(__name__)
 
 # Beside the hints; the name begins with a dot, as those of files do that are still being written.
 MARKS_FOLDER = ".sources"
 _TAKEN = ".taken"
+# Marks of objects of a source lie below this, by a hash of their address, which is what such a file holds.
+_OBJECTS = ".objects"
+# As many are about as much work as a listing; what is more is looked at as a whole.
+MOST_OBJECTS = 100
+MOST_ADDRESS_CHARS = 4_096
 # What named no source; nobody takes it away but a person, so it is bounded.
 REJECTED_FOLDER = ".rejected"
 MOST_REJECTED = 1_000
@@ -41,6 +50,17 @@ _Stamps = dict[str, tuple[int, int]]
 _staying: dict[tuple[Path, frozenset[str]], _Stamps] = {}
 # So many are taken in at a time; the next time comes in seconds.
 MOST_FILES = 10_000
+
+
+class Hint(NamedTuple):
+    """What a hint says.
+
+    Attributes:
+        address: Of an object as listings name it; None: the source as a whole.
+    """
+
+    source: str
+    address: str | None
 
 
 class HintFolder:
@@ -66,7 +86,7 @@ class HintFolder:
             OSError: The folder cannot be read or written.
         """
         self.marks.mkdir(parents=True, exist_ok=True)
-        wanted: set[str] = set()
+        wanted: set[Hint] = set()
         seen: list[Path] = []
         others: list[Path] = []
         known = _staying.get((self.folder, self._sources), {})
@@ -74,30 +94,48 @@ class HintFolder:
             if path.name in known and _stamp(path) == known[path.name]:
                 others.append(path)
                 continue
-            named = _named_sources(path)
-            if named is None:
+            told = _hints_in(path)
+            if told is None:
                 continue
-            wanted |= named & self._sources
-            (seen if named & self._sources else others).append(path)
+            named = {hint for hint in told if hint.source in self._sources}
+            wanted |= named
+            (seen if named else others).append(path)
             if len(seen) == MOST_FILES:
                 break
-        for name in wanted:
-            self._mark(name).touch()
+        for hint in wanted:
+            self._put(hint)
         for path in seen:
             path.unlink(missing_ok=True)
         left = self._put_aside(others, known)
         _staying[self.folder, self._sources] = {path.name: stamp for path in left if (stamp := _stamp(path))}
 
-    def give(self, name: str) -> None:
-        """Hint at one of the sources at once, as its mark alone: no file waits to be taken in.
+    def give(self, name: str, addresses: Sequence[str] = ()) -> None:
+        """Hint at one of the sources at once, as its marks alone: no file waits to be taken in.
 
         A look that began before does not count for it, however near the two are.
+
+        Args:
+            addresses: Of objects in it; none: the source as a whole.
 
         Raises:
             OSError: The folder cannot be written.
         """
         self.marks.mkdir(parents=True, exist_ok=True)
-        self._mark(name).touch()
+        for address in addresses or (None,):
+            self._put(Hint(name, _address_of(address)))
+
+    def _put(self, hint: Hint) -> None:
+        """Leave the mark of a hint."""
+        folder = self._mark(hint.source, _OBJECTS)
+        if hint.address is None or len(_listed(folder)) >= MOST_OBJECTS:
+            self._mark(hint.source).touch()
+            return
+        folder.mkdir(exist_ok=True)
+        mark = folder / digest("hint", hint.address)[:32]
+        # In one go: a look that begins now finds the whole address, or none.
+        beside = folder / f".{mark.name}.{os.getpid()}"
+        beside.write_text(json.dumps(hint.address))
+        beside.replace(mark)
 
     def _put_aside(self, others: Sequence[Path], known: _Stamps) -> Sequence[Path]:
         """Move what names no source of pipeline.yaml out of the way; what there is no room for stays, and is returned.
@@ -129,52 +167,89 @@ class HintFolder:
 
     def waiting(self) -> list[str]:
         """Sources that are to be looked at: hinted at, or left behind by a look that was killed."""
-        return sorted(name for name in self._sources if self._mark(name).exists() or self._is_abandoned(name))
+        return sorted(name for name in self._sources if self._is_waiting(name))
 
-    def _is_abandoned(self, name: str) -> bool:
-        try:
-            return time.time() - self._mark(name, _TAKEN).stat().st_mtime > ABANDONED_SECONDS
-        except FileNotFoundError:
-            return False
+    def _is_waiting(self, name: str) -> bool:
+        if self._mark(name).exists() or _is_abandoned(self._mark(name, _TAKEN)):
+            return True
+        return any(mark.suffix != _TAKEN or _is_abandoned(mark) for mark in _listed(self._mark(name, _OBJECTS)))
 
     def hinted_at(self, name: str) -> float:
         """When the newest hint for a source was taken in, as seconds since 1970; 0 where none waits."""
         times = [0.0]
-        for suffix in ("", _TAKEN):
+        for mark in (self._mark(name), self._mark(name, _TAKEN), *_listed(self._mark(name, _OBJECTS))):
             with suppress(FileNotFoundError):
-                times.append(self._mark(name, suffix).stat().st_mtime)
+                times.append(mark.stat().st_mtime)
         return max(times)
 
     @contextmanager
-    def looking(self, name: str) -> Iterator[None]:
+    def looking(self, name: str) -> Iterator[Sequence[str]]:
         """Look at a source in this block: what was hinted before is done with then, whether it answered or not.
 
         A source that does not answer is asked again by the schedule; a look that is stopped or killed leaves the mark.
-        """
-        taken = self._mark(name, _TAKEN)
-        try:
-            self._mark(name).replace(taken)
-            taken.touch()
-        except FileNotFoundError:
-            # Nobody gave a hint, or none since another look began.
-            pass
-        except OSError as error:
-            log.warning("the hint for %s was not taken, and is looked at again: %s", name, error)
-        try:
-            yield
-        except Exception:
-            self._forget(taken)
-            raise
-        self._forget(taken)
 
-    def _forget(self, mark: Path) -> None:
+        Yields:
+            The addresses that were hinted at; none: nothing was, or the source as a whole.
+        """
+        folder, whole = self._mark(name, _OBJECTS), self._mark(name, _TAKEN)
+        taken = [whole, *(mark.with_suffix(_TAKEN) for mark in _listed(folder))]
+        for mark in taken:
+            _take(mark.with_suffix(""), mark)
+        addresses = [] if whole.exists() else [_address_in(mark) for mark in taken[1:] if mark.exists()]
+        known = [each for each in addresses if each is not None]
+        try:
+            # One that cannot be read may have named anything.
+            yield known if len(known) == len(addresses) else []
+        except Exception:
+            _forget(taken)
+            raise
+        _forget(taken)
+
+    def _mark(self, name: str, suffix: str = "") -> Path:
+        return self.marks / f"{name}{suffix}"
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Marks of objects, each once for what waits and once for what was taken."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _is_abandoned(mark: Path) -> bool:
+    try:
+        return time.time() - mark.stat().st_mtime > ABANDONED_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _take(mark: Path, taken: Path) -> None:
+    """Rename a mark, so that what comes from now on is another one."""
+    try:
+        mark.replace(taken)
+        taken.touch()
+    except FileNotFoundError:
+        # Nobody gave a hint, or none since another look began.
+        pass
+    except OSError as error:
+        log.warning("the hint %s was not taken, and is looked at again: %s", mark.name, error)
+
+
+def _forget(marks: Sequence[Path]) -> None:
+    for mark in marks:
         try:
             mark.unlink(missing_ok=True)
         except OSError as error:
             log.warning("a hint that was followed stays, and is looked at again: %s", error)
 
-    def _mark(self, name: str, suffix: str = "") -> Path:
-        return self.marks / f"{name}{suffix}"
+
+def _address_in(mark: Path) -> str | None:
+    try:
+        found = json.loads(mark.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _may_be_hint(entry: os.DirEntry[str]) -> bool:
@@ -189,8 +264,8 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _named_sources(path: Path) -> set[str] | None:
-    """Sources that the lines of a file name; None: it may still be written, or went away."""
+def _hints_in(path: Path) -> set[Hint] | None:
+    """What the lines of a file name; None: it may still be written, or went away."""
     try:
         # What is no plain file could wait for ever, or lead elsewhere.
         status = path.lstat()
@@ -203,7 +278,7 @@ def _named_sources(path: Path) -> set[str] | None:
     is_young = time.time() - status.st_mtime < UNFINISHED_SECONDS
     if not content and is_young:
         return None
-    named: set[str] = set()
+    named: set[Hint] = set()
     for line in content.splitlines():
         try:
             found = json.loads(line)
@@ -213,5 +288,13 @@ def _named_sources(path: Path) -> set[str] | None:
             continue
         source = found.get("source") if isinstance(found, dict) else None
         if isinstance(source, str):
-            named.add(source)
+            named.add(Hint(source, _address_of(found.get("address"))))
     return named
+
+
+def _address_of(value: object) -> str | None:
+    """An address that a hint names; None: what it names is none, so that the source is looked at as a whole."""
+    if not isinstance(value, str) or len(value) > MOST_ADDRESS_CHARS:
+        return None
+    # The source decides what is an address of its own; what cannot be one anywhere is not even kept.
+    return None if {"", ".", ".."} & set(value.split("/")) else value

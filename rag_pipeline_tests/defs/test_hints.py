@@ -76,10 +76,16 @@ def test_a_hint_asks_for_its_source_alone_and_the_run_uses_it_up(project: Projec
             build_definitions(project.pipeline())
             .resolve_job_def("refresh")
             .execute_in_process(
-                instance=instance, partition_key=asked.partition_key, asset_selection=list(asked.asset_selection)
+                instance=instance,
+                partition_key=asked.partition_key,
+                asset_selection=list(asked.asset_selection),
+                tags=dict(asked.tags),
             )
         )
         assert ran.success
+        # The one object that was named was looked at, so the source is as fresh as it was.
+        made = {event.asset_key.to_user_string() for event in ran.get_asset_materialization_events() if event.asset_key}
+        assert ("bronze/docs" in made, "source/docs" in made) == (True, False)
         done, _ = tick(project, instance, cursor)
         assert isinstance(done, dg.SkipReason)
         assert done.skip_message == "no hint waits"

@@ -61,6 +61,17 @@ def test_a_hint_waits_for_the_sensor_once_however_often_it_comes(hinted: Served)
         pass
 
 
+def test_objects_that_are_named_are_marked_and_are_those_of_one_source(hinted: Served) -> None:
+    folder = folder_of(hinted)
+    with folder.looking("docs"), hinted.client("bob") as client:
+        named = HINT | {"addresses": ["rota/may.md", "a.md"]}
+        assert client.post("/v1/hints", json=named).status_code == 202
+        both = {"sources": ["docs", "people"], "addresses": ["a.md"]}
+        assert_problem(client.post("/v1/hints", json=both), 422, "bad_request")
+    with folder.looking("docs") as addresses:
+        assert sorted(addresses) == ["a.md", "rota/may.md"]
+
+
 def test_who_may_not_gives_none(hinted: Served) -> None:
     for who in ("ann", "eve", None):
         with hinted.client(who) as client:

@@ -43,6 +43,59 @@ def test_many_hints_of_a_source_are_one_mark_and_the_look_uses_it_up(tmp_path: P
     assert folder.waiting() == []
 
 
+def told(folder: HintFolder) -> list[str]:
+    with folder.looking("docs") as addresses:
+        return sorted(addresses)
+
+
+def test_hints_that_name_objects_are_a_mark_for_each_until_they_are_many(tmp_path: Path) -> None:
+    folder = HintFolder(tmp_path, {"docs", "people"})
+
+    def named(*addresses: object) -> None:
+        lines = [json.dumps({"source": "docs", "address": address}) for address in addresses]
+        (tmp_path / "h.json").write_text("\n".join(lines))
+        folder.take_in()
+
+    named("a.md", "x/b.md", "a.md")
+    assert folder.waiting() == ["docs"]
+    assert folder.hinted_at("docs") > 0
+    with folder.looking("docs") as addresses:
+        assert sorted(addresses) == ["a.md", "x/b.md"]
+        assert folder.waiting() == []
+        # What is hinted at once more may have come too late for this look.
+        named("a.md")
+    assert folder.waiting() == ["docs"]
+    assert told(folder) == ["a.md"]
+    assert (folder.waiting(), told(folder)) == ([], [])
+    for wrong in ("../a.md", "", "/a", 7, None, ["a.md"], "a" * 5_000):
+        named("a.md", wrong)
+        assert (told(folder), folder.waiting()) == ([], []), wrong
+    named(*(f"{number}.md" for number in range(hints.MOST_OBJECTS + 1)))
+    assert (told(folder), folder.waiting()) == ([], [])
+    folder.give("docs", ["c.md"])
+    assert told(folder) == ["c.md"]
+    folder.give("docs", ["c.md"])
+    folder.give("docs")
+    assert (told(folder), folder.waiting()) == ([], [])
+
+
+def test_a_killed_look_at_objects_leaves_their_marks_and_a_damaged_one_means_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = HintFolder(tmp_path, {"docs"})
+    folder.give("docs", ["a.md"])
+    with pytest.raises(KeyboardInterrupt), folder.looking("docs"):
+        raise KeyboardInterrupt
+    assert folder.waiting() == []
+    monkeypatch.setattr(hints, "ABANDONED_SECONDS", -1.0)
+    assert folder.waiting() == ["docs"]
+    folder.give("docs", ["b.md"])
+    assert told(folder) == ["a.md", "b.md"]
+    folder.give("docs", ["a.md", "b.md"])
+    next((tmp_path / hints.MARKS_FOLDER / "docs.objects").iterdir()).write_bytes(b'"a')
+    assert (told(folder), folder.waiting()) == ([], [])
+
+
 def test_a_look_that_was_killed_leaves_its_hint_and_one_that_failed_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,13 +184,13 @@ def test_what_stays_in_the_folder_is_read_once_and_put_aside_when_there_is_room(
         (tmp_path / f"{number}.yaml").write_text(f"number: {number}\n")
         os.utime(tmp_path / f"{number}.yaml", (0, 0))
     read: list[str] = []
-    named = hints._named_sources
+    named = hints._hints_in
 
     def reading(path: Path) -> set[str] | None:
         read.append(path.name)
         return named(path)
 
-    monkeypatch.setattr(hints, "_named_sources", reading)
+    monkeypatch.setattr(hints, "_hints_in", reading)
     HintFolder(tmp_path, {"docs"}).take_in()
     caplog.clear()
     assert len(read) == 5
