@@ -19,6 +19,7 @@ from rag_pipeline.defs.publication_events import publication_event
 from rag_pipeline.defs.repairs import build_repair_jobs
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import WRITER_POOL
+from rag_pipeline.defs.traces import trace_job
 from rag_pipeline.defs.words import counted
 from rag_pipeline.settings import Pipeline, load_pipeline
 
@@ -64,6 +65,7 @@ def build_operator_jobs(pipeline: Pipeline, prefix: Prefix) -> list[dg.JobDefini
         _retire_job(prefix),
         _plan_job(pipeline, prefix),
         *build_repair_jobs(pipeline, prefix),
+        trace_job(pipeline, prefix),
     ]
 
 
