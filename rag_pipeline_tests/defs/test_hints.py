@@ -121,7 +121,7 @@ def test_a_run_of_hinted_sources_that_all_fail_is_followed_by_no_empty_one(
     def broken(*_: object, **__: object) -> None:
         raise KeyError("k")
 
-    monkeypatch.setattr("rag_pipeline.refresh.bronze.poll_source", broken)
+    monkeypatch.setattr("rag_pipeline.refresh.hinted.poll_hinted", broken)
     summary = launch_refresh(project.pipeline(), only=["docs"])
     assert [error["step"] for error in summary.errors] == ["bronze_docs"]
     assert len(summary.run_ids) == 1
