@@ -76,7 +76,7 @@ def test_headers_and_footers_come_once_at_the_end_without_page_numbers() -> None
         (
             "<w:r><w:ruby><w:rt><w:r><w:t>kyo</w:t></w:r></w:rt><w:rubyBase><w:r><w:t>京</w:t></w:r></w:rubyBase>"
             "</w:ruby></w:r><w:r><w:t>都</w:t></w:r>",
-            "京都",
+            "京(kyo)都",
         ),
     ],
     ids=["tracked change", "hidden", "not hidden", "ruby"],

@@ -192,3 +192,9 @@ def test_the_foot_of_a_table_stands_below_its_body_wherever_it_is_written(media_
     table += "<tbody><tr><td>North</td><td>4</td></tr><tr><td>South</td><td>5</td></tr></tbody></table>"
     (document,) = parse(f"{table}\n".encode(), media_type, "a", ParseLimits())
     assert document.text.split() == ["Berth", "Due", "North", "4", "South", "5", "Sum", "9"]
+
+
+def test_the_foot_of_a_table_that_holds_tables_stands_below_its_body_too() -> None:
+    inner = "<table><tfoot><tr><td>Sum</td><td>9</td></tr></tfoot><tr><td>North</td><td>9</td></tr></table>"
+    text = text_of(f"<table><tfoot><tr><td>Foot</td></tr></tfoot><tbody><tr><td>{inner}</td></tr></tbody></table>")
+    assert text.split()[-5:] == ["North", "9", "Sum", "9", "Foot"]

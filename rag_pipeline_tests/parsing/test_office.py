@@ -238,6 +238,10 @@ def test_comments_follow_their_slide_and_a_damaged_slide_costs_only_itself() -> 
     document = parsed(container(dict(members)), PPTX)
     assert blocks(document) == [("heading", 1, "Tides"), ("paragraph", 1, "Comment: Says who?")]
     assert document.metadata["unread_parts"] == "ppt/slides/s1.xml"
+    # What is asked for several times is named once.
+    members["ppt/slides/_rels/s0.xml.rels"] = b"\0"
+    document = parsed(container(dict(members)), PPTX)
+    assert document.metadata["unread_parts"] == "ppt/slides/_rels/s0.xml.rels, ppt/slides/s1.xml"
 
 
 def test_slides_of_pictures_only_need_ocr() -> None:

@@ -13,8 +13,8 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from rag_pipeline.errors import EncryptedDocument, LimitExceeded, NeedsOcr, UnparsableDocument
@@ -48,6 +48,7 @@ class Archive:
     Attributes:
         names: The members.
         unread: Members asked for by `spare_xml` that are damaged.
+        known_relations: What `relations` has read, by part.
 
     Raises:
         UnparsableDocument: Not a ZIP container.
@@ -60,6 +61,7 @@ class Archive:
         self._unpacked_bytes = 0
         self.unread: list[str] = []
         self._kept: dict[str, bytes] = {}
+        self.known_relations: dict[str, Mapping[str, tuple[str, str]]] = {}
         self._raw = raw
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(raw))
@@ -249,6 +251,12 @@ def xml_parser(recover: bool, **more: bool) -> XMLParser:
     )
 
 
+# An office file has dozens of small parts, for which making a reader costs as much as reading.
+@cache
+def _parser(recover: bool) -> XMLParser:
+    return xml_parser(recover, remove_pis=True)
+
+
 def xml_root(data: bytes, where: str) -> _Element:
     """Root element of XML, with no entity resolved, nothing fetched, and damage repaired where possible.
 
@@ -259,12 +267,13 @@ def xml_root(data: bytes, where: str) -> _Element:
     from lxml import etree
 
     for recover in (False, True):
-        parser = xml_parser(recover, remove_pis=True)
+        parser = _parser(recover)
         try:
             root = etree.fromstring(data, parser)
         except (etree.XMLSyntaxError, ValueError):
             continue
-        if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
+        # A limit is an error, and what was read without repair has none.
+        if recover and any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
             raise LimitExceeded(
                 f"{where}: nested too deeply, or a single text too long. The file is damaged or hostile.", where=where
             )
@@ -303,6 +312,8 @@ def child(element: _Element, *path: str) -> _Element | None:
     return found
 
 
+# Parts of office files are called alike in all of them.
+@lru_cache(maxsize=4096)
 def resolved(base: str, target: str) -> str:
     """Name of the member that `target`, as written in member `base`, points to."""
     if target.startswith("/"):
@@ -310,14 +321,19 @@ def resolved(base: str, target: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(base), target))
 
 
-def relations(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
+def relations(archive: Archive, part: str) -> Mapping[str, tuple[str, str]]:
     """Office relations of a part: id to (last word of the type, member name); external targets left out."""
+    found = archive.known_relations.get(part)
+    if found is None:
+        found = archive.known_relations[part] = _read_relations(archive, part)
+    return found
+
+
+def _read_relations(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
     folder, name = posixpath.split(part)
     root = archive.spare_xml(posixpath.join(folder, "_rels", f"{name}.rels"))
-    if root is None:
-        return {}
     found: dict[str, tuple[str, str]] = {}
-    for item in root:
+    for item in root if root is not None else ():
         if local_name(item) == "Relationship" and item.get("TargetMode") != "External":
             kind = (item.get("Type") or "").rpartition("/")[2]
             found[item.get("Id") or ""] = (kind, resolved(part, item.get("Target") or ""))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
 
-VERSION = "11"
+VERSION = "12"
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",

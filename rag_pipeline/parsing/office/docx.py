@@ -4,7 +4,7 @@ Belongs here: walking the document part. Does not belong here: styles and number
 comments and running lines (`docx_stories`), charts (`drawings`), containers (`containers/archives`).
 
 Elements are known by local name, because strict and transitional files use different namespaces.
-Left out: what no reader sees (`docx_runs`), field codes, readings of ruby text. Headers and footers come once,
+Left out: what no reader sees (`docx_runs`) and field codes. Headers and footers come once,
 last: first they would open every document of a template with the same words.
 """
 
@@ -44,7 +44,7 @@ from rag_pipeline.parsing.web.tree import declared_encoding
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "9"
+VERSION = "10"
 
 # Columns that a person can see at once; larger numbers are damaged.
 MAX_SPAN = 50

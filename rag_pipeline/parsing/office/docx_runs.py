@@ -17,6 +17,7 @@ from rag_pipeline.parsing.containers.archives import child, local_attribute, loc
 from rag_pipeline.parsing.formulas import formula_text
 from rag_pipeline.parsing.office.symbols import symbol
 from rag_pipeline.parsing.raised import Piece, Shift, joined
+from rag_pipeline.parsing.readings import BASE, END, READING, with_readings
 from rag_pipeline.parsing.web.inline import picture_words
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Gathered:
     @property
     def text(self) -> str:
         """The text as it is read."""
-        return joined(self.pieces)
+        return with_readings(joined(self.pieces))
 
 
 class Runs:
@@ -155,6 +156,8 @@ class Runs:
                 found.pieces.append((SIGNS[name], ""))
         elif name == "txbxContent" or name in GRAPHICS:
             found.boxes.append(item)
+        elif name == "ruby":
+            self._ruby(item, found, look)
         elif name in _REFERENCES:
             found.notes.append(f"{_REFERENCES[name]}:{local_attribute(item, 'id')}")
         elif name == "sym":
@@ -168,6 +171,15 @@ class Runs:
         else:
             return False
         return True
+
+    def _ruby(self, ruby: _Element, found: Gathered, look: Look) -> None:
+        """Words, and the reading that stands above them, which the file names first."""
+        for mark, name in ((BASE, "rubyBase"), (READING, "rt")):
+            found.pieces.append((mark, ""))
+            part = child(ruby, name)
+            if part is not None:
+                self._gather(part, found, look)
+        found.pieces.append((END, ""))
 
     def _run(self, run: _Element, found: Gathered, below: Look) -> None:
         properties = _properties(run, "rPr")

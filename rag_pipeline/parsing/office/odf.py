@@ -7,14 +7,15 @@ Belongs here: walking `content.xml`. Does not belong here: what text looks like 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.containers.archives import (
     Archive,
-    child,
     local_attribute,
     local_name,
     refuse_pictures_only,
@@ -25,7 +26,7 @@ from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.formulas import formula_text
 from rag_pipeline.parsing.office.embedded import Embedded, named_files, with_embedded
-from rag_pipeline.parsing.office.odf_looks import MAY_HIDE, SKIPPED, Looks, is_telling
+from rag_pipeline.parsing.office.odf_looks import FRAMES, SKIPPED, Looks, is_presentation, is_telling
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.inline import picture_words
@@ -33,16 +34,17 @@ from rag_pipeline.parsing.web.inline import picture_words
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "6"
+VERSION = "7"
 
 # Equal cells and rows that a person would still read; sheets are filled up with millions.
 MAX_REPEATED = 50
 # No line is wider.
 MAX_SPACES = 200
+_CELLS = frozenset({"table-cell", "covered-table-cell"})
+_ROW_GROUPS = frozenset({"table-header-rows", "table-rows", "table-row-group"})
 _TITLE_STYLES = frozenset({"Title", "title"})
 _STYLE = re.compile(rb'<style:style [^<>]*?style:name="([^"]*)"')
 _STYLE_END = b"</style:style>"
-_STYLE_USED = re.compile(rb'style-name="([^"]*)"')
 _STYLE_BASE = re.compile(rb'parent-style-name="([^"]*)"')
 _CODE_STYLE = re.compile(r"preformatted|source[_ ]|\bcode|verbatim|listing", re.I)
 
@@ -64,7 +66,7 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     else:
         written = raw
         content = meta = xml_root(raw, context.address)
-    looks = Looks(written, content, _common_styles(archive, written))
+    looks = Looks(content, _common_styles(archive, content, written))
     walker = _Walker(looks, archive)
     for body in content.iter("{*}body"):
         walker.walk(body)
@@ -110,7 +112,7 @@ class _Walker:
             if name == "tracked-changes":
                 for change in item.iter("{*}deletion"):
                     self._looks.is_left_out(change, "deletion")
-            if name in SKIPPED or (name in MAY_HIDE and self._looks.is_left_out(item, name)):
+            if name in SKIPPED or (name in self._looks.may_hide and self._looks.is_left_out(item, name)):
                 continue
             if name == "p":
                 self._paragraph(item)
@@ -133,9 +135,9 @@ class _Walker:
             self.title = self.title or title or None
             self.builder.add("heading", title, level=1, page=self._page)
             return
-        for name in ("desc", "title"):
-            said = child(frame, name)
-            words = picture_words(said.text) if said is not None else ""
+        said = [(name, item.text) for item in frame if (name := local_name(item)) in ("desc", "title")]
+        for _, text in sorted(said, key=itemgetter(0)):
+            words = picture_words(text)
             if words:
                 self.picture_chars += len(words)
                 self.builder.add("paragraph", words, page=self._page)
@@ -174,7 +176,7 @@ class _Walker:
         text, frames = self._looks.text(element)
         own = self._looks.style_name(element) or ""
         style = self._looks.parents.get(own, own)
-        if _CODE_STYLE.search(style) and not frames:
+        if _is_code(style) and not frames:
             self._code.append(_code_text(element))
             return
         self.end_run()
@@ -227,7 +229,7 @@ class _Walker:
                 name = local_name(part)
                 if name == "list":
                     self._list(part, min(depth + 1, 8))
-                elif name in ("p", "h"):
+                elif name in ("p", "h") and not (name in self._looks.may_hide and self._looks.is_left_out(part, name)):
                     text, frames = self._looks.text(part)
                     if text:
                         indent = "  " * depth
@@ -239,22 +241,34 @@ class _Walker:
                         self._frames(frames)
 
     def _table(self, element: _Element) -> None:
+        is_frame = next(element.iterdescendants("{*}table"), None) is not None
         rows: list[list[str]] = []
-        for row in element.iter("{*}table-row"):
-            if not self._looks.is_left_out(row, "table-row"):
-                cells = self._cells(row, rows[-1] if rows else [])
-                rows.extend([cells] * (_repeated(row, "number-rows-repeated") if any(cells) else 1))
+        beside: list[_Element] = []
+        for row in _rows_of(element) if is_frame else element.iter("{*}table-row"):
+            if "table-row" in self._looks.may_hide and self._looks.is_left_out(row, "table-row"):
+                continue
+            if is_frame:
+                # Tables within cells: it places text, as it does on pages, and what it holds is read one by one.
+                for cell in row:
+                    self.walk(cell)
+                    self.end_run()
+                continue
+            cells = self._cells(row, rows[-1] if rows else [], beside)
+            rows.extend([cells] * (_repeated(row, "number-rows-repeated") if any(cells) else 1))
         self.builder.add("table", "\n".join(table_lines(rows)), page=self._page)
+        self._frames(beside)
 
-    def _cells(self, row: _Element, above: list[str]) -> list[str]:
+    def _cells(self, row: _Element, above: list[str], beside: list[_Element]) -> list[str]:
         """Cells as text; a merged one stands beside each of its rows, and above each column that it names."""
         cells: list[str] = []
         reach = 0
         for cell in row:
             name = local_name(cell)
-            if name not in ("table-cell", "covered-table-cell"):
+            if name not in _CELLS:
                 continue
-            text = " ".join([self._looks.text(paragraph)[0] for paragraph in cell.iter("{*}p", "{*}h")])
+            texts: list[str] = []
+            self._cell_texts(cell, texts, beside)
+            text = " ".join(texts)
             # Few cells say more than how they look.
             counts = any(["number-columns-" in key for key in cell.keys()])  # noqa: SIM118
             count = _repeated(cell, "number-columns-repeated") if counts else 1
@@ -264,8 +278,36 @@ class _Walker:
                 text, reach = cells[-1] if cells and not above and len(cells) > 1 else "", reach - count
             elif not text and len(cells) < len(above):
                 text = above[len(cells)]
-            cells.extend([text] * count)
+            if count == 1:
+                cells.append(text)
+            else:
+                cells.extend([text] * count)
         return cells
+
+    def _cell_texts(self, parent: _Element, texts: list[str], beside: list[_Element]) -> None:
+        """The paragraphs of a cell, also in lists and sections; what makes blocks of its own goes to `beside`."""
+        for item in parent:
+            name = local_name(item)
+            if name in FRAMES:
+                beside.append(item)
+            elif name in SKIPPED or (name in self._looks.may_hide and self._looks.is_left_out(item, name)):
+                continue
+            elif name in ("p", "h"):
+                text, frames = self._looks.text(item)
+                texts.append(text)
+                beside += frames
+            elif name:
+                self._cell_texts(item, texts, beside)
+
+
+def _rows_of(table: _Element) -> Iterator[_Element]:
+    """The rows of a table that are not those of tables within it."""
+    for item in table:
+        name = local_name(item)
+        if name == "table-row":
+            yield item
+        elif name in _ROW_GROUPS:
+            yield from _rows_of(item)
 
 
 def _repeated(element: _Element, name: str) -> int:
@@ -274,31 +316,43 @@ def _repeated(element: _Element, name: str) -> int:
     return min(int(value), MAX_REPEATED) if value.isdecimal() and len(value) < 9 else 1
 
 
-def _common_styles(archive: Archive | None, content: bytes) -> _Element | None:
+def _common_styles(archive: Archive | None, content: _Element, written: bytes) -> _Element | None:
     """The styles that a document shares with its template, where the text uses one that changes what is seen."""
     # Those of slides are large, and say how shapes are filled.
-    if archive is None or "styles.xml" not in archive.names or b"<office:presentation" in content:
+    if archive is None or "styles.xml" not in archive.names or is_presentation(content):
         return None
-    written = archive.read_if_there("styles.xml") or b""
-    starts = _style_places(written)
-    # Most of what is written here is about lists, pages and styles that the text does not use.
-    wanted = set(_STYLE_USED.findall(content)) & starts.keys()
-    used: dict[bytes, bytes] = {}
-    while wanted:
-        name = wanted.pop()
-        start = starts[name]
-        used[name] = written[start : written.find(_STYLE_END, start)]
-        based = _STYLE_BASE.search(used[name])
-        if based and based[1] in starts and based[1] not in used:
-            wanted.add(based[1])
-    return archive.spare_xml("styles.xml") if is_telling(b"".join(used.values())) else None
+    names = _telling_styles(archive.read_if_there("styles.xml") or b"")
+    used = any(b'style-name="%b"' % name in written for name in names)
+    return archive.spare_xml("styles.xml") if used else None
 
 
 # The files of a folder often come from few templates.
 @lru_cache(maxsize=8)
-def _style_places(written: bytes) -> dict[bytes, int]:
-    """Where each style begins."""
-    return {match[1]: match.start() for match in _STYLE.finditer(written)}
+def _telling_styles(written: bytes) -> frozenset[bytes]:
+    """Names of the styles that change what is seen, by themselves or by the style that they rest on."""
+    if not is_telling(written):
+        return frozenset()
+    styles = {
+        match[1]: written[match.start() : written.find(_STYLE_END, match.end())] for match in _STYLE.finditer(written)
+    }
+    resting: dict[bytes, list[bytes]] = {}
+    for name, style in styles.items():
+        if based := _STYLE_BASE.search(style):
+            resting.setdefault(based[1], []).append(name)
+    found: set[bytes] = set()
+    wanted = [name for name, style in styles.items() if is_telling(style)]
+    while wanted:
+        name = wanted.pop()
+        if name not in found:
+            found.add(name)
+            wanted += resting.get(name, [])
+    return frozenset(found)
+
+
+# A document has few styles, a hostile one any number.
+@lru_cache(maxsize=1024)
+def _is_code(style: str) -> bool:
+    return _CODE_STYLE.search(style) is not None
 
 
 def _code_text(element: _Element) -> str:
@@ -311,6 +365,8 @@ def _code_text(element: _Element) -> str:
             parts.append(" " * (min(int(count), MAX_SPACES) if count.isdecimal() and len(count) < 9 else 1))
         elif name in ("line-break", "tab"):
             parts.append("\n" if name == "line-break" else "\t")
+        elif name == "ruby-text":
+            parts.append(f"({_code_text(item)})")
         elif name and name not in SKIPPED:
             parts.append(_code_text(item))
         parts.append(item.tail or "")

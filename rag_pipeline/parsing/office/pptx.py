@@ -34,7 +34,7 @@ from rag_pipeline.parsing.web.inline import picture_words
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "5"
+VERSION = "6"
 
 _ON = frozenset({"1", "true"})
 _TITLES = frozenset({"title", "ctrTitle"})

@@ -111,7 +111,8 @@ class Walker:
     def _walk(self, element: HtmlElement) -> None:
         if element.text:
             self._add_text(element.text)
-        for child in element:
+        # A foot may be written above the body, and stands below it all the same.
+        for child in sorted(element, key=_is_foot) if element.tag == "table" else element:
             tag = child.tag
             if not isinstance(tag, str):
                 pass
@@ -283,6 +284,10 @@ class Walker:
             links = sum(len(inline_text(link)) for link in element.iter("a"))
             places = tuple(row.line for row in rows if any(row.cells))
             self.units.append(Unit("table", "\n".join(lines), element, link_chars=links, lines=places))
+
+
+def _is_foot(element: HtmlElement) -> bool:
+    return bool(element.tag == "tfoot")
 
 
 def merged_lists(units: list[Unit]) -> Iterator[Unit]:

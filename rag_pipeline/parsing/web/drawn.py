@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rag_pipeline.parsing.readings import in_brackets
 from rag_pipeline.parsing.web.hidden import hidden_cause
 
 if TYPE_CHECKING:
@@ -69,10 +70,10 @@ def say_readings(root: HtmlElement) -> None:
         for element in list(ruby.iter(*_READINGS)):
             if element.getparent() is not None:
                 element.drop_tree()
-        said = ("" if all(not reading.isascii() for reading in readings) else " ").join(filter(None, readings))
+        said = in_brackets(readings)
         if not said:
             continue
         if len(ruby):
-            ruby[-1].tail = f"{(ruby[-1].tail or '').rstrip()}({said})"
+            ruby[-1].tail = f"{(ruby[-1].tail or '').rstrip()}{said}"
         else:
-            ruby.text = f"{(ruby.text or '').rstrip()}({said})"
+            ruby.text = f"{(ruby.text or '').rstrip()}{said}"
