@@ -78,13 +78,14 @@ def page_pieces(page: ParsedPage) -> list[Piece]:
     blocks = _with_grids(blocks, page)
     pieces: list[Piece] = []
     for block in chain.from_iterable(_parted(block, page) for block in blocks):
-        kind, text = _kind_and_text(block)
+        rows = _cells(block) if block.kind == "table" else []
+        kind, text = _kind_and_text(block, rows)
         text = clean_text(text).strip()
         if not text:
             continue
         piece = Piece(kind, text, page.page_num, block.level or 0, is_bold=block.bold)
         if kind == "table":
-            piece.rows, piece.columns = _cells(block), _columns(block, page.width)
+            piece.rows, piece.columns = rows, _columns(block, page.width)
             piece.bold_rows = _bold_rows(block)
         if block.bbox and page.height:
             piece.top = block.bbox.y / page.height
@@ -251,9 +252,9 @@ def _joins(before: Piece, piece: Piece, height: float) -> bool:
     return len(before.text) > 60 and bool(_UNFINISHED.search(before.text)) and not piece.text[0].isupper()
 
 
-def _kind_and_text(block: LayoutBlock) -> tuple[BlockKind, str]:
+def _kind_and_text(block: LayoutBlock, rows: list[list[str]]) -> tuple[BlockKind, str]:
     if block.kind == "table":
-        return "table", _table_text(block)
+        return "table", "\n".join(table_lines(rows))
     if block.kind in ("code", "grid_fallback"):
         return "code", _LEADERS.sub(" … ", "\n".join(block.lines or ()))
     text = _LEADERS.sub(" … ", " ".join(plain(block.text or "").split()))
@@ -266,10 +267,6 @@ def _kind_and_text(block: LayoutBlock) -> tuple[BlockKind, str]:
     if block.kind in ("rule", "figure"):
         return "paragraph", ""
     return "paragraph", text
-
-
-def _table_text(block: LayoutBlock) -> str:
-    return "\n".join(table_lines(_cells(block)))
 
 
 def _cells(block: LayoutBlock) -> list[list[str]]:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from ctypes import c_double
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 _LETTER = "\u0590-\u05ff\u0600-\u06ff\u0750-\u077f\u08a0-\u08ff\ufb1d-\ufdff\ufe70-\ufefc"
@@ -48,32 +49,51 @@ def mended(text: str, words: Words) -> str:
     return _WORD.sub(lambda match: words.get(match[0], match[0]), text) if words else text
 
 
-def _words(textpage: Any, limit_chars: int) -> list[list[str]]:
-    """The right-to-left words of the page, each as groups of letters that one glyph stands for."""
+def _words(textpage: Any, limit_chars: int) -> Iterator[list[str]]:
+    """Right-to-left words of the page that may be wrong, each as groups of letters that one glyph stands for."""
     from pypdfium2 import raw as pdfium
 
-    # A page has thousands of letters: names are looked up and numbers made once.
-    code_of, box_of, page = pdfium.FPDFText_GetUnicode, pdfium.FPDFText_GetCharBox, textpage.raw
-    left, right, bottom, top = c_double(), c_double(), c_double(), c_double()
-    words: list[list[str]] = []
-    box: tuple[float, float] | None = None
-    for index in range(min(textpage.count_chars(), limit_chars)):
+    # A page has thousands of letters: names are looked up once.
+    code_of, page, letters = pdfium.FPDFText_GetUnicode, textpage.raw, _letters()
+    word: list[str] = []
+    count = min(textpage.count_chars(), limit_chars)
+    for index in range(count):
         code = code_of(page, index)
         letter = chr(code) if _FIRST_LETTER <= code < 0x110000 else " "
-        if not _IS_LETTER.match(letter):
-            box = None
-            continue
+        if letter in letters:
+            word.append(letter)
+        elif word:
+            if _may_be_misread("".join(word)):
+                yield _groups(page, word, index - len(word))
+            word.clear()
+    if word and _may_be_misread("".join(word)):
+        yield _groups(page, word, count - len(word))
+
+
+def _groups(page: Any, word: list[str], start: int) -> list[str]:
+    """The letters of a word by the place where they stand, which is the same for those of one glyph."""
+    from pypdfium2 import raw as pdfium
+
+    left, right, bottom, top = c_double(), c_double(), c_double(), c_double()
+    groups: list[str] = []
+    before = (0.0, 0.0)
+    for index, letter in enumerate(word):
         left.value = right.value = 0.0
-        box_of(page, index, left, right, bottom, top)
+        pdfium.FPDFText_GetCharBox(page, start + index, left, right, bottom, top)
         here = (left.value, right.value)
-        if box is None:
-            words.append([letter])
-        elif max(abs(here[0] - box[0]), abs(here[1] - box[1])) < SAME_PLACE:
-            words[-1][-1] += letter
+        if index and max(abs(here[0] - before[0]), abs(here[1] - before[1])) < SAME_PLACE:
+            groups[-1] += letter
         else:
-            words[-1].append(letter)
-        box = here
-    return words
+            groups.append(letter)
+        before = here
+    return groups
+
+
+@lru_cache(maxsize=4096)
+def _may_be_misread(word: str) -> bool:
+    """Whether some letters of a word would be turned round if they were one glyph, by `_in_order`."""
+    pairs = _turned_pairs()
+    return any(word[at : at + 2] in pairs or unicodedata.combining(word[at]) for at in range(len(word) - 1))
 
 
 def _in_order(group: str) -> str:
@@ -84,6 +104,17 @@ def _in_order(group: str) -> str:
     if unicodedata.combining(group[0]) and not unicodedata.combining(group[-1]):
         return turned
     return turned if turned in _ligatures() and group not in _ligatures() else group
+
+
+@cache
+def _letters() -> frozenset[str]:
+    return frozenset(letter for letter in map(chr, range(_FIRST_LETTER, 0x10000)) if _IS_LETTER.match(letter))
+
+
+@cache
+def _turned_pairs() -> frozenset[str]:
+    """The last two letters of every ligature, turned round."""
+    return frozenset(letters[:-3:-1] for letters in _ligatures())
 
 
 @cache

@@ -32,6 +32,7 @@ WORD_GAP = 0.25
 _LEVELS = {"H": 1, "Title": 1, **{f"H{level}": level for level in range(1, 7)}}
 _PICTURES = frozenset({"Figure", "Formula"})
 _WANTED = _PICTURES | {"LI", *_LEVELS}
+_ROW_GROUPS = frozenset({"THead", "TBody", "TFoot"})
 _CELLS = frozenset({"TH", "TD"})
 # Names of roles are short; a paragraph fits into two thousand letters.
 _NAME_BYTES = 128
@@ -212,16 +213,42 @@ class _Reader:
             return part
         if part.role in _PICTURES:
             part.alt = _asked(self._pdfium.FPDF_StructElement_GetAltText, element, self._buffer)
-        self._fill(part, element, depth, is_wanted or part.role in _WANTED, known)
-        if part.role == "Table":
+        rows = self._known_rows(element, known) if part.role == "Table" and known else frozenset()
+        self._fill(part, element, depth, is_wanted or part.role in _WANTED, known, rows)
+        if part.role == "Table" and not rows:
             shape = _shape(part)
             for cell in (cell for row in _cells(part) for cell in row if shape is None or shape not in known):
                 self._fill(cell, cell.element, depth + 2, shape is not None, known)
         return part
 
-    def _fill(self, part: Part, element: Any, depth: int, is_wanted: bool, known: Set[Shape]) -> None:
+    def _known_rows(self, table: Any, known: Set[Shape]) -> Set[int]:
+        """Places of the rows of a known table, of which nothing is asked: by how much is in each, and not by cells."""
+        pdfium = self._pdfium
+        columns: dict[int, int] = {}
+        for index in range(min(pdfium.FPDF_StructElement_CountChildren(table), MAX_ELEMENTS)):
+            # What stands on another page is none here.
+            if row := pdfium.FPDF_StructElement_GetChildAtIndex(table, index):
+                role = _asked(pdfium.FPDF_StructElement_GetType, row, self._buffer)
+                if role in _ROW_GROUPS:
+                    return frozenset()
+                if role == "TR":
+                    columns[index] = pdfium.FPDF_StructElement_CountChildren(row)
+        counts = set(columns.values())
+        return columns.keys() if len(counts) == 1 and (len(columns), counts.pop()) in known else frozenset()
+
+    def _fill(
+        self,
+        part: Part,
+        element: Any,
+        depth: int,
+        is_wanted: bool,
+        known: Set[Shape],
+        without: Set[int] = frozenset(),
+    ) -> None:
         pdfium = self._pdfium
         for index in range(min(pdfium.FPDF_StructElement_CountChildren(element), MAX_ELEMENTS)):
+            if index in without:
+                continue
             child = pdfium.FPDF_StructElement_GetChildAtIndex(element, index)
             if child:
                 if (below := self.part(child, depth + 1, is_wanted, known)) is not None:
@@ -332,5 +359,5 @@ def _rows(table: Part) -> Iterator[Part]:
         if isinstance(kid, Part):
             if kid.role == "TR":
                 yield kid
-            elif kid.role in ("THead", "TBody", "TFoot"):
+            elif kid.role in _ROW_GROUPS:
                 yield from _rows(kid)
