@@ -18,7 +18,7 @@ COSTS_FILE = "costs.json"
 # A year of nights with some sources and models; the oldest go first.
 MOST_ROWS = 8_000
 
-Work = Literal["read", "parse", "cut", "embed"]
+Work = Literal["read", "parse", "cut", "embed", "enrich"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class Cost:
 
     Attributes:
         at: When it ended; UTC.
-        work: `read` from a source, `parse` or `cut` of all sources together, `embed` with a model.
+        work: `read` from a source, `parse` or `cut` of all sources together, `embed` or `enrich` with a model.
         name: Of the source or the model; empty for all sources together.
         space: Fingerprint of the embedding space; empty otherwise.
         bytes: Read or parsed.
-        documents, texts, tokens: Parsed or cut; embedded.
+        documents, texts, tokens: Parsed or cut; embedded or read.
         seconds: Of wall time; for `parse` and `cut` those of all worker processes added up.
         price: In the currency of `price_per_million_tokens`; 0 on this machine, None: not known.
     """

@@ -10,14 +10,32 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from rag_pipeline.contracts.ids import fingerprint
 
-Kind = Literal["rules", "nearest"]
+Kind = Literal["rules", "nearest", "classify", "extract"]
 # Raise it when the same settings and texts would give other readings: every text is read again.
 ENRICHMENT_VERSION = "1"
 NO_LABEL = "none"
+
+
+ValueType = Literal["text", "number", "integer", "boolean", "date"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractField:
+    """One field that a model reads out of a text.
+
+    Attributes:
+        values: Of a text: the only ones it may be; empty: any.
+    """
+
+    name: str
+    type: ValueType
+    description: str = ""
+    values: tuple[str, ...] = ()
+    many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +43,18 @@ class Enrichment:
     """One entry of `enrichments`, ready to be used.
 
     Attributes:
-        model: Alias of the embedding model; empty for rules.
+        model: Alias of the embedding model or chat model; empty for rules.
         fields: Metadata names that it says something of; what documents themselves say under these does not count.
         recipe: Names what decides its readings; its name, its sources and where it goes are no part of it.
         asked_as: What else decides whether a model answers, like its address.
         sources, media_types: Documents that it reads; empty: all.
+        labels: What stands for each: phrases, prototypes, or what it means.
+        most_chars: Of a text's beginning that are read.
+        extracted: Fields, where the kind is `extract`.
+        instructions: Of a chat model: what it is told to do.
+        schema: Of a chat model: what its answer must be.
+        concurrency: Texts that a chat model reads at once.
+        most_seconds: How long one run asks a chat model for.
     """
 
     name: str
@@ -44,6 +69,15 @@ class Enrichment:
     takes_many: bool = False
     threshold: float = 0.0
     most_chars: int = 0
+    extracted: tuple[ExtractField, ...] = ()
+    instructions: str = ""
+    schema: Mapping[str, Any] | None = None
+    concurrency: int = 1
+    most_seconds: float = 0.0
+
+    @property
+    def uses_chat(self) -> bool:
+        return self.kind in ("classify", "extract")
 
 
 def recipe_of(kind: Kind, *parts: str) -> str:

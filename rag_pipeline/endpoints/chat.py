@@ -7,7 +7,7 @@ Does not belong here: what is asked, and what is made of the answer (`answering/
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -87,27 +87,35 @@ class ChatClient:
         self._pace = Pace(spec.requests_per_minute)
         self._sleep = sleep
         self._counts_tokens = True
+        self._knows_schemas = True
 
     def close(self) -> None:
         """Let go of the connections."""
         self._client.close()
 
-    def complete(self, messages: Sequence[Message]) -> Completion:
-        """The whole answer; raises what `stream` does."""
+    def complete(self, messages: Sequence[Message], schema: Mapping[str, Any] | None = None) -> Completion:
+        """The whole answer; raises what `stream` does.
+
+        Args:
+            schema: JSON schema that the server holds the answer to, where it can; it is no promise.
+        """
         parts: list[str] = []
-        for piece in self.stream(messages):
+        for piece in self.stream(messages, schema=schema):
             if isinstance(piece, ChatEnd):
                 return Completion("".join(parts), piece)
             parts.append(piece)
         raise AssertionError("a stream ends with a ChatEnd or an error")
 
-    def stream(self, messages: Sequence[Message], stop: Stop | None = None) -> Iterator[str | ChatEnd]:
+    def stream(
+        self, messages: Sequence[Message], stop: Stop | None = None, *, schema: Mapping[str, Any] | None = None
+    ) -> Iterator[str | ChatEnd]:
         """Pieces of the answer as they come, and how it ended; closing the iterator closes the connection.
 
         It is tried again until the first piece has come, since what was shown cannot be taken back.
 
         Args:
             stop: Ends the call from another thread, also while the server is silent.
+            schema: See `complete`.
 
         Raises:
             ChatUnavailable: The server did not answer in time, broke off, or asked for more patience than there is.
@@ -124,13 +132,15 @@ class ChatClient:
             self._pace.wait(sleep)
             said = False
             try:
-                for piece in self._pieces(messages, deadline, stop):
+                for piece in self._pieces(messages, deadline, stop, schema):
                     said = True
                     yield piece
                 return
             except AnswerError as error:
                 if stop is not None:
                     stop.check()
+                if said:
+                    error.facts["has_begun"] = True
                 if said or not error.retryable or tried == MAX_TRIES:
                     raise
                 self._wait(error, FIRST_WAIT_SECONDS * 2 ** (tried - 1), deadline, sleep)
@@ -143,13 +153,15 @@ class ChatClient:
             raise error
         sleep(seconds)
 
-    def _pieces(self, messages: Sequence[Message], deadline: float, stop: Stop | None) -> Iterator[str | ChatEnd]:
+    def _pieces(
+        self, messages: Sequence[Message], deadline: float, stop: Stop | None, schema: Mapping[str, Any] | None
+    ) -> Iterator[str | ChatEnd]:
         """One try."""
         import openai
 
         reading = _Reading(self.spec, sum(len(message.content) for message in messages))
         try:
-            with closing(self._opened(messages, stop)) as stream:
+            with closing(self._opened(messages, stop, schema)) as stream:
                 for chunk in stream:
                     text = reading.read(chunk)
                     if text:
@@ -174,27 +186,36 @@ class ChatClient:
                 self._budget.add(*reading.tokens()[:2])
         yield reading.ended(self._place)
 
-    def _opened(self, messages: Sequence[Message], stop: Stop | None) -> openai.Stream[Any]:
+    def _opened(
+        self, messages: Sequence[Message], stop: Stop | None, schema: Mapping[str, Any] | None
+    ) -> openai.Stream[Any]:
         import openai
 
         with nullcontext() if stop is None else stop.opening():
-            try:
-                return self._request(messages)
-            except openai.BadRequestError as error:
-                if not self._counts_tokens or "stream_options" not in str(error):
-                    raise
-                self._counts_tokens = False
-                return self._request(messages)
+            # What a server does not know it is asked without, and never again.
+            while True:
+                try:
+                    return self._request(messages, schema)
+                except openai.BadRequestError as error:
+                    if self._counts_tokens and "stream_options" in str(error):
+                        self._counts_tokens = False
+                    elif self._knows_schemas and schema is not None and "response_format" in str(error):
+                        self._knows_schemas = False
+                    else:
+                        raise
 
-    def _request(self, messages: Sequence[Message]) -> openai.Stream[Any]:
-        counting: dict[str, Any] = {"stream_options": {"include_usage": True}} if self._counts_tokens else {}
+    def _request(self, messages: Sequence[Message], schema: Mapping[str, Any] | None) -> openai.Stream[Any]:
+        more: dict[str, Any] = {"stream_options": {"include_usage": True}} if self._counts_tokens else {}
+        if schema is not None and self._knows_schemas:
+            named = {"name": "answer", "strict": True, "schema": dict(schema)}
+            more["response_format"] = {"type": "json_schema", "json_schema": named}
         stream = self._client.chat.completions.create(
             model=self.spec.model,
             messages=cast(Any, [{"role": message.role, "content": message.content} for message in messages]),
             temperature=self.spec.temperature,
             max_tokens=self.spec.max_answer_tokens,
             stream=True,
-            **counting,
+            **more,
         )
         return cast("openai.Stream[Any]", stream)
 
@@ -226,7 +247,8 @@ class ChatClient:
         if isinstance(error, openai.APIStatusError):
             return ChatRefused(
                 f"{self._place} refused model {self.spec.model}: {_said(error)}. Check `base_url`, `model`, the key in "
-                f"{self.spec.api_key_variable or 'api_key_variable (none is set)'} and `answers.context_tokens`."
+                f"{self.spec.api_key_variable or 'api_key_variable (none is set)'} and `answers.context_tokens`.",
+                status=error.status_code,
             )
         if isinstance(error, openai.APIError):
             return ChatUnavailable(f"{self._place} reported a fault within its answer: {_said(error)}; try again")

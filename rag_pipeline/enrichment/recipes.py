@@ -6,16 +6,26 @@ Does not belong here: which texts are read (`transforms/enrichments.py`), asking
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rag_pipeline.contracts.enrichments import Enrichment, recipe_of
+from rag_pipeline.contracts.enrichments import Enrichment, ExtractField, recipe_of
+from rag_pipeline.contracts.ids import digest
 from rag_pipeline.embedding.space import resolve
-from rag_pipeline.errors import RagPipelineError
+from rag_pipeline.enrichment.prompt import RULES, TASKS
+from rag_pipeline.enrichment.schema import schema_of, schema_of_fields
+from rag_pipeline.errors import RagPipelineError, SettingsError
 from rag_pipeline.settings import Pipeline
-from rag_pipeline.settings.enrichments import CommonEnrichmentSettings, NearestSettings
+from rag_pipeline.settings.enrichments import (
+    ClassifySettings,
+    CommonEnrichmentSettings,
+    ExtractSettings,
+    NearestSettings,
+    RulesSettings,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +60,48 @@ def _enrichment(pipeline: Pipeline, name: str, settings: CommonEnrichmentSetting
         space = resolve(pipeline.model_spec(model), pipeline.cache_folder).space
         recipe = recipe_of("nearest", space.fingerprint, settings.decisive())
         return _shape(name, settings, recipe, model, threshold=settings.threshold, most_chars=settings.most_chars)
-    return _shape(name, settings, recipe_of("rules", settings.decisive()), "")
+    if isinstance(settings, RulesSettings):
+        return _shape(name, settings, recipe_of("rules", settings.decisive()), "")
+    assert isinstance(settings, ClassifySettings | ExtractSettings)
+    return _by_chat(pipeline, name, settings)
+
+
+def _by_chat(pipeline: Pipeline, name: str, settings: ClassifySettings | ExtractSettings) -> Enrichment:
+    spec = pipeline.settings.chat_models[settings.model].spec(settings.model)
+    instructions = TASKS[settings.kind]
+    if settings.prompt is not None:
+        instructions = _prompt_in(name, prompt_files(pipeline)[f"enrichments.{name}.prompt"])
+    extracted: tuple[ExtractField, ...] = ()
+    if isinstance(settings, ExtractSettings):
+        extracted = tuple(ExtractField(field, **each.model_dump()) for field, each in settings.fields.items())
+        schema = schema_of_fields(extracted)
+    else:
+        schema = schema_of(list(settings.labels), takes_many=settings.many)
+    # Where the model is served, how long it may answer and what it costs changes no reading.
+    decisive = (spec.model, repr(spec.temperature), digest("prompt", instructions, RULES), settings.decisive())
+    return _shape(
+        name,
+        settings,
+        recipe_of(settings.kind, *decisive, json.dumps(schema, ensure_ascii=False)),
+        settings.model,
+        asked_as=spec.fingerprint,
+        most_chars=settings.most_chars,
+        extracted=extracted,
+        instructions=instructions,
+        schema=schema,
+        concurrency=settings.concurrency,
+        most_seconds=settings.most_seconds,
+    )
+
+
+def _prompt_in(name: str, path: Path) -> str:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"enrichments.{name}.prompt: {path} cannot be read as text: {error}") from error
+    if not text.strip():
+        raise SettingsError(f"enrichments.{name}.prompt: {path} is empty; write what to do, or leave it out")
+    return text
 
 
 def _shape(name: str, settings: CommonEnrichmentSettings, recipe: str, model: str, **more: Any) -> Enrichment:

@@ -108,7 +108,7 @@ def read_cost_report(workspace: Workspace, days: int) -> CostReport:
         total=_sum("all", costs),
         by_run=_grouped(costs, lambda cost: cost.run_id)[::-1],
         by_source=_grouped([cost for cost in costs if cost.work == "read"], lambda cost: cost.name),
-        by_model=_grouped([cost for cost in costs if cost.work == "embed"], lambda cost: cost.name),
+        by_model=_grouped([cost for cost in costs if cost.work in ("embed", "enrich")], lambda cost: cost.name),
         by_day=_grouped(costs, lambda cost: f"{cost.at:%Y-%m-%d}")[::-1],
         storage=[stored for table in tables if (stored := table_bytes(lake, table)) is not None] + index_bytes(lake),
     )

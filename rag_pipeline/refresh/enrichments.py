@@ -10,6 +10,7 @@ indexed without, what was read before stays, and the next run goes on.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from rag_pipeline.contracts.enrichments import Enrichment, value_text
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, ENRICHMENTS
 from rag_pipeline.enrichment.recipes import enrichments_of
 from rag_pipeline.errors import RagPipelineError, StoreError
+from rag_pipeline.refresh.costs import record_cost
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
@@ -52,7 +54,7 @@ class EnrichmentReport:
         refused_by_reason: Of documents that are there, without a valid reading.
         waiting: Not read yet.
         waiting_because: Why; empty if none is.
-        labels: Documents by label.
+        labels: Documents by label, of kinds that give labels.
     """
 
     name: str
@@ -208,7 +210,42 @@ def _by_nearness(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame
         ]
 
 
-_readers = {"rules": _by_rules, "nearest": _by_nearness}
+def _by_chat(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame) -> Iterator[list[dict[str, Any]]]:
+    if workspace.is_trial:
+        return
+    from rag_pipeline.answering.asking import chat_client
+    from rag_pipeline.enrichment.asking import ChatReader, Text
+
+    client = chat_client(workspace.pipeline, enrichment.model)
+    reader = ChatReader(enrichment, client)
+    began = time.monotonic()
+    texts = tokens = 0
+    price: float | None = 0.0
+    try:
+        for some in _texts(workspace, due):
+            for start in range(0, len(some), reader.batch_texts):
+                rows, stopped = reader.read([Text(*each) for each in some[start : start + reader.batch_texts]])
+                texts, tokens = texts + len(rows), tokens + sum(row["tokens"] for row in rows)
+                price = _sum_of(price, *(row["price"] for row in rows))
+                if rows:
+                    yield rows
+                if stopped is not None:
+                    raise stopped
+        if reader.last_error is not None:
+            raise reader.last_error
+    finally:
+        client.close()
+        if texts:
+            seconds = time.monotonic() - began
+            record_cost(workspace, "enrich", enrichment.model, texts=texts, tokens=tokens, seconds=seconds, price=price)
+
+
+def _sum_of(*prices: float | None) -> float | None:
+    known = [price for price in prices if price is not None]
+    return sum(known) if len(known) == len(prices) else None
+
+
+_readers = {"rules": _by_rules, "nearest": _by_nearness, "classify": _by_chat, "extract": _by_chat}
 
 
 def _put_onto_documents(workspace: Workspace, documents: pl.DataFrame, wanted: dict[str, str | None]) -> int:
@@ -240,7 +277,7 @@ def _report(
         refused_by_reason=dict(refused.iter_rows()),
         waiting=waiting,
         waiting_because=because if waiting else "",
-        labels=label_counts(documents, enrichment, rows),
+        labels=label_counts(documents, enrichment, rows) if enrichment.kind != "extract" else {},
     )
 
 

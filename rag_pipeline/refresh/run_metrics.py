@@ -55,12 +55,13 @@ def _of_run(workspace: Workspace) -> list[Metric]:
         return []
     mine = [cost for cost in costs if cost.run_id == costs[-1].run_id]
     total = cost_of(mine)
+    embedded = cost_of([cost for cost in mine if cost.work == "embed"])
     figures: dict[str, tuple[str, float | None]] = {
         "run_timestamp_seconds": ("When the last run that changed something did.", _at(mine[-1].at)),
         "run_read_bytes": ("Bytes that it read from sources.", total.bytes),
         "run_parsed_documents": ("Documents that it parsed.", total.documents),
-        "run_embedded_texts": ("Texts that it embedded.", total.texts),
-        "run_embedded_tokens": ("Tokens that it embedded.", total.tokens),
+        "run_embedded_texts": ("Texts that it embedded.", embedded.texts),
+        "run_embedded_tokens": ("Tokens that it embedded.", embedded.tokens),
         "run_work_seconds": ("Seconds of its work, those of all worker processes added up.", total.seconds),
         "run_price": ("What its models cost, by the prices of pipeline.yaml.", total.price),
     }

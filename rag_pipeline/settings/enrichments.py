@@ -7,9 +7,9 @@ Does not belong here: reading texts (`transforms/enrichments.py`, `enrichment/`)
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from rag_pipeline.contracts.enrichments import NO_LABEL
 from rag_pipeline.contracts.filters import MAX_VALUE_CHARS, fact_name
@@ -51,6 +51,7 @@ Phrases = Annotated[
     BeforeValidator(_listed),
     Field(min_length=1, max_length=1_000, json_schema_extra={"type": ["array", "string"]}),
 ]
+Description = Annotated[str, Field(max_length=1_000)]
 MediaType = Annotated[str, Field(min_length=3, max_length=255)]
 
 
@@ -110,9 +111,65 @@ class NearestSettings(_ClassifyingSettings):
     """Characters of the document's beginning that count; what the model cannot read of them does not."""
 
 
+class _ChatSettings(CommonEnrichmentSettings):
+    model: ModelAlias
+    """Alias of one of `chat_models`."""
+    prompt: str | None = Field(default=None, min_length=1, max_length=4_096)
+    """File whose text says what the model is to do, instead of what it is told else; relative to this file."""
+    most_chars: int = Field(default=20_000, ge=100, le=10_000_000)
+    """Characters of the document's beginning that the model reads."""
+    concurrency: int = Field(default=4, ge=1, le=64)
+    """Texts that the model reads at once."""
+    most_seconds: float = Field(default=600, ge=1, le=86_400)
+    """How long one run asks for; what is left is read by the next ones, and indexed without meanwhile."""
+
+
+class ClassifySettings(_ClassifyingSettings, _ChatSettings):
+    """Labels by a chat model."""
+
+    kind: Literal["classify"]
+    """Kind of enrichment."""
+    labels: dict[Label, Description] = Field(min_length=1, max_length=MOST_LABELS)
+    """What each label means, by label; the model can say no other, or that none fits."""
+
+
+class ExtractFieldSettings(Section):
+    """One field that a chat model extracts."""
+
+    type: Literal["text", "number", "integer", "boolean", "date"] = "text"
+    """What its value is; a date is `YYYY-MM-DD`."""
+    description: Description = ""
+    """What it is, for the model."""
+    values: tuple[Label, ...] = Field(default=(), max_length=MOST_LABELS)
+    """Of a text: the only ones it may be; empty: any."""
+    many: bool = False
+    """Whether there may be several."""
+
+    @model_validator(mode="after")
+    def _only_texts_have_values(self) -> Self:
+        if self.values and self.type != "text":
+            raise ValueError(f"values are for type text, and this is {self.type}")
+        return self
+
+
+class ExtractSettings(_ChatSettings):
+    """Fields by a chat model: each becomes a metadata field of its name."""
+
+    kind: Literal["extract"]
+    """Kind of enrichment."""
+    fields: dict[FieldName, ExtractFieldSettings] = Field(min_length=1, max_length=50)
+    """What is extracted, by name."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.fields)
+
+
 ENRICHMENT_KINDS: dict[str, type[CommonEnrichmentSettings]] = {
     "rules": RulesSettings,
     "nearest": NearestSettings,
+    "classify": ClassifySettings,
+    "extract": ExtractSettings,
 }
 
 
@@ -121,12 +178,17 @@ def _kind_of(value: Any) -> str:
 
 
 EnrichmentSettings = Annotated[
-    Annotated[RulesSettings, Tag("rules")] | Annotated[NearestSettings, Tag("nearest")],
+    Annotated[RulesSettings, Tag("rules")]
+    | Annotated[NearestSettings, Tag("nearest")]
+    | Annotated[ClassifySettings, Tag("classify")]
+    | Annotated[ExtractSettings, Tag("extract")],
     Discriminator(_kind_of),
 ]
 
 
-def check_enrichments(enrichments: dict[str, Any], sources: dict[str, Any], embedding_models: dict[str, Any]) -> None:
+def check_enrichments(
+    enrichments: dict[str, Any], sources: dict[str, Any], embedding_models: dict[str, Any], chat_models: dict[str, Any]
+) -> None:
     """What one entry alone cannot tell.
 
     Raises:
@@ -134,10 +196,12 @@ def check_enrichments(enrichments: dict[str, Any], sources: dict[str, Any], embe
     """
     owner: dict[str, str] = {}
     for name, entry in enrichments.items():
+        models = chat_models if isinstance(entry, _ChatSettings) else embedding_models
+        what = "a chat model; chat_models" if isinstance(entry, _ChatSettings) else "an embedding model; allowed"
         model = getattr(entry, "model", None)
-        if model is not None and model not in embedding_models:
-            allowed = ", ".join(sorted(embedding_models))
-            raise ValueError(f"enrichments.{name}.model: {model!r} is not an embedding model; allowed: {allowed}")
+        if model is not None and model not in models:
+            listed = ", ".join(sorted(models)) or "none is listed"
+            raise ValueError(f"enrichments.{name}.model: {model!r} is not {what}: {listed}")
         for source in entry.sources:
             if source not in sources:
                 allowed = ", ".join(sorted(sources))

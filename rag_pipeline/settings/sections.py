@@ -18,6 +18,7 @@ from rag_pipeline.settings.alerts import AlertSinkSettings, AlertsSettings
 from rag_pipeline.settings.answers import AnswerCacheSettings, AnswersSettings, ChatModelSettings
 from rag_pipeline.settings.enrichments import (
     EnrichmentSettings,
+    ExtractFieldSettings,
     FieldName,
     RulesSettings,
     check_enrichments,
@@ -259,7 +260,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _enrichments_fit(self) -> Settings:
-        check_enrichments(self.enrichments, self.sources, self.embedding_models)
+        check_enrichments(self.enrichments, self.sources, self.embedding_models, self.chat_models)
         return self
 
     @model_validator(mode="after")
@@ -296,5 +297,6 @@ SECTIONS: dict[str, type[Section]] = {
     "permission_rules": PermissionRuleSettings,
     "groups": SourceGroupsSettings,
     "enrichments": RulesSettings,
+    "fields": ExtractFieldSettings,
 }
 """The class of what stands under a key, for messages that name the keys allowed there."""

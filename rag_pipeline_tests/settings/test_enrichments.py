@@ -29,6 +29,15 @@ def entry(text: str) -> str:
         ("labels: {a: xy}, sources: [wiki]", "enrichments.topic.sources: 'wiki' is not a source; allowed: docs"),
         ("kind: nearest, labels: {a: xy}, threshold: 2", "enrichments.topic.threshold"),
         ("kind: nearest, labels: {a: xy}, model: big", "enrichments.topic.model: 'big' is not an embedding model"),
+        ("kind: classify, labels: {a: xy}", "enrichments.topic.model"),
+        ("kind: classify, model: small, labels: {a: xy}", "'small' is not a chat model; chat_models: big"),
+        ("kind: extract, model: big, fields: {}", "enrichments.topic.fields"),
+        ("kind: extract, model: big, fields: {a: {type: money}}", "enrichments.topic.fields.a.type"),
+        (
+            "kind: extract, model: big, fields: {a: {typ: text}}",
+            "unknown key; allowed: description, many, type, values",
+        ),
+        ("kind: extract, model: big, fields: {a: {type: number, values: [x]}}", "values are for type text"),
         ("kind: guess, labels: {a: xy}", "enrichments.topic"),
     ],
 )

@@ -1,0 +1,181 @@
+"""A chat model reads texts: what becomes of its answer, and when it is asked no more.
+
+Belongs here: one try again with what was wrong, several texts at once, stopping cleanly.
+Does not belong here: what an answer must be (`schema.py`), the words (`prompt.py`), the client (`endpoints/chat.py`),
+tables (`refresh/`).
+
+Documents can order nothing, whatever a model makes of them: it has no tools, is asked about one text at a time, and
+only labels and values of the schema come out of its answer, onto the documents that have this very text.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from rag_pipeline.contracts.chat import Message
+from rag_pipeline.contracts.enrichments import Enrichment, value_text
+from rag_pipeline.endpoints.chat import ChatClient, Completion
+from rag_pipeline.enrichment.prompt import messages_of
+from rag_pipeline.enrichment.schema import NotValid, value_of
+from rag_pipeline.errors import AnswerError, BudgetReached, ChatRefused, ChatUnavailable
+
+# So many texts in a row that nothing came of are no fault of theirs.
+MOST_FAILURES = 3
+# HTTP statuses of a server that takes this one request for bad: too long, mostly.
+_OF_THE_REQUEST = frozenset({400, 413, 422})
+# What comes of a text without a valid reading, by reason code.
+REASONS = {
+    "reading_not_valid": "twice the model did not answer as the schema says: {why}. Change the prompt, or the model",
+    "reading_cut_short": "the answer was longer than `chat_models.NAME.max_answer_tokens`; raise that",
+    "reading_refused": "the model, or a filter of its server, refused to answer",
+    "request_refused": "the server refused the request, as too long mostly: lower `most_chars`",
+}
+
+
+class Text(NamedTuple):
+    """A text to read."""
+
+    input_hash: str
+    title: str | None
+    text: str
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What came of one text: columns of silver/enrichments, or the error that it waits for."""
+
+    row: dict[str, Any] | None = None
+    error: AnswerError | None = None
+
+
+class ChatReader:
+    """Has one chat model read texts for one enrichment, in one run.
+
+    Args:
+        client: Is asked within the model's budget.
+        clock: Seconds; for how long a run may ask.
+    """
+
+    def __init__(self, enrichment: Enrichment, client: ChatClient, clock: Callable[[], float] = time.monotonic) -> None:
+        self._enrichment = enrichment
+        self._client = client
+        self._clock = clock
+        self._until = clock() + enrichment.most_seconds
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._has_read = False
+        self._stopped: AnswerError | None = None
+        self.last_error: AnswerError | None = None
+        """Of a text that waits for the next run, though others were read."""
+
+    @property
+    def batch_texts(self) -> int:
+        """What is read and committed together: a kill loses so many calls at most."""
+        return 4 * self._enrichment.concurrency
+
+    def read(self, texts: Sequence[Text]) -> tuple[list[dict[str, Any]], AnswerError | None]:
+        """Columns of silver/enrichments for those texts that are done, and why no more should be asked.
+
+        Texts without a row are asked again by the next run.
+        """
+        with ThreadPoolExecutor(self._enrichment.concurrency, thread_name_prefix="enrich") as pool:
+            outcomes = list(pool.map(self._outcome, texts))
+        rows = [outcome.row for outcome in outcomes if outcome.row is not None]
+        if self._stopped is None and not self._has_read and len(rows) >= MOST_FAILURES:
+            refused = [row for row in rows if row["reason_code"] == "request_refused"]
+            if len(refused) == len(rows):
+                # What no text is taken with is no fault of any text.
+                return [], ChatRefused(f"the server refuses every request: {refused[-1]['detail']}")
+        return rows, self._stopped
+
+    def _outcome(self, text: Text) -> _Outcome:
+        if self._stopped is not None:
+            return _Outcome()
+        if self._clock() > self._until:
+            self._stop(_no_time(self._enrichment))
+            return _Outcome()
+        try:
+            row = self._asked(text)
+        except BudgetReached as error:
+            self._stop(error)
+            return _Outcome(error=error)
+        except AnswerError as error:
+            self._failed(error)
+            return _Outcome(error=error)
+        with self._lock:
+            self._failures = 0
+            self._has_read = self._has_read or row["reason_code"] != "request_refused"
+        return _Outcome(row)
+
+    def _stop(self, error: AnswerError) -> None:
+        with self._lock:
+            self._stopped = self._stopped or error
+
+    def _failed(self, error: AnswerError) -> None:
+        with self._lock:
+            self._failures += 1
+            self.last_error = error
+            # A key that is wrong is so for every text.
+            if isinstance(error, ChatRefused) or self._failures >= MOST_FAILURES:
+                self._stopped = self._stopped or error
+
+    def _asked(self, text: Text) -> dict[str, Any]:
+        messages = messages_of(self._enrichment, text.title, text.text)
+        tokens_in = tokens_out = 0
+        value, reason, why = None, "", ""
+        for _ in range(2):
+            try:
+                answer = self._answer(messages)
+            except ChatRefused as error:
+                if error.facts.get("status") not in _OF_THE_REQUEST:
+                    raise
+                reason = "request_refused"
+                break
+            tokens_in, tokens_out = tokens_in + answer.ended.tokens_in, tokens_out + answer.ended.tokens_out
+            value, reason, why = self._judged(answer)
+            if reason != "reading_not_valid":
+                break
+            messages = [*messages, Message("assistant", answer.text), Message("user", _again(why))]
+        return {
+            "input_hash": text.input_hash,
+            "value": None if reason else value,
+            "reason_code": reason or None,
+            "detail": REASONS[reason].format(why=why) if reason else None,
+            "tokens": tokens_in + tokens_out,
+            "price": self._client.spec.cost(tokens_in, tokens_out),
+        }
+
+    def _answer(self, messages: Sequence[Message]) -> Completion:
+        try:
+            return self._client.complete(messages, self._enrichment.schema)
+        except ChatUnavailable as error:
+            if not error.facts.get("has_begun"):
+                raise
+            # It broke off in the middle, which its own tries do not cover; nobody has seen the first half.
+            return self._client.complete(messages, self._enrichment.schema)
+
+    def _judged(self, answer: Completion) -> tuple[str | None, str, str]:
+        """The value, or the reason why there is none, and what of the answer is wrong."""
+        if answer.ended.end == "refused":
+            return None, "reading_refused", ""
+        try:
+            return value_text(value_of(self._enrichment, answer.text)), "", ""
+        except NotValid as error:
+            reason = "reading_cut_short" if answer.ended.end == "cut_short" else "reading_not_valid"
+            return None, reason, str(error)
+
+
+def _no_time(enrichment: Enrichment) -> AnswerError:
+    return AnswerError(
+        f"this run has asked for {enrichment.most_seconds:g} s (`enrichments.{enrichment.name}.most_seconds`); the "
+        f"next one goes on"
+    )
+
+
+def _again(why: str) -> str:
+    return f"That is not valid: {why}. Answer again, with one JSON object of the schema and nothing else."
