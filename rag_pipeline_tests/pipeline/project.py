@@ -42,6 +42,10 @@ VISIBLE = [
     "rank_weight",
 ]
 
+# Settings, text and pipeline of the last pipeline.yaml that was written: tests ask for one again and again, and reading
+# it takes longer than a search.
+_LOADED: dict[Path, tuple[str, bytes, Pipeline]] = {}
+
 
 class CountingModel:
     """A real model that keeps the texts it was asked to embed."""
@@ -115,9 +119,15 @@ class Project:
         return copy
 
     def pipeline(self) -> Pipeline:
-        path = self.folder / "pipeline.yaml"
-        path.write_text(yaml.safe_dump(self.settings, sort_keys=False), "utf-8")
-        return load_pipeline(path, {})
+        """The settings as they are now, written to pipeline.yaml and read again; the same object while both stay."""
+        path, settings = self.folder / "pipeline.yaml", repr(self.settings)
+        known = _LOADED.get(path)
+        if known is None or known[0] != settings or not path.exists() or path.read_bytes() != known[1]:
+            text = yaml.safe_dump(self.settings, sort_keys=False).encode()
+            path.write_bytes(text)
+            _LOADED.clear()
+            known = _LOADED[path] = (settings, text, load_pipeline(path, {}))
+        return known[2]
 
     def workspace(self, run_id: str = "test") -> Workspace:
         pipeline = self.pipeline()
