@@ -246,7 +246,18 @@ _INDEX = ("alias", "space_fingerprint", "table_name", "table_version", "publishe
 _CHUNK = ("text", "section_path", "page", "line", "start_char", "end_char", "token_count", "text_hash", "chunk_hash")
 _CHUNK_RECIPE = ("content_hash", "chunker_fingerprint")
 _EMBEDDING = ("space_fingerprint", "dimension", "batch", "embedded_at", "run_id")
-_DOCUMENT = ("document_id", "source", "uri", "title", "author", "media_type", "language", "text_chars", "content_hash")
+_DOCUMENT = (
+    "document_id",
+    "source",
+    "uri",
+    "title",
+    "author",
+    "media_type",
+    "language",
+    "text_chars",
+    "content_hash",
+    "enriched",
+)
 _DOCUMENT_RECIPE = ("input_key", "recipe_fingerprint", "allowed_principals", "source_modified_at")
 _QUARANTINE = ("stage", "reason_code", "detail", "attempts", "last_seen_at", "next_attempt_at")
 

@@ -92,6 +92,13 @@ def _show(planned: Plan) -> None:
     ]
     names = ["To embed", "Tokens", "Rows added", "Rows changed", "Rows removed", "Price"]
     show(table("Embedding models", ["Alias", *((name, "right") for name in names)], models), "")
+    if planned.enrichments:
+        read = [[e.name, e.kind, e.texts, e.tokens, _money(e.price)] for e in planned.enrichments]
+        names = ["To read", "Tokens, about", "Price, about"]
+        show(table("Enrichments", ["Name", "Kind", *((name, "right") for name in names)], read), "")
+    for each in planned.enrichments:
+        if each.problem:
+            talk(f"Enrichment {each.name} cannot read: {each.problem}", style="yellow")
     _show_changes("Opens", planned.opens)
     _show_changes("Closes", planned.closes)
     for reason in (*planned.held_because, *planned.faults):

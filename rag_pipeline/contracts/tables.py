@@ -278,6 +278,7 @@ ENRICHMENTS = TableContract(
         "asked_as": _text("How it was asked; what was refused is asked again when this is another."),
         "tokens": _count("Tokens that the model read and wrote for it; 0 without a chat model."),
         "price": Column(pl.Float64(), "What that cost, in the currency of the prices; null: not known.", nullable=True),
+        "unused_since": _time("When maintenance first found it unused; null: it is used.", nullable=True),
         "computed_at": _time("When."),
         "run_id": _text("Run that computed it."),
     },

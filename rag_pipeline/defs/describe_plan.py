@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHOWN_CHANGES = 200
 UNKNOWN = "unknown"
 # Lists have tables of their own.
-_LISTS = {"sources", "models", "opens", "closes", "opens_to_public", "held_because", "faults"}
+_LISTS = {"sources", "models", "enrichments", "opens", "closes", "opens_to_public", "held_because", "faults"}
 
 
 def plan_metadata(plan: "Plan") -> dict[str, Any]:
@@ -38,6 +38,7 @@ def plan_metadata(plan: "Plan") -> dict[str, Any]:
         **figures,
         "rag/plan_sources": _table([asdict(source) for source in plan.sources]),
         "rag/plan_models": _table([asdict(model) for model in plan.models]),
+        "rag/plan_enrichments": _table([asdict(each) for each in plan.enrichments]),
         "rag/plan_opened": _changes(plan.opens),
         "rag/plan_closed": _changes(plan.closes),
         "rag/plan_said": visible(" ".join([*plan.held_because, *plan.faults])) or "nothing to say",

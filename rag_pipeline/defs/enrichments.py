@@ -6,6 +6,7 @@ Does not belong here: how it is refreshed (`refresh/enrichments.py`).
 """
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 READ_CHECK = "every_text_is_read"
 VALID_CHECK = "readings_are_valid"
+SHARES_CHECK = "label_shares_are_usual"
 
 
 def enrichments_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -80,6 +82,7 @@ def enrichments_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         )
         yield _read_result(report)
         yield _valid_result(report)
+        yield _shares_result(report)
 
     return enrichments
 
@@ -96,6 +99,12 @@ def _check_specs() -> list[dg.AssetCheckSpec]:
             VALID_CHECK,
             asset=ENRICHMENTS_KEY,
             description="What models said of texts was valid. Documents of which it was not are indexed without it.",
+        ),
+        dg.AssetCheckSpec(
+            SHARES_CHECK,
+            asset=ENRICHMENTS_KEY,
+            description="No label has another share, by a fifth, among the texts of a source that were read in the "
+            "last day than among those before, 30 of each at least.",
         ),
     ]
 
@@ -130,6 +139,21 @@ def _valid_result(report: "EnrichmentsReport") -> dg.AssetCheckResult:
             "rag/by_reason": rows_table(refused, ("enrichment", "reason", "texts")),
             **({"rag/next_step": NEXT_STEP} if refused else {}),
         },
+    )
+
+
+def _shares_result(report: "EnrichmentsReport") -> dg.AssetCheckResult:
+    said = "; ".join(
+        f"{each.enrichment} of {each.source}: {each.label} {each.before:.0%} before, {each.now:.0%} now"
+        for each in report.moved
+    )
+    return dg.AssetCheckResult(
+        asset_key=ENRICHMENTS_KEY,
+        check_name=SHARES_CHECK,
+        passed=not report.moved,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=said or "every label has the share that it had",
+        metadata={"rag/moved": rows_table([asdict(each) for each in report.moved])},
     )
 
 

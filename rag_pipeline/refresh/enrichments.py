@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,12 @@ from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.transforms.documents import shown_hash
 from rag_pipeline.transforms.enrichments import (
+    MovedShare,
     concerned_by,
     enriched_documents,
     labels_by_nearness,
     labels_by_rules,
+    moved_shares,
     refused_texts,
     texts_due,
 )
@@ -40,6 +43,8 @@ log = logging.getLogger(__name__)
 
 # Readings of rules and vectors cost next to nothing: lost by a kill at most, and a commit for many of them.
 COMMIT_TEXTS = 1_000
+# What was read since then is compared with what was read before.
+_NEW = timedelta(days=1)
 _INDEXED = ["document_id", "source", "media_type", "content_hash", "enriched"]
 _STATE = ["recipe", "input_hash", "value", "reason_code", "asked_as"]
 _SHOWN = ["origin_metadata_hash", "uri", "title", "author", "metadata", "language", "rank_weight", "allowed_principals"]
@@ -73,6 +78,7 @@ class EnrichmentsReport:
     Attributes:
         computed, refused, waiting: Of all enrichments together.
         documents_changed: That say other metadata now.
+        moved: Labels that the texts read in the last day have more or less often than those before.
     """
 
     enrichments: list[EnrichmentReport]
@@ -81,6 +87,7 @@ class EnrichmentsReport:
     waiting: int
     documents_changed: int
     commits: int
+    moved: list[MovedShare] = field(default_factory=list)
 
 
 @step("silver/enrichments")
@@ -116,7 +123,30 @@ def refresh_enrichments(workspace: Workspace, *, ask: bool = True) -> Enrichment
         waiting=sum(each.waiting for each in reports),
         documents_changed=changed,
         commits=lake.commits - first_commit,
+        moved=[moved for each in configured.all for moved in _moved(workspace, each, documents)],
     )
+
+
+def _moved(workspace: Workspace, enrichment: Enrichment, documents: pl.DataFrame) -> list[MovedShare]:
+    if enrichment.kind == "extract":
+        return []
+    columns = ["input_hash", "value", "computed_at"]
+    is_mine = (pl.col("recipe") == enrichment.recipe) & pl.col("value").is_not_null()
+    rows = workspace.lake.read(ENRICHMENTS, columns, where=is_mine)
+    sources = documents.filter(concerned_by(enrichment)).select("source", input_hash="content_hash").unique()
+    labels = rows.join(sources, on="input_hash").with_columns(label=_labels()).explode("label")
+    return moved_shares(enrichment, labels, workspace.now() - _NEW)
+
+
+def _labels() -> pl.Expr:
+    return pl.col("value").str.json_decode(pl.List(pl.String))
+
+
+def wanted_of_documents(workspace: Workspace) -> dict[str, str | None]:
+    """By document_id, what a document should say as `enriched` by what was read up to now."""
+    configured = enrichments_of(workspace.pipeline).all
+    documents = indexed_documents(workspace, workspace.lake.read(DOCUMENTS, _INDEXED))
+    return enriched_documents(documents, configured, readings(workspace, configured))
 
 
 def forget_enriched(workspace: Workspace, documents: pl.DataFrame) -> None:
@@ -133,6 +163,13 @@ def forget_enriched(workspace: Workspace, documents: pl.DataFrame) -> None:
 def indexed_documents(workspace: Workspace, documents: pl.DataFrame) -> pl.DataFrame:
     """What enrichments read: those of some documents that have chunks, so that none is read for nothing."""
     return documents.join(workspace.lake.read(CHUNKS, ["document_id"]).unique(), on="document_id", how="semi")
+
+
+def due_texts(workspace: Workspace, enrichments: Sequence[Enrichment]) -> dict[str, pl.DataFrame]:
+    """By enrichment, (document_id, content_hash) of the texts that it has not read."""
+    documents = indexed_documents(workspace, workspace.lake.read(DOCUMENTS, _INDEXED))
+    rows = readings(workspace, enrichments)
+    return {each.name: texts_due(documents, each, rows) for each in enrichments}
 
 
 def readings(workspace: Workspace, enrichments: Sequence[Enrichment]) -> pl.DataFrame:
@@ -285,6 +322,6 @@ def label_counts(documents: pl.DataFrame, enrichment: Enrichment, rows: pl.DataF
     """Documents by label, most first."""
     mine = rows.filter((pl.col("recipe") == enrichment.recipe) & pl.col("value").is_not_null())
     found = documents.filter(concerned_by(enrichment)).join(mine, left_on="content_hash", right_on="input_hash")
-    labels = found.select(label=pl.col("value").str.json_decode(pl.List(pl.String))).explode("label")
+    labels = found.select(label=_labels()).explode("label")
     counted = labels.group_by("label").len().sort("len", "label", descending=[True, False])
     return dict(counted.iter_rows())

@@ -17,6 +17,7 @@ from rag_pipeline.contracts.tables import AUDITS, BRONZE, CANARIES, CHUNKS, EMBE
 from rag_pipeline.errors import LakeDamaged
 from rag_pipeline.refresh.audit import audit_whole
 from rag_pipeline.refresh.generations import living_aliases
+from rag_pipeline.refresh.retained_readings import retain_readings
 from rag_pipeline.refresh.workspace import Workspace
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 1e-3, "int8": 1e-2}
@@ -73,6 +74,7 @@ def maintain(workspace: Workspace) -> MaintenanceReport:
         spaces = sorted({*living.values(), *audited})
         forgotten = sum(_forget_revisions(workspace, name) for name in workspace.settings.sources)
         removed = sum(_retain(workspace, space, is_living=space in living.values()) for space in spaces)
+        retain_readings(workspace)
         drifted = [alias for alias in living if _has_drifted(workspace, alias)]
         # Before anything is compacted: what is published then is the version that was looked at.
         at_fault = [alias for alias in living if not audit_whole(workspace, alias)]

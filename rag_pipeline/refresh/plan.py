@@ -24,6 +24,7 @@ from rag_pipeline.refresh.bronze import BronzeReport
 from rag_pipeline.refresh.costs import expected_seconds
 from rag_pipeline.refresh.embeddings import check_alias, embeddings_due, estimated_cost
 from rag_pipeline.refresh.everything import Layers, refresh_layers
+from rag_pipeline.refresh.expected_readings import EnrichmentPlan, enrichment_plans
 from rag_pipeline.refresh.generations import aliases_behind, is_held, served_alias
 from rag_pipeline.refresh.index import index_due
 from rag_pipeline.refresh.workspace import Workspace
@@ -113,6 +114,7 @@ class Plan:
     rows_revoked: int
     rows_narrowed: int
     models: list[ModelPlan]
+    enrichments: list[EnrichmentPlan]
     opens: list[ReaderChange]
     closes: list[ReaderChange]
     opens_to_public: list[ReaderChange]
@@ -164,17 +166,19 @@ def _planned(workspace: Workspace, alias: str | None, allowed: Collection[str]) 
     served = served_alias(workspace)
     others = [*aliases_behind(workspace), *([alias] if alias is not None else [])]
     models = [_model_plan(workspace, name, name == served) for name in dict.fromkeys([served, *others])]
+    enrichments = enrichment_plans(workspace)
     held = is_held(workspace)
     opens, closes = changed_readers(before, _readers_of_published(workspace) if held else _readers_of_silver(workspace))
     return _plan(
         layers,
         models,
+        enrichments=enrichments,
         opens=opens,
         closes=closes,
         opens_to_public=opened_to_public(opens, before),
         is_held=held,
         seconds=_sum([seconds, *(model.seconds for model in models)]),
-        price=_sum([model.price for model in models]),
+        price=_sum([*(model.price for model in models), *(each.price for each in enrichments)]),
         storage_bytes=written + sum(model.storage_bytes for model in models),
     )
 
@@ -183,6 +187,7 @@ def _plan(
     layers: Layers,
     models: list[ModelPlan],
     *,
+    enrichments: list[EnrichmentPlan],
     opens: list[ReaderChange],
     closes: list[ReaderChange],
     opens_to_public: list[ReaderChange],
@@ -206,6 +211,7 @@ def _plan(
         rows_revoked=layers.revocations.removed,
         rows_narrowed=layers.revocations.narrowed,
         models=models,
+        enrichments=enrichments,
         opens=opens,
         closes=closes,
         opens_to_public=opens_to_public,

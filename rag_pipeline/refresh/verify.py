@@ -20,6 +20,7 @@ from rag_pipeline.refresh.audit import audit_table
 from rag_pipeline.refresh.boilerplate import desired_boilerplate
 from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, unless_damaged
 from rag_pipeline.refresh.documents import read_origins
+from rag_pipeline.refresh.enrichments import wanted_of_documents
 from rag_pipeline.refresh.generations import index_problem, is_held
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.memberships import uncounted_memberships
@@ -66,7 +67,8 @@ def verify(workspace: Workspace) -> VerifyReport:
         Finding("table_is_damaged", "damaged", 1, (f"{found.table}: {found.reason}",), found.next_step)
         for found in damaged
     ]
-    for compare in (membership_findings, document_findings, boilerplate_findings, chunk_findings, span_findings):
+    silver = (document_findings, boilerplate_findings, chunk_findings, span_findings, enrichment_findings)
+    for compare in (membership_findings, *silver):
         findings += _compared(workspace, compare, damaged)
     served: list[int] = []
     findings += _compared(workspace, lambda opened: _served(opened, served), damaged)
@@ -142,6 +144,14 @@ def chunk_findings(workspace: Workspace) -> list[Finding]:
         workspace.lake.read(DUPLICATES, ["document_id", "duplicate_of"]),
         workspace.lake.read(CHUNKS, ["chunk_id", "document_id", "content_hash", "left_out_hash"]),
     )
+
+
+def enrichment_findings(workspace: Workspace) -> list[Finding]:
+    """silver/enrichments against what documents say that was read out of them."""
+    documents = workspace.lake.read(DOCUMENTS, ["document_id", "enriched"])
+    wanted = wanted_of_documents(workspace)
+    wrong = [name for name, said in documents.iter_rows() if said != wanted.get(name)]
+    return finding("enriched_is_not_what_was_read", "mismatched", pl.Series("document_id", wrong, dtype=pl.String))
 
 
 def hold_findings(workspace: Workspace) -> list[Finding]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
@@ -16,6 +18,10 @@ import polars as pl
 
 from rag_pipeline.contracts.enrichments import NO_LABEL, Enrichment
 
+# A share of fewer texts than these moves by chance.
+LEAST_TEXTS = 30
+# So far a share may move: the same bound as for the share of a language in a source.
+MOVED_BY = 0.2
 # Patterns of so many enrichments are kept ready.
 _KEPT_PATTERNS = 256
 
@@ -85,6 +91,37 @@ def _by_field(enrichment: Enrichment, value: str) -> dict[str, list[str]]:
     read = json.loads(value)
     found = read if isinstance(read, dict) else {enrichment.fields[0]: read}
     return {name: list(found.get(name, ())) for name in enrichment.fields}
+
+
+@dataclass(frozen=True, slots=True)
+class MovedShare:
+    """A label that new texts of a source have more or less often than those before."""
+
+    enrichment: str
+    source: str
+    label: str
+    before: float
+    now: float
+
+
+def moved_shares(enrichment: Enrichment, labels: pl.DataFrame, since: datetime) -> list[MovedShare]:
+    """Labels whose share among the texts read since then is another than among those read before, in one source.
+
+    Args:
+        labels: source, label and computed_at, a row for each text and label.
+    """
+    is_new = pl.col("computed_at") >= since
+    found = []
+    for (source,), rows in labels.sort("source").group_by("source", maintain_order=True):
+        new, old = rows.filter(is_new), rows.filter(~is_new)
+        if min(new.height, old.height) < LEAST_TEXTS:
+            continue
+        were, are = (dict(each["label"].value_counts(normalize=True).iter_rows()) for each in (old, new))
+        for label in sorted({*were, *are}):
+            before, now = were.get(label, 0.0), are.get(label, 0.0)
+            if abs(now - before) >= MOVED_BY:
+                found.append(MovedShare(enrichment.name, str(source), label, round(before, 3), round(now, 3)))
+    return found
 
 
 def labels_by_rules(enrichment: Enrichment, title: str | None, text: str) -> list[str]:

@@ -13,14 +13,20 @@ from typing import Any
 import pytest
 from starlette.responses import Response
 
+from rag_pipeline.cli.places import missing_places
 from rag_pipeline.contracts.tables import ENRICHMENTS
+from rag_pipeline.defs.launch import launch_refresh
+from rag_pipeline.refresh import erase as erasing
 from rag_pipeline.refresh.enrichments import EnrichmentsReport
 from rag_pipeline.refresh.everything import refresh_everything
+from rag_pipeline.refresh.plan import plan_run
 from rag_pipeline.stores.costs import read_costs
 from rag_pipeline_tests.answering.scripted import Scripted, refuses, says, scripted_server, silent
+from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.pipeline.test_enrichments import both, found
+from rag_pipeline_tests.pipeline.test_erasure import holding
 
 pytest.importorskip("openai", reason="needs the extra `answers`")
 
@@ -55,6 +61,10 @@ def project(tmp_path: Path, server: Scripted) -> Project:
     project.write("pump.md", "# The pump\n\nIt stands in hall 7.\n")
     project.write("lamp.md", "# The lamp\n\nIt burns until dawn.\n")
     return project
+
+
+def found_at_all(project: Project) -> set[str]:
+    return {Path(hit.uri).name for hit in project.search("pump lamp", "public", k=9)}
 
 
 def run(project: Project) -> EnrichmentsReport:
@@ -106,8 +116,7 @@ def test_a_server_that_is_down_holds_up_nothing_and_the_next_run_goes_on(project
     report = run(project)
     assert [(each.name, each.waiting) for each in report.enrichments] == [("topic", 1), ("facts", 1)]
     assert "failed" in report.enrichments[0].waiting_because
-    hits = {Path(hit.uri).name for hit in project.search("pump lamp", "public", k=9)}
-    assert hits == {"new.md", "lamp.md"}
+    assert found_at_all(project) == {"new.md", "lamp.md"}
     assert found(project, "topic=lamps") == {"lamp.md"}
     verified = project.verify()
     assert (verified.ghosts, verified.missing, verified.mismatched) == (0, 0, 0)
@@ -134,6 +143,56 @@ def test_what_a_model_says_wrong_of_one_text_is_a_reason_and_its_document_is_fou
     asked = len(server.asked)
     assert run(project).computed == 0
     assert len(server.asked) == asked, "what came to nothing is not paid for again"
+
+
+def test_a_plan_says_what_would_be_read_and_about_what_that_costs(project: Project, server: Scripted) -> None:
+    first = plan_run(project.pipeline()).enrichments
+    assert [(each.name, each.texts, each.problem) for each in first] == [("topic", 2, ""), ("facts", 2, "")]
+    assert all(each.tokens > 100 and each.price and each.price > 0.001 for each in first)
+    assert server.asked == []
+    project.refresh()
+    project.write("new.md", "# New\n\nAnother pump.\n")
+    project.settings["enrichments"]["topic"] = LABELS | {"prompt": "lost.txt"}
+    planned = plan_run(project.pipeline())
+    assert [(each.texts, each.price is None) for each in planned.enrichments] == [(3, True), (1, False)]
+    assert "lost.txt" in planned.enrichments[0].problem
+    assert planned.price is None
+    assert [place.field for place in missing_places(project.pipeline())] == ["enrichments.topic.prompt"]
+
+
+@pytest.mark.slow
+def test_what_was_read_out_of_an_erased_document_is_nowhere(
+    project: Project, server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "POINTER_SECONDS", -erasing.MARGIN_SECONDS)
+    project.settings["enrichments"] = {"people": FACTS | {"fields": {"keeper": {}}}}
+    server.script(lambda asked: says('{"keeper": "Quillsby of the lanterns"}')(asked))
+    project.refresh()
+    assert holding(project.folder / "lake", "Quillsby of the lanterns")
+    server.script(refuses(500))
+    for name in ("pump.md", "lamp.md"):
+        answer = ask_in(project.folder, "erase", "--address", "docs", name, "--reason", "asked", "--yes")
+        assert answer.code == 0, answer.err
+    assert holding(project.folder / "lake", "Quillsby of the lanterns") == set()
+    with project.workspace() as workspace:
+        assert workspace.lake.read(ENRICHMENTS, ["input_hash"]).is_empty()
+
+
+@pytest.mark.slow
+def test_in_dagster_a_server_that_is_down_is_yellow_and_the_run_publishes(
+    project: Project, server: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(project.folder / "dagster"))
+    project.settings["enrichments"] = {"topic": LABELS}
+    server.script(refuses(500))
+    summary = launch_refresh(project.pipeline())
+    assert summary.success
+    warned = {check["check"]: check["description"] for check in summary.checks_failed}
+    assert set(warned) == {"every_text_is_read"}
+    assert warned["every_text_is_read"].startswith("topic: 2 texts, the server")
+    assert found_at_all(project) == {"pump.md", "lamp.md"}
+    server.script(says("no"))
+    assert {check["check"] for check in launch_refresh(project.pipeline()).checks_failed} == {"readings_are_valid"}
 
 
 CHILD = """

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from rag_pipeline.contracts.filters import Filter, parse_condition
@@ -12,6 +14,7 @@ from rag_pipeline.contracts.tables import DOCUMENTS, ENRICHMENTS
 from rag_pipeline.errors import BadQuery
 from rag_pipeline.refresh.enrichments import EnrichmentsReport, refresh_enrichments
 from rag_pipeline.refresh.everything import refresh_everything
+from rag_pipeline.refresh.retained_readings import retain_readings
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -130,7 +133,40 @@ def test_a_model_that_is_not_there_leaves_its_texts_waiting_and_hinders_nothing(
         found(project, "subject=water")
 
 
-def test_readings_that_are_lost_are_read_again_and_those_of_erased_texts_go(project: Project) -> None:
+def test_what_documents_say_is_compared_with_what_was_read(project: Project) -> None:
+    with project.workspace() as workspace:
+        row = workspace.lake.read(DOCUMENTS, ["document_id", "enriched"]).head(1)
+        workspace.lake.update(DOCUMENTS, row.with_columns(enriched=pl.lit('{"topic": ["gold"]}')))
+    found = {finding["code"]: finding["count"] for finding in project.verify().findings}
+    assert found == {"enriched_is_not_what_was_read": 1}
+    project.refresh()
+    assert project.verify().findings == []
+
+
+def test_readings_that_nothing_uses_are_kept_for_a_time(project: Project) -> None:
+    def kept_after(days: int) -> int:
+        with project.workspace() as workspace:
+            workspace.now = lambda: datetime.now(UTC) + timedelta(days=days)
+            retain_readings(workspace)
+            return workspace.lake.read(ENRICHMENTS, ["recipe"]).height
+
+    (project.folder / "docs" / "pump.md").unlink()
+    project.refresh()
+    assert (kept_after(0), kept_after(89)) == (6, 6)
+    with project.workspace() as workspace:
+        before = workspace.lake.version(ENRICHMENTS)
+    assert kept_after(89) == 6
+    with project.workspace() as workspace:
+        assert workspace.lake.version(ENRICHMENTS) == before, "what was noted is not written again"
+    project.write("pump.md", PUMPS)
+    assert run(project).computed == 0
+    assert kept_after(91) == 6, "what is used again is not unused"
+    (project.folder / "docs" / "pump.md").unlink()
+    project.refresh()
+    assert (kept_after(91), kept_after(182)) == (6, 4)
+
+
+def test_readings_that_are_lost_are_read_again(project: Project) -> None:
     with project.workspace() as workspace:
         workspace.lake.clear(ENRICHMENTS)
         report = refresh_enrichments(workspace, ask=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from rag_pipeline.transforms.enrichments import (
     enriched_documents,
     labels_by_nearness,
     labels_by_rules,
+    moved_shares,
     refused_texts,
     texts_due,
 )
@@ -115,6 +117,32 @@ def test_a_document_cannot_label_itself() -> None:
         "status=final",
     ]
     assert not [fact for fact in facts_of("{}", declared, '{"topic": []}') if fact.startswith("topic")]
+
+
+def read(source: str, counts: dict[str, int], days_ago: int) -> pl.DataFrame:
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    at = datetime(2026, 3, 9, tzinfo=UTC) - timedelta(days=days_ago)
+    return pl.DataFrame({"source": source, "label": labels, "computed_at": [at] * len(labels)})
+
+
+def test_a_share_that_moves_is_said_where_there_are_texts_enough() -> None:
+    since = datetime(2026, 3, 8, tzinfo=UTC)
+    rows = pl.concat(
+        [
+            read("docs", {"pumps": 30, "lamps": 30}, 9),
+            read("docs", {"pumps": 36, "none": 4}, 0),
+            read("few", {"pumps": 40}, 9),
+            read("few", {"lamps": 29}, 0),
+            read("same", {"pumps": 40}, 9),
+            read("same", {"pumps": 33, "lamps": 7}, 0),
+        ]
+    )
+    moved = moved_shares(TOPIC, rows, since)
+    assert [(each.source, each.label, each.before, each.now) for each in moved] == [
+        ("docs", "lamps", 0.5, 0.0),
+        ("docs", "pumps", 0.5, 0.9),
+    ]
+    assert moved_shares(TOPIC, rows.filter(pl.col("computed_at") >= since), since) == [], "a first load"
 
 
 @given(st.lists(st.sampled_from("abcd"), max_size=8), st.sets(st.sampled_from("abcd")))

@@ -1,0 +1,61 @@
+"""What enrichments would read with the next run, and what that costs.
+
+Belongs here: texts, tokens and money by enrichment, before any model is asked.
+Does not belong here: the plan of a run (`plan.py`), reading (`enrichments.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from rag_pipeline.contracts.enrichments import Enrichment
+from rag_pipeline.contracts.tables import DOCUMENTS
+from rag_pipeline.enrichment.prompt import messages_of
+from rag_pipeline.enrichment.recipes import enrichments_of
+from rag_pipeline.refresh.enrichments import due_texts
+from rag_pipeline.refresh.workspace import Workspace
+
+# English has about four characters a token; the server's own count is what is paid.
+CHARS_PER_TOKEN = 4
+# Labels are a few, a dozen fields some more.
+ANSWER_TOKENS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class EnrichmentPlan:
+    """What a run has an enrichment read.
+
+    Attributes:
+        texts: That it has not read.
+        tokens: Of a chat model, read and written, about.
+        price: In the currency of the model's prices; 0 without a chat model, None: not known.
+        problem: Why it cannot read now; empty: it can.
+    """
+
+    name: str
+    kind: str
+    texts: int
+    tokens: int
+    price: float | None
+    problem: str
+
+
+def enrichment_plans(workspace: Workspace) -> list[EnrichmentPlan]:
+    """What each enrichment would read of the documents as they stand in silver."""
+    configured = enrichments_of(workspace.pipeline)
+    due = due_texts(workspace, configured.all)
+    return [_plan(workspace, each, due[each.name], configured.problems.get(each.name, "")) for each in configured.all]
+
+
+def _plan(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame, problem: str) -> EnrichmentPlan:
+    if not enrichment.uses_chat or problem or due.is_empty():
+        price = None if enrichment.uses_chat and problem and due.height else 0.0
+        return EnrichmentPlan(enrichment.name, enrichment.kind, due.height, 0, price, problem)
+    around = sum(len(message.content) for message in messages_of(enrichment, None, ""))
+    texts = workspace.lake.read(DOCUMENTS, ["document_id", "text_chars"]).join(due, on="document_id", how="semi")
+    chars = int(texts["text_chars"].clip(upper_bound=enrichment.most_chars).sum()) + around * due.height
+    tokens_in, tokens_out = chars // CHARS_PER_TOKEN, ANSWER_TOKENS * due.height
+    price = workspace.settings.chat_models[enrichment.model].spec(enrichment.model).cost(tokens_in, tokens_out)
+    return EnrichmentPlan(enrichment.name, enrichment.kind, due.height, tokens_in + tokens_out, price, problem)
