@@ -161,7 +161,7 @@ def test_a_source_that_nobody_may_read_is_told(project: Project) -> None:
 
 
 def test_a_source_that_is_down_is_red_alone_and_everything_else_goes_on_in_the_same_run(project: Project) -> None:
-    launch_refresh(project.pipeline())
+    project.refresh()
     (project.folder / "wiki").rename(project.folder / "gone")
     project.write("a.md", "# A\n\nThe third lamp.\n")
     summary = launch_refresh(project.pipeline())
@@ -185,7 +185,7 @@ def test_a_source_that_is_down_is_red_alone_and_everything_else_goes_on_in_the_s
 
 
 def test_who_may_read_a_source_that_is_down_is_decided_by_the_settings_of_now(project: Project) -> None:
-    launch_refresh(project.pipeline())
+    project.refresh()
     (project.folder / "wiki").rename(project.folder / "gone")
     project.settings["sources"]["wiki"]["allowed_principals"] = ["board"]
     launch_refresh(project.pipeline())
@@ -199,9 +199,10 @@ def materialized(instance: dg.DagsterInstance, run_id: str) -> set[str]:
 
 def test_an_operator_goes_back_and_retires_from_the_ui(project: Project) -> None:
     project.settings["embedding_models"]["other"] = {"kind": "hashing", "model": "hashing", "dimension": 32}
-    launch_refresh(project.pipeline(), alias="other")
+    for alias in ("other", "small"):
+        project.refresh(alias=alias)
     project.write("a.md", "# A\n\nThe fourth lamp.\n")
-    launch_refresh(project.pipeline())
+    project.refresh()
     definitions = build_definitions(project.pipeline())
     back = definitions.resolve_job_def("models_rollback").execute_in_process(
         run_config={"ops": {"roll_back": {"config": {"note": "the fourth lamp is wrong"}}}}
@@ -223,7 +224,7 @@ def test_an_operator_goes_back_and_retires_from_the_ui(project: Project) -> None
 def test_the_deletion_guard_is_released_for_one_run(project: Project) -> None:
     for number in range(30):
         project.write(f"{number}.md", f"# Page {number}\n\nPage number {number}.\n")
-    launch_refresh(project.pipeline())
+    project.refresh()
     for number in range(30):
         (project.folder / "docs" / f"{number}.md").unlink()
     held = launch_refresh(project.pipeline())

@@ -145,7 +145,7 @@ def test_readers_that_a_person_holds_at_an_older_version_are_a_warning_with_the_
     project: Project, instance: dg.DagsterInstance
 ) -> None:
     project.write("more.md", "# More\n\nOf everything.\n")
-    launch_refresh(project.pipeline())
+    project.refresh(evaluate=True)
     with project.workspace() as workspace:
         rollback(workspace)
     before = last_publication(instance)

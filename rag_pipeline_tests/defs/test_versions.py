@@ -22,13 +22,32 @@ SINGLE = {"gold/embeddings", "gold/index", "gold/evaluation"}
 DATA_VERSION = "dagster/data_version"
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
-    project = Project.create(tmp_path / "project", ["docs", "wiki"])
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the project and of what Dagster knows of it."""
+    return tmp_path_factory.mktemp("versions")
+
+
+@pytest.fixture(autouse=True)
+def _home(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(place / "dagster"))
+
+
+@pytest.fixture(scope="module")
+def project(place: Path) -> Project:
+    project = Project.create(place / "project", ["docs", "wiki"])
     project.write("a.md", "# A\n\nThe first lamp.\n")
     project.write("b.md", "# B\n\nThe second lamp.\n", source="wiki")
     project.write("broken.pdf", b"%PDF-1.4 broken", source="wiki")
+    return project
+
+
+@pytest.fixture
+def in_step(project: Project, place: Path) -> Project:
+    """The project after a run that left nothing unsynced; tests walk through it one after the other."""
+    if not (place / "dagster").exists() or unsynced(project, place):
+        launch_refresh(project.pipeline())
+    assert unsynced(project, place) == {}
     return project
 
 
@@ -64,51 +83,50 @@ def unsynced(project: Project, tmp_path: Path) -> dict[str, list[str]]:
         return found
 
 
-def test_an_unchanged_run_changes_no_data_version_and_leaves_nothing_unsynced(project: Project, tmp_path: Path) -> None:
-    launch_refresh(project.pipeline())
-    before = all_versions(project, tmp_path)
+def test_an_unchanged_run_changes_no_data_version_and_leaves_nothing_unsynced(in_step: Project, place: Path) -> None:
+    project = in_step
+    before = all_versions(project, place)
     assert len(before) == 2 * 2 + 7 + 4
-    assert unsynced(project, tmp_path) == {}
     # A compacted table holds what it held.
     with project.workspace() as workspace:
         from rag_pipeline.refresh.maintenance import maintain
 
         maintain(workspace)
     launch_refresh(project.pipeline())
-    assert all_versions(project, tmp_path) == before
-    assert unsynced(project, tmp_path) == {}
+    assert all_versions(project, place) == before
+    assert unsynced(project, place) == {}
 
 
-def test_an_edit_changes_the_versions_of_what_it_reaches_and_of_nothing_else(project: Project, tmp_path: Path) -> None:
-    launch_refresh(project.pipeline())
-    before = all_versions(project, tmp_path)
+def test_an_edit_changes_the_versions_of_what_it_reaches_and_of_nothing_else(in_step: Project, place: Path) -> None:
+    project = in_step
+    before = all_versions(project, place)
     written = (project.folder / "docs" / "a.md").stat().st_mtime_ns
     project.write("a.md", "# A\n\nThe first lamp is green.\n")
     launch_refresh(project.pipeline())
-    after = all_versions(project, tmp_path)
+    after = all_versions(project, place)
     assert {name for name, version in after.items() if before[name] != version} == {
         "source/docs", "bronze/docs", "silver/revocations", "silver/documents", "silver/chunks", "gold/embeddings",
         "gold/index", "gold/publication",
     }  # fmt: skip
-    assert unsynced(project, tmp_path) == {}
+    assert unsynced(project, place) == {}
     path = project.write("a.md", "# A\n\nThe first lamp.\n")
     os.utime(path, ns=(written, written))
     launch_refresh(project.pipeline())
-    back = all_versions(project, tmp_path)
+    back = all_versions(project, place)
     # What holds the same again has the same version again; a log does not.
     assert back["silver/documents"] == before["silver/documents"]
     assert back["gold/index"] == before["gold/index"]
     assert back["bronze/docs"] != before["bronze/docs"]
 
 
-def test_what_was_polled_but_not_taken_further_is_unsynced(project: Project, tmp_path: Path) -> None:
-    launch_refresh(project.pipeline())
+def test_what_was_polled_but_not_taken_further_is_unsynced(in_step: Project, place: Path) -> None:
+    project = in_step
     project.write("a.md", "# A\n\nAnother lamp.\n")
-    with dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as instance:
+    with dg.DagsterInstance.from_config(str(place / "dagster")) as instance:
         job = build_definitions(project.pipeline()).resolve_job_def("refresh")
         polled = [dg.AssetKey(["source", "docs"]), dg.AssetKey(["bronze", "docs"])]
         assert job.execute_in_process(instance=instance, partition_key="small", asset_selection=polled).success
-    found = unsynced(project, tmp_path)
+    found = unsynced(project, place)
     assert set(found) == {"silver/revocations", "silver/documents", "silver/quarantine"}
     assert found["silver/documents"] == ["has a new dependency data version"]
 
