@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
+from functools import cached_property
 from typing import Any
 
 import polars as pl
 
 from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.ids import bytes_hash, digest
+from rag_pipeline.contracts.listings import in_order, modification_times
 from rag_pipeline.contracts.sources import FetchedObject, SourceObject, SourceSpec
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.errors import (
@@ -29,7 +31,7 @@ from rag_pipeline.refresh.bronze_report import BronzeReport as BronzeReport
 from rag_pipeline.refresh.costs import record_cost
 from rag_pipeline.refresh.fetching import Batch, Fetching
 from rag_pipeline.refresh.holds import held_figures, hold_of
-from rag_pipeline.refresh.known import EarlyListing, known_objects, list_again, list_early
+from rag_pipeline.refresh.known import EarlyListing, known_of, list_again, list_early
 from rag_pipeline.refresh.moves_between import poll_losers_again
 from rag_pipeline.refresh.polls import recorded_poll
 from rag_pipeline.refresh.progress import progress
@@ -81,7 +83,7 @@ def update_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool 
     early = list_early(workspace, name)
     with workspace.lake.writing():
         report = _updated(workspace, name, allow_mass_deletion=allow_mass_deletion, early=early)
-        poll_losers_again(workspace, name, lambda each: known_objects(workspace.lake.bronze_state(each)), _updated)
+        poll_losers_again(workspace, name, lambda each: known_of(workspace, each), _updated)
     return report
 
 
@@ -160,13 +162,12 @@ class SourceRefresh:
         self.spec: SourceSpec = workspace.pipeline.source_spec(name)
         self.source = source
         self.fetching = Fetching(source)
-        self.known = known_objects(workspace.lake.bronze_state(name))
+        self.known = known_of(workspace, name)
+        self.listed = in_order(listed)
         asked_for = self.known if only is None else [item for item in self.known if item.address in only]
-        self.plan: ListingPlan = plan_listing(asked_for, listed)
-        self.listed = listed
+        self.plan: ListingPlan = plan_listing(asked_for, self.listed)
         self.guard = SourceGuard(workspace, name, self.known, allow_loss=allow_loss)
         self.dead = {item.document_id: item for item in self.known if not item.is_live}
-        self.taken = {item.document_id for item in self.known if item.is_live}
         self.added: set[str] = set()
         batches = workspace.lake.read(BRONZE.of(name), ["batch"])["batch"]
         self.batch = 0 if batches.is_empty() else int(batches.max()) + 1  # type: ignore[arg-type]
@@ -196,11 +197,20 @@ class SourceRefresh:
 
     def _record_told(self) -> None:
         """Record who may read what is known by the listing, whatever of it could not be read."""
-        known = known_objects(self.workspace.lake.bronze_state(self.name))
+        known = known_of(self.workspace, self.name)
         plan = plan_listing((item for item in known if item.problem_code is None), self.listed)
         unread = [*plan.vanished, *(before for before, _ in plan.to_fetch if before is not None)]
-        listed = {item.address: item for item in self.listed}
-        self.commit(changed_settings(plan.unchanged, self.spec) + held_permissions(unread, self.spec, listed))
+        self.commit(changed_settings(plan.unchanged, self.spec) + self._held_permissions(unread))
+
+    def _held_permissions(self, held: Sequence[KnownObject]) -> list[dict[str, Any]]:
+        addresses = {item.address for item in held}
+        listed = {item.address: item for item in self.listed if item.address in addresses} if addresses else {}
+        return held_permissions(held, self.spec, listed)
+
+    @cached_property
+    def taken(self) -> set[str]:
+        """Ids of live documents; looked up once something is new."""
+        return {item.document_id for item in self.known if item.is_live}
 
     def _brought_up_to_date(self) -> BronzeReport:
         # What an incomplete listing does not name may be there all the same, so it neither moved nor was deleted.
@@ -210,20 +220,22 @@ class SourceRefresh:
         unlisted = [item for item in self.plan.vanished if item.document_id not in moved_ids]
         vanished = unlisted if is_complete else []
         rows = changed_settings(self.plan.unchanged, self.spec)
-        pending = [(before, item) for before, item in self.plan.to_fetch if item.address not in moves]
+        pending: Sequence[tuple[KnownObject | None, SourceObject]] = self.plan.to_fetch
+        if moves:
+            pending = [(before, item) for before, item in pending if item.address not in moves]
         rows += self.moved_rows(moves)
         self.commit(rows)
-        self.guard.close_early(vanished, sum(item.problem is None for item in self.listed))
+        if vanished:
+            self.guard.close_early(vanished, sum(item.problem is None for item in self.listed))
         unreadable = self.fetch_and_commit(pending)
         silent = [before for before, _ in self.silent]
-        left = sum(known.problem_code is None for known, _ in self.plan.unchanged) + len(moves) + self.read_count
+        left = self.plan.unchanged_readable_count + len(moves) + self.read_count
         left += len(silent)
         lost = [*vanished, *(before for before, _ in unreadable)]
         held, hold = self.guard.held(vanished, lost, left, self.added)
         # Whoever may no longer read what is kept is shut out all the same.
         kept_rows = [*silent, *held] if is_complete else [*silent, *unlisted, *held]
-        listed = {item.address: item for item in self.listed}
-        self.commit(held_permissions(kept_rows, self.spec, listed))
+        self.commit(self._held_permissions(kept_rows))
         kept = {item.document_id for item in held}
         gone = [item for item in vanished if item.document_id not in kept]
         deleted = digest("metadata", "deleted")
@@ -236,8 +248,8 @@ class SourceRefresh:
 
     def _report(self, deleted: int, hold: Hold | None) -> BronzeReport:
         count = self.counts.get
-        known_problems = sum(1 for before, _ in self.plan.unchanged if before.problem_code)
-        newest = content_age((item.modified_at for item in self.listed), self.observed_at).newest
+        known_problems = len(self.plan.unchanged) - self.plan.unchanged_readable_count
+        newest = content_age(modification_times(self.listed), self.observed_at).newest
         return BronzeReport(
             source=self.name,
             listed=len(self.listed),
@@ -269,7 +281,7 @@ class SourceRefresh:
     def moved_rows(self, moves: dict[str, KnownObject]) -> list[dict[str, Any]]:
         """Rows of what was found to have moved."""
         rows = []
-        items = [item for _, item in self.plan.to_fetch if item.address in moves]
+        items = [item for _, item in self.plan.to_fetch if item.address in moves] if moves else []
         for item, fetched in self.fetching.fetched(items):
             before = moves[item.address]
             if not isinstance(fetched, FetchedObject) or bytes_hash(fetched.raw) != before.bytes_hash:
@@ -288,11 +300,10 @@ class SourceRefresh:
         """Commit what was found; return, uncommitted, the rows of what could be read before and no longer can."""
         unreadable: list[tuple[KnownObject, dict[str, Any]]] = []
         batch = Batch(self.commit)
-        before_by_address = {item.address: before for before, item in pending}
         with progress(f"read {self.name}", len(pending)) as bar:
-            for item, fetched in self.fetching.fetched([item for _, item in pending]):
+            answers = self.fetching.fetched(item for _, item in pending)
+            for (before, _), (item, fetched) in zip(pending, answers, strict=True):
                 bar.advance(1)
-                before = before_by_address[item.address]
                 if isinstance(fetched, DocumentVanished):
                     continue
                 if isinstance(fetched, DocumentUnavailable) and before is not None and before.problem_code is None:

@@ -70,7 +70,7 @@ class Fetching:
             self._kept[item.address] = fetched
             self._kept_bytes += len(fetched.raw)
 
-    def fetched(self, items: Sequence[SourceObject]) -> Iterator[tuple[SourceObject, FetchedObject | DocumentError]]:
+    def fetched(self, items: Iterable[SourceObject]) -> Iterator[tuple[SourceObject, FetchedObject | DocumentError]]:
         """Each object with what the source gives for it, in order."""
         with ThreadPoolExecutor(self._source.fetch_threads) as threads:
             for group in fetch_groups(items):

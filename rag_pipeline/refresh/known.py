@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from rag_pipeline.contracts.erasures import read_erased
 from rag_pipeline.contracts.ids import digest
+from rag_pipeline.contracts.listings import ByAddress
 from rag_pipeline.contracts.sources import DeclaredMetadata, RemembersListings, SourceObject
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.refresh.faults import FAULTS
@@ -22,17 +24,37 @@ from rag_pipeline.sources import Source
 from rag_pipeline.stores.polls import read_polls
 from rag_pipeline.transforms.listing import KnownObject, remembered
 
+_FIELDS = tuple(KnownObject.__dataclass_fields__)
+_DECLARED_AT = _FIELDS.index("declared")
 
-def known_objects(state: pl.DataFrame) -> list[KnownObject]:
-    """The last row of each object of a source, from its bronze state."""
-    rows = state.select(list(KnownObject.__dataclass_fields__)).iter_rows(named=True)
-    return [KnownObject(**row | {"declared": DeclaredMetadata.from_json(row["declared"])}) for row in rows]
+
+class KnownObjects(ByAddress[KnownObject]):
+    """The last row of each object of a source, by address, as columns.
+
+    Args:
+        state: The source's bronze state.
+    """
+
+    def __init__(self, state: pl.DataFrame) -> None:
+        super().__init__(state.select(_FIELDS))
+        self._last: tuple[str, DeclaredMetadata] = ("{}", DeclaredMetadata())
+
+    def _made(self, row: tuple[Any, ...]) -> KnownObject:
+        said = row[_DECLARED_AT]
+        if said != self._last[0]:
+            self._last = (said, DeclaredMetadata.from_json(said))
+        return KnownObject(*(*row[:_DECLARED_AT], self._last[1], *row[_DECLARED_AT + 1 :]))
+
+
+def known_of(workspace: Workspace, name: str) -> KnownObjects:
+    """What bronze knows of a source."""
+    return KnownObjects(workspace.lake.bronze_state(name, _FIELDS))
 
 
 def list_again(workspace: Workspace, source: Source) -> Sequence[SourceObject]:
     """A listing of a source that is told, if it asks, what bronze holds of it; raises what `Source.list` does."""
     if isinstance(source, RemembersListings):
-        source.remember(remembered(known_objects(workspace.lake.bronze_state(source.name))))
+        source.remember(remembered(known_of(workspace, source.name)))
     return source.list()
 
 

@@ -27,6 +27,7 @@ from rag_pipeline.contracts.alerts import ALERTS_FILE, ALERTS_LOCKS
 from rag_pipeline.contracts.erasures import read_erased
 from rag_pipeline.contracts.groups import Memberships
 from rag_pipeline.contracts.ids import bytes_hash, digest
+from rag_pipeline.contracts.listings import in_order
 from rag_pipeline.contracts.polls import POLLS_FILE, Poll, bytes_of, polls_of
 from rag_pipeline.contracts.searches import SEARCHES_FILE, SEARCHES_LOCK
 from rag_pipeline.contracts.sources import DeclaredMetadata, Source, SourceObject
@@ -223,7 +224,7 @@ def _record_polls(pipeline: Pipeline, now: datetime) -> None:
 def listing_state(listed: Sequence[SourceObject]) -> str:
     """Equal for listings of which a run would make the same."""
     sha = hashlib.sha256()
-    for item in sorted(listed, key=lambda item: item.address):
+    for item in in_order(listed):
         problem = item.problem.code if item.problem is not None else None
         declared = item.declared.to_json() if item.declared is not None else None
         values = (item.address, item.uri, item.size_bytes, item.stamp, problem, item.sidecar_address, declared)

@@ -22,7 +22,7 @@ from rag_pipeline.refresh.data_versions import bronze_version
 from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.heal import SEEN_FILE
 from rag_pipeline.refresh.holds import read_holds
-from rag_pipeline.refresh.known import known_objects
+from rag_pipeline.refresh.known import KnownObjects
 from rag_pipeline.refresh.look import (
     Listed,
     Settled,
@@ -132,7 +132,7 @@ def _listed(workspace: Workspace, name: str, state: pl.DataFrame) -> Listed | No
         return None
     began = workspace.now()
     items = source.list()
-    plan = plan_listing(known_objects(state), items)
+    plan = plan_listing(KnownObjects(state), items)
     if plan.vanished or changed_settings(plan.unchanged, spec) or _size_bytes(plan.to_fetch) > MOST_COMPARED_BYTES:
         return None
     racy: list[tuple[KnownObject | None, SourceObject]] = []

@@ -35,10 +35,14 @@ class SourceGuard:
     def __init__(self, workspace: Workspace, source: str, known: Iterable[KnownObject], *, allow_loss: bool) -> None:
         self._workspace = workspace
         self._source = source
-        self._readable = {item.document_id for item in known if item.is_live and item.problem_code is None}
+        self._known = known
         self._allow_loss = allow_loss
         self._not_looked = ""
         self._is_recorded = False
+
+    @cached_property
+    def _readable(self) -> set[str]:
+        return {item.document_id for item in self._known if item.is_live and item.problem_code is None}
 
     @cached_property
     def fine(self) -> set[str]:
@@ -99,6 +103,9 @@ class SourceGuard:
 
     def _judge(self, vanished: Sequence[KnownObject], lost: Sequence[KnownObject], left_count: int) -> Hold | None:
         """What the guard holds of what is lost, recorded, or None if it may go."""
+        if not lost and self.before is None:
+            # Of a million documents nobody need know the ids.
+            return None
         guard = deletion_guard(self._workspace, self._source)
         addresses = self._addresses(lost)
         ids = frozenset(addresses)

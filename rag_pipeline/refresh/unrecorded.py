@@ -20,7 +20,7 @@ from rag_pipeline.contracts.ids import bytes_hash
 from rag_pipeline.contracts.sources import DeclaredMetadata, SourceObject, SourceSpec
 from rag_pipeline.contracts.tables import DOCUMENTS
 from rag_pipeline.refresh.faults import FAULTS
-from rag_pipeline.refresh.known import known_objects
+from rag_pipeline.refresh.known import known_of
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
 from rag_pipeline.stores.kept import open_version
@@ -75,7 +75,7 @@ def _no_more_than_now(workspace: Workspace, name: str, mine: pl.DataFrame, other
 
 
 def _known(workspace: Workspace, name: str) -> Sequence[KnownObject]:
-    return known_objects(workspace.lake.bronze_state(name))
+    return known_of(workspace, name)
 
 
 def _given(

@@ -14,6 +14,7 @@ from typing import Any, cast
 from rag_pipeline.contracts.erasures import Erased, place_hash
 from rag_pipeline.contracts.groups import Memberships
 from rag_pipeline.contracts.ids import bytes_hash
+from rag_pipeline.contracts.listings import PackedListing
 from rag_pipeline.contracts.sources import (
     FetchedObject,
     FetchesTogether,
@@ -58,8 +59,9 @@ class WithoutErased:
 
     def _without(self, items: Sequence[SourceObject]) -> Sequence[SourceObject]:
         name, places = self._source.name, self._erased.places
-        listed = [item for item in items if place_hash(name, item.address) not in places]
-        return [self._refused(item) for item in listed] if self._erased.contents else listed
+        left = (item for item in items if place_hash(name, item.address) not in places)
+        listed = map(self._refused, left) if self._erased.contents else left
+        return PackedListing.packed(listed) if isinstance(items, PackedListing) else [*listed]
 
     def _is_erased(self, address: str, hashed: str) -> bool:
         return place_hash(self._source.name, address) in self._erased.places or hashed in self._erased.contents

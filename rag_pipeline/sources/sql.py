@@ -13,7 +13,6 @@ import re
 import sqlite3
 import time
 import weakref
-from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, NoSuchModuleErr
 from sqlalchemy.pool import NullPool
 
 from rag_pipeline.contracts.groups import Memberships
+from rag_pipeline.contracts.listings import PackedListing
 from rag_pipeline.contracts.sources import Capabilities, FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import DocumentError, SourceUnavailable
 from rag_pipeline.shown import without_secrets
@@ -61,25 +61,25 @@ class SqlRows:
 
     def list(self) -> Sequence[SourceObject]:
         """See `Source.list`."""
-        found: list[SourceObject] = []
         self._down_until = 0.0
-        with self._connected() as connection:
-            columns = self._known_columns(connection)
-            wanted = self._shape.listed_columns(columns)
-            for row in self._rows(connection, wanted):
-                try:
-                    found.append(self._shape.listed(row))
-                    self._key_types = self._shape.key_types(row, self._key_types)
-                except Unusable as error:
-                    raise self._unavailable(f"{error} Correct `query` or `key`") from error
-        found.sort(key=lambda item: item.address)
-        doubled = [address for address, count in Counter(item.address for item in found).items() if count > 1]
-        if doubled:
-            raise self._unavailable(f"the key {doubled[0]} names more than one row. Correct `query` or `key`")
+        found = PackedListing.packed(self._objects())
+        if found.doubled is not None:
+            raise self._unavailable(f"the key {found.doubled} names more than one row. Correct `query` or `key`")
         self._watched.start()
         for item in found if self._spec.permission_rules else ():
             self._watched.saw(item.address, "permission_rules")
         return found
+
+    def _objects(self) -> Iterator[SourceObject]:
+        """The rows as they come."""
+        with self._connected() as connection:
+            wanted = self._shape.listed_columns(self._known_columns(connection))
+            for row in self._rows(connection, wanted):
+                try:
+                    yield self._shape.listed(row)
+                    self._key_types = self._shape.key_types(row, self._key_types)
+                except Unusable as error:
+                    raise self._unavailable(f"{error} Correct `query` or `key`") from error
 
     def idle(self) -> Sequence[Idle]:
         """See `Source.idle`."""

@@ -6,12 +6,13 @@ Does not belong here: reconciling (`transforms/`, `refresh/`), vector search (`v
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 
+from rag_pipeline.contracts.listings import gathered
 from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.contracts.tables import (
     AUDITS,
@@ -28,6 +29,7 @@ from rag_pipeline.stores.reserve import keep_reserve, spend_reserve
 # LanceDB has a folder of its own beside the Delta tables.
 INDEX_PATH = "gold/index"
 
+_PLACE = "place of the row"
 STATE_COLUMNS = [name for name in BRONZE.columns if name not in ("raw",)]
 
 
@@ -83,10 +85,15 @@ class Lake(DeltaStore):
         """Give that room up where the disk is full; whether there is more now than before."""
         return self.is_local and spend_reserve(Path(self.root))
 
-    def bronze_state(self, source: str) -> pl.DataFrame:
+    def bronze_state(self, source: str, columns: Sequence[str] = STATE_COLUMNS) -> pl.DataFrame:
         """Last row of every document of a source, tombstones included, without the bytes."""
-        rows = self.read(BRONZE.of(source), STATE_COLUMNS)
-        return rows.sort("document_id", "revision", "batch").unique("document_id", keep="last", maintain_order=True)
+        order = ["document_id", "revision", "batch"]
+        rows = self.read(BRONZE.of(source), list(dict.fromkeys([*columns, *order])))
+        placed = rows.select(order).with_row_index(_PLACE).sort(*order)
+        last = placed.unique("document_id", keep="last", maintain_order=True)[_PLACE]
+        # The frame that was read is let go, so that its columns go one by one.
+        rows = rows.select(columns)
+        return gathered(rows, last)
 
     def stream_bytes(self, source: str, wanted: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
         """Bytes by hash, a few at a time; `wanted` maps bytes_hash to the batch that holds it."""

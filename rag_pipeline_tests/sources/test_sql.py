@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -12,15 +13,18 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import polars as pl
 import pytest
 
 from rag_pipeline.contracts.groups import Membership, Memberships
-from rag_pipeline.contracts.sources import KnowsGroups, PermissionRule, Source
+from rag_pipeline.contracts.sources import KnowsGroups, PermissionRule, Source, SourceObject
 from rag_pipeline.errors import DocumentTooLarge, DocumentUnreadable, DocumentVanished, SettingsError, SourceUnavailable
+from rag_pipeline.refresh.known import KnownObjects
 from rag_pipeline.settings.load import load_pipeline
 from rag_pipeline.sources import open_source
 from rag_pipeline.sources.rows import _canonical, principals_in
 from rag_pipeline.sources.sql import SqlRows
+from rag_pipeline.transforms.listing import KnownObject, plan_listing
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.sources.test_conformance import sql_spec
 
@@ -66,6 +70,39 @@ def test_a_row_is_a_document_with_its_title_readers_time_and_the_rest_as_metadat
     # Nobody knows who may read a row of which nothing is said.
     assert source.fetch(key).declared.allowed_principals == ()
     assert source.fetch(nothing).declared.allowed_principals == ("public",)
+
+
+def test_neither_a_listing_nor_a_plan_holds_an_object_for_each_row(tmp_path: Path) -> None:
+    """A million rows would be most of a gigabyte; what is held of them is columns and places."""
+    path = tmp_path / "many.db"
+    ask(path, TABLE)
+    ask(path, "INSERT INTO tickets (id, body) VALUES (?, ?)", ((n, f"ticket {n}") for n in range(3_000)))
+    source = source_of(path)
+
+    def alive() -> int:
+        gc.collect()
+        return sum(type(each) in (SourceObject, KnownObject) for each in gc.get_objects())
+
+    before = alive()
+    found = source.list()
+    assert len(found) == 3_000
+    assert alive() - before <= 1
+    state = pl.DataFrame(
+        [
+            {
+                "document_id": item.address, "revision": 0, "change": "added", "address": item.address,
+                "uri": item.uri, "bytes_hash": "h", "bytes_batch": 0, "media_type": "text/plain", "size_bytes": 1,
+                "declared": "{}", "metadata_hash": "m", "stamp": item.stamp if item.address != "7" else "other",
+                "problem_code": None, "source_modified_at": None, "observed_at": datetime(2026, 1, 1, tzinfo=UTC),
+            }
+            for item in found
+        ],
+        schema_overrides={"problem_code": pl.String, "source_modified_at": pl.Datetime("us", "UTC")},
+    )  # fmt: skip
+    plan = plan_listing(KnownObjects(state), found)
+    assert (len(plan.unchanged), len(plan.to_fetch), len(plan.vanished)) == (2_999, 1, 0)
+    assert alive() - before <= 1
+    assert sum(known.address == item.address for known, item in plan.unchanged) == 2_999
 
 
 def test_a_template_and_several_columns_make_the_text(tickets: Path) -> None:

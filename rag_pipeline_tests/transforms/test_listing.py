@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag_pipeline.contracts.listings import PackedListing
 from rag_pipeline.contracts.sources import DeclaredMetadata, PermissionRule, SourceObject, SourceSpec
 from rag_pipeline.errors import DocumentUnreadable
 from rag_pipeline.transforms.listing import (
@@ -60,6 +61,27 @@ def test_every_known_and_every_listed_object_is_planned_once(before: set[str], n
     assert {item.address for item, _ in plan.unchanged} == before & now
     assert {item.address for _, item in plan.to_fetch} == now - before
     assert {item.address for item in plan.vanished} == before - now
+
+
+@given(
+    before=st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["1", "2"]), st.booleans()), max_size=8),
+    now=st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["1", "2"])), max_size=8),
+    is_packed=st.booleans(),
+)
+def test_a_plan_is_what_looking_up_each_address_gives(
+    before: list[tuple[str, str, bool]], now: list[tuple[str, str]], is_packed: bool
+) -> None:
+    """Also where an address stands twice, which no source should give, and in whatever order things come."""
+    rows = [replace(known(name, stamp), change="added" if lives else "deleted") for name, stamp, lives in before]
+    items = [listed(name, stamp) for name, stamp in now]
+    plan = plan_listing(rows, PackedListing.packed(items) if is_packed else items)
+    at_address = {row.address: row for row in rows if row.is_live}
+    wanted = [(at_address.pop(item.address, None), item) for item in sorted(items, key=lambda item: item.address)]
+    settled = [row is not None and row.stamp == item.stamp for row, item in wanted]
+    assert plan.unchanged == [pair for pair, is_settled in zip(wanted, settled, strict=True) if is_settled]
+    assert plan.to_fetch == [pair for pair, is_settled in zip(wanted, settled, strict=True) if not is_settled]
+    assert plan.vanished == tuple(sorted(at_address.values(), key=lambda row: row.address))
+    assert plan.unchanged_readable_count == len(plan.unchanged) == sum(settled)
 
 
 def test_what_could_not_be_read_is_tried_every_time() -> None:
