@@ -14,10 +14,12 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from rag_pipeline.errors import EncryptedDocument, LimitExceeded, NeedsOcr, UnparsableDocument
+from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import ParseLimits, check_count
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ _LOCAL_HEAD = struct.Struct("<4s2xH18xHH")
 # How well it was packed, sizes behind the content, and names in UTF-8: none of them changes how it is read.
 _IS_UTF8 = 0x800
 _PLAIN_FLAGS = 0x0E | _IS_UTF8
+# Relations to parts that hold text.
+_TEXT_KINDS = frozenset({"comments", "endnotes", "footnotes", "notesSlide", "slide"})
 _PICTURE = re.compile(r"\.(?:png|jpe?g|gif|tiff?|bmp|webp|emf|wmf)$", re.I)
 
 
@@ -47,7 +51,7 @@ class Archive:
 
     Attributes:
         names: The members.
-        unread: Members asked for by `spare_xml` that are damaged.
+        unread: Members that hold text and are damaged, cut off or not there, by what was asked for.
         known_relations: What `relations` has read, by part.
 
     Raises:
@@ -132,7 +136,36 @@ class Archive:
 
     def xml(self, name: str) -> _Element:
         """Root of the member's XML. Raises as `read` does, and UnparsableDocument for no XML at all."""
-        return xml_root(self.read(name), f"{self.address} ({name[:200]})")
+        return self.xml_of(name, self.read(name))
+
+    def text_xml(self, name: str) -> _Element | None:
+        """Like `spare_xml`, of a member that another one says holds text: one that is not there is noted, too."""
+        if name not in self.names:
+            self.note_unread(name)
+        return self.spare_xml(name)
+
+    def xml_of(self, name: str, content: bytes) -> _Element:
+        """Like `xml`, of what was read already; what is damaged past some place, and so read in part, is noted."""
+        where = f"{self.address} ({name[:200]})"
+        root = whole_xml(content)
+        if root is None:
+            root = xml_root(content, where)
+            self.note_unread(name)
+        return root
+
+    def note_unread(self, name: str) -> None:
+        """Adds a member to `unread`, each once."""
+        if name[:200] not in self.unread:
+            self.unread.append(name[:200])
+
+    def unread_facts(self) -> dict[str, str]:
+        """What to say of `unread` in the metadata."""
+        if not self.unread:
+            return {}
+        return {
+            "unread_parts": ", ".join(map(clean_text, self.unread))[:1000],
+            "unread_parts_count": str(len(self.unread)),
+        }
 
     def xml_if_there(self, name: str) -> _Element | None:
         """Like `xml`, but None for a member that the container does not list."""
@@ -146,7 +179,7 @@ class Archive:
         try:
             return self.xml_if_there(name)
         except UnparsableDocument:
-            self.unread.append(name[:200])
+            self.note_unread(name)
             return None
 
     @property
@@ -257,6 +290,16 @@ def _parser(recover: bool) -> XMLParser:
     return xml_parser(recover, remove_pis=True)
 
 
+def whole_xml(data: bytes) -> _Element | None:
+    """Root element of XML without a fault, with no entity resolved and nothing fetched; None for any other."""
+    from lxml import etree
+
+    try:
+        return etree.fromstring(data, _parser(recover=False))
+    except (etree.XMLSyntaxError, ValueError):
+        return None
+
+
 def xml_root(data: bytes, where: str) -> _Element:
     """Root element of XML, with no entity resolved, nothing fetched, and damage repaired where possible.
 
@@ -266,20 +309,19 @@ def xml_root(data: bytes, where: str) -> _Element:
     """
     from lxml import etree
 
-    for recover in (False, True):
-        parser = _parser(recover)
-        try:
-            root = etree.fromstring(data, parser)
-        except (etree.XMLSyntaxError, ValueError):
-            continue
-        # A limit is an error, and what was read without repair has none.
-        if recover and any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
-            raise LimitExceeded(
-                f"{where}: nested too deeply, or a single text too long. The file is damaged or hostile.", where=where
-            )
-        if root is not None:
-            return root
-    raise UnparsableDocument(f"{where}: not well-formed XML. Save the file again.", where=where)
+    root = whole_xml(data)
+    if root is not None:
+        return root
+    parser = _parser(recover=True)
+    with suppress(etree.XMLSyntaxError, ValueError):
+        root = etree.fromstring(data, parser)
+    if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):
+        raise LimitExceeded(
+            f"{where}: nested too deeply, or a single text too long. The file is damaged or hostile.", where=where
+        )
+    if root is None:
+        raise UnparsableDocument(f"{where}: not well-formed XML. Save the file again.", where=where)
+    return root
 
 
 def local_name(element: _Element) -> str:
@@ -341,8 +383,12 @@ def _read_relations(archive: Archive, part: str) -> dict[str, tuple[str, str]]:
 
 
 def related(archive: Archive, part: str, kind: str) -> list[str]:
-    """Members that `part` relates to by `kind`, as far as the container holds them."""
-    return [name for type_, name in relations(archive, part).values() if type_ == kind and name in archive.names]
+    """Members that `part` relates to by `kind`, as far as the container holds them; text that it lacks is noted."""
+    names = [name for type_, name in relations(archive, part).values() if type_ == kind]
+    for name in names if kind in _TEXT_KINDS else ():
+        if name not in archive.names:
+            archive.note_unread(name)
+    return [name for name in names if name in archive.names]
 
 
 def core_properties(archive: Archive) -> dict[str, str]:

@@ -44,7 +44,7 @@ from rag_pipeline.parsing.web.tree import declared_encoding
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "10"
+VERSION = "11"
 
 # Columns that a person can see at once; larger numbers are damaged.
 MAX_SPAN = 50
@@ -74,8 +74,7 @@ def parse_docx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         name: facts[name] for name in ("subject", "keywords", "created", "modified") if name in facts
     }
     metadata |= hidden_counts(hidden)
-    if archive.unread:
-        metadata["unread_parts"] = ", ".join(archive.unread)[:1000]
+    metadata |= archive.unread_facts()
     document = walker.builder.build(
         title=clean_text(facts.get("title", "")) or walker.title,
         author=clean_text(facts.get("creator", "")) or None,
@@ -164,8 +163,7 @@ class _Walker:
             if local_name(box) in GRAPHICS:
                 for value in box.attrib.values():
                     kind, name = self._relations.get(str(value), ("", ""))
-                    if name in self._archive.names:
-                        add_drawing(self.builder, self._archive, kind, name)
+                    add_drawing(self.builder, self._archive, kind, name)
             else:
                 self.walk(box)
             self.flush()
@@ -189,7 +187,7 @@ class _Walker:
             else:
                 add_units(self.builder, html_units(_page(data), self._hidden))
         except (UndecodableBytes, UnparsableDocument):
-            self._archive.unread.append(name[:200])
+            self._archive.note_unread(name)
         check_count(self.builder.length_chars, self._limits.max_text_chars, "characters of text", self._archive.address)
 
     def _add(self, element: _Element, text: str) -> None:

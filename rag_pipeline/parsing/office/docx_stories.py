@@ -54,8 +54,8 @@ def running_lines(archive: Archive, part: str, document: _Element, said: set[str
     in_use = {local_attribute(item, "id") for item in document.iter("{*}headerReference", "{*}footerReference")}
     found: dict[str, None] = {}
     for id_, (kind, name) in relations(archive, part).items():
-        if kind in ("header", "footer") and id_ in in_use and name in archive.names:
-            root = archive.spare_xml(name)
+        if kind in ("header", "footer") and id_ in in_use:
+            root = archive.text_xml(name)
             for line in _lines(root, runs) if root is not None else ():
                 line = " ".join(line.split())
                 if any(map(str.isalpha, _PAGE_WORDS.sub("", line))) and line not in said:

@@ -31,7 +31,7 @@ def add_drawing(builder: TextBuilder, archive: Archive, kind: str, name: str, pa
     """
     if kind not in ("chart", "chartEx", "diagramData"):
         return
-    root = archive.spare_xml(name)
+    root = archive.text_xml(name)
     if root is None:
         return
     if kind == "diagramData":

@@ -34,7 +34,7 @@ from rag_pipeline.parsing.web.inline import picture_words
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "7"
+VERSION = "8"
 
 # Equal cells and rows that a person would still read; sheets are filled up with millions.
 MAX_REPEATED = 50
@@ -61,7 +61,7 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         archive = Archive(raw, context.address, context.limits)
         refuse_protected(archive)
         written = archive.read("content.xml")
-        content = xml_root(written, f"{context.address} (content.xml)")
+        content = archive.xml_of("content.xml", written)
         meta = archive.spare_xml("meta.xml")
     else:
         written = raw
@@ -86,6 +86,8 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         language=language if len(language) == 2 and language.isalpha() else None,
         metadata=({"subject": facts["subject"]} if facts.get("subject") else {}) | hidden_counts(looks.hidden),
     )
+    if archive is not None:
+        document.metadata.update(archive.unread_facts())
     return with_embedded(document, files, context)
 
 
@@ -206,12 +208,16 @@ class _Walker:
 
         A part that is a file is a document of its own.
         """
-        place = (local_attribute(element, "href") or "").removeprefix("./").rstrip("/")
+        said = local_attribute(element, "href") or ""
+        place = said.removeprefix("./").rstrip("/")
         name = f"{place}/content.xml"
         if self._archive is not None and place in self._archive.names:
             self.files.append(place)
             return
-        root = self._archive.spare_xml(name) if self._archive is not None else None
+        root = None
+        if self._archive is not None:
+            # What is not named so lies elsewhere.
+            root = self._archive.text_xml(name) if said.startswith("./") else self._archive.spare_xml(name)
         if root is not None and local_name(root) == "math":
             self.builder.add("paragraph", clean_text(formula_text(root)), page=self._page)
         elif root is not None and name not in self._opened:

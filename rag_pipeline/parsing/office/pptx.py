@@ -34,7 +34,7 @@ from rag_pipeline.parsing.web.inline import picture_words
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "6"
+VERSION = "7"
 
 _ON = frozenset({"1", "true"})
 _TITLES = frozenset({"title", "ctrTitle"})
@@ -79,8 +79,7 @@ def parse_pptx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         # What a picture is said to show does not stand for the words on it.
         refuse_pictures_only(archive, builder.length_chars > pictures, slides)
     metadata = {"slides": str(len(slides))} | hidden_counts(hidden)
-    if archive.unread:
-        metadata["unread_parts"] = ", ".join(archive.unread)[:1000]
+    metadata |= archive.unread_facts()
     facts = core_properties(archive)
     declared = clean_text(facts.get("title", ""))
     document = builder.build(
@@ -98,8 +97,12 @@ def _slides(archive: Archive, main: str) -> list[str]:
     for element in archive.xml(main).iter("{*}sldId"):
         for key, value in element.attrib.items():
             kind, name = by_id.get(str(value), ("", ""))
-            if str(key).endswith("}id") and kind == "slide" and name in archive.names:
+            if not str(key).endswith("}id") or kind not in ("slide", ""):
+                continue
+            if name in archive.names:
                 names.append(name)
+            else:
+                archive.note_unread(name or f"{main} {value}")
     return names
 
 
@@ -182,7 +185,7 @@ class _Slide:
         for element in frame.iter():
             for key, value in element.attrib.items():
                 kind, name = self._relations.get(str(value), ("", ""))
-                if str(key).endswith(("}id", "}dm")) and name in self._archive.names:
+                if str(key).endswith(("}id", "}dm")):
                     add_drawing(self._builder, self._archive, kind, name, page=self._number)
 
     def _rows(self, table: _Element) -> list[list[str]]:

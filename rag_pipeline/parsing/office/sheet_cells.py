@@ -57,8 +57,12 @@ def sheet_parts(archive: Archive) -> list[tuple[str, str]]:
     for element in archive.xml(mains[0]).iter("{*}sheet"):
         for key, value in element.attrib.items():
             kind, member = by_id.get(str(value), ("", ""))
-            if str(key).endswith("}id") and kind == "worksheet" and member in archive.names:
+            if not str(key).endswith("}id") or kind != "worksheet":
+                continue
+            if member in archive.names:
                 parts.append((element.get("name") or "", member))
+            else:
+                archive.note_unread(member)
     return parts
 
 

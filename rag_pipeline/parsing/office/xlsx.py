@@ -46,7 +46,7 @@ from rag_pipeline.parsing.office.xls_stream import sound_xls
 from rag_pipeline.parsing.office.xlsb_look import WORKBOOK, xlsb_views
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "9"
+VERSION = "10"
 
 Row = list[str]
 # Each hidden row within a table is a blank line, as its place is counted by lines. Blank lines say nothing to a
@@ -111,7 +111,11 @@ def parse_xlsx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     document = builder.build(
         title=clean_text(facts.get("title", "")) or None,
         author=clean_text(facts.get("creator", "")) or None,
-        metadata={"sheets": str(count), **left_out.metadata()},
+        metadata={
+            "sheets": str(count),
+            **left_out.metadata(),
+            **(archive.unread_facts() if archive is not None else {}),
+        },
     )
     return with_embedded(document, files, context)
 

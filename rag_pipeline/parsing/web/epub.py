@@ -26,7 +26,7 @@ from rag_pipeline.parsing.web.tree import declared_encoding
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "10"
+VERSION = "11"
 
 _CHAPTER_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
 # What chapters are set and shown with: no files for the reader.
@@ -35,6 +35,8 @@ _SETTING = re.compile(
     r"^(?:text|application)/xml$"
 )
 _SETTING_NAME = re.compile(r"\.(?:[ot]tf|woff2?|css|js|ncx|opf|xpgt)$", re.I)
+# A page begins within so much, whatever its declarations.
+_HEAD_BYTES = 4_096
 # These only obfuscate fonts; any other algorithm is copy protection of the text itself.
 _FONT_ALGORITHMS = (b"http://www.idpf.org/2008/embedding", b"http://ns.adobe.com/pdf/enc#RC")
 
@@ -64,6 +66,8 @@ def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         try:
             data = archive.read(name)
             add_units(builder, html_units(decode(data, declared_encoding(data)), hidden))
+            if _is_cut_off(data):
+                unread.append(name)
         except (UnparsableDocument, UndecodableBytes):
             unread.append(name)
         check_count(builder.length_chars, context.limits.max_text_chars, "characters of text", context.address)
@@ -78,7 +82,7 @@ def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     if unread:
         metadata["unread_chapters"] = ", ".join(unread)[:1000]
         metadata["unread_chapters_count"] = str(len(unread))
-    metadata |= hidden_counts(hidden)
+    metadata |= hidden_counts(hidden) | archive.unread_facts()
     language = facts.get("language", "")[:2].lower()
     book = builder.build(
         title=facts.get("title"),
@@ -87,6 +91,11 @@ def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         metadata=metadata,
     )
     return with_embedded(book, files, context)
+
+
+def _is_cut_off(chapter: bytes) -> bool:
+    """Whether a chapter begins as a page and does not end as one: what follows is lost, which no repair brings back."""
+    return b"<html" in chapter[:_HEAD_BYTES].lower() and b"</html" not in chapter.lower()
 
 
 def _chapters(root: _Element) -> list[_Element]:
