@@ -18,8 +18,10 @@ from rag_pipeline.parsing.decode import clean_text, decode
 from rag_pipeline.parsing.markup.front_matter import split_front_matter
 from rag_pipeline.parsing.markup.markdown import markdown_blocks
 from rag_pipeline.parsing.records.json_values import load_json
+from rag_pipeline.parsing.web.html import html_units
 
-VERSION = "3"
+_TEXT_FORMS = ("text/plain", "text/markdown", "text/latex")
+VERSION = "4"
 
 # What a cell printed is read for its beginning; logs and dumps would bury the notebook.
 _MAX_OUTPUT_CHARS = 1_000
@@ -91,12 +93,21 @@ def _outputs(outputs: Any) -> str:
         if not isinstance(output, Mapping):
             continue
         data = output.get("data")
-        found = data.get("text/plain") if isinstance(data, Mapping) else output.get("text")
+        found = _shown(data) if isinstance(data, Mapping) else output.get("text")
         if output.get("output_type") in ("error", "pyerr"):
             found = f"{output.get('ename', 'error')}: {output.get('evalue', '')}"
         texts.append(clean_text(_joined(found)).strip())
     text = "\n".join(text for text in texts if text)
     return text if len(text) <= _MAX_OUTPUT_CHARS else text[:_MAX_OUTPUT_CHARS].rstrip() + " …"
+
+
+def _shown(data: Mapping[str, Any]) -> str:
+    """The first of the forms of an output that is text; programs mostly give a plain one beside the others."""
+    for kind in _TEXT_FORMS:
+        if text := _joined(data.get(kind)).strip():
+            return text
+    page = _joined(data.get("text/html"))
+    return "\n".join(unit.text for unit in html_units(page)) if page.strip() else ""
 
 
 def _add_markdown(builder: TextBuilder, source: str) -> None:

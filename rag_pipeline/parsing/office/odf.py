@@ -34,12 +34,17 @@ from rag_pipeline.parsing.web.inline import picture_words
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "8"
+VERSION = "9"
 
 # Equal cells and rows that a person would still read; sheets are filled up with millions.
 MAX_REPEATED = 50
 # No line is wider.
 MAX_SPACES = 200
+# Shapes that are no frames and hold no paragraphs of the text around them.
+_DRAWN = frozenset({
+    "g", "custom-shape", "rect", "line", "polyline", "polygon", "regular-polygon", "path", "circle", "ellipse",
+    "connector", "caption", "measure",
+})  # fmt: skip
 _CELLS = frozenset({"table-cell", "covered-table-cell"})
 _ROW_GROUPS = frozenset({"table-header-rows", "table-rows", "table-row-group"})
 _TITLE_STYLES = frozenset({"Title", "title"})
@@ -128,7 +133,12 @@ class _Walker:
             elif name == "frame":
                 self._frame(item)
             else:
-                self.walk(item)
+                self._within(item, name)
+
+    def _within(self, element: _Element, name: str) -> None:
+        if name in _DRAWN:
+            self._describe(element)
+        self.walk(element)
 
     def _frame(self, frame: _Element) -> None:
         """A picture by what it shows; the title of a slide as its heading; else what is within."""
@@ -137,14 +147,18 @@ class _Walker:
             self.title = self.title or title or None
             self.builder.add("heading", title, level=1, page=self._page)
             return
-        said = [(name, item.text) for item in frame if (name := local_name(item)) in ("desc", "title")]
+        self._describe(frame)
+        self.walk(frame)
+
+    def _describe(self, shape: _Element) -> None:
+        """What a picture, group or shape is said to show."""
+        said = [(name, item.text) for item in shape if (name := local_name(item)) in ("desc", "title")]
         for _, text in sorted(said, key=itemgetter(0)):
             words = picture_words(text)
             if words:
                 self.picture_chars += len(words)
                 self.builder.add("paragraph", words, page=self._page)
                 break
-        self.walk(frame)
 
     def _block(self, element: _Element, name: str) -> None:
         if name == "h":
@@ -196,6 +210,7 @@ class _Walker:
             elif local_name(frame) == "frame":
                 self._frame(frame)
             else:
+                self._describe(frame)
                 self.walk(frame)
 
     def _comment(self, annotation: _Element) -> str:
@@ -247,6 +262,7 @@ class _Walker:
                         self._frames(frames)
 
     def _table(self, element: _Element) -> None:
+        self._describe(element)
         is_frame = next(element.iterdescendants("{*}table"), None) is not None
         rows: list[list[str]] = []
         beside: list[_Element] = []

@@ -34,7 +34,7 @@ from rag_pipeline.parsing.web.inline import picture_words
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "7"
+VERSION = "8"
 
 _ON = frozenset({"1", "true"})
 _TITLES = frozenset({"title", "ctrTitle"})
@@ -155,19 +155,27 @@ class _Slide:
                 self._hidden["shape"] += next(shape.iter("{*}t"), None) is not None
                 continue
             if name in ("sp", "cxnSp") and shape is not title and _placeholder(shape) not in _PAGE_CHROME:
-                self._texts(drawn_paragraphs(shape, self._hidden))
+                self._texts(paragraphs := drawn_paragraphs(shape, self._hidden))
+                if not paragraphs:
+                    self._describe(shape)
             elif name == "pic":
-                words = _described(shape)
-                self.picture_chars += len(words)
-                self._builder.add("paragraph", words, page=self._number)
+                self._describe(shape)
             elif name == "graphicFrame":
+                self._describe(shape)
                 self._frame(shape)
             elif name == "AlternateContent":
                 choice = child(shape, "Choice")
                 fallback = child(shape, "Fallback")
                 self._shapes(choice if choice is not None else fallback if fallback is not None else shape, title)
             elif name in ("grpSp", "Choice", "Fallback"):
+                self._describe(shape)
                 self._shapes(shape, title)
+
+    def _describe(self, shape: _Element) -> None:
+        """What a picture, chart, group or shape without text is said to show."""
+        words = _described(shape)
+        self.picture_chars += len(words)
+        self._builder.add("paragraph", words, page=self._number)
 
     def _texts(self, paragraphs: list[tuple[int, str]]) -> None:
         """One block a shape: a list where there are several lines or depths, else a paragraph."""
@@ -250,7 +258,7 @@ def _described(picture: _Element) -> str:
     for properties in picture:
         if local_name(properties).startswith("nv"):
             found = child(properties, "cNvPr")
-            return picture_words(found.get("descr")) if found is not None else ""
+            return picture_words(found.get("descr") or found.get("title")) if found is not None else ""
     return ""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -26,9 +26,10 @@ from rag_pipeline.parsing.web.tree import declared_encoding
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "11"
+VERSION = "12"
 
 _CHAPTER_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
+_ORDERED_TYPES = _CHAPTER_TYPES | {"image/svg+xml", "application/xml", "text/xml"}
 # What chapters are set and shown with: no files for the reader.
 _SETTING = re.compile(
     r"^(?:image|audio|video|font)/|css|javascript|ecmascript|ncx|font|opentype|sfnt|smil|pls\+xml|page-template|oebps|"
@@ -61,7 +62,10 @@ def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     unread: list[str] = []
     hidden: Counter[str] = Counter()
     # A spine that names a chapter again and again would make a large book of a small file.
-    names = dict.fromkeys(resolved(package, unquote(item.get("href") or "")) for item in _chapters(root))
+    names = dict.fromkeys(
+        item if isinstance(item, str) else resolved(package, unquote(item.get("href") or ""))
+        for item in _chapters(root)
+    )
     for name in names:
         try:
             data = archive.read(name)
@@ -69,7 +73,7 @@ def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
             if _is_cut_off(data):
                 unread.append(name)
         except (UnparsableDocument, UndecodableBytes):
-            unread.append(name)
+            unread.append(clean_text(name)[:200])
         check_count(builder.length_chars, context.limits.max_text_chars, "characters of text", context.address)
     files = named_files(archive, _files(root, package), context.limits.max_attachments)
     if builder.is_empty and unread and not files.found:
@@ -98,14 +102,24 @@ def _is_cut_off(chapter: bytes) -> bool:
     return b"<html" in chapter[:_HEAD_BYTES].lower() and b"</html" not in chapter.lower()
 
 
-def _chapters(root: _Element) -> list[_Element]:
-    """Manifest items in reading order, the table of contents left out; in the manifest's for want of a spine."""
+def _chapters(root: _Element) -> list[_Element | str]:
+    """Manifest items in reading order, those that no order names last, and ids in the order that name no item.
+
+    The table of contents is left out.
+    """
     manifest = [item for element in root if local_name(element) == "manifest" for item in element]
-    items = {item.get("id"): item for item in manifest}
-    spine = [items.get(reference.get("idref")) for reference in root.iter("{*}itemref")]
-    found = [item for item in spine if item is not None and item.get("media-type") in _CHAPTER_TYPES]
-    found = found or [item for item in manifest if item.get("media-type") in _CHAPTER_TYPES]
-    return [item for item in found if "nav" not in (item.get("properties") or "").split()]
+    items = {item.get("id") or "": item for item in manifest}
+    named = [str(reference.get("idref") or "") for reference in root.iter("{*}itemref")]
+    # What stands in the order is read, also a drawing.
+    found: list[_Element | str] = [
+        items.get(name, name) for name in named if name not in items or _is_page(items[name], _ORDERED_TYPES)
+    ]
+    found += [item for item in manifest if item.get("id") not in named and _is_page(item, _CHAPTER_TYPES)]
+    return [item for item in found if isinstance(item, str) or "nav" not in (item.get("properties") or "").split()]
+
+
+def _is_page(item: _Element, types: Container[str]) -> bool:
+    return item.get("media-type") in types
 
 
 def _files(root: _Element, package: str) -> Iterator[str]:
