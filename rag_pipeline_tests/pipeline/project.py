@@ -172,10 +172,14 @@ class Project:
         return other.published()
 
     def answers(
-        self, queries: Iterable[str], principals: Iterable[str], at: Iterable[int] = (1, 5, 200)
+        self,
+        queries: Iterable[str],
+        principals: Iterable[str],
+        at: Iterable[int] = (1, 5, 200),
+        searcher: Searcher | None = None,
     ) -> dict[tuple[str, str, int], list[tuple[Any, ...]]]:
         """What a reader is answered, in every mode and for several k: place, text, score and rank in each retriever."""
-        searcher = Searcher.open(self.pipeline())
+        searcher = searcher or Searcher.open(self.pipeline())
         return {
             (mode, query, k): [
                 (hit.uri, hit.start_char, hit.text, hit.score, hit.vector_rank, hit.text_rank)
