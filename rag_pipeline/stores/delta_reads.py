@@ -89,11 +89,13 @@ class DeltaReads:
         columns: Sequence[str] | None = None,
         *,
         where: pl.Expr | None = None,
+        first: pl.Expr | None = None,
         version: int | None = None,
     ) -> pl.DataFrame:
         """The table's rows as a frame; an empty frame of the contract's schema if there is no table yet.
 
         Args:
+            first: What holds wherever `where` does, and asks for narrower columns, so that fewer files are looked at.
             version: Read that version of the past; -1 is the state before the first commit.
 
         Raises:
@@ -112,13 +114,13 @@ class DeltaReads:
             rows = rows.with_columns(pl.lit(None, contract.schema[name]).alias(name) for name in sorted(lacking))
             return (rows if where is None else rows.filter(where)).select(list(schema))
         try:
-            return self._rows(contract.path, table, list(schema), where)
+            return self._rows(contract.path, table, list(schema), where, first)
         except LakeDamaged:
             newest = self._open(contract.path)
             if version is not None or newest is None or newest.version() == table.version():
                 raise
             # A writer has gone on, and thinned out the files of the version that was opened.
-            return self._rows(contract.path, newest, list(schema), where)
+            return self._rows(contract.path, newest, list(schema), where, first)
 
     def _lacking(self, contract: TableContract, table: DeltaTable) -> frozenset[str]:
         """Columns that were added since the table was written, and that it can do without."""
@@ -126,7 +128,14 @@ class DeltaReads:
             return frozenset()
         return contract.later.difference(field.name for field in table.schema().fields)
 
-    def _rows(self, path: str, table: DeltaTable, columns: list[str], where: pl.Expr | None) -> pl.DataFrame:
+    def _rows(
+        self,
+        path: str,
+        table: DeltaTable,
+        columns: list[str],
+        where: pl.Expr | None,
+        first: pl.Expr | None = None,
+    ) -> pl.DataFrame:
         with self._reading(path):
             schema = self._files(path, table).schema if self.is_local else pl.scan_delta(table).collect_schema()
         missing = [name for name in columns if name not in schema]
@@ -138,17 +147,22 @@ class DeltaReads:
                 table=path,
             )
         with self._reading(path):
-            return self._collected(path, table, columns, where)
+            return self._collected(path, table, columns, where, first)
 
     def _files(self, path: str, table: DeltaTable) -> DataFiles:
         return DataFiles.of(table) if self._read_once is None else self._read_once.files_of(self.uri(path), table)
 
     def _collected(
-        self, path: str, table: DeltaTable, columns: Sequence[str], where: pl.Expr | None = None
+        self,
+        path: str,
+        table: DeltaTable,
+        columns: Sequence[str],
+        where: pl.Expr | None = None,
+        first: pl.Expr | None = None,
     ) -> pl.DataFrame:
         """Columns of the rows that hold `where`; the number of the segment is one of them."""
         if self._read_once is not None:
-            return self._read_once.rows(self.uri(path), self._files(path, table), columns, where)
+            return self._read_once.rows(self.uri(path), self._files(path, table), columns, where, first)
         frame = self._scan_with_segments(table)
         return (frame if where is None else frame.filter(where)).select(columns).collect()
 

@@ -141,6 +141,8 @@ class Lake(DeltaStore):
             EMBEDDINGS.of(space_fingerprint),
             ["text_hash", "vector"],
             where=pl.col("batch").is_in(batches.implode()) & pl.col("text_hash").is_in(hashes.implode()),
+            # Hashes of a million texts are no narrow column, and a cold build asks for each batch in turn.
+            first=pl.col("batch").is_in(batches.implode()),
         )
         return rows.unique("text_hash", keep="first", maintain_order=True)
 

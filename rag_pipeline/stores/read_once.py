@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -116,8 +116,21 @@ class ReadOnce:
             known.files = DataFiles.of(table)
         return known.files
 
-    def rows(self, folder: str, files: DataFiles, columns: Sequence[str], where: pl.Expr | None = None) -> pl.DataFrame:
-        """Columns of the rows that hold `where`, in the order of the files."""
+    def rows(
+        self,
+        folder: str,
+        files: DataFiles,
+        columns: Sequence[str],
+        where: pl.Expr | None = None,
+        first: pl.Expr | None = None,
+    ) -> pl.DataFrame:
+        """Columns of the rows that hold `where`, in the order of the files.
+
+        Args:
+            first: What holds wherever `where` does, and asks for narrower columns, so that fewer files are looked at.
+        """
+        if first is not None and files.names:
+            files = replace(files, names=self._holding(folder, files, first))
         if not files.names:
             return pl.DataFrame(schema={name: files.schema[name] for name in columns})
         if where is None:
@@ -127,10 +140,15 @@ class ReadOnce:
         if not self._missing(folder, files, columns):
             parts |= self._parts(folder, files, columns)
             return _frame(parts, list(parts)).filter(where).select(columns)
+        return files.scan(self._holding(folder, files, where)).filter(where).select(columns).collect()
+
+    def _holding(self, folder: str, files: DataFiles, where: pl.Expr) -> list[str]:
+        """The files with a row that holds it."""
+        asked = where.meta.root_names()
+        parts = self._parts(folder, files, asked)
         holding = _frame(parts, asked).select(holds=where)["holds"].arg_true()
         ends = pl.Series([part.len() for part in parts[asked[0]]], dtype=pl.UInt32).cum_sum()
-        hit = ends.search_sorted(holding, side="right").unique().sort()
-        return files.scan([files.names[number] for number in hit]).filter(where).select(columns).collect()
+        return [files.names[number] for number in ends.search_sorted(holding, side="right").unique().sort()]
 
     def _missing(self, folder: str, files: DataFiles, columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """The files that have not been decoded, by column; columns of which all files were are left out."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from rag_pipeline.contracts.table import Column, TableContract
+from rag_pipeline.contracts.tables import EMBEDDINGS
 from rag_pipeline.errors import LakeDamaged
 from rag_pipeline.stores import segments
 from rag_pipeline.stores.lake import Lake
@@ -125,3 +127,24 @@ def test_what_is_kept_is_bounded(folder: str) -> None:
         sizes = [part.estimated_size() for parts in kept._columns.values() for part in parts.values()]
         assert sum(sizes) <= 30_000
     assert {name for _, name in kept._columns} <= {"page", "hash"}
+
+
+def test_vectors_of_a_batch_look_at_the_files_of_the_batch_alone(tmp_path: Path, decoded: list[str]) -> None:
+    """However many others there are: a cold build asks for each batch in turn."""
+    table = EMBEDDINGS.of("space")
+    # So little room that the hashes of all texts are not kept; the numbers of the batches are.
+    lake = Lake(str(tmp_path), read_once=ReadOnce(9_000))
+    written = datetime(2026, 1, 1, tzinfo=UTC)
+    with lake.writing():
+        for batch in range(12):
+            rows = [(f"{batch:02}{n:02}" * 16, [float(n)] * 8, batch, written, "r") for n in range(10)]
+            lake.append(table, pl.DataFrame(rows, table.schema, orient="row"))
+    known = lake.embedded_hashes("space")
+    assert lake.vectors("space", known.filter(batch=4)).height == 10
+    decoded.clear()
+    for batch in (7, 2):
+        wanted = known.filter(pl.col("batch") == batch).head(3)
+        assert set(lake.vectors("space", wanted)["text_hash"]) == set(wanted["text_hash"])
+    # Once for the hashes and once for the vectors.
+    assert len(decoded) <= 4
+    assert len(set(decoded)) == 2
