@@ -24,9 +24,11 @@ from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, ENRICHMENTS
 from rag_pipeline.enrichment.recipes import enrichments_of
 from rag_pipeline.errors import RagPipelineError, StoreError
 from rag_pipeline.refresh.costs import record_cost
+from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.shown import shown
 from rag_pipeline.transforms.documents import shown_hash
 from rag_pipeline.transforms.enrichments import (
     MovedShare,
@@ -172,6 +174,12 @@ def due_texts(workspace: Workspace, enrichments: Sequence[Enrichment]) -> dict[s
     return {each.name: texts_due(documents, each, rows) for each in enrichments}
 
 
+def is_reading_left(workspace: Workspace) -> bool:
+    """Whether a run would have anything read, or try to."""
+    configured = enrichments_of(workspace.pipeline).all
+    return bool(configured) and any(due.height for due in due_texts(workspace, configured).values())
+
+
 def readings(workspace: Workspace, enrichments: Sequence[Enrichment]) -> pl.DataFrame:
     """What was read by present recipes: recipe, input_hash, value, reason_code, asked_as."""
     recipes = [each.recipe for each in enrichments]
@@ -196,6 +204,10 @@ def _read(workspace: Workspace, enrichment: Enrichment, documents: pl.DataFrame)
     except RagPipelineError as error:
         log.warning("enrichment %s goes on with the next run: %s", enrichment.name, error.message)
         return computed, error.message
+    except FAULTS as error:
+        # Whatever a library of models does, no document waits for it.
+        log.exception("enrichment %s failed", enrichment.name)
+        return computed, shown(f"{type(error).__name__}: {error}")
     return computed, ""
 
 

@@ -19,6 +19,7 @@ from rag_pipeline.contracts.tables import QUARANTINE
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.refresh.damage import damaged_tables
 from rag_pipeline.refresh.data_versions import bronze_version
+from rag_pipeline.refresh.enrichments import is_reading_left
 from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.heal import SEEN_FILE
 from rag_pipeline.refresh.holds import read_holds
@@ -98,6 +99,8 @@ def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made
         or aliases_behind(workspace)
         # A file may be lost that the run had read before, and that nothing above reads.
         or damaged_tables(workspace, thorough=False)
+        # A model may answer next time.
+        or is_reading_left(workspace)
     ):
         return None
     last, told = workspace.lake.last_publication(), summary["published"]

@@ -27,6 +27,7 @@ from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.pipeline.test_enrichments import both, found
 from rag_pipeline_tests.pipeline.test_erasure import holding
+from rag_pipeline_tests.refresh.test_look import noted
 
 pytest.importorskip("openai", reason="needs the extra `answers`")
 
@@ -120,8 +121,10 @@ def test_a_server_that_is_down_holds_up_nothing_and_the_next_run_goes_on(project
     assert found(project, "topic=lamps") == {"lamp.md"}
     verified = project.verify()
     assert (verified.ghosts, verified.missing, verified.mismatched) == (0, 0, 0)
+    assert not noted(project), "the next run does not only look"
     server.script(reads)
     assert (run(project).computed, len(server.asked)) == (2, 2)
+    assert noted(project)
     assert found(project, "topic=pumps") == {"new.md"}
 
 

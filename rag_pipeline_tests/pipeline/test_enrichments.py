@@ -9,12 +9,15 @@ from typing import Any
 import polars as pl
 import pytest
 
+from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.filters import Filter, parse_condition
 from rag_pipeline.contracts.tables import DOCUMENTS, ENRICHMENTS
+from rag_pipeline.embedding.open import open_model
 from rag_pipeline.errors import BadQuery
 from rag_pipeline.refresh.enrichments import EnrichmentsReport, refresh_enrichments
 from rag_pipeline.refresh.everything import refresh_everything
 from rag_pipeline.refresh.retained_readings import retain_readings
+from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -131,6 +134,23 @@ def test_a_model_that_is_not_there_leaves_its_texts_waiting_and_hinders_nothing(
     assert found(project, "topic=lamps") == set()
     with pytest.raises(BadQuery, match="no field 'subject'"):
         found(project, "subject=water")
+
+
+def test_a_model_that_fails_in_its_own_way_hinders_nothing_either(project: Project) -> None:
+    project.settings["embedding_models"]["odd"] = {"kind": "hashing", "model": "hashing", "dimension": 32}
+    project.settings["enrichments"] = {"subject": NEAREST["subject"] | {"model": "odd"}}
+    project.write("new.md", "# New\n\nA new pump.\n")
+
+    def opened(spec: EmbeddingModelSpec) -> Any:
+        if spec.alias == "odd":
+            raise RuntimeError("the device is gone")
+        return open_model(spec, project.pipeline().cache_folder)
+
+    with Workspace(project.pipeline(), run_id="test", open_model=opened) as workspace:
+        did = refresh_everything(workspace, evaluate=False)
+    assert did.enrichments is not None
+    assert did.enrichments.enrichments[0].waiting_because == "RuntimeError: the device is gone"
+    assert (did.publication.moved, did.publication.documents) == (True, 4)
 
 
 def test_what_documents_say_is_compared_with_what_was_read(project: Project) -> None:
