@@ -109,6 +109,10 @@ def build_jobs(pipeline: Pipeline, prefix: Prefix) -> dict[str, Job]:
     return jobs | _asked_jobs(pipeline, prefix, derived)
 
 
+# The button itself opens a dialog in which nothing is filled in.
+_HOW = "Open it by the arrow beside Materialize all, Open launchpad, and choose the served model as partition."
+
+
 def _asked_jobs(pipeline: Pipeline, prefix: Prefix, derived: Sequence[dg.AssetKey]) -> dict[str, Job]:
     """Jobs whose configuration the Launchpad shows filled in, so that a person changes a word of it.
 
@@ -126,9 +130,9 @@ def _asked_jobs(pipeline: Pipeline, prefix: Prefix, derived: Sequence[dg.AssetKe
             published_selection(pipeline),
             config=shown(*guards, ("silver_documents", {"allow_mass_deletion": [], "by": ""})),
             description="Let a source lose what the deletion guard holds, this once, in a run of everything. Look "
-            "first whether the source is whole: an unmounted share looks the same. Under Config set "
-            "allow_mass_deletion of the source, name it under silver_documents too where documents were refused, and "
-            "say by whom and why.",
+            f"first whether the source is whole: an unmounted share looks the same. {_HOW} Set "
+            "allow_mass_deletion of the source to true, name it under silver_documents too where documents were "
+            "refused, and say by whom.",
         ),
         PARSE_AGAIN_JOB: _job(
             prefix,
@@ -136,7 +140,7 @@ def _asked_jobs(pipeline: Pipeline, prefix: Prefix, derived: Sequence[dg.AssetKe
             derived,
             config=shown(("silver_documents", {"parse_again": []})),
             description="Parse the documents of some formats again although nothing changed, and bring readers what "
-            "comes out differently; texts that stay the same are not embedded again. Under Config name media types, "
+            f"comes out differently; texts that stay the same are not embedded again. {_HOW} Name media types, "
             "like application/pdf.",
         ),
         CUT_AGAIN_JOB: _job(
@@ -145,7 +149,7 @@ def _asked_jobs(pipeline: Pipeline, prefix: Prefix, derived: Sequence[dg.AssetKe
             derived,
             config=shown(("silver_chunks", {"cut_again": []})),
             description="Cut the documents of some sources again although nothing changed; chunks that come out the "
-            "same are not embedded again. Under Config name the sources.",
+            f"same are not embedded again. {_HOW} Name the sources.",
         ),
     }
 

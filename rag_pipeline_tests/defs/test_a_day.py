@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import random
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,9 @@ from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._scheduler.scheduler import launch_scheduled_runs
 
+from rag_pipeline import Searcher
 from rag_pipeline.contracts.tables import EMBEDDINGS
+from rag_pipeline.errors import NothingPublished
 from rag_pipeline_tests.pipeline.project import Project
 
 # Ticks of an hour; a day of them where more examples are asked for.
@@ -39,6 +42,50 @@ run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordi
 """
 
 
+class Reader:
+    """Somebody who searches all the while, in a thread: each answer is all of what is published, of one moment.
+
+    Attributes:
+        seen: By the time of a publication, each answer that was given from it.
+        faults: What went wrong.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.seen: dict[datetime, set[frozenset[tuple[str, str]]]] = {}
+        self.faults: list[str] = []
+        self.answers = 0
+        self._project = project
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._read)
+
+    def __enter__(self) -> Reader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _read(self) -> None:
+        with Searcher.open(str(self._project.folder / "lake")) as searcher:
+            # Two cores are shared with the run; a person does not ask a hundred times in a second either.
+            while not self._end.wait(0.01):
+                try:
+                    # More hits than there are rows, found by vectors: whatever is published is in the answer.
+                    hits = searcher.search("page", principals=["board"], k=1_000, mode="vector")
+                except NothingPublished:
+                    continue
+                except Exception as error:
+                    self.faults.append(repr(error))
+                    return
+                self.answers += 1
+                times = {hit.published_at for hit in hits}
+                if len(times) > 1:
+                    self.faults.append(f"an answer is made of several versions: {times}")
+                for at in times:
+                    self.seen.setdefault(at, set()).add(frozenset((hit.uri, hit.text) for hit in hits))
+
+
 class Day:
     """One pipeline, its Dagster instance, and a clock."""
 
@@ -46,6 +93,7 @@ class Day:
         self.project, self.instance, self.now = project, instance, began
         self.random = random.Random(seed)
         self.texts = 0
+        self.reader = Reader(project)
         self.times: dict[str, object] = {}
         project.pipeline()
         module = project.folder / "day.py"
@@ -94,9 +142,22 @@ class Day:
         asked = self.instance.get_ticks(state.instigator_origin_id, state.selector_id)
         return len({tick.timestamp for tick in asked if tick.run_ids})
 
+    def read_whole_versions(self) -> None:
+        """P3 on what was read while runs went on."""
+        reader = self.reader
+        assert not reader.faults, reader.faults
+        # It goes on reading.
+        seen = dict(reader.seen)
+        halves = {at: answers for at, answers in seen.items() if len(answers) > 1}
+        assert not halves, "each answer from a publication is all of it"
+        with self.project.workspace() as workspace:
+            known = {row.published_at for row in workspace.lake.publications()}
+        assert seen.keys() <= known, "nothing is read that was not published"
+
     def hold_the_promises(self) -> None:
         """P1 to P6 on what the schedules made."""
         project = self.project
+        self.read_whole_versions()
         files = {path.relative_to(project.folder / "docs").as_posix() for path in project.folder.glob("docs/**/*.md")}
         shown = project.published()
         assert {row["uri"].removeprefix("docs/") for row in shown} == files, "what is searched is what is there"
@@ -146,6 +207,16 @@ def test_schedules_and_sensors_alone_publish_and_keep_every_promise(
     project: Project, instance: dg.DagsterInstance, began: datetime
 ) -> None:
     day = Day(project, instance, began, seed=began.month)
+    with day.reader as reader:
+        pass_a_day(day)
+    # Somebody read while it went on, and from more than what was there at the end.
+    assert reader.answers > TICKS
+    assert len(reader.seen) > 1
+
+
+def pass_a_day(day: Day) -> None:
+    """From an empty lake through hours of edits and hints, a night without a daemon, and a source that is away."""
+    project = day.project
     # The first look of the daemon notes the time from which on schedules are due.
     day.tick()
     day.pass_hours()
