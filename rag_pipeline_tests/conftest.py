@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import dagster as dg
@@ -21,12 +22,16 @@ settings.register_profile("same everywhere", deadline=None, derandomize="RAG_PIP
 settings.load_profile("same everywhere")
 
 HERE = Path(__file__).parent
-# Tests that refresh whole lakes, run Dagster, kill processes or break storage: `make test-all` runs them, as CI does.
+# Tests that refresh whole lakes, run Dagster, kill processes or break storage: not what `make test` runs.
 SLOW = (
     *("crash/", "defs/", "faults/", "pipeline/"),
     *("cli/test_maintain.py", "cli/test_records.py", "cli/test_run.py", "cli/test_secrets_and_length.py"),
     *("refresh/test_damage.py", "house/test_docs.py::test_commands_that_are_marked_to_run_do"),
 )
+
+# A slow test with many cases takes each on a lake of its own: CI tries so many of them, `make test-all` all. Their
+# names decide which ones, so that they are the same until a case is added or renamed.
+SLOW_CASES_IN_CI = 3
 
 # What these run is long, traced it takes up to three times as long, and shorter tests run the same lines: a megabyte of
 # an attack, thousands of questions to one lake, the house, whose rules run no line of the package.
@@ -47,9 +52,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if is_long or is_hypothesis_test(getattr(item, "obj", None)):
             # Tracing each line of each example would double the time of these.
             item.add_marker(pytest.mark.no_cover)
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    mark_more_than_a_sample(slow)
     # A slow file that begins last leaves the other processes with nothing to do.
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    slow_files = {item.path for item in slow}
+    items.sort(key=lambda item: item.path not in slow_files)
+
+
+def mark_more_than_a_sample(slow: list[pytest.Item]) -> None:
+    """Mark the cases of slow tests beyond those that CI tries."""
+    tables: dict[str, list[pytest.Item]] = {}
+    for item in slow:
+        tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for cases in tables.values():
+        for item in sorted(cases, key=lambda item: sha256(item.name.encode()).digest())[SLOW_CASES_IN_CI:]:
+            item.add_marker(pytest.mark.exhaustive)
 
 
 def pytest_collection_finish() -> None:

@@ -31,7 +31,7 @@ _OF_THE_REQUEST = frozenset({400, 413, 422})
 # What comes of a text without a valid reading, by reason code.
 REASONS = {
     "reading_not_valid": "twice the model did not answer as the schema says: {why}. Change the prompt, or the model",
-    "reading_cut_short": "the answer was longer than `chat_models.NAME.max_answer_tokens`; raise that",
+    "reading_cut_short": "the answer was too long: raise `chat_models.NAME.max_answer_tokens`",
     "reading_refused": "the model, or a filter of its server, refused to answer",
     "request_refused": "the server refused the request, as too long mostly: lower `most_chars`",
 }
