@@ -63,6 +63,8 @@ def status(as_json: bool) -> None:
 
 def _show_status(found: Status) -> None:
     show(_lake(found), "")
+    if found.writer:
+        talk(f"{found.writer} is writing; if it was killed, the next run takes over once its lease has expired")
     if found.held_because:
         talk(found.held_because, style="red")
     if found.damaged:

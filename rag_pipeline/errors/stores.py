@@ -33,6 +33,20 @@ class LakeBusy(StoreError):
     exit_code = 4
 
 
+class LeaseLost(StoreError):
+    """This process stood still for so long that another one took over the lease of the lake."""
+
+    code = "lease_lost"
+    retryable = True
+    exit_code = 4
+
+
+class StoreUnfit(StoreError):
+    """The object store does not keep conditional writes, so that two writers would damage a lake in it."""
+
+    code = "store_unfit"
+
+
 class StoreUnavailable(StoreError):
     """The disk, network or object store that holds the lake did not answer."""
 

@@ -153,6 +153,7 @@ class Status:
         published_problem: Why what is published cannot be searched. Empty: it can, or nothing is published.
         polls_problem: Why it is not known when sources were last polled. Empty: it is.
         undelivered: Sinks of alerts that have not taken all messages.
+        writer: Who holds the lease of a lake in an object store, or was killed while it did; empty: nobody.
     """
 
     lake: str
@@ -171,6 +172,7 @@ class Status:
     published_problem: str = ""
     polls_problem: str = ""
     undelivered: list[Undelivered] = field(default_factory=list)
+    writer: str = ""
 
 
 def read_status(workspace: Workspace) -> Status:
@@ -205,6 +207,7 @@ def read_status(workspace: Workspace) -> Status:
         published_problem="" if published is None else index_problem(workspace, published, "ask"),
         polls_problem=polls_problem,
         undelivered=_undelivered(workspace),
+        writer=lake.holder(),
     )
 
 

@@ -97,7 +97,7 @@ class Workspace:
     def vectors(self) -> VectorStore:
         from rag_pipeline.stores.vectors import VectorStore
 
-        return VectorStore(self.lake.uri(INDEX_PATH), self.lake.storage_options)
+        return VectorStore(self.lake.uri(INDEX_PATH), self.lake.storage_options, self.lake.still_writing)
 
     def source(self, name: str) -> Source:
         """A configured source, without what was erased from the lake.

@@ -7,24 +7,20 @@ Does not belong here: reading (`delta_reads.py`); what is written: callers bring
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake import DeltaTable, write_deltalake
 from deltalake.fs import DeltaStorageHandler
 
 from rag_pipeline.contracts.table import TableContract
-from rag_pipeline.errors import CommitConflict, LakeDamaged, StoreError, TableMissing
+from rag_pipeline.errors import LakeDamaged, StoreError, TableMissing
+from rag_pipeline.stores.delta_commits import COMPRESSED, DeltaCommits
 from rag_pipeline.stores.delta_log import forget_log
-from rag_pipeline.stores.delta_reads import DeltaReads
-from rag_pipeline.stores.failures import NOTHING_WRITTEN, cause_of, failed, is_failure
 from rag_pipeline.stores.quoting import sql_name
-from rag_pipeline.stores.read_once import ReadOnce
 from rag_pipeline.stores.segments import SEGMENT, Change, Segments
 
 log = logging.getLogger(__name__)
@@ -42,33 +38,9 @@ RETENTION_HOURS = 7 * 24
 # Above so many bytes to rewrite, the rows are joined in a stream instead of in memory.
 MERGE_ABOVE_BYTES = 64_000_000
 
-_CONFIGURATION: Mapping[str, str | None] = {
-    "delta.checkpointInterval": "10",
-    "delta.logRetentionDuration": "interval 1 days",
-}
-_COMPRESSED = WriterProperties(compression="ZSTD")
 
-
-class DeltaStore(DeltaReads):
-    """All Delta tables under one root, read and written.
-
-    Args:
-        root: A folder or an object store's prefix (`s3://…`).
-        storage_options: Passed to the object store client.
-        run_id: Recorded in every commit.
-        read_once: Keeps what is opened and read, of a root in a folder; None: nothing is kept.
-    """
-
-    def __init__(
-        self,
-        root: str,
-        storage_options: Mapping[str, str] | None = None,
-        run_id: str = "",
-        read_once: ReadOnce | None = None,
-    ) -> None:
-        super().__init__(root, storage_options, read_once)
-        self.run_id = run_id
-        self.commits = 0
+class DeltaStore(DeltaCommits):
+    """All Delta tables under one root, read and written."""
 
     @property
     def is_alone(self) -> bool:
@@ -82,7 +54,7 @@ class DeltaStore(DeltaReads):
                 files = DeltaStorageHandler.from_table(table._table)
                 for name in names:
                     files.delete_file(name)
-            table.repair(commit_properties=CommitProperties(custom_metadata={"rag_pipeline.run_id": self.run_id}))
+            table.repair(commit_properties=self._properties())
         self.commits += 1
         log.warning("took damaged files out table=%s files=%d", contract.path, len(names))
 
@@ -113,23 +85,6 @@ class DeltaStore(DeltaReads):
         version = self.version(contract)
         log.info("appended table=%s version=%d rows=%d", contract.path, version, frame.height)
         return version
-
-    def _write(self, contract: TableContract, frame: pl.DataFrame, verb: str, **options: Any) -> None:
-        with self._writing(verb, contract.path):
-            write_deltalake(
-                self.uri(contract.path),
-                frame,
-                name=f"{contract.layer}_{contract.name}",
-                description=contract.doc,
-                # Statistics of texts would be most of the log, and only what numbers the commits is ever looked up by.
-                configuration={**_CONFIGURATION, "delta.dataSkippingStatsColumns": _looked_up(contract)},
-                partition_by=[SEGMENT] if contract.grouped_by else None,
-                writer_properties=_COMPRESSED,
-                storage_options=self._options,
-                commit_properties=self._properties(contract),
-                **options,
-            )
-        self.commits += 1
 
     def merge(
         self,
@@ -217,7 +172,7 @@ class DeltaStore(DeltaReads):
                 rows,
                 mode="overwrite",
                 predicate=f"{SEGMENT} IN ({', '.join(map(str, numbers))})",
-                writer_properties=_COMPRESSED,
+                writer_properties=COMPRESSED,
                 commit_properties=self._properties(contract),
             )
         self.commits += 1
@@ -329,7 +284,9 @@ class DeltaStore(DeltaReads):
             sizes = pl.DataFrame(table.get_add_actions(flatten=True))
             is_loose = Segments.of(table) is None and sizes.filter(pl.col("size_bytes") < SMALL_FILE_BYTES).height > 1
             if is_loose:
-                table.optimize.compact(target_size=SMALL_FILE_BYTES, writer_properties=_COMPRESSED)
+                table.optimize.compact(
+                    target_size=SMALL_FILE_BYTES, writer_properties=COMPRESSED, commit_properties=self._properties()
+                )
                 self.commits += 1
             kept = self._kept_versions(contract.path, table.version())
             options: dict[str, Any] = {"retention_hours": 0, "enforce_retention_duration": False, "full": True}
@@ -365,35 +322,8 @@ class DeltaStore(DeltaReads):
         is_loose = len(table.file_uris()) > COMPACT_ABOVE_FILES
         if is_loose:
             with self._writing("compact", contract.path):
-                table.optimize.compact()
+                table.optimize.compact(commit_properties=self._properties())
             self.commits += 1
         with self._writing("vacuum", contract.path):
             table.vacuum(retention_hours=retention_hours, dry_run=False, full=True)
         return is_loose
-
-    @contextmanager
-    def _writing(self, verb: str, path: str) -> Iterator[None]:
-        try:
-            yield
-        except CommitFailedError as error:
-            raise CommitConflict(
-                f"could not {verb} {self.uri(path)}: another writer changed it at the same time; nothing of this "
-                f"commit was written. Run again.",
-                table=path,
-            ) from error
-        except BaseException as error:
-            if not is_failure(error):
-                raise
-            raise failed(verb, self.uri(path), path, error, note=NOTHING_WRITTEN) from cause_of(error)
-
-    def _properties(self, contract: TableContract) -> CommitProperties:
-        return CommitProperties(
-            custom_metadata={
-                "rag_pipeline.run_id": self.run_id,
-                "rag_pipeline.contract": str(contract.version),
-            }
-        )
-
-
-def _looked_up(contract: TableContract) -> str:
-    return "batch" if "batch" in contract.columns else contract.key[0]

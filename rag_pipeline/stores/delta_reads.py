@@ -137,7 +137,7 @@ class DeltaReads:
         first: pl.Expr | None = None,
     ) -> pl.DataFrame:
         with self._reading(path):
-            schema = self._files(path, table).schema if self.is_local else pl.scan_delta(table).collect_schema()
+            schema = self._files(path, table).schema
         missing = [name for name in columns if name not in schema]
         if missing:
             raise TableOutdated(
@@ -150,7 +150,9 @@ class DeltaReads:
             return self._collected(path, table, columns, where, first)
 
     def _files(self, path: str, table: DeltaTable) -> DataFiles:
-        return DataFiles.of(table) if self._read_once is None else self._read_once.files_of(self.uri(path), table)
+        if self._read_once is None:
+            return DataFiles.of(table, self._options)
+        return self._read_once.files_of(self.uri(path), table)
 
     def _collected(
         self,
@@ -225,9 +227,7 @@ class DeltaReads:
         return self._scan_with_segments(table).drop(SEGMENT, strict=False)
 
     def _scan_with_segments(self, table: DeltaTable) -> pl.LazyFrame:
-        if self.is_local:
-            return DataFiles.of(table).scan().drop(FILE)
-        return pl.scan_delta(table, storage_options=self._options)
+        return DataFiles.of(table, self._options).scan().drop(FILE)
 
     def file_uris(self, contract: TableContract) -> list[str]:
         """Data files of the newest version.

@@ -34,6 +34,7 @@ _UNAVAILABLE = re.compile(
     r"stale file handle|\b50[0234]\b|\b429\b",
     re.IGNORECASE,
 )
+_BRANCH = re.compile(r"\s*(?:\x1b\[\d+m)?↳(?:\x1b\[\d+m)?\s*")
 _FORBIDDEN = re.compile(r"permission ?denied|access ?denied|forbidden|unauthorized|invalidaccesskeyid|\b40[13]\b", re.I)
 _EXHAUSTED = re.compile(r"no space left|disk quota|too many open files|cannot allocate memory|out of memory", re.I)
 
@@ -67,8 +68,11 @@ def reading(what: str, place: str, table: str) -> Iterator[None]:
         raise failed(what, place, table, error) from cause_of(error)
 
 
-def written(table: str, verb: str, place: str, action: Callable[[], T]) -> T:
+def written(table: str, verb: str, place: str, action: Callable[[], T], *, note: str = NOTHING_WRITTEN) -> T:
     """Run a call that writes; a failure of it is an error of ours that says that nothing was written.
+
+    Args:
+        note: What the error says then; nothing for a call that only reads.
 
     Raises:
         StoreError: The call failed.
@@ -78,7 +82,25 @@ def written(table: str, verb: str, place: str, action: Callable[[], T]) -> T:
     except BaseException as error:
         if not is_failure(error):
             raise
-        raise failed(verb, place, table, error, note=NOTHING_WRITTEN) from cause_of(error)
+        raise failed(verb, place, table, error, note=note) from cause_of(error)
+
+
+class Stored:
+    """Runs calls that write to tables whose commits nothing fences, while this process is the one that may.
+
+    Args:
+        still_writing: Raises where it is not any more; asked before, and after for what it missed.
+    """
+
+    def __init__(self, table: str, still_writing: Callable[[], None] | None = None) -> None:
+        self._table = table
+        self._still_writing = still_writing or (lambda: None)
+
+    def __call__(self, verb: str, place: str, action: Callable[[], T]) -> T:
+        self._still_writing()
+        result = written(self._table, verb, place, action)
+        self._still_writing()
+        return result
 
 
 def cause_of(error: BaseException) -> BaseException | None:
@@ -129,7 +151,8 @@ def _is_unavailable(error: BaseException, reason: str, place: str) -> bool:
 
 def reason_of(error: BaseException) -> str:
     """What a library said, in one line: some append their whole query plan, Lance the line of its own source."""
-    first = str(error).strip().partition("\n")[0]
+    # Delta draws the causes of some failures as a tree, a line each.
+    first = _BRANCH.sub(": ", str(error)).strip().partition("\n")[0]
     first = re.sub(r",? ?/[^ ,]*/\.cargo/registry/\S+", "", first)
     return (first[:REASON_CHARS] or type(error).__name__).rstrip(". ,")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -22,7 +23,10 @@ from rag_pipeline.contracts.tables import (
 )
 from rag_pipeline.stores.delta import DeltaStore
 from rag_pipeline.stores.lake_format import settle_format
+from rag_pipeline.stores.lease import read_holder
+from rag_pipeline.stores.lease_lock import LeaseLock
 from rag_pipeline.stores.lock import WriteLock
+from rag_pipeline.stores.objects import Objects
 from rag_pipeline.stores.read_once import ReadOnce
 from rag_pipeline.stores.reserve import keep_reserve, spend_reserve
 
@@ -48,21 +52,23 @@ class Lake(DeltaStore):
         super().__init__(root, storage_options, run_id, read_once)
         self._lock_timeout_seconds = lock_timeout_seconds
         self._lock: WriteLock | None = None
+        self._lease: LeaseLock | None = None
         self._is_settled = False
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the lake's write lock; a second writer says whom it waits for. Re-entrant in one thread.
 
-        On an object store there is no lock file: there the table formats' own atomic commits decide, and a
-        loser raises `CommitConflict`, which a retry cures.
+        On a disk it is a lock of the kernel, in an object store a lease that expires.
 
         Raises:
             LakeBusy: Another process held the lock for longer than the timeout.
             LakeTooNew: A newer program wrote the lake.
+            StoreUnfit: The object store does not keep what a lease needs.
         """
         if not self.is_local:
-            yield
+            with self._leased():
+                yield
             return
         if self._lock is None:
             self._lock = WriteLock(self.root, self.run_id, self._lock_timeout_seconds)
@@ -72,9 +78,44 @@ class Lake(DeltaStore):
                 self._is_settled = True
             yield
 
+    @contextmanager
+    def _leased(self) -> Iterator[None]:
+        if self._lease is None:
+            self._lease = LeaseLock(self.objects, self.run_id, self._lock_timeout_seconds)
+        was_held = self._lease.is_held
+        with self._lease.held():
+            if not was_held:
+                self._begin_tenure(is_continued=self._lease.lease.is_continued)
+            yield
+
+    @cached_property
+    def objects(self) -> Objects:
+        """Single objects of a lake in an object store.
+
+        Raises:
+            ExtraMissing: Its client is not installed.
+        """
+        return Objects(self.root, self.storage_options)
+
     @property
     def is_alone(self) -> bool:
         return self._lock is not None and self._lock.is_held
+
+    @property
+    def epoch(self) -> int | None:
+        return self._lease.lease.epoch if self._lease is not None and self._lease.is_held else None
+
+    def still_writing(self) -> None:
+        if self._lease is not None and self._lease.is_held:
+            self._lease.lease.check()
+
+    def holder(self) -> str:
+        """Who holds the lease of a lake in an object store, in words; empty: nobody, or it is in a folder.
+
+        Raises:
+            StoreError: The store did not answer.
+        """
+        return "" if self.is_local else read_holder(self.objects)
 
     def keep_reserve(self) -> None:
         """Keep room for taking away on a disk; an object store is never full."""

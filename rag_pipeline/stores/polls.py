@@ -10,6 +10,7 @@ Readers of a search look at it too, so it is read without opening any table.
 from __future__ import annotations
 
 from rag_pipeline.contracts.polls import POLLS_FILE, Poll, Polls, bytes_of, polls_of
+from rag_pipeline.errors import StoreError
 from rag_pipeline.stores.failures import is_failure, reason_of
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.whole_files import content_of, replace_content
@@ -22,6 +23,8 @@ def read_polls(lake: Lake) -> Polls:
     """What is known of the polls; a file that is missing or damaged is no failure, and said in `problem`."""
     try:
         content = content_of(lake, POLLS_FILE, _MAX_BYTES)
+    except StoreError as error:
+        return Polls(problem=f"it cannot be read: {error.message}")
     except BaseException as error:
         if not is_failure(error):
             raise

@@ -33,19 +33,21 @@ Signature = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class DataFiles:
-    """The data files of one version of a table in a folder, in the order in which their rows are given.
+    """The data files of one version of a table, in the order in which their rows are given.
 
     Attributes:
         schema: Of the whole table, the number of the segment included where it has segments.
+        options: Of the object store; None on a disk.
     """
 
     names: Sequence[str]
     schema: Mapping[str, pl.DataType]
+    options: dict[str, str] | None = None
 
     @classmethod
-    def of(cls, table: DeltaTable) -> DataFiles:
+    def of(cls, table: DeltaTable, options: dict[str, str] | None = None) -> DataFiles:
         # Delta keeps names percent-encoded, which the reader takes literally: a folder with a space is not found.
-        return cls([unquote(uri) for uri in table.file_uris()], pl.scan_delta(table).collect_schema())
+        return cls([unquote(uri) for uri in table.file_uris()], pl.scan_delta(table).collect_schema(), options)
 
     def scan(self, names: Sequence[str] | None = None) -> pl.LazyFrame:
         """Rows of all files or of some, each with the file it stands in, under a name that no table uses."""
@@ -58,6 +60,7 @@ class DataFiles:
             schema={name: dtype for name, dtype in self.schema.items() if name != SEGMENT},
             missing_columns="insert",
             include_file_paths=FILE,
+            storage_options=self.options,
         )
         if SEGMENT not in self.schema:
             return frame

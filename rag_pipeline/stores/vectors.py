@@ -27,7 +27,7 @@ from lancedb.index import IvfRq
 from rag_pipeline.contracts.embedding import EmbeddingSpace
 from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, StoreError, TableMissing, TableOutdated
-from rag_pipeline.stores.failures import reading, reason_of, written
+from rag_pipeline.stores.failures import Stored, reading, reason_of
 from rag_pipeline.stores.index_schema import FINGERPRINT_KEY, PREFIX, SPACE_KEY, index_schema, table_name
 from rag_pipeline.stores.quoting import sql_string
 from rag_pipeline.stores.retrievers import REFINE_FACTOR, best_rows, by_ids, by_vector, by_words, factor_under
@@ -46,7 +46,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 INDEX = "gold/index"  # The folder of all index tables, as errors name it.
-stored = partial(written, INDEX)
 
 # One-bit codes are whole bytes; vectors of any other width are searched exactly.
 CODE_DIMENSIONS = 8
@@ -58,10 +57,13 @@ DELETE_BATCH = 5_000
 class VectorStore:
     """The LanceDB database under one root."""
 
-    def __init__(self, root: str, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, root: str, options: Mapping[str, str] | None = None, still_writing: Callable[[], None] | None = None
+    ) -> None:
         self.root = root
+        self._stored = Stored(INDEX, still_writing)
         with reading("open", root, INDEX):
-            self._connection = lancedb.connect(root, storage_options=dict(storage_options or {}) or None)
+            self._connection = lancedb.connect(root, storage_options=dict(options or {}) or None)
 
     def open(
         self, name: str, space_fingerprint: str, *, version: int | None = None, refine_factor: int = REFINE_FACTOR
@@ -110,7 +112,7 @@ class VectorStore:
                 f"{', '.join(missing)}. Nothing was read. Use that version, or run: rag-pipeline run",
                 table=name,
             )
-        return VectorTable(handle, name, self.place(name), refine_factor)
+        return VectorTable(handle, name, self.place(name), refine_factor, self._stored)
 
     def place(self, name: str) -> str:
         """Folder or address of a table."""
@@ -124,12 +126,11 @@ class VectorStore:
         """
         name = table_name(space.fingerprint)
 
+        make = partial(self._connection.create_table, name, schema=index_schema(space))
+
         def create() -> VectorTable:
-            schema = index_schema(space)
-            place = self.place(name)
-            return VectorTable(
-                stored("create", place, lambda: self._connection.create_table(name, schema=schema)), name, place
-            )
+            handle = self._stored("create", self.place(name), make)
+            return VectorTable(handle, name, self.place(name), stored=self._stored)
 
         try:
             return self.open(name, space.fingerprint)
@@ -166,8 +167,9 @@ class VectorStore:
 
     def restart(self, space: EmbeddingSpace) -> None:
         """Make the newest version of a space's table empty, beside the versions there are, and without reading them."""
-        name, create = table_name(space.fingerprint), self._connection.create_table
-        stored("begin anew", self.place(name), lambda: create(name, schema=index_schema(space), mode="overwrite"))
+        name = table_name(space.fingerprint)
+        begin = partial(self._connection.create_table, name, schema=index_schema(space), mode="overwrite")
+        self._stored("begin anew", self.place(name), begin)
 
     def _listed(self) -> list[str]:
         with reading("list", self.root, INDEX):
@@ -181,7 +183,7 @@ class VectorStore:
     def drop(self, name: str) -> None:
         """Remove an index table; nothing happens if it is not there."""
         drop: Callable[..., None] = self._connection.drop_table
-        stored("drop", self.place(name), lambda: drop(name, ignore_missing=True))
+        self._stored("drop", self.place(name), lambda: drop(name, ignore_missing=True))
 
 
 class VectorTable:
@@ -192,7 +194,15 @@ class VectorTable:
             precision for each row asked for, or EXACT.
     """
 
-    def __init__(self, handle: Any, name: str, place: str, refine_factor: int = REFINE_FACTOR) -> None:
+    def __init__(
+        self,
+        handle: Any,
+        name: str,
+        place: str,
+        refine_factor: int = REFINE_FACTOR,
+        stored: Stored | None = None,
+    ) -> None:
+        self._stored = stored or Stored(INDEX)
         self._table = handle
         self.name = name
         self.place = place
@@ -253,7 +263,7 @@ class VectorTable:
 
         try:
             reader = pa.RecordBatchReader.from_batches(schema, streamed())
-            stored("add to", self.place, lambda: self._table.add(reader))
+            self._stored("add to", self.place, lambda: self._table.add(reader))
         except StoreError:
             # Through the store an error arrives as text.
             if raised:
@@ -264,7 +274,7 @@ class VectorTable:
         """Replace the given columns of rows that are there, by chunk_id, in one commit."""
         fields = [self._schema.field(name) for name in rows.schema.names]
         rows = rows.cast(pa.schema(fields))
-        stored(
+        self._stored(
             "merge into",
             self.place,
             lambda: self._table.merge_insert("chunk_id").when_matched_update_all().use_index(False).execute(rows),
@@ -274,11 +284,11 @@ class VectorTable:
         """Remove rows by chunk_id."""
         for start in range(0, len(chunk_ids), DELETE_BATCH):
             names = ", ".join(sql_string(name) for name in chunk_ids[start : start + DELETE_BATCH])
-            stored("delete from", self.place, partial(self._table.delete, f"chunk_id IN ({names})"))
+            self._stored("delete from", self.place, partial(self._table.delete, f"chunk_id IN ({names})"))
 
     def restore(self, version: int) -> None:
         """Make an older version the newest again, as one more commit."""
-        stored("restore", self.place, lambda: self._table.restore(version))
+        self._stored("restore", self.place, lambda: self._table.restore(version))
 
     def index(self) -> bool:
         """Bring the indexes up to date with the rows, as far as search needs it; call once after a change.
@@ -307,15 +317,15 @@ class VectorTable:
         if not is_compaction_due(self.count(), waiting, versions, older_than(age, versions, now)):
             return False
         # The table first, and its versions in a call that finds nothing else to do: thinning counts from its own start.
-        stored("optimize", self.place, self._table.optimize)
+        self._stored("optimize", self.place, self._table.optimize)
         age += datetime.now() - now  # noqa: DTZ005
-        stored("thin the versions of", self.place, lambda: self._table.optimize(cleanup_older_than=age))
+        self._stored("thin the versions of", self.place, lambda: self._table.optimize(cleanup_older_than=age))
         return True
 
     def _index_vectors(self, existing: set[str], rows: int) -> bool:
         if is_small(rows) or self.space.dimension % CODE_DIMENSIONS:
             if "vector_idx" in existing:
-                stored("drop index of", self.place, lambda: self._table.drop_index("vector_idx"))
+                self._stored("drop index of", self.place, lambda: self._table.drop_index("vector_idx"))
                 return True
             return False
         if "vector_idx" in existing:
@@ -327,11 +337,8 @@ class VectorTable:
         return True
 
     def _create_index(self, column: str, configuration: Any) -> None:
-        stored(
-            f"index {column} of",
-            self.place,
-            lambda: self._table.create_index(column, config=configuration, replace=True),
-        )
+        make = partial(self._table.create_index, column, config=configuration, replace=True)
+        self._stored(f"index {column} of", self.place, make)
 
     # -- searching ----------------------------------------------------------------------------------------
 

@@ -13,9 +13,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from deltalake.fs import DeltaStorageHandler
 
 from rag_pipeline.errors import StoreError
 from rag_pipeline.stores.failures import cause_of, failed, is_failure
@@ -27,15 +24,12 @@ def content_of(lake: Lake, name: str, max_bytes: int) -> bytes | None:
     """A file's bytes, and one more than `max_bytes` of a larger one; None: it is not there.
 
     Raises:
-        OSError: It cannot be read; other errors of an object store are told by `is_failure`.
+        OSError: It cannot be read from a disk.
+        StoreError: It cannot be read from an object store.
     """
     if not lake.is_local:
-        try:
-            with _handler(lake).open_input_file(name) as stream:
-                content: bytes = stream.read(max_bytes + 1)
-                return content
-        except FileNotFoundError:
-            return None
+        found = lake.objects.read(name, max_bytes)
+        return None if found is None else found[0]
     path = Path(lake.root, name)
     if path.exists() and not path.is_file():
         # To open a pipe that nobody writes to would wait for ever.
@@ -57,10 +51,8 @@ def replace_content(lake: Lake, name: str, content: bytes) -> None:
         if lake.is_local:
             replace_file(Path(lake.root, name), content)
         else:
-            # The wrapper around this stream passes buffers on, and the stream takes bytes only.
-            stream: Any = _handler(lake)._handler.open_output_stream(name)
-            stream.write(content)
-            stream.close()
+            lake.still_writing()
+            lake.objects.write(name, content)
     except BaseException as error:
         if not is_failure(error):
             raise
@@ -166,7 +158,3 @@ class LineFile:
                 return file.tell()
         except OSError as error:
             raise failed("write", lake.uri(self.name), self.name, error) from cause_of(error)
-
-
-def _handler(lake: Lake) -> DeltaStorageHandler:
-    return DeltaStorageHandler(lake.root, lake.storage_options)

@@ -45,6 +45,7 @@ ORDER = (
 ONLY_IN = {
     "dagster": {"defs", "component", "definitions"},
     "deltalake": {"stores"},
+    "obstore": {"stores"},
     "lancedb": {"stores"},
     "duckdb": {"stores"},
     "dulwich": {"sources"},

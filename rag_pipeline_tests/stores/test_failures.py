@@ -166,3 +166,12 @@ def test_a_stop_by_the_user_passes() -> None:
     assert not is_failure(KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt), reading("read", "/lake", "silver/chunks"):
         raise KeyboardInterrupt
+
+
+def test_a_cause_that_delta_draws_as_a_tree_is_read_to_its_end() -> None:
+    said = (
+        "Generic S3 error\n          \x1b[31m↳\x1b[0m Error performing PUT http://host/lake in 9.3s, after 10 retries"
+    )
+    refused = failed("append to", "s3://lake/silver/documents", "silver/documents", OSError(f"{said}\n"))
+    assert isinstance(refused, StoreUnavailable)
+    assert "Generic S3 error: Error performing PUT http://host/lake in 9.3s, after 10 retries." in refused.message

@@ -1,0 +1,110 @@
+"""Whether an object store keeps conditional writes, without which two writers would damage a lake.
+
+Belongs here: trying it once at a lake's first write, and remembering in the lake that it was tried.
+Does not belong here: the lease that is built on it (`lease.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from contextlib import suppress
+from typing import Any
+
+from rag_pipeline import __version__
+from rag_pipeline.errors import LakeTooNew, StoreError, StoreUnfit
+from rag_pipeline.stores.lake_format import FORMAT_FILE, LAKE_FORMAT
+from rag_pipeline.stores.objects import ConditionRefused, Objects, Tag
+
+log = logging.getLogger(__name__)
+
+TRIED = "conditional_writes"
+# Objects with a name of their own each: two first writers may try at the same time.
+TRIAL = ".conditional-writes-"
+
+
+def settle_store(objects: Objects) -> None:
+    """Make sure that this program may write to a lake in an object store, and note what was found out.
+
+    Raises:
+        LakeTooNew: A newer program wrote it; nothing was written.
+        StoreUnfit: The store does not keep conditional writes; nothing of the lake was written.
+        StoreError: The store did not answer, or refused.
+    """
+    noted = _noted(objects)
+    found = noted.get("format", LAKE_FORMAT)
+    if isinstance(found, int) and found > LAKE_FORMAT:
+        raise LakeTooNew(
+            f"the lake {objects.root} has format {found}, and this is rag-pipeline {__version__}, which knows up to "
+            f"format {LAKE_FORMAT}; nothing was written. Use the version that wrote it "
+            f"({objects.root}/{FORMAT_FILE} names it), or another lake.",
+            lake=objects.root,
+        )
+    # A lake that was copied to another address is tried there again.
+    if noted.get(TRIED) == objects.root:
+        return
+    try_store(objects)
+    record = {"format": LAKE_FORMAT, "written_by": f"rag-pipeline {__version__}", TRIED: objects.root}
+    objects.write(FORMAT_FILE, (json.dumps(record) + "\n").encode())
+
+
+def try_store(objects: Objects) -> None:
+    """Write an object in all the ways in which a store has to refuse it.
+
+    Raises:
+        StoreUnfit: It does not.
+        StoreError: The store did not answer, or refused.
+    """
+    name = f"{TRIAL}{uuid.uuid4().hex}"
+    try:
+        _try_on(objects, name)
+    finally:
+        with suppress(StoreError):
+            objects.delete(name)
+
+
+def _try_on(objects: Objects, name: str) -> None:
+    first = objects.create(name, b"1")
+    if not first:
+        raise _unfit(objects, "it does not say in which state an object is (no ETag)")
+    if not _is_refused(objects, name, None):
+        raise _unfit(objects, "it created an object that was there already (If-None-Match)")
+    try:
+        second = objects.replace(name, b"2", first)
+    except ConditionRefused:
+        raise _unfit(objects, "it refused to replace an object that was as expected (If-Match)") from None
+    if second == first or not _is_refused(objects, name, first):
+        raise _unfit(objects, "it replaced an object that had been changed meanwhile (If-Match)")
+
+
+def _is_refused(objects: Objects, name: str, expected: Tag | None) -> bool:
+    try:
+        if expected is None:
+            objects.create(name, b"3")
+        else:
+            objects.replace(name, b"3", expected)
+    except ConditionRefused:
+        return True
+    return False
+
+
+def _unfit(objects: Objects, why: str) -> StoreUnfit:
+    return StoreUnfit(
+        f"the object store of the lake {objects.root} does not keep conditional writes: {why}. Two writers would "
+        f"damage the lake, so nothing was written. Use a store or a version of it that keeps them, like Amazon S3, "
+        f"Google Cloud Storage or Azure Blob Storage, or a lake in a folder.",
+        lake=objects.root,
+    )
+
+
+def _noted(objects: Objects) -> dict[str, Any]:
+    found = objects.read(FORMAT_FILE)
+    if found is None:
+        return {}
+    try:
+        noted = json.loads(found[0])
+    except ValueError as error:
+        log.warning("%s/%s cannot be read, and is written anew: %s", objects.root, FORMAT_FILE, error)
+        return {}
+    return noted if isinstance(noted, dict) else {}

@@ -1,0 +1,200 @@
+"""Single objects of a lake in an object store: read, created, replaced on condition, listed.
+
+Belongs here: everything that touches `obstore`, and its errors as ours.
+Does not belong here: what the objects say (`lease.py`, `conditional.py`), tables (`delta.py`, `vectors.py`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rag_pipeline.errors import ExtraMissing, SettingsError
+from rag_pipeline.stores.failures import written
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+T = TypeVar("T")
+
+# An object's state as the store names it: another one after each write.
+Tag = str
+
+# How Delta and LanceDB call the options of each service, by the address's scheme; obstore wants these beginnings alone.
+_PREFIXES = {"s3": "aws_", "s3a": "aws_", "gs": "google_", "az": "azure_", "abfs": "azure_", "abfss": "azure_"}
+# What is said of the client, not of the service; Delta and LanceDB take these beside the others.
+_OF_CLIENT = {
+    "allow_http",
+    "allow_invalid_certificates",
+    "connect_timeout",
+    "pool_idle_timeout",
+    "pool_max_idle_per_host",
+    "proxy_ca_certificate",
+    "proxy_excludes",
+    "proxy_url",
+    "timeout",
+    "user_agent",
+}
+# A lease is renewed each third of its life, so a store that is silent for longer than this is asked again by then.
+_RETRY_SECONDS = 10
+_MOST_RETRIES = 3
+
+
+class ConditionRefused(Exception):
+    """The object is not as the write expected it; nothing was written."""
+
+
+class Objects:
+    """The objects below a lake's address.
+
+    Args:
+        root: Like `s3://bucket/prefix`.
+        options: The lake's options; credentials that they do not hold come from the environment or the platform.
+
+    Raises:
+        ExtraMissing: The client for object stores is not installed.
+        SettingsError: The address or an option is none that the client knows.
+    """
+
+    def __init__(self, root: str, options: Mapping[str, str] | None) -> None:
+        if importlib.util.find_spec("obstore") is None:
+            raise ExtraMissing(
+                f"the lake {root} is in an object store, and the package that keeps two writers apart there is not "
+                f"installed (obstore): pip install 'rag-pipeline[object-store]'"
+            )
+        self.root = root
+        self._store = _opened(root, dict(options or {}))
+
+    def read(self, name: str, most_bytes: int | None = None) -> tuple[bytes, Tag] | None:
+        """An object's content and state; None: there is none.
+
+        Args:
+            most_bytes: Of a larger one only so many and one more.
+
+        Raises:
+            StoreError: The store did not answer, or refused.
+        """
+        import obstore
+
+        def get() -> tuple[bytes, Tag] | None:
+            try:
+                # The content follows when it is asked for.
+                found = obstore.get(self._store, name)
+                tag = found.meta["e_tag"] or ""
+                if most_bytes is not None and found.meta["size"] > most_bytes:
+                    return bytes(obstore.get_range(self._store, name, start=0, length=most_bytes + 1)), tag
+                return bytes(found.bytes()), tag
+            except FileNotFoundError:
+                return None
+
+        return written("", "read", self._place(name), get, note="")
+
+    def tag(self, name: str) -> Tag | None:
+        """An object's state; None: there is none."""
+        import obstore
+
+        def head() -> Tag | None:
+            try:
+                return obstore.head(self._store, name)["e_tag"] or ""
+            except FileNotFoundError:
+                return None
+
+        return written("", "look at", self._place(name), head, note="")
+
+    def create(self, name: str, content: bytes) -> Tag:
+        """Write an object that is not there yet.
+
+        Raises:
+            ConditionRefused: It is there.
+            StoreError: The store did not answer, or refused.
+        """
+        return self._put(name, content, "create")
+
+    def replace(self, name: str, content: bytes, expected: Tag) -> Tag:
+        """Write an object whose state is still the expected one.
+
+        Raises:
+            ConditionRefused: It is another one, or gone.
+            StoreError: The store did not answer, or refused.
+        """
+        return self._put(name, content, {"e_tag": expected})
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write an object, whatever was there."""
+        self._put(name, content, "overwrite")
+
+    def delete(self, name: str) -> None:
+        """Remove an object; nothing happens if it is not there."""
+        import obstore
+
+        written("", "remove", self._place(name), lambda: obstore.delete(self._store, name))
+
+    def after(self, folder: str, name: str) -> dict[str, Tag]:
+        """State of the objects of a folder whose names sort after this one, by name: the first thousand."""
+        import obstore
+
+        def listed() -> dict[str, Tag]:
+            page: Any = next(iter(obstore.list(self._store, folder, offset=f"{folder}/{name}", chunk_size=1000)), [])
+            return {found["path"].rpartition("/")[2]: found["e_tag"] or "" for found in page}
+
+        return written("", "list", self._place(folder), listed, note="")
+
+    def _put(self, name: str, content: bytes, mode: Any) -> Tag:
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        def put() -> Tag | None:
+            try:
+                # In one piece: a condition holds for the whole object.
+                return obstore.put(self._store, name, content, mode=mode, use_multipart=False)["e_tag"] or ""
+            except (AlreadyExistsError, PreconditionError):
+                return None
+            except FileNotFoundError:
+                # To replace what is gone.
+                return None
+
+        tag = written("", "write", self._place(name), put)
+        if tag is None:
+            raise ConditionRefused(self._place(name))
+        return tag
+
+    def _place(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+
+def _opened(root: str, options: dict[str, str]) -> ObjectStore:
+    from obstore.exceptions import BaseError, UnknownConfigurationKeyError
+    from obstore.store import from_url
+
+    client, config = sorted_options(root, options)
+    retry: Any = {"max_retries": _MOST_RETRIES, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)}
+    opening: Callable[..., Any] = from_url
+    try:
+        store: ObjectStore = opening(root, config=config, client_options=client, retry_config=retry)
+    except UnknownConfigurationKeyError as error:
+        raise SettingsError(f"lake_options: {str(error).partition(chr(10))[0]}") from None
+    except (BaseError, ValueError) as error:
+        raise SettingsError(
+            f"lake: {root} cannot be opened as an object store: {str(error).partition(chr(10))[0]}"
+        ) from None
+    return store
+
+
+def sorted_options(root: str, options: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Options of the client and of the service, each once and under the name that obstore has for it.
+
+    Delta and LanceDB know several names for one option, and a lake may have to give two of them.
+    """
+    prefix = _PREFIXES.get(root.partition("://")[0], "")
+    client: dict[str, str] = {}
+    config: dict[str, str] = {}
+    # Those with the service's name are the more exact ones, and win.
+    for key in sorted(options, key=lambda key: key.lower().startswith(prefix)):
+        short = key.lower().removeprefix(prefix)
+        if short in _OF_CLIENT:
+            client[short] = options[key]
+        else:
+            config[f"{prefix}{short}"] = options[key]
+    return client, config

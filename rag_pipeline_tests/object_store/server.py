@@ -1,0 +1,126 @@
+"""A real S3 server in a process of its own, that counts requests and can be told to fail or to forget conditions.
+
+In a process of its own, since clients that keep the interpreter to themselves while they wait would wait for ever.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rag_pipeline_tests.paths import REPOSITORY
+
+CONDITIONS = {"create": "HTTP_IF_NONE_MATCH", "replace": "HTTP_IF_MATCH"}
+CONTROL = "/__control__"
+
+
+@dataclass
+class S3Server:
+    """The server as its tests see it."""
+
+    address: str
+
+    @property
+    def options(self) -> dict[str, str]:
+        return {
+            "aws_access_key_id": "x",
+            "aws_secret_access_key": "y",
+            "aws_region": "us-east-1",
+            "aws_endpoint": self.address,
+            # LanceDB knows the address by this name only.
+            "endpoint": self.address,
+            "allow_http": "true",
+            "aws_virtual_hosted_style_request": "false",
+        }
+
+    def bucket(self, name: str) -> str:
+        """Make a bucket; its address."""
+        urllib.request.urlopen(urllib.request.Request(f"{self.address}/{name}", method="PUT")).close()
+        return f"s3://{name}"
+
+    def behave(self, *, forgets: Iterable[str] = (), fails: str = "") -> None:
+        """From now on take no notice of these conditions, and answer 503 to requests that match, like `PUT .*lease`."""
+        self._tell({"forgets": list(forgets), "fails": fails})
+
+    def asked(self) -> list[tuple[str, str]]:
+        """Method and path of each request since the last time."""
+        return [(method, path) for method, path in self._tell({"asked": True})]
+
+    def counted(self) -> Counter[str]:
+        """The same by method."""
+        return Counter(method for method, _ in self.asked())
+
+    def _tell(self, what: dict[str, Any]) -> Any:
+        with urllib.request.urlopen(f"{self.address}{CONTROL}", json.dumps(what).encode()) as answer:
+            return json.load(answer)
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    """A server while the block runs."""
+    command = [sys.executable, "-W", "ignore", "-m", "rag_pipeline_tests.object_store.server"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
+        try:
+            assert process.stdout is not None
+            yield S3Server(process.stdout.readline().strip())
+        finally:
+            process.kill()
+
+
+class Misbehaving:
+    """The server's application, as it was told to behave."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._asked: list[tuple[str, str]] = []
+        self._told: dict[str, Any] = {"forgets": [], "fails": ""}
+
+    def __call__(self, environment: dict[str, Any], start: Any) -> Iterable[bytes]:
+        method, path = environment["REQUEST_METHOD"], environment["PATH_INFO"].encode("latin-1").decode()
+        if path == CONTROL:
+            return self._controlled(environment, start)
+        self._asked.append((method, path))
+        if self._told["fails"] and re.match(self._told["fails"], f"{method} {path}"):
+            start("503 Service Unavailable", [("Content-Length", "0")])
+            return [b""]
+        for condition in self._told["forgets"]:
+            environment.pop(CONDITIONS[condition], None)
+        answer: Iterable[bytes] = self._app(environment, start)
+        return answer
+
+    def _controlled(self, environment: dict[str, Any], start: Any) -> list[bytes]:
+        told = json.loads(environment["wsgi.input"].read(int(environment["CONTENT_LENGTH"])))
+        answer: Any = None
+        if told.pop("asked", False):
+            answer, self._asked = self._asked, []
+        self._told |= told
+        content = json.dumps(answer).encode()
+        start("200 OK", [("Content-Length", str(len(content)))])
+        return [content]
+
+
+def serve() -> None:
+    """Serve until killed; the address is the first line of the output."""
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    WSGIRequestHandler.protocol_version = "HTTP/1.1"
+    app = Misbehaving(DomainDispatcherApplication(create_backend_app))
+    running = make_server("127.0.0.1", 0, app, threaded=True)
+    sys.stdout.write(f"http://127.0.0.1:{running.server_port}\n")
+    sys.stdout.flush()
+    running.serve_forever()
+
+
+if __name__ == "__main__":
+    serve()
