@@ -9,26 +9,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from operator import attrgetter
-from typing import Any, Protocol, Self, TypeVar, overload
+from typing import Any, Self, overload
 
 import polars as pl
 
+from rag_pipeline.contracts.order import InOrder, Item
 from rag_pipeline.contracts.sources import DeclaredMetadata, SourceObject
 
 # Rows that are values of Python at once; more make nothing faster.
 PART_ROWS = 10_000
 
 
-class HasAddress(Protocol):
-    @property
-    def address(self) -> str: ...
-
-
-Item = TypeVar("Item", bound=HasAddress)
-
-
-class ByAddress(Sequence[Item]):
+class ByAddress(InOrder[Item]):
     """Values in the order of their addresses, each made of a row when it is looked at.
 
     Args:
@@ -138,11 +130,6 @@ class PackedListing(ByAddress[SourceObject]):
 def modification_times(listed: Iterable[SourceObject]) -> Iterator[datetime | None]:
     """When each object was modified; of columns no object is made for it."""
     return listed.modified_at() if isinstance(listed, PackedListing) else (item.modified_at for item in listed)
-
-
-def in_order(items: Iterable[Item]) -> Sequence[Item]:
-    """The values in the order of their addresses; equal ones stay in theirs."""
-    return items if isinstance(items, ByAddress) else sorted(items, key=attrgetter("address"))
 
 
 def gathered(rows: pl.DataFrame, places: pl.Series) -> pl.DataFrame:

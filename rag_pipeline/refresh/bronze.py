@@ -15,7 +15,8 @@ import polars as pl
 
 from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.ids import bytes_hash, digest
-from rag_pipeline.contracts.listings import in_order, modification_times
+from rag_pipeline.contracts.listings import modification_times
+from rag_pipeline.contracts.order import in_order
 from rag_pipeline.contracts.sources import FetchedObject, SourceObject, SourceSpec
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.errors import (

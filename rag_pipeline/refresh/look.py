@@ -27,7 +27,7 @@ from rag_pipeline.contracts.alerts import ALERTS_FILE, ALERTS_LOCKS
 from rag_pipeline.contracts.erasures import read_erased
 from rag_pipeline.contracts.groups import Memberships
 from rag_pipeline.contracts.ids import bytes_hash, digest
-from rag_pipeline.contracts.listings import in_order
+from rag_pipeline.contracts.order import in_order
 from rag_pipeline.contracts.polls import POLLS_FILE, Poll, bytes_of, polls_of
 from rag_pipeline.contracts.searches import SEARCHES_FILE, SEARCHES_LOCK
 from rag_pipeline.contracts.sources import DeclaredMetadata, Source, SourceObject

@@ -14,7 +14,7 @@ from typing import Any, cast
 from rag_pipeline.contracts.erasures import Erased, place_hash
 from rag_pipeline.contracts.groups import Memberships
 from rag_pipeline.contracts.ids import bytes_hash
-from rag_pipeline.contracts.listings import PackedListing
+from rag_pipeline.contracts.order import InOrder
 from rag_pipeline.contracts.sources import (
     FetchedObject,
     FetchesTogether,
@@ -61,7 +61,12 @@ class WithoutErased:
         name, places = self._source.name, self._erased.places
         left = (item for item in items if place_hash(name, item.address) not in places)
         listed = map(self._refused, left) if self._erased.contents else left
-        return PackedListing.packed(listed) if isinstance(items, PackedListing) else [*listed]
+        if not isinstance(items, InOrder):
+            return [*listed]
+        # Only with one that is held as columns: a look at a folder needs no library of tables.
+        from rag_pipeline.contracts.listings import PackedListing
+
+        return PackedListing.packed(listed)
 
     def _is_erased(self, address: str, hashed: str) -> bool:
         return place_hash(self._source.name, address) in self._erased.places or hashed in self._erased.contents

@@ -263,6 +263,8 @@ class DeltaStore(DeltaCommits):
         table = self._open(contract.path)
         if table is not None and self._lacking(contract, table):
             rows = self.read(contract, version=table.version())
+            if contract.grouped_by:
+                rows = (self._segments(contract.path, table) or Segments({}, 0)).cut(rows, 0)
             self._write(contract, rows, "add columns to", mode="overwrite", schema_mode="overwrite")
             table = self._open(contract.path)
         if table is None or not self.is_alone or not table.version() or table.version() % TIDY_EVERY:

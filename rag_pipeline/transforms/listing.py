@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any, TypeVar, cast, overload
 
 from rag_pipeline.contracts.ids import digest, document_id
-from rag_pipeline.contracts.listings import in_order
+from rag_pipeline.contracts.order import in_order
 from rag_pipeline.contracts.sources import DeclaredMetadata, Remembered, SourceObject, SourceSpec
 from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE
 from rag_pipeline.transforms.permissions import allowed_principals

@@ -10,7 +10,8 @@ from datetime import UTC
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_pipeline.contracts.listings import PART_ROWS, PackedListing, in_order, modification_times
+from rag_pipeline.contracts.listings import PART_ROWS, PackedListing, modification_times
+from rag_pipeline.contracts.order import in_order
 from rag_pipeline.contracts.sources import DeclaredMetadata, SourceObject
 from rag_pipeline.errors import DocumentTooLarge
 
