@@ -23,6 +23,7 @@ STATUS_KEYS = {
     "damaged",
     "held",
     "held_because",
+    "writer",
     "published_problem",
     "polls_problem",
 }
