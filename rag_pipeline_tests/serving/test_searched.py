@@ -26,7 +26,10 @@ ANN = Caller("ann", frozenset({"ann", "public"}), way="token")
 
 @pytest.fixture
 def own(lake: Project, tmp_path: Path) -> Project:
-    return lake.copied(tmp_path)
+    project = lake.copied(tmp_path)
+    # Servers of other tests have left what they counted in the lake that all share.
+    (project.folder / "lake" / SEARCHES_FILE).unlink(missing_ok=True)
+    return project
 
 
 @pytest.fixture
