@@ -27,15 +27,17 @@ REASON_CHARS = 400
 HOLDS = "silver/deletion_holds"
 REMARKS = "gold/feedback"
 NOTHING_WRITTEN = "Nothing of this commit was written. "
-# What HTTP clients of the object stores say, and the file systems of networks.
+# What HTTP clients of the object stores say, with numbers that are no milliseconds, and the file systems of networks.
 _UNAVAILABLE = re.compile(
     r"error sending request|timed? ?out|connection|dns error|failed to lookup|unreachable|broken pipe|"
     r"service ?unavailable|slow ?down|too many requests|internal ?server ?error|temporarily|after \d+ retries|"
-    r"stale file handle|\b50[0234]\b|\b429\b",
+    r"stale file handle|\b(?:50[0234]|429)\b(?!\.\d)",
     re.IGNORECASE,
 )
 _BRANCH = re.compile(r"\s*(?:\x1b\[\d+m)?↳(?:\x1b\[\d+m)?\s*")
-_FORBIDDEN = re.compile(r"permission ?denied|access ?denied|forbidden|unauthorized|invalidaccesskeyid|\b40[13]\b", re.I)
+_FORBIDDEN = re.compile(
+    r"permission ?denied|access ?denied|forbidden|unauthorized|invalidaccesskeyid|\b40[13]\b(?!\.\d)", re.I
+)
 _EXHAUSTED = re.compile(r"no space left|disk quota|too many open files|cannot allocate memory|out of memory", re.I)
 
 

@@ -175,3 +175,8 @@ def test_a_cause_that_delta_draws_as_a_tree_is_read_to_its_end() -> None:
     refused = failed("append to", "s3://lake/silver/documents", "silver/documents", OSError(f"{said}\n"))
     assert isinstance(refused, StoreUnavailable)
     assert "Generic S3 error: Error performing PUT http://host/lake in 9.3s, after 10 retries." in refused.message
+
+
+def test_milliseconds_are_no_status_of_http() -> None:
+    said = OSError("Error performing HEAD in 401.830732ms, after 3 retries: 503 Service Unavailable")
+    assert isinstance(failed("look at", "s3://lakes/a", "", said), StoreUnavailable)
