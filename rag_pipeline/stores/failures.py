@@ -27,16 +27,16 @@ REASON_CHARS = 400
 HOLDS = "silver/deletion_holds"
 REMARKS = "gold/feedback"
 NOTHING_WRITTEN = "Nothing of this commit was written. "
-# What HTTP clients of the object stores say, with numbers that are no milliseconds, and the file systems of networks.
+# What HTTP clients of the object stores say, and the file systems of networks. A number alone may be a time or a size.
 _UNAVAILABLE = re.compile(
     r"error sending request|timed? ?out|connection|dns error|failed to lookup|unreachable|broken pipe|"
-    r"service ?unavailable|slow ?down|too many requests|internal ?server ?error|temporarily|after \d+ retries|"
-    r"stale file handle|\b(?:50[0234]|429)\b(?!\.\d)",
+    r"service ?unavailable|slow ?down|too many requests|internal ?server ?error|bad ?gateway|temporarily|"
+    r"after \d+ retries|stale file handle|\bstatus(?: code)?:? (?:50[0234]|429)\b",
     re.IGNORECASE,
 )
 _BRANCH = re.compile(r"\s*(?:\x1b\[\d+m)?↳(?:\x1b\[\d+m)?\s*")
 _FORBIDDEN = re.compile(
-    r"permission ?denied|access ?denied|forbidden|unauthorized|invalidaccesskeyid|\b40[13]\b(?!\.\d)", re.I
+    r"permission ?denied|access ?denied|forbidden|unauthorized|invalidaccesskeyid|\bstatus(?: code)?:? 40[13]\b", re.I
 )
 _EXHAUSTED = re.compile(r"no space left|disk quota|too many open files|cannot allocate memory|out of memory", re.I)
 
@@ -119,13 +119,12 @@ def failed(what: str, place: str, table: str, error: BaseException, *, note: str
     Args:
         note: What is true of the lake after it, for writes.
     """
-    reason = reason_of(error)
-    said = f"could not {what} {place}: {reason}. {note}"
-    if _EXHAUSTED.search(reason) or (note and _is_on_a_full_disk(place)):
+    said, meant = f"could not {what} {place}: {reason_of(error)}. {note}", _without_names(error, place)
+    if _EXHAUSTED.search(meant) or (note and _is_on_a_full_disk(place)):
         return StoreError(f"{said}Make room, then run: rag-pipeline run", table=table)
-    if isinstance(error, PermissionError) or _FORBIDDEN.search(reason):
+    if isinstance(error, PermissionError) or _FORBIDDEN.search(meant):
         return StoreError(f"{said}Give this user the right to {what} {place}, then run: rag-pipeline run", table=table)
-    if _is_unavailable(error, reason, place):
+    if _is_unavailable(error, meant, place):
         return StoreUnavailable(
             f"{said}The store did not answer; nothing is known to be damaged. Run the command again when it does.",
             table=table,
@@ -144,19 +143,33 @@ def _is_on_a_full_disk(place: str) -> bool:
         return False
 
 
-def _is_unavailable(error: BaseException, reason: str, place: str) -> bool:
+def _without_names(error: BaseException, place: str) -> str:
+    """What a library said, to its end, without addresses and paths: a folder may be called `403` or `connections`."""
+    said = _first_line(error)
+    # With and without scheme and bucket, longest first; the name of what lies below goes with the slashes in it.
+    below = place.partition("://")[2] or place
+    for name in (place.strip("/"), below.strip("/"), below.strip("/").partition("/")[2]):
+        # One word alone may be what went wrong.
+        said = said.replace(name, "/") if "/" in name else said
+    return re.sub(r"\S*/\S*", " ", said)
+
+
+def _is_unavailable(error: BaseException, meant: str, place: str) -> bool:
     if isinstance(error, (ConnectionError, TimeoutError)):
         return True
     # On a disk, words like these can only come out of the content.
-    return ("://" in place and not place.startswith("file:")) and _UNAVAILABLE.search(reason) is not None
+    return ("://" in place and not place.startswith("file:")) and _UNAVAILABLE.search(meant) is not None
 
 
 def reason_of(error: BaseException) -> str:
     """What a library said, in one line: some append their whole query plan, Lance the line of its own source."""
+    return (_first_line(error)[:REASON_CHARS] or type(error).__name__).rstrip(". ,")
+
+
+def _first_line(error: BaseException) -> str:
     # Delta draws the causes of some failures as a tree, a line each.
     first = _BRANCH.sub(": ", str(error)).strip().partition("\n")[0]
-    first = re.sub(r",? ?/[^ ,]*/\.cargo/registry/\S+", "", first)
-    return (first[:REASON_CHARS] or type(error).__name__).rstrip(". ,")
+    return re.sub(r",? ?/[^ ,]*/\.cargo/registry/\S+", "", first)
 
 
 def cure(table: str, place: str) -> str:

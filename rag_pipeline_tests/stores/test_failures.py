@@ -180,3 +180,29 @@ def test_a_cause_that_delta_draws_as_a_tree_is_read_to_its_end() -> None:
 def test_milliseconds_are_no_status_of_http() -> None:
     said = OSError("Error performing HEAD in 401.830732ms, after 3 retries: 503 Service Unavailable")
     assert isinstance(failed("look at", "s3://lakes/a", "", said), StoreUnavailable)
+
+
+GONE = "Object at location {} not found: Client error with status 404 Not Found"
+SLOW = "Error performing GET {} in 9.3s, after 3 retries - Server returned non-2xx status code: 503 Service Unavailable"
+
+
+@pytest.mark.parametrize(
+    ("said", "place", "kind"),
+    [
+        (GONE.format("503/lake/silver/chunks/a.parquet"), "s3://b/503/lake/silver/chunks", LakeDamaged),
+        (GONE.format("team 503/lake/silver/chunks/a.parquet"), "s3://b/team 503/lake/silver/chunks", LakeDamaged),
+        (GONE.format("connections/lake/a.parquet"), "s3://slow-down/connections/lake", LakeDamaged),
+        ("File not found: /srv/403/lake/silver/chunks/a.parquet", "/srv/403/lake/silver/chunks", LakeDamaged),
+        ("srv/forbidden letters/lake/a is cut short", "/srv/forbidden letters/lake", LakeDamaged),
+        ("expected 403 bytes at offset 503, got 401", "s3://b/lake", LakeDamaged),
+        (SLOW.format("http://127.0.0.1:403/lakes/a"), "s3://lakes/a", StoreUnavailable),
+        (SLOW.format("http://host/403-forbidden/a%20b/c"), "s3://403-forbidden/a b/c", StoreUnavailable),
+        # Of which the status is the last thing that is said.
+        (f"GET http://host/{'a' * 500} - status 503 Service Unavailable", "s3://b/a", StoreUnavailable),
+        ("Client error with status 403 Forbidden: <RequestId>503</RequestId>", "s3://lakes/a", StoreError),
+        ("response with status code: 401", "s3://lakes/a", StoreError),
+        ("HTTP status server error (502 Bad Gateway) for url (http://host/a)", "s3://lakes/a", StoreUnavailable),
+    ],
+)
+def test_names_and_numbers_in_what_is_said_are_no_status(said: str, place: str, kind: type[StoreError]) -> None:
+    assert type(failed("read", place, "silver/chunks", OSError(said))) is kind
