@@ -179,6 +179,8 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
             time.sleep(0.2)
 
 
+# Three runs in processes of their own, and pages of Dagster that wait for each: six minutes on a busy machine.
+@pytest.mark.exhaustive
 def test_an_operators_day_in_the_browser(operator: Operator) -> None:
     docs = operator.project.folder / "minutes"
     operator.materialize("refresh")
