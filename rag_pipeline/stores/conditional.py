@@ -15,7 +15,7 @@ from typing import Any
 from rag_pipeline import __version__
 from rag_pipeline.errors import LakeTooNew, StoreError, StoreUnfit
 from rag_pipeline.stores.lake_format import FORMAT_FILE, LAKE_FORMAT
-from rag_pipeline.stores.objects import ConditionRefused, Objects, Tag
+from rag_pipeline.stores.objects import ConditionRefused, ConditionsUnknown, Objects, Tag
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,8 @@ def try_store(objects: Objects) -> None:
     name = f"{TRIAL}{uuid.uuid4().hex}"
     try:
         _try_on(objects, name)
+    except ConditionsUnknown:
+        raise _unfit(objects, "the client has none for it, or `conditional_put` of lake_options forbids them") from None
     finally:
         with suppress(StoreError):
             objects.delete(name)
@@ -104,7 +106,7 @@ def _noted(objects: Objects) -> dict[str, Any]:
         return {}
     try:
         noted = json.loads(found[0])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         log.warning("%s/%s cannot be read, and is written anew: %s", objects.root, FORMAT_FILE, error)
         return {}
     return noted if isinstance(noted, dict) else {}

@@ -105,7 +105,7 @@ class DeltaCommits(DeltaReads):
         """A table that was not there, empty: a first commit has no handle that fences it, and so it holds no rows."""
         path = contract.path
         self._commit(contract, self.uri(path), frame.clear(), storage_options=self._options, mode="ignore")
-        del self._planned[path]
+        self._planned.pop(path, None)
         table = self._open(path)
         if table is None or table.version():
             raise CommitFailedError(f"{path} was made at the same time")

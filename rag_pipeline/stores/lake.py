@@ -54,6 +54,8 @@ class Lake(DeltaStore):
         self._lock: WriteLock | None = None
         self._lease: LeaseLock | None = None
         self._is_settled = False
+        # Of the lease when the tables were last planned on.
+        self._tenure = 0
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -82,10 +84,11 @@ class Lake(DeltaStore):
     def _leased(self) -> Iterator[None]:
         if self._lease is None:
             self._lease = LeaseLock(self.objects, self.run_id, self._lock_timeout_seconds)
-        was_held = self._lease.is_held
         with self._lease.held():
-            if not was_held:
-                self._begin_tenure(is_continued=self._lease.lease.is_continued)
+            lease = self._lease.lease
+            if lease.epoch != self._tenure:
+                self._tenure = lease.epoch
+                self._begin_tenure(is_continued=lease.is_continued)
             yield
 
     @cached_property

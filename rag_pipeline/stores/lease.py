@@ -76,7 +76,7 @@ class Row:
             holder = {str(name): str(value) for name, value in dict(found.get("holder") or {}).items()}
             ttl_seconds = float(found["ttl_seconds"])
             return cls(str(found["owner"]), int(found["epoch"]), ttl_seconds, bool(found["is_free"]), holder)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return cls("not known", first_epoch(), TTL_SECONDS, is_free=False)
 
     def words(self) -> str:
@@ -242,15 +242,23 @@ class Lease:
         """Let others go on; if that cannot be written, they do once the lease has expired."""
         self._stop.set()
         with self._mutex:
-            tag, self._tag = self._tag, None
-            if self._lost or tag is None:
-                return
-            row = Row(self._owner, self.epoch, self._ttl_seconds, is_free=True)
             try:
-                self._objects.replace(LEASE_NAME, row.content(), tag)
-            except ConditionRefused:
+                if not self._lost and self._tag is not None:
+                    self._free()
+            except (ConditionRefused, LeaseLost):
                 log.warning("the lease of %s was taken over before it was given back", self._objects.root)
             except StoreError as error:
                 log.warning(
                     "the lease of %s could not be given back, and expires: %s", self._objects.root, error.message
                 )
+            finally:
+                self._tag = None
+
+    def _free(self) -> None:
+        free = Row(self._owner, self.epoch, self._ttl_seconds, is_free=True)
+        try:
+            self._objects.replace(LEASE_NAME, free.content(), self._tag or "")
+        except ConditionRefused:
+            # Of the last renewal the answer may have been lost.
+            self._renew()
+            self._objects.replace(LEASE_NAME, free.content(), self._tag or "")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rag_pipeline.errors import ExtraMissing, SettingsError
+from rag_pipeline.errors import ExtraMissing, SettingsError, StoreError
 from rag_pipeline.stores.failures import written
 
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ _MOST_RETRIES = 3
 
 class ConditionRefused(Exception):
     """The object is not as the write expected it; nothing was written."""
+
+
+class ConditionsUnknown(Exception):
+    """The client has no conditional writes for this store, or `lake_options` forbid them; nothing was written."""
 
 
 class Objects:
@@ -145,17 +149,30 @@ class Objects:
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
+        is_unknown = False
+
         def put() -> Tag | None:
+            nonlocal is_unknown
             try:
                 # In one piece: a condition holds for the whole object.
                 return obstore.put(self._store, name, content, mode=mode, use_multipart=False)["e_tag"] or ""
             except (AlreadyExistsError, PreconditionError):
                 return None
-            except FileNotFoundError:
-                # To replace what is gone.
+            except NotImplementedError:
+                is_unknown = True
                 return None
+            except FileNotFoundError:
+                # An object that is gone cannot be replaced; to create one, it is the bucket that is not there.
+                if not isinstance(mode, str):
+                    return None
+                raise StoreError(
+                    f"could not write {self._place(name)}: there is no such bucket. Nothing was written. Make it, or "
+                    f"correct `lake` in pipeline.yaml, then run: rag-pipeline run"
+                ) from None
 
         tag = written("", "write", self._place(name), put)
+        if is_unknown:
+            raise ConditionsUnknown(self._place(name))
         if tag is None:
             raise ConditionRefused(self._place(name))
         return tag

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import polars as pl
 import pytest
 
@@ -193,3 +197,43 @@ def test_a_failure_of_the_network_can_be_tried_again_and_keeps_nothing_half(
         assert refused.value.retryable
         first.append(NOTES, rows("b"))
     assert keys(first, NOTES) == ["a", "b"]
+
+
+def test_a_thread_that_waited_while_another_machine_wrote_sees_that(
+    monkeypatch: pytest.MonkeyPatch, lakes: tuple[Lake, Lake]
+) -> None:
+    first, second = lakes
+    waits, may_go_on = threading.Event(), threading.Event()
+    found: list[list[str]] = []
+
+    def read_late() -> None:
+        with first.writing():
+            found.append(keys(first, NOTES))
+
+    with first.writing():
+        first.append(NOTES, rows("a"))
+        lock = first._lease
+        assert lock is not None
+        held = lock.held
+
+        @contextmanager
+        def held_late() -> Iterator[None]:
+            waits.set()
+            assert may_go_on.wait(timeout=60)
+            with held():
+                yield
+
+        monkeypatch.setattr(lock, "held", held_late)
+        late = threading.Thread(target=read_late)
+        late.start()
+        assert waits.wait(timeout=60)
+    with second.writing():
+        second.append(NOTES, rows("b"))
+    may_go_on.set()
+    late.join(timeout=60)
+    assert found == [["a", "b"]]
+
+
+def test_a_table_is_made_where_no_lease_is_held(lakes: tuple[Lake, Lake]) -> None:
+    lakes[0].append(NOTES, rows("a"))
+    assert keys(lakes[1], NOTES) == ["a"]

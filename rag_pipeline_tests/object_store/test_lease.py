@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rag_pipeline.contracts.notices import said_by
-from rag_pipeline.errors import LakeBusy, LakeTooNew, LeaseLost, StoreUnavailable, StoreUnfit
+from rag_pipeline.errors import LakeBusy, LakeTooNew, LeaseLost, StoreError, StoreUnavailable, StoreUnfit
 from rag_pipeline.stores import lease as leases
 from rag_pipeline.stores.conditional import TRIAL, settle_store
 from rag_pipeline.stores.lease import LEASE_NAME, Lease, read_holder
@@ -116,6 +116,25 @@ def test_a_renewal_whose_answer_was_lost_loses_nothing(objects: Objects) -> None
     assert read_holder(objects) == ""
 
 
+def test_a_renewal_whose_answer_was_lost_keeps_nobody_waiting_once_it_is_given_back(objects: Objects) -> None:
+    one = Lease(objects, "one")
+    assert one.take() is None
+    found = objects.read(LEASE_NAME)
+    assert found is not None
+    objects.write(LEASE_NAME, json.dumps(json.loads(found[0]) | {"nonce": "of the lost answer"}).encode())
+    one.give_back()
+    assert read_holder(objects) == ""
+    assert not one.is_held
+
+
+@pytest.mark.parametrize(
+    "content", [b"null", b"\xff", b"[" * 100_000, b'{"owner": "a", "epoch": 1e400, "ttl_seconds": 1, "is_free": true}']
+)
+def test_a_damaged_lease_is_of_somebody_who_is_not_known(content: bytes) -> None:
+    row = leases.Row.of(content)
+    assert (row.owner, row.is_free) == ("not known", False)
+
+
 def test_a_lease_that_was_damaged_is_waited_for_and_one_that_was_removed_is_made_with_a_later_epoch(
     objects: Objects, clock: Clock
 ) -> None:
@@ -206,6 +225,18 @@ def test_a_lake_of_a_newer_program_is_not_written(objects: Objects) -> None:
     with pytest.raises(LakeTooNew):
         settle_store(objects)
     assert [name for _, name in _listed(objects)] == ["lake.json"]
+
+
+def test_a_client_that_is_told_to_write_without_conditions_is_refused(server: S3Server, root: str) -> None:
+    objects = Objects(root, {**server.options, "aws_conditional_put": "disabled"})
+    with pytest.raises(StoreUnfit, match="conditional_put"):
+        settle_store(objects)
+
+
+def test_a_bucket_that_is_not_there_is_named(server: S3Server) -> None:
+    lock = LeaseLock(Objects("s3://no-such-bucket/lake", server.options), "run", timeout_seconds=0)
+    with pytest.raises(StoreError, match=r"s3://no-such-bucket/lake.*no such bucket"), lock.held():
+        raise AssertionError
 
 
 def test_options_have_one_name_each() -> None:
