@@ -51,7 +51,7 @@ $(READY_TO_TEST): $(READY)
 run: $(READY) ## Refresh everything on the sample documents and publish
 	@$(BIN)/rag-pipeline run
 
-test: $(READY_TO_TEST) ## Run the tests that take minutes in all
+test: $(READY_TO_TEST) ## Run the quick tests: not those that refresh whole lakes, run Dagster, kill runs or break storage
 	@$(TESTS) -m "not slow"
 
 test-ci: $(READY_TO_TEST) ## Run what CI runs: those that kill runs and break storage, too, some cases of each long table of faults; counts lines
