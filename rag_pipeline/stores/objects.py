@@ -37,6 +37,15 @@ _OF_CLIENT = {
     "timeout",
     "user_agent",
 }
+# How Delta and LanceDB try again, and how much at once; they share one mapping of options with what is opened here.
+_OF_OTHERS = {
+    "client_max_retries",
+    "client_retry_timeout",
+    "download_retry_count",
+    "max_retries",
+    "object_store_concurrency_limit",
+    "retry_timeout",
+}
 # A lease is renewed each third of its life, so a store that is silent for longer than this is asked again by then.
 _RETRY_SECONDS = 10
 _MOST_RETRIES = 3
@@ -210,6 +219,8 @@ def sorted_options(root: str, options: Mapping[str, str]) -> tuple[dict[str, str
     # Those with the service's name are the more exact ones, and win.
     for key in sorted(options, key=lambda key: key.lower().startswith(prefix)):
         short = key.lower().removeprefix(prefix)
+        if short in _OF_OTHERS:
+            continue
         if short in _OF_CLIENT:
             client[short] = options[key]
         else:

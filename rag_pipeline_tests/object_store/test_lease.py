@@ -245,6 +245,8 @@ def test_options_have_one_name_each() -> None:
         {"allow_http": "true", "timeout": "5s"},
         {"aws_endpoint": "this", "aws_region": "r"},
     )
+    # Those say how Delta and LanceDB try again, and are unknown to the client that is opened.
+    assert sorted_options("s3://b/p", {"max_retries": "3", "client_retry_timeout": "9"}) == ({}, {})
     assert sorted_options("gs://b/p", {"service_account": "f"}) == ({}, {"google_service_account": "f"})
 
 
