@@ -22,6 +22,7 @@ from rag_pipeline.contracts.reranking import RerankerSpec
 from rag_pipeline.contracts.sources import PermissionRule, SourceSpec
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.bounded_yaml import read_text, read_yaml
+from rag_pipeline.settings.credentials import OPENS, check_lake_credentials
 from rag_pipeline.settings.hints import HINTS, check_hints_apart, hints_folder
 from rag_pipeline.settings.places import below, beyond, local_path, resolved, steps_to, user_expanded
 from rag_pipeline.settings.problems import problem_of
@@ -47,8 +48,6 @@ _NO_PART_OF_A_SPACE = {
     "price_per_million_tokens",
     "batch_texts",
 }
-# Options whose value opens a store; what comes out of an environment variable counts as such under any name.
-_OPENS = re.compile(r"secret|pass|token|key|credential|signature|sas\b|connection_string|auth", re.I)
 
 
 @dataclass(frozen=True)
@@ -235,7 +234,7 @@ class Pipeline:
                     )
                 value = self.environment[value[1:]]
                 keep_secret([value])
-            elif _OPENS.search(key):
+            elif OPENS.search(key):
                 keep_secret([value])
             expanded[key] = value
         return expanded
@@ -263,7 +262,8 @@ def load_pipeline(path: str | Path | None = None, environment: Mapping[str, str]
     Raises:
         SettingsError: The file is missing, too large, not YAML, holds a key twice, an unknown key or a bad value; the
             message names every such field with its path and what is allowed. Or a source or the hints lie in a folder
-            that the pipeline writes to, the lake's path cannot be used, or two aliases are one model.
+            that the pipeline writes to, the lake's path cannot be used, its credentials stand in the file, or two
+            aliases are one model.
     """
     environment = os.environ if environment is None else environment
     config = find_config(path, environment)
@@ -281,6 +281,8 @@ def load_pipeline(path: str | Path | None = None, environment: Mapping[str, str]
     if not isinstance(data, dict):
         raise SettingsError(f"{config} must hold a mapping with sources, embedding_models and serve", path=str(config))
     try:
+        keep_secret(_secrets_in(data))
+        check_lake_credentials(data, str(config))
         data = _overridden(data, environment)
         keep_secret(_secrets_in(data))
         settings = Settings.model_validate(data)

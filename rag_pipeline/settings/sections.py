@@ -166,7 +166,7 @@ class Settings(Section):
     lake: Place = "data/lake"
     """Folder of all tables, or an object store's prefix like `s3://bucket/prefix`."""
     lake_options: dict[str, str] = Field(default_factory=dict)
-    """Options of the object store; a value like `$NAME` is read from the environment."""
+    """Options of the object store; a value like `$NAME` is read from the environment, and credentials always are."""
     sources: dict[SourceName, SourceSettings] = Field(min_length=1)
     """What to ingest, by name."""
     embedding_models: dict[ModelAlias, EmbeddingModelSettings] = Field(min_length=1)

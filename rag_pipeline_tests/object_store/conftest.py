@@ -7,14 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from rag_pipeline_tests.object_store.server import S3Server, s3_server
+from rag_pipeline_tests.object_store.server import CREDENTIALS, S3Server, s3_server
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:
     pytest.importorskip("obstore", reason="needs rag-pipeline[object-store]")
     pytest.importorskip("moto.server", reason="needs moto, an S3 server for tests")
-    with s3_server() as served:
+    with pytest.MonkeyPatch.context() as patched, s3_server() as served:
+        for name, value in CREDENTIALS.items():
+            patched.setenv(name, value)
         served.bucket("lakes")
         yield served
 

@@ -21,6 +21,7 @@ from rag_pipeline_tests.paths import REPOSITORY
 
 CONDITIONS = {"create": "HTTP_IF_NONE_MATCH", "replace": "HTTP_IF_MATCH"}
 CONTROL = "/__control__"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}
 
 
 @dataclass
@@ -31,9 +32,8 @@ class S3Server:
 
     @property
     def options(self) -> dict[str, str]:
+        """Without credentials, which stand in the environment."""
         return {
-            "aws_access_key_id": "x",
-            "aws_secret_access_key": "y",
             "aws_region": "us-east-1",
             "aws_endpoint": self.address,
             # LanceDB knows the address by this name only.
