@@ -50,6 +50,7 @@ class Enrichment:
         sources, media_types: Documents that it reads; empty: all.
         labels: What stands for each: phrases, prototypes, or what it means.
         most_chars: Of a text's beginning that are read.
+        beginnings: Of `nearest`: names the recipe of the vectors of these beginnings, which are kept as readings are.
         extracted: Fields, where the kind is `extract`.
         instructions: Of a chat model: what it is told to do.
         schema: Of a chat model: what its answer must be.
@@ -69,6 +70,7 @@ class Enrichment:
     takes_many: bool = False
     threshold: float = 0.0
     most_chars: int = 0
+    beginnings: str = ""
     extracted: tuple[ExtractField, ...] = ()
     instructions: str = ""
     schema: Mapping[str, Any] | None = None
@@ -80,7 +82,7 @@ class Enrichment:
         return self.kind in ("classify", "extract")
 
 
-def recipe_of(kind: Kind, *parts: str) -> str:
+def recipe_of(kind: Kind | Literal["beginning"], *parts: str) -> str:
     """Names a recipe by everything that decides what it reads."""
     return fingerprint("enrichment", ENRICHMENT_VERSION, kind, *parts)
 

@@ -45,8 +45,9 @@ def enrichments_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from rag_pipeline.refresh.data_versions import enrichments_version, version_or_unknown
         from rag_pipeline.refresh.enrichments import refresh_enrichments
+        from rag_pipeline.refresh.publication import revocations_reach_readers
 
-        with as_dagster_failure() as work:
+        with as_dagster_failure() as work, revocations_reach_readers(pipeline.workspace):
             report = refresh_enrichments(pipeline.workspace)
             version = version_or_unknown(lambda: enrichments_version(pipeline.workspace))
         rows = [

@@ -239,10 +239,13 @@ class ChatClient:
             return ChatUnavailable(
                 f"{self._place} is asked too often{asked}; try again later, or lower `requests_per_minute`",
                 retry_after=wait,
+                status=error.status_code,
             )
         if isinstance(error, openai.InternalServerError):
             return ChatUnavailable(
-                f"{self._place} failed: {_said(error)}; try again later", retry_after=_retry_after(error)
+                f"{self._place} failed: {_said(error)}; try again later",
+                retry_after=_retry_after(error),
+                status=error.status_code,
             )
         if isinstance(error, openai.APIStatusError):
             return ChatRefused(

@@ -58,8 +58,15 @@ def _enrichment(pipeline: Pipeline, name: str, settings: CommonEnrichmentSetting
     if isinstance(settings, NearestSettings):
         model = settings.model or pipeline.settings.serve
         space = resolve(pipeline.model_spec(model), pipeline.cache_folder).space
-        recipe = recipe_of("nearest", space.fingerprint, settings.decisive())
-        return _shape(name, settings, recipe, model, threshold=settings.threshold, most_chars=settings.most_chars)
+        return _shape(
+            name,
+            settings,
+            recipe_of("nearest", space.fingerprint, settings.decisive()),
+            model,
+            threshold=settings.threshold,
+            most_chars=settings.most_chars,
+            beginnings=recipe_of("beginning", space.fingerprint, str(settings.most_chars)),
+        )
     if isinstance(settings, RulesSettings):
         return _shape(name, settings, recipe_of("rules", settings.decisive()), "")
     assert isinstance(settings, ClassifySettings | ExtractSettings)

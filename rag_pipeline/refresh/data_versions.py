@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
+import polars as pl
+
 from rag_pipeline.contracts.evaluation import EvaluationRow
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.table import TableContract
@@ -59,7 +61,10 @@ def silver_version(workspace: Workspace, table: TableContract) -> str:
 
 def enrichments_version(workspace: Workspace) -> str:
     """Version of what was read out of texts."""
-    return frame_version(workspace.lake.read(ENRICHMENTS, ["recipe", "input_hash", "value", "reason_code"]))
+    # Readings are lists or objects; a text of letters is a vector that was kept, and follows from the others.
+    is_reading = pl.col("value").is_null() | ~pl.col("value").str.starts_with('"')
+    columns = ["recipe", "input_hash", "value", "reason_code"]
+    return frame_version(workspace.lake.read(ENRICHMENTS, columns, where=is_reading))
 
 
 def bronze_version(workspace: Workspace, source: str) -> str:

@@ -1,7 +1,7 @@
 """Bring silver/enrichments up to date with the texts that are indexed, and documents with what was read out of them.
 
 Belongs here: which texts are read by whom, committing batch by batch, writing the outcome onto documents.
-Does not belong here: planning (`transforms/enrichments.py`), models (`enrichment/`).
+Does not belong here: planning (`transforms/enrichments.py`), reading (`enrichment_readers.py`), models (`enrichment/`).
 
 Nothing here holds up a run: a model that is not there or does not answer leaves texts without a reading. They are
 indexed without, what was read before stays, and the next run goes on.
@@ -10,32 +10,31 @@ indexed without, what was read before stays, and the next run goes on.
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
-import numpy as np
 import polars as pl
 
-from rag_pipeline.contracts.enrichments import Enrichment, value_text
+from rag_pipeline.contracts.enrichments import Enrichment
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, ENRICHMENTS
 from rag_pipeline.enrichment.recipes import enrichments_of
 from rag_pipeline.errors import RagPipelineError, StoreError
-from rag_pipeline.refresh.costs import record_cost
+from rag_pipeline.refresh.enrichment_readers import read_texts
+from rag_pipeline.refresh.exposed import exposed_origins
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.shown import shown
-from rag_pipeline.transforms.documents import shown_hash
+from rag_pipeline.transforms.documents import shown_hash, unvouched
 from rag_pipeline.transforms.enrichments import (
+    RETRY_AFTER,
     MovedShare,
     concerned_by,
     enriched_documents,
-    labels_by_nearness,
-    labels_by_rules,
+    failed_at,
     moved_shares,
     refused_texts,
     texts_due,
@@ -43,12 +42,11 @@ from rag_pipeline.transforms.enrichments import (
 
 log = logging.getLogger(__name__)
 
-# Readings of rules and vectors cost next to nothing: lost by a kill at most, and a commit for many of them.
-COMMIT_TEXTS = 1_000
 # What was read since then is compared with what was read before.
 _NEW = timedelta(days=1)
 _INDEXED = ["document_id", "source", "media_type", "content_hash", "enriched"]
-_STATE = ["recipe", "input_hash", "value", "reason_code", "asked_as"]
+_PARSED = ["origin_id", "origin_media_type", "recipe_fingerprint"]
+_STATE = ["recipe", "input_hash", "value", "reason_code", "asked_as", "computed_at"]
 _SHOWN = ["origin_metadata_hash", "uri", "title", "author", "metadata", "language", "rank_weight", "allowed_principals"]
 
 
@@ -93,30 +91,35 @@ class EnrichmentsReport:
 
 
 @step("silver/enrichments")
-def refresh_enrichments(workspace: Workspace, *, ask: bool = True) -> EnrichmentsReport:
+def refresh_enrichments(
+    workspace: Workspace, *, ask: Literal["all", "no chat model", "nobody"] = "all"
+) -> EnrichmentsReport:
     """Have every text read that has no reading, and put what was read onto its documents.
 
     Args:
-        ask: Have texts read; else only what was read before is put onto documents.
+        ask: Who is to read; what was read before is put onto documents in any case.
     """
     lake = workspace.lake
     with lake.writing():
         first_commit = lake.commits
         configured = enrichments_of(workspace.pipeline)
-        every = lake.read(DOCUMENTS, _INDEXED)
+        every = lake.read(DOCUMENTS, [*_INDEXED, *_PARSED])
         documents = indexed_documents(workspace, every)
         done: dict[str, tuple[int, str]] = {}
         for enrichment in configured.all:
             if enrichment.name in configured.problems:
                 done[enrichment.name] = 0, configured.problems[enrichment.name]
-            elif ask:
+            elif ask == "all" or (ask == "no chat model" and not enrichment.uses_chat):
                 done[enrichment.name] = _read(workspace, enrichment, documents)
         rows = readings(workspace, configured.all)
         # What a duplicate said before it was one is of no use to anybody.
-        wanted = dict.fromkeys(every.drop_nulls("enriched")["document_id"])
-        changed = _put_onto_documents(workspace, every, wanted | enriched_documents(documents, configured.all, rows))
+        wanted: dict[str, str | None] = dict.fromkeys(every.drop_nulls("enriched")["document_id"])
+        wanted |= enriched_documents(documents, configured.all, rows, hiding=workspace.hiding_sources)
+        changed = _put_onto_documents(workspace, every, wanted)
+    now = workspace.now()
     reports = [
-        _report(each, documents, rows, *done.get(each.name, (0, "no model is asked now"))) for each in configured.all
+        _report(each, documents, rows, now, *done.get(each.name, (0, "no model is asked now")))
+        for each in configured.all
     ]
     return EnrichmentsReport(
         enrichments=reports,
@@ -148,7 +151,8 @@ def wanted_of_documents(workspace: Workspace) -> dict[str, str | None]:
     """By document_id, what a document should say as `enriched` by what was read up to now."""
     configured = enrichments_of(workspace.pipeline).all
     documents = indexed_documents(workspace, workspace.lake.read(DOCUMENTS, _INDEXED))
-    return enriched_documents(documents, configured, readings(workspace, configured))
+    rows = readings(workspace, configured)
+    return enriched_documents(documents, configured, rows, hiding=workspace.hiding_sources)
 
 
 def forget_enriched(workspace: Workspace, documents: pl.DataFrame) -> None:
@@ -171,7 +175,13 @@ def due_texts(workspace: Workspace, enrichments: Sequence[Enrichment]) -> dict[s
     """By enrichment, (document_id, content_hash) of the texts that it has not read."""
     documents = indexed_documents(workspace, workspace.lake.read(DOCUMENTS, _INDEXED))
     rows = readings(workspace, enrichments)
-    return {each.name: texts_due(documents, each, rows) for each in enrichments}
+    return {each.name: texts_due(documents, each, rows, workspace.now()) for each in enrichments}
+
+
+def failures_over_at(workspace: Workspace) -> list[datetime]:
+    """When texts that a server failed at are to be asked about again."""
+    rows = readings(workspace, enrichments_of(workspace.pipeline).all)
+    return [at + RETRY_AFTER for at in failed_at(rows)]
 
 
 def is_reading_left(workspace: Workspace) -> bool:
@@ -181,23 +191,25 @@ def is_reading_left(workspace: Workspace) -> bool:
 
 
 def readings(workspace: Workspace, enrichments: Sequence[Enrichment]) -> pl.DataFrame:
-    """What was read by present recipes: recipe, input_hash, value, reason_code, asked_as."""
+    """What was read by present recipes: recipe, input_hash, value, reason_code, asked_as, computed_at."""
     recipes = [each.recipe for each in enrichments]
     return workspace.lake.read(ENRICHMENTS, _STATE, where=pl.col("recipe").is_in(recipes))
 
 
 def _read(workspace: Workspace, enrichment: Enrichment, documents: pl.DataFrame) -> tuple[int, str]:
     """Have an enrichment read what it has not; how many texts it read, and why it stopped before the end."""
-    due = texts_due(documents, enrichment, readings(workspace, [enrichment]))
-    if due.is_empty():
-        return 0, ""
-    computed = 0
+    due = texts_due(documents, enrichment, readings(workspace, [enrichment]), workspace.now())
+    computed, because = 0, ""
     try:
+        if enrichment.uses_chat:
+            due, because = _without_exposed(workspace, documents, due)
         with progress(f"enrich with {enrichment.name}", due.height) as bar:
-            for rows in _readers[enrichment.kind](workspace, enrichment, due):
+            for rows in read_texts(workspace, enrichment, due) if due.height else ():
                 _commit(workspace, enrichment, rows)
-                computed += len(rows)
-                bar.advance(len(rows))
+                # Beside readings there may be what they were made of.
+                read = sum("recipe" not in row for row in rows)
+                computed += read
+                bar.advance(read)
     except StoreError:
         # Of the lake itself: no other step could go on either.
         raise
@@ -208,7 +220,21 @@ def _read(workspace: Workspace, enrichment: Enrichment, documents: pl.DataFrame)
         # Whatever a library of models does, no document waits for it.
         log.exception("enrichment %s failed", enrichment.name)
         return computed, shown(f"{type(error).__name__}: {error}")
-    return computed, ""
+    return computed, because
+
+
+def _without_exposed(workspace: Workspace, documents: pl.DataFrame, due: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    """Texts less those that no server is sent, and why these wait: they hold what their source wants hidden by now.
+
+    A text that others have too may be one of a source that hides nothing, and still is not sent.
+    """
+    stale = unvouched(documents.join(due, on="content_hash", how="semi"), workspace.parse_recipes)
+    exposed = exposed_origins(workspace, set(stale["origin_id"]))
+    hashes = stale.filter(pl.col("origin_id").is_in(list(exposed)))["content_hash"]
+    if hashes.is_empty():
+        return due, ""
+    because = "the text holds what its source wants hidden, and was not parsed like that yet"
+    return due.filter(~pl.col("content_hash").is_in(hashes.implode())), because
 
 
 def _commit(workspace: Workspace, enrichment: Enrichment, rows: list[dict[str, Any]]) -> None:
@@ -221,80 +247,6 @@ def _commit(workspace: Workspace, enrichment: Enrichment, rows: list[dict[str, A
     }
     frame = ENRICHMENTS.frame([{"tokens": 0, "price": 0.0, **known, **row} for row in rows])
     workspace.lake.replace_where(ENRICHMENTS, frame, ENRICHMENTS.empty())
-
-
-def _texts(workspace: Workspace, due: pl.DataFrame) -> Iterator[list[tuple[str, str | None, str]]]:
-    """(content_hash, title, text) of texts to read, some at a time."""
-    columns = ["document_id", "content_hash", "content_title", "text"]
-    pending: list[tuple[str, str | None, str]] = []
-    for frame in workspace.lake.stream_where(DOCUMENTS, columns, "document_id", due["document_id"]):
-        pending += frame.select(columns[1:]).iter_rows()
-        while len(pending) >= COMMIT_TEXTS:
-            yield pending[:COMMIT_TEXTS]
-            pending = pending[COMMIT_TEXTS:]
-    if pending:
-        yield pending
-
-
-def _by_rules(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame) -> Iterator[list[dict[str, Any]]]:
-    for texts in _texts(workspace, due):
-        yield [
-            {"input_hash": hashed, "value": value_text(labels_by_rules(enrichment, title, text))}
-            for hashed, title, text in texts
-        ]
-
-
-def _by_nearness(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame) -> Iterator[list[dict[str, Any]]]:
-    if workspace.is_trial:
-        return
-    model = workspace.model(enrichment.model)
-    prototypes = {label: model.embed_documents(texts) for label, texts in enrichment.labels}
-    for texts in _texts(workspace, due):
-        beginnings = [(f"{title}\n\n{text}" if title else text)[: enrichment.most_chars] for _, title, text in texts]
-        vectors = np.asarray(model.embed_documents(beginnings))
-        labels = labels_by_nearness(enrichment, vectors, prototypes)
-        yield [
-            {"input_hash": hashed, "value": value_text(found)}
-            for (hashed, *_), found in zip(texts, labels, strict=True)
-        ]
-
-
-def _by_chat(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame) -> Iterator[list[dict[str, Any]]]:
-    if workspace.is_trial:
-        return
-    from rag_pipeline.answering.asking import chat_client
-    from rag_pipeline.enrichment.asking import ChatReader, Text
-
-    client = chat_client(workspace.pipeline, enrichment.model)
-    reader = ChatReader(enrichment, client)
-    began = time.monotonic()
-    texts = tokens = 0
-    price: float | None = 0.0
-    try:
-        for some in _texts(workspace, due):
-            for start in range(0, len(some), reader.batch_texts):
-                rows, stopped = reader.read([Text(*each) for each in some[start : start + reader.batch_texts]])
-                texts, tokens = texts + len(rows), tokens + sum(row["tokens"] for row in rows)
-                price = _sum_of(price, *(row["price"] for row in rows))
-                if rows:
-                    yield rows
-                if stopped is not None:
-                    raise stopped
-        if reader.last_error is not None:
-            raise reader.last_error
-    finally:
-        client.close()
-        if texts:
-            seconds = time.monotonic() - began
-            record_cost(workspace, "enrich", enrichment.model, texts=texts, tokens=tokens, seconds=seconds, price=price)
-
-
-def _sum_of(*prices: float | None) -> float | None:
-    known = [price for price in prices if price is not None]
-    return sum(known) if len(known) == len(prices) else None
-
-
-_readers = {"rules": _by_rules, "nearest": _by_nearness, "classify": _by_chat, "extract": _by_chat}
 
 
 def _put_onto_documents(workspace: Workspace, documents: pl.DataFrame, wanted: dict[str, str | None]) -> int:
@@ -315,9 +267,9 @@ def _put_onto_documents(workspace: Workspace, documents: pl.DataFrame, wanted: d
 
 
 def _report(
-    enrichment: Enrichment, documents: pl.DataFrame, rows: pl.DataFrame, computed: int, because: str
+    enrichment: Enrichment, documents: pl.DataFrame, rows: pl.DataFrame, now: datetime, computed: int, because: str
 ) -> EnrichmentReport:
-    waiting = texts_due(documents, enrichment, rows).height
+    waiting = texts_due(documents, enrichment, rows, now).height
     refused = refused_texts(documents, enrichment, rows)["reason_code"].value_counts(sort=True)
     return EnrichmentReport(
         name=enrichment.name,

@@ -296,7 +296,7 @@ def _completed(workspace: Workspace, step: Callable[[Workspace], None]) -> list[
 def _silver_again(workspace: Workspace) -> None:
     update_documents(workspace)
     refresh_chunks(workspace)
-    refresh_enrichments(workspace, ask=False)
+    refresh_enrichments(workspace, ask="no chat model")
 
 
 def _published_again(workspace: Workspace) -> None:

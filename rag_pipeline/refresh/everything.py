@@ -101,7 +101,7 @@ def refresh_layers(
         chunks = refresh_chunks(workspace)
     enrichments = None
     if workspace.settings.enrichments:
-        with around("silver/enrichments"):
+        with around("silver/enrichments"), revocations_reach_readers(workspace):
             enrichments = refresh_enrichments(workspace)
     return Layers(bronze, revocations, documents, chunks, enrichments)
 

@@ -30,7 +30,9 @@ KNOWN_COLUMNS = ["document_id", "source", "origin_media_type", "recipe_fingerpri
 INDEXED_TEXTS = ("title", "author", "section_path", "facts", "embedded_text", "body")
 # Their texts are held at once.
 BATCH_DOCUMENTS = 1_000
-SILVER_TEXTS = ("title", "author", "metadata", "text")
+SILVER_TEXTS = ("title", "author", "metadata", "declared", "enriched", "text")
+# Whatever letters stood there, filters look at small ones.
+_FOLDED = "facts"
 
 
 def exposed_documents(workspace: Workspace, table: Sink) -> set[str]:
@@ -42,7 +44,7 @@ def exposed_documents(workspace: Workspace, table: Sink) -> set[str]:
     Raises:
         RagPipelineError: The ids of the index cannot be read.
     """
-    hiding = _hiding(workspace)
+    hiding = workspace.hiding_sources
     if not hiding:
         return set()
     try:
@@ -77,7 +79,7 @@ def exposed_origins(workspace: Workspace, origins: Collection[str]) -> set[str]:
     Raises:
         RagPipelineError: Silver cannot be read.
     """
-    if not origins or not _hiding(workspace):
+    if not origins or not workspace.hiding_sources:
         return set()
     mine = pl.col("origin_id").is_in(pl.Series(sorted(origins), dtype=pl.String).implode())
     documents = workspace.lake.read(DOCUMENTS, [*KNOWN_COLUMNS, "origin_id", *SILVER_TEXTS], where=mine)
@@ -115,11 +117,7 @@ def _showing(rows: pl.DataFrame, columns: Sequence[str]) -> set[str]:
         for name in columns:
             values = mine[name].drop_nulls()
             texts = (values.explode().drop_nulls() if values.dtype == pl.List else values).unique()
-            if any(find_sensitive(text) for text in texts):
+            if any(find_sensitive(text, is_folded=name == _FOLDED) for text in texts):
                 found.add(str(document))
                 break
     return found
-
-
-def _hiding(workspace: Workspace) -> list[str]:
-    return [name for name, recipe in workspace.parse_recipes.items() if recipe.options.hides_sensitive]

@@ -93,8 +93,8 @@ def rebuild(workspace: Workspace, names: Iterable[str] = ()) -> RebuildReport:
                     workspace.vectors.restart(workspace.space(alias))
         update_documents(workspace)
         refresh_chunks(workspace)
-        # What has to be read again is for the next run: nothing that heals waits for a model.
-        refresh_enrichments(workspace, ask=False)
+        # What a chat model has to read again is for the next run: nothing that heals waits for a server.
+        refresh_enrichments(workspace, ask="no chat model")
         computed = 0
         for alias in living_aliases(workspace):
             computed += refresh_embeddings(workspace, alias).computed

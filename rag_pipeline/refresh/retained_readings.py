@@ -27,7 +27,7 @@ def retain_readings(workspace: Workspace) -> int:
         # By what recipe an enrichment reads that cannot be used now is not known.
         return 0
     texts = lake.read(DOCUMENTS, ["content_hash"])["content_hash"].unique()
-    is_used = pl.col("recipe").is_in([each.recipe for each in configured.all])
+    is_used = pl.col("recipe").is_in([recipe for each in configured.all for recipe in (each.recipe, each.beginnings)])
     is_used &= pl.col("input_hash").is_in(texts.implode())
     now = workspace.now()
     moment = pl.lit(now).cast(ENRICHMENTS.schema["unused_since"])

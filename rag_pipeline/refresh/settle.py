@@ -19,7 +19,7 @@ from rag_pipeline.contracts.tables import QUARANTINE
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.refresh.damage import damaged_tables
 from rag_pipeline.refresh.data_versions import bronze_version
-from rag_pipeline.refresh.enrichments import is_reading_left
+from rag_pipeline.refresh.enrichments import failures_over_at, is_reading_left
 from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.heal import SEEN_FILE
 from rag_pipeline.refresh.holds import read_holds
@@ -116,6 +116,7 @@ def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made
     until = [since + min(source.stale_after for source in workspace.settings.sources.values()) / 2]
     until += [] if (due_at := maintenance_due_at(workspace)) is None else [due_at]
     until += workspace.lake.read(QUARANTINE, ["next_attempt_at"]).drop_nulls().to_series().to_list()
+    until += failures_over_at(workspace)
     for name in workspace.settings.sources:
         state = workspace.lake.bronze_state(name)
         listed = _listed(workspace, name, state)

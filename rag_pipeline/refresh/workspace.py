@@ -177,6 +177,11 @@ class Workspace:
             for name, source in self.settings.sources.items()
         }
 
+    @property
+    def hiding_sources(self) -> list[str]:
+        """Sources whose documents show nothing sensitive."""
+        return [name for name, recipe in self.parse_recipes.items() if recipe.options.hides_sensitive]
+
     def parse_recipe(self, source: str) -> ParseRecipe:
         """How the objects of a source are parsed."""
         return self.parse_recipes[source]

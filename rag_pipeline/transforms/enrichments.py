@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 import numpy as np
 import polars as pl
 
 from rag_pipeline.contracts.enrichments import NO_LABEL, Enrichment
+from rag_pipeline.transforms.sensitive import redact_text
 
 # A share of fewer texts than these moves by chance.
 LEAST_TEXTS = 30
 # So far a share may move: the same bound as for the share of a language in a source.
 MOVED_BY = 0.2
+# A server that failed at a text may have another model or more memory by then; each time costs three requests.
+RETRY_AFTER = timedelta(days=1)
+_SERVER_FAILED = "server_failed"
 # Patterns of so many enrichments are kept ready.
 _KEPT_PATTERNS = 256
 
@@ -36,21 +40,28 @@ def concerned_by(enrichment: Enrichment) -> pl.Expr:
     return chosen
 
 
-def texts_due(documents: pl.DataFrame, enrichment: Enrichment, rows: pl.DataFrame) -> pl.DataFrame:
+def texts_due(documents: pl.DataFrame, enrichment: Enrichment, rows: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """(document_id, content_hash) of the texts that it has not read: each once, in an order that is always the same.
 
     Args:
         documents: document_id, source, media_type and content_hash of what is indexed.
-        rows: recipe, input_hash, reason_code and asked_as of silver/enrichments.
+        rows: recipe, input_hash, reason_code, asked_as and computed_at of silver/enrichments.
     """
     mine = rows.filter(pl.col("recipe") == enrichment.recipe)
     # What came to nothing is asked again once the model is asked otherwise, with more room for its answer, say.
-    known = mine.filter(pl.col("reason_code").is_null() | (pl.col("asked_as") == enrichment.asked_as))
+    stands = pl.col("asked_as") == enrichment.asked_as
+    stands &= (pl.col("reason_code") != _SERVER_FAILED) | (pl.col("computed_at") > now - RETRY_AFTER)
+    known = mine.filter(pl.col("reason_code").is_null() | stands)
     wanted = documents.filter(concerned_by(enrichment)).join(
         known, left_on="content_hash", right_on="input_hash", how="anti"
     )
     ordered = wanted.select("document_id", "content_hash").sort("content_hash", "document_id")
     return ordered.unique("content_hash", keep="first", maintain_order=True)
+
+
+def failed_at(rows: pl.DataFrame) -> list[datetime]:
+    """When a server failed at each of the texts that are to be asked about again."""
+    return rows.filter(pl.col("reason_code") == _SERVER_FAILED)["computed_at"].to_list()
 
 
 def refused_texts(documents: pl.DataFrame, enrichment: Enrichment, rows: pl.DataFrame) -> pl.DataFrame:
@@ -65,7 +76,11 @@ def refused_texts(documents: pl.DataFrame, enrichment: Enrichment, rows: pl.Data
 
 
 def enriched_documents(
-    documents: pl.DataFrame, enrichments: Sequence[Enrichment], rows: pl.DataFrame
+    documents: pl.DataFrame,
+    enrichments: Sequence[Enrichment],
+    rows: pl.DataFrame,
+    *,
+    hiding: Collection[str] = (),
 ) -> dict[str, str | None]:
     """By document_id, what its row should say as `enriched`; None: no enrichment concerns it.
 
@@ -74,15 +89,20 @@ def enriched_documents(
     Args:
         documents: document_id, source, media_type and content_hash of what is indexed.
         rows: recipe, input_hash and value of silver/enrichments.
+        hiding: Sources whose documents show nothing sensitive: a model may put together what a text says in pieces.
     """
     said: dict[str, dict[str, list[str]]] = {}
     for enrichment in enrichments:
         mine = rows.filter((pl.col("recipe") == enrichment.recipe) & pl.col("value").is_not_null())
         values = {hashed: _by_field(enrichment, value) for hashed, value in mine["input_hash", "value"].iter_rows()}
         nothing: dict[str, list[str]] = {name: [] for name in enrichment.fields}
+        redacted: dict[str, dict[str, list[str]]] = {}
         concerned = documents.filter(concerned_by(enrichment))
-        for document, hashed in concerned["document_id", "content_hash"].iter_rows():
-            said.setdefault(document, {}).update(values.get(hashed, nothing))
+        for document, source, hashed in concerned["document_id", "source", "content_hash"].iter_rows():
+            found = values.get(hashed, nothing)
+            if source in hiding:
+                found = redacted[hashed] = redacted.get(hashed) or _redacted(found)
+            said.setdefault(document, {}).update(found)
     texts = {document: json.dumps(each, ensure_ascii=False, sort_keys=True) for document, each in said.items()}
     return {document: texts.get(document) for document in documents["document_id"]}
 
@@ -91,6 +111,10 @@ def _by_field(enrichment: Enrichment, value: str) -> dict[str, list[str]]:
     read = json.loads(value)
     found = read if isinstance(read, dict) else {enrichment.fields[0]: read}
     return {name: list(found.get(name, ())) for name in enrichment.fields}
+
+
+def _redacted(found: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    return {name: [redact_text(value) for value in values] for name, values in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

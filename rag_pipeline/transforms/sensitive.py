@@ -106,11 +106,19 @@ KINDS: dict[str, tuple[re.Pattern[str], Check]] = {
 }
 
 
-def find_sensitive(text: str) -> list[Finding]:
-    """Sensitive values of a text in order; where two overlap they are one, named for what begins first."""
+# The same, of a text whose capitals were made small.
+_FOLDED_KINDS = {kind: (re.compile(pattern.pattern, re.I), check) for kind, (pattern, check) in KINDS.items()}
+
+
+def find_sensitive(text: str, *, is_folded: bool = False) -> list[Finding]:
+    """Sensitive values of a text in order; where two overlap they are one, named for what begins first.
+
+    Args:
+        is_folded: Capitals were made small in it.
+    """
     found = [
         Finding(match.start(), match.start() + length_chars, kind)
-        for kind, (pattern, check) in KINDS.items()
+        for kind, (pattern, check) in (_FOLDED_KINDS if is_folded else KINDS).items()
         for match in pattern.finditer(text)
         if (length_chars := check(match.group()))
     ]

@@ -191,6 +191,48 @@ def test_a_server_that_breaks_off_once_is_asked_again(server: Scripted, reader: 
     assert (rows[0]["value"], stopped) == ('["pumps"]', None)
 
 
+def fails_at(*texts: str, otherwise: Reply = PUMPS) -> Reply:
+    """A server that breaks down at some texts, each time."""
+
+    def reply(asked: dict[str, Any]) -> Any:
+        quoted = asked["messages"][1]["content"]
+        return (refuses(500) if any(f"Text {text}." in quoted for text in texts) else otherwise)(asked)
+
+    return reply
+
+
+def test_texts_that_a_server_always_fails_at_are_set_aside_and_the_others_go_on(
+    server: Scripted, reader: Readers
+) -> None:
+    server.script(fails_at("0", "1", "2", "4"))
+    asking = reader()
+    rows, stopped = asking.read(TEXTS)
+    assert (stopped, asking.last_error) == (None, None)
+    assert {row["input_hash"]: row["reason_code"] for row in rows} == {
+        **dict.fromkeys(("h0", "h1", "h2", "h4"), "server_failed"),
+        **dict.fromkeys(("h3", "h5"), None),
+    }
+    # Where they alone are left, the server is asked about a text of no document.
+    rows, stopped = reader().read(TEXTS[:1])
+    assert (stopped, [row["reason_code"] for row in rows]) == (None, ["server_failed"])
+    assert "Text" not in server.asked[-1]["messages"][1]["content"]
+
+
+def test_a_server_that_goes_down_in_between_condemns_no_text(server: Scripted, reader: Readers) -> None:
+    server.script(PUMPS, refuses(500))
+    rows, stopped = reader().read(TEXTS[:3])
+    assert [row["input_hash"] for row in rows] == ["h0"]
+    assert stopped is not None
+
+
+def test_what_asking_cost_is_counted_in_whole(server: Scripted, reader: Readers) -> None:
+    server.script(fails_at("0"))
+    asking = reader(price_per_million_input_tokens=10.0)
+    asking.read(TEXTS[:2])
+    # One text, and the one that tells whether the server answers.
+    assert (asking.tokens, asking.price) == (240, pytest.approx(0.002))
+
+
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_wrong_key_or_model_is_no_fault_of_a_text(server: Scripted, reader: Readers, status: int) -> None:
     server.script(refuses(status))

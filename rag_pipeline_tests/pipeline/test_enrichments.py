@@ -172,24 +172,25 @@ def test_readings_that_nothing_uses_are_kept_for_a_time(project: Project) -> Non
 
     (project.folder / "docs" / "pump.md").unlink()
     project.refresh()
-    assert (kept_after(0), kept_after(89)) == (6, 6)
+    # Of each of three texts two labels, and the vector that one of these was made of.
+    assert (kept_after(0), kept_after(89)) == (9, 9)
     with project.workspace() as workspace:
         before = workspace.lake.version(ENRICHMENTS)
-    assert kept_after(89) == 6
+    assert kept_after(89) == 9
     with project.workspace() as workspace:
         assert workspace.lake.version(ENRICHMENTS) == before, "what was noted is not written again"
     project.write("pump.md", PUMPS)
     assert run(project).computed == 0
-    assert kept_after(91) == 6, "what is used again is not unused"
+    assert kept_after(91) == 9, "what is used again is not unused"
     (project.folder / "docs" / "pump.md").unlink()
     project.refresh()
-    assert (kept_after(91), kept_after(182)) == (6, 4)
+    assert (kept_after(91), kept_after(182)) == (9, 6)
 
 
 def test_readings_that_are_lost_are_read_again(project: Project) -> None:
     with project.workspace() as workspace:
         workspace.lake.clear(ENRICHMENTS)
-        report = refresh_enrichments(workspace, ask=False)
+        report = refresh_enrichments(workspace, ask="nobody")
         assert (report.computed, report.waiting, report.documents_changed) == (0, 6, 3)
         assert report.enrichments[0].waiting_because == "no model is asked now"
     assert run(project).computed == 6

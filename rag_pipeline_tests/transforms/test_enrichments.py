@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rag_pipeline.contracts.enrichments import Enrichment
 from rag_pipeline.transforms.enrichments import (
     enriched_documents,
+    failed_at,
     labels_by_nearness,
     labels_by_rules,
     moved_shares,
@@ -30,6 +31,7 @@ TOPIC = Enrichment(
     recipe="r1",
     labels=(("pumps", ("pump", "red lever")), ("lamps", ("lamp", "C++"))),
 )
+NOW = datetime(2026, 3, 9, tzinfo=UTC)
 STATE = {name: pl.String for name in ("recipe", "input_hash", "value", "reason_code", "asked_as")}
 
 
@@ -37,8 +39,8 @@ def documents(*rows: tuple[str, str, str, str]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["document_id", "source", "media_type", "content_hash"], orient="row")
 
 
-def state(*rows: tuple[str, str, str | None, str | None, str]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=STATE, orient="row")
+def state(*rows: tuple[str, str, str | None, str | None, str], at: datetime = NOW) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=STATE, orient="row").with_columns(computed_at=pl.lit(at))
 
 
 DOCUMENTS = documents(
@@ -77,21 +79,38 @@ def test_the_nearest_prototype_decides_and_what_is_near_none_is_none() -> None:
 
 
 def test_a_text_is_read_once_however_many_documents_have_it() -> None:
-    due = texts_due(DOCUMENTS, TOPIC, state())
+    due = texts_due(DOCUMENTS, TOPIC, state(), NOW)
     assert due.rows() == [("d1", "h1"), ("d2", "h2")]
-    assert texts_due(DOCUMENTS, TOPIC, state(("r1", "h1", "[]", None, ""))).rows() == [("d2", "h2")]
-    assert texts_due(DOCUMENTS, replace(TOPIC, sources=("wiki",)), state()).rows() == [("d2", "h2")]
-    assert texts_due(DOCUMENTS, replace(TOPIC, media_types=("text/plain",)), state()).rows() == [("d1", "h1")]
+    assert texts_due(DOCUMENTS, TOPIC, state(("r1", "h1", "[]", None, "")), NOW).rows() == [("d2", "h2")]
+    assert texts_due(DOCUMENTS, replace(TOPIC, sources=("wiki",)), state(), NOW).rows() == [("d2", "h2")]
+    assert texts_due(DOCUMENTS, replace(TOPIC, media_types=("text/plain",)), state(), NOW).rows() == [("d1", "h1")]
 
 
 def test_what_came_to_nothing_is_read_again_once_the_model_is_asked_otherwise() -> None:
     rows = state(("r1", "h1", None, "cut_short", "short"), ("r0", "h2", "[]", None, "short"))
     asked = replace(TOPIC, asked_as="short")
-    assert texts_due(DOCUMENTS, asked, rows)["content_hash"].to_list() == ["h2"]
-    assert texts_due(DOCUMENTS, replace(TOPIC, asked_as="long"), rows)["content_hash"].to_list() == ["h1", "h2"]
+    assert texts_due(DOCUMENTS, asked, rows, NOW)["content_hash"].to_list() == ["h2"]
+    assert texts_due(DOCUMENTS, replace(TOPIC, asked_as="long"), rows, NOW)["content_hash"].to_list() == ["h1", "h2"]
     assert refused_texts(DOCUMENTS, asked, rows)["reason_code"].to_list() == ["cut_short"]
     gone = DOCUMENTS.filter(pl.col("content_hash") != "h1")
     assert refused_texts(gone, asked, rows).is_empty()
+
+
+def test_what_a_server_failed_at_is_asked_about_again_a_day_later() -> None:
+    rows = state(("r1", "h1", None, "server_failed", ""), ("r1", "h2", None, "reading_refused", ""))
+    assert texts_due(DOCUMENTS, TOPIC, rows, NOW + timedelta(hours=23)).is_empty()
+    assert texts_due(DOCUMENTS, TOPIC, rows, NOW + timedelta(hours=24))["content_hash"].to_list() == ["h1"]
+    assert failed_at(rows) == [NOW]
+
+
+def test_of_a_source_that_hides_secrets_nothing_sensitive_is_shown_that_a_model_put_together() -> None:
+    rows = state(("r1", "h1", '["ada@example.org"]', None, ""), ("r1", "h2", '["ada@example.org"]', None, ""))
+    said = enriched_documents(DOCUMENTS, [TOPIC], rows, hiding=["docs"])
+    assert {name: json.loads(text or "null")["topic"] for name, text in said.items()} == {
+        "d1": ["[redacted:email]"],
+        "d3": ["[redacted:email]"],
+        "d2": ["ada@example.org"],
+    }
 
 
 def test_documents_say_what_was_read_and_of_a_name_without_a_reading_nothing() -> None:
@@ -149,5 +168,5 @@ def test_a_share_that_moves_is_said_where_there_are_texts_enough() -> None:
 def test_what_is_due_and_what_is_known_are_all_texts_and_share_none(texts: list[str], read: set[str]) -> None:
     frame = documents(*((f"d{at}", "docs", "text/plain", text) for at, text in enumerate(texts)))
     rows = state(*(("r1", text, "[]", None, "") for text in sorted(read)))
-    due = texts_due(frame.with_columns(pl.all().cast(pl.String)), TOPIC, rows)["content_hash"].to_list()
+    due = texts_due(frame.with_columns(pl.all().cast(pl.String)), TOPIC, rows, NOW)["content_hash"].to_list()
     assert due == sorted(set(texts) - read)
