@@ -134,12 +134,13 @@ def plan_run(pipeline: Pipeline, *, alias: str | None = None, allow_mass_deletio
         allow_mass_deletion: Sources whose deletion guard lets everything go.
 
     Raises:
-        UsageError: The lake is in an object store.
+        StoreError: The lake is in an object store that does not answer, or is too large for the folder for temporary
+            files.
         EmbeddingSpaceMismatch, LakeDamaged, ModelUnavailable: As the run would.
     """
     with (
         _quietly(),
-        shadow_lake(pipeline.lake_root, "plan") as lake,
+        shadow_lake(pipeline.lake_root, "plan", pipeline.lake_options) as lake,
         Workspace(pipeline, run_id="plan", lake=lake) as workspace,
     ):
         return _planned(workspace, alias, allow_mass_deletion)

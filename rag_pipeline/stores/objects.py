@@ -1,4 +1,4 @@
-"""Single objects of a lake in an object store: read, created, replaced on condition, listed.
+"""Single objects of a lake in an object store: read, created, replaced on condition, listed, copied to a file.
 
 Belongs here: everything that touches `obstore`, and its errors as ours.
 Does not belong here: what the objects say (`lease.py`, `conditional.py`), tables (`delta.py`, `vectors.py`).
@@ -7,8 +7,10 @@ Does not belong here: what the objects say (`lease.py`, `conditional.py`), table
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rag_pipeline.errors import ExtraMissing, SettingsError, StoreError
@@ -49,6 +51,23 @@ _OF_OTHERS = {
 # A lease is renewed each third of its life, so a store that is silent for longer than this is asked again by then.
 _RETRY_SECONDS = 10
 _MOST_RETRIES = 3
+
+
+# A file in transit: large enough that requests do not count, small enough that many files go at once.
+_PIECE_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object as a listing shows it.
+
+    Attributes:
+        modified_at: To the second, by the store's clock.
+    """
+
+    size: int
+    tag: Tag
+    modified_at: datetime
 
 
 class ConditionRefused(Exception):
@@ -143,6 +162,71 @@ class Objects:
         import obstore
 
         written("", "remove", self._place(name), lambda: obstore.delete(self._store, name))
+
+    def delete_all(self, names: Collection[str]) -> None:
+        """Remove objects, a thousand with a request where the service can; those that are not there do no harm."""
+        import obstore
+
+        if names:
+            written("", "remove", self._place("…"), lambda: obstore.delete(self._store, sorted(names)))
+
+    def entries(self, folder: str = "") -> dict[str, Entry]:
+        """Every object below a folder, by name from the root of the lake."""
+        import obstore
+
+        def listed() -> dict[str, Entry]:
+            pages: Iterable[Any] = obstore.list(self._store, folder or None)
+            return {
+                each["path"]: Entry(each["size"], each["e_tag"] or "", each["last_modified"])
+                for page in pages
+                for each in page
+            }
+
+        return written("", "list", self._place(folder), listed, note="")
+
+    def folders(self, folder: str) -> list[str]:
+        """Names of the folders in a folder, sorted."""
+        import obstore
+
+        def listed() -> list[str]:
+            found: Any = obstore.list_with_delimiter(self._store, folder)
+            return sorted(each.rpartition("/")[2] for each in found["common_prefixes"])
+
+        return written("", "list", self._place(folder), listed, note="")
+
+    def fetch(self, name: str, path: Path) -> bool:
+        """Copy an object into a file; False: there is none, and no file.
+
+        Raises:
+            StoreError: The store did not answer, or refused.
+            OSError: The file cannot be written.
+        """
+        import obstore
+
+        def opened() -> Any:
+            try:
+                return obstore.get(self._store, name)
+            except FileNotFoundError:
+                return None
+
+        found = written("", "read", self._place(name), opened, note="")
+        if found is None:
+            return False
+        pieces = iter(found.stream(min_chunk_size=_PIECE_BYTES))
+        with path.open("wb") as file:
+            while (piece := written("", "read", self._place(name), lambda: next(pieces, None), note="")) is not None:
+                file.write(piece)
+        return True
+
+    def send(self, path: Path, name: str) -> None:
+        """Copy a file into an object, whatever was there.
+
+        Raises:
+            StoreError: The store did not answer, or refused.
+        """
+        import obstore
+
+        written("", "write", self._place(name), lambda: obstore.put(self._store, name, path))
 
     def after(self, folder: str, name: str) -> dict[str, Tag]:
         """State of the objects of a folder whose names sort after this one, by name: the first thousand."""

@@ -5,7 +5,8 @@ Does not belong here: what is tried on it (`refresh/plan.py`).
 
 Tables never change a file that is there: logs and manifests are copied, since the next commit goes beside them, and
 everything else is a link. So it costs little however large the lake is, and it is made while a run is writing: a log is
-copied before the files that it names are linked.
+copied before the files that it names are linked. An object store knows no links: what its newest versions consist of is
+copied to a folder first.
 """
 
 from __future__ import annotations
@@ -15,53 +16,55 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from rag_pipeline.errors import UsageError
 from rag_pipeline.stores.lake import Lake
+from rag_pipeline.stores.lease import LEASE_NAME
 from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME
+from rag_pipeline.stores.object_copy import LAYERS, TELLING, fetch_newest
+from rag_pipeline.stores.objects import Objects
 from rag_pipeline.stores.read_once import ReadOnce
 from rag_pipeline.stores.reserve import RESERVE_NAME
 
-# Of Delta tables and of Lance's: what says which files a version consists of.
-_COPIED = frozenset({"_delta_log", "_versions", "_transactions", "_deletions"})
 # Of those who write to the lake, and nothing that a run makes anything of.
-_OWN = frozenset({LOCK_NAME, HOLDER_NAME, RESERVE_NAME})
+_OWN = frozenset({LOCK_NAME, HOLDER_NAME, RESERVE_NAME, LEASE_NAME})
 _PREFIX = "rag-pipeline-shadow-"
 # Locked for as long as somebody uses the lake; whoever is killed leaves it unlocked.
 _IN_USE = ".in-use.lock"
 # So long may pass between making a folder and locking it.
 _YOUNG_SECONDS = 5.0
-_LAYERS = ("gold", "silver", "bronze")
+# Where a lake in an object store is copied to before it is linked.
+_FETCHED = "fetched"
 
 
 @contextmanager
-def shadow_lake(root: str, run_id: str) -> Iterator[Lake]:
-    """A lake with the content that the lake in a folder has now; it is removed at the end.
+def shadow_lake(root: str, run_id: str, options: Mapping[str, str] | None = None) -> Iterator[Lake]:
+    """A lake with the content that a lake has now; it is removed at the end.
+
+    Args:
+        options: Of the object store.
 
     Raises:
-        UsageError: The lake is in an object store, where there are no links.
+        StoreError: The object store did not answer, or its lake does not fit into the folder for temporary files.
         OSError: There is no room for it in the folder for temporary files.
     """
-    if "://" in root:
-        raise UsageError(
-            "what a run would do cannot be shown for a lake in an object store; nothing was read or written. Copy the "
-            "lake into a folder, name that under lake in a copy of pipeline.yaml, and plan with it: "
-            "rag-pipeline plan --config COPY"
-        )
     remove_stale_shadows()
     with (
         tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder,
         FileLock(Path(folder, _IN_USE), timeout=0),
     ):
-        shadow = Path(folder)
-        for layer in _LAYERS:
-            _mirror(Path(root, layer), shadow / layer)
-        _copy_notes(Path(root), shadow)
+        shadow, lake = Path(folder), Path(root)
+        if "://" in root:
+            lake = shadow / _FETCHED
+            lake.mkdir()
+            fetch_newest(Objects(root, options), lake)
+        for layer in LAYERS:
+            _mirror(lake / layer, shadow / layer)
+        _copy_notes(lake, shadow)
         yield Lake(folder, None, run_id, read_once=ReadOnce())
 
 
@@ -91,10 +94,10 @@ def _mirror(place: Path, shadow: Path) -> None:
     if not place.is_dir():
         return
     shadow.mkdir()
-    entries = sorted(place.iterdir(), key=lambda each: (each.name not in _COPIED, each.name))
+    entries = sorted(place.iterdir(), key=lambda each: (each.name not in TELLING, each.name))
     for entry in entries:
         beside = shadow / entry.name
-        if entry.name in _COPIED:
+        if entry.name in TELLING:
             _copy(entry, beside)
         elif entry.is_dir():
             _mirror(entry, beside)
@@ -112,9 +115,9 @@ def _copy(place: Path, copy: Path) -> None:
 def written_bytes(lake: Lake) -> int:
     """Bytes of the data files that were written to the bronze and silver of a lake made by `shadow_lake`."""
     sizes = 0
-    for layer in _LAYERS[1:]:
+    for layer in LAYERS[1:]:
         for folder, _, names in os.walk(Path(lake.root, layer)):
-            if Path(folder).name not in _COPIED:
+            if Path(folder).name not in TELLING:
                 files = (Path(folder, name) for name in names)
                 sizes += sum(file.stat().st_size for file in files if not file.is_symlink())
     return sizes

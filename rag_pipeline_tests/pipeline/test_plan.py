@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from rag_pipeline.contracts.tables import DUPLICATES
 from rag_pipeline.defs import build_definitions
-from rag_pipeline.errors import UsageError
 from rag_pipeline.refresh.everything import Everything, refresh_everything
 from rag_pipeline.refresh.look import lake_state
 from rag_pipeline.refresh.plan import Plan, SourcePlan, plan_run
@@ -249,13 +248,6 @@ def test_readers_that_were_sent_back_by_hand_gain_nothing(published: Project, tm
     assert plan.is_held
     assert plan.opens == []
     assert {each.uri.rsplit("/", 1)[-1] for each in plan.closes} == {"b.md"}
-
-
-def test_a_lake_in_an_object_store_is_refused_in_words(published: Project) -> None:
-    pipeline = Project(published.folder, published.settings | {"lake": "s3://bucket/lake"}).pipeline()
-    published.pipeline()
-    with pytest.raises(UsageError, match="object store"):
-        plan_run(pipeline)
 
 
 def test_the_launchpad_shows_the_same_figures_and_fails_where_something_opens_to_everybody(
