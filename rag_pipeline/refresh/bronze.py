@@ -84,8 +84,13 @@ def update_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool 
     early = list_early(workspace, name)
     with workspace.lake.writing():
         report = _updated(workspace, name, allow_mass_deletion=allow_mass_deletion, early=early)
-        poll_losers_again(workspace, name, lambda each: known_of(workspace, each), _updated)
+        let_go_elsewhere(workspace, name)
     return report
+
+
+def let_go_elsewhere(workspace: Workspace, name: str) -> None:
+    """Have what other sources lost and this one has now leave its old readers; the caller holds the lake's lock."""
+    poll_losers_again(workspace, name, lambda each: known_of(workspace, each), _updated)
 
 
 def _updated(

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 import polars as pl
 
 from rag_pipeline.contracts.ids import bytes_hash
-from rag_pipeline.contracts.sources import FetchedObject, ListsSome
-from rag_pipeline.refresh.bronze import BronzeReport, SourceRefresh, poll_source
+from rag_pipeline.contracts.sources import FetchedObject, ListsSome, SourceObject
+from rag_pipeline.refresh.bronze import BronzeReport, SourceRefresh, let_go_elsewhere, poll_source
 from rag_pipeline.refresh.costs import record_cost
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.holds import hold_of
@@ -58,14 +58,25 @@ def _looked_at(workspace: Workspace, name: str, addresses: Sequence[str]) -> Bro
         if not is_known or not isinstance(source, ListsSome) or hold_of(workspace, name, "vanished") is not None:
             return None
         listed = source.list_some(addresses)
-        if listed is None or any(item.problem is not None for item in listed):
+        if listed is None or not _is_answer(listed, addresses):
             return None
         refresh = SourceRefresh(workspace, name, source, listed, allow_loss=False, only=frozenset(addresses))
         if not _is_told(refresh, addresses):
             return None
-        if refresh.commits:
-            record_cost(workspace, "read", name, bytes=refresh.fetching.bytes_read, seconds=time.monotonic() - began)
-        return _report(workspace, refresh, len(set(addresses)), poll.idle if poll is not None else ())
+        report = _report(workspace, refresh, len(set(addresses)), poll.idle if poll is not None else ())
+        if report.commits:
+            record_cost(workspace, "read", name, bytes=report.bytes_read, seconds=time.monotonic() - began)
+            let_go_elsewhere(workspace, name)
+        return report
+
+
+def _is_answer(listed: Sequence[SourceObject], addresses: Sequence[str]) -> bool:
+    """Whether objects have no problem, and are some of those that were asked for, each once.
+
+    Any other would count as new beside what is known of its address.
+    """
+    named = [item.address for item in listed]
+    return set(named) <= set(addresses) and len(set(named)) == len(named) and all(not item.problem for item in listed)
 
 
 def _is_told(refresh: SourceRefresh, addresses: Sequence[str]) -> bool:

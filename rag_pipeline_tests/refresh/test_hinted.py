@@ -204,3 +204,37 @@ def test_whatever_is_hinted_the_next_look_at_all_finds_what_a_new_lake_would(
     with fresh.workspace() as workspace:
         hinted.poll_source(workspace, "docs")
     assert shown(project) == shown(fresh)
+
+
+def test_what_a_guard_holds_is_let_go_once_a_hint_tells_where_it_went(tmp_path: Path, whole: list[str]) -> None:
+    project = Project.create(tmp_path, ("docs", "vault"), hints={"folder": "hints"})
+    project.settings["sources"]["vault"]["allowed_principals"] = ["board"]
+    for number in range(COUNT):
+        project.write(f"{number}.md", f"# Lamp {number}\n\nThe secret lamp hangs in hall {number * number}.\n")
+    with project.workspace() as workspace:
+        for name in ("docs", "vault"):
+            hinted.poll_source(workspace, name)
+    names = [f"{number}.md" for number in range(COUNT)]
+    for name in names:
+        (project.folder / "docs" / name).rename(project.folder / "vault" / name)
+    with project.workspace() as workspace:
+        assert hinted.poll_source(workspace, "docs").held == COUNT
+    whole.clear()
+    HintFolder(project.folder / "hints", {"docs", "vault"}).give("vault", names)
+    with project.workspace() as workspace:
+        assert poll_hinted(workspace, "vault").hinted == COUNT
+    assert whole == ["docs"]
+    # Their old readers are gone with them, and do not wait for the next look at all.
+    assert shown(project) == {}
+
+
+def test_a_source_that_names_more_than_it_was_asked_for_doubles_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalFiles, "list_some", lambda self, _: self.list())
+    project.write("7.md", "# Bell\n\nThe bell rings.\n")
+    before = shown(project)
+    assert look(project, "7.md").modified == 1
+    assert shown(project).keys() == before.keys()
+    with project.workspace() as workspace:
+        assert workspace.lake.bronze_state("docs")["address"].is_unique().all()
