@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 @click.option(
     "--content", "by_content", is_flag=True, help="Documents of equal bytes too, and such under any name from now on."
 )
+@click.option(
+    "--despite-versions", is_flag=True, help="Also where the bucket of the lake keeps older versions of its objects."
+)
 @click.option("--yes", "is_meant", is_flag=True, help="Do not ask whether it is meant.")
 @click.option("--finish", "only_finish", is_flag=True, help="Finish an erasure that was begun; nothing else.")
 @click.option("--release", "released", metavar="ERASURE", help="Let what this erasure took come back; its id.")
@@ -46,6 +49,7 @@ def erase(
     reason: str | None,
     erased_by: str | None,
     by_content: bool,
+    despite_versions: bool,
     is_meant: bool,
     only_finish: bool,
     released: str | None,
@@ -84,11 +88,14 @@ def erase(
         wanted = Wanted(document or "", address, principal or "", by_content)
         if as_json and not is_meant:
             raise UsageError("nothing was erased: with --json there is nobody to ask, so say --yes if it is meant")
-        _begin(workspace, wanted, reason, erased_by or getpass.getuser(), is_meant=is_meant)
+        by = erased_by or getpass.getuser()
+        _begin(workspace, wanted, reason, by, is_meant=is_meant, despite_versions=despite_versions)
         _show(_finished(workspace), as_json=as_json)
 
 
-def _begin(workspace: Workspace, wanted: Wanted, reason: str, erased_by: str, *, is_meant: bool) -> None:
+def _begin(
+    workspace: Workspace, wanted: Wanted, reason: str, erased_by: str, *, is_meant: bool, despite_versions: bool
+) -> None:
     from rag_pipeline.refresh.erase import begin_erasure
     from rag_pipeline.refresh.erase_plan import look_up
 
@@ -103,14 +110,14 @@ def _begin(workspace: Workspace, wanted: Wanted, reason: str, erased_by: str, *,
             abort=True,
             err=True,
         )
-    begin_erasure(workspace, wanted, reason=reason, erased_by=erased_by)
+    begin_erasure(workspace, wanted, reason=reason, erased_by=erased_by, despite_versions=despite_versions)
 
 
 def _finished(workspace: Workspace) -> Certificate | None:
-    from rag_pipeline.contracts.erasures import read_pending
     from rag_pipeline.refresh.erase import finish_erasure
+    from rag_pipeline.stores.erasures import pending_erasure
 
-    pending = read_pending(workspace.lake.root)
+    pending = pending_erasure(workspace.lake)
     if pending is None:
         return None
     from rag_pipeline.defs.erased_records import scrub_of

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,42 +105,51 @@ class Erased:
 
 
 def read_erased(root: str) -> Erased:
-    """Tombstones of a lake in a folder; a lake in an object store has none.
+    """Tombstones of a lake in a folder; of one in an object store: `stores/erasures.py`."""
+    return erased_of(
+        root,
+        lambda name: Path(root, name).read_bytes(),
+        lambda: sorted(f"{CERTIFICATES}/{path.name}" for path in Path(root, CERTIFICATES).glob("*.json")),
+    )
 
-    Where their file is gone, they are those of the certificates.
+
+def erased_of(root: str, read: Callable[[str], bytes], certificates: Callable[[], Iterable[str]]) -> Erased:
+    """Tombstones of a lake. Where their file is gone, they are those of the certificates.
+
+    Args:
+        read: The content of a file by its name in the lake; raises FileNotFoundError where there is none.
+        certificates: Names of the certificates.
 
     Raises:
         LakeDamaged: The file is there and cannot be understood: to go on would bring back what was erased.
     """
-    if "://" in root:
-        return Erased()
-    path = Path(root, ERASED_FILE)
+    path = f"{root}/{ERASED_FILE}"
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(read(ERASED_FILE))
         rows = [Tombstone.of(each) for each in record["tombstones"]]
         return Erased().plus(rows, record.get("released", ()))
     except FileNotFoundError:
-        return _certified(Path(root, CERTIFICATES))
+        return _certified(root, read, certificates())
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise LakeDamaged(
             f"{path} cannot be read ({type(error).__name__}), and it says which documents were erased: nothing was "
             f"read from any source, since they would come back. Move it away, and it is made anew from the "
-            f"certificates in {path.with_name(CERTIFICATES)}; what has no certificate there has to be erased again.",
+            f"certificates in {root}/{CERTIFICATES}; what has no certificate there has to be erased again.",
             table=ERASED_FILE,
         ) from error
 
 
-def _certified(folder: Path) -> Erased:
+def _certified(root: str, read: Callable[[str], bytes], certificates: Iterable[str]) -> Erased:
     """What the certificates of a lake say."""
     erased = Erased()
-    for path in sorted(folder.glob("*.json")):
+    for name in certificates:
         try:
-            record = json.loads(path.read_bytes())
+            record = json.loads(read(name))
             rows = [Tombstone.of(each) for each in record["tombstones"]]
             erased = erased.plus(rows, [record["erasure_id"]] if record.get(RELEASED_AT) else [])
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise LakeDamaged(
-                f"{folder.with_name(ERASED_FILE)} is gone, and the certificate {path} cannot be read "
+                f"{root}/{ERASED_FILE} is gone, and the certificate {root}/{name} cannot be read "
                 f"({type(error).__name__}), so which documents were erased cannot be told: nothing was read from any "
                 f"source, since they would come back. Put back a copy of either; or move this one away, and erase its "
                 f"documents again.",
@@ -219,16 +228,21 @@ class Erasure:
 
 
 def read_pending(root: str) -> Erasure | None:
+    """The erasure of a lake in a folder that was begun and is not done; of one in an object store:
+    `stores/erasures.py`.
+    """
+    return pending_of(root, lambda name: Path(root, name).read_bytes())
+
+
+def pending_of(root: str, read: Callable[[str], bytes]) -> Erasure | None:
     """The erasure that was begun and is not done; None: there is none.
 
     Raises:
         LakeDamaged: There is one, and its plan cannot be read.
     """
-    if "://" in root:
-        return None
-    path = Path(root, PENDING_FILE)
+    path = f"{root}/{PENDING_FILE}"
     try:
-        return Erasure.of(path.read_bytes())
+        return Erasure.of(read(PENDING_FILE))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:

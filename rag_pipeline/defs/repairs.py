@@ -154,14 +154,14 @@ def _certificate(
     context: dg.OpExecutionContext, config: EraseConfig, workspace: "Workspace", wanted: "Wanted"
 ) -> "Certificate":
     """Finish what was begun before, and begin with what is wanted unless that was it."""
-    from rag_pipeline.contracts.erasures import read_pending
     from rag_pipeline.defs.erased_records import scrub_of_run
     from rag_pipeline.refresh.erase import begin_erasure, finish_erasure
     from rag_pipeline.refresh.erase_plan import is_planned
+    from rag_pipeline.stores.erasures import pending_erasure
 
     # Held all the while: a run in between would finish what was begun here.
     with workspace.lake.writing():
-        before = read_pending(workspace.lake.root)
+        before = pending_erasure(workspace.lake)
         principals = {wanted.principal, *(before.principals if before is not None else ())} - {""}
         scrub = scrub_of_run(workspace.pipeline, context.instance, principals)
         certificate = finish_erasure(workspace, scrub)

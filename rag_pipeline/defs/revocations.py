@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from rag_pipeline.contracts.erasures import read_pending
 from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.defs.describe import arrow_schema
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import RETRY, REVOCATIONS_KEY, WRITER_POOL, bronze_key, spec
 from rag_pipeline.defs.words import counted, happened
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.stores.erasures import pending_erasure
 from rag_pipeline.transforms.revoke import SHOWN_COLUMNS
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
 
 
 def _finished_erasure(instance: dg.DagsterInstance, workspace: "Workspace") -> str:
-    pending = read_pending(workspace.lake.root)
+    pending = pending_erasure(workspace.lake)
     if pending is None:
         return ""
     from rag_pipeline.defs.erased_records import scrub_of_run

@@ -13,12 +13,13 @@ from typing import Any
 
 import polars as pl
 
-from rag_pipeline.contracts.erasures import place_hash, read_erased
+from rag_pipeline.contracts.erasures import place_hash
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.holds import hold_of
 from rag_pipeline.refresh.polls import poll_statuses
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.erasures import erased_from
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline.stores.selection import rows_with
 
@@ -96,7 +97,7 @@ def trace_documents(workspace: Workspace, named: str) -> list[DocumentTrace]:
 
 def erased_places(workspace: Workspace, named: str) -> list[str]:
     """Sources in which an address was erased; nobody can say any more what stood there."""
-    places = read_erased(workspace.lake.root).places
+    places = erased_from(workspace.lake).places
     return [name for name in workspace.settings.sources if place_hash(name, named) in places]
 
 

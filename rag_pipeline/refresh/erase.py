@@ -13,7 +13,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,6 @@ from rag_pipeline.contracts.erasures import (
     PENDING_FILE,
     RELEASED_AT,
     Erasure,
-    read_erased,
-    read_pending,
 )
 from rag_pipeline.contracts.feedback import FEEDBACK
 from rag_pipeline.contracts.polls import POLLS_FILE
@@ -52,7 +50,7 @@ from rag_pipeline.refresh.erase_copies import forget_copies
 from rag_pipeline.refresh.erase_indexes import renew_indexes, settle_indexes
 from rag_pipeline.refresh.erase_pieces import stored_sources
 from rag_pipeline.refresh.erase_plan import Wanted, plan_erasure
-from rag_pipeline.refresh.erase_proof import Certificate, certified, files_of
+from rag_pipeline.refresh.erase_proof import Certificate, certified, keeps_versions
 from rag_pipeline.refresh.erase_remains import take_remains
 from rag_pipeline.refresh.evaluation import refresh_evaluation
 from rag_pipeline.refresh.faults import FAULTS
@@ -73,6 +71,8 @@ from rag_pipeline.stores.alerts import AlertFile
 from rag_pipeline.stores.backup import SNAPSHOT
 from rag_pipeline.stores.byte_search import Needles, found_in_file
 from rag_pipeline.stores.damage import ASIDE, set_damage_aside
+from rag_pipeline.stores.erasures import erased_from, pending_erasure
+from rag_pipeline.stores.lake_files import State, files_of, folders_of, looked_into, remove_files, tables_in
 from rag_pipeline.stores.lake_format import RESTORING
 from rag_pipeline.stores.purge import (
     delete_rows,
@@ -82,6 +82,7 @@ from rag_pipeline.stores.purge import (
 )
 from rag_pipeline.stores.shadow import remove_stale_shadows
 from rag_pipeline.stores.small_files import replace_file
+from rag_pipeline.stores.whole_files import replace_content
 from rag_pipeline.transforms.alerts import redacted
 from rag_pipeline.transforms.revoke import SHOWN_COLUMNS, RevocationPlan
 
@@ -93,20 +94,28 @@ MARGIN_SECONDS = 0.2
 Scrub = Callable[[Needles], list[str]]
 
 
-def begin_erasure(workspace: Workspace, wanted: Wanted, *, reason: str, erased_by: str) -> Erasure:
+def begin_erasure(
+    workspace: Workspace, wanted: Wanted, *, reason: str, erased_by: str, despite_versions: bool = False
+) -> Erasure:
     """Decide what goes, and note it so that it will go whatever happens; nothing is taken yet.
 
+    Args:
+        despite_versions: Also where the bucket keeps what is removed, as the certificate then says.
+
     Raises:
-        UsageError: There is no such document, another erasure is not finished, or the lake is in an object store.
+        UsageError: There is no such document, another erasure is not finished, or the bucket keeps what is removed.
     """
     lake = workspace.lake
-    if not lake.is_local:
-        raise UsageError(
-            f"erase works on a lake in a folder, and {lake.root} is in an object store; nothing was erased"
-        )
     with lake.writing():
-        if read_pending(lake.root) is not None:
+        if pending_erasure(lake) is not None:
             raise UsageError("an erasure that was begun before is not finished; run: rag-pipeline erase --finish")
+        if not despite_versions and keeps_versions(lake):
+            raise UsageError(
+                f"the bucket of {lake.root} keeps older versions of its objects, which this program can neither see "
+                f"nor remove: what is erased would stay in them. Nothing was erased. Say --despite-versions to have it "
+                f"erased from the lake, and remove the older versions below {lake.root} with the tools of the store "
+                f"afterwards; or let the bucket keep none, remove those that there are, and erase then."
+            )
         plan = plan_erasure(workspace, wanted, reason=reason, erased_by=erased_by)
         _write(workspace, PENDING_FILE, plan.encoded())
         return plan
@@ -123,28 +132,28 @@ def finish_erasure(workspace: Workspace, scrub: Scrub | None = None) -> Certific
             documents if any of their tables could be written; called again it goes on.
     """
     lake = workspace.lake
-    if not lake.is_local or read_pending(lake.root) is None:
+    if pending_erasure(lake) is None:
         return None
     with lake.writing():
-        plan = read_pending(lake.root)
+        plan = pending_erasure(lake)
         if plan is None:
             return None
-        before = files_of(lake.root)
+        before = files_of(lake)
         notes: list[str] = []
         on_any_disk(workspace, lambda is_full: _take_from_readers(workspace, plan, is_full=is_full))
-        _write(workspace, ERASED_FILE, read_erased(lake.root).plus(plan.tombstones).encoded())
+        _write(workspace, ERASED_FILE, erased_from(lake).plus(plan.tombstones).encoded())
         _take_from_tables(workspace, plan)
         unmade = _completed(workspace, _silver_again)
         for contract in (DOCUMENTS, CHUNKS):
             # To forget is a version of a table too, and audits note which one they compared.
             forget_history(lake, contract)
-        moved_at = renew_indexes(workspace, plan)
+        outdated = renew_indexes(workspace, plan)
         # Without silver there is nothing to publish from; readers have what they had, less what goes.
         notes += unmade or _completed(workspace, _published_again)
-        moved_at = settle_indexes(workspace, plan, moved_at)
+        outdated = settle_indexes(workspace, plan, outdated)
         needles = Needles(plan.needles)
         take_remains(workspace, plan, needles, is_made=not unmade)
-        notes += _forget_the_past(workspace, moved_at)
+        notes += _forget_the_past(workspace, outdated)
         _take_small_files(workspace, needles)
         notes += forget_copies(workspace, plan)
         erase_kept(workspace.pipeline, plan.derived)
@@ -156,7 +165,7 @@ def finish_erasure(workspace: Workspace, scrub: Scrub | None = None) -> Certific
         return certificate
 
 
-def _forget_the_past(workspace: Workspace, moved_at: float) -> list[str]:
+def _forget_the_past(workspace: Workspace, outdated: Mapping[str, State]) -> list[str]:
     """Remove every version of before; what a person should know."""
     notes = []
     lake = workspace.lake
@@ -164,7 +173,7 @@ def _forget_the_past(workspace: Workspace, moved_at: float) -> list[str]:
         # Whoever looks at the pointer once a second has left the versions of before.
         time.sleep(POINTER_SECONDS + MARGIN_SECONDS)
     for name in index_tables(lake):
-        forget_versions(lake, name, moved_at)
+        forget_versions(lake, name, outdated)
     for contract in _tables(workspace):
         if contract in (DOCUMENTS, CHUNKS):
             continue
@@ -192,7 +201,8 @@ def _certify(workspace: Workspace, certificate: Certificate) -> None:
     name = f"{CERTIFICATES}/{certificate.erasure_id}"
     _write(workspace, f"{name}.txt", str(certificate).encode("utf-8", "replace"))
     _write(workspace, f"{name}.json", _lines_of(asdict(certificate)))
-    Path(workspace.lake.root, PENDING_FILE).unlink()
+    workspace.lake.still_writing()
+    remove_files(workspace.lake, [PENDING_FILE])
 
 
 def finish_if_begun(workspace: Workspace, scrub: Scrub | None = None) -> str:
@@ -213,7 +223,7 @@ def release(workspace: Workspace, erasure_id: str) -> int:
     """
     lake = workspace.lake
     with lake.writing():
-        erased = read_erased(lake.root)
+        erased = erased_from(lake)
         left = erased.plus((), [erasure_id])
         count = len(erased.tombstones) - len(left.tombstones)
         if not count:
@@ -227,7 +237,7 @@ def release(workspace: Workspace, erasure_id: str) -> int:
 
 def _note_release(workspace: Workspace, name: str) -> None:
     try:
-        record = json.loads(Path(workspace.lake.root, name).read_bytes())
+        record = json.loads(_content(workspace, name))
         noted = {**record, RELEASED_AT: workspace.now().isoformat()}
     except (OSError, ValueError, TypeError) as error:
         log.warning("the certificate %s cannot be read, and does not say that it was released: %s", name, error)
@@ -239,7 +249,16 @@ def _lines_of(record: dict[str, Any]) -> bytes:
     return (json.dumps(record, indent=1) + "\n").encode()
 
 
+def _content(workspace: Workspace, name: str) -> bytes:
+    for _, path in looked_into(workspace.lake, [name]):
+        return path.read_bytes()
+    raise FileNotFoundError(name)
+
+
 def _write(workspace: Workspace, name: str, content: bytes) -> None:
+    if not workspace.lake.is_local:
+        replace_content(workspace.lake, name, content)
+        return
     path = Path(workspace.lake.root, name)
     try:
         replace_file(path, content)
@@ -311,31 +330,34 @@ def _published_again(workspace: Workspace) -> None:
 
 def _tables(workspace: Workspace) -> list[TableContract]:
     """Every Delta table that is there."""
-    root = Path(workspace.lake.root)
-    spaces = sorted(path.parent.name for path in (root / EMBEDDINGS.kind).glob("*/_delta_log"))
-    fixed = [table for table in FIXED_TABLES if (root / table.path).is_dir()]
+    lake = workspace.lake
+    spaces = tables_in(lake, EMBEDDINGS.kind)
+    there = {f"{layer}/{name}" for layer in ("silver", "gold") for name in folders_of(lake, layer)}
+    fixed = [table for table in FIXED_TABLES if table.path in there]
     return [*map(BRONZE.of, stored_sources(workspace)), *fixed, *map(EMBEDDINGS.of, spaces)]
 
 
 def _take_small_files(workspace: Workspace, needles: Needles) -> None:
     """What is kept beside the tables and can be had again, or is damaged and cannot be searched."""
-    root = Path(workspace.lake.root)
-    # Who restores holds the lock, so that what is made beside is the remainder of one that was killed.
-    for folder in (root / ASIDE, root / SNAPSHOT, *root.parent.glob(f"{root.name}{RESTORING}*")):
-        shutil.rmtree(folder, ignore_errors=True)
+    lake = workspace.lake
+    root = Path(lake.root)
+    if lake.is_local:
+        # Who restores holds the lock, so that what is made beside is the remainder of one that was killed.
+        for folder in (root / ASIDE, root / SNAPSHOT, *root.parent.glob(f"{root.name}{RESTORING}*")):
+            shutil.rmtree(folder, ignore_errors=True)
     forget_settled(workspace.pipeline)
     remove_stale_shadows()
-    if (root / ALERTS_FILE).is_file():
+    alerts = AlertFile(workspace.pipeline.lake_root, workspace.pipeline.dagster_home)
+    if alerts.is_there:
         # What waits to be told is told; what is damaged goes with the rest.
-        alerts = AlertFile(workspace.pipeline.lake_root, workspace.pipeline.dagster_home)
         alerts.change(lambda state: redacted(state, needles.redacted))
-    for path in sorted((root / CERTIFICATES).glob("*.*")):
+    for name, path in looked_into(lake, sorted(files_of(lake, CERTIFICATES))):
         # The reason of an erasure of before may name what is erased now.
         if found_in_file(path, needles):
-            _write(
-                workspace, f"{CERTIFICATES}/{path.name}", needles.redacted(path.read_text("utf-8", "replace")).encode()
-            )
-    names = (POLLS_FILE, ALERTS_FILE, INDEX_FILES)
-    for path in [*root.glob(f".{POLLS_FILE}.new"), *(root / name for name in names), *root.glob(".*.new")]:
+            _write(workspace, name, needles.redacted(path.read_text("utf-8", "replace")).encode())
+    beside = [POLLS_FILE, ALERTS_FILE, INDEX_FILES]
+    if lake.is_local:
+        beside += [path.name for path in root.glob(".*.new")]
+    for name, path in looked_into(lake, beside):
         if path.is_file() and found_in_file(path, needles):
-            path.unlink()
+            remove_files(lake, [name])

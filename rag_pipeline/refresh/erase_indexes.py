@@ -6,6 +6,7 @@ Does not belong here: what is erased (`erase.py`), files and versions (`stores/p
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import polars as pl
@@ -15,13 +16,14 @@ from rag_pipeline.contracts.log_rows import MADE_FROM_PASSED, Audit, Publication
 from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh.revoke import reduced_audit, said_of_search, was_sound
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.purge import compact_index, file_time, index_tables, rewrite_index
+from rag_pipeline.stores.lake_files import State
+from rag_pipeline.stores.purge import compact_index, index_files, index_tables, rewrite_index
 
 
-def renew_indexes(workspace: Workspace, plan: Erasure) -> float:
-    """Have every index begin with new files, and readers on them; since when, in the time of the disk."""
+def renew_indexes(workspace: Workspace, plan: Erasure) -> Mapping[str, State]:
+    """Have every index begin with new files, and readers on them; which files there were before."""
     lake = workspace.lake
-    began = file_time(lake)
+    before = index_files(lake)
     last = lake.last_publication()
     for name in index_tables(lake):
         is_served = last is not None and last.table_name == name
@@ -35,7 +37,7 @@ def renew_indexes(workspace: Workspace, plan: Erasure) -> float:
             continue
         workspace.vectors.open(name, of.space_fingerprint).index()
         record_renewed(workspace, plan, of, last if is_served else None, is_sound=is_sound)
-    return began
+    return before
 
 
 def record_renewed(
@@ -78,18 +80,18 @@ def _was_sound(workspace: Workspace, of: Publication | Audit, version: int | Non
         return False
 
 
-def settle_indexes(workspace: Workspace, plan: Erasure, began: float) -> float:
+def settle_indexes(workspace: Workspace, plan: Erasure, before: Mapping[str, State]) -> Mapping[str, State]:
     """Have readers on the newest version of their table, and no table with anything left to compact.
 
     Returns:
-        Since when there are new files alone, in the time of the disk.
+        The files of which none is part of the newest versions.
     """
     if not is_on_newest(workspace):
         # What came after was refused; what readers have is the newest again.
-        began = renew_indexes(workspace, plan)
+        before = renew_indexes(workspace, plan)
     for name in index_tables(workspace.lake):
         compact_index(workspace.lake, name)
     last = workspace.lake.last_publication()
     if last is not None and not is_on_newest(workspace):
         record_renewed(workspace, plan, last, last, is_sound=True)
-    return began
+    return before

@@ -10,7 +10,7 @@ read go on to name who may read them. So each column that names somebody is comp
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import polars as pl
 
@@ -20,6 +20,7 @@ from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.refresh.memberships import groups_of_settings
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.byte_search import Needles, found_in_file
+from rag_pipeline.stores.lake_files import files_of, looked_into
 from rag_pipeline.transforms.memberships import names_of
 
 
@@ -27,7 +28,7 @@ def files_naming(workspace: Workspace, principals: Collection[str]) -> Iterator[
     """Files of tables that name one of some principals; of one that is damaged its bytes are searched."""
     if not principals:
         return
-    naming = groups_of_settings(workspace)
+    lake, naming = workspace.lake, groups_of_settings(workspace)
     told: list[tuple[TableContract, list[str], Callable[[pl.DataFrame], set[str]]]] = [
         (FEEDBACK, ["caller"], lambda rows: set(rows["caller"])),
         (
@@ -39,10 +40,14 @@ def files_naming(workspace: Workspace, principals: Collection[str]) -> Iterator[
     ]
     needles = Needles(tuple(each.encode("utf-8", "surrogatepass") for each in principals))
     for contract, columns, named in told:
-        for path in sorted(Path(workspace.lake.root, contract.path).glob("*.parquet")):
+        # The log has files of the same kind in a folder of its own.
+        names = [
+            name for name in files_of(lake, contract.path) if PurePosixPath(name).match(f"{contract.path}/*.parquet")
+        ]
+        for name, path in looked_into(lake, sorted(names)):
             try:
                 is_named = not named(pl.read_parquet(path, columns=columns)).isdisjoint(principals)
             except (pl.exceptions.PolarsError, OSError):
                 is_named = bool(found_in_file(path, needles))
             if is_named:
-                yield str(path)
+                yield lake.uri(name)

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -25,6 +24,7 @@ from rag_pipeline.refresh.damage import unless_damaged
 from rag_pipeline.refresh.erase_words import words_of_a_lake
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.byte_search import evenly, held_by, together
+from rag_pipeline.stores.lake_files import tables_in
 from rag_pipeline.stores.purge import index_rows, index_tables
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ _FIXED_WORDS = (
 
 def stored_sources(workspace: Workspace) -> list[str]:
     """Sources that bronze has a table of, whether they are configured or not."""
-    return sorted(path.parent.name for path in Path(workspace.lake.root, BRONZE.layer).glob("*/_delta_log"))
+    return tables_in(workspace.lake, BRONZE.layer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,22 @@ Does not belong here: erasing (`erase.py`), reading files (`stores/byte_search.p
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rag_pipeline.answering.erasing import answers_file
-from rag_pipeline.contracts.erasures import PENDING_FILE, Erasure, Tombstone, principal_hash, read_erased
+from rag_pipeline.contracts.erasures import PENDING_FILE, Erasure, Tombstone, principal_hash
 from rag_pipeline.refresh.erase_copies import copies
 from rag_pipeline.refresh.erase_people import files_naming
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.byte_search import Needles, found_in_file, found_in_index
-from rag_pipeline.stores.lake import INDEX_PATH
+from rag_pipeline.stores.conditional import TRIAL
+from rag_pipeline.stores.erasures import erased_from
+from rag_pipeline.stores.lake import INDEX_PATH, Lake
+from rag_pipeline.stores.lake_files import State, files_of, looked_into
 from rag_pipeline.stores.lake_format import REPLACED
 from rag_pipeline.stores.purge import index_tables
 
@@ -92,28 +96,47 @@ def _lines(values: list[str]) -> str:
     return "".join(f"  {value}\n" for value in values or ["none"])
 
 
-def files_of(root: str) -> dict[str, tuple[int, int]]:
-    """Size and time of every file of the lake."""
-    found = {}
-    for path in Path(root).rglob("*"):
-        try:
-            if path.is_file():
-                found[str(path.relative_to(root))] = (path.stat().st_size, path.stat().st_mtime_ns)
-        except FileNotFoundError:
-            continue
-    return found
+def keeps_versions(lake: Lake) -> bool | None:
+    """Whether what is removed from the lake stays in older versions of its objects; None: the store does not say."""
+    return False if lake.is_local else lake.objects.keeps_versions(f"{TRIAL}{uuid.uuid4().hex}")
 
 
-def _searched(workspace: Workspace) -> Iterator[Path]:
-    """Every file that could hold a word of a document: the lake, Dagster's records, kept answers, notes of sources."""
-    pipeline = workspace.pipeline
-    root = Path(workspace.lake.root)
-    # A restore that was killed may have left the lake of before beside.
-    for folder in (root, *sorted(root.parent.glob(f"{root.name}{REPLACED}*")), pipeline.dagster_home):
-        yield from (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != PENDING_FILE)
-    yield from copies(workspace)
+def _searched(workspace: Workspace) -> Iterator[tuple[str, Path]]:
+    """Every file that could hold a word of a document, and where to read it.
+
+    The lake, Dagster's records, kept answers, notes of sources.
+    """
+    pipeline, lake = workspace.pipeline, workspace.lake
+    names = [name for name in sorted(files_of(lake)) if PurePosixPath(name).name != PENDING_FILE]
+    yield from ((lake.uri(name), path) for name, path in looked_into(lake, names))
+    folders = [pipeline.dagster_home]
+    if lake.is_local:
+        # A restore that was killed may have left the lake of before beside.
+        root = Path(lake.root)
+        folders += sorted(root.parent.glob(f"{root.name}{REPLACED}*"))
+    for folder in folders:
+        paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != PENDING_FILE)
+        yield from ((str(path), path) for path in paths)
+    yield from ((str(path), path) for path in copies(workspace))
     kept = answers_file(pipeline)
-    yield from (path for path in sorted(kept.parent.glob(f"{kept.name}*")) if path.is_file())
+    yield from ((str(path), path) for path in sorted(kept.parent.glob(f"{kept.name}*")) if path.is_file())
+
+
+def _said_of_versions(lake: Lake) -> list[str]:
+    """What the store may have of it that nothing here can see."""
+    kept = keeps_versions(lake)
+    if kept:
+        return [
+            f"NOT GONE YET: the bucket keeps older versions of its objects, and those of the removed and the written "
+            f"files hold what was erased. Remove every version below {lake.root} that is not the newest one with the "
+            f"tools of the store; it was not searched."
+        ]
+    if kept is None:
+        return [
+            f"Whether the store keeps what is removed below {lake.root}, as older versions or for some days, it does "
+            f"not say; look at the settings of the bucket. It was not searched."
+        ]
+    return []
 
 
 def _said_by_questions(workspace: Workspace, needles: Needles) -> list[str]:
@@ -155,24 +178,24 @@ def _documents(plan: Erasure, known: Iterable[Tombstone]) -> list[dict[str, Any]
 
 
 def certified(
-    workspace: Workspace, plan: Erasure, notes: list[str], before: dict[str, tuple[int, int]], *, is_scrubbed: bool
+    workspace: Workspace, plan: Erasure, notes: list[str], before: dict[str, State], *, is_scrubbed: bool
 ) -> Certificate:
     """Search everything, and say what was done and found.
 
     Args:
         is_scrubbed: Dagster's records were cleaned, so that a short piece which is still there is a word of their own.
     """
-    needles, root = Needles(plan.needles), workspace.lake.root
+    needles, lake = Needles(plan.needles), workspace.lake
     found, count, size = [], 0, 0
     home, words = workspace.pipeline.dagster_home, 0
-    for path in _searched(workspace):
+    for said, path in _searched(workspace):
         count, size = count + 1, size + path.stat().st_size
         held = found_in_file(path, needles)
         is_dagsters = is_scrubbed and path.is_relative_to(home)
         if held and is_dagsters and all(needles.is_short(number) for number in held):
             words += 1
         elif held:
-            found.append(str(path))
+            found.append(said)
     found += files_naming(workspace, plan.principals)
     notes = [*notes, _SHORT_ONES, *([_BY_NAME] if plan.principals else [])]
     if not all(each.by_content for each in _of_documents(plan)):
@@ -184,15 +207,16 @@ def certified(
     if words:
         notes.append(f"A short title or address is a word of Dagster's own in {words} files, where it stays.")
     notes += _said_by_questions(workspace, needles)
-    for name in index_tables(workspace.lake):
-        if found_in_index(Path(root, INDEX_PATH), name, needles):
-            found.append(f"{root}/{INDEX_PATH}/{name}.lance")
-    after = files_of(root)
+    notes += _said_of_versions(lake)
+    for name in index_tables(lake):
+        if found_in_index(lake.uri(INDEX_PATH), name, needles, lake.storage_options):
+            found.append(lake.uri(f"{INDEX_PATH}/{name}.lance"))
+    after = files_of(lake)
     if plan.shared:
         notes = [*notes, "What other documents hold too stays with them, and was not searched for."]
     return Certificate(
         erasure_id=plan.erasure_id,
-        documents=_documents(plan, read_erased(root).tombstones),
+        documents=_documents(plan, erased_from(lake).tombstones),
         tombstones=[asdict(each) for each in plan.tombstones],
         shared_with=list(plan.shared),
         # Whoever gives the reason may name whom it is about.

@@ -7,7 +7,6 @@ Does not belong here: the documents and chunks themselves (`erase.py`).
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -32,6 +31,7 @@ from rag_pipeline.contracts.tables import (
 from rag_pipeline.refresh.erase_pieces import FREE_COLUMNS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.byte_search import Needles
+from rag_pipeline.stores.lake_files import tables_in
 from rag_pipeline.stores.purge import delete_rows
 
 
@@ -44,8 +44,8 @@ def take_remains(workspace: Workspace, plan: Erasure, needles: Needles, *, is_ma
     """
     lake = workspace.lake
     used = set(lake.read(CHUNKS, ["text_hash"])["text_hash"])
-    for folder in Path(lake.root, EMBEDDINGS.kind).glob("*/_delta_log"):
-        contract = EMBEDDINGS.of(folder.parent.name)
+    for space in tables_in(lake, EMBEDDINGS.kind):
+        contract = EMBEDDINGS.of(space)
         unused = (set(lake.read(contract, ["text_hash"])["text_hash"]) if is_made else set(plan.texts)) - used
         delete_rows(lake, contract, "text_hash", unused)
         delete_rows(lake, UNUSED_EMBEDDINGS, "text_hash", unused)

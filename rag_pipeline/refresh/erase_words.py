@@ -65,7 +65,7 @@ def words_of_a_lake(pieces: Iterable[bytes]) -> set[bytes]:
             for path in (path for path in Path(pipeline.lake_root).rglob("*") if path.is_file()):
                 found |= found_in_file(path, needles)
             for table in index_tables(workspace.lake):
-                found |= found_in_index(Path(pipeline.lake_root, INDEX_PATH), table, needles)
+                found |= found_in_index(workspace.lake.uri(INDEX_PATH), table, needles)
     return {words[number] for number in found}
 
 

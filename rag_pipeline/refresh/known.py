@@ -12,7 +12,6 @@ from typing import Any
 
 import polars as pl
 
-from rag_pipeline.contracts.erasures import read_erased
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.listings import ByAddress
 from rag_pipeline.contracts.sources import DeclaredMetadata, RemembersListings, SourceObject
@@ -21,6 +20,7 @@ from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.polls import hints_followed
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
+from rag_pipeline.stores.erasures import erased_from
 from rag_pipeline.stores.polls import read_polls
 from rag_pipeline.transforms.listing import KnownObject, remembered
 
@@ -107,5 +107,5 @@ def _state_of(workspace: Workspace, name: str) -> str:
     """Differs once somebody has polled the source, recorded something of it, or erased something from the lake."""
     rows = workspace.lake.read(BRONZE.of(name), ["document_id", "revision"])
     poll = read_polls(workspace.lake).by_source.get(name)
-    erased = read_erased(workspace.lake.root)
+    erased = erased_from(workspace.lake)
     return digest("listed early", str(rows.height), str(rows["revision"].sum()), repr(poll), repr(erased))

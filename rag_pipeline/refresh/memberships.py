@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import polars as pl
 
-from rag_pipeline.contracts.erasures import principal_hash, read_erased
+from rag_pipeline.contracts.erasures import principal_hash
 from rag_pipeline.contracts.groups import GroupsSpec
 from rag_pipeline.contracts.memberships import MEMBERSHIPS, PRINCIPALS
 from rag_pipeline.contracts.table import TableContract
@@ -28,6 +28,7 @@ from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources.groups import memberships_of
 from rag_pipeline.stores.damage import set_damage_aside
+from rag_pipeline.stores.erasures import erased_from
 from rag_pipeline.transforms.memberships import about, named_memberships, names_of, principals_of, standing
 
 log = logging.getLogger(__name__)
@@ -275,7 +276,7 @@ def _principals(workspace: Workspace, memberships: pl.DataFrame) -> pl.DataFrame
 
 def _without_erased(workspace: Workspace, memberships: pl.DataFrame) -> pl.DataFrame:
     """Rows that name no principal that was erased, whatever sources go on to say of them."""
-    places = read_erased(workspace.lake.root).places
+    places = erased_from(workspace.lake).places
     if not places or not memberships.height:
         return memberships
     naming = groups_of_settings(workspace)

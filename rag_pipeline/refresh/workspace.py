@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec, EmbeddingSpace
 from rag_pipeline.contracts.engine import Engine
-from rag_pipeline.contracts.erasures import read_erased
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.sources import SourceSpec
 from rag_pipeline.parsing.limits import ParseLimits
@@ -22,6 +21,7 @@ from rag_pipeline.settings import Pipeline
 from rag_pipeline.settings.sections import ChunkSizeSettings
 from rag_pipeline.sources import Source, open_source
 from rag_pipeline.sources.erased import without_erased
+from rag_pipeline.stores.erasures import erased_from
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
 from rag_pipeline.stores.read_once import SHARED, ReadOnce
 from rag_pipeline.transforms.chunk.params import ChunkParams
@@ -105,7 +105,7 @@ class Workspace:
         Raises:
             LakeDamaged: What was erased cannot be told.
         """
-        return without_erased(self._open_source(self.pipeline.source_spec(name)), read_erased(self.lake.root))
+        return without_erased(self._open_source(self.pipeline.source_spec(name)), erased_from(self.lake))
 
     def space(self, alias: str) -> EmbeddingSpace:
         """Embedding space of a configured model, without loading the model."""

@@ -40,6 +40,11 @@ class AlertFile:
         is_local = "://" not in lake_root
         self._path = Path(lake_root, ALERTS_FILE) if is_local else records / f"alerts-{fingerprint(lake_root)}.json"
 
+    @property
+    def is_there(self) -> bool:
+        """Whether anything was ever noted."""
+        return self._path.is_file()
+
     def read(self) -> AlertState:
         """What is known; nothing where the file is missing or damaged, so that what is wrong is told once more.
 

@@ -183,10 +183,15 @@ def found_in_file(path: Path, needles: Needles) -> set[int]:
     return found
 
 
-def found_in_index(folder: Path, name: str, needles: Needles) -> set[int]:
-    """Numbers of the needles that any version of an index table holds in any column."""
+def found_in_index(place: str, name: str, needles: Needles, options: dict[str, str] | None = None) -> set[int]:
+    """Numbers of the needles that any version of an index table holds in any column.
+
+    Args:
+        place: Folder or address of all index tables.
+        options: Of an object store.
+    """
     found: set[int] = set()
-    table = lancedb.connect(str(folder)).open_table(name)
+    table = lancedb.connect(place, storage_options=options).open_table(name)
     for version in table.list_versions():
         table.checkout(int(version["version"]))
         for batch in table.search().select(table.schema.names).limit(None).to_batches():

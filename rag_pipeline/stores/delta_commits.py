@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import CommitConflict, LeaseLost
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 # One name for all writers: Delta refuses one of two commits at a time that carry it.
 LEASE_TRANSACTION = "rag_pipeline.lease"
 
+_LOG_IS_GONE = "Invalid table version"
 _CONFIGURATION: Mapping[str, str | None] = {
     "delta.checkpointInterval": "10",
     "delta.logRetentionDuration": "interval 1 days",
@@ -131,15 +132,15 @@ class DeltaCommits(DeltaReads):
         try:
             self.still_writing()
             yield
-        except CommitFailedError as error:
-            self._planned.pop(path, None)
-            raise CommitConflict(
-                f"could not {verb} {self.uri(path)}: another writer changed it at the same time; nothing of this "
-                f"commit was written. Run again.",
-                table=path,
-            ) from error
         except BaseException as error:
             self._planned.pop(path, None)
+            # Where the log begins after the version that was planned on, somebody has taken away what was before.
+            if isinstance(error, CommitFailedError) or (isinstance(error, DeltaError) and _LOG_IS_GONE in str(error)):
+                raise CommitConflict(
+                    f"could not {verb} {self.uri(path)}: another writer changed it at the same time; nothing of this "
+                    f"commit was written. Run again.",
+                    table=path,
+                ) from error
             if not is_failure(error):
                 raise
             raise failed(verb, self.uri(path), path, error, note=NOTHING_WRITTEN) from cause_of(error)
@@ -153,6 +154,10 @@ class DeltaCommits(DeltaReads):
                 f"Nothing of this commit was written. Run again.",
                 table=path,
             )
+
+    def signed(self) -> CommitProperties:
+        """What a commit carries that is made on a table itself, and that fences it while the lease is held."""
+        return self._properties()
 
     def _properties(self, contract: TableContract | None = None) -> CommitProperties:
         metadata = {"rag_pipeline.run_id": self.run_id}

@@ -228,6 +228,21 @@ class Objects:
 
         written("", "write", self._place(name), lambda: obstore.put(self._store, name, path))
 
+    def keeps_versions(self, name: str) -> bool | None:
+        """Whether the bucket keeps what is replaced or removed; None: the service does not say.
+
+        Args:
+            name: Of an object that is written for it and removed.
+        """
+        import obstore
+
+        if not self.root.startswith(("s3://", "s3a://")):
+            return None
+        tried: Any = written("", "write", self._place(name), lambda: obstore.put(self._store, name, b"1"))
+        self.delete(name)
+        # A bucket that kept versions once and does no more names each new one `null`; what it kept is there still.
+        return tried["version"] is not None
+
     def after(self, folder: str, name: str) -> dict[str, Tag]:
         """State of the objects of a folder whose names sort after this one, by name: the first thousand."""
         import obstore

@@ -3,15 +3,15 @@
 Belongs here: rewriting data files without some rows, and removing histories, of Delta tables and of index tables.
 Does not belong here: which rows (`refresh/erase.py`), the housekeeping of every day (`delta.py`, `upkeep.py`).
 
-All of it is for a lake in a folder whose write lock is held, and may be done again from any point.
+All of it is for a lake whose write lock is held, and may be done again from any point. In an object store each table is
+committed to before its files go: a writer that lost its lease and goes on is refused then, and does not name what is
+gone.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,10 @@ from deltalake import DeltaTable, WriterProperties
 
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import LakeDamaged
-from rag_pipeline.stores.delta_log import forget_log
-from rag_pipeline.stores.failures import reading, written
+from rag_pipeline.stores.delta_log import forget_log, forgettable
+from rag_pipeline.stores.failures import Stored, reading, written
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
+from rag_pipeline.stores.lake_files import State, files_of, folders_of, remove_files, remove_folder, remove_unchanged
 from rag_pipeline.stores.quoting import sql_name, sql_string
 
 _COMPRESSED = WriterProperties(compression="ZSTD")
@@ -38,6 +39,8 @@ _NOW: Mapping[str, Any] = {"retention_hours": 0, "enforce_retention_duration": F
 _NO_TIME = timedelta(milliseconds=1)
 # A predicate of more values is a text of megabytes.
 _BATCH = 2_000
+# Tables have it already: the commit alone counts, with which no other one at the same time agrees.
+_FENCE = {"delta.checkpointInterval": "10"}
 
 
 def delete_rows(lake: Lake, contract: TableContract, column: str, values: Collection[str]) -> bool:
@@ -55,15 +58,17 @@ def delete_rows(lake: Lake, contract: TableContract, column: str, values: Collec
     ordered = sorted(values)
     for start in range(0, len(ordered), _BATCH):
         named = ", ".join(sql_string(value) for value in ordered[start : start + _BATCH])
-        delete = partial(_delete, table, f"{sql_name(column)} IN ({named})")
+        delete = partial(_delete, lake, table, f"{sql_name(column)} IN ({named})")
+        lake.still_writing()
         deleted = written(contract.path, "delete from", lake.uri(contract.path), delete)
         found = found or bool(deleted)
     lake.commits += found
     return found
 
 
-def _delete(table: DeltaTable, predicate: str) -> int:
-    return int(table.delete(predicate, writer_properties=_COMPRESSED).get("num_deleted_rows") or 0)
+def _delete(lake: Lake, table: DeltaTable, predicate: str) -> int:
+    done = table.delete(predicate, writer_properties=_COMPRESSED, commit_properties=lake.signed())
+    return int(done.get("num_deleted_rows") or 0)
 
 
 def forget_history(lake: Lake, contract: TableContract) -> None:
@@ -78,18 +83,24 @@ def forget_history(lake: Lake, contract: TableContract) -> None:
         return
 
     def forget() -> None:
+        if not lake.is_local:
+            table.alter.set_table_properties(_FENCE, commit_properties=lake.signed())
         if table.vacuum(dry_run=True, **_NOW):
             table.vacuum(dry_run=False, **_NOW)
         table.create_checkpoint()
-        forget_log(Path(path) / "_delta_log", table.version())
+        if lake.is_local:
+            forget_log(Path(path) / "_delta_log", table.version())
+        else:
+            log = f"{contract.path}/_delta_log"
+            remove_files(lake, forgettable(files_of(lake, log), table.version()))
 
+    lake.still_writing()
     written(contract.path, "forget the history of", path, forget)
 
 
 def index_tables(lake: Lake) -> list[str]:
     """Names of all index tables with a folder, whether they can be opened or not."""
-    folder = Path(lake.root, INDEX_PATH)
-    return sorted(path.name.removesuffix(".lance") for path in folder.glob("*.lance"))
+    return [name.removesuffix(".lance") for name in folders_of(lake, INDEX_PATH) if name.endswith(".lance")]
 
 
 def index_rows(lake: Lake, name: str, columns: list[str], documents: Collection[str]) -> list[dict[str, Any]]:
@@ -130,7 +141,8 @@ def rewrite_index(lake: Lake, name: str, version: int | None, without: Collectio
         # What is busy or must not be read is there.
         if version is not None:
             raise
-        shutil.rmtree(place, ignore_errors=True)
+        lake.still_writing()
+        remove_folder(lake, f"{INDEX_PATH}/{name}.lance")
         return False
     gone = pa.array(sorted(without), pa.string())
 
@@ -144,7 +156,7 @@ def rewrite_index(lake: Lake, name: str, version: int | None, without: Collectio
         reader = pa.RecordBatchReader.from_batches(schema, kept())
         database.create_table(name, reader, schema=schema, mode="overwrite")
 
-    written(INDEX_PATH, "write anew", place, write)
+    _stored(lake, "write anew", place, write)
     return True
 
 
@@ -154,43 +166,39 @@ def compact_index(lake: Lake, name: str) -> None:
     Raises:
         StoreError: It cannot be opened or written.
     """
-    written(INDEX_PATH, "optimize", _place(lake, name), lambda: _database(lake).open_table(name).optimize())
+    _stored(lake, "optimize", _place(lake, name), lambda: _database(lake).open_table(name).optimize())
 
 
-def forget_versions(lake: Lake, name: str, before: float) -> None:
-    """Leave of an index table its newest version alone, and no file from before a moment.
+def forget_versions(lake: Lake, name: str, before: Mapping[str, State]) -> None:
+    """Leave of an index table its newest version alone, and no file from before.
 
     Args:
-        before: Time of the file system, seconds, when the newest version began to be written with new files alone.
+        before: What there was when the newest version began to be written with new files alone.
 
     Raises:
         StoreError: It cannot be opened or written.
     """
-    place = _place(lake, name)
 
     def forget() -> None:
         table = _database(lake).open_table(name)
         table.optimize(cleanup_older_than=_NO_TIME, delete_unverified=True)
 
-    written(INDEX_PATH, "forget the versions of", place, forget)
+    _stored(lake, "forget the versions of", _place(lake, name), forget)
     # What killed writers left is known to no version, and the store never removes it.
-    for path in Path(place).rglob("*"):
-        if path.is_file() and path.stat().st_mtime < before:
-            path.unlink(missing_ok=True)
+    remove_unchanged(lake, f"{INDEX_PATH}/{name}.lance", before)
 
 
-def file_time(lake: Lake) -> float:
-    """What time it is for the disk of the lake."""
-    path = Path(lake.root, f".time.{uuid.uuid4().hex[:8]}")
-    path.touch()
-    try:
-        return path.stat().st_mtime
-    finally:
-        path.unlink(missing_ok=True)
+def index_files(lake: Lake) -> dict[str, State]:
+    """What there is of all index tables now."""
+    return files_of(lake, INDEX_PATH)
+
+
+def _stored(lake: Lake, verb: str, place: str, action: Callable[[], None]) -> None:
+    Stored(INDEX_PATH, lake.still_writing)(verb, place, action)
 
 
 def _database(lake: Lake) -> Any:
-    return lancedb.connect(lake.uri(INDEX_PATH))
+    return lancedb.connect(lake.uri(INDEX_PATH), storage_options=lake.storage_options)
 
 
 def _place(lake: Lake, name: str) -> str:

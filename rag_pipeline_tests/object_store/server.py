@@ -42,10 +42,19 @@ class S3Server:
             "aws_virtual_hosted_style_request": "false",
         }
 
-    def bucket(self, name: str) -> str:
+    def bucket(self, name: str, *, keeps_versions: bool = False) -> str:
         """Make a bucket; its address."""
-        urllib.request.urlopen(urllib.request.Request(f"{self.address}/{name}", method="PUT")).close()
+        self._put(name)
+        if keeps_versions:
+            said = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+            self._put(f"{name}?versioning", said)
         return f"s3://{name}"
+
+    def _put(self, path: str, content: bytes | None = None) -> None:
+        request = urllib.request.Request(
+            f"{self.address}/{path}", content, {"Content-Type": "application/xml"}, method="PUT"
+        )
+        urllib.request.urlopen(request).close()
 
     def behave(self, *, forgets: Iterable[str] = (), fails: str = "") -> None:
         """From now on take no notice of these conditions, and answer 503 to requests that match, like `PUT .*lease`."""

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rag_pipeline.errors import StoreError
+from rag_pipeline.contracts.erasures import PENDING_FILE
+from rag_pipeline.errors import StoreError, UsageError
+from rag_pipeline.refresh import erase
+from rag_pipeline.refresh.erase import begin_erasure, finish_erasure, release
+from rag_pipeline.refresh.erase_plan import Wanted
+from rag_pipeline.refresh.erase_proof import Certificate
 from rag_pipeline.refresh.plan import plan_run
+from rag_pipeline.stores.byte_search import Needles, found_in_file
 from rag_pipeline.stores.objects import Objects
 from rag_pipeline_tests.object_store.lakes import built, copied
 from rag_pipeline_tests.object_store.server import S3Server
@@ -25,6 +32,18 @@ def published(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Pro
 
 
 @pytest.fixture
+def project(server: S3Server, published: Project, tmp_path: Path) -> Project:
+    """One with a lake of its own."""
+    return copied(published, server, tmp_path / "project")
+
+
+@pytest.fixture(autouse=True)
+def well_behaved(server: S3Server) -> Iterator[None]:
+    yield
+    server.behave()
+
+
+@pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "temporary"
     folder.mkdir()
@@ -33,9 +52,8 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_plan_says_what_the_run_then_does_and_leaves_nothing_anywhere(
-    server: S3Server, published: Project, tmp_path: Path, temporary: Path
+    server: S3Server, project: Project, temporary: Path
 ) -> None:
-    project = copied(published, server, tmp_path / "project")
     project.write("lamps.md", "# Lamps\n\nA blue lamp hangs above the door since the green one broke last winter.\n")
     (project.folder / "docs" / "pumps.md").unlink()
     objects = Objects(project.settings["lake"], server.options)
@@ -57,11 +75,8 @@ def test_a_store_that_fails_in_the_middle_of_a_plan_leaves_no_copy_behind(
     server: S3Server, published: Project, temporary: Path
 ) -> None:
     server.behave(fails=r"GET .*/silver/chunks/.*\.parquet")
-    try:
-        with pytest.raises(StoreError) as refused:
-            plan_run(published.pipeline())
-    finally:
-        server.behave()
+    with pytest.raises(StoreError) as refused:
+        plan_run(published.pipeline())
     assert refused.value.retryable
     assert list(temporary.iterdir()) == []
 
@@ -74,3 +89,105 @@ def test_a_lake_that_does_not_fit_is_refused_before_it_is_copied_for_a_plan(
     with pytest.raises(StoreError, match="1,000 bytes left"):
         plan_run(published.pipeline())
     assert list(temporary.iterdir()) == []
+
+
+# -- erase ------------------------------------------------------------------------------------------------------------
+
+SECRET = "red lever"
+PUMPS = Wanted(place=("docs", "pumps.md"))
+
+
+def erased(project: Project, *, despite_versions: bool = False) -> Certificate:
+    with project.workspace("erase") as workspace:
+        begin_erasure(workspace, PUMPS, reason="4711", erased_by="me", despite_versions=despite_versions)
+        certificate = finish_erasure(workspace)
+    assert certificate is not None
+    return certificate
+
+
+def holding(project: Project, folder: Path) -> list[str]:
+    """Objects of the lake whose unpacked content has what was erased."""
+    objects = Objects(project.settings["lake"], project.settings["lake_options"])
+    folder.mkdir(parents=True)
+    found = []
+    for number, name in enumerate(sorted(objects.entries())):
+        path = folder / str(number)
+        objects.fetch(name, path)
+        if found_in_file(path, Needles((SECRET.encode(),))):
+            found.append(name)
+    return found
+
+
+def test_what_is_erased_is_in_no_object_and_does_not_come_back(project: Project, tmp_path: Path) -> None:
+    # Older versions, of the tables and of the index, have it too.
+    project.write("lamps.md", "# Lamps\n\nA blue lamp hangs above the door since the green one broke last winter.\n")
+    project.refresh()
+    assert holding(project, tmp_path / "before")
+    certificate = erased(project)
+    assert certificate.found == []
+    assert certificate.removed
+    assert holding(project, tmp_path / "after") == []
+    project.refresh()
+    assert {row["uri"].rsplit("/", 1)[-1] for row in project.published()} == {"lamps.md", "keys.md"}
+    with project.workspace("release") as workspace:
+        named = {each.address for each in workspace.source("docs").list()}
+        assert release(workspace, certificate.erasure_id) == 1
+        assert {each.address for each in workspace.source("docs").list()} - named == {"pumps.md"}
+    assert not project.verify().findings
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("step", ["_take_from_tables", "forget_history", "forget_versions", "certified"])
+def test_an_erasure_that_was_cut_off_is_finished_by_the_next(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    with project.workspace("erase") as workspace, monkeypatch.context() as patched:
+        begin_erasure(workspace, PUMPS, reason="4711", erased_by="me")
+
+        def cut_off(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        patched.setattr(erase, step, cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            finish_erasure(workspace)
+    # Readers had lost it first.
+    assert not any("pumps.md" in row["uri"] for row in project.published())
+    with project.workspace("run") as workspace:
+        certificate = finish_erasure(workspace)
+        assert finish_erasure(workspace) is None
+    assert certificate is not None
+    assert holding(project, tmp_path / "after") == []
+
+
+@pytest.mark.exhaustive
+def test_a_store_that_fails_while_it_erases_leaves_it_to_the_next(
+    server: S3Server, project: Project, tmp_path: Path
+) -> None:
+    with project.workspace("erase") as workspace:
+        begin_erasure(workspace, PUMPS, reason="4711", erased_by="me")
+        server.behave(fails=r"(DELETE|POST) .*")
+        with pytest.raises(StoreError) as refused:
+            finish_erasure(workspace)
+        assert refused.value.retryable
+        server.behave()
+        certificate = finish_erasure(workspace)
+    assert certificate is not None
+    assert holding(project, tmp_path / "after") == []
+
+
+def test_a_bucket_that_keeps_versions_is_named_before_and_after(
+    server: S3Server, published: Project, tmp_path: Path
+) -> None:
+    project = copied(published, server, tmp_path / "kept", server.bucket("kept", keeps_versions=True))
+    objects = Objects(project.settings["lake"], server.options)
+    before = objects.entries()
+    with pytest.raises(UsageError, match="--despite-versions") as refused:
+        erased(project)
+    assert "Nothing was erased" in str(refused.value)
+    assert objects.read(PENDING_FILE) is None
+    assert {name for name in objects.entries() if not name.startswith(".")} >= {
+        name for name in before if not name.startswith(".")
+    }
+    certificate = erased(project, despite_versions=True)
+    assert any(note.startswith("NOT GONE YET") for note in certificate.notes)
+    assert holding(project, tmp_path / "after") == []

@@ -13,6 +13,8 @@ from rag_pipeline.contracts.table import Column, TableContract
 from rag_pipeline.errors import CommitConflict, LakeBusy, LeaseLost, StoreError
 from rag_pipeline.stores import lease as leases
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
+from rag_pipeline.stores.lake_files import files_of
+from rag_pipeline.stores.purge import forget_history
 from rag_pipeline.stores.vectors import VectorStore
 from rag_pipeline_tests.object_store.server import S3Server
 from rag_pipeline_tests.object_store.test_lease import Clock
@@ -157,6 +159,24 @@ def test_what_a_late_writer_put_where_nobody_had_looked_is_seen_by_its_successor
             assert keys(second, notes) == ["a", "b"]
             second.merge(notes, rows("b", "c"))
     assert keys(second, notes) == ["a", "b", "c"]
+
+
+@TABLES
+def test_a_late_commit_names_no_file_that_an_erasure_took_for_a_remainder(
+    overtaken: Overtaken, notes: TableContract
+) -> None:
+    first, second = overtaken.first, overtaken.second
+    other = TableContract(layer="silver", name="other", doc="Notes.", key=("key",), columns=COLUMNS)
+    with first.writing():
+        first.append(notes, rows("a"))
+        overtaken.overtake(other, "x")
+        with second.writing():
+            forget_history(second, notes)
+        overtaken.freeze_between_check_and_commit()
+        with pytest.raises(CommitConflict):
+            first.append(notes, rows("b"))
+    assert keys(second, notes) == ["a"]
+    assert len([name for name in files_of(second, notes.path) if name.endswith(".json")]) == 1, "of its log"
 
 
 def test_an_index_is_not_written_by_who_lost_the_lease(server: S3Server, overtaken: Overtaken) -> None:
