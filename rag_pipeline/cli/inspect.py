@@ -245,8 +245,8 @@ def trace(chunk_id: str, as_json: bool) -> None:
 
 
 _INDEX = ("alias", "space_fingerprint", "table_name", "table_version", "published_at", "run_id", "allowed_principals")
-_CHUNK = ("text", "section_path", "page", "line", "start_char", "end_char", "token_count", "text_hash", "chunk_hash")
-_CHUNK_RECIPE = ("content_hash", "chunker_fingerprint")
+_CHUNK = ("text", "section_path", "context", "page", "line", "start_char", "end_char", "token_count")
+_CHUNK_RECIPE = ("text_hash", "chunk_hash", "content_hash", "chunker_fingerprint")
 _EMBEDDING = ("space_fingerprint", "dimension", "batch", "embedded_at", "run_id")
 _DOCUMENT = (
     "document_id",

@@ -106,6 +106,21 @@ def embedded_text(header: str, text: str) -> str:
     return f"{header}{HEADER_SEPARATOR}{text}" if header else text
 
 
+def header_with(header: str, context: str) -> str:
+    """A header with a sentence that situates the chunk, as its last paragraph: no other part of a header is one."""
+    return f"{header}{HEADER_SEPARATOR}{context}"
+
+
+def own_header(header: str) -> str:
+    """What `header_with` was given."""
+    return header.rpartition(HEADER_SEPARATOR)[0]
+
+
+def context_in(header: str) -> str:
+    """The sentence in a header; empty: there is none."""
+    return header.rpartition(HEADER_SEPARATOR)[2] if HEADER_SEPARATOR in header else ""
+
+
 def place_named(page: int | None, line: int | None) -> str:
     """A place for a person: `page 3`, `line 12`, or `sheet 2, row 57`, as only spreadsheets have both; else empty."""
     if page and line:

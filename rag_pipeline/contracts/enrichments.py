@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from rag_pipeline.contracts.ids import fingerprint
 
-Kind = Literal["rules", "nearest", "classify", "extract"]
+Kind = Literal["rules", "nearest", "classify", "extract", "context"]
 # Raise it when the same settings and texts would give other readings: every text is read again.
 ENRICHMENT_VERSION = "1"
 NO_LABEL = "none"
@@ -54,6 +54,7 @@ class Enrichment:
         extracted: Fields, where the kind is `extract`.
         instructions: Of a chat model: what it is told to do.
         schema: Of a chat model: what its answer must be.
+        most_answer_chars: Of `context`: how long a sentence may be.
         concurrency: Texts that a chat model reads at once.
         most_seconds: How long one run asks a chat model for.
     """
@@ -74,12 +75,22 @@ class Enrichment:
     extracted: tuple[ExtractField, ...] = ()
     instructions: str = ""
     schema: Mapping[str, Any] | None = None
+    most_answer_chars: int = 0
     concurrency: int = 1
     most_seconds: float = 0.0
 
     @property
     def uses_chat(self) -> bool:
-        return self.kind in ("classify", "extract")
+        return self.kind in ("classify", "extract", "context")
+
+    @property
+    def gives_labels(self) -> bool:
+        return self.kind in ("rules", "nearest", "classify")
+
+    @property
+    def reads_chunks(self) -> bool:
+        """Whether it reads each chunk within its document, and not the document as a whole."""
+        return self.kind == "context"
 
 
 def recipe_of(kind: Kind | Literal["beginning"], *parts: str) -> str:

@@ -27,14 +27,15 @@ SHARES_CHECK = "label_shares_are_usual"
 
 
 def enrichments_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
-    """What enrichments read, and the metadata that documents have from it."""
+    """What enrichments read, and what documents and chunks have from it."""
     declared = spec(
         pipeline,
         ENRICHMENTS_KEY,
         ENRICHMENTS,
         deps=[CHUNKS_KEY],
         kinds={"deltalake", "python"},
-        description=f"{ENRICHMENTS.doc} It becomes metadata of the documents that have the text.",
+        description=f"{ENRICHMENTS.doc} It becomes metadata of the documents that have the text, or a sentence in the "
+        "header of their chunks.",
     )
 
     @dg.multi_asset(
@@ -66,6 +67,7 @@ def enrichments_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             for label, count in each.labels.items()
         ]
         changes = {"texts read": report.computed, "documents with new metadata": report.documents_changed}
+        changes["chunks with a new header"] = report.chunks_changed
         yield dg.MaterializeResult(
             asset_key=ENRICHMENTS_KEY,
             data_version=dg.DataVersion(version),

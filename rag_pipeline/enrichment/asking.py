@@ -43,11 +43,12 @@ REASONS = {
 
 
 class Text(NamedTuple):
-    """A text to read."""
+    """A text to read, or a part of it."""
 
     input_hash: str
     title: str | None
     text: str
+    part: str = ""
 
 
 @dataclass(slots=True)
@@ -120,7 +121,7 @@ class ChatReader:
     def _answers(self) -> bool:
         """Whether the server answers at all; what it says to a text of no document is of no interest."""
         try:
-            self._answer(messages_of(self._enrichment, None, _EASY))
+            self._answer(messages_of(self._enrichment, None, _EASY, _EASY if self._enrichment.reads_chunks else ""))
         except AnswerError as error:
             self._stop(error)
         return self._stopped is None
@@ -157,7 +158,7 @@ class ChatReader:
                 self._failures = 0
 
     def _asked(self, text: Text) -> dict[str, Any]:
-        messages = messages_of(self._enrichment, text.title, text.text)
+        messages = messages_of(self._enrichment, text.title, text.text, text.part)
         usage: list[ChatEnd] = []
         value, reason, why = None, "", ""
         for _ in range(2):

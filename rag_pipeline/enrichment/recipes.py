@@ -15,13 +15,14 @@ from typing import Any
 from rag_pipeline.contracts.enrichments import Enrichment, ExtractField, recipe_of
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.embedding.space import resolve
-from rag_pipeline.enrichment.prompt import RULES, TASKS
-from rag_pipeline.enrichment.schema import schema_of, schema_of_fields
+from rag_pipeline.enrichment.prompt import PART_RULES, RULES, TASKS
+from rag_pipeline.enrichment.schema import schema_of, schema_of_context, schema_of_fields
 from rag_pipeline.errors import RagPipelineError, SettingsError
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.settings.enrichments import (
     ClassifySettings,
     CommonEnrichmentSettings,
+    ContextSettings,
     ExtractSettings,
     NearestSettings,
     RulesSettings,
@@ -69,11 +70,13 @@ def _enrichment(pipeline: Pipeline, name: str, settings: CommonEnrichmentSetting
         )
     if isinstance(settings, RulesSettings):
         return _shape(name, settings, recipe_of("rules", settings.decisive()), "")
-    assert isinstance(settings, ClassifySettings | ExtractSettings)
+    assert isinstance(settings, ClassifySettings | ExtractSettings | ContextSettings)
     return _by_chat(pipeline, name, settings)
 
 
-def _by_chat(pipeline: Pipeline, name: str, settings: ClassifySettings | ExtractSettings) -> Enrichment:
+def _by_chat(
+    pipeline: Pipeline, name: str, settings: ClassifySettings | ExtractSettings | ContextSettings
+) -> Enrichment:
     spec = pipeline.settings.chat_models[settings.model].spec(settings.model)
     instructions = TASKS[settings.kind]
     if settings.prompt is not None:
@@ -82,17 +85,21 @@ def _by_chat(pipeline: Pipeline, name: str, settings: ClassifySettings | Extract
     if isinstance(settings, ExtractSettings):
         extracted = tuple(ExtractField(field, **each.model_dump()) for field, each in settings.fields.items())
         schema = schema_of_fields(extracted)
+    elif isinstance(settings, ContextSettings):
+        schema = schema_of_context(settings.most_answer_chars)
     else:
         schema = schema_of(list(settings.labels), takes_many=settings.many)
     # Where the model is served, how long it may answer and what it costs changes no reading.
-    decisive = (spec.model, repr(spec.temperature), digest("prompt", instructions, RULES), settings.decisive())
+    rules = RULES + PART_RULES if settings.kind == "context" else RULES
+    decisive = (spec.model, repr(spec.temperature), digest("prompt", instructions, rules), settings.decisive())
     return _shape(
         name,
         settings,
         recipe_of(settings.kind, *decisive, json.dumps(schema, ensure_ascii=False)),
         settings.model,
         asked_as=spec.fingerprint,
-        most_chars=settings.most_chars,
+        most_chars=getattr(settings, "most_chars", 0),
+        most_answer_chars=getattr(settings, "most_answer_chars", 0),
         extracted=extracted,
         instructions=instructions,
         schema=schema,
@@ -116,7 +123,7 @@ def _shape(name: str, settings: CommonEnrichmentSettings, recipe: str, model: st
     return Enrichment(
         name=name,
         kind=getattr(settings, "kind"),  # noqa: B009 - each kind has its own, of another type
-        fields=settings.names or (name,),
+        fields=settings.fields_of(name),
         recipe=recipe,
         model=model,
         sources=settings.sources,

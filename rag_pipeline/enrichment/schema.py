@@ -16,6 +16,7 @@ from typing import Any
 from rag_pipeline.contracts.enrichments import NO_LABEL, Enrichment, ExtractField
 from rag_pipeline.contracts.filters import MAX_VALUE_CHARS
 
+CONTEXT = "context"
 # More of one field of a document is a list of everything in it.
 MOST_VALUES = 50
 _TYPES = {"text": "string", "number": "number", "integer": "integer", "boolean": "boolean", "date": "string"}
@@ -37,6 +38,11 @@ def schema_of_fields(fields: Sequence[ExtractField]) -> dict[str, Any]:
     return _object({field.name: _field_schema(field) for field in fields})
 
 
+def schema_of_context(most_chars: int) -> dict[str, Any]:
+    """Schema of an answer that gives a sentence; servers differ in whether they know bounds, so it is said in words."""
+    return _object({CONTEXT: {"type": "string", "description": f"One sentence, at most {most_chars} characters."}})
+
+
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
@@ -53,7 +59,7 @@ def _field_schema(field: ExtractField) -> dict[str, Any]:
 
 
 def value_of(enrichment: Enrichment, answer: str) -> list[str] | dict[str, list[str]]:
-    """Labels, or values by field.
+    """Labels, or values by field; a sentence is the only label there is.
 
     Raises:
         NotValid: The answer is not what the schema says.
@@ -67,6 +73,9 @@ def value_of(enrichment: Enrichment, answer: str) -> list[str] | dict[str, list[
     if enrichment.kind == "extract":
         _check_names(read, [field.name for field in enrichment.extracted])
         return {field.name: _values(field, read[field.name]) for field in enrichment.extracted}
+    if enrichment.kind == "context":
+        _check_names(read, [CONTEXT])
+        return _sentence(enrichment, read[CONTEXT])
     name = "labels" if enrichment.takes_many else "label"
     _check_names(read, [name])
     return _labels(enrichment, read[name])
@@ -83,6 +92,15 @@ def _bare(answer: str) -> str:
 def _check_names(read: dict[str, Any], names: list[str]) -> None:
     if set(read) != set(names):
         raise NotValid(f"it must have exactly the keys {', '.join(names)}")
+
+
+def _sentence(enrichment: Enrichment, said: Any) -> list[str]:
+    if not isinstance(said, str):
+        raise NotValid(f"{CONTEXT} must be text")
+    text = _one_line(said)
+    if len(text) > enrichment.most_answer_chars:
+        raise NotValid(f"{CONTEXT} must have at most {enrichment.most_answer_chars} characters")
+    return [text] if text else []
 
 
 def _labels(enrichment: Enrichment, said: Any) -> list[str]:
@@ -112,7 +130,7 @@ def _value(field: ExtractField, said: Any) -> str:
         return _number(field, said)
     if not isinstance(said, str):
         raise NotValid(f"{field.name} must be text")
-    text = " ".join("".join(c if c.isprintable() else " " for c in unicodedata.normalize("NFC", said)).split())
+    text = _one_line(said)
     if field.type == "date":
         return _date(field, text)
     if field.values and text not in field.values:
@@ -120,6 +138,10 @@ def _value(field: ExtractField, said: Any) -> str:
     if len(text) > MAX_VALUE_CHARS:
         raise NotValid(f"{field.name} must have at most {MAX_VALUE_CHARS} characters")
     return text
+
+
+def _one_line(said: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in unicodedata.normalize("NFC", said)).split())
 
 
 def _number(field: ExtractField, said: Any) -> str:

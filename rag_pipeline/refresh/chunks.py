@@ -18,6 +18,7 @@ from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.tables import BOILERPLATE, CHUNKS, DOCUMENT_FACTS, DOCUMENTS, DUPLICATES, QUARANTINE
 from rag_pipeline.errors import ContractViolation, DocumentError, UsageError
 from rag_pipeline.refresh.boilerplate import refresh_boilerplate
+from rag_pipeline.refresh.contexts import COMMIT_CHUNKS, forget_contexts
 from rag_pipeline.refresh.costs import record_timings
 from rag_pipeline.refresh.duplicates import refresh_duplicates
 from rag_pipeline.refresh.history import record_history
@@ -30,9 +31,6 @@ from rag_pipeline.transforms.chunks import ChunkPlan, chunk_rows, plan_chunks
 from rag_pipeline.transforms.documents import quarantine_row
 from rag_pipeline.transforms.overview import chunk_overview
 from rag_pipeline.transforms.worker_tasks import DocumentToCut, cut_document
-
-# Some 40 MB of text; lost at most by a kill.
-COMMIT_CHUNKS = 20_000
 
 
 class _Waiting(NamedTuple):
@@ -103,10 +101,13 @@ def refresh_chunks(workspace: Workspace, *, cut_again: Collection[str] = ()) -> 
             plan, refused = _cut_once(workspace, timings, cut_again)
             cut_again = ()
             cut, removed = cut + len(plan.to_cut), removed + len(plan.gone)
+        forget_contexts(workspace)
         after = lake.read(CHUNKS, ["document_id", "token_count", "is_hard_split"])
         sources = lake.read(DOCUMENTS, ["document_id", "source"])
         record_timings(workspace, "cut", timings)
-        record_history(workspace)
+        if not workspace.settings.enrichments:
+            # Else headers may change yet.
+            record_history(workspace)
     return ChunksReport(
         documents=after["document_id"].n_unique(),
         chunks=after.height,

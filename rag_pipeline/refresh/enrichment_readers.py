@@ -17,6 +17,7 @@ import polars as pl
 
 from rag_pipeline.contracts.enrichments import Enrichment, value_text
 from rag_pipeline.contracts.tables import DOCUMENTS, ENRICHMENTS
+from rag_pipeline.refresh.contexts import windows
 from rag_pipeline.refresh.costs import record_cost
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.transforms.enrichments import labels_by_nearness, labels_by_rules
@@ -27,6 +28,8 @@ COMMIT_TEXTS = 1_000
 Rows = Iterator[list[dict[str, Any]]]
 # input_hash, title and text of what is read.
 Read = tuple[str, str | None, str]
+# The same, and which part of it is meant.
+ReadPart = tuple[str, str | None, str, str]
 
 
 def read_texts(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame) -> Rows:
@@ -50,6 +53,22 @@ def _texts(workspace: Workspace, due: pl.DataFrame) -> Iterator[list[Read]]:
         while len(pending) >= COMMIT_TEXTS:
             yield pending[:COMMIT_TEXTS]
             pending = pending[COMMIT_TEXTS:]
+    if pending:
+        yield pending
+
+
+def _parts(workspace: Workspace, due: pl.DataFrame) -> Iterator[list[ReadPart]]:
+    """Chunks within their documents, some at a time."""
+    left = set(due["content_hash"])
+    pending: list[ReadPart] = []
+    for _, _, window in windows(workspace, due["document_id"]):
+        if window.key in left:
+            left.remove(window.key)
+            title = " > ".join(filter(None, (window.title, *window.path)))
+            pending.append((window.key, title, window.around, window.part))
+        if len(pending) >= COMMIT_TEXTS:
+            yield pending
+            pending = []
     if pending:
         yield pending
 
@@ -121,7 +140,7 @@ def _by_chat(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame) ->
     began = time.monotonic()
     texts = 0
     try:
-        for some in _texts(workspace, due):
+        for some in _parts(workspace, due) if enrichment.reads_chunks else _texts(workspace, due):
             for start in range(0, len(some), reader.batch_texts):
                 rows, stopped = reader.read([Text(*each) for each in some[start : start + reader.batch_texts]])
                 texts += len(rows)
@@ -144,4 +163,5 @@ _READERS: dict[str, Callable[[Workspace, Enrichment, pl.DataFrame], Rows]] = {
     "nearest": _by_nearness,
     "classify": _by_chat,
     "extract": _by_chat,
+    "context": _by_chat,
 }

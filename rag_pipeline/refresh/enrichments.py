@@ -1,6 +1,6 @@
-"""Bring silver/enrichments up to date with the texts that are indexed, and documents with what was read out of them.
+"""Bring silver/enrichments up to date with the texts that are indexed, and documents and chunks with what was read.
 
-Belongs here: which texts are read by whom, committing batch by batch, writing the outcome onto documents.
+Belongs here: which texts are read by whom, committing batch by batch, writing the outcome onto documents and chunks.
 Does not belong here: planning (`transforms/enrichments.py`), reading (`enrichment_readers.py`), models (`enrichment/`).
 
 Nothing here holds up a run: a model that is not there or does not answer leaves texts without a reading. They are
@@ -21,9 +21,11 @@ from rag_pipeline.contracts.enrichments import Enrichment
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, ENRICHMENTS
 from rag_pipeline.enrichment.recipes import enrichments_of
 from rag_pipeline.errors import RagPipelineError, StoreError
+from rag_pipeline.refresh.contexts import chunk_inputs, put_onto_chunks, wanted_contexts
 from rag_pipeline.refresh.enrichment_readers import read_texts
 from rag_pipeline.refresh.exposed import exposed_origins
 from rag_pipeline.refresh.faults import FAULTS
+from rag_pipeline.refresh.history import record_history
 from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
@@ -78,6 +80,7 @@ class EnrichmentsReport:
     Attributes:
         computed, refused, waiting: Of all enrichments together.
         documents_changed: That say other metadata now.
+        chunks_changed: That have another sentence in their header now.
         moved: Labels that the texts read in the last day have more or less often than those before.
     """
 
@@ -86,6 +89,7 @@ class EnrichmentsReport:
     refused: int
     waiting: int
     documents_changed: int
+    chunks_changed: int
     commits: int
     moved: list[MovedShare] = field(default_factory=list)
 
@@ -105,20 +109,23 @@ def refresh_enrichments(
         configured = enrichments_of(workspace.pipeline)
         every = lake.read(DOCUMENTS, [*_INDEXED, *_PARSED])
         documents = indexed_documents(workspace, every)
+        inputs = inputs_of(workspace, configured.all, documents)
         done: dict[str, tuple[int, str]] = {}
         for enrichment in configured.all:
             if enrichment.name in configured.problems:
                 done[enrichment.name] = 0, configured.problems[enrichment.name]
             elif ask == "all" or (ask == "no chat model" and not enrichment.uses_chat):
-                done[enrichment.name] = _read(workspace, enrichment, documents)
+                done[enrichment.name] = _read(workspace, enrichment, inputs[enrichment.name])
         rows = readings(workspace, configured.all)
         # What a duplicate said before it was one is of no use to anybody.
         wanted: dict[str, str | None] = dict.fromkeys(every.drop_nulls("enriched")["document_id"])
         wanted |= enriched_documents(documents, configured.all, rows, hiding=workspace.hiding_sources)
         changed = _put_onto_documents(workspace, every, wanted)
+        chunks_changed = _put_onto_chunks(workspace, configured.all, inputs, rows)
+        record_history(workspace)
     now = workspace.now()
     reports = [
-        _report(each, documents, rows, now, *done.get(each.name, (0, "no model is asked now")))
+        _report(each, inputs[each.name], rows, now, *done.get(each.name, (0, "no model is asked now")))
         for each in configured.all
     ]
     return EnrichmentsReport(
@@ -127,13 +134,14 @@ def refresh_enrichments(
         refused=sum(sum(each.refused_by_reason.values()) for each in reports),
         waiting=sum(each.waiting for each in reports),
         documents_changed=changed,
+        chunks_changed=chunks_changed,
         commits=lake.commits - first_commit,
         moved=[moved for each in configured.all for moved in _moved(workspace, each, documents)],
     )
 
 
 def _moved(workspace: Workspace, enrichment: Enrichment, documents: pl.DataFrame) -> list[MovedShare]:
-    if enrichment.kind == "extract":
+    if not enrichment.gives_labels:
         return []
     columns = ["input_hash", "value", "computed_at"]
     is_mine = (pl.col("recipe") == enrichment.recipe) & pl.col("value").is_not_null()
@@ -171,11 +179,56 @@ def indexed_documents(workspace: Workspace, documents: pl.DataFrame) -> pl.DataF
     return documents.join(workspace.lake.read(CHUNKS, ["document_id"]).unique(), on="document_id", how="semi")
 
 
+def inputs_of(
+    workspace: Workspace, enrichments: Sequence[Enrichment], documents: pl.DataFrame
+) -> dict[str, pl.DataFrame]:
+    """By enrichment, what it may read: rows of documents, or of their chunks, with the hash of what is read.
+
+    Args:
+        documents: document_id, source, media_type, content_hash and any more, of those that are indexed.
+    """
+    found = {}
+    for each in enrichments:
+        mine = documents.filter(concerned_by(each))
+        found[each.name] = chunk_inputs(workspace, mine) if each.reads_chunks else mine
+    return found
+
+
+def wanted_of_chunks(workspace: Workspace) -> dict[str, str]:
+    """By chunk_id, the sentence that a chunk's header should have by what was read up to now."""
+    configured = enrichments_of(workspace.pipeline).all
+    documents = indexed_documents(workspace, workspace.lake.read(DOCUMENTS, _INDEXED))
+    inputs = inputs_of(workspace, [each for each in configured if each.reads_chunks], documents)
+    return _sentences(workspace, configured, inputs, readings(workspace, configured))
+
+
+def _put_onto_chunks(
+    workspace: Workspace, enrichments: Sequence[Enrichment], inputs: dict[str, pl.DataFrame], rows: pl.DataFrame
+) -> int:
+    keys: dict[str, str] = {}
+    for each in enrichments:
+        if each.reads_chunks:
+            keys |= dict(inputs[each.name]["chunk_id", "content_hash"].iter_rows())
+    return put_onto_chunks(workspace, _sentences(workspace, enrichments, inputs, rows), keys)
+
+
+def _sentences(
+    workspace: Workspace, enrichments: Sequence[Enrichment], inputs: dict[str, pl.DataFrame], rows: pl.DataFrame
+) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for each in enrichments:
+        if each.reads_chunks:
+            mine = rows.filter(pl.col("recipe") == each.recipe)
+            found |= wanted_contexts(inputs[each.name], mine, hiding=workspace.hiding_sources)
+    return found
+
+
 def due_texts(workspace: Workspace, enrichments: Sequence[Enrichment]) -> dict[str, pl.DataFrame]:
     """By enrichment, (document_id, content_hash) of the texts that it has not read."""
     documents = indexed_documents(workspace, workspace.lake.read(DOCUMENTS, _INDEXED))
     rows = readings(workspace, enrichments)
-    return {each.name: texts_due(documents, each, rows, workspace.now()) for each in enrichments}
+    inputs = inputs_of(workspace, enrichments, documents)
+    return {each.name: texts_due(inputs[each.name], each, rows, workspace.now()) for each in enrichments}
 
 
 def failures_over_at(workspace: Workspace) -> list[datetime]:
@@ -278,7 +331,7 @@ def _report(
         refused_by_reason=dict(refused.iter_rows()),
         waiting=waiting,
         waiting_because=because if waiting else "",
-        labels=label_counts(documents, enrichment, rows) if enrichment.kind != "extract" else {},
+        labels=label_counts(documents, enrichment, rows) if enrichment.gives_labels else {},
     )
 
 

@@ -202,7 +202,10 @@ def plan_of(
 
 
 def _own_hashes(workspace: Workspace, derived: Collection[str]) -> tuple[set[str], set[str]]:
-    """text_hash of chunks and content_hash of documents that are those of what is erased alone, as far as is known."""
+    """Hashes that are those of what is erased alone, as far as is known.
+
+    text_hash of chunks, and what readings go by: content_hash of documents and context_key of chunks.
+    """
     texts = unless_damaged(lambda: _own(workspace, CHUNKS, "text_hash", derived), None)
     if texts is None:
         none: list[dict[str, Any]] = []
@@ -211,7 +214,10 @@ def _own_hashes(workspace: Workspace, derived: Collection[str]) -> tuple[set[str
             for name in index_tables(workspace.lake)
             for row in unless_damaged(partial(index_rows, workspace.lake, name, ["text_hash"], derived), none)
         }
-    return texts, unless_damaged(lambda: _own(workspace, DOCUMENTS, "content_hash", derived), set[str]())
+    # What was read of a document goes by its text, or by what is shown of a chunk.
+    read = ((DOCUMENTS, "content_hash"), (CHUNKS, "context_key"))
+    nothing: set[str] = set()
+    return texts, nothing.union(*(unless_damaged(partial(_own, workspace, *by, derived), nothing) for by in read))
 
 
 def _own(workspace: Workspace, contract: TableContract, column: str, derived: Collection[str]) -> set[str]:

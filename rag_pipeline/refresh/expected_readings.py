@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from rag_pipeline.contracts.enrichments import Enrichment
-from rag_pipeline.contracts.tables import DOCUMENTS
+from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS
 from rag_pipeline.enrichment.prompt import messages_of
 from rag_pipeline.enrichment.recipes import enrichments_of
 from rag_pipeline.refresh.enrichments import due_texts
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.transforms.contexts import AROUND_CHARS, OPENING_CHARS
 
 # English has about four characters a token; the server's own count is what is paid.
 CHARS_PER_TOKEN = 4
@@ -49,13 +50,26 @@ def enrichment_plans(workspace: Workspace) -> list[EnrichmentPlan]:
     return [_plan(workspace, each, due[each.name], configured.problems.get(each.name, "")) for each in configured.all]
 
 
+def _chars(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame) -> int:
+    """Characters of documents that a model reads."""
+    texts = workspace.lake.read(DOCUMENTS, ["document_id", "text_chars"])
+    if not enrichment.reads_chunks:
+        read = texts.join(due, on="document_id", how="semi")
+        return int(read["text_chars"].clip(upper_bound=enrichment.most_chars).sum())
+    # A chunk is shown alone, and once more within what stands around it.
+    mine = pl.col("document_id").is_in(due["document_id"].unique().implode())
+    chunks = workspace.lake.read(CHUNKS, ["start_char", "end_char"], where=mine)
+    part = int((chunks["end_char"] - chunks["start_char"]).sum()) // max(1, chunks.height)
+    shown = texts.join(due, on="document_id")["text_chars"].clip(upper_bound=OPENING_CHARS + 2 * AROUND_CHARS + part)
+    return int(shown.sum()) + part * due.height
+
+
 def _plan(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame, problem: str) -> EnrichmentPlan:
     if not enrichment.uses_chat or problem or due.is_empty():
         price = None if enrichment.uses_chat and problem and due.height else 0.0
         return EnrichmentPlan(enrichment.name, enrichment.kind, due.height, 0, price, problem)
     around = sum(len(message.content) for message in messages_of(enrichment, None, ""))
-    texts = workspace.lake.read(DOCUMENTS, ["document_id", "text_chars"]).join(due, on="document_id", how="semi")
-    chars = int(texts["text_chars"].clip(upper_bound=enrichment.most_chars).sum()) + around * due.height
+    chars = _chars(workspace, enrichment, due) + around * due.height
     tokens_in, tokens_out = chars // CHARS_PER_TOKEN, ANSWER_TOKENS * due.height
     price = workspace.settings.chat_models[enrichment.model].spec(enrichment.model).cost(tokens_in, tokens_out)
     return EnrichmentPlan(enrichment.name, enrichment.kind, due.height, tokens_in + tokens_out, price, problem)

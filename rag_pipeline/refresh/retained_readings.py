@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rag_pipeline.contracts.tables import DOCUMENTS, ENRICHMENTS
+from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, ENRICHMENTS
 from rag_pipeline.enrichment.recipes import enrichments_of
 from rag_pipeline.refresh.workspace import Workspace
 
@@ -16,7 +16,8 @@ from rag_pipeline.refresh.workspace import Workspace
 def retain_readings(workspace: Workspace) -> int:
     """Note which readings are unused, and remove those that have been for `embeddings_retention`; how many went.
 
-    One is used while a document has its text and an enrichment of pipeline.yaml its recipe.
+    One is used while a document has its text, or a chunk is shown like that, and an enrichment of pipeline.yaml its
+    recipe.
     """
     lake = workspace.lake
     rows = lake.read(ENRICHMENTS, ["recipe", "input_hash", "unused_since"])
@@ -26,7 +27,8 @@ def retain_readings(workspace: Workspace) -> int:
     if configured.problems:
         # By what recipe an enrichment reads that cannot be used now is not known.
         return 0
-    texts = lake.read(DOCUMENTS, ["content_hash"])["content_hash"].unique()
+    keys = lake.read(CHUNKS, ["context_key"])["context_key"].drop_nulls()
+    texts = pl.concat([lake.read(DOCUMENTS, ["content_hash"])["content_hash"], keys.alias("content_hash")]).unique()
     is_used = pl.col("recipe").is_in([recipe for each in configured.all for recipe in (each.recipe, each.beginnings)])
     is_used &= pl.col("input_hash").is_in(texts.implode())
     now = workspace.now()

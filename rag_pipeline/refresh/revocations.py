@@ -8,17 +8,24 @@ Text that is only cut differently is not revoked: the document still says it.
 
 from __future__ import annotations
 
+import json
+import logging
 from dataclasses import dataclass
 
 import polars as pl
 
+from rag_pipeline.contracts.documents import HEADER_SEPARATOR, context_in
 from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.contracts.sink import Sink
-from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS
+from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, ENRICHMENTS
+from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline.transforms.chunk.sections import section_label
+from rag_pipeline.transforms.sensitive import redact_text
 from rag_pipeline.transforms.worker_tasks import blocks_of
+
+log = logging.getLogger(__name__)
 
 WORDING_COLUMNS = ["chunk_id", "document_id", "title", "section_path", "embedded_text", "header_chars"]
 
@@ -75,14 +82,16 @@ def revoked_chunks(workspace: Workspace, table: Sink, chunk_ids: list[str]) -> s
         rows = pl.DataFrame(pl.from_arrow(batch)).join(wanted, on="chunk_id", how="semi")
         for name, document, title, path, text, header_chars in rows.select(WORDING_COLUMNS).iter_rows():
             said = wordings.get(document)
-            parts = [text[header_chars:], title or "", *path]
+            # What a model said of a chunk may hold wording that it was shown around it, and that has left.
+            context = context_in(text[:header_chars].removesuffix(HEADER_SEPARATOR))
+            parts = [text[header_chars:], title or "", *path, context]
             if said is None or any(part not in said for part in parts):
                 found.add(name)
     return found
 
 
 def _wordings(workspace: Workspace, documents: list[str]) -> dict[str, str]:
-    """Everything that documents say now: text, title, and headings as they stand on chunks."""
+    """Everything that documents say now: text, title, headings as they stand on chunks, and what models say of them."""
     lake = workspace.lake
     said: dict[str, list[str]] = {}
     columns = ["document_id", "title", "text", "blocks", "content_hash"]
@@ -92,11 +101,28 @@ def _wordings(workspace: Workspace, documents: list[str]) -> dict[str, str]:
             # Headings of what is left out as boilerplate stand on no chunk now, and the document still says them.
             hashes[document] = content_hash
             said[document] = [text, title or "", *(section_label(block) for block in blocks_of(blocks))]
-    paths = lake.read(CHUNKS, ["document_id", "section_path", "content_hash"])
-    for document, path, content_hash in paths.filter(
-        pl.col("document_id").is_in(pl.Series(list(said), dtype=pl.String).implode())
-    ).iter_rows():
+    paths = lake.read(CHUNKS, ["document_id", "section_path", "content_hash", "context_key"])
+    mine = paths.filter(pl.col("document_id").is_in(pl.Series(list(said), dtype=pl.String).implode()))
+    contexts = _contexts(workspace, mine["context_key"].drop_nulls())
+    for document, path, content_hash, key in mine.iter_rows():
         # Chunks that were not cut anew say what the document said before.
         if content_hash == hashes[document]:
-            said[document] += path
+            said[document] += [*path, *contexts.get(key, ())]
     return {document: "\n".join(dict.fromkeys(parts)) for document, parts in said.items()}
+
+
+def _contexts(workspace: Workspace, keys: pl.Series) -> dict[str, list[str]]:
+    """What any model or prompt ever said of chunks as they are shown now, by context_key; redacted and not.
+
+    Where that cannot be read nothing was said, so that rows with a sentence leave rather than stay.
+    """
+    found: dict[str, list[str]] = {}
+    columns = ["input_hash", "value"]
+    try:
+        for frame in workspace.lake.stream_where(ENRICHMENTS, columns, "input_hash", keys):
+            for key, value in frame.select(columns).drop_nulls().iter_rows():
+                sentence = "".join(json.loads(value))
+                found.setdefault(key, []).extend((sentence, redact_text(sentence)))
+    except FAULTS as error:
+        log.warning("what models said of chunks cannot be read: %s", error)
+    return found

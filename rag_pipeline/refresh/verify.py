@@ -20,7 +20,7 @@ from rag_pipeline.refresh.audit import audit_table
 from rag_pipeline.refresh.boilerplate import desired_boilerplate
 from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, unless_damaged
 from rag_pipeline.refresh.documents import read_origins
-from rag_pipeline.refresh.enrichments import wanted_of_documents
+from rag_pipeline.refresh.enrichments import wanted_of_chunks, wanted_of_documents
 from rag_pipeline.refresh.generations import index_problem, is_held
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.memberships import uncounted_memberships
@@ -147,11 +147,17 @@ def chunk_findings(workspace: Workspace) -> list[Finding]:
 
 
 def enrichment_findings(workspace: Workspace) -> list[Finding]:
-    """silver/enrichments against what documents say that was read out of them."""
+    """silver/enrichments against what documents and chunks say that was read out of them."""
     documents = workspace.lake.read(DOCUMENTS, ["document_id", "enriched"])
     wanted = wanted_of_documents(workspace)
     wrong = [name for name, said in documents.iter_rows() if said != wanted.get(name)]
-    return finding("enriched_is_not_what_was_read", "mismatched", pl.Series("document_id", wrong, dtype=pl.String))
+    sentences = wanted_of_chunks(workspace)
+    chunks = workspace.lake.read(CHUNKS, ["chunk_id", "context"])
+    other = [name for name, said in chunks.iter_rows() if said != sentences.get(name)]
+    return [
+        *finding("enriched_is_not_what_was_read", "mismatched", pl.Series("document_id", wrong, dtype=pl.String)),
+        *finding("context_is_not_what_was_read", "mismatched", pl.Series("chunk_id", other, dtype=pl.String)),
+    ]
 
 
 def hold_findings(workspace: Workspace) -> list[Finding]:

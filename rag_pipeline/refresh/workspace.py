@@ -18,13 +18,14 @@ from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.sources import SourceSpec
 from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.settings.enrichments import ContextSettings
 from rag_pipeline.settings.sections import ChunkSizeSettings
 from rag_pipeline.sources import Source, open_source
 from rag_pipeline.sources.erased import without_erased
 from rag_pipeline.stores.erasures import erased_from
 from rag_pipeline.stores.lake import INDEX_PATH, Lake
 from rag_pipeline.stores.read_once import SHARED, ReadOnce
-from rag_pipeline.transforms.chunk.params import ChunkParams
+from rag_pipeline.transforms.chunk.params import ChunkParams, with_room
 from rag_pipeline.transforms.enrich import EnrichOptions
 from rag_pipeline.transforms.worker_tasks import ParseRecipe
 
@@ -156,6 +157,9 @@ class Workspace:
         for sizes in (chunking, chunking.media_types.get(media_type), chunking.sources.get(source)):
             if sizes is not None:
                 chosen |= sizes.model_dump(include=set(ChunkSizeSettings.model_fields), exclude_none=True)
+        entries = self.settings.enrichments.values()
+        if any(isinstance(each, ContextSettings) and each.concerns(source, media_type) for each in entries):
+            chosen = with_room(chosen, self.token_counter.max_tokens)
         return ChunkParams(**chosen)
 
     @cached_property

@@ -70,10 +70,9 @@ class CommonEnrichmentSettings(Section):
         """Everything of it that decides what is read out of a text."""
         return self.model_dump_json(exclude=set(self.aside) | {"model", "prompt"})
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Metadata names that it says something of, where its entry does not say another."""
-        return ()
+    def fields_of(self, name: str) -> tuple[str, ...]:
+        """Metadata names that the entry of this name says something of."""
+        raise NotImplementedError
 
 
 class _ClassifyingSettings(CommonEnrichmentSettings):
@@ -82,9 +81,8 @@ class _ClassifyingSettings(CommonEnrichmentSettings):
     many: bool = False
     """Whether a document may have several of the labels; else it has the first or likeliest."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return () if self.field is None else (self.field,)
+    def fields_of(self, name: str) -> tuple[str, ...]:
+        return (self.field or name,)
 
 
 class RulesSettings(_ClassifyingSettings):
@@ -116,15 +114,18 @@ class _ChatSettings(CommonEnrichmentSettings):
     """Alias of one of `chat_models`."""
     prompt: str | None = Field(default=None, min_length=1, max_length=4_096)
     """File whose text says what the model is to do, instead of what it is told else; relative to this file."""
-    most_chars: int = Field(default=20_000, ge=100, le=10_000_000)
-    """Characters of the document's beginning that the model reads."""
     concurrency: int = Field(default=4, ge=1, le=64)
     """Texts that the model reads at once."""
     most_seconds: float = Field(default=600, ge=1, le=86_400)
     """How long one run asks for; what is left is read by the next ones, and indexed without meanwhile."""
 
 
-class ClassifySettings(_ClassifyingSettings, _ChatSettings):
+class _DocumentChatSettings(_ChatSettings):
+    most_chars: int = Field(default=20_000, ge=100, le=10_000_000)
+    """Characters of the document's beginning that the model reads."""
+
+
+class ClassifySettings(_ClassifyingSettings, _DocumentChatSettings):
     """Labels by a chat model."""
 
     kind: Literal["classify"]
@@ -152,7 +153,7 @@ class ExtractFieldSettings(Section):
         return self
 
 
-class ExtractSettings(_ChatSettings):
+class ExtractSettings(_DocumentChatSettings):
     """Fields by a chat model: each becomes a metadata field of its name."""
 
     kind: Literal["extract"]
@@ -160,9 +161,24 @@ class ExtractSettings(_ChatSettings):
     fields: dict[FieldName, ExtractFieldSettings] = Field(min_length=1, max_length=50)
     """What is extracted, by name."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
+    def fields_of(self, name: str) -> tuple[str, ...]:  # noqa: ARG002 - each field has a name of its own
         return tuple(self.fields)
+
+
+class ContextSettings(_ChatSettings):
+    """A sentence by a chat model that situates each chunk in its document, put into the chunk's header."""
+
+    kind: Literal["context"]
+    """Kind of enrichment."""
+    most_answer_chars: int = Field(default=300, ge=50, le=2_000)
+    """Longest sentence, in characters; what the embedding model cannot read of it beside a chunk is left out."""
+
+    def fields_of(self, name: str) -> tuple[str, ...]:  # noqa: ARG002 - it says something of chunks alone
+        return ()
+
+    def concerns(self, source: str, media_type: str) -> bool:
+        """Whether chunks of such documents get a sentence."""
+        return (not self.sources or source in self.sources) and (not self.media_types or media_type in self.media_types)
 
 
 ENRICHMENT_KINDS: dict[str, type[CommonEnrichmentSettings]] = {
@@ -170,6 +186,7 @@ ENRICHMENT_KINDS: dict[str, type[CommonEnrichmentSettings]] = {
     "nearest": NearestSettings,
     "classify": ClassifySettings,
     "extract": ExtractSettings,
+    "context": ContextSettings,
 }
 
 
@@ -181,7 +198,8 @@ EnrichmentSettings = Annotated[
     Annotated[RulesSettings, Tag("rules")]
     | Annotated[NearestSettings, Tag("nearest")]
     | Annotated[ClassifySettings, Tag("classify")]
-    | Annotated[ExtractSettings, Tag("extract")],
+    | Annotated[ExtractSettings, Tag("extract")]
+    | Annotated[ContextSettings, Tag("context")],
     Discriminator(_kind_of),
 ]
 
@@ -192,9 +210,13 @@ def check_enrichments(
     """What one entry alone cannot tell.
 
     Raises:
-        ValueError: An entry names a model or source that there is not, or two say something of one field.
+        ValueError: An entry names a model or source that there is not, two say something of one field, or two write
+            the header of chunks.
     """
     owner: dict[str, str] = {}
+    contexts = [name for name, entry in enrichments.items() if isinstance(entry, ContextSettings)]
+    if len(contexts) > 1:
+        raise ValueError(f"enrichments.{contexts[1]}: a header has one context, and enrichments.{contexts[0]} gives it")
     for name, entry in enrichments.items():
         models = chat_models if isinstance(entry, _ChatSettings) else embedding_models
         what = "a chat model; chat_models" if isinstance(entry, _ChatSettings) else "an embedding model; allowed"
@@ -206,7 +228,7 @@ def check_enrichments(
             if source not in sources:
                 allowed = ", ".join(sorted(sources))
                 raise ValueError(f"enrichments.{name}.sources: {source!r} is not a source; allowed: {allowed}")
-        for field in entry.names or (name,):
+        for field in entry.fields_of(name):
             if field in owner:
                 raise ValueError(f"enrichments.{name} and enrichments.{owner[field]} both fill {field!r}; rename one")
             owner[field] = name

@@ -46,24 +46,14 @@ def chunk_rows(
     document: str, content_hash: str, text: str, chunks: Sequence[Chunk], fingerprint: str, left_out_hash: str
 ) -> list[dict[str, Any]]:
     """Rows of silver/chunks for the chunks of one document."""
-    seen: Counter[str] = Counter()
-    rows = []
-    for position, chunk in enumerate(chunks):
-        body = text[chunk.start_char : chunk.end_char]
-        hashed = text_hash(embedded_text(chunk.header, body))
-        shown = [
-            *(str(part) for part in (position, chunk.start_char, chunk.end_char, chunk.page, chunk.line)),
-            *(str(part) for part in (chunk.token_count, chunk.kind, chunk.is_hard_split, len(chunk.header))),
-            *chunk.section_path,
-        ]
-        rows.append(
+    return identified(
+        [
             {
-                "chunk_id": chunk_id(document, hashed, seen[hashed]),
                 "document_id": document,
                 "position": position,
                 "section_path": list(chunk.section_path),
                 "header": chunk.header,
-                "text": body,
+                "text": text[chunk.start_char : chunk.end_char],
                 "start_char": chunk.start_char,
                 "end_char": chunk.end_char,
                 "token_count": chunk.token_count,
@@ -71,12 +61,29 @@ def chunk_rows(
                 "page": chunk.page,
                 "line": chunk.line,
                 "is_hard_split": chunk.is_hard_split,
-                "text_hash": hashed,
-                "chunk_hash": digest("chunk row", content_hash, *shown),
                 "content_hash": content_hash,
                 "chunker_fingerprint": fingerprint,
                 "left_out_hash": left_out_hash,
             }
-        )
+            for position, chunk in enumerate(chunks)
+        ]
+    )
+
+
+def identified(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of one document, in its order, with the ids and hashes that follow from everything else on them."""
+    seen: Counter[str] = Counter()
+    done = []
+    for row in rows:
+        hashed = text_hash(embedded_text(row["header"], row["text"]))
+        shown = [
+            *(str(row[name]) for name in ("position", "start_char", "end_char", "page", "line")),
+            *(str(row[name]) for name in ("token_count", "kind", "is_hard_split")),
+            str(len(row["header"])),
+            *row["section_path"],
+        ]
+        name = chunk_id(row["document_id"], hashed, seen[hashed])
+        chunk_hash = digest("chunk row", row["content_hash"], *shown)
+        done.append({**row, "chunk_id": name, "text_hash": hashed, "chunk_hash": chunk_hash})
         seen[hashed] += 1
-    return rows
+    return done

@@ -93,6 +93,8 @@ def enriched_documents(
     """
     said: dict[str, dict[str, list[str]]] = {}
     for enrichment in enrichments:
+        if enrichment.reads_chunks:
+            continue
         mine = rows.filter((pl.col("recipe") == enrichment.recipe) & pl.col("value").is_not_null())
         values = {hashed: _by_field(enrichment, value) for hashed, value in mine["input_hash", "value"].iter_rows()}
         nothing: dict[str, list[str]] = {name: [] for name in enrichment.fields}

@@ -6,7 +6,9 @@ Does not belong here: reading settings (`defs/`), or any cutting.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass
+from typing import Any
 
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.errors import SettingsError
@@ -16,6 +18,8 @@ CHUNKER_VERSION = "7"
 
 # Fewer than a short sentence: headers alone would be embedded.
 MIN_TEXT_TOKENS = 8
+# A sentence of three hundred characters in most languages; of what a small model reads no more than a quarter.
+CONTEXT_TOKENS = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +78,15 @@ class ChunkParams:
     def fingerprint(self) -> str:
         """16 hex digits over the chunker's version and every field; the tokenizer has its own."""
         return fingerprint("chunk", CHUNKER_VERSION, *(repr(value) for value in astuple(self)))
+
+
+def with_room(params: Mapping[str, Any], model_tokens: int) -> dict[str, Any]:
+    """Parameters of chunks that get a sentence into their header later: shorter where the model could not read both.
+
+    Args:
+        params: Arguments of `ChunkParams`, `max_tokens` among them.
+        model_tokens: What the embedding model reads.
+    """
+    most = model_tokens - min(CONTEXT_TOKENS, model_tokens // 4)
+    limits = ("max_tokens", "target_tokens")
+    return {**params, **{name: min(params[name], most) for name in limits if params.get(name) is not None}}

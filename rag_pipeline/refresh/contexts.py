@@ -1,0 +1,118 @@
+"""Chunks as what an enrichment reads, and the sentences that it gives in their headers.
+
+Belongs here: keys of what a model is shown of each chunk, windows out of documents, writing sentences onto chunks.
+Does not belong here: windows and rows themselves (`transforms/contexts.py`), asking (`enrichment_readers.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+
+import polars as pl
+
+from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS
+from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.transforms.contexts import Window, is_present, window_of, with_contexts
+from rag_pipeline.transforms.sensitive import redact_text
+
+# Chunks that are written together: some 40 MB of text, lost at most by a kill.
+COMMIT_CHUNKS = 20_000
+_STATE = ["chunk_id", "document_id", "context", "context_key"]
+_SPANS = ["chunk_id", "document_id", "section_path", "start_char", "end_char"]
+
+
+def chunk_inputs(workspace: Workspace, documents: pl.DataFrame) -> pl.DataFrame:
+    """A row for each chunk of some documents: their columns, chunk_id, and the key of its window as content_hash.
+
+    Args:
+        documents: document_id, content_hash and any more.
+    """
+    chunks = workspace.lake.read(CHUNKS, ["chunk_id", "document_id", "context_key"])
+    chunks = chunks.join(documents.drop("content_hash"), on="document_id")
+    lacking = [document for document, key in chunks["document_id", "context_key"].iter_rows() if not is_present(key)]
+    keys = {name: window.key for _, name, window in windows(workspace, lacking)}
+    known = pl.col("chunk_id").replace_strict(keys, default=pl.col("context_key"), return_dtype=pl.String)
+    return chunks.with_columns(content_hash=known).drop("context_key")
+
+
+def windows(workspace: Workspace, documents: Iterable[str]) -> Iterator[tuple[str, str, Window]]:
+    """(document_id, chunk_id, window) of each chunk of some documents."""
+    spans: dict[str, list[tuple[str, list[str], int, int]]] = {}
+    wanted = sorted(set(documents))
+    for frame in workspace.lake.stream_where(CHUNKS, _SPANS, "document_id", wanted):
+        for name, document, *span in frame.select(_SPANS).iter_rows():
+            spans.setdefault(document, []).append((name, *span))
+    columns = ["document_id", "content_title", "text"]
+    for frame in workspace.lake.stream_where(DOCUMENTS, columns, "document_id", wanted):
+        for document, title, text in frame.select(columns).iter_rows():
+            for name, *span in spans.get(document, ()):
+                yield document, name, window_of(title, text, *span)
+
+
+def wanted_contexts(inputs: pl.DataFrame, rows: pl.DataFrame, *, hiding: Iterable[str]) -> dict[str, str]:
+    """By chunk_id, the sentence that its header should have; of sources that hide secrets without any.
+
+    Args:
+        inputs: Of `chunk_inputs`, those that the enrichment concerns.
+        rows: input_hash and value of its readings.
+    """
+    said = {hashed: json.loads(value) for hashed, value in rows["input_hash", "value"].drop_nulls().iter_rows()}
+    hidden = set(hiding)
+    found = {}
+    for name, source, key in inputs["chunk_id", "source", "content_hash"].iter_rows():
+        if sentence := "".join(said.get(key, ())):
+            found[name] = redact_text(sentence) if source in hidden else sentence
+    return found
+
+
+def put_onto_chunks(workspace: Workspace, wanted: Mapping[str, str], keys: Mapping[str, str]) -> int:
+    """Bring the sentences in headers up to date; how many chunks have another one now.
+
+    Args:
+        wanted: By chunk_id; what is not there gets none.
+        keys: By chunk_id; what is not there keeps its own.
+    """
+    state = workspace.lake.read(CHUNKS, _STATE)
+    after: dict[str, tuple[str | None, str | None]] = {}
+    stale: dict[str, None] = {}
+    changed = 0
+    for name, document, context, key in state.select(_STATE).iter_rows():
+        now = wanted.get(name), keys.get(name, key)
+        after[name] = now
+        if now != (context, key):
+            stale[document] = None
+            changed += now[0] != context
+    sizes = dict(state["document_id"].value_counts().iter_rows())
+    for some in _portions(sorted(stale), sizes):
+        rows = pl.concat(
+            [CHUNKS.empty(), *workspace.lake.stream_where(CHUNKS, list(CHUNKS.columns), "document_id", some)]
+        )
+        done = [
+            row
+            for _, mine in rows.sort("document_id").group_by("document_id", maintain_order=True)
+            for row in with_contexts(mine.to_dicts(), after, workspace.token_counter)
+        ]
+        workspace.lake.merge(CHUNKS, CHUNKS.frame(done), some, delete_column="document_id")
+    return changed
+
+
+def forget_contexts(workspace: Workspace) -> None:
+    """Take sentences out of headers, where no enrichment is configured any more."""
+    has_any = workspace.lake.read(CHUNKS, ["chunk_id"], where=pl.col("context").is_not_null()).height
+    if has_any and not workspace.settings.enrichments:
+        put_onto_chunks(workspace, {}, {})
+
+
+def _portions(documents: list[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """Documents whose chunks are written together."""
+    some: list[str] = []
+    count = 0
+    for document in documents:
+        some.append(document)
+        count += sizes[document]
+        if count >= COMMIT_CHUNKS:
+            yield some
+            some, count = [], 0
+    if some:
+        yield some
