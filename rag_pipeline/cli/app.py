@@ -33,6 +33,7 @@ from rag_pipeline.cli.models import models
 from rag_pipeline.cli.options import CONFIG_OPTION, DEBUG_OPTION, is_debugging
 from rag_pipeline.cli.plan import plan
 from rag_pipeline.cli.quarantine import quarantine
+from rag_pipeline.cli.questions import questions
 from rag_pipeline.cli.rebuild import rebuild
 from rag_pipeline.cli.rendering import talk
 from rag_pipeline.cli.run import run
@@ -113,7 +114,7 @@ def cli(ctx: click.Context) -> None:
 
 COMMANDS = (
     init, plan, run, search, ask, status, verify, rebuild, maintain, costs, metrics, erase, backup, restore, trace,
-    evaluate, feedback, models, quarantine, sql, sources, config, inspect_file, serve, tokens, mcp, alerts,
+    evaluate, questions, feedback, models, quarantine, sql, sources, config, inspect_file, serve, tokens, mcp, alerts,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -104,13 +104,13 @@ def evaluate(
         if pair is not None:
             _compare(workspace, pair, files, as_json)
             return
-        evaluation = _evaluation(workspace, alias, files)
+        evaluation, unconfirmed = _evaluation(workspace, alias, files)
         settings = workspace.settings.evaluation
     if as_json:
         emit(record_of(evaluation, settings.mode))
     elif not is_ci:
-        _show(evaluation, settings.mode)
-    failed = _leaked(evaluation)
+        _show(evaluation, settings.mode, unconfirmed)
+    failed = any([_leaked(each) for each in (evaluation, unconfirmed) if each is not None])
     if earlier is not None:
         allowed = settings.tolerance if tolerance is None else tolerance
         failed = _is_below(earlier, evaluation, settings.mode, allowed) or failed
@@ -157,22 +157,24 @@ def read_baseline(path: Path) -> tuple[QuestionResult, ...]:
         ) from error
 
 
-def _evaluation(workspace: Workspace, alias: str | None, files: Sequence[Path]) -> Evaluation:
+def _evaluation(workspace: Workspace, alias: str | None, files: Sequence[Path]) -> tuple[Evaluation, Evaluation | None]:
+    """The evaluation that decides, and that of questions that nobody confirmed, where both are asked."""
     from rag_pipeline.refresh.evaluation import refresh_evaluation
 
-    found = refresh_evaluation(workspace, alias, files=files or None).evaluation
+    report = refresh_evaluation(workspace, alias, files=files or None)
+    found = report.evaluation or report.unconfirmed
     if found is None:
         raise UsageError(
             "there are no questions: name files under evaluation.questions in pipeline.yaml, or with --questions"
         )
-    return found
+    return found, report.unconfirmed if report.evaluation is not None else None
 
 
 def _side(workspace: Workspace, name: str, files: Sequence[Path]) -> Evaluation:
     from rag_pipeline.refresh.evaluation import read_evaluation
 
     if name in workspace.settings.embedding_models:
-        return _evaluation(workspace, name, files)
+        return _evaluation(workspace, name, files)[0]
     found = read_evaluation(workspace, name)
     if found is None:
         known = ", ".join(sorted(workspace.settings.embedding_models))
@@ -250,7 +252,7 @@ def _show_groups(metrics: Sequence[Metrics], mode: str) -> None:
         talk(f"{sentence[:1].upper()}{sentence[1:]}.", style="yellow")
 
 
-def _show(evaluation: Evaluation, mode: str) -> None:
+def _show(evaluation: Evaluation, mode: str, unconfirmed: Evaluation | None) -> None:
     row = evaluation.row
     columns = ["Mode", *((heading, "right") for heading in HEADINGS.values())]
     rows = [[metrics.mode, *_figures(metrics)] for metrics in row.metrics if metrics.mode in MODES]
@@ -281,6 +283,18 @@ def _show(evaluation: Evaluation, mode: str) -> None:
                 ("Evaluation", row.evaluation_id),
             ]
         )
+    )
+    if unconfirmed is not None:
+        _show_unconfirmed(unconfirmed, mode)
+
+
+def _show_unconfirmed(evaluation: Evaluation, mode: str) -> None:
+    """What a program's questions say that nobody confirmed, in a line: they decide nothing."""
+    figures = evaluation.metrics(mode)
+    stale = f", {evaluation.row.stale:,} stale" if evaluation.row.stale else ""
+    talk(
+        f"{counted(evaluation.row.questions, 'question')} of a program that nobody confirmed{stale}: nDCG "
+        f"{_figure(figures.ndcg)}, span nDCG {_figure(figures.span_ndcg)} (mode {mode}); they decide nothing."
     )
 
 

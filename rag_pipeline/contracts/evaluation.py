@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import polars as pl
 
@@ -22,6 +22,9 @@ from rag_pipeline.contracts.tables import UTC_TIME
 # whoever asks for it loads no search.
 EVALUATOR_VERSION = "5"
 Status = Literal["scored", "stale", "no-answer"]
+# What a person said of a question that a program wrote.
+Standing = Literal["open", "confirmed", "dropped"]
+STANDINGS: tuple[Standing, ...] = get_args(Standing)
 METRIC_NAMES = ("recall", "mrr", "ndcg", "span_recall", "span_mrr", "span_ndcg")
 
 
@@ -46,12 +49,34 @@ class ExpectedDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class Synthetic:
+    """Where a question comes from that a program wrote.
+
+    Attributes:
+        generator, verifier: What wrote it and what checked it, with their versions.
+        made_on: Day, UTC, like 2026-03-01.
+        readable_by: Who could read all of its source texts then.
+        inputs: What each expected document was parsed from (`input_key` of silver/documents), in their order: it tells
+            a source that changed from a text that was lost on the way.
+        standing: `open` until a person says something else of it.
+    """
+
+    generator: str
+    verifier: str
+    made_on: str
+    readable_by: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    standing: Standing = "open"
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """One question of an evaluation, asked on behalf of `principals`.
 
     Attributes:
         expected: Documents that answer it; none: nothing may answer it, and it only serves as a leak check.
         kind: A label for people, like `fact` or `how-to`.
+        synthetic: A program wrote it; None: a person did.
     """
 
     id: str
@@ -59,12 +84,19 @@ class Question:
     expected: tuple[ExpectedDocument, ...]
     principals: tuple[str, ...]
     kind: str = ""
+    synthetic: Synthetic | None = None
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether a person wrote it or agreed to it."""
+        return self.synthetic is None or self.synthetic.standing == "confirmed"
 
     @property
     def question_hash(self) -> str:
         """16 hex digits; equal for equal questions with equal answers and askers, in whatever order these stand."""
         answers = sorted(json.dumps([e.uri_suffix, e.uri, e.document_id, e.quote]) for e in self.expected)
-        return digest("question", self.id, self.question, *answers, "", *sorted(set(self.principals)))[:16]
+        made_of = () if self.synthetic is None else ("synthetic", *self.synthetic.inputs)
+        return digest("question", self.id, self.question, *answers, "", *sorted(set(self.principals)), *made_of)[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +169,7 @@ class EvaluationRow:
 
     Attributes:
         metrics: By search mode, then by group of questions; structs in the table.
+        is_confirmed: False: of synthetic questions that no person confirmed; None: older than these.
     """
 
     evaluation_id: str
@@ -158,6 +191,7 @@ class EvaluationRow:
     latency_p95_ms: float | None
     evaluated_at: datetime
     run_id: str
+    is_confirmed: bool | None = True
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> EvaluationRow:
@@ -216,6 +250,12 @@ EVALUATIONS = TableContract(
         "latency_p95_ms": _number("95th percentile of the same."),
         "evaluated_at": Column(UTC_TIME, "When."),
         "run_id": _text("Run that evaluated."),
+        "is_confirmed": Column(
+            pl.Boolean(),
+            "False: of synthetic questions that no person confirmed, which decide nothing; null: older than these.",
+            nullable=True,
+            later=True,
+        ),
     },
 )
 

@@ -22,7 +22,11 @@ from rag_pipeline.defs.history_checks import (
     vectors_point_where_they_did,
     volumes_are_usual,
 )
-from rag_pipeline.defs.hybrid_checks import hits_move_with_a_cause, hybrid_is_as_good_as_each_retriever
+from rag_pipeline.defs.hybrid_checks import (
+    hits_move_with_a_cause,
+    hybrid_is_as_good_as_each_retriever,
+    unconfirmed_questions_find_what_they_did,
+)
 from rag_pipeline.defs.promise_checks import (
     audit_passed,
     boilerplate_is_current,
@@ -298,6 +302,15 @@ CHECKS = (
         hits_move_with_a_cause,
         "No configured question finds mostly other documents first than at the evaluation before, unless one of them "
         "is new, changed or gone. It may fail rightly where very many documents were added or removed.",
+        by_model=True,
+    ),
+    Check(
+        "unconfirmed_questions_find_what_they_did",
+        EVALUATION_KEY,
+        WARN,
+        unconfirmed_questions_find_what_they_did,
+        "Search quality on questions that a program wrote, and that nobody has confirmed yet, is not below that of "
+        "what readers see by more than the tolerance. They decide nothing until a person confirms them.",
         by_model=True,
     ),
     Check(

@@ -14,7 +14,7 @@ from rag_pipeline.defs.words import HAPPENED, happened
 from rag_pipeline.retrieval.comparison import Comparison
 
 if TYPE_CHECKING:
-    from rag_pipeline.refresh.evaluation import EvaluationReport
+    from rag_pipeline.refresh.evaluation import Evaluation, EvaluationReport
 
 # A screenful of the UI.
 WEAKEST_SHOWN = 15
@@ -28,7 +28,11 @@ def evaluation_metadata(report: "EvaluationReport", history: Sequence[Evaluation
         mode: The mode that decides; its figures come without a prefix, those of the others with the mode's name.
     """
     shown: dict[str, Any] = {"rag/commits": report.commits, "rag/evaluations_computed": report.computed}
+    if report.unconfirmed is not None:
+        shown |= _unconfirmed(report.unconfirmed, mode)
     if report.evaluation is None:
+        if report.unconfirmed is not None:
+            return {HAPPENED: "No question decides: nobody has confirmed those under evaluation.questions."} | shown
         return {HAPPENED: "Nothing is asked: no questions are configured under evaluation.questions."} | shown
     row = report.evaluation.row
     asked = {"questions asked": row.questions if report.computed else 0}
@@ -49,6 +53,19 @@ def evaluation_metadata(report: "EvaluationReport", history: Sequence[Evaluation
         rows = ([result.question_id, result.question, result.reason] for result in stale)
         shown["rag/stale_questions"] = _markdown(["id", "question", "why it is left out"], rows)
     shown["rag/history"] = _history(history, mode)
+    return shown
+
+
+def _unconfirmed(evaluation: "Evaluation", mode: str) -> dict[str, Any]:
+    """Questions that a program wrote and nobody confirmed; they decide nothing."""
+    row, metrics = evaluation.row, evaluation.metrics(mode)
+    shown: dict[str, Any] = {f"rag/unconfirmed_{name}": getattr(row, name) for name in ("questions", "stale", "leaks")}
+    values = {name: getattr(metrics, name) for name in METRIC_NAMES}
+    shown |= {f"rag/unconfirmed_{name}": value for name, value in values.items() if value is not None}
+    stale = [result for result in evaluation.results if result.mode == mode and result.status == "stale"]
+    if stale:
+        rows = ([result.question_id, result.question, result.reason] for result in stale)
+        shown["rag/unconfirmed_stale_questions"] = _markdown(["id", "question", "why it is left out"], rows)
     return shown
 
 

@@ -10,6 +10,7 @@ import dagster as dg
 
 from rag_pipeline.contracts.evaluation import Metrics
 from rag_pipeline.defs.check_rows import Subject
+from rag_pipeline.defs.describe_evaluation import comparison_metadata
 from rag_pipeline.defs.words import counted, figure
 
 # A sentence that a person reads.
@@ -43,6 +44,28 @@ def compared_with_each(figures: Sequence[Metrics]) -> dg.AssetCheckResult:
         if lost
         else "hybrid is as good as each retriever",
         metadata=shown,
+    )
+
+
+def unconfirmed_questions_find_what_they_did(subject: Subject) -> dg.AssetCheckResult:
+    """Questions that a program wrote and nobody confirmed, on this version and on what readers see."""
+    from rag_pipeline.errors import SettingsError
+    from rag_pipeline.refresh.gate import judge_unconfirmed
+
+    workspace = subject.workspace
+    audit = workspace.lake.last_audit(workspace.space(subject.alias).fingerprint)
+    if audit is None or not audit.passed:
+        return dg.AssetCheckResult(passed=True, description="nothing that passed its audit was evaluated")
+    try:
+        verdict = judge_unconfirmed(workspace, subject.alias, audit, workspace.lake.last_publication())
+    except SettingsError as error:
+        return dg.AssetCheckResult(passed=False, description=error.message)
+    return dg.AssetCheckResult(
+        passed=verdict.passed,
+        description=verdict.reason
+        if verdict.passed
+        else f"{verdict.reason} Nothing is held back for it: nobody has confirmed these questions",
+        metadata=comparison_metadata(verdict.comparison),
     )
 
 

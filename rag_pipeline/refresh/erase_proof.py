@@ -17,6 +17,7 @@ from rag_pipeline.contracts.erasures import PENDING_FILE, Erasure, Tombstone, pr
 from rag_pipeline.refresh.erase_copies import copies
 from rag_pipeline.refresh.erase_people import files_naming
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.settings.places import rejected_beside
 from rag_pipeline.stores.byte_search import Needles, found_in_file, found_in_index
 from rag_pipeline.stores.conditional import TRIAL
 from rag_pipeline.stores.erasures import erased_from
@@ -143,7 +144,8 @@ def _said_by_questions(workspace: Workspace, needles: Needles) -> list[str]:
     """Files of questions are a person's own, and what they ask is recorded again with each evaluation."""
     answers = workspace.pipeline.settings.answers
     asked = answers.questions if answers is not None else ()
-    paths = dict.fromkeys([*workspace.pipeline.question_files, *(workspace.pipeline.folder / name for name in asked)])
+    generated = (path for each in workspace.pipeline.question_files for path in (each, rejected_beside(each)))
+    paths = dict.fromkeys([*generated, *(workspace.pipeline.folder / name for name in asked)])
     return [
         f"The file of questions {path} still says a piece of it, and what it asks is recorded with each evaluation: "
         f"take it out there."

@@ -38,7 +38,7 @@ from rag_pipeline.retrieval.evaluate import Answers, CanonicalDocuments, KnownDo
 from rag_pipeline.retrieval.fit import Fit, fit_of, fitted, other_scales
 from rag_pipeline.retrieval.groups import metrics_of_groups, weak_languages, weak_sentence
 from rag_pipeline.retrieval.plan import MODES, SearchPlan, rules_of
-from rag_pipeline.retrieval.questions import questions_hash, read_questions
+from rag_pipeline.retrieval.questions import by_standing, questions_hash, read_questions
 from rag_pipeline.transforms.paired import LEAST_QUESTIONS
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class EvaluationReport:
         published: Of what readers see now, on the same questions; None: nothing else is published, or it could
             not be evaluated.
         computed: Evaluations that were not kept already.
+        unconfirmed: Of the newest audited version, on synthetic questions that nobody confirmed; None: there are none.
     """
 
     alias: str
@@ -87,6 +88,7 @@ class EvaluationReport:
     computed: int
     commits: int
     seconds: float
+    unconfirmed: Evaluation | None = None
 
 
 @step("gold/evaluation")
@@ -107,33 +109,53 @@ def refresh_evaluation(
     """
     started = time.monotonic()
     alias = alias or served_alias(workspace)
-    asked = read_questions(workspace.pipeline.question_files if files is None else files)
-    if not asked:
+    # Files that are named by hand are asked as they are.
+    asked, unconfirmed = (
+        by_standing(read_questions(workspace.pipeline.question_files)) if files is None else (read_questions(files), ())
+    )
+    if not asked and not unconfirmed:
         return EvaluationReport(alias, None, None, 0, 0, time.monotonic() - started)
     first_commit = workspace.lake.commits
     target = newest_audited(workspace, alias)
-    computed = _evaluated(workspace, target, asked, fits=True)[1] if files is None else 0
+    computed = _evaluated(workspace, target, asked, fits=True)[1] if files is None and asked else 0
     target = replace(target, recipe=fitted(workspace.recipe, fit_for(workspace, target.audit_id)))
-    evaluation, added = _evaluated(workspace, target, asked)
-    computed += added
+    figures = {}
+    for name, questions in (("unconfirmed", unconfirmed), ("asked", asked)):
+        figures[name] = _beside_published(workspace, target, questions) if questions else _Figures()
+        computed += figures[name].computed
+    return EvaluationReport(
+        alias=alias,
+        evaluation=figures["asked"].evaluation,
+        published=figures["asked"].published,
+        computed=computed,
+        commits=workspace.lake.commits - first_commit,
+        seconds=time.monotonic() - started,
+        unconfirmed=figures["unconfirmed"].evaluation,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """Evaluations of the newest version and of what readers see, and how many were computed for them."""
+
+    evaluation: Evaluation | None = None
+    published: Evaluation | None = None
+    computed: int = 0
+
+
+def _beside_published(workspace: Workspace, target: Target, questions: Sequence[Question]) -> _Figures:
+    evaluation, computed = _evaluated(workspace, target, questions)
     published = None
     before = published_target(workspace)
     if before is not None and place_of(before) != place_of(target):
         try:
-            published, added = _evaluated(workspace, before, asked)
+            published, added = _evaluated(workspace, before, questions)
             computed += added
-            computed += _evaluated_as_before(workspace, target, before, asked)
+            computed += _evaluated_as_before(workspace, target, before, questions)
         except (EmbeddingError, EmbeddingSpaceMismatch, SettingsError, StoreError) as error:
             # The new version was evaluated; publication refuses to go on without a comparison, and says so.
             log.warning("what is published cannot be evaluated: %s", error.message)
-    return EvaluationReport(
-        alias=alias,
-        evaluation=evaluation,
-        published=published,
-        computed=computed,
-        commits=workspace.lake.commits - first_commit,
-        seconds=time.monotonic() - started,
-    )
+    return _Figures(evaluation, published, computed)
 
 
 def _evaluated_as_before(workspace: Workspace, target: Target, before: Target, questions: Sequence[Question]) -> int:
@@ -152,7 +174,8 @@ def fit_for(workspace: Workspace, audit_id: str) -> Fit:
     if not workspace.settings.evaluation.fit_weight:
         return Fit()
     try:
-        asked = read_questions(workspace.pipeline.question_files)
+        # The words of a question that a program wrote are those of its text: they would speak for searching by words.
+        asked, _ = by_standing(read_questions(workspace.pipeline.question_files))
     except SettingsError:
         # The gate says so.
         return Fit()
@@ -183,15 +206,17 @@ def read_evaluation(workspace: Workspace, evaluation_id: str) -> Evaluation | No
 
 
 def evaluation_history(workspace: Workspace, alias: str, limit: int = 20) -> list[EvaluationRow]:
-    """A model's last evaluations, newest first."""
-    rows = workspace.lake.read(EVALUATIONS, where=pl.col("alias") == alias)
+    """A model's last evaluations, newest first; without those of questions that nobody confirmed."""
+    decides = (pl.col("alias") == alias) & pl.col("is_confirmed").fill_null(True)
+    rows = workspace.lake.read(EVALUATIONS, where=decides)
     newest = rows.sort("evaluated_at", descending=True).head(limit)
     return [EvaluationRow.of(row) for row in newest.iter_rows(named=True)]
 
 
 def _evaluation_id(audit_id: str, questions: Sequence[Question], plan: SearchPlan) -> str:
     # The audit and not the version names what is evaluated: a table that was retired and made again counts anew.
-    return digest("evaluation", audit_id, questions_hash(questions), plan.fingerprint)[:32]
+    unconfirmed = () if all(question.is_confirmed for question in questions) else ("unconfirmed",)
+    return digest("evaluation", audit_id, questions_hash(questions), plan.fingerprint, *unconfirmed)[:32]
 
 
 def _plan(workspace: Workspace, recipe: SearchRecipe) -> SearchPlan:
@@ -220,7 +245,7 @@ def _evaluated(
     )
     answers = evaluate(
         table,
-        _embedder(workspace, target),
+        embedder(workspace, target),
         questions,
         _known_documents(workspace),
         _canonical_documents(workspace),
@@ -252,6 +277,7 @@ def _evaluated(
         **latency_of(answers),
         evaluated_at=workspace.now(),
         run_id=workspace.run_id,
+        is_confirmed=all(question.is_confirmed for question in questions),
     )
     results = tuple(sorted(answers.results, key=lambda result: (result.question_id, result.mode)))
     _keep(workspace, row, results)
@@ -270,7 +296,7 @@ def _keep(workspace: Workspace, row: EvaluationRow, results: Sequence[QuestionRe
         lake.append(EVALUATIONS, EVALUATIONS.frame([row.row()]))
 
 
-def _embedder(workspace: Workspace, target: Target) -> Callable[[str], Vectors]:
+def embedder(workspace: Workspace, target: Target) -> Callable[[str], Vectors]:
     configured = target.alias in workspace.settings.embedding_models
     if configured and workspace.space(target.alias).fingerprint == target.space_fingerprint:
         return workspace.model(target.alias).embed_query
@@ -337,8 +363,10 @@ def _canonical_documents(workspace: Workspace) -> CanonicalDocuments:
 
 
 def _known_documents(workspace: Workspace) -> list[KnownDocument]:
-    documents = workspace.lake.read(DOCUMENTS, ["document_id", "uri"])
+    documents = workspace.lake.read(DOCUMENTS, ["document_id", "uri", "input_key"])
     copies = workspace.lake.read(DUPLICATES, ["document_id", "duplicate_of"])
     joined = documents.join(copies, on="document_id", how="left")
     standing = joined.with_columns(pl.col("duplicate_of").fill_null(pl.col("document_id")))
-    return [KnownDocument(*row) for row in standing.select("document_id", "uri", "duplicate_of").iter_rows()]
+    return [
+        KnownDocument(*row) for row in standing.select("document_id", "uri", "duplicate_of", "input_key").iter_rows()
+    ]

@@ -24,7 +24,7 @@ from rag_pipeline.refresh.revocations import revocations
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.comparison import Comparison, compare, regressions
 from rag_pipeline.retrieval.fit import fitted
-from rag_pipeline.retrieval.questions import read_questions
+from rag_pipeline.retrieval.questions import by_standing, read_questions
 from rag_pipeline.stores.kept import open_version
 
 # Enough to look into; the evaluation holds all.
@@ -127,11 +127,16 @@ def _judge(
     recipe: SearchRecipe,
 ) -> Verdict:
     try:
-        questions = read_questions(workspace.pipeline.question_files)
+        questions, unconfirmed = by_standing(read_questions(workspace.pipeline.question_files))
     except SettingsError as error:
         return leak_of(workspace, alias, audit) or Verdict(False, f"{error.message.rstrip('.')}.")
+    leak = leak_of(workspace, alias, audit) if unconfirmed else None
+    if leak is not None:
+        # Whoever wrote the question, an answer that its asker may not read is one.
+        return leak
     if not questions:
-        return Verdict(True, "no questions are configured under evaluation.questions, so nothing is compared")
+        none = "nobody has confirmed any of the questions" if unconfirmed else "no questions are configured"
+        return Verdict(True, f"{none} under evaluation.questions, so nothing is compared")
     evaluation = stored_evaluation(workspace, audit.audit_id, recipe, questions)
     if evaluation is None:
         return Verdict(
@@ -159,6 +164,23 @@ def _judge(
             figures,
         )
     return _compared(workspace, alias, before, evaluation, figures)
+
+
+def judge_unconfirmed(workspace: Workspace, alias: str, audit: Audit, last: Publication | None) -> Verdict:
+    """How a version stands on synthetic questions that nobody confirmed; it is for people to see, and decides nothing.
+
+    Raises:
+        SettingsError: A file of questions is not valid.
+    """
+    _, questions = by_standing(read_questions(workspace.pipeline.question_files))
+    if not questions:
+        return Verdict(True, "no question of a program waits to be confirmed")
+    recipe = fitted(workspace.recipe, fit_for(workspace, audit.audit_id))
+    after = stored_evaluation(workspace, audit.audit_id, recipe, questions)
+    before = None if last is None else stored_evaluation(workspace, last.audit_id, last.recipe, questions)
+    if after is None or before is None:
+        return Verdict(True, "there are no two evaluations on the questions that nobody confirmed")
+    return _compared(workspace, alias, before, after, _figures(workspace, after))
 
 
 def _compared(

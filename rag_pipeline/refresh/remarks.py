@@ -11,17 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
-from filelock import FileLock
 
 from rag_pipeline.contracts.evaluation import ExpectedDocument, Question
 from rag_pipeline.contracts.feedback import FEEDBACK, Decision, Remark
-from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.tables import DOCUMENTS
-from rag_pipeline.errors import NoQuestion, QuestionsNotWritten, UsageError
+from rag_pipeline.errors import NoQuestion, UsageError
+from rag_pipeline.refresh.question_files import append_lines, writing_to
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.questions import line_of, read_questions
-from rag_pipeline.stores.small_files import replace_file
 
 # Fewer may be meant for another one; and so many name a question, beyond any chance.
 LEAST_ID_CHARS = 6
@@ -71,10 +69,11 @@ def accept(workspace: Workspace, remark_id: str, file: Path | None = None, docum
     """
     configured = workspace.pipeline.question_files
     target = _target(configured) if file is None else file
-    with workspace.lake.writing(), _writing_to(workspace, target):
+    with workspace.lake.writing(), writing_to(workspace, target):
         remark = _remark(workspace, remark_id)
         question = _question(workspace, remark, documents)
-        known = read_questions(path for path in dict.fromkeys((target, *configured)) if path.exists())
+        files = [path for path in dict.fromkeys((target, *configured)) if path.exists()]
+        known = read_questions(files, with_dropped=True)
         same = next((each for each in known if _is_same(each, question)), None)
         if same is None and remark.decision == "accepted":
             raise NoQuestion(
@@ -82,7 +81,7 @@ def accept(workspace: Workspace, remark_id: str, file: Path | None = None, docum
                 f"stands in none of {', '.join(map(str, (target, *configured)))}; nothing is added a second time"
             )
         if same is None:
-            _append(target, line_of(question))
+            append_lines(target, [line_of(question)], "accept the remark again")
         _decide(workspace, remark, "accepted")
     return Accepted(remark, same or question, target, same is None, _is_among(target, configured))
 
@@ -110,13 +109,6 @@ def _target(configured: Sequence[Path]) -> Path:
     named = ", ".join(map(str, configured))
     why = f"pipeline.yaml names several files of questions ({named})" if named else "pipeline.yaml names no questions"
     raise UsageError(f"{why}; say which one is to have it, like --to questions.jsonl")
-
-
-def _writing_to(workspace: Workspace, file: Path) -> FileLock:
-    """Held while the file is read and replaced: a lake in an object store has no lock of its own."""
-    folder = workspace.pipeline.cache_folder
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / f"questions-{digest('file', str(file.resolve()))[:_ID_CHARS]}.lock")
 
 
 def _remark(workspace: Workspace, remark_id: str) -> Remark:
@@ -188,25 +180,6 @@ def _is_same(one: Question, other: Question) -> bool:
 
 def _is_among(file: Path, others: Iterable[Path]) -> bool:
     return file.resolve() in {other.resolve() for other in others}
-
-
-def _append(file: Path, line: str) -> None:
-    """Replace a file by one with a line more; a reader sees the one or the other."""
-    # Not the link to it.
-    file = file.resolve()
-    try:
-        # A folder that is not there is a slip of whoever typed it.
-        file.parent.stat()
-        before = file.read_bytes() if file.exists() else b""
-        if before and not before.endswith(b"\n"):
-            before += b"\n"
-        replace_file(file, before + line.encode("utf-8") + b"\n")
-    except OSError as error:
-        raise QuestionsNotWritten(
-            f"the questions in {file} cannot be written: {error.strerror or error}; nothing was changed. Mend that, or "
-            f"name another file with --to, then accept the remark again",
-            path=str(file),
-        ) from error
 
 
 def _decide(workspace: Workspace, remark: Remark, decision: Decision) -> None:

@@ -48,11 +48,17 @@ Score = Callable[[str, Sequence[str]], Sequence[float | None]]
 
 @dataclass(frozen=True, slots=True)
 class KnownDocument:
-    """A document of silver; `stands_for` is the document whose equal copy is in the index, mostly itself."""
+    """A document of silver.
+
+    Attributes:
+        stands_for: The document whose equal copy is in the index, mostly itself.
+        input_key: What it was parsed from; empty: not known.
+    """
 
     document_id: str
     uri: str
     stands_for: str
+    input_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +265,7 @@ class _Corpus:
         rows = first.select("document_id", "uri", "allowed_principals").rows()
         self.readers = {document: frozenset(principals) for document, _, principals in rows}
         known = list(known)
+        self._inputs = {document.document_id: document.input_key for document in known}
         self._names = {document.document_id: document.stands_for for document in known}
         self._copies: dict[str, set[str]] = {}
         for document in self.readers:
@@ -299,7 +306,22 @@ class _Corpus:
             documents[at] |= kept
             lost += [] if kept else [quote]
         reason = f"its document no longer says: {lost[0]}" if lost else None
-        return _Judged(documents, quotes, reason, any(quotes) and not lost, is_stale=False)
+        if not lost or question.synthetic is None:
+            return _Judged(documents, quotes, reason, any(quotes) and not lost, is_stale=False)
+        if self._comes_from(question):
+            # The source says what it said; that no chunk says it is a loss, and counts as one.
+            return _Judged(documents, quotes, reason, can_judge_spans=True, is_stale=False)
+        return _Judged([], [], f"its source text changed: {reason}", can_judge_spans=False, is_stale=True)
+
+    def _comes_from(self, question: Question) -> bool:
+        """Whether all documents that a question expects are parsed from what it was made from."""
+        assert question.synthetic is not None
+        inputs = question.synthetic.inputs
+        if len(inputs) != len(question.expected):
+            return False
+        there = [self._matching(expected) for expected in question.expected]
+        pairs = zip(inputs, there, strict=True)
+        return all(made_from in {self._inputs.get(document) for document in names} for made_from, names in pairs)
 
     def _matching(self, expected: ExpectedDocument) -> frozenset[str]:
         if expected.document_id is not None:

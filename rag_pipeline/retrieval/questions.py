@@ -6,27 +6,31 @@ Does not belong here: asking the questions (`evaluate.py`).
 A file is JSONL. One line:
 `{"id": "q1", "question": "...", "expected": [{"uri_suffix": "a/b.md", "quote": "..."}], "principals": ["public"]}`;
 `kind` is optional, an expected document is named by `uri_suffix`, `uri` or `document_id`, and `quote` is optional.
+`synthetic` says what wrote a question that no person wrote; a person sets its `standing` to `confirmed` or `dropped`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from rag_pipeline.contracts.evaluation import ExpectedDocument, Question
+from rag_pipeline.contracts.evaluation import STANDINGS, ExpectedDocument, Question, Synthetic
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.names import principal
 from rag_pipeline.errors import SettingsError
 
 _ADDRESSES = ("uri_suffix", "uri", "document_id")
-_FIELDS = {"id", "question", "expected", "principals", "kind"}
+_FIELDS = {"id", "question", "expected", "principals", "kind", "synthetic"}
 
 
-def read_questions(files: Iterable[Path]) -> tuple[Question, ...]:
+def read_questions(files: Iterable[Path], *, with_dropped: bool = False) -> tuple[Question, ...]:
     """Questions of all files, in their order; blank lines are skipped.
+
+    Args:
+        with_dropped: Also those of a program that a person dropped: nobody asks them, and none is written again.
 
     Raises:
         SettingsError: A file is missing, or a line is not a question; the message names file, line and field.
@@ -45,7 +49,15 @@ def read_questions(files: Iterable[Path]) -> tuple[Question, ...]:
             if question.id in questions:
                 raise _error(place, f"id: {question.id!r} stands twice; ids name questions over time")
             questions[question.id] = question
-    return tuple(questions.values())
+    return tuple(each for each in questions.values() if with_dropped or not _is_dropped(each))
+
+
+def by_standing(questions: Iterable[Question]) -> tuple[list[Question], list[Question]]:
+    """Questions that people wrote or agreed to, which decide, and those of a program that nobody has looked at yet."""
+    both: tuple[list[Question], list[Question]] = ([], [])
+    for question in questions:
+        both[not question.is_confirmed].append(question)
+    return both
 
 
 def line_of(question: Question) -> str:
@@ -53,6 +65,12 @@ def line_of(question: Question) -> str:
     expected = [{name: value for name, value in asdict(each).items() if value} for each in question.expected]
     record: dict[str, Any] = {"id": question.id, "question": question.question, "expected": expected}
     record |= {"principals": list(question.principals)} | ({"kind": question.kind} if question.kind else {})
+    record |= {} if question.synthetic is None else {"synthetic": asdict(question.synthetic)}
+    return line_with(record)
+
+
+def line_with(record: Mapping[str, Any]) -> str:
+    """A record as one line of JSON."""
     line = json.dumps(record, ensure_ascii=False)
     # Some signs that JSON leaves as they are end a line for whoever reads it.
     return line if len(line.splitlines()) == 1 else json.dumps(record)
@@ -89,7 +107,40 @@ def _question(line: str, place: str) -> Question:
         expected=tuple(_expected(item, place, number) for number, item in enumerate(expected)),
         principals=names,
         kind=_text(record, "kind", place) if "kind" in record else "",
+        synthetic=_synthetic(record["synthetic"], place, len(expected)) if "synthetic" in record else None,
     )
+
+
+def _synthetic(item: Any, place: str, expected: int) -> Synthetic:
+    allowed = [field.name for field in fields(Synthetic)]
+    if not isinstance(item, dict):
+        raise _error(place, f"synthetic: want an object with {', '.join(allowed)}")
+    unknown = sorted(item.keys() - set(allowed))
+    if unknown:
+        raise _error(place, f"synthetic.{unknown[0]}: unknown key; allowed: {', '.join(allowed)}")
+    if item.get("standing", "open") not in STANDINGS:
+        raise _error(place, f"synthetic.standing: want one of {', '.join(STANDINGS)} (got {item['standing']!r})")
+    lists: dict[str, tuple[str, ...]] = {}
+    for name in ("readable_by", "inputs"):
+        values = item.get(name, [])
+        if not isinstance(values, list) or not all(map(_is_text, values)):
+            raise _error(place, f"synthetic.{name}: want a list of texts")
+        lists[name] = tuple(values)
+    if lists["inputs"] and len(lists["inputs"]) != expected:
+        raise _error(place, "synthetic.inputs: want one for each expected document, or none")
+    named = {name: _text(item, name, place, "synthetic.") for name in ("generator", "verifier", "made_on")}
+    return Synthetic(
+        generator=named["generator"],
+        verifier=named["verifier"],
+        made_on=named["made_on"],
+        readable_by=lists["readable_by"],
+        inputs=lists["inputs"],
+        standing=item.get("standing", "open"),
+    )
+
+
+def _is_dropped(question: Question) -> bool:
+    return question.synthetic is not None and question.synthetic.standing == "dropped"
 
 
 def _expected(item: Any, place: str, number: int) -> ExpectedDocument:

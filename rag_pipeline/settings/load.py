@@ -24,7 +24,7 @@ from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.bounded_yaml import read_text, read_yaml
 from rag_pipeline.settings.credentials import OPENS, check_lake_credentials
 from rag_pipeline.settings.hints import HINTS, check_hints_apart, hints_folder
-from rag_pipeline.settings.places import below, beyond, local_path, resolved, steps_to, user_expanded
+from rag_pipeline.settings.places import below, beyond, local_path, rejected_beside, resolved, steps_to, user_expanded
 from rag_pipeline.settings.problems import problem_of
 from rag_pipeline.settings.sections import Settings
 from rag_pipeline.settings.sources import FilesSettings, WithFiles, WithPatterns
@@ -179,7 +179,8 @@ class Pipeline:
         return read
 
     def _own_globs(self, name: str) -> Iterator[str]:
-        files = (str(self.path), str(self.tokens_file), *self.groups_files)
+        questions = [str(path) for each in self.question_files for path in (each, rejected_beside(each))]
+        files = (str(self.path), str(self.tokens_file), *self.groups_files, *questions)
         whole = steps_to(self.location(name))
         for place in (*files, *self.own_folders.values()):
             steps = beyond(whole, place)
@@ -188,6 +189,11 @@ class Pipeline:
                 literal = re.sub(r"[*?\[]", r"[\g<0>]", "/".join(steps))
                 literal = re.sub(r"%|[\ud800-\udfff]+", "*", literal)
                 yield literal if place in files else f"{literal}/**"
+
+    def source_around(self, file: Path) -> str | None:
+        """Name of a source in whose folder a file lies; None: it lies in none."""
+        place = str(file.absolute())
+        return next((name for name in self.settings.sources if beyond(steps_to(self.location(name)), place)), None)
 
     def model_spec(self, alias: str) -> EmbeddingModelSpec:
         """Spec of a model, with a relative folder made relative to pipeline.yaml.

@@ -44,6 +44,11 @@ def steps_to(location: str) -> tuple[str, ...]:
     return (_SCHEMES.get(scheme, scheme), *(step for step in rest.split("/") if step))
 
 
+def rejected_beside(questions: Path) -> Path:
+    """The file beside one of questions that has the drafts which are none, with the reason."""
+    return questions.with_name(f"{questions.stem}.rejected{questions.suffix}")
+
+
 def resolved(path: Path) -> Path:
     """A path without links.
 

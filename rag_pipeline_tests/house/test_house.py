@@ -34,7 +34,7 @@ ORDER = (
     {"sources"},
     {"retrieval"},
     {"answering"},
-    {"enrichment"},
+    {"enrichment", "evaluation"},
     {"adapters"},
     {"refresh"},
     {"alerts"},

@@ -17,6 +17,7 @@ from rag_pipeline.errors import LakeDamaged, StoreError
 from rag_pipeline.refresh import erase as erasing
 from rag_pipeline.refresh.erase import begin_erasure, finish_erasure
 from rag_pipeline.refresh.erase_plan import Wanted
+from rag_pipeline.settings.places import rejected_beside
 from rag_pipeline.sources.kept import write_kept
 from rag_pipeline.sources.web.state import State, save_state
 from rag_pipeline.stores import purge
@@ -151,6 +152,7 @@ def test_damage_elsewhere_hinders_no_erasure_and_costs_no_vectors(
     project = Project.create(tmp_path, sources=("docs", "people"))
     asked = tmp_path / "questions.jsonl"
     asked.write_text(QUESTION)
+    rejected_beside(asked).write_text(QUESTION)
     project.settings["evaluation"] = {"questions": ["questions.jsonl"]}
     project.write("page.md", "# Lanterns of the shed\n\nThe lanterns of the northern shed are oiled on Fridays.\n")
     project.write("ferry.md", "# Ferries\n\nThe ferry leaves at nine, and runs until the tide has turned.\n")
@@ -170,7 +172,7 @@ def test_damage_elsewhere_hinders_no_erasure_and_costs_no_vectors(
     assert certificate is not None
     assert vectors == 2
     assert any("bronze/people is damaged" in note for note in certificate.notes)
-    assert any(str(asked) in note for note in certificate.notes)
+    assert all(any(str(path) in note for note in certificate.notes) for path in (asked, rejected_beside(asked)))
     assert [row["uri"] for row in project.published()] == ["docs/ferry.md", "people/mo.md"]
     damaged.write_bytes(whole)
     project.embedded.clear()

@@ -1,0 +1,123 @@
+"""`rag-pipeline questions`: have questions of evaluation written from what is published.
+
+Belongs here: arguments, and how it is told what came of it.
+Does not belong here: writing and verifying them (`refresh/questions.py`, `evaluation/`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rag_pipeline.cli.exit_codes import FOUND
+from rag_pipeline.cli.options import common_options, open_workspace
+from rag_pipeline.cli.rendering import counted, emit, show, table, talk
+
+if TYPE_CHECKING:
+    from rag_pipeline.refresh.questions import Generated
+
+# Enough for a figure that does not hang on one question, and few enough to be looked through in an hour.
+DEFAULT_COUNT = 100
+# An evaluation asks each of them in each run that changes something.
+MOST_QUESTIONS = 2_000
+
+
+@click.group()
+def questions() -> None:
+    """Have questions of evaluation written from what is published."""
+
+
+@questions.command()
+@click.option(
+    "--to",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of questions, JSONL; else the one that pipeline.yaml names under evaluation.questions.",
+)
+@click.option(
+    "--count",
+    default=DEFAULT_COUNT,
+    show_default=True,
+    type=click.IntRange(1, MOST_QUESTIONS),
+    help="How many questions of a program the file is to have; those that it has count.",
+)
+@click.option(
+    "--as",
+    "principals",
+    multiple=True,
+    default=("public",),
+    show_default=True,
+    metavar="PRINCIPAL",
+    help="Who asks; only what they may read, or public may, is asked about. Give it again for each.",
+)
+@click.option("--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind; give it again for more.")
+@click.option("--seed", default="", metavar="TEXT", help="Another text takes other passages.")
+@common_options
+def generate(
+    file: Path | None, count: int, principals: tuple[str, ...], kinds: tuple[str, ...], seed: str, as_json: bool
+) -> None:
+    """Write questions from passages of what is published, verify each, and add them to a file for people to look at.
+
+    They ask by a heading, a rare phrase, a number, what is denied, a word that nobody wrote (which has no answer) and
+    with a typing error. Drafts that were rejected stand in FILE.rejected.jsonl with the reason. Nobody has confirmed a
+    question until "standing" in its line says "confirmed"; "dropped" takes it out, and it is not written again.
+
+    Ends with 1 where there was less to ask about than wanted.
+
+    Example: rag-pipeline questions generate --to questions.jsonl --count 100
+    """
+    from rag_pipeline.refresh.questions import checked_kinds, generate
+
+    chosen = checked_kinds(kinds)
+    with open_workspace() as workspace:
+        found = generate(workspace, file, count=count, principals=principals, kinds=chosen, seed=seed)
+    if as_json:
+        emit(_record(found))
+    else:
+        _show(found, principals)
+    if found.known + len(found.questions) < count:
+        talk(
+            f"{counted(found.readable, 'chunk')} that {', '.join(principals)} may read gave no more "
+            f"questions; the file has {found.known + len(found.questions):,} of {count:,}.",
+            style="yellow",
+        )
+        click.get_current_context().exit(FOUND)
+
+
+def _record(found: Generated) -> dict[str, object]:
+    return {
+        "file": str(found.file),
+        "rejected_file": str(found.rejected_file),
+        "added": len(found.questions),
+        "known": found.known,
+        "rejected": len(found.rejected),
+        "kinds": found.kinds,
+        "reasons": found.reasons,
+        "is_asked": found.is_asked,
+        "questions": [asdict(question) for question in found.questions],
+    }
+
+
+def _show(found: Generated, principals: tuple[str, ...]) -> None:
+    if found.kinds:
+        rows = [[kind, str(number)] for kind, number in found.kinds.items()]
+        show(table("Questions added", ["Kind", ("Questions", "right")], rows))
+    if found.reasons:
+        first = {each.reason: each for each in reversed(found.rejected)}
+        rows = [
+            [reason, str(number), first[reason].draft.question, first[reason].why]
+            for reason, number in found.reasons.items()
+        ]
+        show(table("Rejected", ["Reason", ("Drafts", "right"), "For example", "Why"], rows))
+    talk(
+        f"{counted(len(found.questions), 'question')} of what {', '.join(principals)} may read added to {found.file}"
+        + (f", {counted(len(found.rejected), 'rejected draft')} in {found.rejected_file}." if found.rejected else ".")
+    )
+    if found.questions:
+        talk('Look them through: set "standing" to "confirmed" or "dropped". Only confirmed ones decide a publication.')
+    if found.questions and not found.is_asked:
+        talk(f"No run asks them yet: name {found.file} in pipeline.yaml under evaluation.questions.", style="yellow")
