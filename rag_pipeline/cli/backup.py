@@ -49,11 +49,11 @@ def backup(destination: Path, alone: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("source", metavar="SRC", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--to", metavar="LAKE", type=click.Path(path_type=Path), help="Folder; else the lake of pipeline.yaml.")
+@click.option("--to", metavar="LAKE", help="Folder, or address in an object store; else the lake of pipeline.yaml.")
 @click.option("--backup", "name", metavar="NAME", help="Which of the backups there; else the newest.")
 @click.option("--replace", "may_replace", is_flag=True, help="Put it in the place of a lake that holds something.")
 @common_options
-def restore(source: Path, to: Path | None, name: str | None, may_replace: bool, as_json: bool) -> None:
+def restore(source: Path, to: str | None, name: str | None, may_replace: bool, as_json: bool) -> None:
     """Put the lake back from a backup, checked by hash, without what was erased since.
 
     Stop the server and Dagster's daemon before. Exit code 1: verify finds something in what was restored.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import polars as pl
 
@@ -18,13 +18,13 @@ from rag_pipeline.contracts.erasures import (
     CERTIFICATES,
     ERASED_FILE,
     PENDING_FILE,
+    RELEASED_AT,
     Erased,
     Erasure,
     Tombstone,
     place_hash,
     principal_hash,
     read_erased,
-    read_pending,
 )
 from rag_pipeline.contracts.feedback import FEEDBACK
 from rag_pipeline.errors import LakeDamaged
@@ -33,6 +33,9 @@ from rag_pipeline.refresh.erase_plan import bronze_states, plan_of
 from rag_pipeline.refresh.memberships import principals_named
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.stores.erasures import erased_from, pending_erasure
+from rag_pipeline.stores.lake import Lake
+from rag_pipeline.stores.lake_files import files_of, looked_into
 from rag_pipeline.stores.small_files import replace_file
 
 
@@ -47,26 +50,27 @@ class Since:
 
     erased: Erased
     pending: tuple[Erasure, ...]
-    lakes: tuple[Path, ...]
+    lakes: tuple[Lake, ...]
 
     @classmethod
-    def of(cls, lakes: Iterable[Path]) -> Since:
+    def of(cls, lakes: Iterable[Lake]) -> Since:
         """From their files.
 
         Raises:
             LakeDamaged: One cannot be read.
+            StoreError: An object store did not answer.
         """
         erased = Erased()
         pending: dict[str, Erasure] = {}
-        folders = tuple(lakes)
-        for root in map(str, folders):
-            said, begun = read_erased(root), read_pending(root)
+        elders = tuple(lakes)
+        for lake in elders:
+            said, begun = erased_from(lake), pending_erasure(lake)
             erased = erased.plus(said.tombstones, said.released)
             if begun is not None:
                 pending[begun.erasure_id] = begun
         for each in pending.values():
             erased = erased.plus(each.tombstones)
-        return cls(erased, tuple(pending.values()), folders)
+        return cls(erased, tuple(pending.values()), elders)
 
 
 def erase_again(pipeline: Pipeline, served: Pipeline, since: Since, scrub: Scrub | None) -> int:
@@ -185,14 +189,19 @@ def documents_of(states: dict[str, pl.DataFrame], stones: Iterable[Tombstone]) -
     return {name: ids for name, ids in found.items() if ids}
 
 
-def _keep_certificates(elder: Path, restored: Path) -> None:
-    """Have the certificates of a lake in the restored one, too; a newer one has the note of a release.
+def _keep_certificates(elder: Lake, restored: Path) -> None:
+    """Have the certificates of a lake in the restored one, too; the one with the note of a release counts.
 
     Raises:
         OSError: One could not be copied.
     """
-    for path in sorted(Path(elder, CERTIFICATES).glob("*.*")):
-        there = Path(restored, CERTIFICATES, path.name)
+    names = [name for name in sorted(files_of(elder, CERTIFICATES)) if not PurePosixPath(name).name.startswith(".")]
+    for name, path in looked_into(elder, names):
+        there = Path(restored, name)
         there.parent.mkdir(exist_ok=True)
-        if not there.exists() or there.stat().st_mtime_ns < path.stat().st_mtime_ns:
+        if not there.exists() or (_is_released(path) and not _is_released(there)):
             shutil.copy2(path, there)
+
+
+def _is_released(path: Path) -> bool:
+    return f'"{RELEASED_AT}"'.encode() in path.read_bytes()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +21,12 @@ from rag_pipeline.refresh.erase_again import Since, erase_again
 from rag_pipeline.refresh.verify import verify
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
-from rag_pipeline.stores.backup import BACKUP_LOCK, backups, read_backup, unpack
+from rag_pipeline.stores.backup import BACKUP_LOCK, Kept, backups, read_backup, unpack
+from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.lake_format import REPLACED, RESTORING
+from rag_pipeline.stores.lease_lock import LeaseLock
 from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME, WriteLock
+from rag_pipeline.stores.object_lake import SENT, is_empty, send_lake
 from rag_pipeline.stores.reserve import RESERVE_NAME
 
 # What an empty lake may have.
@@ -52,7 +56,7 @@ def restore(
     pipeline: Pipeline,
     source: Path,
     *,
-    to: Path | None,
+    to: Path | str | None,
     name: str | None,
     may_replace: bool,
     scrub: Scrub | None = None,
@@ -60,19 +64,24 @@ def restore(
     """Put a backup in the place of a lake, checked by hash; whatever fails before leaves the lake as it was.
 
     Args:
+        to: A folder, or an address in an object store that the options of the pipeline's lake open; None: its lake.
         scrub: Takes what was erased out of Dagster's records, where some has to be erased again.
 
     Raises:
-        UsageError: There is no such backup, the lake holds something, or it is in an object store.
+        UsageError: There is no such backup, or the lake holds something.
         LakeBusy: Somebody writes to the lake.
         StoreError: The backup is damaged, what was erased cannot be told, or nothing can be written.
     """
-    target = _target(pipeline, to, may_replace=may_replace)
     found = [path for path in backups(source) if name is None or path.stem == name]
     if not found:
         there = ", ".join(path.stem for path in backups(source)) or "none"
         raise UsageError(f"{source} has no backup{f' {name}' if name else ''} (there: {there}); nothing was restored")
     files = read_backup(found[-1])
+    address = str(to or pipeline.lake_root)
+    if "://" in address:
+        count = _restored_to_store(pipeline, address, lambda folder: unpack(source, files, folder), scrub, may_replace)
+        return _report(pipeline, found[-1].stem, address, files, count)
+    target = _target(Path(address), may_replace=may_replace)
     try:
         with WriteLock(str(target), "restore", _LOCK_SECONDS).held():
             for left in target.parent.glob(f"{target.name}{RESTORING}*"):
@@ -80,10 +89,38 @@ def restore(
             count = _restored(pipeline, target, lambda folder: unpack(source, files, folder), scrub)
     except OSError as error:
         raise StoreError(f"{target} could not be restored: {error}; run it again when that is mended") from error
-    with Workspace(_in(pipeline, target), run_id="restore") as workspace:
+    return _report(pipeline, found[-1].stem, str(target), files, count)
+
+
+def _report(pipeline: Pipeline, name: str, lake: str, files: Mapping[str, Kept], count: int) -> RestoreReport:
+    with Workspace(_in(pipeline, lake), run_id="restore") as workspace:
         findings = len(verify(workspace).findings) if workspace.lake.last_publication() is not None else 0
-    size = sum(each.size for each in files.values())
-    return RestoreReport(found[-1].stem, str(target), len(files), size, count, findings)
+    return RestoreReport(name, lake, len(files), sum(each.size for each in files.values()), count, findings)
+
+
+def _restored_to_store(
+    pipeline: Pipeline, address: str, fill: Callable[[Path], None], scrub: Scrub | None, may_replace: bool
+) -> int:
+    """Make the lake in a folder, less what was erased since, and send it; how many documents were erased again."""
+    elders = {address: Lake(address, pipeline.lake_options), pipeline.lake_root: _lake_of(pipeline)}
+    objects = elders[address].objects
+    lock = LeaseLock(objects, "restore", _LOCK_SECONDS, is_restore=True)
+    with lock.held(), tempfile.TemporaryDirectory(prefix=SENT, ignore_cleanup_errors=True) as name:
+        if not may_replace and not is_empty(objects):
+            raise UsageError(f"{address} holds something, so nothing was restored. To put it in its place: --replace")
+        since, staging = Since.of(elders.values()), Path(name, "lake")
+        staging.mkdir()
+        try:
+            fill(staging)
+            count = erase_again(_in(pipeline, str(staging)), _in(pipeline, address), since, scrub)
+        except OSError as error:
+            raise StoreError(f"{staging} cannot be written: {error}; the lake was left as it was") from error
+        send_lake(staging, objects, lock.lease.check)
+    return count
+
+
+def _lake_of(pipeline: Pipeline) -> Lake:
+    return Lake(pipeline.lake_root, pipeline.lake_options)
 
 
 def _restored(pipeline: Pipeline, target: Path, fill: Callable[[Path], None], scrub: Scrub | None) -> int:
@@ -94,11 +131,10 @@ def _restored(pipeline: Pipeline, target: Path, fill: Callable[[Path], None], sc
     staging = target.with_name(f"{target.name}{RESTORING}{uuid.uuid4().hex[:6]}")
     # Of a restore that was killed between two names, the lake of before is there alone.
     replaced = sorted(target.parent.glob(f"{target.name}{REPLACED}*"))
-    elders = [target, *replaced, *([] if "://" in pipeline.lake_root else [Path(pipeline.lake_root)])]
-    since = Since.of(elders)
+    since = Since.of([*(Lake(str(folder)) for folder in (target, *replaced)), _lake_of(pipeline)])
     try:
         fill(staging)
-        count = erase_again(_in(pipeline, staging), _in(pipeline, target), since, scrub)
+        count = erase_again(_in(pipeline, str(staging)), _in(pipeline, str(target)), since, scrub)
         _put_in_place(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -107,17 +143,15 @@ def _restored(pipeline: Pipeline, target: Path, fill: Callable[[Path], None], sc
     return count
 
 
-def _target(pipeline: Pipeline, to: Path | None, *, may_replace: bool) -> Path:
-    if to is None and "://" in pipeline.lake_root:
-        raise UsageError(f"restore writes a lake in a folder, and {pipeline.lake_root} is none; say where: --to FOLDER")
-    target = (to or Path(pipeline.lake_root)).resolve()
+def _target(to: Path, *, may_replace: bool) -> Path:
+    target = to.resolve()
     if target.is_dir() and {path.name for path in target.iterdir()} - _NOTHING and not may_replace:
         raise UsageError(f"{target} holds something, so nothing was restored. To put it in its place: --replace")
     return target
 
 
-def _in(pipeline: Pipeline, lake: Path) -> Pipeline:
-    return replace(pipeline, settings=pipeline.settings.model_copy(update={"lake": str(lake)}))
+def _in(pipeline: Pipeline, lake: str) -> Pipeline:
+    return replace(pipeline, settings=pipeline.settings.model_copy(update={"lake": lake}))
 
 
 def _put_in_place(staging: Path, target: Path) -> None:

@@ -17,7 +17,8 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,8 +33,12 @@ from rag_pipeline.contracts.history import HISTORY_FILE
 from rag_pipeline.contracts.neighbours import NEIGHBOURS_FILE
 from rag_pipeline.contracts.searches import SEARCHES_FILE, SEARCHES_LOCK
 from rag_pipeline.errors import LakeBusy, LakeDamaged, StoreError, UsageError
+from rag_pipeline.stores.conditional import TRIAL
 from rag_pipeline.stores.lake import Lake
+from rag_pipeline.stores.lake_format import FORMAT_FILE
+from rag_pipeline.stores.lease import LEASE_NAME
 from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME
+from rag_pipeline.stores.objects import Entry
 from rag_pipeline.stores.reserve import RESERVE_NAME
 from rag_pipeline.stores.small_files import replace_file
 
@@ -44,7 +49,9 @@ BACKUP_LOCK = ".backup.lock"
 _FORMAT = 1
 # Those that lines are added to in place, which a second name would show, too.
 APPENDED = frozenset({COSTS_FILE, HISTORY_FILE, DIRECTIONS_FILE, NEIGHBOURS_FILE, SEARCHES_FILE})
-_LEFT_OUT = frozenset({LOCK_NAME, HOLDER_NAME, RESERVE_NAME, SEARCHES_LOCK, ".settled.json"})
+_LEFT_OUT = frozenset({LOCK_NAME, HOLDER_NAME, RESERVE_NAME, SEARCHES_LOCK, LEASE_NAME, ".settled.json"})
+# Requests under way: each waits for the store most of its time.
+_AT_ONCE = 16
 # The time that a content has which was read back, in nanoseconds: whatever writes to it later gives it another.
 _READ_BACK = 10**18
 _READ_BYTES = 4 * 2**20
@@ -52,11 +59,20 @@ _READ_BYTES = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A file of a backup: hash of its content, its size, and its time in nanoseconds."""
+    """A file of a backup: hash of its content, its size, and its time in nanoseconds.
+
+    Attributes:
+        tag: State of the object that it is a copy of; empty: of a file.
+    """
 
     sha256: str
     size: int
     time: int
+    tag: str = ""
+
+    def values(self) -> list[str | int]:
+        """As a backup notes them."""
+        return [self.sha256, self.size, self.time, *([self.tag] if self.tag else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +93,28 @@ class BackupReport:
 
 
 def back_up(lake: Lake, destination: Path, now: datetime, *, alone: bool = False) -> BackupReport:
-    """Copy what a lake in a folder holds now; whatever interrupts it leaves the older backups whole.
+    """Copy what a lake holds now to a folder; whatever interrupts it leaves the older backups whole.
 
     Args:
         alone: Remove all older backups afterwards, and what only they hold: of what was erased since, above all.
 
     Raises:
-        UsageError: The lake is in an object store, is not there, or the destination lies in it.
+        UsageError: The lake is not there, or the destination lies in it.
         LakeBusy: Another backup of the lake, or into the folder, is under way.
         StoreError: A file could not be read or written, or an erasure is not finished.
     """
-    if not lake.is_local or not Path(lake.root).is_dir():
-        raise UsageError(f"backup copies a lake in a folder, and {lake.root} is none; nothing was copied")
-    if Path(lake.root).resolve() in (destination.resolve(), *destination.resolve().parents):
+    if lake.is_local and not Path(lake.root).is_dir():
+        raise UsageError(f"there is no lake {lake.root}; nothing was copied")
+    if lake.is_local and Path(lake.root).resolve() in (destination.resolve(), *destination.resolve().parents):
         raise UsageError(f"{destination} lies in the lake {lake.root}; give a folder outside of it")
     # Names sort by time, to the microsecond; those that earlier programs gave end at the second, and come before.
     name = f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}"
     try:
-        with _alone(Path(lake.root)), _alone(destination):
-            files, copied = _taken(lake, destination)
+        with _alone(Path(lake.root)) if lake.is_local else nullcontext(), _alone(destination):
+            taken = _taken if lake.is_local else _taken_from_store
+            files, copied = taken(lake, destination)
             record = {"format": _FORMAT, "made_at": now.isoformat(), "lake": lake.root}
-            record["files"] = {path: [each.sha256, each.size, each.time] for path, each in sorted(files.items())}
+            record["files"] = {path: each.values() for path, each in sorted(files.items())}
             replace_file(destination / "backups" / f"{name}.json", json.dumps(record).encode())
             removed = _forget_others(destination, name, files) if alone else 0
     except OSError as error:
@@ -131,14 +148,88 @@ def _taken(lake: Lake, destination: Path) -> tuple[dict[str, Kept], list[int]]:
     before = _newest(destination)
     snapshot = Path(lake.root, SNAPSHOT)
     with lake.writing():
-        if Path(lake.root, PENDING_FILE).exists():
-            raise StoreError("an erasure is not finished, so nothing was copied; run: rag-pipeline erase --finish")
+        _refuse_unfinished(is_pending=Path(lake.root, PENDING_FILE).exists())
         shutil.rmtree(snapshot, ignore_errors=True)
         linked = _link(Path(lake.root), snapshot)
     try:
         return _copied(snapshot, linked, destination, before)
     finally:
         shutil.rmtree(snapshot, ignore_errors=True)
+
+
+def _refuse_unfinished(*, is_pending: bool) -> None:
+    if is_pending:
+        raise StoreError("an erasure is not finished, so nothing was copied; run: rag-pipeline erase --finish")
+
+
+def _taken_from_store(lake: Lake, destination: Path) -> tuple[dict[str, Kept], list[int]]:
+    """The same of a lake in an object store, which knows no second names.
+
+    All of it is copied while others write, and then, while nobody does, what has changed meanwhile.
+    """
+    copied: list[int] = []
+    files = _fetched(lake, destination, _newest(destination), copied)
+    with lake.writing():
+        lake.still_writing()
+        _refuse_unfinished(is_pending=lake.objects.tag(PENDING_FILE) is not None)
+        files = _fetched(lake, destination, files, copied, is_last=True)
+        lake.still_writing()
+    if not files.keys() - {FORMAT_FILE}:
+        raise UsageError(f"there is no lake {lake.root}; nothing was copied")
+    return files, copied
+
+
+def _fetched(
+    lake: Lake, destination: Path, before: Mapping[str, Kept], copied: list[int], *, is_last: bool = False
+) -> dict[str, Kept]:
+    """Every object by its name; those that no backup has, nor a look before, are copied."""
+    entries = {
+        name: entry
+        for name, entry in lake.objects.entries().items()
+        if name not in _LEFT_OUT and not name.startswith(TRIAL)
+    }
+    files: dict[str, Kept] = {}
+    for name, entry in entries.items():
+        known = before.get(name)
+        is_known = known is not None and entry.tag and (known.size, known.tag) == (entry.size, entry.tag)
+        if known is not None and is_known and _is_whole(_object(destination, known.sha256), known):
+            files[name] = known
+
+    def fetch(name: str) -> Kept | None:
+        return _fetch(lake, destination, name, entries[name])
+
+    missing = sorted(entries.keys() - files.keys())
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for name, kept in zip(missing, pool.map(fetch, missing), strict=True):
+            if kept is not None:
+                files[name] = kept
+                copied.append(kept.size)
+            elif is_last:
+                raise StoreError(f"{lake.uri(name)} went while it was copied, so there is no backup; run it again")
+    return files
+
+
+def _fetch(lake: Lake, destination: Path, name: str, entry: Entry) -> Kept | None:
+    """Copy an object beside, read back what was written, and give it its name; None: it has gone or was replaced."""
+    folder = destination / "objects"
+    folder.mkdir(exist_ok=True)
+    # A name of its own for each: what a killed backup left is overwritten by the next one.
+    beside = folder / f".{hashlib.sha256(name.encode()).hexdigest()}.new"
+    is_there = lake.objects.fetch(name, beside)
+    size = beside.stat().st_size if is_there else 0
+    # Small files are replaced as a whole, some without the lease; then it is not the state that was listed.
+    is_as_listed = size == entry.size
+    if not is_there or not (is_as_listed or "/" not in name):
+        beside.unlink(missing_ok=True)
+        return None
+    with beside.open("rb") as file:
+        os.fsync(file.fileno())
+    hashed = _sha256(beside)
+    there = _object(destination, hashed)
+    there.parent.mkdir(exist_ok=True)
+    os.utime(beside, ns=(_READ_BACK, _READ_BACK))
+    beside.replace(there)
+    return Kept(hashed, size, int(entry.modified_at.timestamp()) * 10**9, entry.tag if is_as_listed else "")
 
 
 def _link(root: Path, snapshot: Path) -> list[str]:

@@ -13,21 +13,27 @@ from contextlib import suppress
 from typing import Any
 
 from rag_pipeline import __version__
-from rag_pipeline.errors import LakeTooNew, StoreError, StoreUnfit
+from rag_pipeline.errors import LakeDamaged, LakeTooNew, StoreError, StoreUnfit
 from rag_pipeline.stores.lake_format import FORMAT_FILE, LAKE_FORMAT
 from rag_pipeline.stores.objects import ConditionRefused, ConditionsUnknown, Objects, Tag
 
 log = logging.getLogger(__name__)
 
 TRIED = "conditional_writes"
+# Says that a restore is putting a lake in the place of another, or was killed while it did.
+HALF = "is_being_restored"
 # Objects with a name of their own each: two first writers may try at the same time.
 TRIAL = ".conditional-writes-"
 
 
-def settle_store(objects: Objects) -> None:
+def settle_store(objects: Objects, *, is_restore: bool = False) -> None:
     """Make sure that this program may write to a lake in an object store, and note what was found out.
 
+    Args:
+        is_restore: What a restore that was killed left is about to be replaced.
+
     Raises:
+        LakeDamaged: A restore was killed while it replaced the lake; nothing was written.
         LakeTooNew: A newer program wrote it; nothing was written.
         StoreUnfit: The store does not keep conditional writes; nothing of the lake was written.
         StoreError: The store did not answer, or refused.
@@ -41,12 +47,27 @@ def settle_store(objects: Objects) -> None:
             f"({objects.root}/{FORMAT_FILE} names it), or another lake.",
             lake=objects.root,
         )
+    if noted.get(HALF) and not is_restore:
+        raise LakeDamaged(
+            f"the lake {objects.root} is not whole: a restore was killed while it replaced it. Run it again, with "
+            f"--replace; nothing was written."
+        )
     # A lake that was copied to another address is tried there again.
     if noted.get(TRIED) == objects.root:
         return
     try_store(objects)
+    if not noted.get(HALF):
+        note_format(objects)
+
+
+def note_format(objects: Objects, *, is_half: bool = False) -> None:
+    """Write down which format the lake has, and that its store was tried.
+
+    Args:
+        is_half: A restore is about to replace the lake.
+    """
     record = {"format": LAKE_FORMAT, "written_by": f"rag-pipeline {__version__}", TRIED: objects.root}
-    objects.write(FORMAT_FILE, (json.dumps(record) + "\n").encode())
+    objects.write(FORMAT_FILE, (json.dumps(record | ({HALF: True} if is_half else {})) + "\n").encode())
 
 
 def try_store(objects: Objects) -> None:

@@ -28,10 +28,12 @@ class LeaseLock:
 
     Args:
         run_id: Shown to those who wait.
+        is_restore: It is taken to replace the lake, whole or not.
     """
 
-    def __init__(self, objects: Objects, run_id: str, timeout_seconds: float) -> None:
+    def __init__(self, objects: Objects, run_id: str, timeout_seconds: float, *, is_restore: bool = False) -> None:
         self._objects = objects
+        self._is_restore = is_restore
         self._timeout_seconds = timeout_seconds
         self.lease = Lease(objects, run_id)
         # Other threads of this process wait here, and do not find it held.
@@ -70,7 +72,7 @@ class LeaseLock:
 
     def _take(self) -> None:
         if not self._is_settled:
-            settle_store(self._objects)
+            settle_store(self._objects, is_restore=self._is_restore)
             self._is_settled = True
         deadline = now_seconds() + self._timeout_seconds
         wait, has_said = FIRST_WAIT_SECONDS, False

@@ -5,18 +5,22 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rag_pipeline.contracts.erasures import PENDING_FILE
-from rag_pipeline.errors import StoreError, UsageError
+from rag_pipeline.errors import LakeDamaged, StoreError, UsageError
 from rag_pipeline.refresh import erase
 from rag_pipeline.refresh.erase import begin_erasure, finish_erasure, release
 from rag_pipeline.refresh.erase_plan import Wanted
 from rag_pipeline.refresh.erase_proof import Certificate
 from rag_pipeline.refresh.plan import plan_run
+from rag_pipeline.refresh.restore import restore
+from rag_pipeline.stores import backup
+from rag_pipeline.stores.backup import BackupReport, back_up, backups, read_backup
 from rag_pipeline.stores.byte_search import Needles, found_in_file
 from rag_pipeline.stores.objects import Objects
 from rag_pipeline_tests.object_store.lakes import built, copied
@@ -175,19 +179,120 @@ def test_a_store_that_fails_while_it_erases_leaves_it_to_the_next(
     assert holding(project, tmp_path / "after") == []
 
 
-def test_a_bucket_that_keeps_versions_is_named_before_and_after(
-    server: S3Server, published: Project, tmp_path: Path
-) -> None:
-    project = copied(published, server, tmp_path / "kept", server.bucket("kept", keeps_versions=True))
-    objects = Objects(project.settings["lake"], server.options)
+@pytest.fixture
+def kept(server: S3Server, published: Project, tmp_path: Path) -> Project:
+    """One whose bucket keeps what is removed."""
+    return copied(published, server, tmp_path / "kept", server.bucket("kept", keeps_versions=True))
+
+
+def test_in_a_bucket_that_keeps_versions_nothing_is_erased_unasked(server: S3Server, kept: Project) -> None:
+    objects = Objects(kept.settings["lake"], server.options)
     before = objects.entries()
     with pytest.raises(UsageError, match="--despite-versions") as refused:
-        erased(project)
+        erased(kept)
     assert "Nothing was erased" in str(refused.value)
     assert objects.read(PENDING_FILE) is None
     assert {name for name in objects.entries() if not name.startswith(".")} >= {
         name for name in before if not name.startswith(".")
     }
-    certificate = erased(project, despite_versions=True)
+
+
+@pytest.mark.exhaustive
+def test_a_certificate_says_what_a_bucket_keeps(kept: Project, tmp_path: Path) -> None:
+    certificate = erased(kept, despite_versions=True)
     assert any(note.startswith("NOT GONE YET") for note in certificate.notes)
+    assert holding(kept, tmp_path / "after") == []
+
+
+# -- backup and restore -----------------------------------------------------------------------------------------------
+
+
+def backed_up(project: Project, folder: Path) -> BackupReport:
+    with project.workspace("backup") as workspace:
+        return back_up(workspace.lake, folder, datetime.now(UTC))
+
+
+def test_a_backup_is_put_back_into_a_store_and_into_a_folder(project: Project, tmp_path: Path) -> None:
+    copies, before = tmp_path / "copies", project.published()
+    first = backed_up(project, copies)
+    # What is written when a lake is first written to at another address was copied twice.
+    assert first.copied_files >= first.files > 0
+    again = backed_up(project, copies)
+    assert again.files == first.files
+    # The lease was taken meanwhile, and nothing else was written.
+    assert again.copied_files == 0
+    project.write("lamps.md", "# Lamps\n\nA blue lamp hangs above the door since the green one broke last winter.\n")
+    (project.folder / "docs" / "keys.md").unlink()
+    project.refresh()
+    certificate = erased(project)
+    with pytest.raises(UsageError, match="holds something"):
+        restore(project.pipeline(), copies, to=None, name=None, may_replace=False)
+    report = restore(project.pipeline(), copies, to=None, name=None, may_replace=True)
+    assert (report.erased, report.findings) == (1, 0)
+    assert project.published() == [row for row in before if "pumps.md" not in row["uri"]]
     assert holding(project, tmp_path / "after") == []
+    assert certificate.erasure_id in str(Objects(report.lake, project.settings["lake_options"]).entries().keys())
+    report = restore(project.pipeline(), copies, to=str(tmp_path / "lake"), name=None, may_replace=False)
+    assert (report.erased, report.findings) == (1, 0)
+    project.settings["lake"] = str(tmp_path / "lake")
+    assert project.published() == [row for row in before if "pumps.md" not in row["uri"]]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("fails", ["PUT .*chunks/.*parquet", "POST .*", "PUT .*chunks/_delta_log.*"])
+def test_a_restore_that_breaks_off_shows_readers_a_whole_lake_or_none_and_is_run_again(
+    server: S3Server, project: Project, tmp_path: Path, fails: str
+) -> None:
+    copies, before = tmp_path / "copies", project.published()
+    backed_up(project, copies)
+    project.write("lamps.md", "# Lamps\n\nA blue lamp hangs above the door since the green one broke last winter.\n")
+    project.refresh()
+    later = project.published()
+    server.behave(fails=fails)
+    with pytest.raises(StoreError) as refused:
+        restore(project.pipeline(), copies, to=None, name=None, may_replace=True)
+    assert refused.value.retryable
+    server.behave()
+    with project.workspace() as workspace:
+        is_published = workspace.lake.last_publication() is not None
+    assert not is_published or project.published() == later
+    with pytest.raises(LakeDamaged, match="--replace"), project.workspace() as workspace, workspace.lake.writing():
+        raise AssertionError
+    assert restore(project.pipeline(), copies, to=None, name=None, may_replace=True).findings == 0
+    assert project.published() == before
+    assert project.refresh() > 0
+
+
+@pytest.mark.exhaustive
+def test_what_changes_while_it_is_backed_up_is_of_one_moment(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = backup._fetched
+
+    def with_a_run_after_the_first_look(*args: Any, **options: Any) -> Any:
+        found = fetched(*args, **options)
+        if not options:
+            project.write("lamps.md", "# Lamps\n\nA blue lamp hangs above the door since the green one broke.\n")
+            project.refresh()
+        return found
+
+    monkeypatch.setattr(backup, "_fetched", with_a_run_after_the_first_look)
+    backed_up(project, tmp_path / "copies")
+    report = restore(project.pipeline(), tmp_path / "copies", to=str(tmp_path / "lake"), name=None, may_replace=False)
+    assert report.findings == 0
+    later = project.published()
+    project.settings["lake"] = str(tmp_path / "lake")
+    assert project.published() == later
+
+
+@pytest.mark.exhaustive
+def test_a_store_that_fails_leaves_the_older_backups_whole(server: S3Server, project: Project, tmp_path: Path) -> None:
+    backed_up(project, tmp_path / "copies")
+    project.write("lamps.md", "# Lamps\n\nA blue lamp hangs above the door since the green one broke last winter.\n")
+    project.refresh()
+    server.behave(fails="GET .*silver/documents/.*parquet")
+    with pytest.raises(StoreError) as refused:
+        backed_up(project, tmp_path / "copies")
+    assert refused.value.retryable
+    (only,) = backups(tmp_path / "copies")
+    assert read_backup(only)
