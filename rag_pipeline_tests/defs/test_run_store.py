@@ -8,8 +8,9 @@ import dagster as dg
 import pytest
 from dagster._core.storage.event_log import SqliteEventLogStorage
 
+from rag_pipeline.defs.event_log import EventLog
 from rag_pipeline.defs.instance import opened_instance
-from rag_pipeline.defs.run_store import EventLog, Runs
+from rag_pipeline.defs.run_store import Runs
 
 
 @dg.asset
@@ -56,13 +57,13 @@ def test_the_file_is_looked_through_for_the_table_of_checks_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    has_table = EventLog.has_table
+    has_table = SqliteEventLogStorage.has_table
 
-    def counted(log: EventLog, name: str) -> bool:
+    def counted(log: SqliteEventLogStorage, name: str) -> bool:
         asked.append(name)
         return has_table(log, name)
 
-    monkeypatch.setattr(EventLog, "has_table", counted)
+    monkeypatch.setattr(SqliteEventLogStorage, "has_table", counted)
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", "utf-8")
     with opened_instance(tmp_path) as quick:
         for _ in range(3):
