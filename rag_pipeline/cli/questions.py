@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rag_pipeline.cli.exit_codes import FOUND
 from rag_pipeline.cli.options import common_options, open_workspace
-from rag_pipeline.cli.rendering import counted, emit, show, table, talk
+from rag_pipeline.cli.rendering import counted, emit, facts, show, table, talk
 
 if TYPE_CHECKING:
+    from rag_pipeline.evaluation.diversity import Diversity
     from rag_pipeline.refresh.questions import Generated
 
 # Enough for a figure that does not hang on one question, and few enough to be looked through in an hour.
@@ -88,7 +89,59 @@ def generate(
         click.get_current_context().exit(FOUND)
 
 
-def _record(found: Generated) -> dict[str, object]:
+@questions.command()
+@click.option(
+    "--questions",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Questions, JSONL; else those that pipeline.yaml names. Give it again for more files.",
+)
+@common_options
+def report(files: tuple[Path, ...], as_json: bool) -> None:
+    """Show how diverse the questions of a program are: in their words, and over what is published.
+
+    Ends with 1 where they are not diverse enough.
+
+    Example: rag-pipeline questions report
+    """
+    from rag_pipeline.refresh.questions import written_diversity
+
+    with open_workspace() as workspace:
+        figures = written_diversity(workspace, files or None)
+    if as_json:
+        emit(_figures(figures))
+    else:
+        _show_diversity(figures)
+    if _figures(figures)["problems"]:
+        click.get_current_context().exit(FOUND)
+
+
+def _figures(figures: Diversity) -> dict[str, Any]:
+    from rag_pipeline.evaluation.diversity import problems_of
+
+    return {**asdict(figures), "problems": problems_of(figures)}
+
+
+def _show_diversity(figures: Diversity) -> None:
+    named = {
+        "Questions of a program": f"{figures.questions:,}",
+        "Pairs of words that are different ones": _share(figures.distinct_pairs),
+        "Shared with the question most alike": _share(figures.self_similarity),
+        f"Of {figures.cells} subjects asked about": _share(figures.coverage),
+        "About what there is little of": _share(figures.long_tail),
+    }
+    show(facts(list(named.items())))
+    for problem in _figures(figures)["problems"]:
+        talk(f"{problem[:1].upper()}{problem[1:]}.", style="yellow")
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
+
+
+def _record(found: Generated) -> dict[str, Any]:
     return {
         "file": str(found.file),
         "rejected_file": str(found.rejected_file),
@@ -98,6 +151,7 @@ def _record(found: Generated) -> dict[str, object]:
         "kinds": found.kinds,
         "reasons": found.reasons,
         "is_asked": found.is_asked,
+        "diversity": _figures(found.diversity),
         "questions": [asdict(question) for question in found.questions],
     }
 
@@ -113,6 +167,7 @@ def _show(found: Generated, principals: tuple[str, ...]) -> None:
             for reason, number in found.reasons.items()
         ]
         show(table("Rejected", ["Reason", ("Drafts", "right"), "For example", "Why"], rows))
+    _show_diversity(found.diversity)
     talk(
         f"{counted(len(found.questions), 'question')} of what {', '.join(principals)} may read added to {found.file}"
         + (f", {counted(len(found.rejected), 'rejected draft')} in {found.rejected_file}." if found.rejected else ".")

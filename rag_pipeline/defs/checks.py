@@ -25,6 +25,7 @@ from rag_pipeline.defs.history_checks import (
 from rag_pipeline.defs.hybrid_checks import (
     hits_move_with_a_cause,
     hybrid_is_as_good_as_each_retriever,
+    questions_are_diverse,
     unconfirmed_questions_find_what_they_did,
 )
 from rag_pipeline.defs.promise_checks import (
@@ -311,6 +312,15 @@ CHECKS = (
         unconfirmed_questions_find_what_they_did,
         "Search quality on questions that a program wrote, and that nobody has confirmed yet, is not below that of "
         "what readers see by more than the tolerance. They decide nothing until a person confirms them.",
+        by_model=True,
+    ),
+    Check(
+        "questions_are_diverse",
+        EVALUATION_KEY,
+        WARN,
+        questions_are_diverse,
+        "The questions that a program wrote are worded differently, ask different things, and are about most of what "
+        "readers see, also what there is little of. It looks at 20 or more.",
         by_model=True,
     ),
     Check(

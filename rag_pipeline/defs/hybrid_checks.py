@@ -5,6 +5,7 @@ Does not belong here: evaluating (`refresh/evaluation.py`), how the retrievers a
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import dagster as dg
 
@@ -66,6 +67,32 @@ def unconfirmed_questions_find_what_they_did(subject: Subject) -> dg.AssetCheckR
         if verdict.passed
         else f"{verdict.reason} Nothing is held back for it: nobody has confirmed these questions",
         metadata=comparison_metadata(verdict.comparison),
+    )
+
+
+def questions_are_diverse(subject: Subject) -> dg.AssetCheckResult:
+    """Questions that a program wrote, over what readers see."""
+    from rag_pipeline.errors import RagPipelineError
+    from rag_pipeline.evaluation.diversity import LEAST_QUESTIONS, problems_of
+    from rag_pipeline.refresh.question_diversity import diversity_over_published
+    from rag_pipeline.retrieval.questions import read_questions
+
+    workspace = subject.workspace
+    try:
+        asked = [each for each in read_questions(workspace.pipeline.question_files) if each.synthetic is not None]
+        if len(asked) < LEAST_QUESTIONS:
+            said = f"{counted(len(asked), 'question')} of a program; nothing is told of fewer than {LEAST_QUESTIONS}"
+            return dg.AssetCheckResult(passed=True, description=said)
+        figures = diversity_over_published(workspace, asked)
+    except RagPipelineError as error:
+        return dg.AssetCheckResult(passed=False, description=error.message)
+    problems = problems_of(figures)
+    shown = {name: value for name, value in asdict(figures).items() if value is not None}
+    return dg.AssetCheckResult(
+        passed=not problems,
+        description="; ".join(problems) or f"{counted(figures.questions, 'question')} of a program are diverse",
+        metadata={f"rag/{name}": figure(value) if isinstance(value, float) else value for name, value in shown.items()}
+        | {"rag/next_step": "rag-pipeline questions report"},
     )
 
 

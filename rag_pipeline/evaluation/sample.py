@@ -9,6 +9,8 @@ document one. So a source of ten pages has as many questions as one of ten thous
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import polars as pl
 
 from rag_pipeline.contracts.ids import digest
@@ -53,7 +55,7 @@ def sampled(rows: pl.DataFrame, count: int, seed: str = "") -> list[str]:
     """
     if rows.is_empty():
         return []
-    order = pl.Series("order", [digest("sample", seed, chunk) for chunk in rows["chunk_id"]])
+    order = pl.Series("order", [_place(chunk, seed) for chunk in rows["chunk_id"]])
     by_hash = with_strata(rows).with_columns(order).sort("order")
     stratum = ["source", *STRATA]
     taken = (
@@ -65,3 +67,12 @@ def sampled(rows: pl.DataFrame, count: int, seed: str = "") -> list[str]:
         .sort("of_source", "source")
     )
     return list(taken["chunk_id"].head(count))
+
+
+def by_digest(chunk_ids: Iterable[str], seed: str = "") -> list[str]:
+    """Chunks in an order that says nothing of them, the same each time: its beginning stands for all of them."""
+    return sorted(chunk_ids, key=lambda chunk: _place(chunk, seed))
+
+
+def _place(chunk_id: str, seed: str) -> str:
+    return digest("sample", seed, chunk_id)

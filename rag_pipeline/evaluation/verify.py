@@ -62,10 +62,10 @@ class Asked:
         for word in words:
             self._having.setdefault(word, set()).add(name)
 
-    def nearest(self, question: str) -> tuple[float, str]:
-        """Share of all words that the most similar question has in common, and its id."""
+    def nearest(self, question: str, but: str = "") -> tuple[float, str]:
+        """Share of all words that the most similar question has in common, and its id; `but` itself does not count."""
         words = frozenset(words_of(question))
-        names = set().union(*(self._having.get(word, ()) for word in words))
+        names = set().union(*(self._having.get(word, ()) for word in words)) - {but}
         return max(((_jaccard(words, self._words[name]), name) for name in sorted(names)), default=(0.0, ""))
 
 

@@ -23,10 +23,12 @@ from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.tables import DOCUMENTS
 from rag_pipeline.errors import NothingPublished, UsageError
 from rag_pipeline.evaluation import sample, templates, verify
+from rag_pipeline.evaluation.diversity import Diversity, diversity_of
 from rag_pipeline.evaluation.drafts import Draft, Passage, question_of
 from rag_pipeline.evaluation.words import Vocabulary
 from rag_pipeline.refresh.evaluation import embedder
 from rag_pipeline.refresh.evaluation_targets import Target, published_target
+from rag_pipeline.refresh.question_diversity import diversity_over_published
 from rag_pipeline.refresh.question_files import append_lines, writing_to
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.questions import line_of, line_with, read_questions
@@ -54,6 +56,7 @@ class Generated:
         rejected: Drafts that were not, with the reason.
         known: Questions of a program that stood in the file before.
         readable: Chunks that the readers may read.
+        diversity: Of all questions of a program in the file.
         is_asked: Whether pipeline.yaml names the file, so that runs ask its questions.
     """
 
@@ -64,6 +67,7 @@ class Generated:
     known: int = 0
     readable: int = 0
     is_asked: bool = False
+    diversity: Diversity = field(default_factory=lambda: diversity_of(()))
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -125,7 +129,21 @@ def generate(
         beside = rejected_beside(target)
         _keep(target, beside, questions, loop.rejected, principals, made_on)
     is_asked = target.resolve() in {path.resolve() for path in configured}
-    return Generated(target, beside, questions, tuple(loop.rejected), known, corpus.rows.height, is_asked)
+    figures = written_diversity(workspace, [target] if target.exists() else [])
+    return Generated(target, beside, questions, tuple(loop.rejected), known, corpus.rows.height, is_asked, figures)
+
+
+def written_diversity(workspace: Workspace, files: Iterable[Path] | None = None) -> Diversity:
+    """How diverse the questions are that a program wrote and nobody dropped.
+
+    Args:
+        files: Of these; None: those that pipeline.yaml names.
+
+    Raises:
+        SettingsError: A file of questions is not valid.
+    """
+    there = read_questions(workspace.pipeline.question_files if files is None else files)
+    return diversity_over_published(workspace, [each for each in there if each.synthetic is not None])
 
 
 def checked_kinds(kinds: Sequence[str]) -> tuple[str, ...]:

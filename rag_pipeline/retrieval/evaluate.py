@@ -328,7 +328,7 @@ class _Corpus:
             named = {expected.document_id}
         else:
             near = self._by_ending.get(_ending(expected.address), set())
-            named = {document for address, document in near if _is_at(address, expected)}
+            named = {document for address, document in near if is_at(address, expected)}
         return frozenset().union(*(self._copies.get(self.name_of(document), set()) for document in named))
 
     def _read_text(self, document_id: str) -> str:
@@ -346,7 +346,8 @@ def _ending(address: str) -> str:
     return address.rpartition("/")[2]
 
 
-def _is_at(address: str, expected: ExpectedDocument) -> bool:
+def is_at(address: str, expected: ExpectedDocument) -> bool:
+    """Whether an address is the one that a question expects, or ends like it."""
     if expected.uri is not None:
         return address == expected.uri
     suffix = str(expected.uri_suffix).lstrip("/")

@@ -165,3 +165,22 @@ def test_stopped_between_the_two_files_it_writes_each_line_once(
     names = [json.loads(line)["id"] for line in lines]
     assert names
     assert len(names) == len(set(names))
+
+
+def test_a_report_says_how_diverse_they_are_and_a_collapsed_set_is_a_finding(project: Project) -> None:
+    made = generate(project, count=15).records[0]["diversity"]
+    project.settings["evaluation"] = {"questions": ["questions.jsonl"]}
+    project.pipeline()
+    told = ask_in(project.folder, "questions", "report", "--json").records[0]
+    assert told == made
+    assert told["questions"] == 15
+    assert told["coverage"] is not None
+    file = project.folder / "questions.jsonl"
+    records = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    records += [record | {"id": f"{record['id']}-again"} for record in records]
+    for record in records:
+        record["question"] = f"What does the document say about {record['question'].split()[-1]}"
+    file.write_text("\n".join(map(json.dumps, records)), "utf-8")
+    collapsed = ask_in(project.folder, "questions", "report")
+    assert collapsed.code == 1
+    assert "worded alike" in " ".join(collapsed.err.split())
