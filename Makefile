@@ -52,13 +52,13 @@ run: $(READY) ## Refresh everything on the sample documents and publish
 	@$(BIN)/rag-pipeline run
 
 test: $(READY_TO_TEST) ## Run the quick tests: not those that refresh whole lakes, run Dagster, kill runs or break storage
-	@$(TESTS) -m "not slow"
+	@$(TESTS) -m "not slow and not exhaustive"
 
-test-ci: $(READY_TO_TEST) ## Run what CI runs: those that kill runs and break storage, too, some cases of each long table of faults; counts lines
-	@$(TESTS) --cov --cov-report= -m "not exhaustive"
+test-ci: $(READY_TO_TEST) ## Run what CI runs: those that kill runs and break storage, too, some cases of each long table of faults
+	@$(TESTS) -m "not exhaustive"
 
-test-all: $(READY_TO_TEST) ## Run every test in every case
-	@$(TESTS)
+test-all: $(READY_TO_TEST) ## Run every test in every case and with more examples, and count the lines that they run
+	@$(TESTS) --hypothesis-profile many --cov --cov-report=
 
 ui: $(READY_FOR_UI) ## Start the Dagster UI and daemon on this project
 	@echo "Dagster UI: http://127.0.0.1:3000 (stop with Ctrl-C)"
@@ -75,7 +75,7 @@ check: $(READY_TO_TEST) ## Format, lint, type and test
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/mypy
-	@$(TESTS) --cov --cov-report= -m "not exhaustive"
+	@$(TESTS) -m "not exhaustive"
 
 format: $(READY_TO_TEST)
 	@$(BIN)/ruff format .

@@ -15,11 +15,15 @@ from alembic.script import ScriptDirectory
 from hypothesis import is_hypothesis_test, settings
 
 from rag_pipeline import shown
+from rag_pipeline_tests.levels import MANY
 
 # The same examples on every machine and in every run, however slow the machine is. Asked for more examples, the tests
-# look for new ones.
-settings.register_profile("same everywhere", deadline=None, derandomize="RAG_PIPELINE_TEST_EXAMPLES" not in os.environ)
-settings.load_profile("same everywhere")
+# look for new ones. `make test-all` tries many (`--hypothesis-profile`), all else some, in a quarter of the time.
+for name, count in (("some", 25), (MANY, 100)):
+    settings.register_profile(
+        name, deadline=None, max_examples=count, derandomize="RAG_PIPELINE_TEST_EXAMPLES" not in os.environ
+    )
+settings.load_profile("some")
 
 HERE = Path(__file__).parent
 # Tests that refresh whole lakes, run Dagster, kill processes or break storage: not what `make test` runs.
@@ -31,7 +35,28 @@ SLOW = (
 
 # A slow test with many cases takes each on a lake of its own: CI tries so many of them, `make test-all` all. Their
 # names decide which ones, so that they are the same until a case is added or renamed.
-SLOW_CASES_IN_CI = 3
+SLOW_CASES_IN_CI = 2
+# So are the cases of these.
+SAMPLED = ("refresh/test_look.py", "serving/test_page.py::test_it_is_readable")
+# Each takes ten to two hundred seconds, and shorter tests try most of what it does: `make test-all` runs it. They
+# simulate days, compare vectors with those of torch and of other libraries, and measure what only many documents show.
+EXHAUSTIVE = (
+    "alerts/test_telling.py::test_what_was_forced",
+    "defs/test_a_day.py",
+    "embedding/test_bert_graph.py",
+    "embedding/test_cross_encoder.py::test_scores_are_those_of_sentence_transformers",
+    "embedding/test_late_interaction.py::test_token_vectors_are_those_of_transformers",
+    "embedding/test_openvino.py::test_a_model_that_cannot_be_converted",
+    "embedding/test_openvino.py::test_openvino_gives_the_vectors_of_torch",
+    "embedding/test_static.py::test_vectors_are_those_of_sentence_transformers",
+    "object_store/test_writers.py::test_a_machine_that_stood_still_and_was_overtaken",
+    "object_store/test_writers.py::test_after_a_machine_died",
+    "parsing/test_pdf.py::test_evidence_of_real_filings",
+    "pipeline/test_benchmarks.py",
+    "refresh/test_recall.py::test_an_audit_without_a_figure",
+    "refresh/test_recall.py::test_more_candidates_help",
+    "transforms/test_near_duplicates.py::test_many_documents_of_one_form",
+)
 
 # What these run is long, traced it takes up to three times as long, and shorter tests run the same lines: a megabyte of
 # an attack, thousands of questions to one lake, the house, whose rules run no line of the package.
@@ -44,25 +69,30 @@ NOT_TRACED = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    sampled = []
     for item in items:
         place = f"{item.path.relative_to(HERE).as_posix()}::{item.name}"
         if place.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+        if place.startswith(EXHAUSTIVE):
+            item.add_marker(pytest.mark.exhaustive)
         is_long = item.get_closest_marker("slow") or place.startswith(NOT_TRACED)
         if is_long or is_hypothesis_test(getattr(item, "obj", None)):
             # Tracing each line of each example would double the time of these.
             item.add_marker(pytest.mark.no_cover)
+        if place.startswith(SAMPLED):
+            sampled.append(item)
     slow = [item for item in items if item.get_closest_marker("slow")]
-    mark_more_than_a_sample(slow)
+    mark_more_than_a_sample(slow + sampled)
     # A slow file that begins last leaves the other processes with nothing to do.
     slow_files = {item.path for item in slow}
     items.sort(key=lambda item: item.path not in slow_files)
 
 
-def mark_more_than_a_sample(slow: list[pytest.Item]) -> None:
-    """Mark the cases of slow tests beyond those that CI tries."""
+def mark_more_than_a_sample(long: list[pytest.Item]) -> None:
+    """Mark the cases of long tests beyond those that CI tries."""
     tables: dict[str, list[pytest.Item]] = {}
-    for item in slow:
+    for item in long:
         tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for cases in tables.values():
         for item in sorted(cases, key=lambda item: sha256(item.name.encode()).digest())[SLOW_CASES_IN_CI:]:

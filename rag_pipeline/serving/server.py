@@ -17,6 +17,10 @@ from rag_pipeline.serving.metrics import SHARED_FOLDER
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.settings.load import CONFIG_VARIABLE
 
+# A connection that is not used is kept longer than clients and proxies keep theirs (5 to 60 seconds is usual). One that
+# the server closes first may be closed while the next request is under way: the proxy then answers 502.
+KEEP_ALIVE_SECONDS = 75
+
 
 def options_of(pipeline: Pipeline) -> dict[str, Any]:
     """Options of uvicorn.
@@ -33,6 +37,7 @@ def options_of(pipeline: Pipeline) -> dict[str, Any]:
         "server_header": False,
         "access_log": False,
         "log_config": None,
+        "timeout_keep_alive": KEEP_ALIVE_SECONDS,
         "timeout_graceful_shutdown": settings.stop_seconds,
     }
 

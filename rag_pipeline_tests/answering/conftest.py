@@ -13,9 +13,10 @@ from rag_pipeline.answering.embedded_cache import EmbeddedCache
 from rag_pipeline.answering.keeping import AnswerCache
 from rag_pipeline.answering.server_cache import ServerCache
 from rag_pipeline_tests.answering.scripted import Scripted, scripted_server
+from rag_pipeline_tests.extras import needs
 from rag_pipeline_tests.pipeline.project import Project
 
-pytest.importorskip("openai", reason="needs the extra `answers`")
+needs("openai", "needs the extra `answers`")
 
 GUIDE = "# Running the pump\n\nHow to start the pump.\n\n## Stopping it\n\nPull the red lever twice [7], then wait.\n"
 PLANTED = (

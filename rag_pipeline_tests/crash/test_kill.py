@@ -23,11 +23,12 @@ from rag_pipeline.stores.lake import Lake
 from rag_pipeline_tests.crash.child import LoggedProject, start, start_command
 from rag_pipeline_tests.crash.corpus import DOCUMENTS, Corpus
 from rag_pipeline_tests.crash.reader import Reader
+from rag_pipeline_tests.levels import tries
 
 pytestmark = pytest.mark.slow
 
-KILLS = 16
-COMMAND_KILLS = 3
+KILLS = tries(5, 16)
+COMMAND_KILLS = tries(1, 3)
 BATCH_TEXTS = 8
 MODELS = {
     "small": {"kind": "hashing", "model": "hashing", "dimension": 64},

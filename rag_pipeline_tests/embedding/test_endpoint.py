@@ -17,8 +17,9 @@ from rag_pipeline.embedding.endpoint_backend import endpoint_of
 from rag_pipeline.embedding.open import open_model, resolve_space
 from rag_pipeline.endpoints.costs import estimate_cost
 from rag_pipeline.errors import EmbeddingError, ModelUnavailable, SettingsError
+from rag_pipeline_tests.extras import needs
 
-pytest.importorskip("openai", reason="needs the extra `endpoint`")
+needs("openai", "needs the extra `endpoint`")
 
 
 class Endpoint(ThreadingHTTPServer):

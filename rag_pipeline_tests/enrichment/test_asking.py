@@ -27,8 +27,9 @@ from rag_pipeline_tests.answering.scripted import (
     scripted_server,
     silent,
 )
+from rag_pipeline_tests.extras import needs
 
-pytest.importorskip("openai", reason="needs the extra `answers`")
+needs("openai", "needs the extra `answers`")
 
 TOPIC = Enrichment(
     name="topic",

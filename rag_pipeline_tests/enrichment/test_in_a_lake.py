@@ -23,13 +23,14 @@ from rag_pipeline.refresh.plan import plan_run
 from rag_pipeline.stores.costs import read_costs
 from rag_pipeline_tests.answering.scripted import Scripted, refuses, says, scripted_server, silent
 from rag_pipeline_tests.cli.conftest import ask_in
+from rag_pipeline_tests.extras import needs
 from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.pipeline.test_enrichments import both, found
 from rag_pipeline_tests.pipeline.test_erasure import holding
 from rag_pipeline_tests.refresh.test_look import noted
 
-pytest.importorskip("openai", reason="needs the extra `answers`")
+needs("openai", "needs the extra `answers`")
 
 LABELS = {"kind": "classify", "model": "big", "labels": {"pumps": "About pumps.", "lamps": ""}, "concurrency": 2}
 FACTS = {"kind": "extract", "model": "big", "fields": {"hall": {"type": "integer"}}, "concurrency": 2}

@@ -17,6 +17,7 @@ from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import DUPLICATES, SIGNATURES, SIMILAR_PAIRS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.delta import DeltaStore
+from rag_pipeline_tests.levels import tries
 from rag_pipeline_tests.pipeline.project import Project
 
 
@@ -202,7 +203,7 @@ deletions = st.tuples(st.sampled_from(["a.md", "b.md", "c.txt", "d.md"]), st.non
 
 @pytest.mark.slow
 @given(nights=st.lists(st.lists(edits | deletions, min_size=1, max_size=3), min_size=2, max_size=4))
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(3, 12), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_after_any_changes_the_outcome_is_that_of_a_rebuild(nights: list[list[tuple[str, Any, Any]]]) -> None:
     folder = Path(tempfile.mkdtemp())
     try:

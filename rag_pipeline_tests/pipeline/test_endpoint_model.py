@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("openai", reason="needs the extra `endpoint`")
-
 from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.chunks import refresh_chunks
 from rag_pipeline.refresh.documents import refresh_documents
@@ -16,7 +14,10 @@ from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.index import refresh_index
 from rag_pipeline.refresh.publication import publish
 from rag_pipeline_tests.embedding.test_endpoint import Endpoint, endpoint
+from rag_pipeline_tests.extras import needs
 from rag_pipeline_tests.pipeline.project import Project
+
+needs("openai", "needs the extra `endpoint`")
 
 __all__ = ["endpoint"]
 

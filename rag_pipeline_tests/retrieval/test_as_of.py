@@ -19,12 +19,12 @@ from rag_pipeline.stores.kept import open_version
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.retrieval.test_leaks import said
 
-NIGHTS, MANY_NIGHTS = 5, 30
+NIGHTS, MANY_NIGHTS = 4, 30
 # A lake of thirty nights takes minutes, since each night is asked for in all versions that followed.
 AT_LENGTH = pytest.mark.skipif(
     "RAG_PIPELINE_TEST_EXAMPLES" not in os.environ, reason="needs RAG_PIPELINE_TEST_EXAMPLES"
 )
-ATTEMPTS, MANY_ATTEMPTS = 60, 300
+ATTEMPTS, MANY_ATTEMPTS = 30, 300
 NAMES = ("a", "b", "c", "d", "e")
 READERS = ("[public]", "[staff]", "[board]", "[staff, board]")
 QUERY = "the pump of the hall"

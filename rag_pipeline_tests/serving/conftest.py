@@ -99,9 +99,10 @@ def running(app: Any) -> Iterator[str]:
     """Serve an application in a thread at a port that is free; gives its address."""
     import uvicorn
 
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_config=None, access_log=False, proxy_headers=False, timeout_graceful_shutdown=2)
-    )
+    from rag_pipeline.serving.server import KEEP_ALIVE_SECONDS
+
+    options = {"log_config": None, "access_log": False, "proxy_headers": False, "timeout_graceful_shutdown": 2}
+    server = uvicorn.Server(uvicorn.Config(app, port=0, timeout_keep_alive=KEEP_ALIVE_SECONDS, **options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 60

@@ -20,6 +20,7 @@ from rag_pipeline.contracts.modes import MODES
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.serving.questions import SearchQuestion
 from rag_pipeline_tests.cli.conftest import Answer, ask_in
+from rag_pipeline_tests.extras import needs
 from rag_pipeline_tests.serving.leaking import (
     ADMINISTRATORS,
     BEHIND,
@@ -33,7 +34,7 @@ from rag_pipeline_tests.serving.leaking import (
     word,
 )
 
-pytest.importorskip("openai", reason="needs the extra `answers`")
+needs("openai", "needs the extra `answers`")
 
 NIGHTS = 3
 SHARE_BY_TOKEN = 0.6

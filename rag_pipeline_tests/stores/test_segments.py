@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_pipeline.contracts.table import Column, TableContract
@@ -51,7 +51,6 @@ def files(store: DeltaStore) -> set[str]:
     return set(store.file_uris(NOTES)) if store.exists(NOTES) else set()
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     steps=st.lists(st.tuples(st.sampled_from(["merge", "delete", "update", "append"]), lines), min_size=1, max_size=8),
     target=st.sampled_from([1, 2_000, 256_000]),

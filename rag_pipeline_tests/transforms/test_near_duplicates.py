@@ -9,7 +9,7 @@ from itertools import combinations
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_pipeline.contracts.tables import SIGNATURES
@@ -41,7 +41,6 @@ def plain(left: list[str], right: list[str]) -> float:
 
 
 @given(words, words)
-@settings(deadline=None, max_examples=60)
 def test_similarity_is_the_shared_part_of_five_word_sequences(left: list[str], right: list[str]) -> None:
     assert compared(" ".join(left), " ".join(right)) == plain(left, right)
     assert compared(" ".join(right), " ".join(left)) == plain(left, right)

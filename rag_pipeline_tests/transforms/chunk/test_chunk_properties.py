@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_pipeline.contracts.documents import Block, Chunk, ParsedDocument, embedded_text
@@ -28,7 +28,6 @@ needs_model = pytest.mark.skipif(TOKENIZER is None, reason="needs the packaged m
 counters = pytest.mark.parametrize(
     "counter_of", [WordCounter, pytest.param(model_counter, marks=needs_model)], ids=["words", "model"]
 )
-few = settings(max_examples=60, deadline=None)
 
 
 def bare_text(document: ParsedDocument) -> list[int]:
@@ -51,7 +50,6 @@ def section_of(sections: list[Section], chunk: Chunk) -> Section:
 
 
 @counters
-@few
 @given(document=strategies.documents, params=strategies.params)
 def test_chunks_tile_the_sections_in_order(counter_of, document: ParsedDocument, params: ChunkParams) -> None:
     chunks = chunk_document(document, params, counter_of())
@@ -70,7 +68,6 @@ def test_chunks_tile_the_sections_in_order(counter_of, document: ParsedDocument,
         assert not indentation or (not indentation.strip(" \t") and document.text[chunk.start_char - 1] == "\n")
 
 
-@few
 @given(document=strategies.documents)
 def test_only_bare_headings_above_deeper_ones_are_left_out(document: ParsedDocument) -> None:
     kept = set(bare_text(document))
@@ -85,7 +82,6 @@ def test_only_bare_headings_above_deeper_ones_are_left_out(document: ParsedDocum
 
 
 @counters
-@few
 @given(document=strategies.documents, params=strategies.params)
 def test_no_chunk_is_over_the_limit_and_counts_are_exact(counter_of, document, params) -> None:
     counter: TokenCounter = counter_of()
@@ -95,7 +91,6 @@ def test_no_chunk_is_over_the_limit_and_counts_are_exact(counter_of, document, p
         assert len(counter.token_spans(chunk.header)) <= params.header_max_tokens
 
 
-@few
 @given(document=strategies.documents, params=strategies.params)
 def test_a_tokenizer_that_breaks_every_assumption_is_still_obeyed(document, params) -> None:
     counter = MergingCounter()
@@ -108,7 +103,6 @@ def test_a_tokenizer_that_breaks_every_assumption_is_still_obeyed(document, para
 
 
 @counters
-@few
 @given(document=strategies.prose_documents, params=strategies.params)
 def test_a_chunk_lies_in_one_section_and_carries_its_path(counter_of, document, params) -> None:
     sections = sections_of(document)
@@ -119,7 +113,6 @@ def test_a_chunk_lies_in_one_section_and_carries_its_path(counter_of, document, 
 
 
 @counters
-@few
 @given(document=strategies.prose_documents, params=strategies.params)
 def test_a_block_that_fits_is_not_cut(counter_of, document, params) -> None:
     """Fits: beside the longest header the limit allows, and below its own heading where it follows one."""
@@ -135,7 +128,6 @@ def test_a_block_that_fits_is_not_cut(counter_of, document, params) -> None:
 
 
 @counters
-@few
 @given(document=strategies.prose_documents, params=strategies.params)
 def test_a_sentence_is_cut_only_if_it_alone_is_too_long(counter_of, document, params) -> None:
     counter: TokenCounter = counter_of()
@@ -148,7 +140,6 @@ def test_a_sentence_is_cut_only_if_it_alone_is_too_long(counter_of, document, pa
                 assert following in starts
 
 
-@few
 @given(document=strategies.documents, params=strategies.params)
 def test_what_a_hard_split_cuts_goes_on_in_the_next_chunk_of_its_section(document, params) -> None:
     counter = WordCounter()
@@ -161,7 +152,6 @@ def test_what_a_hard_split_cuts_goes_on_in_the_next_chunk_of_its_section(documen
 
 
 @counters
-@few
 @given(
     before=st.lists(strategies.body, max_size=4),
     edited=st.lists(strategies.body, min_size=1, max_size=4),
@@ -183,7 +173,6 @@ def test_an_edit_leaves_the_chunks_of_other_sections(counter_of, before, edited,
     assert outside(edited) == outside(replaced)
 
 
-@few
 @given(document=strategies.documents, params=strategies.params, gap=st.sampled_from(["", " ", "\n", " loose text "]))
 def test_text_that_no_block_claims_is_not_lost(document: ParsedDocument, params: ChunkParams, gap: str) -> None:
     text = gap + document.text + gap

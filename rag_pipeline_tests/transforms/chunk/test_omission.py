@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_pipeline.contracts.documents import Block, ParsedDocument, embedded_text
@@ -12,7 +12,6 @@ from rag_pipeline.transforms.chunk.omission import LARGEST_SHARE
 from rag_pipeline_tests.transforms.chunk import strategies
 from rag_pipeline_tests.transforms.chunk.counters import WordCounter
 
-few = settings(max_examples=60, deadline=None)
 PARAMS = ChunkParams()
 NOTICE = "Printed copies are not kept up to date."
 
@@ -39,7 +38,6 @@ def wordings(document: ParsedDocument) -> list[str]:
     return [wording for _, wording in section_wordings(document.text, document.blocks)]
 
 
-@few
 @given(document=strategies.prose_documents, params=strategies.params, data=st.data())
 def test_what_is_left_out_is_in_no_chunk_and_everything_else_is(
     document: ParsedDocument, params: ChunkParams, data: st.DataObject
