@@ -54,7 +54,7 @@ run: $(READY) ## Refresh everything on the sample documents and publish
 test: $(READY_TO_TEST) ## Run the quick tests: not those that refresh whole lakes, run Dagster, kill runs or break storage
 	@$(TESTS) -m "not slow and not exhaustive"
 
-test-ci: $(READY_TO_TEST) ## Run what CI runs: those that kill runs and break storage, too, some cases of each long table of faults
+test-ci: $(READY_TO_TEST) ## Run what CI runs: the quick tests, and each promise, fault and way to run once
 	@$(TESTS) -m "not exhaustive"
 
 test-all: $(READY_TO_TEST) ## Run every test in every case and with more examples, and count the lines that they run

@@ -33,26 +33,69 @@ SLOW = (
     *("refresh/test_damage.py", "house/test_docs.py::test_commands_that_are_marked_to_run_do"),
 )
 
-# A slow test with many cases takes each on a lake of its own: CI tries so many of them, `make test-all` all. Their
-# names decide which ones, so that they are the same until a case is added or renamed.
-SLOW_CASES_IN_CI = 2
-# So are the cases of these.
+# Slow tests that CI tries: each promise, each kind of fault, each way to run, once. `make test-all` tries all of them.
+TRIED_BY_CI = (
+    "cli/test_run.py::test_a_run_publishes_and_a_second_one_changes_nothing",
+    "crash/test_kill.py::test_a_",
+    "crash/test_liveness.py",
+    "crash/test_signals.py::test_a_signal_ends_a_run_that_waits",
+    "defs/test_automation.py",
+    "defs/test_checks.py",
+    "defs/test_definitions.py::test_a_run_refreshes_everything_and_a_second_one_does_nothing",
+    "defs/test_definitions.py::test_a_source_that_is_down_is_red_alone",
+    "defs/test_definitions.py::test_definitions_load_with_an_empty_environment",
+    "defs/test_definitions.py::test_workspace_yaml_is_valid",
+    "defs/test_describe",
+    "defs/test_heal.py::test_a_run_heals",
+    "defs/test_hints.py::test_a_hint_asks_for_its_source_alone",
+    "defs/test_hybrid_checks.py",
+    "defs/test_look.py::test_a_look_tells",
+    "defs/test_operator_jobs.py::test_a_model_is_published",
+    "defs/test_operator_jobs.py::test_an_erasure_from_the_launchpad",
+    "defs/test_operator_jobs.py::test_damage_is_found_and_repaired",
+    "defs/test_refused_publication.py::test_what_was_taken_away",
+    "enrichment/test_in_a_lake.py::test_a_kill_costs",
+    "faults/test_around_runs.py::test_damage_that_no_size_tells",
+    "faults/test_combinations.py::test_a_source_that_leaves",
+    "faults/test_declared.py",
+    "faults/test_nights_after.py::test_what_a_source_says_when_it_is_back",
+    "faults/test_redacting.py",
+    "faults/test_revoking.py",
+    "faults/test_taking_away.py::test_what_was_revoked_leaves_readers",
+    "house/test_docs.py",
+    "object_store/test_fences.py",
+    "pipeline/test_backup.py::test_what_is_restored",
+    "pipeline/test_backup.py::test_what_was_erased",
+    "pipeline/test_deletion_guard.py::test_everything_but_the_deletions",
+    "pipeline/test_deletion_guard.py::test_what_is_lost_on_top",
+    "pipeline/test_duplicates.py::test_after_any_changes",
+    "pipeline/test_endpoint_model.py",
+    "pipeline/test_enrichments.py::test_what_was_read_is_not_read_again",
+    "pipeline/test_equals_a_rebuild.py",
+    "pipeline/test_erasure.py::test_an_erasure_that_is_killed",
+    "pipeline/test_erasure.py::test_nothing_of_the_document_is_left",
+    "pipeline/test_first_build.py",
+    "pipeline/test_generations.py::test_going_back",
+    "pipeline/test_generations.py::test_readers_notice",
+    "pipeline/test_maintenance.py",
+    "pipeline/test_memberships.py",
+    "pipeline/test_permissions.py",
+    "pipeline/test_plan.py::test_the_run_does_what_was_planned",
+    "pipeline/test_promises.py",
+    "pipeline/test_revocations.py",
+    "serving/",
+)
+# Of a long table of cases, each on a lake of its own, so many. Their names decide which ones, so that they are the same
+# until a case is added or renamed.
+CASES_IN_CI = 2
+# Quick tests with such tables.
 SAMPLED = ("refresh/test_look.py", "serving/test_page.py::test_it_is_readable")
-# Each takes ten to two hundred seconds, and shorter tests try most of what it does: `make test-all` runs it. They
-# simulate days, compare vectors with those of torch and of other libraries, and measure what only many documents show.
+# Not slow by where they stand, but each takes ten to fifty seconds, and shorter tests try most of what it does: other
+# libraries that take long to import, and what only many documents show.
 EXHAUSTIVE = (
     "alerts/test_telling.py::test_what_was_forced",
-    "defs/test_a_day.py",
     "embedding/test_bert_graph.py",
-    "embedding/test_cross_encoder.py::test_scores_are_those_of_sentence_transformers",
-    "embedding/test_late_interaction.py::test_token_vectors_are_those_of_transformers",
     "embedding/test_openvino.py::test_a_model_that_cannot_be_converted",
-    "embedding/test_openvino.py::test_openvino_gives_the_vectors_of_torch",
-    "embedding/test_static.py::test_vectors_are_those_of_sentence_transformers",
-    "object_store/test_writers.py::test_a_machine_that_stood_still_and_was_overtaken",
-    "object_store/test_writers.py::test_after_a_machine_died",
-    "parsing/test_pdf.py::test_evidence_of_real_filings",
-    "pipeline/test_benchmarks.py",
     "refresh/test_recall.py::test_an_audit_without_a_figure",
     "refresh/test_recall.py::test_more_candidates_help",
     "transforms/test_near_duplicates.py::test_many_documents_of_one_form",
@@ -69,33 +112,32 @@ NOT_TRACED = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    sampled = []
+    tables = []
     for item in items:
         place = f"{item.path.relative_to(HERE).as_posix()}::{item.name}"
         if place.startswith(SLOW):
             item.add_marker(pytest.mark.slow)
-        if place.startswith(EXHAUSTIVE):
+        is_slow = item.get_closest_marker("slow") is not None
+        if place.startswith(EXHAUSTIVE) or (is_slow and not place.startswith(TRIED_BY_CI)):
             item.add_marker(pytest.mark.exhaustive)
-        is_long = item.get_closest_marker("slow") or place.startswith(NOT_TRACED)
-        if is_long or is_hypothesis_test(getattr(item, "obj", None)):
+        elif is_slow or place.startswith(SAMPLED):
+            tables.append(item)
+        if is_slow or place.startswith(NOT_TRACED) or is_hypothesis_test(getattr(item, "obj", None)):
             # Tracing each line of each example would double the time of these.
             item.add_marker(pytest.mark.no_cover)
-        if place.startswith(SAMPLED):
-            sampled.append(item)
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    mark_more_than_a_sample(slow + sampled)
+    mark_more_than_a_sample(tables)
     # A slow file that begins last leaves the other processes with nothing to do.
-    slow_files = {item.path for item in slow}
+    slow_files = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow_files)
 
 
-def mark_more_than_a_sample(long: list[pytest.Item]) -> None:
-    """Mark the cases of long tests beyond those that CI tries."""
+def mark_more_than_a_sample(items: list[pytest.Item]) -> None:
+    """Mark the cases beyond those that CI tries."""
     tables: dict[str, list[pytest.Item]] = {}
-    for item in long:
+    for item in items:
         tables.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for cases in tables.values():
-        for item in sorted(cases, key=lambda item: sha256(item.name.encode()).digest())[SLOW_CASES_IN_CI:]:
+        for item in sorted(cases, key=lambda item: sha256(item.name.encode()).digest())[CASES_IN_CI:]:
             item.add_marker(pytest.mark.exhaustive)
 
 

@@ -27,6 +27,7 @@ from rag_pipeline.refresh.unsettled import finish_revocations
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.stores import delta, upkeep, vectors
 from rag_pipeline.stores.delta import DeltaStore
+from rag_pipeline_tests.levels import tries
 from rag_pipeline_tests.pipeline.project import Project
 
 NAMES = [f"{folder}{stem}{suffix}" for folder in ("", "team/") for stem in "abc" for suffix in (".md", ".txt")]
@@ -329,7 +330,7 @@ class Nights(RuleBasedStateMachine):
 
 
 Nights.TestCase.settings = settings(
-    max_examples=int(os.environ.get("RAG_PIPELINE_TEST_EXAMPLES", "12")),
+    max_examples=int(os.environ.get("RAG_PIPELINE_TEST_EXAMPLES", tries(4, 12))),
     stateful_step_count=14,
     deadline=None,
     derandomize="RAG_PIPELINE_TEST_EXAMPLES" not in os.environ,
