@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 # Of ten words, one may differ.
 LEAST_SHARED = 0.9
 _WORD = re.compile(r"\w+")
+# An evaluation ranks the same some hundred texts of a question seven times; they take a few megabytes.
+_TEXTS_REMEMBERED = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Wording:
     numbers: tuple[str, ...]
 
 
+@lru_cache(_TEXTS_REMEMBERED)
 def wording_of(text: str) -> Wording:
     """What is compared of a text; letter case, punctuation and the order of words do not count."""
     found = _WORD.findall(text.casefold())
