@@ -119,8 +119,9 @@ def retire(workspace: Workspace, alias: str) -> RetireReport:
     """
     lake = workspace.lake
     space = workspace.space(alias)
-    last = lake.last_publication()
     with lake.writing():
+        # While nobody else can move the pointer to what is about to go.
+        last = lake.last_publication()
         if last is not None and last.space_fingerprint == space.fingerprint:
             raise UsageError(
                 f"embedding model {alias} is what readers are pointed to; nothing was removed. Publish another one "

@@ -56,9 +56,9 @@ class S3Server:
         )
         urllib.request.urlopen(request).close()
 
-    def behave(self, *, forgets: Iterable[str] = (), fails: str = "") -> None:
-        """From now on take no notice of these conditions, and answer 503 to requests that match, like `PUT .*lease`."""
-        self._tell({"forgets": list(forgets), "fails": fails})
+    def behave(self, *, forgets: Iterable[str] = (), fails: str = "", status: int = 503) -> None:
+        """From now on take no notice of these conditions, and fail at requests that match, like `PUT .*lease`."""
+        self._tell({"forgets": list(forgets), "fails": fails, "status": status})
 
     def asked(self) -> list[tuple[str, str]]:
         """Method and path of each request since the last time."""
@@ -91,7 +91,7 @@ class Misbehaving:
     def __init__(self, app: Any) -> None:
         self._app = app
         self._asked: list[tuple[str, str]] = []
-        self._told: dict[str, Any] = {"forgets": [], "fails": ""}
+        self._told: dict[str, Any] = {"forgets": [], "fails": "", "status": 503}
 
     def __call__(self, environment: dict[str, Any], start: Any) -> Iterable[bytes]:
         method, path = environment["REQUEST_METHOD"], environment["PATH_INFO"].encode("latin-1").decode()
@@ -99,7 +99,7 @@ class Misbehaving:
             return self._controlled(environment, start)
         self._asked.append((method, path))
         if self._told["fails"] and re.match(self._told["fails"], f"{method} {path}"):
-            start("503 Service Unavailable", [("Content-Length", "0")])
+            start(f"{self._told['status']} of no use", [("Content-Length", "0")])
             return [b""]
         for condition in self._told["forgets"]:
             environment.pop(CONDITIONS[condition], None)

@@ -23,22 +23,11 @@ from rag_pipeline.stores import backup
 from rag_pipeline.stores.backup import BackupReport, back_up, backups, read_backup
 from rag_pipeline.stores.byte_search import Needles, found_in_file
 from rag_pipeline.stores.objects import Objects
-from rag_pipeline_tests.object_store.lakes import built, copied
+from rag_pipeline_tests.object_store.lakes import copied
 from rag_pipeline_tests.object_store.server import S3Server
 from rag_pipeline_tests.pipeline.project import Project
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def published(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    return built(server, tmp_path_factory.mktemp("published"))
-
-
-@pytest.fixture
-def project(server: S3Server, published: Project, tmp_path: Path) -> Project:
-    """One with a lake of its own."""
-    return copied(published, server, tmp_path / "project")
 
 
 @pytest.fixture(autouse=True)

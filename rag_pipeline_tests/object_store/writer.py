@@ -1,4 +1,4 @@
-"""A machine that writes to a lake: a process of its own, which refreshes a project when it is told to."""
+"""A machine that writes to a lake: a process of its own, which does what it is told to a project."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    def begin(self) -> None:
-        """Refresh; do not wait for its end."""
+    def begin(self, what: str = "refresh") -> None:
+        """Do something; do not wait for its end."""
         assert self._process.stdin is not None
-        self._process.stdin.write("refresh\n")
+        self._process.stdin.write(f"{what}\n")
         self._process.stdin.flush()
 
     def end(self) -> str:
@@ -68,9 +68,12 @@ class Writer:
 
 
 def serve(folder: Path, name: str) -> None:
-    """Refresh each time a line comes, and say how it ended."""
+    """Do what each line that comes says, and say how it ended."""
     from rag_pipeline.errors import RagPipelineError
     from rag_pipeline.refresh.everything import refresh_everything
+    from rag_pipeline.refresh.generations import retire
+    from rag_pipeline.refresh.maintenance import maintain
+    from rag_pipeline.refresh.publication import rollback
     from rag_pipeline.refresh.workspace import Workspace
     from rag_pipeline.settings import load_pipeline
     from rag_pipeline.stores import lease
@@ -78,11 +81,19 @@ def serve(folder: Path, name: str) -> None:
     lease.TTL_SECONDS = TTL_SECONDS
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    for number, _ in enumerate(sys.stdin):
+    actions: dict[str, Any] = {
+        "refresh": lambda workspace: refresh_everything(
+            workspace, workspace.settings.serve, evaluate=False, strict=True
+        ),
+        "maintain": maintain,
+        "rollback": rollback,
+        "retire": lambda workspace: retire(workspace, "other"),
+    }
+    for number, line in enumerate(sys.stdin):
         said: Any = ""
         try:
             with Workspace(load_pipeline(folder / "pipeline.yaml", {}), run_id=f"{name}-{number}") as workspace:
-                refresh_everything(workspace, workspace.settings.serve, evaluate=False, strict=True)
+                actions[line.strip()](workspace)
         except RagPipelineError as error:
             said = error.code if error.retryable else f"{error.code}: {error.message}"
         answers.write(f"{json.dumps(said)}\n")
