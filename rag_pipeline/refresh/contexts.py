@@ -85,9 +85,8 @@ def put_onto_chunks(workspace: Workspace, wanted: Mapping[str, str], keys: Mappi
             changed += now[0] != context
     sizes = dict(state["document_id"].value_counts().iter_rows())
     for some in _portions(sorted(stale), sizes):
-        rows = pl.concat(
-            [CHUNKS.empty(), *workspace.lake.stream_where(CHUNKS, list(CHUNKS.columns), "document_id", some)]
-        )
+        found = workspace.lake.stream_where(CHUNKS, list(CHUNKS.columns), "document_id", some)
+        rows = pl.concat([CHUNKS.empty(), *(frame.select(CHUNKS.columns) for frame in found)])
         done = [
             row
             for _, mine in rows.sort("document_id").group_by("document_id", maintain_order=True)

@@ -197,12 +197,18 @@ class DeltaReads:
     ) -> Iterator[pl.DataFrame]:
         """Rows whose `column` is among `wanted`: a few are read at once, many are streamed."""
         keys = pl.Series(column, sorted(set(wanted)), dtype=pl.String)
-        if keys.is_empty():
+        table = None if keys.is_empty() else self._open(contract.path, version)
+        lacking = frozenset[str]() if table is None else self._lacking(contract, table)
+        if table is None or column in lacking:
             return
-        table = self._open(contract.path, version)
-        if table is None:
-            return
-        chosen = pl.col(column).is_in(keys.implode())
+        for found in self._chosen(contract, table, [n for n in columns if n not in lacking], keys):
+            nothing = (pl.lit(None, contract.schema[name]).alias(name) for name in columns if name in lacking)
+            yield found.with_columns(nothing) if lacking else found
+
+    def _chosen(
+        self, contract: TableContract, table: DeltaTable, columns: list[str], keys: pl.Series
+    ) -> Iterator[pl.DataFrame]:
+        chosen = pl.col(keys.name).is_in(keys.implode())
         if len(keys) <= FEW_KEYS:
             # Decodes the one column of all rows, and of the others the rows that are wanted.
             with self._reading(contract.path):
@@ -210,7 +216,7 @@ class DeltaReads:
             if found.height:
                 yield found
             return
-        for frame in self._batches(contract.path, table, columns=list(columns), batch_size=STREAM_ROWS):
+        for frame in self._batches(contract.path, table, columns=columns, batch_size=STREAM_ROWS):
             found = frame.filter(chosen)
             if found.height:
                 yield found

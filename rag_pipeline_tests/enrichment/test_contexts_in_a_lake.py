@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import polars as pl
 import pytest
 from starlette.responses import Response
 
-from rag_pipeline.contracts.documents import context_in
+from rag_pipeline.contracts.documents import Chunk, context_in
 from rag_pipeline.contracts.tables import CHUNKS, ENRICHMENTS
 from rag_pipeline.errors import ModelUnavailable
 from rag_pipeline.refresh import erase as erasing
@@ -20,6 +21,8 @@ from rag_pipeline.refresh.everything import Everything, refresh_everything
 from rag_pipeline.refresh.plan import plan_run
 from rag_pipeline.refresh.retained_readings import retain_readings
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.stores.lake import Lake
+from rag_pipeline.transforms.chunks import chunk_rows
 from rag_pipeline_tests.answering.scripted import Scripted, refuses, says, scripted_server
 from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.pipeline.project import Project
@@ -238,3 +241,16 @@ def test_sentences_of_erased_documents_are_nowhere_and_those_of_others_stay(
     with project.workspace() as workspace:
         assert workspace.lake.read(ENRICHMENTS, ["input_hash"]).height == readings - 1
     assert "On Part 4 of Lindau." in headers(project)
+
+
+def test_chunks_with_the_old_columns_are_read_as_having_no_sentence(tmp_path: Path) -> None:
+    old = replace(CHUNKS, columns={name: column for name, column in CHUNKS.columns.items() if not column.later})
+    cut = Chunk(0, 5, (), "Lamps", 2, "paragraph")
+    lake = Lake(str(tmp_path / "lake"))
+    lake.append(old, old.frame(chunk_rows("d", "h", "A lamp.", [cut], "f", "")))
+    columns = ["context", "document_id", "context_key"]
+    for column in ("document_id", "text_hash"):
+        values = lake.read(CHUNKS, [column])[column]
+        (frame,) = lake.stream_where(CHUNKS, columns, column, values)
+        assert frame.select(columns).rows() == [(None, "d", None)]
+    assert list(lake.stream_where(CHUNKS, columns, "context_key", ["1:a"])) == []
