@@ -30,23 +30,25 @@ def chunk_inputs(workspace: Workspace, documents: pl.DataFrame) -> pl.DataFrame:
     """
     chunks = workspace.lake.read(CHUNKS, ["chunk_id", "document_id", "context_key"])
     chunks = chunks.join(documents.drop("content_hash"), on="document_id")
-    lacking = [document for document, key in chunks["document_id", "context_key"].iter_rows() if not is_present(key)]
-    keys = {name: window.key for _, name, window in windows(workspace, lacking)}
-    known = pl.col("chunk_id").replace_strict(keys, default=pl.col("context_key"), return_dtype=pl.String)
-    return chunks.with_columns(content_hash=known).drop("context_key")
+    lacking = chunks.filter(~is_present(pl.col("context_key")))["document_id"]
+    found = {name: window.key for _, name, window in windows(workspace, lacking)}
+    chunks = chunks.join(_by_chunk(found, "content_hash"), on="chunk_id", how="left")
+    return chunks.with_columns(pl.coalesce("content_hash", "context_key").alias("content_hash")).drop("context_key")
 
 
 def windows(workspace: Workspace, documents: Iterable[str]) -> Iterator[tuple[str, str, Window]]:
     """(document_id, chunk_id, window) of each chunk of some documents."""
-    spans: dict[str, list[tuple[str, list[str], int, int]]] = {}
     wanted = sorted(set(documents))
-    for frame in workspace.lake.stream_where(CHUNKS, _SPANS, "document_id", wanted):
-        for name, document, *span in frame.select(_SPANS).iter_rows():
-            spans.setdefault(document, []).append((name, *span))
+    frames = [frame.select(_SPANS) for frame in workspace.lake.stream_where(CHUNKS, _SPANS, "document_id", wanted)]
+    # A frame and no rows of it: there may be a million.
+    spans = pl.concat([CHUNKS.empty().select(_SPANS), *frames]).sort("document_id")
+    sizes = spans.group_by("document_id", maintain_order=True).len()
+    sizes = sizes.with_columns(start=pl.col("len").cum_sum() - pl.col("len"))
+    places = {document: (start, length) for document, length, start in sizes.iter_rows()}
     columns = ["document_id", "content_title", "text"]
     for frame in workspace.lake.stream_where(DOCUMENTS, columns, "document_id", wanted):
         for document, title, text in frame.select(columns).iter_rows():
-            for name, *span in spans.get(document, ()):
+            for name, _, *span in spans.slice(*places.get(document, (0, 0))).iter_rows():
                 yield document, name, window_of(title, text, *span)
 
 
@@ -74,26 +76,24 @@ def put_onto_chunks(workspace: Workspace, wanted: Mapping[str, str], keys: Mappi
         keys: By chunk_id; what is not there keeps its own.
     """
     state = workspace.lake.read(CHUNKS, _STATE)
-    after: dict[str, tuple[str | None, str | None]] = {}
-    stale: dict[str, None] = {}
-    changed = 0
-    for name, document, context, key in state.select(_STATE).iter_rows():
-        now = wanted.get(name), keys.get(name, key)
-        after[name] = now
-        if now != (context, key):
-            stale[document] = None
-            changed += now[0] != context
-    sizes = dict(state["document_id"].value_counts().iter_rows())
-    for some in _portions(sorted(stale), sizes):
+    state = state.join(_by_chunk(wanted, "sentence"), on="chunk_id", how="left")
+    state = state.join(_by_chunk(keys, "key"), on="chunk_id", how="left")
+    state = state.with_columns(pl.coalesce("key", "context_key").alias("key"))
+    is_new = pl.col("sentence").ne_missing(pl.col("context"))
+    stale = state.filter(is_new | pl.col("key").ne_missing(pl.col("context_key")))
+    mine = state.join(stale, on="document_id", how="semi")
+    after = {name: (sentence, key) for name, sentence, key in mine["chunk_id", "sentence", "key"].iter_rows()}
+    sizes = dict(mine["document_id"].value_counts().iter_rows())
+    for some in _portions(sorted(sizes), sizes):
         found = workspace.lake.stream_where(CHUNKS, list(CHUNKS.columns), "document_id", some)
-        rows = pl.concat([CHUNKS.empty(), *(frame.select(CHUNKS.columns) for frame in found)])
+        rows = pl.concat([CHUNKS.empty(), *(frame.select(list(CHUNKS.columns)) for frame in found)])
         done = [
             row
-            for _, mine in rows.sort("document_id").group_by("document_id", maintain_order=True)
-            for row in with_contexts(mine.to_dicts(), after, workspace.token_counter)
+            for _, each in rows.sort("document_id").group_by("document_id", maintain_order=True)
+            for row in with_contexts(each.to_dicts(), after, workspace.token_counter)
         ]
         workspace.lake.merge(CHUNKS, CHUNKS.frame(done), some, delete_column="document_id")
-    return changed
+    return stale.filter(is_new).height
 
 
 def forget_contexts(workspace: Workspace) -> None:
@@ -101,6 +101,12 @@ def forget_contexts(workspace: Workspace) -> None:
     has_any = workspace.lake.read(CHUNKS, ["chunk_id"], where=pl.col("context").is_not_null()).height
     if has_any and not workspace.settings.enrichments:
         put_onto_chunks(workspace, {}, {})
+
+
+def _by_chunk(values: Mapping[str, str], name: str) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"chunk_id": list(values), name: list(values.values())}, schema={"chunk_id": pl.String(), name: pl.String()}
+    )
 
 
 def _portions(documents: list[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:

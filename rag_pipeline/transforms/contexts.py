@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import polars as pl
+
 from rag_pipeline.contracts.documents import HEADER_SEPARATOR, header_with, own_header
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.tokens import TokenCounter
@@ -23,6 +25,9 @@ VERSION = "1"
 OPENING_CHARS = 1_000
 # About a chunk of usual length on either side; an edit concerns the chunks that stand within it.
 AROUND_CHARS = 1_000
+# Titles and headings are lines; what is longer is none, and would be sent with each chunk.
+TITLE_CHARS = 200
+MOST_HEADINGS = 10
 
 
 class Window(NamedTuple):
@@ -55,14 +60,14 @@ def window_of(title: str | None, text: str, path: Sequence[str], start: int, end
     if len(opening) == begins:
         # Nothing lies between.
         begins, opening = 0, ""
-    return Window(
-        title or "", tuple(path), opening, text[begins:start], text[start:end], text[end : end + AROUND_CHARS]
-    )
+    headings = tuple(heading[:TITLE_CHARS] for heading in path[-MOST_HEADINGS:])
+    around = (text[begins:start], text[start:end], text[end : end + AROUND_CHARS])
+    return Window((title or "")[:TITLE_CHARS], headings, opening, *around)
 
 
-def is_present(key: str | None) -> bool:
+def is_present(key: pl.Expr) -> pl.Expr:
     """Whether a key was made by what is shown now."""
-    return key is not None and key.startswith(f"{VERSION}:")
+    return key.str.starts_with(f"{VERSION}:").fill_null(False)
 
 
 def with_contexts(

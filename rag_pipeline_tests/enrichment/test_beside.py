@@ -67,6 +67,7 @@ def test_what_a_model_put_together_is_closed_and_redacted_once_its_source_wants_
     assert project.verify().findings == []
 
 
+@pytest.mark.exhaustive
 def test_a_document_that_stays_as_it_was_shows_nothing_that_was_read_out_of_it(
     project: Project, server: Scripted
 ) -> None:
@@ -131,6 +132,7 @@ def test_other_labels_compute_no_vector_of_a_text_again(project: Project) -> Non
     assert published == rebuilt
 
 
+@pytest.mark.exhaustive
 def test_a_rebuild_reads_again_itself_what_needs_no_server(project: Project) -> None:
     project.settings["enrichments"] = NEAREST
     project.refresh()

@@ -44,6 +44,8 @@ def test_an_edit_concerns_the_chunks_that_it_is_shown_with() -> None:
     assert [window_of("T", longer, (), *span).key for span in moved[13:]] == keys[13:], "where it lies does not count"
     assert window_of("U", TEXT, (), *spans[3]).key != keys[3]
     assert window_of("T", TEXT, ("A",), *spans[3]).key != keys[3]
+    huge = window_of("T" * 10_000, TEXT, ["A" * 10_000] * 1_000, *spans[3])
+    assert len("".join([huge.title, *huge.path])) < 3_000, "it would be sent with each chunk"
 
 
 HEADER = st.sampled_from(["", "Title", "Title > Part", "Title\nColumn | Other", "Odd\n\nheader"])
