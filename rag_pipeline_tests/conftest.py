@@ -28,7 +28,7 @@ settings.load_profile("some")
 HERE = Path(__file__).parent
 # Tests that refresh whole lakes, run Dagster, kill processes or break storage: not what `make test` runs.
 SLOW = (
-    *("crash/", "defs/", "faults/", "pipeline/"),
+    *("crash/", "defs/", "faults/", "pipeline/", "postgres/"),
     *("cli/test_maintain.py", "cli/test_records.py", "cli/test_run.py", "cli/test_secrets_and_length.py"),
     *("refresh/test_damage.py", "house/test_docs.py::test_commands_that_are_marked_to_run_do"),
 )

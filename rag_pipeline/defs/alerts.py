@@ -37,6 +37,8 @@ _ASSET_JOB = "__ASSET_JOB"
 _EVENTS: dict[str, Event] = {
     "newest_version_may_be_published": "publication",
     "pointer_resolves": "publication",
+    "postgres_has_what_is_published": "publication",
+    "everything_revoked_has_left_postgres": "publication",
     "deletion_guard_holds_nothing": "deletion_guard",
     "no_source_is_refused_at_once": "deletion_guard",
     "content_is_fresh": "freshness",

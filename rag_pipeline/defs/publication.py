@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from rag_pipeline.contracts.tables import PUBLICATIONS
+from rag_pipeline.defs.delivery_checks import delivery_results, delivery_specs
 from rag_pipeline.defs.lag_checks import IN_TIME_SPEC, in_time_result, lag_facts
 from rag_pipeline.defs.publication_events import publication_facts, publication_version
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
@@ -65,7 +66,11 @@ def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
     )
 
     @dg.multi_asset(
-        name="gold_publication", specs=[declared], check_specs=_check_specs(), pool=WRITER_POOL, retry_policy=RETRY
+        name="gold_publication",
+        specs=[declared],
+        check_specs=[*_check_specs(), *delivery_specs(pipeline, PUBLICATION_KEY)],
+        pool=WRITER_POOL,
+        retry_policy=RETRY,
     )
     def publication(
         context: dg.AssetExecutionContext, config: PublicationConfig, pipeline: PipelineResource
@@ -101,6 +106,7 @@ def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         yield _allowed_result(why, refused, by_hand=bool(config.alias))
         yield published_result(workspace)._replace(asset_key=PUBLICATION_KEY, check_name=POINTER_CHECK)
         yield in_time_result(workspace)
+        yield from delivery_results(workspace, PUBLICATION_KEY)
 
     return publication
 

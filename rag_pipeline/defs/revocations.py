@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from rag_pipeline.contracts.index import ROW_COLUMNS
+from rag_pipeline.defs.delivery_checks import delivery_results, delivery_specs
 from rag_pipeline.defs.describe import arrow_schema
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import RETRY, REVOCATIONS_KEY, WRITER_POOL, bronze_key, spec
@@ -51,23 +52,13 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         "before anything is parsed, cut or embedded, and whatever happens to the rest of the run. It only ever takes "
         "away; everything else waits for the checks.",
     )
-    check = dg.AssetCheckSpec(
-        LOOKED_AT_CHECK,
-        asset=REVOCATIONS_KEY,
-        description="Bronze of every source and each living index could be read, so that nothing revoked was left. "
-        "It does not block: the rest of the run may mend what is damaged, and its end looks again.",
-    )
-
-    whole = dg.AssetCheckSpec(
-        WHOLE_CHECK,
-        asset=REVOCATIONS_KEY,
-        description="No file of any table or index is lost or cut. What can be made again from the layers below is, "
-        "before the run goes on and beside what is served, and a table that is gone is made by the run: yellow, once. "
-        "What has to be restored is red.",
-    )
 
     @dg.multi_asset(
-        name="silver_revocations", specs=[declared], check_specs=[check, whole], pool=WRITER_POOL, retry_policy=RETRY
+        name="silver_revocations",
+        specs=[declared],
+        check_specs=[*_check_specs(), *delivery_specs(pipeline, REVOCATIONS_KEY)],
+        pool=WRITER_POOL,
+        retry_policy=RETRY,
     )
     def revocations(
         context: dg.AssetExecutionContext, pipeline: PipelineResource
@@ -114,8 +105,27 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             description=said or "no file of any table or index is lost or cut",
             metadata={"rag/next_step": "rag-pipeline verify"},
         )
+        yield from delivery_results(workspace, REVOCATIONS_KEY)
 
     return revocations
+
+
+def _check_specs() -> list[dg.AssetCheckSpec]:
+    looked_at = dg.AssetCheckSpec(
+        LOOKED_AT_CHECK,
+        asset=REVOCATIONS_KEY,
+        description="Bronze of every source and each living index could be read, so that nothing revoked was left. "
+        "It does not block: the rest of the run may mend what is damaged, and its end looks again.",
+    )
+
+    whole = dg.AssetCheckSpec(
+        WHOLE_CHECK,
+        asset=REVOCATIONS_KEY,
+        description="No file of any table or index is lost or cut. What can be made again from the layers below is, "
+        "before the run goes on and beside what is served, and a table that is gone is made by the run: yellow, once. "
+        "What has to be restored is red.",
+    )
+    return [looked_at, whole]
 
 
 def _finished_erasure(instance: dg.DagsterInstance, workspace: "Workspace") -> str:

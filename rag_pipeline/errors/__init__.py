@@ -82,6 +82,7 @@ from rag_pipeline.errors.serving import (
 from rag_pipeline.errors.stores import (
     CommitConflict,
     ContractViolation,
+    DeliveryFailed,
     LakeBusy,
     LakeDamaged,
     LakeTooNew,
@@ -107,6 +108,7 @@ __all__ = [
     "CommitConflict",
     "ContractViolation",
     "DagsterUnusable",
+    "DeliveryFailed",
     "DocumentErased",
     "DocumentError",
     "DocumentTooLarge",

@@ -77,3 +77,11 @@ class TableOutdated(StoreError):
     """A table was written under another contract and lacks columns of the present one."""
 
     code = "table_outdated"
+
+
+class DeliveryFailed(StoreError):
+    """What is published could not be delivered to a store beside the lake; readers there keep what they had."""
+
+    code = "delivery_failed"
+    retryable = True
+    exit_code = 4

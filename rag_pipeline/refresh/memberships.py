@@ -21,6 +21,7 @@ from rag_pipeline.contracts.groups import GroupsSpec
 from rag_pipeline.contracts.memberships import MEMBERSHIPS, PRINCIPALS
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import LakeDamaged, SourceUnavailable
+from rag_pipeline.refresh.deliver import deliver_published
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.look import groups_state
 from rag_pipeline.refresh.revoke import on_any_disk
@@ -134,6 +135,8 @@ def poll_memberships(workspace: Workspace) -> MembershipsReport:
         asked = _Asked(workspace)
         # First of all, and by itself: nothing that is written later may hold it up.
         withdrawn = _withdraw(workspace, asked.wanted)
+        if withdrawn:
+            deliver_published(workspace)
         known = asked.known
         rows = asked.wanted.with_columns(
             observed_at=pl.lit(workspace.now()).cast(MEMBERSHIPS.schema["observed_at"]),

@@ -29,8 +29,8 @@ from rag_pipeline.refresh.evaluation import fit_for
 from rag_pipeline.refresh.gate import Verdict, judge, leak_of
 from rag_pipeline.refresh.generations import Look, index_cure, index_problem, is_complete, is_held, served_alias
 from rag_pipeline.refresh.index import revoke
-from rag_pipeline.refresh.kept_answers import erase_fallen_answers
 from rag_pipeline.refresh.lag import lag_figures
+from rag_pipeline.refresh.moved import pointer_moved
 from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
 from rag_pipeline.refresh.revocations import revocations
 from rag_pipeline.refresh.revoke import as_it_may_be_read
@@ -96,8 +96,9 @@ def publish(
         last = workspace.lake.last_publication()
         if last is not None and not by_hand and last.alias in workspace.settings.embedding_models:
             _keep_up_to_date(workspace, alias, last)
+        pointer_moved(workspace)
         raise
-    erase_fallen_answers(workspace)
+    pointer_moved(workspace)
     return report
 
 
@@ -278,7 +279,7 @@ def publish_revocations(workspace: Workspace) -> PublicationReport | None:
         if unrecorded_sources(workspace):
             publication = as_it_may_be_read(workspace, publication)
         lake.append_publication(publication)
-    erase_fallen_answers(workspace)
+    pointer_moved(workspace)
     log.warning("published revocations only: %s", publication.note)
     return _report(publication, moved=True)
 
@@ -339,7 +340,7 @@ def rollback(workspace: Workspace, *, to: str | None = None, note: str = "") -> 
         )
         publication = as_it_may_be_read(workspace, publication)
         lake.append_publication(publication)
-    erase_fallen_answers(workspace)
+    pointer_moved(workspace)
     return _report(publication, moved=True, is_held=publication.space_fingerprint == current.space_fingerprint)
 
 

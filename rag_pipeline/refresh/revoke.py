@@ -28,7 +28,7 @@ from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.exposed import exposed_documents
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
-from rag_pipeline.refresh.kept_answers import erase_fallen_answers
+from rag_pipeline.refresh.moved import pointer_moved
 from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
 from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.unrecorded import readers_by_source
@@ -83,7 +83,7 @@ def revoke_now(workspace: Workspace) -> RevokeReport:
     with workspace.lake.writing():
         workspace.lake.keep_reserve()
         report = on_any_disk(workspace, lambda is_full: _revoked_now(workspace, is_full=is_full))
-    erase_fallen_answers(workspace)
+    pointer_moved(workspace)
     return report
 
 

@@ -19,6 +19,7 @@ from rag_pipeline.contracts.tables import QUARANTINE
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.refresh.damage import damaged_tables
 from rag_pipeline.refresh.data_versions import bronze_version
+from rag_pipeline.refresh.deliver import is_delivered_elsewhere
 from rag_pipeline.refresh.enrichments import failures_over_at, is_reading_left
 from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.heal import SEEN_FILE
@@ -101,6 +102,8 @@ def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made
         or damaged_tables(workspace, thorough=False)
         # A model may answer next time.
         or is_reading_left(workspace)
+        # Whether that place still holds it, a run asks.
+        or is_delivered_elsewhere(workspace)
     ):
         return None
     last, told = workspace.lake.last_publication(), summary["published"]

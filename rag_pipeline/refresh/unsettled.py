@@ -20,6 +20,7 @@ import polars as pl
 from rag_pipeline.contracts.sink import Sink
 from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS, QUARANTINE
 from rag_pipeline.refresh.bronze import poll_source
+from rag_pipeline.refresh.deliver import deliver_published
 from rag_pipeline.refresh.documents import read_origins
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
@@ -58,6 +59,8 @@ def finish_revocations(workspace: Workspace) -> str:
         except FAULTS as error:
             log.error("what was revoked could not all be taken from readers: %s", error)
             reasons.append(str(error))
+    if workspace.delivery is not None and workspace.delivery.fault:
+        reasons.append(workspace.delivery.fault)
     return " ".join(dict.fromkeys(reasons))
 
 
@@ -101,6 +104,7 @@ def close_unsettled(workspace: Workspace) -> RevokeReport:
             on_any_disk(
                 workspace, lambda is_full: take_from_published(workspace, last, planned, report, is_full=is_full)
             )
+            deliver_published(workspace)
     return report
 
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from rag_pipeline.contracts.delivery import DeliveryReport
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec, EmbeddingSpace
 from rag_pipeline.contracts.engine import Engine
 from rag_pipeline.contracts.recipe import SearchRecipe
@@ -74,6 +75,8 @@ class Workspace:
         )
         # Sources whose changes could not be recorded in bronze by this run, whatever the cause.
         self.unrecorded: set[str] = set()
+        # How what is published was last delivered elsewhere by this run.
+        self.delivery: DeliveryReport | None = None
         self._open_model = open_model
         self._models: dict[str, EmbeddingModel] = {}
         self._open_source = open_source

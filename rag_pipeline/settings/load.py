@@ -75,6 +75,12 @@ class Pipeline:
         return self._expanded("lake_options", self.settings.lake_options)
 
     @property
+    def postgres_dsn(self) -> str:
+        """Where PostgreSQL is that is delivered to; empty: nothing is delivered."""
+        postgres = self.settings.publish_to.postgres
+        return "" if postgres is None else self._expanded("publish_to.postgres", {"dsn": postgres.dsn})["dsn"]
+
+    @property
     def cache_folder(self) -> Path:
         if self.settings.cache is not None:
             return Path(self._located(self.settings.cache))

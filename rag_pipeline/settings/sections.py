@@ -25,6 +25,7 @@ from rag_pipeline.settings.enrichments import (
 )
 from rag_pipeline.settings.hints import HintsSettings
 from rag_pipeline.settings.limits import LimitsSettings, Section
+from rag_pipeline.settings.publishing import PostgresSettings, PublishToSettings
 from rag_pipeline.settings.reranking import LateInteractionSettings, RerankSettings
 from rag_pipeline.settings.serving import JwtSettings, ProxySettings, ServingSettings
 from rag_pipeline.settings.sources import FilesSettings, PermissionRuleSettings, SourceSettings
@@ -173,6 +174,8 @@ class Settings(Section):
     """Embedding models, by alias."""
     serve: str
     """Alias of the model whose index scheduled runs publish."""
+    publish_to: PublishToSettings = PublishToSettings()
+    """Where what is published is delivered, too; nowhere unless a place is named."""
     deduplication: DeduplicationSettings = DeduplicationSettings()
     """Which documents are left out of the index because another says the same to the same readers."""
     boilerplate: BoilerplateSettings = BoilerplateSettings()
@@ -294,6 +297,8 @@ SECTIONS: dict[str, type[Section]] = {
     "thresholds": ThresholdSettings,
     "alerts": AlertsSettings,
     "sinks": AlertSinkSettings,
+    "publish_to": PublishToSettings,
+    "postgres": PostgresSettings,
     "permission_rules": PermissionRuleSettings,
     "groups": SourceGroupsSettings,
     "enrichments": RulesSettings,

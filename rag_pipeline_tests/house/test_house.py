@@ -48,6 +48,7 @@ ONLY_IN = {
     "obstore": {"stores"},
     "lancedb": {"stores"},
     "duckdb": {"stores"},
+    "psycopg": {"stores"},
     "dulwich": {"sources"},
     "sqlalchemy": {"sources", "defs"},
     "httpcore": {"sources"},

@@ -1,0 +1,87 @@
+"""What is published, as it is delivered to a store beside the lake.
+
+Belongs here: the published version as values, what a delivery changed, and what a place of delivery can do.
+Does not belong here: PostgreSQL, which is the first (`stores/postgres/`); when it is delivered (`refresh/deliver.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from rag_pipeline.contracts.sink import Sink
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The version that readers are pointed to, whole.
+
+    Attributes:
+        name: Tells the publication from every other one.
+        lake: Address of the lake; one place holds what one lake published.
+        table: The index, opened at that version.
+        rows: That it has.
+        groups: Groups of each principal that has any, groups of groups included.
+    """
+
+    name: str
+    sequence: int
+    alias: str
+    lake: str
+    table: Sink
+    rows: int
+    groups: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What one delivery changed, in one transaction.
+
+    Attributes:
+        texts: Rows of text that were added or changed.
+        vectors: That were written; what only other people may read now writes none.
+        permissions: Rows that other people may read now, new ones included.
+        removed: Rows that are gone.
+        healed: Why everything was compared anew; empty: nobody else had touched it.
+    """
+
+    texts: int = 0
+    vectors: int = 0
+    permissions: int = 0
+    removed: int = 0
+    healed: str = ""
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether the place held all of it already."""
+        return self == Delivered()
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReport:
+    """How one delivery came out.
+
+    Attributes:
+        fault: Why what is published is not there; empty: it is.
+    """
+
+    delivered: Delivered
+    seconds: float
+    rows: int = 0
+    fault: str = ""
+
+
+class Target(Protocol):
+    """A place that what is published is delivered to."""
+
+    def deliver(self, published: Published, still_writing: Callable[[], None]) -> Delivered:
+        """Bring it from whatever whole version it holds to this one, in one transaction, by difference.
+
+        Args:
+            still_writing: Called before the commit; it raises where another process has become the writer of the lake.
+
+        Raises:
+            DeliveryFailed: Nothing was changed.
+        """
+        ...

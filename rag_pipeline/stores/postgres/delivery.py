@@ -1,0 +1,363 @@
+"""One delivery: from the version that PostgreSQL holds to the one that is published, in one transaction.
+
+Belongs here: the connection, comparing both sides, applying the difference, and what drifted since.
+Does not belong here: tables and rights (`schema.py`), when it is delivered (`refresh/deliver.py`).
+
+What should be there is told by one narrow row for each chunk, and compared by the server; texts and vectors travel only
+for rows that differ. Triggers note whoever else writes; after that, and where rights or functions are not what they
+were, every row is compared with the checksum that it was delivered with. A delivery that is killed leaves nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from os import dup
+from typing import Any
+
+import polars as pl
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.sql import SQL, Composed, Identifier, Literal
+
+from rag_pipeline.contracts.delivery import Delivered, Published
+from rag_pipeline.contracts.ids import digest
+from rag_pipeline.errors import DeliveryFailed
+from rag_pipeline.shown import keep_secret
+from rag_pipeline.stores.postgres import statements
+from rag_pipeline.stores.postgres.rows import CHUNK_COLUMNS, STATE_COLUMNS, copy_text, with_configuration
+from rag_pipeline.stores.postgres.schema import LAYOUT, Schema
+from rag_pipeline.stores.selection import rows_with
+
+log = logging.getLogger(__name__)
+
+# A server that does not answer within this holds the rest of a run up no longer.
+CONNECT_SECONDS = 10
+_CONNECTION = {
+    "connect_timeout": CONNECT_SECONDS,
+    "application_name": "rag_pipeline",
+    "client_encoding": "utf8",
+    # A machine that is gone is noticed within a minute.
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+_SESSION = {
+    # Names of ours are written out; what others put into schemas of theirs is not found.
+    "search_path": "pg_catalog",
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    # Fail rather than compare with less than there is.
+    "row_security": "off",
+    "rag.delivering": "on",
+    "synchronous_commit": "on",
+    # A delivery whose machine was lost lets the next one in after this.
+    "idle_in_transaction_session_timeout": "10min",
+    "lock_timeout": "2min",
+}
+# Ids in one condition; beyond so many rows reading the whole table is faster than asking for them.
+_BATCH = 500
+_MOST_ASKED = 20_000
+# HNSW takes vectors of so many dimensions; wider ones are searched exactly.
+MOST_INDEXED_DIMENSIONS = 2_000
+# After a change of so large a share of all rows the planner's statistics are old.
+_ANALYZED_SHARE = 0.1
+
+
+class PostgresTarget:
+    """One schema of one PostgreSQL.
+
+    Args:
+        readers: Roles that may search.
+        functions: More functions for readers; see `Schema`.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        schema: str,
+        *,
+        readers: Sequence[str] = (),
+        approximate_from_rows: int = 10_000,
+        timeout_seconds: float = 3_600,
+        functions: Mapping[str, str] | None = None,
+    ) -> None:
+        self._schema = schema
+        self._readers = tuple(readers)
+        self._approximate_from_rows = approximate_from_rows
+        self._timeout_seconds = timeout_seconds
+        self._functions = functions or {}
+        try:
+            given = conninfo_to_dict(dsn)
+        except psycopg.Error as error:
+            raise DeliveryFailed(
+                "publish_to.postgres.dsn is no address of PostgreSQL; want one like postgresql://writer@host/search"
+            ) from error
+        keep_secret(filter(None, [str(given.get("password") or "")]))
+        self._place = f"{given.get('dbname', '')} on {given.get('host', 'this machine')}"
+        self._conninfo = make_conninfo(**{**_CONNECTION, **given})  # type: ignore[arg-type]
+
+    def deliver(self, published: Published, still_writing: Callable[[], None]) -> Delivered:
+        """See `Target.deliver`."""
+        with self._connected() as connection, connection.cursor() as cursor:
+            work = _Delivery(cursor, published, self)
+            delivered = work.done()
+            if not delivered.is_nothing or work.is_moved:
+                still_writing()
+            connection.commit()
+        return delivered
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+        try:
+            with psycopg.connect(self._conninfo) as connection, _broken_off_after(connection, self._timeout_seconds):
+                yield connection
+        except psycopg.Error as error:
+            detail = (error.diag.message_primary or str(error)).strip() or type(error).__name__
+            raise DeliveryFailed(
+                f"PostgreSQL ({self._place}, schema {self._schema}) did not take in what is published, and readers "
+                f"there keep what they had: {detail}. The next run delivers it.",
+                place=self._place,
+            ) from error
+
+
+@contextmanager
+def _broken_off_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
+    """A server that stopped answering in the middle must not hold a run for ever: its socket is shut down."""
+
+    def break_off() -> None:
+        with suppress(OSError, psycopg.Error), socket.socket(fileno=dup(connection.fileno())) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
+
+    clock = threading.Timer(seconds, break_off)
+    clock.daemon = True
+    clock.start()
+    try:
+        yield
+    finally:
+        clock.cancel()
+
+
+class _Delivery:
+    """The work of one transaction.
+
+    Attributes:
+        is_moved: Another publication than before, or rights that were made again.
+    """
+
+    def __init__(self, cursor: psycopg.Cursor[Any], published: Published, target: PostgresTarget) -> None:
+        self._cursor = cursor
+        self._published = published
+        self._target = target
+        self._space = published.table.space
+        self.is_moved = False
+        for name, value in _SESSION.items():
+            cursor.execute("SELECT pg_catalog.set_config(%s, %s, true)", (name, value))
+        # One delivery at a time, whoever holds the lake.
+        cursor.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(%s, 0))", (target._schema,))
+        self._tables = Schema(cursor, target._schema, CHUNK_COLUMNS, target._readers, target._functions)
+        self._named = self._tables.named
+
+    def done(self) -> Delivered:
+        before, healed = self._installed()
+        index = self._index_name()
+        groups_hash = digest("groups", repr(sorted(self._published.groups.items())))
+        wanted = {"publication": self._published.name, "lake": self._published.lake, "groups_hash": groups_hash}
+        is_there = index is None or self._exists(index)
+        if not healed and is_there and all(before.get(key) == value for key, value in wanted.items()):
+            return Delivered()
+        self.is_moved = True
+        delivered = self._brought_over(healed)
+        self._bring_groups()
+        self._index_vectors(index)
+        self._note(groups_hash, is_approximate=index is not None)
+        return delivered
+
+    # -- what stands before there are rows ----------------------------------------------------------------
+
+    def _installed(self) -> tuple[Mapping[str, Any], str]:
+        """What was delivered last, and why everything has to be compared; the schema stands after it."""
+        before = self._state()
+        if before and before["lake"] not in ("", self._published.lake):
+            raise DeliveryFailed(
+                f"schema {self._target._schema} of PostgreSQL ({self._target._place}) holds what the lake "
+                f"{before['lake']} published; nothing was changed. Name another schema_name, or, if that lake was "
+                f"moved here: UPDATE {self._target._schema}.delivery SET lake = ''",
+                lake=str(before["lake"]),
+            )
+        is_same = bool(before) and before["layout"] == LAYOUT and before["columns"] == self._tables.columns()
+        if is_same and before["installed"] == self._signature():
+            return before, "rows were written by somebody else" if before["is_touched"] else ""
+        self._tables.install(anew=not is_same)
+        healed = "tables, rights or functions were not those of the delivery before" if before else ""
+        return (before if is_same else {}), healed
+
+    def _state(self) -> Mapping[str, Any]:
+        if not self._tables.is_there:
+            return {}
+        row = self._cursor.execute(self._named("SELECT pg_catalog.to_jsonb(d) FROM {s}.delivery d")).fetchone()
+        return {} if row is None else row[0]
+
+    def _signature(self) -> str:
+        said = (self._tables.standing(), str(LAYOUT), *self._target._readers, *self._target._functions.values())
+        return digest("installed", *said)
+
+    # -- rows ---------------------------------------------------------------------------------------------
+
+    def _brought_over(self, healed: str) -> Delivered:
+        run = self._cursor.execute
+        run(statements.DESIRED)
+        self._copy("pg_temp.desired (chunk_id, state, allowed_principals)", self._desired())
+        run("ANALYZE pg_temp.desired")
+        differing = run(self._differing(is_thorough=bool(healed))).fetchall()
+        removed = 0
+        for table in ("vectors", "chunks", "permissions"):
+            gone = (
+                "DELETE FROM {s}.{t} t WHERE NOT EXISTS (SELECT FROM pg_temp.desired d WHERE d.chunk_id = t.chunk_id)"
+            )
+            removed = max(removed, run(self._named(gone, t=Identifier(table))).rowcount)
+        texts, vectors = self._bring_rows({name: bool(is_wanted) for name, is_wanted in differing})
+        permissions = run(self._named(statements.PERMISSIONS)).rowcount
+        changed = texts + vectors + removed
+        if changed > _ANALYZED_SHARE * max(1, self._rows):
+            for table in ("vectors", "chunks", "permissions"):
+                run(self._named("ANALYZE {s}.{t}", t=Identifier(table)))
+        return Delivered(texts, vectors, permissions, removed, healed)
+
+    def _desired(self) -> pl.DataFrame:
+        columns = ["chunk_id", *STATE_COLUMNS, "allowed_principals"]
+        rows = self._published.table.read(columns)
+        self._rows = rows.height
+        state = pl.concat_str(STATE_COLUMNS, separator=" ")
+        return rows.select("chunk_id", state.alias("state"), "allowed_principals")
+
+    def _differing(self, *, is_thorough: bool) -> Composed:
+        bad_chunk = bad_vector = SQL("").format()
+        if is_thorough:
+            columns = SQL(", ").join(Identifier("c", name) for name in CHUNK_COLUMNS)
+            bad_chunk = self._named(
+                "OR c.checksum <> pg_catalog.md5(ROW({columns}, c.configuration)::text)", columns=columns
+            )
+            bad_vector = self._named("OR v.checksum <> pg_catalog.md5({x}.vector_send(v.embedding))")
+        space = Literal(self._space.fingerprint)
+        return self._named(statements.DIFFERING, space=space, bad_chunk=bad_chunk, bad_vector=bad_vector)
+
+    def _bring_rows(self, wanted: Mapping[str, bool]) -> tuple[int, int]:
+        """Texts and vectors that were written; `wanted` says of each row whether its vector is."""
+        if not wanted:
+            return 0, 0
+        run = self._cursor.execute
+        names = ["chunk_id", *CHUNK_COLUMNS, "configuration"]
+        columns = SQL(", ").join(map(Identifier, names))
+        run(
+            self._named(
+                "CREATE TEMPORARY TABLE staged ON COMMIT DROP AS SELECT {columns} FROM {s}.chunks LIMIT 0",
+                columns=columns,
+            )
+        )
+        run(self._named("CREATE TEMPORARY TABLE staged_vectors (chunk_id text, embedding {x}.vector) ON COMMIT DROP"))
+        for rows in self._rows_of([name for name, is_wanted in wanted.items() if is_wanted], ["vector"]):
+            self._copy("pg_temp.staged_vectors (chunk_id, embedding)", rows.select("chunk_id", "vector"))
+            self._copy_chunks(rows, names)
+        for rows in self._rows_of([name for name, is_wanted in wanted.items() if not is_wanted], []):
+            self._copy_chunks(rows, names)
+        changed = SQL(", ").join(map(Identifier, names[1:]))
+        given = SQL(", ").join(Identifier("excluded", name) for name in names[1:])
+        held = SQL(", ").join(Identifier("c", name) for name in names[1:])
+        parts = {"columns": columns, "changed": changed, "given": given, "held": held}
+        texts = run(self._named(statements.CHUNKS, **parts)).rowcount
+        vectors = run(self._named(statements.VECTORS, space=Literal(self._space.fingerprint))).rowcount
+        return texts, vectors
+
+    def _rows_of(self, names: Sequence[str], more: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Those rows of the index, a batch at a time."""
+        columns = ["chunk_id", *CHUNK_COLUMNS, *more]
+        table = self._published.table
+        if len(names) <= _MOST_ASKED:
+            for at in range(0, len(names), _BATCH):
+                yield rows_with(table, "chunk_id", names[at : at + _BATCH], columns)
+            return
+        chosen = pl.DataFrame({"chunk_id": names})
+        for batch in table.stream(columns):
+            yield pl.DataFrame(pl.from_arrow(batch)).join(chosen, on="chunk_id", how="semi")
+
+    def _copy_chunks(self, rows: pl.DataFrame, names: Sequence[str]) -> None:
+        place = f"pg_temp.staged ({', '.join(names)})"
+        self._copy(place, with_configuration(rows).select(names))
+
+    def _copy(self, place: str, rows: pl.DataFrame) -> None:
+        with self._cursor.copy(f"COPY {place} FROM STDIN") as copy:
+            copy.write(copy_text(rows))
+
+    def _bring_groups(self) -> None:
+        pairs = [(member, group) for member, groups in self._published.groups.items() for group in groups]
+        run = self._cursor.execute
+        run("CREATE TEMPORARY TABLE desired_groups (member_principal text, group_principal text) ON COMMIT DROP")
+        named = ["member_principal", "group_principal"]
+        rows = pl.DataFrame(pairs, schema=dict.fromkeys(named, pl.String), orient="row")
+        self._copy(f"pg_temp.desired_groups ({', '.join(named)})", rows)
+        run(self._named(statements.GROUPS_GONE))
+        run(self._named(statements.GROUPS_NEW))
+
+    # -- the index and the note ---------------------------------------------------------------------------
+
+    def _index_name(self) -> str | None:
+        """Of the HNSW index of the space; None: rows are few or vectors wide, and search is exact."""
+        is_small = self._published.rows < self._target._approximate_from_rows
+        if is_small or self._space.dimension > MOST_INDEXED_DIMENSIONS:
+            return None
+        return f"hnsw_{self._space.fingerprint[:32]}"
+
+    def _exists(self, index: str) -> bool:
+        found = self._named(
+            "SELECT pg_catalog.to_regclass(pg_catalog.format('%I.%I', {n}::text, {i}::text))", i=Literal(index)
+        )
+        row = self._cursor.execute(found).fetchone()
+        return row is not None and row[0] is not None
+
+    def _index_vectors(self, wanted: str | None) -> None:
+        """One index for each space, so that another one is built beside that which readers use."""
+        run = self._cursor.execute
+        if wanted is not None and not self._exists(wanted):
+            run(
+                self._named(
+                    "CREATE INDEX {i} ON {s}.vectors USING hnsw ((embedding::{x}.vector({d})) {x}.vector_cosine_ops) "
+                    "WHERE space_fingerprint = {f}",
+                    i=Identifier(wanted),
+                    d=Literal(self._space.dimension),
+                    f=Literal(self._space.fingerprint),
+                )
+            )
+        others = "SELECT indexname FROM pg_catalog.pg_indexes WHERE schemaname = {n} AND indexname LIKE 'hnsw%'"
+        # Last, since readers wait for it until the commit; where one reads for long, it goes with another delivery.
+        for (name,) in run(self._named(others)).fetchall():
+            if name != wanted:
+                with suppress(psycopg.errors.LockNotAvailable), self._cursor.connection.transaction():
+                    run("SELECT pg_catalog.set_config('lock_timeout', '1s', true)")
+                    run(self._named("DROP INDEX {s}.{i}", i=Identifier(name)))
+
+    def _note(self, groups_hash: str, *, is_approximate: bool) -> None:
+        said = {
+            "layout": LAYOUT,
+            "lake": self._published.lake,
+            "publication": self._published.name,
+            "sequence": self._published.sequence,
+            "alias": self._published.alias,
+            "space_fingerprint": self._space.fingerprint,
+            "dimension": self._space.dimension,
+            "is_approximate": is_approximate,
+            "rows": self._rows,
+            "groups_hash": groups_hash,
+            "is_touched": False,
+            "columns": self._tables.columns(),
+            "installed": self._signature(),
+        }
+        run = self._cursor.execute
+        run(self._named("DELETE FROM {s}.delivery"))
+        columns = SQL(", ").join(map(Identifier, said))
+        values = SQL(", ").join(map(Literal, said.values()))
+        run(self._named("INSERT INTO {s}.delivery ({columns}) VALUES ({values})", columns=columns, values=values))
