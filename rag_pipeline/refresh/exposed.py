@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 import polars as pl
 
 from rag_pipeline.contracts.sink import Sink
+from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.contracts.tables import DOCUMENTS
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
@@ -84,8 +85,16 @@ def exposed_origins(workspace: Workspace, origins: Collection[str]) -> set[str]:
     mine = pl.col("origin_id").is_in(pl.Series(sorted(origins), dtype=pl.String).implode())
     documents = workspace.lake.read(DOCUMENTS, [*KNOWN_COLUMNS, "origin_id", *SILVER_TEXTS], where=mine)
     stale = unvouched(documents, workspace.parse_recipes)
-    showing = _showing(stale, SILVER_TEXTS)
+    # Who may read is declared as well, and a name like that of a mailbox is shown to nobody.
+    declared = pl.Series("declared", [_shown_of(text) for text in stale["declared"]], dtype=pl.List(pl.String))
+    showing = _showing(stale.with_columns(declared), SILVER_TEXTS)
     return {origin for document, origin in stale.select("document_id", "origin_id").iter_rows() if document in showing}
+
+
+def _shown_of(declared: str) -> list[str]:
+    """What of a sidecar or front matter is shown or filtered by."""
+    said = DeclaredMetadata.from_json(declared)
+    return [text for text in (said.title, said.author, *said.extra.values()) if text]
 
 
 def _bodies(rows: pl.DataFrame) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from rag_pipeline.contracts.tables import DOCUMENTS, ENRICHMENTS
 from rag_pipeline.errors import LakeDamaged
@@ -67,22 +68,28 @@ def test_what_a_model_put_together_is_closed_and_redacted_once_its_source_wants_
     assert project.verify().findings == []
 
 
-@pytest.mark.exhaustive
 def test_a_document_that_stays_as_it_was_shows_nothing_that_was_read_out_of_it(
     project: Project, server: Scripted
 ) -> None:
-    """It is refused now, and kept as it last was; its text holds nothing, what a model made of it does."""
+    """Both are refused now, and kept as they last were: of one a model made a key, the other a mailbox may read."""
     project.settings["quarantined_documents"] = "keep_last_good"
     asking(project, server, people=MAIL)
-    server.script(says(f'{{"mail": "{KEY}"}}'))
+    project.write("lamp.md.meta.yaml", "allowed_principals: [public, ada@example.org]\n")
+
+    def reads(asked: dict[str, Any]) -> Response:
+        return says(f'{{"mail": "{KEY}"}}' if "pump" in str(asked["messages"]) else '{"mail": null}')(asked)
+
+    server.script(reads)
     project.refresh()
-    project.write("pump.md", b"\x00\x01\x02" * 100)
+    for name in ("pump.md", "lamp.md"):
+        project.write(name, b"\x00\x01\x02" * 100)
     project.settings["sources"]["docs"]["sensitive"] = "redact"
     with project.workspace() as workspace:
         refresh_everything(workspace, evaluate=False)
         kept = workspace.lake.read(DOCUMENTS, ["uri", "enriched"])
     assert KEY not in str(kept.rows())
-    assert found(project, f"mail={KEY}") == set()
+    assert [Path(uri).name for uri in kept["uri"]] == ["lamp.md"]
+    assert {Path(hit.uri).name for hit in project.search("pump lamp", "public")} == {"lamp.md"}
 
 
 def test_what_is_to_be_redacted_is_sent_to_no_server_before_it_is(project: Project, server: Scripted) -> None:

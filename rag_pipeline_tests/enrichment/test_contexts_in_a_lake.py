@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rag_pipeline.contracts.documents import Chunk, context_in
 from rag_pipeline.contracts.tables import CHUNKS, ENRICHMENTS
 from rag_pipeline.errors import ModelUnavailable
 from rag_pipeline.refresh import erase as erasing
+from rag_pipeline.refresh.enrichments import failures_over_at
 from rag_pipeline.refresh.everything import Everything, refresh_everything
 from rag_pipeline.refresh.plan import plan_run
 from rag_pipeline.refresh.retained_readings import retain_readings
@@ -150,6 +152,9 @@ def test_what_comes_to_nothing_leaves_the_chunk_as_it_was_cut(project: Project, 
     assert (set(refused), report.waiting) == ({"reading_not_valid", "server_failed"}, 0)
     bare = chunks_of(project).filter(pl.col("context").is_null())
     assert bare.height == sum(refused.values())
+    with project.workspace() as workspace:
+        again = failures_over_at(workspace)
+        assert [at - workspace.now() > timedelta(hours=23) for at in again] == [True] * refused["server_failed"]
     assert {path[-1] for path in bare["section_path"]} == {"Part 3", "Part 5"}
     assert {hit.section_path[-1] for hit in project.search("valve 3", "public", k=20)} >= {"Part 3", "Part 5"}
 
