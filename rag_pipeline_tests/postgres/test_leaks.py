@@ -235,6 +235,10 @@ LOOKS = (
     "DECLARE c CURSOR FOR SELECT * FROM rag.chunks; FETCH ALL FROM c",
     "CREATE TEMPORARY TABLE kept AS SELECT * FROM rag.{table} RETURNING *",
     "CREATE TEMPORARY TABLE kept AS SELECT * FROM rag.{table}; SELECT * FROM kept",
+    "SELECT * FROM rag.rag_search(NULL, 'token{page} pump', 50)",
+    "SELECT * FROM rag.rag_search((SELECT embedding FROM rag.vectors LIMIT 1), 'pump', 50)",
+    "SELECT * FROM rag.matching('token{page}', 50) JOIN rag.chunks USING (chunk_id)",
+    "SELECT * FROM rag.nearest(array_fill(0.1, ARRAY[64])::vector, 50)",
     "PREPARE p AS SELECT * FROM rag.chunks; EXECUTE p",
 )
 

@@ -30,6 +30,7 @@ from rag_pipeline.shown import keep_secret
 from rag_pipeline.stores.postgres import statements
 from rag_pipeline.stores.postgres.rows import CHUNK_COLUMNS, STATE_COLUMNS, copy_text, with_configuration
 from rag_pipeline.stores.postgres.schema import LAYOUT, Schema
+from rag_pipeline.stores.postgres.search import functions as search_functions
 from rag_pipeline.stores.selection import rows_with
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class PostgresTarget:
 
     Args:
         readers: Roles that may search.
-        functions: More functions for readers; see `Schema`.
+        functions: Those that readers call; see `Schema`. None: those of `search.py`.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class PostgresTarget:
         self._readers = tuple(readers)
         self._approximate_from_rows = approximate_from_rows
         self._timeout_seconds = timeout_seconds
-        self._functions = functions or {}
+        self._functions = search_functions(schema) if functions is None else functions
         try:
             given = conninfo_to_dict(dsn)
         except psycopg.Error as error:
