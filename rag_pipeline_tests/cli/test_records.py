@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -40,13 +41,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-@pytest.fixture
-def launched(tmp_path: Path, home: Path) -> Project:
-    """Published by a run of Dagster, with a second model beside."""
-    assert home.name == "dagster"
-    project = small_project(tmp_path / "project")
-    assert launch_refresh(project.pipeline(), alias="wide-2").success
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp("built")
+    project = small_project(folder / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(folder / "dagster"))
+        assert launch_refresh(project.pipeline(), alias="wide-2").success
     return project
+
+
+@pytest.fixture
+def launched(built: Project, tmp_path: Path, home: Path) -> Project:
+    """Published by a run of Dagster, with a second model beside."""
+    shutil.copytree(built.folder.parent / "dagster", home)
+    return built.copied(tmp_path / "project")
 
 
 def test_publications_by_command_are_in_the_history_with_version_why_and_by_whom(launched: Project, home: Path) -> None:

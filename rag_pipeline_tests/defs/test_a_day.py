@@ -68,8 +68,8 @@ class Reader:
 
     def _read(self) -> None:
         with Searcher.open(str(self._project.folder / "lake")) as searcher:
-            # Two cores are shared with the run; a person does not ask a hundred times in a second either.
-            while not self._end.wait(0.01):
+            # Two cores are shared with the run, and a version stays for a second at least.
+            while not self._end.wait(0.1):
                 try:
                     # More hits than there are rows, found by vectors: whatever is published is in the answer.
                     hits = searcher.search("page", principals=["board"], k=1_000, mode="vector")

@@ -14,9 +14,10 @@ from dagster._core.execution.retries import auto_reexecution_should_retry_run
 
 from rag_pipeline.contracts.tables import CHUNKS
 from rag_pipeline.defs import build_definitions
-from rag_pipeline.defs.instance import DAGSTER_YAML
+from rag_pipeline.defs.instance import DAGSTER_YAML, opened_instance
 from rag_pipeline.defs.words import HAPPENED
 from rag_pipeline.refresh import erase
+from rag_pipeline.refresh.everything import refresh_everything
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.byte_search import Needles, found_in_file
 from rag_pipeline_tests.pipeline.project import Project
@@ -51,6 +52,13 @@ def project(built: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def instance(project: Project) -> Iterator[dg.DagsterInstance]:
     """One with records on disk, as the daemon has."""
     with dg.DagsterInstance.from_config(str(project.folder.parent / "home")) as instance:
+        yield instance
+
+
+@pytest.fixture
+def quick(project: Project) -> Iterator[dg.DagsterInstance]:
+    """One with the same files, opened as `rag-pipeline run` opens them: for runs whose records are not looked at."""
+    with opened_instance(project.folder.parent / "home") as instance:
         yield instance
 
 
@@ -183,7 +191,7 @@ def test_an_erasure_that_was_killed_is_finished_by_whoever_comes_next_and_names_
 
     # Of a document that came back: now a run comes next.
     assert launched(project, instance, "erase_release", erasure_id=told(again)["rag/erasure_id"]).success
-    assert asked(project, instance, "refresh").success
+    project.refresh()
     with monkeypatch.context() as patch:
         patch.setattr(erase, "_take_from_tables", killed)
         assert not launched(project, instance, "erase", **wanted).success
@@ -266,23 +274,23 @@ def figures(result: dg.ExecuteInProcessResult, *path: str) -> dict[str, Any]:
 
 
 def test_one_format_is_parsed_and_one_source_cut_again_and_nothing_is_embedded(
-    project: Project, instance: dg.DagsterInstance
+    project: Project, quick: dg.DagsterInstance
 ) -> None:
     before = project.published()
-    parsed = asked(project, instance, "parse_again", silver_documents={"parse_again": ["text/markdown"]})
+    parsed = asked(project, quick, "parse_again", silver_documents={"parse_again": ["text/markdown"]})
     assert parsed.success
     assert figures(parsed, "silver", "documents")["rag/parsed"] == 2
     assert figures(parsed, "gold", "embeddings")["rag/embeddings_computed"] == 0
-    cut = asked(project, instance, "cut_again", silver_chunks={"cut_again": ["docs"]})
+    cut = asked(project, quick, "cut_again", silver_chunks={"cut_again": ["docs"]})
     assert cut.success
     assert figures(cut, "silver", "documents")["rag/parsed"] == 0
     assert figures(cut, "silver", "chunks")["rag/documents_cut"] == 2
     assert project.published() == before
     assert project.verify().findings == []
-    wrong = asked(project, instance, "parse_again", silver_documents={"parse_again": ["application/pdf"]})
+    wrong = asked(project, quick, "parse_again", silver_documents={"parse_again": ["application/pdf"]})
     assert not wrong.success
     assert any("text/markdown" in failure_of(event) for event in wrong.all_events if event.is_step_failure)
-    wrong = asked(project, instance, "cut_again", silver_chunks={"cut_again": ["dogs"]})
+    wrong = asked(project, quick, "cut_again", silver_chunks={"cut_again": ["dogs"]})
     assert any("there is no source 'dogs'" in failure_of(event) for event in wrong.all_events if event.is_step_failure)
 
 
@@ -291,26 +299,27 @@ def failure_of(event: dg.DagsterEvent) -> str:
     return "" if data is None else str(data.description)
 
 
-def test_one_source_is_refreshed_and_the_other_left_alone(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+def test_one_source_is_refreshed_and_the_other_left_alone(tmp_path: Path, quick: dg.DagsterInstance) -> None:
     project = Project.create(tmp_path / "two", ["docs", "wiki"])
     project.write("a.md", "# A\n\nThe lamp.\n")
     project.write("b.md", "# B\n\nThe buoy.\n", source="wiki")
-    assert asked(project, instance, "refresh_wiki").success
+    assert asked(project, quick, "refresh_wiki").success
     assert {row["source"] for row in project.published()} == {"wiki"}
 
 
-def test_the_deletion_guard_is_released_by_somebody_for_a_reason(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+def test_the_deletion_guard_is_released_by_somebody_for_a_reason(tmp_path: Path, quick: dg.DagsterInstance) -> None:
     project = Project.create(tmp_path / "many", ["docs"])
     for number in range(30):
         project.write(f"{number}.md", f"# Page {number}\n\nPage number {number}.\n")
     project.refresh()
     for number in range(29):
         (project.folder / "docs" / f"{number}.md").unlink()
-    assert asked(project, instance, "refresh").success
+    with project.workspace() as workspace:
+        refresh_everything(workspace, evaluate=False)
     assert len(project.published()) == 30
     released = asked(
         project,
-        instance,
+        quick,
         "release_deletion_guard",
         bronze_docs={"allow_mass_deletion": True, "by": f"{BY}: moved away"},
     )
