@@ -15,8 +15,10 @@ import click
 from rag_pipeline.cli.exit_codes import FOUND
 from rag_pipeline.cli.options import common_options, open_workspace
 from rag_pipeline.cli.rendering import counted, emit, facts, show, table, talk
+from rag_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
+    from rag_pipeline.evaluation.chat_writer import Estimate
     from rag_pipeline.evaluation.diversity import Diversity
     from rag_pipeline.refresh.questions import Generated
 
@@ -56,30 +58,64 @@ def questions() -> None:
     help="Who asks; only what they may read, or public may, is asked about. Give it again for each.",
 )
 @click.option("--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind; give it again for more.")
+@click.option(
+    "--chat", metavar="ALIAS", help="Chat model of pipeline.yaml that writes and verifies them; else templates."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what the chat model would cost at most.")
 @click.option("--seed", default="", metavar="TEXT", help="Another text takes other passages.")
 @common_options
 def generate(
-    file: Path | None, count: int, principals: tuple[str, ...], kinds: tuple[str, ...], seed: str, as_json: bool
+    file: Path | None,
+    count: int,
+    principals: tuple[str, ...],
+    kinds: tuple[str, ...],
+    chat: str | None,
+    dry_run: bool,
+    seed: str,
+    as_json: bool,
 ) -> None:
     """Write questions from passages of what is published, verify each, and add them to a file for people to look at.
 
-    They ask by a heading, a rare phrase, a number, what is denied, a word that nobody wrote (which has no answer) and
-    with a typing error. Drafts that were rejected stand in FILE.rejected.jsonl with the reason. Nobody has confirmed a
-    question until "standing" in its line says "confirmed"; "dropped" takes it out, and it is not written again.
+    Without --chat they ask by a heading, a rare phrase, a number, what is denied, a word that nobody wrote (which has
+    no answer) and with a typing error. Drafts that were rejected stand beside, in a file .rejected.jsonl, with the
+    reason. Nobody has confirmed a question until "standing" in its line says "confirmed"; "dropped" takes it out, and
+    it is not written again.
 
-    Ends with 1 where there was less to ask about than wanted.
+    With --chat a model writes and verifies them, within what it may cost a day; what that is at most is said first.
+
+    Ends with 1 where there was less to ask about than wanted, with 3 or 4 where the chat model failed.
 
     Example: rag-pipeline questions generate --to questions.jsonl --count 100
     """
-    from rag_pipeline.refresh.questions import checked_kinds, generate
+    from rag_pipeline.refresh.questions import generate, told_before
 
-    chosen = checked_kinds(kinds)
+    def tell(estimate: Estimate) -> None:
+        price = "" if estimate.price is None else f", cost {estimate.price:.4f}"
+        talk(
+            f"{chat}: at most about {estimate.calls:,} calls, {estimate.tokens_in:,} tokens in, "
+            f"{estimate.tokens_out:,} out{price}."
+        )
+        if dry_run:
+            click.get_current_context().exit()
+
+    if dry_run and chat is None:
+        raise UsageError("--dry-run says what a chat model would cost; name one with --chat")
     with open_workspace() as workspace:
-        found = generate(workspace, file, count=count, principals=principals, kinds=chosen, seed=seed)
+        found = generate(
+            workspace, file, count=count, principals=principals, kinds=kinds, seed=seed, chat=chat,
+            before=told_before(tell),
+        )  # fmt: skip
     if as_json:
         emit(_record(found))
     else:
         _show(found, principals)
+    if found.stopped is not None:
+        talk(
+            f"Error ({found.stopped.code}): {found.stopped.message}. What was written up to here is kept; the same "
+            f"command goes on.",
+            style="red",
+        )
+        click.get_current_context().exit(found.stopped.exit_code)
     if found.known + len(found.questions) < count:
         talk(
             f"{counted(found.readable, 'chunk')} that {', '.join(principals)} may read gave no more "

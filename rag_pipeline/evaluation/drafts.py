@@ -63,6 +63,7 @@ class Draft:
         quotes: What each passage says to it; empty: nothing answers it.
         terms: Casefolded words that any passage has which answers it; for an unanswerable one, what no passage has.
         plain: Without its typing error, where it has one.
+        answer: As whoever wrote it answers it; empty: its quotes do.
     """
 
     kind: str
@@ -72,6 +73,7 @@ class Draft:
     terms: tuple[str, ...]
     plain: str = ""
     asks_by: AsksBy = "sentence"
+    answer: str = ""
 
     @property
     def id(self) -> str:

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.evaluation.drafts import Draft, Passage
+from rag_pipeline.evaluation.verify import VERIFIER
 from rag_pipeline.evaluation.words import LEAST_CHARS, Vocabulary, sentences_of, words_of
 from rag_pipeline.transforms.word_forms import COMMON
 
@@ -108,6 +109,29 @@ _WORDINGS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
 }
 _AND = {"en": "and", "de": "und"}
+
+
+class TemplateWriter:
+    """Writes drafts that need no model to be verified."""
+
+    # Nothing was paid for them: they are kept all at once.
+    batch = 1_000_000
+    generator = GENERATOR
+    verifier = VERIFIER
+    kinds: tuple[str, ...] = KINDS
+    stopped = None
+
+    def __init__(self, vocabulary: Callable[[], Vocabulary]) -> None:
+        self._vocabulary = vocabulary
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def drafts(self, passage: Passage, kinds: Sequence[str]) -> Iterator[Draft]:
+        return drafts_of(passage, kinds, self._vocabulary())
+
+    def problem(self, draft: Draft, candidates: Sequence[Passage]) -> None:
+        """None: what tells a bad one was looked at before."""
 
 
 def drafts_of(passage: Passage, kinds: Sequence[str], vocabulary: Vocabulary) -> Iterator[Draft]:

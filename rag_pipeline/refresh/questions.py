@@ -11,40 +11,29 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
-import polars as pl
-
+from rag_pipeline.answering.asking import chat_client
 from rag_pipeline.contracts.evaluation import Question
-from rag_pipeline.contracts.filters import Filter
 from rag_pipeline.contracts.sources import PUBLIC
-from rag_pipeline.contracts.tables import DOCUMENTS
-from rag_pipeline.errors import NothingPublished, UsageError
-from rag_pipeline.evaluation import sample, templates, verify
+from rag_pipeline.errors import AnswerError, UsageError
+from rag_pipeline.evaluation import sample, verify
+from rag_pipeline.evaluation.chat_writer import ChatWriter, Estimate, estimate
 from rag_pipeline.evaluation.diversity import Diversity, diversity_of
 from rag_pipeline.evaluation.drafts import Draft, Passage, question_of
-from rag_pipeline.evaluation.words import Vocabulary
-from rag_pipeline.refresh.evaluation import embedder
-from rag_pipeline.refresh.evaluation_targets import Target, published_target
+from rag_pipeline.evaluation.templates import TemplateWriter
+from rag_pipeline.refresh.question_corpus import Corpus
 from rag_pipeline.refresh.question_diversity import diversity_over_published
 from rag_pipeline.refresh.question_files import append_lines, writing_to
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.questions import line_of, line_with, read_questions
 from rag_pipeline.settings.places import rejected_beside
-from rag_pipeline.stores.selection import Selection
 
-# How rare a word is shows in so many passages; each is read.
-_VOCABULARY_PASSAGES = 5_000
 # Passages looked at for one question that is wanted: many say nothing that can be asked for.
 _PASSAGES_A_QUESTION = 8
-# What could answer a question too is found among the best of each retriever.
-_CANDIDATES = 20
-_COLUMNS = [
-    "chunk_id", "document_id", "source", "uri", "title", "language", "section_path", "kind", "header_chars",
-    "embedded_text", "allowed_principals",
-]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +46,7 @@ class Generated:
         known: Questions of a program that stood in the file before.
         readable: Chunks that the readers may read.
         diversity: Of all questions of a program in the file.
+        stopped: Why a chat model was asked no more before there were enough.
         is_asked: Whether pipeline.yaml names the file, so that runs ask its questions.
     """
 
@@ -68,6 +58,7 @@ class Generated:
     readable: int = 0
     is_asked: bool = False
     diversity: Diversity = field(default_factory=lambda: diversity_of(()))
+    stopped: AnswerError | None = None
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -86,8 +77,10 @@ def generate(
     *,
     count: int,
     principals: Iterable[str] = (PUBLIC,),
-    kinds: Sequence[str] = templates.KINDS,
+    kinds: Sequence[str] = (),
     seed: str = "",
+    chat: str | None = None,
+    before: Callable[[Loop, int], None] | None = None,
 ) -> Generated:
     """Fill a file up to so many questions that a program wrote, and keep the drafts that were rejected beside it.
 
@@ -96,7 +89,10 @@ def generate(
     Args:
         file: Where to; None: the one file that pipeline.yaml names under `evaluation.questions`.
         principals: Who asks. Only chunks that one of them, or `public`, may read are used.
+        kinds: Only these; none: all that the writer knows.
         seed: Another one takes other passages.
+        chat: The chat model that writes and verifies them; None: templates do.
+        before: Is called once before anything is asked, where anything is wanted.
 
     Raises:
         NothingPublished: There is no index to ask about.
@@ -106,6 +102,7 @@ def generate(
     """
     target = target_file(workspace, file)
     configured = workspace.pipeline.question_files
+    beside = rejected_beside(target)
     with writing_to(workspace, target):
         files = [path for path in dict.fromkeys((target, *configured)) if path.exists()]
         there = read_questions(files, with_dropped=True)
@@ -113,24 +110,51 @@ def generate(
         if target.exists():
             known = sum(each.synthetic is not None for each in read_questions([target], with_dropped=True))
         corpus = Corpus.open(workspace, principals)
-        loop = Loop(corpus, there, kinds)
-        wanted = max(0, count - known)
-        ids = sample.sampled(corpus.rows, wanted * _PASSAGES_A_QUESTION, seed)
-        drafts = loop.run(corpus.passages(ids), wanted)
-        made_on = workspace.now().date().isoformat()
-        shared = corpus.shared_uris
-        questions = tuple(
-            question_of(
-                draft, principals, generator=templates.GENERATOR, verifier=verify.VERIFIER, made_on=made_on,
-                shared_uris=shared,
-            )
-            for draft in drafts
-        )  # fmt: skip
-        beside = rejected_beside(target)
-        _keep(target, beside, questions, loop.rejected, principals, made_on)
+        with closing(_writer(workspace, corpus, chat)) as writer:
+            loop = Loop(corpus, there, checked_kinds(kinds, writer.kinds), writer)
+            wanted = max(0, count - known)
+            if before is not None and wanted:
+                before(loop, wanted)
+            kept = _Kept(target, beside, tuple(principals), workspace.now().date().isoformat(), loop)
+            try:
+                ids = sample.sampled(corpus.rows, wanted * _PASSAGES_A_QUESTION, seed)
+                for draft in loop.run(corpus.passages(ids), wanted):
+                    kept.add(draft)
+            finally:
+                # What was found up to here was paid for, whatever happened then.
+                kept.write()
     is_asked = target.resolve() in {path.resolve() for path in configured}
     figures = written_diversity(workspace, [target] if target.exists() else [])
-    return Generated(target, beside, questions, tuple(loop.rejected), known, corpus.rows.height, is_asked, figures)
+    return Generated(
+        target, beside, tuple(kept.questions), tuple(loop.rejected), known, corpus.rows.height, is_asked, figures,
+        writer.stopped,
+    )  # fmt: skip
+
+
+def told_before(tell: Callable[[Estimate], None]) -> Callable[[Loop, int], None]:
+    """Has somebody told what a chat model would cost, before it is asked anything."""
+
+    def before(loop: Loop, wanted: int) -> None:
+        if isinstance(loop.writer, ChatWriter):
+            tell(estimate(loop.writer.spec, loop.kinds, wanted, loop.corpus.mean_chars))
+
+    return before
+
+
+def _writer(workspace: Workspace, corpus: Corpus, chat: str | None) -> Writer:
+    """What writes the questions: templates, or one of the pipeline's chat models.
+
+    Raises:
+        UsageError: There is no such chat model.
+        SettingsError: The `openai` package or the key is missing.
+    """
+    if chat is None:
+        return TemplateWriter(lambda: corpus.vocabulary)
+    known = workspace.settings.chat_models
+    if chat not in known:
+        named = ", ".join(sorted(known)) or "none is configured under chat_models"
+        raise UsageError(f"there is no chat model {chat!r}; allowed: {named}", model=chat)
+    return ChatWriter(chat_client(workspace.pipeline, chat), corpus.partner)
 
 
 def written_diversity(workspace: Workspace, files: Iterable[Path] | None = None) -> Diversity:
@@ -146,16 +170,16 @@ def written_diversity(workspace: Workspace, files: Iterable[Path] | None = None)
     return diversity_over_published(workspace, [each for each in there if each.synthetic is not None])
 
 
-def checked_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
-    """The kinds that are asked for; all, where none is.
+def checked_kinds(kinds: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The kinds that are asked for; all that there are, where none is.
 
     Raises:
         UsageError: There is no such kind.
     """
     for kind in kinds:
-        if kind not in templates.KINDS:
-            raise UsageError(f"there is no kind {kind!r}; allowed: {', '.join(templates.KINDS)}", kind=kind)
-    return tuple(dict.fromkeys(kinds)) or templates.KINDS
+        if kind not in known:
+            raise UsageError(f"there is no kind {kind!r}; allowed: {', '.join(known)}", kind=kind)
+    return tuple(dict.fromkeys(kinds)) or tuple(known)
 
 
 def target_file(workspace: Workspace, file: Path | None) -> Path:
@@ -179,82 +203,27 @@ def target_file(workspace: Workspace, file: Path | None) -> Path:
     return target
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """What some readers may read of the published index, as of one version."""
+class Writer(Protocol):
+    """Writes drafts and verifies what only it can tell.
 
-    workspace: Workspace
-    target: Target
-    selection: Selection
-    rows: pl.DataFrame
+    Attributes:
+        batch: So many questions are kept together.
+        stopped: Why it writes no more; None: it goes on.
+    """
 
-    @classmethod
-    def open(cls, workspace: Workspace, principals: Iterable[str]) -> Corpus:
-        target = published_target(workspace)
-        if target is None:
-            raise NothingPublished(
-                "nothing has been published, so there is nothing to ask about; run: rag-pipeline run"
-            )
-        table = workspace.vectors.open(
-            target.table_name,
-            target.space_fingerprint,
-            version=target.table_version,
-            refine_factor=target.refine_factor,
-        )
-        selection = Selection(table, Filter(frozenset({*principals, PUBLIC})))
-        return cls(workspace, target, selection, selection.read([*sample.COLUMNS, "uri"]))
+    generator: str
+    verifier: str
+    kinds: tuple[str, ...]
+    batch: int
 
-    @cached_property
-    def vocabulary(self) -> Vocabulary:
-        """Of a sample of the passages."""
-        ids = sample.sampled(self.rows, _VOCABULARY_PASSAGES, "vocabulary")
-        return Vocabulary.of(passage.text for passage in self.passages(ids))
+    @property
+    def stopped(self) -> AnswerError | None: ...
 
-    @cached_property
-    def shared_uris(self) -> frozenset[str]:
-        """Addresses of several documents."""
-        documents = self.rows.unique("document_id")["uri"].value_counts()
-        return frozenset(documents.filter(pl.col("count") > 1)["uri"])
+    def close(self) -> None: ...
 
-    @cached_property
-    def _input_keys(self) -> dict[str, str]:
-        rows = self.workspace.lake.read(DOCUMENTS, ["document_id", "input_key"])
-        return dict(rows.iter_rows())
+    def drafts(self, passage: Passage, kinds: Sequence[str]) -> Iterable[Draft | verify.Rejected]: ...
 
-    @cached_property
-    def _embed(self) -> Callable[[str], object]:
-        return embedder(self.workspace, self.target)
-
-    def passages(self, chunk_ids: Sequence[str]) -> list[Passage]:
-        """Passages by id, in the order of the ids."""
-        found = {row["chunk_id"]: row for row in self.selection.read_of("chunk_id", chunk_ids, _COLUMNS).to_dicts()}
-        return [self._passage(found[name]) for name in chunk_ids if name in found]
-
-    def candidates(self, draft: Draft) -> Iterator[Passage]:
-        """What both retrievers find for a draft, and the words of its text by words."""
-        asked = draft.plain or draft.question
-        by_words = self.selection.matching(asked, _CANDIDATES, _COLUMNS)
-        said = self.selection.matching(" ".join(draft.terms), _CANDIDATES, _COLUMNS)
-        near = self.selection.nearest(self._embed(asked), _CANDIDATES, _COLUMNS)  # type: ignore[arg-type]
-        found = {row["chunk_id"]: row for rows in (by_words, said, near) for row in rows.to_dicts()}
-        for row in found.values():
-            yield self._passage(row)
-
-    def _passage(self, row: dict[str, object]) -> Passage:
-        text = str(row["embedded_text"])[int(str(row["header_chars"])) :]
-        return Passage(
-            chunk_id=str(row["chunk_id"]),
-            document_id=str(row["document_id"]),
-            source=str(row["source"]),
-            uri=str(row["uri"]),
-            title=" ".join(str(row["title"] or "").split()),
-            language=str(row["language"] or ""),
-            section=tuple(row["section_path"] or ()),  # type: ignore[arg-type]
-            kind=str(row["kind"]),
-            text=" ".join(text.split()),
-            readable_by=tuple(row["allowed_principals"] or ()),  # type: ignore[arg-type]
-            input_key=self._input_keys.get(str(row["document_id"]), ""),
-        )
+    def problem(self, draft: Draft, candidates: Sequence[Passage]) -> verify.Rejected | None: ...
 
 
 @dataclass
@@ -268,33 +237,45 @@ class Loop:
     corpus: Corpus
     there: Sequence[Question]
     kinds: Sequence[str]
+    writer: Writer
     rejected: list[verify.Rejected] = field(default_factory=list)
 
-    def run(self, passages: Iterable[Passage], wanted: int) -> list[Draft]:
+    def run(self, passages: Iterable[Passage], wanted: int) -> Iterator[Draft]:
+        """Good questions, at most as many as are wanted."""
         asked = verify.Asked()
         for question in self.there:
             asked.add(question.id, question.question)
-        found: list[Draft] = []
         counts = Counter(question.kind for question in self.there if question.synthetic is not None)
         known = {question.id for question in self.there}
         for passage in passages:
-            if len(found) >= wanted:
-                break
+            if wanted <= 0 or self.writer.stopped is not None:
+                return
             if self._is_asked_about(passage):
                 continue
             # The kind that there are fewest of comes first.
             order = sorted(self.kinds, key=lambda kind: (counts[kind], self.kinds.index(kind)))
-            for draft in templates.drafts_of(passage, order, self.corpus.vocabulary):
-                if draft.id in known:
-                    continue
-                problem = verify.rejected(draft, self.corpus.candidates(draft), asked)
-                if problem is None:
-                    found.append(draft)
-                    counts[draft.kind] += 1
-                    asked.add(draft.id, draft.plain or draft.question)
-                    break
+            draft = next(self._good(passage, order, asked, known), None)
+            if draft is not None:
+                counts[draft.kind] += 1
+                asked.add(draft.id, draft.plain or draft.question)
+                wanted -= 1
+                yield draft
+
+    def _good(self, passage: Passage, order: Sequence[str], asked: verify.Asked, known: set[str]) -> Iterator[Draft]:
+        """Drafts of a passage that nothing speaks against; the others are noted."""
+        for draft in self.writer.drafts(passage, order):
+            if isinstance(draft, verify.Rejected):
+                self.rejected.append(draft)
+                continue
+            if draft.id in known:
+                continue
+            candidates = self.corpus.candidates(draft)
+            # What needs no model first: nothing is paid for what is no question anyway.
+            problem = verify.rejected(draft, candidates, asked) or self.writer.problem(draft, candidates)
+            if problem is None:
+                yield draft
+            else:
                 self.rejected.append(problem)
-        return found
 
     def _is_asked_about(self, passage: Passage) -> bool:
         """Whether a question of a program was made from a passage before."""
@@ -308,29 +289,49 @@ class Loop:
         )
 
 
-def _keep(
-    target: Path,
-    beside: Path,
-    questions: Sequence[Question],
-    rejected: Sequence[verify.Rejected],
-    principals: Iterable[str],
-    made_on: str,
-) -> None:
-    """Add both, the reasons first: whoever is stopped in between writes the same ones again, and no question twice."""
-    kept = _ids_in(beside)
-    lines = {each.draft.id: _rejected_line(each, principals, made_on) for each in rejected}
-    new = [line for name, line in lines.items() if name not in kept]
-    if new:
-        append_lines(beside, new, "generate the questions again")
-    if questions:
-        append_lines(target, map(line_of, questions), "generate the questions again")
+@dataclass
+class _Kept:
+    """Adds questions and rejected drafts to their files as they come."""
+
+    target: Path
+    beside: Path
+    principals: tuple[str, ...]
+    made_on: str
+    loop: Loop
+    questions: list[Question] = field(default_factory=list)
+    _written: int = 0
+    _noted: int = 0
+
+    def add(self, draft: Draft) -> None:
+        self.questions.append(self._question(draft, self.loop.corpus.shared_uris))
+        if len(self.questions) - self._written >= self.loop.writer.batch:
+            self.write()
+
+    def write(self) -> None:
+        """Add what is new, the reasons first: whoever is stopped in between adds no question twice."""
+        known = _ids_in(self.beside)
+        new = {each.draft.id: self._line(each) for each in self.loop.rejected[self._noted :]}
+        lines = [line for name, line in new.items() if name not in known]
+        if lines:
+            append_lines(self.beside, lines, _AGAIN)
+        self._noted = len(self.loop.rejected)
+        if self.questions[self._written :]:
+            append_lines(self.target, map(line_of, self.questions[self._written :]), _AGAIN)
+        self._written = len(self.questions)
+
+    def _question(self, draft: Draft, shared_uris: frozenset[str] = frozenset()) -> Question:
+        writer = self.loop.writer
+        return question_of(
+            draft, self.principals, generator=writer.generator, verifier=writer.verifier, made_on=self.made_on,
+            shared_uris=shared_uris,
+        )  # fmt: skip
+
+    def _line(self, each: verify.Rejected) -> str:
+        return line_with(json.loads(line_of(self._question(each.draft))) | {"reason": each.reason, "why": each.why})
 
 
-def _rejected_line(each: verify.Rejected, principals: Iterable[str], made_on: str) -> str:
-    question = question_of(
-        each.draft, principals, generator=templates.GENERATOR, verifier=verify.VERIFIER, made_on=made_on
-    )
-    return line_with(json.loads(line_of(question)) | {"reason": each.reason, "why": each.why})
+# For the message that a file could not be written.
+_AGAIN = "generate the questions again"
 
 
 def _ids_in(file: Path) -> set[str]:

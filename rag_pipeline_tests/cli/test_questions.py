@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from rag_pipeline.retrieval.questions import read_questions
 from rag_pipeline.settings.places import rejected_beside
+from rag_pipeline_tests.answering.scripted import refuses, says, scripted_server
 from rag_pipeline_tests.cli.conftest import Answer, ask_in
+from rag_pipeline_tests.evaluation.test_chat_writer import asked_for, texts_in
 from rag_pipeline_tests.pipeline.project import Project
 
 # Each with words that stand nowhere else.
@@ -184,3 +189,81 @@ def test_a_report_says_how_diverse_they_are_and_a_collapsed_set_is_a_finding(pro
     collapsed = ask_in(project.folder, "questions", "report")
     assert collapsed.code == 1
     assert "worded alike" in " ".join(collapsed.err.split())
+
+
+OPENS = re.compile(r"Visitors with (\w+) and \w+ reach the (\w+) within (\d+) minutes\.")
+
+
+def model(body: dict[str, Any]) -> Response:
+    """Asks how far it is to the place of a text, if that says so, and knows it from such a text alone."""
+    found = [OPENS.search(text) for text in texts_in(body)]
+    first = next((each for each in found if each is not None), None)
+    record: dict[str, Any]
+    if asked_for(body) == "write":
+        question = f"{first[1]} {first[2]}: how long?" if first else ""
+        record = {"question": question, "answer": f"{first[3]} minutes" if first else ""}
+        record["quotes"] = [first[0]] if first else []
+    elif asked_for(body) == "answer":
+        record = {"answerable": first is not None, "answer": f"{first[3]} minutes" if first else ""}
+    else:
+        word = re.findall(r"Question: (\w+)", body["messages"][1]["content"])
+        record = {"answering": [at for at, each in enumerate(found, start=1) if each and each[1] in word]}
+    return says(json.dumps(record))(body)
+
+
+def test_a_chat_model_writes_within_its_budget_what_it_costs_is_said_and_the_rest_is_written_later(
+    project: Project,
+) -> None:
+    with scripted_server() as server:
+        server.script(model)
+        local = {"model": "m", "base_url": server.url, "price_per_million_input_tokens": 1.0, "deadline_seconds": 5}
+        project.settings["chat_models"] = {"local": local}
+        project.settings["cache"] = "cache"
+        project.pipeline()
+        told = generate(project, "--chat", "local", "--dry-run")
+        assert told.code == 0
+        assert "at most about" in told.err
+        assert server.asked == []
+        assert not (project.folder / "questions.jsonl").exists()
+
+        # One question needs four calls of 120 tokens; the second one is not paid any more.
+        project.settings["chat_models"]["local"] = local | {"tokens_per_day": 700}
+        project.pipeline()
+        stopped = generate(project, "--chat", "local", "--kind", "fact", count=6)
+        assert stopped.code == 4
+        assert "budget_reached" in stopped.err
+        file = project.folder / "questions.jsonl"
+        first = file.read_bytes() if file.exists() else b""
+
+        project.settings["chat_models"]["local"] = local
+        project.pipeline()
+        whole = generate(project, "--chat", "local", "--kind", "fact", count=6)
+        assert whole.records[0]["added"] + whole.records[0]["known"] == 6, whole.err
+        assert file.read_bytes().startswith(first)
+        for question in read_questions([file]):
+            assert question.synthetic is not None
+            assert question.synthetic.generator.startswith("chat local")
+            assert "within" in (question.expected[0].quote or "")
+        # What gave no question is set aside with the reason, and hindered no other.
+        assert whole.records[0]["reasons"]["not_valid"] > 0
+        # What only others may read was never sent.
+        assert "bullion" not in json.dumps(server.asked)
+
+        calls = len(server.asked)
+        assert generate(project, "--chat", "local", "--kind", "fact", count=6).records[0]["added"] == 0
+        assert len(server.asked) == calls
+    unknown = generate(project, "--chat", "other")
+    assert unknown.code == 2
+    assert "allowed: local" in unknown.err
+
+
+def test_a_server_that_is_down_ends_it_and_keeps_what_there_is(project: Project) -> None:
+    with scripted_server() as server:
+        server.script(*[model] * 8, refuses(400))
+        project.settings["chat_models"] = {"local": {"model": "m", "base_url": server.url, "deadline_seconds": 5}}
+        project.pipeline()
+        ended = generate(project, "--chat", "local", "--kind", "fact", count=6)
+    assert ended.code == 3
+    assert "What was written up to here is kept" in " ".join(ended.err.split())
+    assert (project.folder / "questions.rejected.jsonl").exists()
+    assert ended.records[0]["reasons"]["server_failed"] == 3
