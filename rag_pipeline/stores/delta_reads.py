@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -17,6 +18,8 @@ from deltalake.exceptions import TableNotFoundError
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.stores.failures import cause_of, failed, is_failure, reading
+from rag_pipeline.stores.objects import Objects
+from rag_pipeline.stores.opened_tables import OpenedTables
 from rag_pipeline.stores.read_once import FILE, DataFiles, ReadOnce
 from rag_pipeline.stores.segments import SEGMENT
 
@@ -41,10 +44,20 @@ class DeltaReads:
         self.root = root.rstrip("/")
         self.is_local = "://" not in root
         self._read_once = read_once if self.is_local else None
+        self._opened_tables = OpenedTables()
         self._options = dict(storage_options or {}) or None
 
     def uri(self, path: str) -> str:
         return f"{self.root}/{path}"
+
+    @cached_property
+    def objects(self) -> Objects:
+        """Single objects of a lake in an object store.
+
+        Raises:
+            ExtraMissing: Its client is not installed.
+        """
+        return Objects(self.root, self.storage_options)
 
     @property
     def storage_options(self) -> dict[str, str] | None:
@@ -54,6 +67,8 @@ class DeltaReads:
     def _open(self, path: str, version: int | None = None) -> DeltaTable | None:
         if version is None and self._read_once is not None:
             return self._read_once.newest(self.uri(path), lambda: self._open_anew(path))
+        if version is None and not self.is_local:
+            return self._opened_tables.newest(self.objects, path, lambda: self._open_anew(path))
         return self._open_anew(path, version)
 
     def _open_anew(self, path: str, version: int | None = None) -> DeltaTable | None:

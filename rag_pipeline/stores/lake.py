@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -26,7 +25,6 @@ from rag_pipeline.stores.lake_format import settle_format
 from rag_pipeline.stores.lease import read_holder
 from rag_pipeline.stores.lease_lock import LeaseLock
 from rag_pipeline.stores.lock import WriteLock
-from rag_pipeline.stores.objects import Objects
 from rag_pipeline.stores.read_once import ReadOnce
 from rag_pipeline.stores.reserve import keep_reserve, spend_reserve
 
@@ -90,15 +88,6 @@ class Lake(DeltaStore):
                 self._tenure = lease.epoch
                 self._begin_tenure(is_continued=lease.is_continued)
             yield
-
-    @cached_property
-    def objects(self) -> Objects:
-        """Single objects of a lake in an object store.
-
-        Raises:
-            ExtraMissing: Its client is not installed.
-        """
-        return Objects(self.root, self.storage_options)
 
     @property
     def is_alone(self) -> bool:
