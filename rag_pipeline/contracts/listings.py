@@ -7,7 +7,8 @@ Does not belong here: what a listing means (`transforms/listing.py`), where it c
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from copy import copy
 from datetime import datetime
 from typing import Any, Self, overload
 
@@ -63,6 +64,18 @@ class ByAddress(InOrder[Item]):
         wanted = pl.Series(sorted(set(addresses)), dtype=pl.String)
         return [self[place] for place in self._rows["address"].is_in(wanted.implode()).arg_true()]
 
+    def columns(self) -> pl.DataFrame:
+        """The rows, in the order of the values."""
+        return self._rows
+
+    def part(self, places: pl.Series) -> Self:
+        """The values at rising places."""
+        if len(places) == len(self):
+            return self
+        found = copy(self)
+        found._rows = self._rows[places]
+        return found
+
     @property
     def doubled(self) -> str | None:
         """The first address that two values have."""
@@ -110,6 +123,11 @@ class PackedListing(ByAddress[SourceObject]):
                 rows = []
         parts.append(pl.DataFrame(rows, cls._SCHEMA, orient="row"))
         return cls(pl.concat(parts, rechunk=False), whole)
+
+    @property
+    def whole(self) -> Collection[str]:
+        """Addresses of objects of which columns do not tell all."""
+        return self._whole.keys()
 
     def modified_at(self) -> Iterator[datetime | None]:
         """When each was modified."""

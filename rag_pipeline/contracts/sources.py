@@ -89,7 +89,7 @@ class DeclaredMetadata:
             "media_type": self.media_type,
         }
         said = {name: value for name, value in values.items() if value is not None}
-        return json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return _CANONICAL.encode(said) if said else "{}"
 
     @classmethod
     def from_json(cls, text: str) -> DeclaredMetadata:
@@ -105,6 +105,8 @@ class DeclaredMetadata:
         return cls(**values)
 
 
+# Made once: it is asked for every row of a listing.
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 # Most documents declare nothing, and this is asked for every document on every run.
 _NOTHING_DECLARED = DeclaredMetadata()
 

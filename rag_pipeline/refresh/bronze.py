@@ -32,7 +32,7 @@ from rag_pipeline.refresh.bronze_report import BronzeReport as BronzeReport
 from rag_pipeline.refresh.costs import record_cost
 from rag_pipeline.refresh.fetching import Batch, Fetching
 from rag_pipeline.refresh.holds import held_figures, hold_of
-from rag_pipeline.refresh.known import EarlyListing, known_of, list_again, list_early
+from rag_pipeline.refresh.known import EarlyListing, known_of, list_again, list_early, planned
 from rag_pipeline.refresh.moves_between import poll_losers_again
 from rag_pipeline.refresh.polls import recorded_poll
 from rag_pipeline.refresh.progress import progress
@@ -170,10 +170,12 @@ class SourceRefresh:
         self.fetching = Fetching(source)
         self.known = known_of(workspace, name)
         self.listed = in_order(listed)
-        asked_for = self.known if only is None else [item for item in self.known if item.address in only]
-        self.plan: ListingPlan = plan_listing(asked_for, self.listed)
+        if only is None:
+            self.plan: ListingPlan = planned(self.known, self.listed, self.spec)
+        else:
+            self.plan = plan_listing(self.known.of(only), self.listed)
         self.guard = SourceGuard(workspace, name, self.known, allow_loss=allow_loss)
-        self.dead = {item.document_id: item for item in self.known if not item.is_live}
+        self.dead = {item.document_id: item for item in self.known.dead}
         self.added: set[str] = set()
         batches = workspace.lake.read(BRONZE.of(name), ["batch"])["batch"]
         self.batch = 0 if batches.is_empty() else int(batches.max()) + 1  # type: ignore[arg-type]
@@ -191,7 +193,7 @@ class SourceRefresh:
 
     def record_settings(self) -> None:
         """Record who may read what is known of the source, under the settings of now."""
-        self.commit(unlisted_settings((item for item in self.known if item.is_live), self.spec))
+        self.commit(unlisted_settings(self.known.read_by_others(self.spec), self.spec))
 
     def run(self) -> BronzeReport:
         try:
@@ -216,7 +218,7 @@ class SourceRefresh:
     @cached_property
     def taken(self) -> set[str]:
         """Ids of live documents; looked up once something is new."""
-        return {item.document_id for item in self.known if item.is_live}
+        return self.known.live_ids
 
     def _brought_up_to_date(self) -> BronzeReport:
         # What an incomplete listing does not name may be there all the same, so it neither moved nor was deleted.
@@ -254,7 +256,6 @@ class SourceRefresh:
 
     def _report(self, deleted: int, hold: Hold | None) -> BronzeReport:
         count = self.counts.get
-        known_problems = len(self.plan.unchanged) - self.plan.unchanged_readable_count
         newest = content_age(modification_times(self.listed), self.observed_at).newest
         return BronzeReport(
             source=self.name,
@@ -265,7 +266,7 @@ class SourceRefresh:
             moved=count("moved", 0),
             metadata_changed=count("metadata_changed", 0),
             deleted=deleted,
-            problems=count("problem", 0) + known_problems,
+            problems=count("problem", 0) + self.plan.unreadable_count,
             commits=self.commits,
             bytes_read=self.fetching.bytes_read,
             newest_modified_at=newest,

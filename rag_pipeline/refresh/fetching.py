@@ -15,8 +15,11 @@ from typing import Any
 from rag_pipeline.contracts.sources import DeclaredMetadata, FetchedObject, FetchesTogether, SourceObject
 from rag_pipeline.errors import DocumentError
 from rag_pipeline.sources import Source
-from rag_pipeline.transforms.listing import fetch_groups
 
+# Reads under way at once, so that a slow source is waited for by many.
+FETCH_GROUP = 64
+# What a group may hold in memory; sizes are what the listing says, and a single larger object is a group of its own.
+FETCH_GROUP_BYTES = 64 * 2**20
 # What was fetched to see whether it moved is kept up to this; what is over is fetched again.
 KEPT_BYTES = 64 * 2**20
 # What is held in memory at most, and lost at most by a kill.
@@ -113,3 +116,18 @@ def _given(item: SourceObject) -> FetchedObject | DocumentError | None:
     except DocumentError as error:
         return error
     return None if raw is None else FetchedObject(raw, item.declared or DeclaredMetadata())
+
+
+def fetch_groups(items: Iterable[SourceObject]) -> Iterator[list[SourceObject]]:
+    """Objects to fetch together, bounded in number and in bytes."""
+    group: list[SourceObject] = []
+    held_bytes = 0
+    for item in items:
+        size = item.size_bytes or 0
+        if group and (len(group) == FETCH_GROUP or held_bytes + size > FETCH_GROUP_BYTES):
+            yield group
+            group, held_bytes = [], 0
+        group.append(item)
+        held_bytes += size
+    if group:
+        yield group

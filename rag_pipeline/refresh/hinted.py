@@ -22,12 +22,13 @@ from rag_pipeline.refresh.bronze import BronzeReport, SourceRefresh, let_go_else
 from rag_pipeline.refresh.costs import record_cost
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.holds import hold_of
+from rag_pipeline.refresh.known import KnownObjects
 from rag_pipeline.refresh.polls import hints_followed, unrecorded_sources
 from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.polls import read_polls
 from rag_pipeline.transforms.freshness import content_age
-from rag_pipeline.transforms.listing import KnownObject, changed_settings, unlisted_settings
+from rag_pipeline.transforms.listing import changed_settings, unlisted_settings
 
 log = logging.getLogger(__name__)
 
@@ -88,30 +89,31 @@ def _is_told(refresh: SourceRefresh, addresses: Sequence[str]) -> bool:
     # What is not there, and never was, may be a sidecar, or another spelling of something.
     if known != moved or missing - known or _may_have_moved(refresh) or _is_linked(refresh, addresses):
         return False
-    rows = [*unlisted_settings(_others(refresh), refresh.spec), *changed_settings(refresh.plan.unchanged, refresh.spec)]
+    others = _others(refresh).read_by_others(refresh.spec)
+    rows = [*unlisted_settings(others, refresh.spec), *changed_settings(refresh.plan.unchanged, refresh.spec)]
     refresh.commit(rows + refresh.moved_rows(moves))
     pending = [(before, item) for before, item in refresh.plan.to_fetch if item.address not in moves]
     unreadable = refresh.fetch_and_commit(pending)
     return not unreadable and not refresh.silent
 
 
-def _others(refresh: SourceRefresh) -> Sequence[KnownObject]:
+def _others(refresh: SourceRefresh) -> KnownObjects:
     """What is known of the source beside the objects that were listed."""
     asked = {item.address for item in refresh.listed} | {item.address for item in refresh.plan.vanished}
-    return [item for item in refresh.known if item.is_live and item.address not in asked]
+    return refresh.known.without(asked)
 
 
 def _is_linked(refresh: SourceRefresh, addresses: Sequence[str]) -> bool:
     """Whether a link leads to one of the objects: who may read that one bounds who may read the link."""
-    return any(item.declared.link_target in addresses for item in _others(refresh))
+    return any(item.declared.link_target in addresses for item in _others(refresh).links)
 
 
 def _may_have_moved(refresh: SourceRefresh) -> bool:
     """Whether a new object has the bytes of another one, which may be gone."""
-    others = _others(refresh)
-    sizes = {item.size_bytes for item in others}
+    others = _others(refresh).columns()
+    sizes = {*others["size_bytes"].unique()}
     alike = [item for item in refresh.plan.new if item.size_bytes in sizes]
-    hashes = {item.bytes_hash for item in others} if alike else set()
+    hashes = {*others["bytes_hash"].unique()} if alike else set()
     found = False
     for item, fetched in refresh.fetching.fetched(alike):
         if isinstance(fetched, FetchedObject):

@@ -6,15 +6,15 @@ Does not belong here: what a listing means against it (`transforms/listing.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import polars as pl
 
 from rag_pipeline.contracts.ids import digest
-from rag_pipeline.contracts.listings import ByAddress
-from rag_pipeline.contracts.sources import DeclaredMetadata, RemembersListings, SourceObject
+from rag_pipeline.contracts.listings import ByAddress, PackedListing
+from rag_pipeline.contracts.sources import DeclaredMetadata, RemembersListings, SourceObject, SourceSpec
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.polls import hints_followed
@@ -22,10 +22,13 @@ from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.sources import Source
 from rag_pipeline.stores.erasures import erased_from
 from rag_pipeline.stores.polls import read_polls
-from rag_pipeline.transforms.listing import KnownObject, remembered
+from rag_pipeline.transforms.listing import KnownObject, ListingPlan, plan_listing, remembered
+from rag_pipeline.transforms.same import other_readers, same_places
 
 _FIELDS = tuple(KnownObject.__dataclass_fields__)
 _DECLARED_AT = _FIELDS.index("declared")
+# Beside what a value holds: who may read it, which is compared by columns.
+KNOWN_COLUMNS = (*_FIELDS, "allowed_principals")
 
 
 class KnownObjects(ByAddress[KnownObject]):
@@ -36,19 +39,60 @@ class KnownObjects(ByAddress[KnownObject]):
     """
 
     def __init__(self, state: pl.DataFrame) -> None:
-        super().__init__(state.select(_FIELDS))
+        super().__init__(state.select(KNOWN_COLUMNS))
         self._last: tuple[str, DeclaredMetadata] = ("{}", DeclaredMetadata())
 
     def _made(self, row: tuple[Any, ...]) -> KnownObject:
         said = row[_DECLARED_AT]
         if said != self._last[0]:
             self._last = (said, DeclaredMetadata.from_json(said))
-        return KnownObject(*(*row[:_DECLARED_AT], self._last[1], *row[_DECLARED_AT + 1 :]))
+        return KnownObject(*(*row[:_DECLARED_AT], self._last[1], *row[_DECLARED_AT + 1 : -1]))
+
+    @property
+    def dead(self) -> Self:
+        """Those that are gone."""
+        return self.part((self._rows["change"] == "deleted").arg_true())
+
+    @property
+    def live_ids(self) -> set[str]:
+        """document_ids of those that are there."""
+        return {*self._rows["document_id"].filter(self._rows["change"] != "deleted")}
+
+    def read_by_others(self, spec: SourceSpec) -> Self:
+        """Live ones that could be read and that others may read under the settings of now."""
+        return self.part(other_readers(self._rows, spec))
+
+    @property
+    def links(self) -> Self:
+        """At least those that lead to another object."""
+        return self.part(self._rows["declared"].str.contains('"link_target"', literal=True).arg_true())
+
+    def without(self, addresses: Collection[str]) -> Self:
+        """The live ones, but those at some addresses."""
+        left_out = self._rows["address"].is_in(pl.Series(sorted(addresses), dtype=pl.String).implode())
+        return self.part(((self._rows["change"] != "deleted") & ~left_out).arg_true())
+
+
+def planned(known: KnownObjects, listed: Sequence[SourceObject], spec: SourceSpec) -> ListingPlan:
+    """The plan of a complete listing; of columns, what is as before under the settings of now is left out of it."""
+    if not isinstance(listed, PackedListing):
+        return plan_listing(known, listed)
+    rows, its = known.columns(), listed.columns()
+    mine, theirs = same_places(rows, its, listed.whole, spec)
+    plan = plan_listing(known.part(_others(rows.height, mine)), listed.part(_others(its.height, theirs)))
+    readable_count = plan.unchanged_readable_count + len(mine)
+    return replace(plan, unchanged_readable_count=readable_count, same_count=len(mine))
+
+
+def _others(count: int, places: pl.Series) -> pl.Series:
+    """All places but some."""
+    left = pl.repeat(value=True, n=count, dtype=pl.Boolean, eager=True)
+    return left.scatter(places, values=False).arg_true()
 
 
 def known_of(workspace: Workspace, name: str) -> KnownObjects:
     """What bronze knows of a source."""
-    return KnownObjects(workspace.lake.bronze_state(name, _FIELDS))
+    return KnownObjects(workspace.lake.bronze_state(name, KNOWN_COLUMNS))
 
 
 def list_again(workspace: Workspace, source: Source) -> Sequence[SourceObject]:

@@ -24,7 +24,7 @@ from rag_pipeline.refresh.enrichments import failures_over_at, is_reading_left
 from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.heal import SEEN_FILE
 from rag_pipeline.refresh.holds import read_holds
-from rag_pipeline.refresh.known import KnownObjects
+from rag_pipeline.refresh.known import KnownObjects, known_of, planned
 from rag_pipeline.refresh.look import (
     Listed,
     Settled,
@@ -43,7 +43,7 @@ from rag_pipeline.refresh.status import example_search, is_behind
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lock import HOLDER_NAME, WriteLock
 from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE, content_age
-from rag_pipeline.transforms.listing import RACY_WINDOW, KnownObject, changed_settings, plan_listing
+from rag_pipeline.transforms.listing import RACY_WINDOW, KnownObject, changed_settings
 
 log = logging.getLogger(__name__)
 
@@ -121,35 +121,35 @@ def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made
     until += workspace.lake.read(QUARANTINE, ["next_attempt_at"]).drop_nulls().to_series().to_list()
     until += failures_over_at(workspace)
     for name in workspace.settings.sources:
-        state = workspace.lake.bronze_state(name)
-        listed = _listed(workspace, name, state)
+        known = known_of(workspace, name)
+        listed = _listed(workspace, name, known)
         if listed is None:
             return None
         sources[name] = listed
-        until += _content_changes(workspace, name, state)
+        until += _content_changes(workspace, name, known.columns())
     return Settled(
         run_id, since, min(until), inputs, lake_state(root), sources, dict(summary), example_search(workspace), groups
     )
 
 
-def _listed(workspace: Workspace, name: str, state: pl.DataFrame) -> Listed | None:
+def _listed(workspace: Workspace, name: str, known: KnownObjects) -> Listed | None:
     """What a source lists now, or None if bronze does not hold it just so, or listing it costs as much as a run."""
     spec, source = workspace.pipeline.source_spec(name), workspace.source(name)
     if source.capabilities.asks_for_each:
         return None
     began = workspace.now()
     items = source.list()
-    plan = plan_listing(KnownObjects(state), items)
+    plan = planned(known, items, spec)
     if plan.vanished or changed_settings(plan.unchanged, spec) or _size_bytes(plan.to_fetch) > MOST_COMPARED_BYTES:
         return None
     racy: list[tuple[KnownObject | None, SourceObject]] = []
     for before, item in plan.to_fetch:
-        known = _racy(before, item)
-        if known is None:
+        told = _racy(before, item)
+        if told is None:
             return None
         if item.modified_at is None or began - item.modified_at < RACY_WINDOW:
             racy.append((before, item))
-        elif not reads_the_same(source, item, *known[1:]):
+        elif not reads_the_same(source, item, *told[1:]):
             return None
     if len(racy) > MOST_RACY or _size_bytes(racy) > MOST_RACY_BYTES:
         return None

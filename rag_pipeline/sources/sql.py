@@ -163,8 +163,9 @@ class SqlRows:
                 sa.or_(*(sa.and_(*(rows.c[name] == value for name, value in key.items())) for key in keys))
             )
         with connection.execute(statement) as result:
-            for row in result.mappings():
-                yield dict(row)
+            names = list(result.keys())
+            for row in result:
+                yield dict(zip(names, row, strict=True))
 
     def _known_columns(self, connection: Connection) -> tuple[str, ...]:
         if not self._columns:

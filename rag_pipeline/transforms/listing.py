@@ -25,12 +25,6 @@ from rag_pipeline.transforms.permissions import allowed_principals
 RACY_WINDOW = timedelta(seconds=2)
 
 
-# Reads under way at once, so that a slow source is waited for by many.
-FETCH_GROUP = 64
-# What a group may hold in memory; sizes are what the listing says, and a single larger object is a group of its own.
-FETCH_GROUP_BYTES = 64 * 2**20
-
-
 @dataclass(frozen=True, slots=True)
 class KnownObject:
     """Last row that bronze holds of a document, without the bytes."""
@@ -131,12 +125,19 @@ class ListingPlan:
         to_fetch: New or possibly changed objects, with what is known of their address.
         vanished: Live documents whose address is no longer listed.
         unchanged_readable_count: Of the unchanged ones those that could be read.
+        same_count: Of those, how many are left out of `unchanged`, since no setting changes them either.
     """
 
     unchanged: Sequence[tuple[KnownObject, SourceObject]]
     to_fetch: Sequence[tuple[KnownObject | None, SourceObject]]
     vanished: tuple[KnownObject, ...]
     unchanged_readable_count: int
+    same_count: int = 0
+
+    @property
+    def unreadable_count(self) -> int:
+        """Of the unchanged ones those that could not be read."""
+        return len(self.unchanged) + self.same_count - self.unchanged_readable_count
 
     @property
     def new(self) -> Iterator[SourceObject]:
@@ -380,18 +381,3 @@ def unlisted_settings(known: Iterable[KnownObject], spec: SourceSpec) -> list[di
         last = SourceObject(before.address, before.uri, before.size_bytes, before.source_modified_at, before.stamp)
         rows += changed_settings([(before, last)], spec)
     return rows
-
-
-def fetch_groups(items: Iterable[SourceObject]) -> Iterator[list[SourceObject]]:
-    """Objects to fetch together, bounded in number and in bytes."""
-    group: list[SourceObject] = []
-    held_bytes = 0
-    for item in items:
-        size = item.size_bytes or 0
-        if group and (len(group) == FETCH_GROUP or held_bytes + size > FETCH_GROUP_BYTES):
-            yield group
-            group, held_bytes = [], 0
-        group.append(item)
-        held_bytes += size
-    if group:
-        yield group

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rag_pipeline.errors import SourceUnavailable
-from rag_pipeline.refresh import bronze
+from rag_pipeline.refresh import bronze, known
 from rag_pipeline.sources.local import LocalFiles
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -30,7 +30,8 @@ for error in (KeyError("k"), MemoryError(), OSError(errno.EIO, "Input/output err
         patch.setattr(bronze, "media_type_of", raising(error))
 
     def comparing_raises(_: Project, patch: pytest.MonkeyPatch, error: BaseException = error) -> None:
-        patch.setattr(bronze, "plan_listing", raising(error))
+        for module in (bronze, known):
+            patch.setattr(module, "plan_listing", raising(error))
 
     RECORDING[f"recording raises {type(error).__name__}"] = recording_raises
     RECORDING[f"comparing raises {type(error).__name__}"] = comparing_raises

@@ -94,6 +94,7 @@ def test_neither_a_listing_nor_a_plan_holds_an_object_for_each_row(tmp_path: Pat
                 "uri": item.uri, "bytes_hash": "h", "bytes_batch": 0, "media_type": "text/plain", "size_bytes": 1,
                 "declared": "{}", "metadata_hash": "m", "stamp": item.stamp if item.address != "7" else "other",
                 "problem_code": None, "source_modified_at": None, "observed_at": datetime(2026, 1, 1, tzinfo=UTC),
+                "allowed_principals": ["public"],
             }
             for item in found
         ],
