@@ -68,6 +68,14 @@ def wanted_contexts(inputs: pl.DataFrame, rows: pl.DataFrame, *, hiding: Iterabl
     return found
 
 
+def present_contexts(workspace: Workspace, inputs: pl.DataFrame, *, hiding: Iterable[str]) -> dict[str, str]:
+    """By chunk_id, the sentence that its header has, as `wanted_contexts` gives it."""
+    chunks = workspace.lake.read(CHUNKS, ["chunk_id", "context"], where=pl.col("context").is_not_null())
+    hidden = set(hiding)
+    rows = chunks.join(inputs, on="chunk_id")["chunk_id", "context", "source"]
+    return {name: redact_text(said) if source in hidden else said for name, said, source in rows.iter_rows()}
+
+
 def put_onto_chunks(workspace: Workspace, wanted: Mapping[str, str], keys: Mapping[str, str]) -> int:
     """Bring the sentences in headers up to date; how many chunks have another one now.
 

@@ -21,7 +21,7 @@ from rag_pipeline.contracts.enrichments import Enrichment
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, ENRICHMENTS
 from rag_pipeline.enrichment.recipes import enrichments_of
 from rag_pipeline.errors import RagPipelineError, StoreError
-from rag_pipeline.refresh.contexts import chunk_inputs, put_onto_chunks, wanted_contexts
+from rag_pipeline.refresh.contexts import chunk_inputs, present_contexts, put_onto_chunks, wanted_contexts
 from rag_pipeline.refresh.enrichment_readers import read_texts
 from rag_pipeline.refresh.exposed import exposed_origins
 from rag_pipeline.refresh.faults import FAULTS
@@ -216,10 +216,14 @@ def _sentences(
     workspace: Workspace, enrichments: Sequence[Enrichment], inputs: dict[str, pl.DataFrame], rows: pl.DataFrame
 ) -> dict[str, str]:
     found: dict[str, str] = {}
+    hiding = workspace.hiding_sources
     for each in enrichments:
-        if each.reads_chunks:
+        if each.reads_chunks and each.recipe:
             mine = rows.filter(pl.col("recipe") == each.recipe)
-            found |= wanted_contexts(inputs[each.name], mine, hiding=workspace.hiding_sources)
+            found |= wanted_contexts(inputs[each.name], mine, hiding=hiding)
+        elif each.reads_chunks:
+            # It cannot be used now, as with its prompt lost: without what it said all would be embedded again.
+            found |= present_contexts(workspace, inputs[each.name], hiding=hiding)
     return found
 
 

@@ -136,6 +136,15 @@ def test_a_removed_line_undoes_it_and_going_back_computes_nothing(project: Proje
     project.refresh()
     assert (len(server.asked), len(project.embedded)) == (calls, embedded)
     assert "On Part 4 of Lindau." in headers(project)
+    # A prompt that is lost for a day has nothing embedded again, but for what is edited meanwhile.
+    project.settings["enrichments"] = {"where": CONTEXT | {"prompt": "lost.txt"}}
+    project.write("lamp.md", "# The lamp\n\nIt burns until noon.\n")
+    report = run(project)
+    assert {"On Part 4 of Lindau.", ""} <= headers(project)
+    assert len(project.embedded) == embedded + 1
+    assert report.enrichments is not None
+    assert "lost.txt" in report.enrichments.enrichments[0].waiting_because
+    assert project.verify().findings == []
 
 
 def test_what_comes_to_nothing_leaves_the_chunk_as_it_was_cut(project: Project, server: Scripted) -> None:
