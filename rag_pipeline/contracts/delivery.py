@@ -59,6 +59,20 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """How a place differs from what is published, by chunk_id.
+
+    Attributes:
+        reasons: What else is not as it was delivered, in words.
+    """
+
+    ghosts: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    mismatched: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryReport:
     """How one delivery came out.
 
@@ -83,5 +97,21 @@ class Target(Protocol):
 
         Raises:
             DeliveryFailed: Nothing was changed.
+        """
+        ...
+
+    def compare(self, published: Published) -> Compared:
+        """Hold every row against this version; whatever differs is brought by the next delivery.
+
+        Raises:
+            DeliveryFailed: It could not be read.
+        """
+        ...
+
+    def clean(self) -> None:
+        """Let go of what was removed, as far as the place can.
+
+        Raises:
+            DeliveryFailed: It could not.
         """
         ...

@@ -13,14 +13,17 @@ from __future__ import annotations
 import logging
 import time
 
+import polars as pl
+
 from rag_pipeline.contracts.delivery import Delivered, DeliveryReport, Published, Target
 from rag_pipeline.contracts.memberships import PRINCIPALS
 from rag_pipeline.contracts.sources import PUBLIC
-from rag_pipeline.errors import ExtraMissing
+from rag_pipeline.errors import DeliveryFailed, ExtraMissing
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline.transforms.memberships import all_principals, groups_by_member
+from rag_pipeline.transforms.verify import Finding, Kind, finding
 
 log = logging.getLogger(__name__)
 
@@ -96,3 +99,41 @@ def _target(workspace: Workspace) -> Target:
         approximate_from_rows=postgres.approximate_from_rows,
         timeout_seconds=postgres.timeout.total_seconds(),
     )
+
+
+def compare_delivered(workspace: Workspace) -> list[Finding]:
+    """What is published against what stands in PostgreSQL, row by row, for `verify`."""
+    if not is_delivered_elsewhere(workspace):
+        return []
+    try:
+        with workspace.lake.writing():
+            published = _published(workspace)
+            if published is None:
+                return []
+            compared = _target(workspace).compare(published)
+    except FAULTS as error:
+        return [Finding("postgres_cannot_be_compared", "mismatched", 1, (str(error),))]
+    kinds: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+        ("ghost", compared.ghosts),
+        ("missing", compared.missing),
+        ("mismatched", compared.mismatched),
+    )
+    findings = [
+        one for kind, ids in kinds for one in finding(f"postgres_{kind}", kind, pl.Series(ids, dtype=pl.String))
+    ]
+    return findings + [Finding("postgres_is_not_as_delivered", "mismatched", 1, (said,)) for said in compared.reasons]
+
+
+def erase_elsewhere(workspace: Workspace) -> list[str]:
+    """Have what was erased leave PostgreSQL, rows and index; what a person should know.
+
+    Raises:
+        DeliveryFailed: It is still there.
+    """
+    report = deliver_published(workspace)
+    if report is None:
+        return []
+    if report.fault:
+        raise DeliveryFailed(f"what was erased from the lake may still stand in PostgreSQL: {report.fault}")
+    _target(workspace).clean()
+    return ["PostgreSQL has lost it; its log of writes, replicas and backups have it for as long as they are kept."]

@@ -43,6 +43,7 @@ from rag_pipeline.contracts.tables import (
 )
 from rag_pipeline.errors import LakeDamaged, RagPipelineError, StoreError, UsageError
 from rag_pipeline.refresh.chunks import refresh_chunks
+from rag_pipeline.refresh.deliver import deliver_published, erase_elsewhere
 from rag_pipeline.refresh.documents import update_documents
 from rag_pipeline.refresh.embeddings import refresh_embeddings
 from rag_pipeline.refresh.enrichments import refresh_enrichments
@@ -141,6 +142,7 @@ def finish_erasure(workspace: Workspace, scrub: Scrub | None = None) -> Certific
         before = files_of(lake)
         notes: list[str] = []
         on_any_disk(workspace, lambda is_full: _take_from_readers(workspace, plan, is_full=is_full))
+        deliver_published(workspace)
         _write(workspace, ERASED_FILE, erased_from(lake).plus(plan.tombstones).encoded())
         _take_from_tables(workspace, plan)
         unmade = _completed(workspace, _silver_again)
@@ -157,6 +159,7 @@ def finish_erasure(workspace: Workspace, scrub: Scrub | None = None) -> Certific
         _take_small_files(workspace, needles)
         notes += forget_copies(workspace, plan)
         erase_kept(workspace.pipeline, plan.derived)
+        notes += erase_elsewhere(workspace)
         remember_index(workspace)
         if scrub is not None:
             notes += scrub(needles)

@@ -19,6 +19,7 @@ from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.audit import audit_table
 from rag_pipeline.refresh.boilerplate import desired_boilerplate
 from rag_pipeline.refresh.damage import DamagedTable, damaged_tables, unless_damaged
+from rag_pipeline.refresh.deliver import compare_delivered
 from rag_pipeline.refresh.documents import read_origins
 from rag_pipeline.refresh.enrichments import wanted_of_chunks, wanted_of_documents
 from rag_pipeline.refresh.generations import index_problem, is_held
@@ -72,6 +73,7 @@ def verify(workspace: Workspace) -> VerifyReport:
         findings += _compared(workspace, compare, damaged)
     served: list[int] = []
     findings += _compared(workspace, lambda opened: _served(opened, served), damaged)
+    findings += _compared(workspace, compare_delivered, damaged)
     findings += _compared(workspace, hold_findings, damaged)
     lake = workspace.lake
     return VerifyReport(

@@ -10,7 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from rag_pipeline.refresh.deliver import deliver_published
+from rag_pipeline.refresh.deliver import compare_delivered, deliver_published
+from rag_pipeline.refresh.erase import begin_erasure, finish_if_begun
+from rag_pipeline.refresh.erase_plan import Wanted
+from rag_pipeline.stores.erasures import pending_erasure
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline_tests.postgres.conftest import Database, Delivering, delivering
 
@@ -132,7 +135,9 @@ def test_what_others_wrote_there_is_mended_by_the_next_run(delivered: Delivering
     )
     for damage in damages:
         database.run(damage)
+        # `verify` says it, too, and changes nothing of it.
         with delivered.workspace() as workspace:
+            assert compare_delivered(workspace), damage
             report = deliver_published(workspace)
         assert said(report) == "", damage
         assert in_postgres(database) == expected, damage
@@ -171,6 +176,49 @@ def test_rights_that_others_changed_are_mended_by_the_next_run(delivered: Delive
         assert report is not None
         assert report.delivered.healed, change
         assert (standing(), database.rows(bodies)) == (expected, functions), change
+
+
+def test_verify_finds_what_no_trigger_saw_and_the_next_run_mends_it(delivered: Delivering, database: Database) -> None:
+    with delivered.workspace() as workspace:
+        deliver_published(workspace)
+    assert delivered.verify().findings == []
+    staff = "SELECT count(*) FROM rag.permissions WHERE allowed_principals = '{staff}'"
+    [(changed,)] = database.rows(staff)
+    database.run(
+        # Whoever may do this may do anything, and says afterwards that nothing was.
+        "UPDATE rag.chunks SET title = 'Another' WHERE uri LIKE '%page5.md'",
+        "UPDATE rag.permissions SET allowed_principals = '{public}' WHERE allowed_principals = '{staff}'",
+        "UPDATE rag.delivery SET is_touched = false",
+    )
+    counted = {found["code"]: found["count"] for found in delivered.verify().findings}
+    assert counted == {"postgres_mismatched": changed + 1}
+    with delivered.workspace() as workspace:
+        assert said(deliver_published(workspace)) == ""
+    assert delivered.verify().findings == []
+    assert in_postgres(database) == in_lake(delivered)
+
+
+def test_verify_says_that_the_server_is_down(delivered: Delivering) -> None:
+    delivered.dsn = "host=127.0.0.1 port=1"
+    [found] = delivered.verify().findings
+    assert found["code"] == "postgres_cannot_be_compared"
+
+
+def test_what_is_erased_leaves_it_or_the_erasure_is_not_done(delivered: Delivering, database: Database) -> None:
+    [(document,)] = database.rows("SELECT document_id FROM rag.chunks WHERE uri LIKE '%page5.md'")
+    rows = counts(database)
+    reachable, delivered.dsn = delivered.dsn, "host=127.0.0.1 port=1"
+    with delivered.workspace() as workspace:
+        begin_erasure(workspace, Wanted(document=document), reason="a wish", erased_by="test")
+        assert "not finished" in finish_if_begun(workspace)
+        assert pending_erasure(workspace.lake) is not None
+    assert counts(database) == rows
+    delivered.dsn = reachable
+    with delivered.workspace() as workspace:
+        assert finish_if_begun(workspace) == ""
+        assert pending_erasure(workspace.lake) is None
+    assert counts(database) == [count - 1 for count in rows]
+    assert database.rows("SELECT FROM rag.chunks WHERE document_id = %s", document) == []
 
 
 def test_another_model_moves_over_in_one_transaction(delivered: Delivering, database: Database) -> None:

@@ -11,11 +11,8 @@ were, every row is compared with the checksum that it was delivered with. A deli
 from __future__ import annotations
 
 import logging
-import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from os import dup
 from typing import Any
 
 import polars as pl
@@ -23,11 +20,12 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from rag_pipeline.contracts.delivery import Delivered, Published
+from rag_pipeline.contracts.delivery import Compared, Delivered, Published
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.errors import DeliveryFailed
 from rag_pipeline.shown import keep_secret
 from rag_pipeline.stores.postgres import statements
+from rag_pipeline.stores.postgres.connection import CONNECTION, broken_off_after
 from rag_pipeline.stores.postgres.rows import CHUNK_COLUMNS, STATE_COLUMNS, copy_text, with_configuration
 from rag_pipeline.stores.postgres.schema import LAYOUT, Schema
 from rag_pipeline.stores.postgres.search import functions as search_functions
@@ -35,18 +33,6 @@ from rag_pipeline.stores.selection import rows_with
 
 log = logging.getLogger(__name__)
 
-# A server that does not answer within this holds the rest of a run up no longer.
-CONNECT_SECONDS = 10
-_CONNECTION = {
-    "connect_timeout": CONNECT_SECONDS,
-    "application_name": "rag_pipeline",
-    "client_encoding": "utf8",
-    # A machine that is gone is noticed within a minute.
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,
-}
 _SESSION = {
     # Names of ours are written out; what others put into schemas of theirs is not found.
     "search_path": "pg_catalog",
@@ -100,7 +86,7 @@ class PostgresTarget:
             ) from error
         keep_secret(filter(None, [str(given.get("password") or "")]))
         self._place = f"{given.get('dbname', '')} on {given.get('host', 'this machine')}"
-        self._conninfo = make_conninfo(**{**_CONNECTION, **given})  # type: ignore[arg-type]
+        self._conninfo = make_conninfo(**{**CONNECTION, **given})  # type: ignore[arg-type]
 
     def deliver(self, published: Published, still_writing: Callable[[], None]) -> Delivered:
         """See `Target.deliver`."""
@@ -112,10 +98,24 @@ class PostgresTarget:
             connection.commit()
         return delivered
 
+    def compare(self, published: Published) -> Compared:
+        """See `Target.compare`."""
+        with self._connected() as connection, connection.cursor() as cursor:
+            compared = _Delivery(cursor, published, self).compared()
+            connection.commit()
+        return compared
+
+    def clean(self) -> None:
+        """See `Target.clean`."""
+        with self._connected() as connection:
+            connection.autocommit = True
+            for table in ("vectors", "chunks", "permissions", "groups"):
+                connection.execute(SQL("VACUUM {}").format(Identifier(self._schema, table)))
+
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[Any]]:
         try:
-            with psycopg.connect(self._conninfo) as connection, _broken_off_after(connection, self._timeout_seconds):
+            with psycopg.connect(self._conninfo) as connection, broken_off_after(connection, self._timeout_seconds):
                 yield connection
         except psycopg.Error as error:
             detail = (error.diag.message_primary or str(error)).strip() or type(error).__name__
@@ -124,23 +124,6 @@ class PostgresTarget:
                 f"there keep what they had: {detail}. The next run delivers it.",
                 place=self._place,
             ) from error
-
-
-@contextmanager
-def _broken_off_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
-    """A server that stopped answering in the middle must not hold a run for ever: its socket is shut down."""
-
-    def break_off() -> None:
-        with suppress(OSError, psycopg.Error), socket.socket(fileno=dup(connection.fileno())) as wire:
-            wire.shutdown(socket.SHUT_RDWR)
-
-    clock = threading.Timer(seconds, break_off)
-    clock.daemon = True
-    clock.start()
-    try:
-        yield
-    finally:
-        clock.cancel()
 
 
 class _Delivery:
@@ -178,6 +161,25 @@ class _Delivery:
         self._note(groups_hash, is_approximate=index is not None)
         return delivered
 
+    def compared(self) -> Compared:
+        """How what stands there differs; what does is noted there, so that the next delivery looks at every row."""
+        before = self._state()
+        if not before or before["layout"] != LAYOUT or before["columns"] != self._tables.columns():
+            return Compared(reasons=("nothing was delivered there yet, or its tables are not those that were made",))
+        reasons = []
+        if (before["publication"], before["lake"]) != (self._published.name, self._published.lake):
+            reasons.append(f"it holds version {before['sequence']} of {before['lake'] or 'a lake that was moved'}")
+        if before["installed"] != self._signature():
+            reasons.append("rights, policies or functions are not those that were made")
+        self._stage_desired()
+        found: dict[str, list[str]] = {"missing": [], "ghosts": [], "mismatched": []}
+        for kind, name in self._cursor.execute(self._thorough(statements.COMPARED)).fetchall():
+            found[kind].append(name)
+        compared = Compared(**{kind: tuple(sorted(names)) for kind, names in found.items()}, reasons=tuple(reasons))
+        if compared != Compared():
+            self._cursor.execute(self._named("UPDATE {s}.delivery SET is_touched = true"))
+        return compared
+
     # -- what stands before there are rows ----------------------------------------------------------------
 
     def _installed(self) -> tuple[Mapping[str, Any], str]:
@@ -211,9 +213,7 @@ class _Delivery:
 
     def _brought_over(self, healed: str) -> Delivered:
         run = self._cursor.execute
-        run(statements.DESIRED)
-        self._copy("pg_temp.desired (chunk_id, state, allowed_principals)", self._desired())
-        run("ANALYZE pg_temp.desired")
+        self._stage_desired()
         differing = run(self._differing(is_thorough=bool(healed))).fetchall()
         removed = 0
         for table in ("vectors", "chunks", "permissions"):
@@ -229,23 +229,35 @@ class _Delivery:
                 run(self._named("ANALYZE {s}.{t}", t=Identifier(table)))
         return Delivered(texts, vectors, permissions, removed, healed)
 
-    def _desired(self) -> pl.DataFrame:
+    def _stage_desired(self) -> None:
         columns = ["chunk_id", *STATE_COLUMNS, "allowed_principals"]
         rows = self._published.table.read(columns)
         self._rows = rows.height
         state = pl.concat_str(STATE_COLUMNS, separator=" ")
-        return rows.select("chunk_id", state.alias("state"), "allowed_principals")
+        self._cursor.execute(statements.DESIRED)
+        wanted = rows.select("chunk_id", state.alias("state"), "allowed_principals")
+        self._copy("pg_temp.desired (chunk_id, state, allowed_principals)", wanted)
+        self._cursor.execute("ANALYZE pg_temp.desired")
 
     def _differing(self, *, is_thorough: bool) -> Composed:
-        bad_chunk = bad_vector = SQL("").format()
         if is_thorough:
-            columns = SQL(", ").join(Identifier("c", name) for name in CHUNK_COLUMNS)
-            bad_chunk = self._named(
+            return self._thorough(statements.DIFFERING)
+        nothing = SQL("")
+        return self._named(
+            statements.DIFFERING, space=Literal(self._space.fingerprint), bad_chunk=nothing, bad_vector=nothing
+        )
+
+    def _thorough(self, statement: str) -> Composed:
+        """A statement that compares each row with the checksum that it was delivered with."""
+        columns = SQL(", ").join(Identifier("c", name) for name in CHUNK_COLUMNS)
+        return self._named(
+            statement,
+            space=Literal(self._space.fingerprint),
+            bad_chunk=self._named(
                 "OR c.checksum <> pg_catalog.md5(ROW({columns}, c.configuration)::text)", columns=columns
-            )
-            bad_vector = self._named("OR v.checksum <> pg_catalog.md5({x}.vector_send(v.embedding))")
-        space = Literal(self._space.fingerprint)
-        return self._named(statements.DIFFERING, space=space, bad_chunk=bad_chunk, bad_vector=bad_vector)
+            ),
+            bad_vector=self._named("OR v.checksum <> pg_catalog.md5({x}.vector_send(v.embedding))"),
+        )
 
     def _bring_rows(self, wanted: Mapping[str, bool]) -> tuple[int, int]:
         """Texts and vectors that were written; `wanted` says of each row whether its vector is."""

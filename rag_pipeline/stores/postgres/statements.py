@@ -42,3 +42,15 @@ GROUPS_NEW = """
 INSERT INTO {s}.groups SELECT DISTINCT member_principal, group_principal FROM pg_temp.desired_groups
 ON CONFLICT DO NOTHING
 """
+COMPARED = """
+SELECT 'missing', d.chunk_id FROM pg_temp.desired d LEFT JOIN {s}.permissions p USING (chunk_id)
+LEFT JOIN {s}.chunks c USING (chunk_id) LEFT JOIN {s}.vectors v USING (chunk_id)
+WHERE p.chunk_id IS NULL OR c.chunk_id IS NULL OR v.chunk_id IS NULL
+UNION ALL SELECT 'ghosts', g.chunk_id FROM (SELECT chunk_id FROM {s}.permissions UNION SELECT chunk_id FROM {s}.chunks
+    UNION SELECT chunk_id FROM {s}.vectors) g
+WHERE NOT EXISTS (SELECT FROM pg_temp.desired d WHERE d.chunk_id = g.chunk_id)
+UNION ALL SELECT 'mismatched', d.chunk_id FROM pg_temp.desired d JOIN {s}.permissions p USING (chunk_id)
+JOIN {s}.chunks c USING (chunk_id) JOIN {s}.vectors v USING (chunk_id)
+WHERE p.state <> d.state OR p.allowed_principals IS DISTINCT FROM d.allowed_principals
+    OR v.space_fingerprint <> {space} {bad_chunk} {bad_vector}
+"""
