@@ -63,7 +63,6 @@ TRIED_BY_CI = (
     "faults/test_revoking.py",
     "faults/test_taking_away.py::test_what_was_revoked_leaves_readers",
     "house/test_docs.py",
-    "object_store/test_breaking.py::test_who_lost",
     "object_store/test_commands.py::test_a_backup_is_put_back",
     "object_store/test_commands.py::test_a_plan_says",
     "object_store/test_commands.py::test_in_a_bucket_that_keeps_versions",

@@ -201,7 +201,7 @@ def backed_up(project: Project, folder: Path) -> BackupReport:
         return back_up(workspace.lake, folder, datetime.now(UTC))
 
 
-def test_a_backup_is_put_back_into_a_store_and_into_a_folder(project: Project, tmp_path: Path) -> None:
+def test_a_backup_is_put_back(project: Project, tmp_path: Path) -> None:
     copies, before = tmp_path / "copies", project.published()
     first = backed_up(project, copies)
     # What is written when a lake is first written to at another address was copied twice.
@@ -210,21 +210,33 @@ def test_a_backup_is_put_back_into_a_store_and_into_a_folder(project: Project, t
     assert again.files == first.files
     # The lease was taken meanwhile, and nothing else was written.
     assert again.copied_files == 0
-    project.write("lamps.md", "# Lamps\n\nA blue lamp hangs above the door since the green one broke last winter.\n")
     (project.folder / "docs" / "keys.md").unlink()
     project.refresh()
-    certificate = erased(project)
+    assert project.published() != before
     with pytest.raises(UsageError, match="holds something"):
         restore(project.pipeline(), copies, to=None, name=None, may_replace=False)
     report = restore(project.pipeline(), copies, to=None, name=None, may_replace=True)
+    assert (report.erased, report.findings) == (0, 0)
+    assert project.published() == before
+
+
+@pytest.mark.exhaustive
+def test_what_was_erased_since_comes_back_neither_into_a_store_nor_into_a_folder(
+    project: Project, tmp_path: Path
+) -> None:
+    copies = tmp_path / "copies"
+    left = [row for row in project.published() if "pumps.md" not in row["uri"]]
+    backed_up(project, copies)
+    certificate = erased(project)
+    report = restore(project.pipeline(), copies, to=None, name=None, may_replace=True)
     assert (report.erased, report.findings) == (1, 0)
-    assert project.published() == [row for row in before if "pumps.md" not in row["uri"]]
+    assert project.published() == left
     assert holding(project, tmp_path / "after") == []
     assert certificate.erasure_id in str(Objects(report.lake, project.settings["lake_options"]).entries().keys())
     report = restore(project.pipeline(), copies, to=str(tmp_path / "lake"), name=None, may_replace=False)
     assert (report.erased, report.findings) == (1, 0)
     project.settings["lake"] = str(tmp_path / "lake")
-    assert project.published() == [row for row in before if "pumps.md" not in row["uri"]]
+    assert project.published() == left
 
 
 @pytest.mark.exhaustive
