@@ -44,6 +44,7 @@ class EraseConfig(Operator):
     address: str = Field("", description="Address of the document in that source.")
     principal: str = Field("", description="Everything that nobody else may read, and remarks and rights of theirs.")
     by_content: bool = Field(False, description="Documents of equal bytes too, and such under any name from now on.")
+    despite_versions: bool = Field(False, description="Also where the bucket of the lake keeps older versions.")
     reason: str = Field(description="Why; it stands on the certificate.")
     is_meant: bool = Field(False, description="Erase. Left out, the job only says what it would take.")
 
@@ -166,7 +167,13 @@ def _certificate(
         scrub = scrub_of_run(workspace.pipeline, context.instance, principals)
         certificate = finish_erasure(workspace, scrub)
         if before is None or not is_planned(before, wanted):
-            begin_erasure(workspace, wanted, reason=config.reason, erased_by=who(context, config))
+            begin_erasure(
+                workspace,
+                wanted,
+                reason=config.reason,
+                erased_by=who(context, config),
+                despite_versions=config.despite_versions,
+            )
             certificate = finish_erasure(workspace, scrub)
     assert certificate is not None
     return certificate

@@ -113,9 +113,10 @@ def begin_erasure(
         if not despite_versions and keeps_versions(lake):
             raise UsageError(
                 f"the bucket of {lake.root} keeps older versions of its objects, which this program can neither see "
-                f"nor remove: what is erased would stay in them. Nothing was erased. Say --despite-versions to have it "
-                f"erased from the lake, and remove the older versions below {lake.root} with the tools of the store "
-                f"afterwards; or let the bucket keep none, remove those that there are, and erase then."
+                f"nor remove: what is erased would stay in them. Nothing was erased. Say --despite-versions "
+                f"(despite_versions in the launchpad) to have it erased from the lake, and remove the older versions "
+                f"below {lake.root} with the tools of the store afterwards; or let the bucket keep none, remove those "
+                f"that there are, and erase then."
             )
         plan = plan_erasure(workspace, wanted, reason=reason, erased_by=erased_by)
         _write(workspace, PENDING_FILE, plan.encoded())
