@@ -118,30 +118,34 @@ def test_other_readers_of_every_row_write_no_text_and_no_vector(delivered: Deliv
     ) == [(1, ["{crew}"])]
 
 
-def test_what_others_wrote_there_is_mended_by_the_next_run(delivered: Delivering, database: Database) -> None:
+DAMAGES = (
+    "UPDATE rag.permissions SET allowed_principals = '{public}'",
+    "UPDATE rag.chunks SET embedded_text = 'nonsense', title = NULL WHERE uri LIKE '%page5.md'",
+    "UPDATE rag.vectors SET embedding = embedding * embedding WHERE chunk_id < '8'",
+    "DELETE FROM rag.vectors WHERE chunk_id IN (SELECT chunk_id FROM rag.vectors LIMIT 3)",
+    "DELETE FROM rag.permissions",
+    "TRUNCATE rag.chunks",
+    "INSERT INTO rag.permissions VALUES ('ghost', '{public}', 'x')",
+    "DELETE FROM rag.delivery",
+    "DROP TABLE rag.vectors",
+    "ALTER TABLE rag.chunks DROP COLUMN title CASCADE",
+    "DROP SCHEMA rag CASCADE",
+)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_others_wrote_there_is_mended_by_the_next_run(
+    delivered: Delivering, database: Database, damage: str
+) -> None:
     expected = in_postgres(database)
-    damages = (
-        "UPDATE rag.permissions SET allowed_principals = '{public}'",
-        "UPDATE rag.chunks SET embedded_text = 'nonsense', title = NULL WHERE uri LIKE '%page5.md'",
-        "UPDATE rag.vectors SET embedding = embedding * embedding WHERE chunk_id < '8'",
-        "DELETE FROM rag.vectors WHERE chunk_id IN (SELECT chunk_id FROM rag.vectors LIMIT 3)",
-        "DELETE FROM rag.permissions",
-        "TRUNCATE rag.chunks",
-        "INSERT INTO rag.permissions VALUES ('ghost', '{public}', 'x')",
-        "DELETE FROM rag.delivery",
-        "DROP TABLE rag.vectors",
-        "ALTER TABLE rag.chunks DROP COLUMN title CASCADE",
-        "DROP SCHEMA rag CASCADE",
-    )
-    for damage in damages:
-        database.run(damage)
-        # `verify` says it, too, and changes nothing of it.
-        with delivered.workspace() as workspace:
-            assert compare_delivered(workspace), damage
-            report = deliver_published(workspace)
-        assert said(report) == "", damage
-        assert in_postgres(database) == expected, damage
-        assert counts(database) == [len(expected)] * 3, damage
+    database.run(damage)
+    # `verify` says it, too, and changes nothing of it.
+    with delivered.workspace() as workspace:
+        assert compare_delivered(workspace)
+        report = deliver_published(workspace)
+    assert said(report) == ""
+    assert in_postgres(database) == expected
+    assert counts(database) == [len(expected)] * 3
 
 
 RIGHTS = (
@@ -156,7 +160,10 @@ RIGHTS = (
 )
 
 
-def test_rights_that_others_changed_are_mended_by_the_next_run(delivered: Delivering, database: Database) -> None:
+@pytest.mark.parametrize("change", RIGHTS)
+def test_rights_that_others_changed_are_mended_by_the_next_run(
+    delivered: Delivering, database: Database, change: str
+) -> None:
     def standing() -> Any:
         return database.rows(
             "SELECT c.relname, c.relrowsecurity, coalesce(c.relacl, acldefault('r', relowner))::text, "
@@ -168,14 +175,13 @@ def test_rights_that_others_changed_are_mended_by_the_next_run(delivered: Delive
     expected = standing()
     bodies = "SELECT proname, pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'rag'::regnamespace ORDER BY 1"
     functions = database.rows(bodies)
-    for change in RIGHTS:
-        database.run(change)
-        with delivered.workspace() as workspace:
-            report = deliver_published(workspace)
-        assert said(report) == "", change
-        assert report is not None
-        assert report.delivered.healed, change
-        assert (standing(), database.rows(bodies)) == (expected, functions), change
+    database.run(change)
+    with delivered.workspace() as workspace:
+        report = deliver_published(workspace)
+    assert said(report) == ""
+    assert report is not None
+    assert report.delivered.healed
+    assert (standing(), database.rows(bodies)) == (expected, functions)
 
 
 def test_verify_finds_what_no_trigger_saw_and_the_next_run_mends_it(delivered: Delivering, database: Database) -> None:
