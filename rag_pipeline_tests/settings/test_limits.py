@@ -20,7 +20,8 @@ from rag_pipeline.settings.sources import BUILT_IN
 from rag_pipeline_tests.house.test_house import MODULES, ROOT
 from rag_pipeline_tests.pipeline.project import Project
 
-ADVICE = re.compile(r"\b(?:raise|increase) (.*?)(?=[.;]\s|\.?$)", re.IGNORECASE | re.DOTALL)
+# That SQL raises an exception is no advice.
+ADVICE = re.compile(r"(?!raise exception )\b(?:raise|increase) (.*?)(?=[.;]\s|\.?$)", re.IGNORECASE | re.DOTALL)
 
 
 def messages(tree: ast.AST) -> Iterator[str]:
