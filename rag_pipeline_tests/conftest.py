@@ -30,7 +30,8 @@ HERE = Path(__file__).parent
 SLOW = (
     *("crash/", "defs/", "faults/", "pipeline/", "postgres/"),
     *("cli/test_maintain.py", "cli/test_records.py", "cli/test_run.py", "cli/test_secrets_and_length.py"),
-    *("refresh/test_damage.py", "house/test_docs.py::test_commands_that_are_marked_to_run_do"),
+    *("enrichment/test_contexts_in_a_lake.py", "enrichment/test_in_a_lake.py", "refresh/test_damage.py"),
+    *("house/test_docs.py::test_commands_that_are_marked_to_run_do"),
 )
 
 # Slow tests that CI tries: each promise, each kind of fault, each way to run, once. `make test-all` tries all of them.
@@ -54,7 +55,9 @@ TRIED_BY_CI = (
     "defs/test_operator_jobs.py::test_an_erasure_from_the_launchpad",
     "defs/test_operator_jobs.py::test_damage_is_found_and_repaired",
     "defs/test_refused_publication.py::test_what_was_taken_away",
+    "enrichment/test_contexts_in_a_lake.py::test_each_chunk_is_told",
     "enrichment/test_in_a_lake.py::test_a_kill_costs",
+    "enrichment/test_in_a_lake.py::test_a_text_costs_one_call",
     "faults/test_around_runs.py::test_damage_that_no_size_tells",
     "faults/test_combinations.py::test_a_source_that_leaves",
     "faults/test_declared.py",
@@ -63,12 +66,11 @@ TRIED_BY_CI = (
     "faults/test_revoking.py",
     "faults/test_taking_away.py::test_what_was_revoked_leaves_readers",
     "house/test_docs.py",
-    "object_store/test_commands.py::test_a_backup_is_put_back",
     "object_store/test_commands.py::test_a_plan_says",
     "object_store/test_commands.py::test_in_a_bucket_that_keeps_versions",
     "object_store/test_commands.py::test_what_is_erased",
     "object_store/test_fences.py",
-    "object_store/test_reading.py",
+    "object_store/test_reading.py::test_a_second",
     "pipeline/test_backup.py::test_what_is_restored",
     "pipeline/test_backup.py::test_what_was_erased",
     "pipeline/test_deletion_guard.py::test_everything_but_the_deletions",
@@ -88,13 +90,29 @@ TRIED_BY_CI = (
     "pipeline/test_plan.py::test_the_run_does_what_was_planned",
     "pipeline/test_promises.py",
     "pipeline/test_revocations.py",
-    "serving/",
+    "postgres/test_delivery.py::test_every_row",
+    "postgres/test_faults.py::test_a_delivery_that_is_killed",
+    "postgres/test_leaks.py::test_each_role",
+    "postgres/test_leaks.py::test_no_sql_of_a_role",
+    "postgres/test_leaks.py::test_what_is_revoked",
+    "serving/test_damaged_lake.py",
+    "serving/test_hanging_up.py",
+    "serving/test_one_version.py",
+    "serving/test_server.py::test_a_server_answers_counts_over_its_workers_and_stops[1]",
 )
 # Of a long table of cases, each on a lake of its own, so many. Their names decide which ones, so that they are the same
 # until a case is added or renamed.
 CASES_IN_CI = 2
 # Quick tests with such tables.
-SAMPLED = ("refresh/test_look.py", "serving/test_page.py::test_it_is_readable")
+SAMPLED = (
+    *(
+        "parallel/test_pool.py::test_only_the_guilty_item",
+        "refresh/test_look.py",
+        "refresh/test_polls.py::test_a_lost_or",
+    ),
+    *("refresh/test_status.py", "retrieval/test_as_of.py", "retrieval/test_equal_answers.py::test_steps_and_one_build"),
+    *("retrieval/test_long_lived.py", "serving/test_page.py::test_it_is_readable"),
+)
 # Not slow by where they stand, but each takes ten to fifty seconds, and shorter tests try most of what it does: other
 # libraries that take long to import, and what only many documents show.
 EXHAUSTIVE = (

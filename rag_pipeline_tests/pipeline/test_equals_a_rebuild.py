@@ -330,7 +330,7 @@ class Nights(RuleBasedStateMachine):
 
 
 Nights.TestCase.settings = settings(
-    max_examples=int(os.environ.get("RAG_PIPELINE_TEST_EXAMPLES", tries(4, 12))),
+    max_examples=int(os.environ.get("RAG_PIPELINE_TEST_EXAMPLES", tries(3, 12))),
     stateful_step_count=14,
     deadline=None,
     derandomize="RAG_PIPELINE_TEST_EXAMPLES" not in os.environ,

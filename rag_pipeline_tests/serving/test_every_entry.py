@@ -21,6 +21,7 @@ from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.serving.questions import SearchQuestion
 from rag_pipeline_tests.cli.conftest import Answer, ask_in
 from rag_pipeline_tests.extras import needs
+from rag_pipeline_tests.levels import tries
 from rag_pipeline_tests.serving.leaking import (
     ADMINISTRATORS,
     BEHIND,
@@ -38,7 +39,7 @@ needs("openai", "needs the extra `answers`")
 
 NIGHTS = 3
 SHARE_BY_TOKEN = 0.6
-EXAMPLES = int(os.environ.get("RAG_PIPELINE_TEST_EXAMPLES", "240"))
+EXAMPLES = int(os.environ.get("RAG_PIPELINE_TEST_EXAMPLES", tries(150, 240)))
 # A lake of other documents and readers for each so many examples.
 SEEDS = range(1 + (EXAMPLES - 1) // 2_000)
 VIEWS: list[list[str] | None] = [None, None, None, [], ["staff"], ["board"], ["hr", "staff"], ["dora"], ["public"]]
