@@ -31,7 +31,7 @@ SLOW = (
     *("crash/", "defs/", "faults/", "pipeline/", "postgres/"),
     *("cli/test_maintain.py", "cli/test_records.py", "cli/test_run.py", "cli/test_secrets_and_length.py"),
     *("enrichment/test_contexts_in_a_lake.py", "enrichment/test_in_a_lake.py", "refresh/test_damage.py"),
-    *("house/test_docs.py::test_commands_that_are_marked_to_run_do"),
+    "house/test_docs.py::test_commands_that_are_marked_to_run_do",
 )
 
 # Slow tests that CI tries: each promise, each kind of fault, each way to run, once. `make test-all` tries all of them.
