@@ -27,7 +27,7 @@ from rag_pipeline.evaluation.drafts import Draft, Passage, question_of
 from rag_pipeline.evaluation.templates import TemplateWriter
 from rag_pipeline.refresh.question_corpus import Corpus
 from rag_pipeline.refresh.question_diversity import diversity_over_published
-from rag_pipeline.refresh.question_files import append_lines, writing_to
+from rag_pipeline.refresh.question_files import append_lines, is_asked, questions_beside, target_file, writing_to
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.questions import line_of, line_with, read_questions
 from rag_pipeline.settings.places import rejected_beside
@@ -101,11 +101,9 @@ def generate(
         QuestionsNotWritten: A file could not be written.
     """
     target = target_file(workspace, file)
-    configured = workspace.pipeline.question_files
     beside = rejected_beside(target)
     with writing_to(workspace, target):
-        files = [path for path in dict.fromkeys((target, *configured)) if path.exists()]
-        there = read_questions(files, with_dropped=True)
+        there = questions_beside(workspace, target)
         known = 0
         if target.exists():
             known = sum(each.synthetic is not None for each in read_questions([target], with_dropped=True))
@@ -123,11 +121,10 @@ def generate(
             finally:
                 # What was found up to here was paid for, whatever happened then.
                 kept.write()
-    is_asked = target.resolve() in {path.resolve() for path in configured}
     figures = written_diversity(workspace, [target] if target.exists() else [])
     return Generated(
-        target, beside, tuple(kept.questions), tuple(loop.rejected), known, corpus.rows.height, is_asked, figures,
-        writer.stopped,
+        target, beside, tuple(kept.questions), tuple(loop.rejected), known, corpus.rows.height,
+        is_asked(workspace, target), figures, writer.stopped,
     )  # fmt: skip
 
 
@@ -180,27 +177,6 @@ def checked_kinds(kinds: Sequence[str], known: Sequence[str]) -> tuple[str, ...]
         if kind not in known:
             raise UsageError(f"there is no kind {kind!r}; allowed: {', '.join(known)}", kind=kind)
     return tuple(dict.fromkeys(kinds)) or tuple(known)
-
-
-def target_file(workspace: Workspace, file: Path | None) -> Path:
-    """The file that questions go to.
-
-    Raises:
-        UsageError: There is no one file, or it lies where a source would take it for a document.
-    """
-    configured = workspace.pipeline.question_files
-    if file is None and len(configured) != 1:
-        named = f"several files of questions ({', '.join(map(str, configured))})" if configured else "no questions"
-        raise UsageError(f"pipeline.yaml names {named}; say which file is to have them, like --to questions.jsonl")
-    target = configured[0] if file is None else file
-    source = None if target in configured else workspace.pipeline.source_around(target)
-    if source is not None:
-        raise UsageError(
-            f"{target} lies in the source {source}, which would take its questions for documents; name a file outside "
-            f"of all sources with --to, or this one in pipeline.yaml under evaluation.questions",
-            source=source,
-        )
-    return target
 
 
 class Writer(Protocol):

@@ -6,7 +6,7 @@ Does not belong here: taking remarks (`serving/feedback.py`), the form of questi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from rag_pipeline.contracts.feedback import FEEDBACK, Decision, Remark
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.tables import DOCUMENTS
 from rag_pipeline.errors import NoQuestion, UsageError
-from rag_pipeline.refresh.question_files import append_lines, writing_to
+from rag_pipeline.refresh.question_files import append_lines, is_asked, questions_beside, target_file, writing_to
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.retrieval.questions import line_of, read_questions
+from rag_pipeline.retrieval.questions import line_of
 
 # Fewer may be meant for another one; and so many name a question, beyond any chance.
 LEAST_ID_CHARS = 6
@@ -62,28 +62,26 @@ def accept(workspace: Workspace, remark_id: str, file: Path | None = None, docum
             remark, if it says that they do.
 
     Raises:
-        UsageError: There is no such remark, or no one file.
+        UsageError: There is no such remark, or no one file, or it lies where a source would take it for a document.
         NoQuestion: A document is gone, its asker may not read it, or the remark does not say which one is right.
         SettingsError: A file of questions is not valid; nothing was changed.
         QuestionsNotWritten: The file could not be written; nothing was changed.
     """
-    configured = workspace.pipeline.question_files
-    target = _target(configured) if file is None else file
+    target = target_file(workspace, file)
     with workspace.lake.writing(), writing_to(workspace, target):
         remark = _remark(workspace, remark_id)
         question = _question(workspace, remark, documents)
-        files = [path for path in dict.fromkeys((target, *configured)) if path.exists()]
-        known = read_questions(files, with_dropped=True)
-        same = next((each for each in known if _is_same(each, question)), None)
+        same = next((each for each in questions_beside(workspace, target) if _is_same(each, question)), None)
         if same is None and remark.decision == "accepted":
+            files = (target, *workspace.pipeline.question_files)
             raise NoQuestion(
                 f"remark {remark.feedback_id[:_ID_CHARS]} was accepted already on {remark.decided_at:%Y-%m-%d}, and "
-                f"stands in none of {', '.join(map(str, (target, *configured)))}; nothing is added a second time"
+                f"stands in none of {', '.join(map(str, dict.fromkeys(files)))}; nothing is added a second time"
             )
         if same is None:
             append_lines(target, [line_of(question)], "accept the remark again")
         _decide(workspace, remark, "accepted")
-    return Accepted(remark, same or question, target, same is None, _is_among(target, configured))
+    return Accepted(remark, same or question, target, same is None, is_asked(workspace, target))
 
 
 def dismiss(workspace: Workspace, remark_id: str) -> Remark:
@@ -101,14 +99,6 @@ def dismiss(workspace: Workspace, remark_id: str) -> Remark:
             )
         _decide(workspace, remark, "dismissed")
     return remark
-
-
-def _target(configured: Sequence[Path]) -> Path:
-    if len(configured) == 1:
-        return configured[0]
-    named = ", ".join(map(str, configured))
-    why = f"pipeline.yaml names several files of questions ({named})" if named else "pipeline.yaml names no questions"
-    raise UsageError(f"{why}; say which one is to have it, like --to questions.jsonl")
 
 
 def _remark(workspace: Workspace, remark_id: str) -> Remark:
@@ -176,10 +166,6 @@ def _is_same(one: Question, other: Question) -> bool:
     """Whether both ask the same for the same readers, or came from one remark."""
     unnamed = replace(one, id=other.id, kind=other.kind)
     return one.id == other.id or unnamed.question_hash == other.question_hash
-
-
-def _is_among(file: Path, others: Iterable[Path]) -> bool:
-    return file.resolve() in {other.resolve() for other in others}
 
 
 def _decide(workspace: Workspace, remark: Remark, decision: Decision) -> None:

@@ -102,6 +102,11 @@ def test_an_accepted_remark_is_a_question_that_the_evaluation_asks(remarked: Pro
     assert (figures["questions"], figures["scored"], figures["leaks"]) == (2, 2, 0)
     # The same once more, and what another remark asks alike.
     assert "asked already" in said(ask_in(remarked.folder, "feedback", "accept", HIT), 0)
+    by_another_name = str(remarked.folder / "docs" / ".." / "questions.jsonl")
+    assert "asked already" in said(ask_in(remarked.folder, "feedback", "accept", HIT, "--to", by_another_name), 0)
+    # Where a source would take it for a document, whoever reads the source would read what others ask.
+    inside = str(remarked.folder / "docs" / "asked.jsonl")
+    assert "lies in the source docs" in said(ask_in(remarked.folder, "feedback", "accept", HIT, "--to", inside), 2)
     assert "take the line feedback-" in said(ask_in(remarked.folder, "feedback", "dismiss", HIT), 2)
     assert len(lines_of(remarked)) == 2
     remarked.folder.joinpath("questions.jsonl").write_text("")

@@ -73,8 +73,13 @@ def test_questions_of_every_kind_are_added_once_and_say_where_they_come_from(pro
         assert not question.is_confirmed
         assert len(question.synthetic.inputs) == len(question.expected)
     before = file.read_bytes(), rejected_beside(file).read_bytes() if rejected_beside(file).exists() else b""
+    # By another name it is the same file.
+    project.settings["evaluation"] = {"questions": ["docs/../questions.jsonl"]}
+    project.pipeline()
     again = generate(project)
     assert (again.records[0]["added"], again.records[0]["known"]) == (0, 12)
+    project.settings["evaluation"] = {}
+    project.pipeline()
     assert file.read_bytes() == before[0]
     # The same in another place: nothing is drawn by chance.
     generate(project, to="other.jsonl")
@@ -119,14 +124,16 @@ def test_what_people_said_stays_and_a_dropped_question_is_not_written_again(proj
 
 
 def test_a_question_never_becomes_a_document(project: Project) -> None:
-    refused = generate(project, to="docs/questions.jsonl")
-    assert refused.code == 2
-    assert "lies in the source docs" in " ".join(refused.err.split())
+    (project.folder / "linked").symlink_to(project.folder / "docs")
+    for name in ("docs/questions.jsonl", "lake/../docs/questions.jsonl", "linked/questions.jsonl"):
+        refused = generate(project, to=name)
+        assert refused.code == 2
+        assert "lies in the source docs" in " ".join(refused.err.split())
     assert not (project.folder / "docs" / "questions.jsonl").exists()
     # Named in pipeline.yaml it is no part of the source, wherever it lies.
     project.settings["evaluation"] = {"questions": ["docs/questions.jsonl"]}
     project.pipeline()
-    assert generate(project, to="docs/questions.jsonl", count=40).code in (0, 1)
+    assert generate(project, to="docs/./../docs/questions.jsonl", count=40).code in (0, 1)
     assert rejected_beside(project.folder / "docs" / "questions.jsonl").exists()
     project.refresh(evaluate=True)
     assert not [row for row in project.published() if "questions" in row["uri"]]
