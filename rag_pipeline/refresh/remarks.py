@@ -68,7 +68,8 @@ def accept(workspace: Workspace, remark_id: str, file: Path | None = None, docum
         QuestionsNotWritten: The file could not be written; nothing was changed.
     """
     target = target_file(workspace, file)
-    with workspace.lake.writing(), writing_to(workspace, target):
+    # The lake last: whoever has a model write questions holds the file for as long as that takes.
+    with writing_to(workspace, target), workspace.lake.writing():
         remark = _remark(workspace, remark_id)
         question = _question(workspace, remark, documents)
         same = next((each for each in questions_beside(workspace, target) if _is_same(each, question)), None)

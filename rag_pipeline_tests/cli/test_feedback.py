@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from rag_pipeline import Searcher
 from rag_pipeline.contracts.evaluation import ExpectedDocument, Question
 from rag_pipeline.contracts.feedback import FEEDBACK, Remark
 from rag_pipeline.errors import StoreError
+from rag_pipeline.refresh import remarks
 from rag_pipeline.refresh.remarks import accept
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.questions import line_of, read_questions
@@ -187,6 +189,24 @@ def test_two_who_accept_at_once_lose_nothing_and_add_nothing_twice(remarked: Pro
         added = list(people.map(one, [HIT, ANSWER, HIT, ANSWER]))
     assert sum(added) == 2
     assert len(read_questions(remarked.pipeline().question_files)) == 2
+
+
+def test_runs_go_on_while_one_waits_for_a_file_that_questions_are_written_to(
+    remarked: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chat model writes for hours, and what is withdrawn meanwhile has to go."""
+    whole, runs = remarks.writing_to, []
+
+    def waiting(workspace: Workspace, file: Path) -> FileLock:
+        other = Lake(workspace.pipeline.lake_root, lock_timeout_seconds=0)
+        with other.writing():
+            runs.append(file)
+        return whole(workspace, file)
+
+    monkeypatch.setattr(remarks, "writing_to", waiting)
+    with remarked.workspace() as workspace:
+        assert accept(workspace, HIT).was_added
+    assert len(runs) == 1
 
 
 def test_a_question_is_read_as_it_was_written_whatever_signs_it_has(tmp_path: Path) -> None:
