@@ -29,7 +29,7 @@ class Passage:
     Attributes:
         text: Without its header, every run of white space one space.
         readable_by: Who may read it.
-        input_key: What its document was parsed from.
+        input_key: What its document was parsed from; empty: not known, as it is gone since.
     """
 
     chunk_id: str
@@ -103,11 +103,13 @@ def question_of(
         else ExpectedDocument(uri=passage.uri, quote=quote)
         for passage, quote in zip(draft.passages, draft.quotes, strict=False)
     )
+    inputs = tuple(passage.input_key for passage in draft.passages[: len(expected)])
     made = Synthetic(
         generator=generator,
         verifier=verifier,
         made_on=made_on,
         readable_by=tuple(sorted(set.intersection(*readers))) if readers else (),
-        inputs=tuple(passage.input_key for passage in draft.passages[: len(expected)]),
+        # A document that is gone since it was published has none, and a list with a hole in it is no list.
+        inputs=inputs if all(inputs) else (),
     )
     return Question(draft.id, draft.question, expected, tuple(sorted(set(principals))), draft.kind, made)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rag_pipeline.evaluation.drafts import Draft, Passage, question_of
 from rag_pipeline.evaluation.templates import KINDS, QUOTE_CHARS, drafts_of
 from rag_pipeline.evaluation.words import Vocabulary, words_of
+from rag_pipeline.retrieval.questions import line_of, read_questions
 
 TEXT = (
     "## Winter storage Barrels of glycerine rest beneath the boathouse until spring. "
@@ -105,3 +108,11 @@ def test_a_question_says_who_wrote_it_who_may_read_its_source_and_what_that_was(
     assert question.synthetic is not None
     assert (question.synthetic.readable_by, question.synthetic.inputs) == (("public",), ("k1",))
     assert not question.is_confirmed
+
+
+def test_a_question_of_a_document_that_is_gone_since_it_was_published_can_be_read(tmp_path: Path) -> None:
+    made = drafts(passage(input_key=""))["number"]
+    question = question_of(made, ["public"], generator="g", verifier="v", made_on="2026-01-01")
+    file = tmp_path / "questions.jsonl"
+    file.write_text(line_of(question), "utf-8")
+    assert read_questions([file]) == (question,)
