@@ -18,6 +18,7 @@ from typing import Protocol
 
 from rag_pipeline.answering.asking import chat_client
 from rag_pipeline.contracts.evaluation import Question
+from rag_pipeline.contracts.names import principal
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.errors import AnswerError, UsageError
 from rag_pipeline.evaluation import sample, verify
@@ -96,24 +97,26 @@ def generate(
 
     Raises:
         NothingPublished: There is no index to ask about.
-        UsageError: There is no one file, or it lies where a source would take it for a document.
+        UsageError: There is no one file, it lies where a source would take it for a document, or one of `principals` is
+            no name.
         SettingsError: A file of questions is not valid; nothing was changed.
         QuestionsNotWritten: A file could not be written.
     """
     target = target_file(workspace, file)
+    askers = _askers(principals)
     beside = rejected_beside(target)
     with writing_to(workspace, target):
         there = questions_beside(workspace, target)
         known = 0
         if target.exists():
             known = sum(each.synthetic is not None for each in read_questions([target], with_dropped=True))
-        corpus = Corpus.open(workspace, principals)
+        corpus = Corpus.open(workspace, askers)
         with closing(_writer(workspace, corpus, chat)) as writer:
             loop = Loop(corpus, there, checked_kinds(kinds, writer.kinds), writer)
             wanted = max(0, count - known)
             if before is not None and wanted:
                 before(loop, wanted)
-            kept = _Kept(target, beside, tuple(principals), workspace.now().date().isoformat(), loop)
+            kept = _Kept(target, beside, askers, workspace.now().date().isoformat(), loop)
             try:
                 ids = sample.sampled(corpus.rows, wanted * _PASSAGES_A_QUESTION, seed)
                 for draft in loop.run(corpus.passages(ids), wanted):
@@ -126,6 +129,14 @@ def generate(
         target, beside, tuple(kept.questions), tuple(loop.rejected), known, corpus.rows.height,
         is_asked(workspace, target), figures, writer.stopped,
     )  # fmt: skip
+
+
+def _askers(principals: Iterable[str]) -> tuple[str, ...]:
+    """Names as they stand in a file of questions, which no other name may get into: no run could read it any more."""
+    try:
+        return tuple(principal(name) for name in principals)
+    except ValueError as error:
+        raise UsageError(f"--as: {error}") from error
 
 
 def told_before(tell: Callable[[Estimate], None]) -> Callable[[Loop, int], None]:

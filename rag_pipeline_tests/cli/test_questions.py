@@ -151,6 +151,11 @@ def test_what_is_in_the_way_is_named_and_nothing_is_half_written(project: Projec
     unknown = generate(project, "--kind", "riddle")
     assert unknown.code == 2
     assert "allowed: heading" in " ".join(unknown.err.split())
+    # A name that no file of questions may hold would leave one that no run can read.
+    nobody = generate(project, "--as", "hr ", to="nobody.jsonl")
+    assert nobody.code == 2
+    assert "type 'hr'" in nobody.err
+    assert not (project.folder / "nobody.jsonl").exists()
     assert "pipeline.yaml names no questions" in ask_in(project.folder, "questions", "generate", columns=300).err
     (project.folder / "questions.rejected.jsonl").write_text("no json\n[1]\n", "utf-8")
     assert generate(project).code == 0
