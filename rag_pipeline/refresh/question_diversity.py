@@ -19,7 +19,8 @@ from rag_pipeline.evaluation.diversity import Diversity, Vectors, diversity_of
 from rag_pipeline.evaluation.sample import by_digest
 from rag_pipeline.refresh.evaluation_targets import published_target
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.retrieval.evaluate import is_at, normalised
+from rag_pipeline.retrieval.addresses import Addresses
+from rag_pipeline.retrieval.evaluate import normalised
 from rag_pipeline.stores.selection import rows_with
 
 # Enough to find subjects that a hundredth of a corpus is about, and read in a moment.
@@ -42,8 +43,8 @@ def diversity_over_published(workspace: Workspace, questions: Sequence[Question]
 
 def _about(table: Sink, rows: pl.DataFrame, expected: Sequence[ExpectedDocument]) -> Vectors:
     """Vectors of the chunks that the quotes stand in; of a document without a quote, its first one."""
-    uris = rows.unique("document_id").select("document_id", "uri").rows()
-    wanted = [(each, {name for name, uri in uris if _names(each, name, uri)}) for each in expected]
+    addresses = Addresses(rows.unique("document_id").select("document_id", "uri").rows())
+    wanted = [(each, addresses.of(each)) for each in expected]
     ids = sorted({name for _, names in wanted for name in names})
     columns = ["document_id", "start_char", "header_chars", "embedded_text", "vector"]
     chunks = rows_with(table, "document_id", ids, columns).sort("document_id", "start_char")
@@ -61,12 +62,6 @@ def _about(table: Sink, rows: pl.DataFrame, expected: Sequence[ExpectedDocument]
 def _vector_of(expected: ExpectedDocument, chunks: Sequence[tuple[str, list[float]]]) -> list[float] | None:
     quote = normalised(expected.quote or "")
     return next((vector for text, vector in chunks if quote in text), chunks[0][1] if chunks else None)
-
-
-def _names(expected: ExpectedDocument, document_id: str, uri: str) -> bool:
-    if expected.document_id is not None:
-        return expected.document_id == document_id
-    return any(is_at(address, expected) for address in (uri, uri.partition("#")[0]))
 
 
 def _matrix(vectors: pl.Series) -> Vectors:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from rag_pipeline.contracts.evaluation import ExpectedDocument, Question, QuestionResult
 from rag_pipeline.contracts.filters import Filter, among
 from rag_pipeline.contracts.sources import PUBLIC
+from rag_pipeline.retrieval.addresses import Addresses
 from rag_pipeline.retrieval.candidates import Candidates, best_row_of_each, find_candidates
 from rag_pipeline.retrieval.fit import mode_at
 from rag_pipeline.retrieval.groups import groups_of
@@ -270,10 +271,7 @@ class _Corpus:
         self._copies: dict[str, set[str]] = {}
         for document in self.readers:
             self._copies.setdefault(self.name_of(document), set()).add(document)
-        self._by_ending: dict[str, set[tuple[str, str]]] = {}
-        for document, uri in [*((row[0], row[1]) for row in rows), *((d.document_id, d.uri) for d in known)]:
-            for address in {uri, uri.partition("#")[0]}:
-                self._by_ending.setdefault(_ending(address), set()).add((address, document))
+        self._addresses = Addresses([*((row[0], row[1]) for row in rows), *((d.document_id, d.uri) for d in known)])
         self._text = lru_cache(maxsize=1_024)(self._read_text)
 
     def name_of(self, document_id: str) -> str:
@@ -324,11 +322,7 @@ class _Corpus:
         return all(made_from in {self._inputs.get(document) for document in names} for made_from, names in pairs)
 
     def _matching(self, expected: ExpectedDocument) -> frozenset[str]:
-        if expected.document_id is not None:
-            named = {expected.document_id}
-        else:
-            near = self._by_ending.get(_ending(expected.address), set())
-            named = {document for address, document in near if is_at(address, expected)}
+        named = self._addresses.of(expected)
         return frozenset().union(*(self._copies.get(self.name_of(document), set()) for document in named))
 
     def _read_text(self, document_id: str) -> str:
@@ -340,18 +334,6 @@ class _Corpus:
             parts += ["" if start == end else " ", text[header:]]
             end = stop
         return normalised("".join(parts))
-
-
-def _ending(address: str) -> str:
-    return address.rpartition("/")[2]
-
-
-def is_at(address: str, expected: ExpectedDocument) -> bool:
-    """Whether an address is the one that a question expects, or ends like it."""
-    if expected.uri is not None:
-        return address == expected.uri
-    suffix = str(expected.uri_suffix).lstrip("/")
-    return address == suffix or address.endswith(f"/{suffix}")
 
 
 def latency_of(answers: Answers) -> Mapping[str, float | None]:
