@@ -15,7 +15,7 @@ from typing import Any
 
 from rag_pipeline.answering.prompt import cleaned
 from rag_pipeline.contracts.chat import Message
-from rag_pipeline.evaluation.drafts import Passage
+from rag_pipeline.evaluation.drafts import MOST_QUESTION_CHARS, Passage
 from rag_pipeline.evaluation.words import words_of
 
 # Raise it when the same model is told something else.
@@ -31,8 +31,6 @@ KINDS: Mapping[str, str] = {
 }
 TWO_TEXTS = frozenset({"multi-hop", "comparison"})
 WITHOUT_ANSWER = frozenset({"unanswerable"})
-# A question of more characters is a letter.
-MOST_QUESTION_CHARS = 300
 # As much of a passage as a chunk has; what is longer is cut.
 MOST_TEXT_CHARS = 6_000
 # Of the words of the shorter answer, so many are in the other one if both say the same.
@@ -121,15 +119,26 @@ def written_of(answer: str, kind: str, passages: Sequence[Passage]) -> Written:
         raise NotValid(f"question must be a question of at most {MOST_QUESTION_CHARS} characters")
     if kind in WITHOUT_ANSWER:
         return Written(question, "", ())
-    quotes = tuple(_line(quote) for quote in read["quotes"])
-    if len(quotes) != len(passages):
+    if len(read["quotes"]) != len(passages):
         raise NotValid(f"quotes must have {len(passages)}, one of each text")
-    if any(not quote or quote not in passage.text for quote, passage in zip(quotes, passages, strict=True)):
+    pairs = zip(read["quotes"], passages, strict=True)
+    quotes = tuple(_as_it_stands(_line(quote), passage.text) for quote, passage in pairs)
+    if not all(quotes):
         raise NotValid("each quote must be copied from its text word by word")
     said = _line(read["answer"])
     if not words_of(said):
         raise NotValid("answer must not be empty")
     return Written(question, said, quotes)
+
+
+def _as_it_stands(quote: str, text: str) -> str:
+    """A quote with the unseen signs that its text has in it, like those within Persian words; empty: it is not there.
+
+    The model is shown the text without them, and the evaluation looks the quote up in the text with them.
+    """
+    kept = [at for at, sign in enumerate(text) if cleaned(sign)]
+    at = "".join(text[place] for place in kept).find(quote)
+    return text[kept[at] : kept[at + len(quote) - 1] + 1] if quote and at >= 0 else ""
 
 
 def answered_of(answer: str) -> str | None:

@@ -15,6 +15,8 @@ from rag_pipeline.contracts.ids import digest
 
 # So many hex digits name a question beyond any chance, and are still read at a glance.
 _ID_CHARS = 16
+# A question of more characters is a letter.
+MOST_QUESTION_CHARS = 300
 # Marks of a heading, or the keyword before a name in code.
 _ROOM_BEFORE_HEADING = 12
 # How another passage would answer a draft: by the phrase, under the heading, in a sentence with all terms. `judge`

@@ -14,7 +14,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from rag_pipeline.contracts.ids import digest
-from rag_pipeline.evaluation.drafts import Draft, Passage
+from rag_pipeline.evaluation.drafts import MOST_QUESTION_CHARS, Draft, Passage
 from rag_pipeline.evaluation.verify import VERIFIER
 from rag_pipeline.evaluation.words import LEAST_CHARS, Vocabulary, sentences_of, words_of
 from rag_pipeline.transforms.word_forms import COMMON
@@ -138,7 +138,8 @@ def drafts_of(passage: Passage, kinds: Sequence[str], vocabulary: Vocabulary) ->
     """Drafts from a passage, of the kinds that it can give, in the order of `kinds`."""
     for kind in kinds:
         draft = _MAKERS[kind](passage, vocabulary)
-        if draft is not None:
+        # Of a title without a blank nothing can be left out.
+        if draft is not None and len(draft.question) <= MOST_QUESTION_CHARS:
             yield draft
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -227,3 +228,13 @@ def test_what_it_costs_is_known_before() -> None:
     assert (many.calls, many.tokens_in) == (10 * few.calls, 10 * few.tokens_in)
     assert few.price == pytest.approx((few.tokens_in * 2 + few.tokens_out * 8) / 1_000_000)
     assert estimate(ChatModelSpec("m", "m"), ["fact"], 1, 1_000).price is None
+
+
+def test_a_quote_of_a_text_with_signs_that_nobody_sees_stands_in_it(server: Scripted) -> None:
+    # Persian has it within words, and German type between letters that must not grow together.
+    text = "Die Auf\u200clage ist 900 Stück. Mehr nicht."
+    shown = "Die Auflage ist 900 Stück."
+    server.script(said({"question": "Wie viele werden gedruckt?", "answer": "900 Stück", "quotes": [shown]}))
+    draft = only(writer(server), "fact", of=replace(HOUSE, text=text))
+    assert isinstance(draft, Draft), draft
+    assert draft.quotes == ("Die Auf\u200clage ist 900 Stück.",)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rag_pipeline.evaluation.drafts import Draft, Passage, question_of
+from rag_pipeline.evaluation.drafts import MOST_QUESTION_CHARS, Draft, Passage, question_of
 from rag_pipeline.evaluation.templates import KINDS, QUOTE_CHARS, drafts_of
 from rag_pipeline.evaluation.words import Vocabulary, words_of
 from rag_pipeline.retrieval.questions import line_of, read_questions
@@ -116,3 +116,10 @@ def test_a_question_of_a_document_that_is_gone_since_it_was_published_can_be_rea
     file = tmp_path / "questions.jsonl"
     file.write_text(line_of(question), "utf-8")
     assert read_questions([file]) == (question,)
+
+
+@pytest.mark.parametrize("title", ["x" * 50_000, f"a {'b' * 50_000}"])
+def test_a_title_without_blanks_makes_no_question_of_its_length(title: str) -> None:
+    found = drafts(passage(title=title))
+    assert found.keys() >= {"number", "negation"}
+    assert max(len(draft.question) for draft in found.values()) <= MOST_QUESTION_CHARS
