@@ -31,7 +31,7 @@ class Passage:
     Attributes:
         text: Without its header, every run of white space one space.
         readable_by: Who may read it.
-        input_key: What its document was parsed from; empty: not known, as it is gone since.
+        input_key: What its document was parsed from; empty: not known, as it is gone or has another text since.
     """
 
     chunk_id: str
@@ -111,7 +111,7 @@ def question_of(
         verifier=verifier,
         made_on=made_on,
         readable_by=tuple(sorted(set.intersection(*readers))) if readers else (),
-        # A document that is gone since it was published has none, and a list with a hole in it is no list.
+        # A document that is gone or changed since it was published has none, and a list with a hole in it is no list.
         inputs=inputs if all(inputs) else (),
     )
     return Question(draft.id, draft.question, expected, tuple(sorted(set(principals))), draft.kind, made)

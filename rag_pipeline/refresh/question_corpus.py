@@ -36,7 +36,7 @@ _VOCABULARY_PASSAGES = 5_000
 _CANDIDATES = 20
 _COLUMNS = [
     "chunk_id", "document_id", "source", "uri", "title", "language", "section_path", "kind", "header_chars",
-    "embedded_text", "allowed_principals",
+    "embedded_text", "allowed_principals", "content_hash",
 ]  # fmt: skip
 
 
@@ -85,9 +85,10 @@ class Corpus:
         return frozenset(documents.filter(pl.col("count") > 1)["uri"])
 
     @cached_property
-    def _input_keys(self) -> dict[str, str]:
-        rows = self.workspace.lake.read(DOCUMENTS, ["document_id", "input_key"])
-        return dict(rows.iter_rows())
+    def _input_keys(self) -> dict[tuple[str, str], str]:
+        """By document and text: silver may have another text by now than what is published."""
+        rows = self.workspace.lake.read(DOCUMENTS, ["document_id", "content_hash", "input_key"])
+        return {(document, text): key for document, text, key in rows.iter_rows()}
 
     @cached_property
     def _embed(self) -> Callable[[str], Vectors]:
@@ -127,5 +128,5 @@ class Corpus:
             kind=str(row["kind"]),
             text=" ".join(text.split()),
             readable_by=tuple(row["allowed_principals"] or ()),  # type: ignore[arg-type]
-            input_key=self._input_keys.get(str(row["document_id"]), ""),
+            input_key=self._input_keys.get((str(row["document_id"]), str(row["content_hash"])), ""),
         )

@@ -10,8 +10,10 @@ import pytest
 
 from rag_pipeline.contracts.tables import DOCUMENTS
 from rag_pipeline.errors import EvaluationBelowBaseline, PermissionLeak
-from rag_pipeline.refresh.evaluation import evaluation_history
+from rag_pipeline.refresh.evaluation import evaluation_history, refresh_evaluation
 from rag_pipeline.refresh.gate import judge_unconfirmed
+from rag_pipeline.refresh.questions import generate
+from rag_pipeline.retrieval.questions import read_questions
 from rag_pipeline.stores import selection
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.refresh.test_evaluation import LAMPS, ask, build, page, published, question, spoil
@@ -101,6 +103,30 @@ def test_the_run_that_changes_a_source_marks_its_questions_stale(project: Projec
     assert again.unconfirmed.row.stale == 0
 
 
+def test_a_question_of_a_text_that_its_source_had_replaced_already_is_stale_and_no_loss(project: Project) -> None:
+    """What readers see is older than silver while a publication is held back, or before it has come."""
+    for name in ("granite cedar walnut", "crimson marble saffron"):
+        first, *_ = name.split()
+        project.write(f"{first}.md", f"# About {first}\n\nVisitors with {name} wait 7 minutes.\n")
+    build(project, evaluated=False)
+    published(project)
+    project.write("granite.md", "# Office\n\nNobody has any of it now.\n")
+    build(project, evaluated=False)
+    file = project.folder / "mine.jsonl"
+    with project.workspace() as workspace:
+        generate(workspace, file, count=LAMPS * 8)
+        made = read_questions([file])
+        report = refresh_evaluation(workspace, files=[file])
+    assert report.evaluation is not None
+    of_the_other = {each.id for each in made if any(one.address.endswith("/granite.md") for one in each.expected)}
+    assert of_the_other
+    found = {each.question_id: each.status for each in report.evaluation.results if each.question_id in of_the_other}
+    assert set(found.values()) == {"stale"}
+    others = [each for each in made if each.expected and each.id not in of_the_other]
+    assert others
+    assert all(len(each.synthetic.inputs) == len(each.expected) for each in others if each.synthetic)
+
+
 def test_what_the_source_says_and_no_chunk_does_is_a_loss_and_counts(project: Project) -> None:
     build(project, evaluated=False)
     lost = [{"uri_suffix": "docs/2.md", "quote": "a line that a parser left out"}]
@@ -114,8 +140,6 @@ def test_what_the_source_says_and_no_chunk_does_is_a_loss_and_counts(project: Pr
 
 def test_files_named_by_hand_are_asked_as_they_are(project: Project) -> None:
     build(project, evaluated=False)
-    from rag_pipeline.refresh.evaluation import refresh_evaluation
-
     file = project.folder / "mine.jsonl"
     file.write_text("\n".join(json.dumps(each) for each in (synthetic(1), question(2))), "utf-8")
     with project.workspace() as workspace:
