@@ -324,7 +324,12 @@ _AGAIN = "generate the questions again"
 def _ids_in(file: Path) -> set[str]:
     """Ids of a file of rejected drafts; a line that a person made something else of has none."""
     found = set()
-    for line in file.read_text("utf-8", "replace").splitlines() if file.exists() else ():
+    try:
+        lines = file.read_text("utf-8", "replace").splitlines() if file.exists() else []
+    except OSError:
+        # Who adds to it says what is wrong with it.
+        return set()
+    for line in lines:
         try:
             found.add(json.loads(line)["id"])
         except (ValueError, TypeError, KeyError):

@@ -157,6 +157,10 @@ def test_what_is_in_the_way_is_named_and_nothing_is_half_written(project: Projec
     assert "type 'hr'" in nobody.err
     assert not (project.folder / "nobody.jsonl").exists()
     assert "pipeline.yaml names no questions" in ask_in(project.folder, "questions", "generate", columns=300).err
+    (project.folder / "taken.rejected.jsonl").mkdir()
+    taken = generate(project, to="taken.jsonl", count=60)
+    assert taken.code == 3
+    assert "taken.rejected.jsonl cannot be written" in " ".join(taken.err.split())
     (project.folder / "questions.rejected.jsonl").write_text("no json\n[1]\n", "utf-8")
     assert generate(project).code == 0
 
