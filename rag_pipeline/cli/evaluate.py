@@ -15,7 +15,7 @@ import click
 from rich.text import Text
 
 from rag_pipeline.cli.exit_codes import FOUND
-from rag_pipeline.cli.options import common_options, open_workspace
+from rag_pipeline.cli.options import QUESTIONS_OPTION, common_options, open_workspace
 from rag_pipeline.cli.rendering import counted, emit, facts, moment, show, table, talk
 from rag_pipeline.cli.shell import file_argument
 from rag_pipeline.contracts.modes import MODES
@@ -47,14 +47,7 @@ GATED = ("ndcg", "recall", "span_ndcg")
 
 @click.command(name="eval")
 @click.option("--model", "alias", metavar="ALIAS", help="Embedding model; else the one that is served.")
-@click.option(
-    "--questions",
-    "files",
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Questions, JSONL; else those that pipeline.yaml names. Give it again for more files.",
-)
+@QUESTIONS_OPTION
 @click.option(
     "--compare",
     "pair",

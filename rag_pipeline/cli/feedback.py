@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag_pipeline.cli.options import common_options, open_workspace
+from rag_pipeline.cli.options import QUESTIONS_TO_OPTION, common_options, open_workspace
 from rag_pipeline.cli.rendering import SHORT_ID_CHARS, counted, emit, moment, one_line, show, table, talk
 from rag_pipeline.shown import bounded
 
@@ -54,13 +54,7 @@ def list_remarks(with_decided: bool, as_json: bool) -> None:
 
 @feedback.command()
 @click.argument("remark_id")
-@click.option(
-    "--to",
-    "file",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File of questions, JSONL; else the one that pipeline.yaml names under evaluation.questions.",
-)
+@QUESTIONS_TO_OPTION
 @click.option(
     "--document",
     "documents",

@@ -1,6 +1,6 @@
-"""Options that every command has, and opening a pipeline with them.
+"""Options that every command has or that several have, and opening a pipeline with them.
 
-Belongs here: `--config`, `--json`, `--debug`, and the workspace of a command.
+Belongs here: `--config`, `--json`, `--debug`, who asks, files of questions, and the workspace of a command.
 Does not belong here: options of one command.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -45,6 +46,24 @@ DEBUG_OPTION: Decorator = click.option(
     help="Show the traceback of an error, and log.",
 )
 _JSON_OPTION: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
+
+# Where questions are added to.
+QUESTIONS_TO_OPTION: Decorator = click.option(
+    "--to",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of questions, JSONL; else the one that pipeline.yaml names under evaluation.questions.",
+)
+# Where questions are read from.
+QUESTIONS_OPTION: Decorator = click.option(
+    "--questions",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Questions, JSONL; else those that pipeline.yaml names. Give it again for more files.",
+)
 
 
 class _Principal(click.types.StringParamType):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rag_pipeline.cli.exit_codes import FOUND
-from rag_pipeline.cli.options import common_options, open_workspace
+from rag_pipeline.cli.options import QUESTIONS_OPTION, QUESTIONS_TO_OPTION, common_options, open_workspace
 from rag_pipeline.cli.rendering import counted, emit, facts, show, table, talk
 from rag_pipeline.errors import UsageError
 
@@ -34,13 +34,7 @@ def questions() -> None:
 
 
 @questions.command()
-@click.option(
-    "--to",
-    "file",
-    metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File of questions, JSONL; else the one that pipeline.yaml names under evaluation.questions.",
-)
+@QUESTIONS_TO_OPTION
 @click.option(
     "--count",
     default=DEFAULT_COUNT,
@@ -126,14 +120,7 @@ def generate(
 
 
 @questions.command()
-@click.option(
-    "--questions",
-    "files",
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Questions, JSONL; else those that pipeline.yaml names. Give it again for more files.",
-)
+@QUESTIONS_OPTION
 @common_options
 def report(files: tuple[Path, ...], as_json: bool) -> None:
     """Show how diverse the questions of a program are: in their words, and over what is published.
