@@ -63,7 +63,7 @@ def _whole(reference: SentenceTransformer) -> torch.nn.Module:
     """One module from token ids to sentence vectors."""
     import torch
 
-    class Whole(torch.nn.Module):
+    class Whole(torch.nn.Module):  # type: ignore[misc]  # the types of torch are not read
         def __init__(self) -> None:
             super().__init__()
             self.steps = torch.nn.ModuleList(reference)

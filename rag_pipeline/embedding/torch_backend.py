@@ -41,8 +41,8 @@ def load_reference(
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     # sentence-transformers logs the prompts and the folder of each load, which is noise in a run's log.
     logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
