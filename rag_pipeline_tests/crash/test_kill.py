@@ -27,7 +27,7 @@ from rag_pipeline_tests.levels import tries
 
 pytestmark = pytest.mark.slow
 
-KILLS = tries(3, 16)
+KILLS = tries(2, 16)
 COMMAND_KILLS = tries(1, 3)
 BATCH_TEXTS = 8
 MODELS = {
