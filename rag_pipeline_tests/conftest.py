@@ -99,6 +99,7 @@ TRIED_BY_CI = (
     "postgres/test_leaks.py::test_each_role",
     "postgres/test_leaks.py::test_no_sql_of_a_role",
     "postgres/test_leaks.py::test_what_is_revoked",
+    "postgres/test_withdrawing.py::test_what_is_withdrawn_leaves",
     "serving/test_damaged_lake.py",
     "serving/test_hanging_up.py",
     "serving/test_one_version.py",

@@ -10,7 +10,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from rag_pipeline.contracts.sink import Sink
+import polars as pl
+
+from rag_pipeline.contracts.sink import Readable, Sink
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """What some rows show that nobody, or fewer people, may read by now.
+
+    Attributes:
+        gone: chunk_ids.
+        narrowed: chunk_id and allowed_principals of those that fewer may read.
+    """
+
+    gone: tuple[str, ...]
+    narrowed: pl.DataFrame
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all of it may be read."""
+        return not self.gone and self.narrowed.is_empty()
+
+
+# What rows that readers are shown have to lose.
+Withholding = Callable[[Readable], Withheld]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +47,8 @@ class Published:
         table: The index, opened at that version.
         rows: That it has.
         groups: Groups of each principal that has any, groups of groups included.
+        withheld: What a table of rows shows that nobody may read by now; asked where a place lost rows by itself, since
+            the index may still hold them.
     """
 
     name: str
@@ -32,6 +58,7 @@ class Published:
     table: Sink
     rows: int
     groups: Mapping[str, tuple[str, ...]]
+    withheld: Withholding
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +105,14 @@ class DeliveryReport:
 
     Attributes:
         fault: Why what is published is not there; empty: it is.
+        is_withdrawn: Whether all the same nothing is there that may not be read by now.
     """
 
     delivered: Delivered
-    seconds: float
+    seconds: float = 0.0
     rows: int = 0
     fault: str = ""
+    is_withdrawn: bool = False
 
 
 class Target(Protocol):
@@ -97,6 +126,24 @@ class Target(Protocol):
 
         Raises:
             DeliveryFailed: Nothing was changed.
+        """
+        ...
+
+    def withdraw(self, lake: str, withheld: Withholding, groups: Mapping[str, tuple[str, ...]]) -> int:
+        """Take away what may not be read by now, by the rows that stand there; nothing is added.
+
+        For when what is published cannot be delivered: nobody has to read or write the lake's index for it. The place
+        remembers it, so that a delivery of the same publication does not bring any of it back.
+
+        Args:
+            lake: Address of the lake; what another one delivered is left alone.
+            groups: Groups of each principal now; who is in fewer loses the others.
+
+        Returns:
+            How many rows are gone or for fewer people.
+
+        Raises:
+            DeliveryFailed: It is all still there.
         """
         ...
 

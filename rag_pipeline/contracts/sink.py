@@ -16,7 +16,19 @@ import pyarrow as pa
 from rag_pipeline.contracts.embedding import EmbeddingSpace
 
 
-class Sink(Protocol):
+class Readable(Protocol):
+    """Rows that readers are shown, wherever they stand, to be looked at."""
+
+    def read(self, columns: Sequence[str], where: str | None = None, limit: int | None = None) -> pl.DataFrame:
+        """Columns of all rows, or of those that a condition of the store leaves."""
+        ...
+
+    def stream(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Columns of all rows, a batch at a time."""
+        ...
+
+
+class Sink(Readable, Protocol):
     """The index of one embedding space, opened at a version. Each change is one commit and a new version.
 
     Rows have the columns of `contracts/index.py` and a vector. A version that was published stays as it is, whatever
@@ -43,14 +55,6 @@ class Sink(Protocol):
     @property
     def has_vector_index(self) -> bool:
         """Whether an approximate index answers; else search is exact."""
-        ...
-
-    def read(self, columns: Sequence[str], where: str | None = None, limit: int | None = None) -> pl.DataFrame:
-        """Columns of all rows, or of those that a condition of the store leaves."""
-        ...
-
-    def stream(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Columns of all rows, a batch at a time."""
         ...
 
     def add(self, batches: Iterable[pa.Table]) -> None:

@@ -59,7 +59,7 @@ def delivery_results(workspace: "Workspace", asset: dg.AssetKey) -> Iterator[dg.
     yield dg.AssetCheckResult(
         asset_key=asset,
         check_name=_CHECKS[asset],
-        passed=report is None or not report.fault,
+        passed=report is None or not report.fault or (asset == REVOCATIONS_KEY and report.is_withdrawn),
         severity=dg.AssetCheckSeverity.ERROR,
         description=_said(report),
         metadata=metadata,
@@ -70,6 +70,6 @@ def _said(report: "DeliveryReport | None") -> str:
     if report is None:
         return "nothing is published yet, and nothing is delivered"
     if report.fault:
-        return report.fault
+        return report.fault + (" What was revoked has left it all the same." if report.is_withdrawn else "")
     healed = f"; every row was compared, since {report.delivered.healed}" if report.delivered.healed else ""
     return f"{report.rows:,} rows are there{healed}"

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import polars as pl
 
@@ -20,6 +23,7 @@ from rag_pipeline.contracts.memberships import PRINCIPALS
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.errors import DeliveryFailed, ExtraMissing
 from rag_pipeline.refresh.faults import FAULTS
+from rag_pipeline.refresh.withdraw import withholding
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline.transforms.memberships import all_principals, groups_by_member
@@ -36,28 +40,66 @@ def is_delivered_elsewhere(workspace: Workspace) -> bool:
 def deliver_published(workspace: Workspace) -> DeliveryReport | None:
     """Bring each place to what readers of the lake see; None: there is no place, or nothing is published.
 
-    A fault of a place is no fault of the run, and stands in the report.
+    A fault is none of the run, and stands in the report. What may not be read by now leaves the place all the same.
     """
     if not is_delivered_elsewhere(workspace):
         return None
     began = time.monotonic()
-    rows = 0
-    delivered, fault = Delivered(), ""
     try:
         with workspace.lake.writing():
-            published = _published(workspace)
-            if published is None:
-                return None
-            rows = published.rows
-            delivered = _target(workspace).deliver(published, workspace.lake.still_writing)
+            report = _delivered(workspace)
     except FAULTS as error:
-        fault = str(error)
-        log.error("what is published could not be delivered: %s", error)
-    report = DeliveryReport(delivered, time.monotonic() - began, rows, fault)
-    if not delivered.is_nothing:
-        log.info("delivered to PostgreSQL: %s", delivered)
-    workspace.delivery = report
+        report = DeliveryReport(Delivered(), fault=str(error))
+    if report is None:
+        return None
+    workspace.delivery = report = replace(report, seconds=time.monotonic() - began)
+    if report.fault:
+        log.error("what is published could not be delivered: %s", report.fault)
+    elif not report.delivered.is_nothing:
+        log.info("delivered to PostgreSQL: %s", report.delivered)
     return report
+
+
+def _delivered(workspace: Workspace) -> DeliveryReport | None:
+    rows = 0
+    try:
+        published = _published(workspace)
+        if published is None:
+            return None
+        rows = published.rows
+        delivered = _target(workspace).deliver(published, workspace.lake.still_writing)
+    except FAULTS as error:
+        # A server that was not reached is not tried again.
+        is_reached = not isinstance(error, DeliveryFailed) or error.facts.get("is_reached", True)
+        is_withdrawn = bool(is_reached) and _is_withdrawn(workspace)
+        return DeliveryReport(Delivered(), rows=rows, fault=str(error), is_withdrawn=is_withdrawn)
+    return DeliveryReport(delivered, rows=rows)
+
+
+@contextmanager
+def withdrawn_elsewhere(workspace: Workspace) -> Iterator[None]:
+    """If taking away from the lake's index fails, take it away from each place by the rows there; the failure goes on.
+
+    To be entered with the lake's lock held.
+    """
+    try:
+        yield
+    except FAULTS as error:
+        if is_delivered_elsewhere(workspace):
+            is_withdrawn = _is_withdrawn(workspace)
+            workspace.delivery = DeliveryReport(Delivered(), fault=str(error), is_withdrawn=is_withdrawn)
+        raise
+
+
+def _is_withdrawn(workspace: Workspace) -> bool:
+    try:
+        taken = _target(workspace).withdraw(workspace.lake.root, withholding(workspace), _groups_or_none(workspace))
+    except FAULTS as error:
+        log.error("what was revoked may still stand in PostgreSQL: %s", error)
+        return False
+    if taken:
+        log.warning("taken from PostgreSQL by the rows that stood there, since they may not be read: %s", taken)
+    return True
 
 
 def _published(workspace: Workspace) -> Published | None:
@@ -72,6 +114,7 @@ def _published(workspace: Workspace) -> Published | None:
         table=open_version(workspace.vectors, last),
         rows=last.rows,
         groups=_groups(workspace),
+        withheld=withholding(workspace),
     )
 
 
@@ -80,6 +123,15 @@ def _groups(workspace: Workspace) -> dict[str, tuple[str, ...]]:
     direct = groups_by_member(workspace.lake.read(PRINCIPALS))
     members = direct.keys() - {PUBLIC}
     return {member: tuple(sorted(all_principals([member], direct) - {member})) for member in members}
+
+
+def _groups_or_none(workspace: Workspace) -> dict[str, tuple[str, ...]]:
+    """Whoever is said to be in no group has none."""
+    try:
+        return _groups(workspace)
+    except FAULTS as error:
+        log.error("who is in which group cannot be read, so nobody is: %s", error)
+        return {}
 
 
 def _target(workspace: Workspace) -> Target:

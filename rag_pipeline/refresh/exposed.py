@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 
 import polars as pl
 
-from rag_pipeline.contracts.sink import Sink
+from rag_pipeline.contracts.sink import Readable
 from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.contracts.tables import DOCUMENTS
 from rag_pipeline.refresh.faults import FAULTS
@@ -36,7 +36,7 @@ SILVER_TEXTS = ("title", "author", "metadata", "declared", "enriched", "text")
 _FOLDED = "facts"
 
 
-def exposed_documents(workspace: Workspace, table: Sink) -> set[str]:
+def exposed_documents(workspace: Workspace, table: Readable) -> set[str]:
     """document_ids of an index whose rows show anything that their source wants hidden.
 
     Only rows are read that silver does not vouch for, as parsed like that; where it cannot be read those are all. Where
@@ -56,7 +56,7 @@ def exposed_documents(workspace: Workspace, table: Sink) -> set[str]:
     return set(rows.filter(pl.col("source").is_in(hiding))["document_id"])
 
 
-def _exposed(workspace: Workspace, table: Sink, hiding: Sequence[str]) -> set[str]:
+def _exposed(workspace: Workspace, table: Readable, hiding: Sequence[str]) -> set[str]:
     rows = rows_with(table, "source", hiding, ["document_id", *STATE_COLUMNS]).unique()
     try:
         documents = workspace.lake.read(DOCUMENTS, KNOWN_COLUMNS)

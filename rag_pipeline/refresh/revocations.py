@@ -16,7 +16,7 @@ import polars as pl
 
 from rag_pipeline.contracts.documents import HEADER_SEPARATOR, context_in
 from rag_pipeline.contracts.log_rows import Audit, Publication
-from rag_pipeline.contracts.sink import Sink
+from rag_pipeline.contracts.sink import Readable
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, ENRICHMENTS
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
@@ -70,7 +70,7 @@ def revocations(workspace: Workspace, last: Publication, audit: Audit) -> Revoca
     return Revocations(len(taken), len(revoked_chunks(workspace, old, left["chunk_id"].to_list())))
 
 
-def revoked_chunks(workspace: Workspace, table: Sink, chunk_ids: list[str]) -> set[str]:
+def revoked_chunks(workspace: Workspace, table: Readable, chunk_ids: list[str]) -> set[str]:
     """Rows whose document is gone from silver, or no longer holds their text, title or headings."""
     if not chunk_ids:
         return set()

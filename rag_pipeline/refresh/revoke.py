@@ -5,9 +5,8 @@ Does not belong here: what has to go (`transforms/revoke.py`); revoked wording o
 (`refresh/index.py`, `refresh/publication.py`).
 
 It needs bronze, the settings, the published version of the index and the log of publications, and nothing else: no
-source, parser, model or table of silver. A fault in one thing it could do without is said and gone around; where bronze
-cannot be read, the source itself says what may still be shown (`unrecorded.py`). What a source wants redacted is looked
-for in what readers are shown (`exposed.py`).
+source, parser, model or table of silver. A fault in one thing it could do without is said and gone around, and where
+the index cannot be opened or written, what was delivered elsewhere loses it all the same (`withdraw.py`).
 """
 
 from __future__ import annotations
@@ -23,34 +22,22 @@ import polars as pl
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.log_rows import MADE_FROM_PASSED, NO_SILVER, Audit, Publication
 from rag_pipeline.contracts.sink import Sink
-from rag_pipeline.contracts.tables import AUDITS, BRONZE
+from rag_pipeline.contracts.tables import AUDITS
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
-from rag_pipeline.refresh.exposed import exposed_documents
+from rag_pipeline.refresh.allowed import Planned, plan_of_now
+from rag_pipeline.refresh.deliver import withdrawn_elsewhere
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
 from rag_pipeline.refresh.moved import pointer_moved
-from rag_pipeline.refresh.polls import unrecorded_figures, unrecorded_sources
+from rag_pipeline.refresh.polls import unrecorded_figures
 from rag_pipeline.refresh.steps import step
-from rag_pipeline.refresh.unrecorded import readers_by_source
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.transforms.revoke import (
-    SHOWN_COLUMNS,
-    Readers,
-    RevocationPlan,
-    closed_rows,
-    plan_closing,
-    plan_revocation,
-    readers_now,
-    with_closed,
-)
+from rag_pipeline.transforms.revoke import RevocationPlan, closed_rows
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-# What an opened version of an index has to lose.
-Planned = Callable[[Sink], RevocationPlan]
 
 
 @dataclass(slots=True)
@@ -80,7 +67,7 @@ def revoke_now(workspace: Workspace) -> RevokeReport:
     Raises:
         RagPipelineError: The published index or the log of publications cannot be read or written.
     """
-    with workspace.lake.writing():
+    with workspace.lake.writing(), withdrawn_elsewhere(workspace):
         workspace.lake.keep_reserve()
         report = on_any_disk(workspace, lambda is_full: _revoked_now(workspace, is_full=is_full))
     pointer_moved(workspace)
@@ -92,7 +79,7 @@ def _revoked_now(workspace: Workspace, *, is_full: bool) -> RevokeReport:
     last = workspace.lake.last_publication()
     if last is None:
         return report
-    planned = _plan_of_now(workspace, report)
+    planned = plan_of_now(workspace, report.faults)
     take_from_published(workspace, last, planned, report, is_full=is_full)
     _take_from_others(workspace, last, planned, report, is_full=is_full)
     return report
@@ -126,59 +113,13 @@ def as_it_may_be_read(workspace: Workspace, publication: Publication) -> Publica
     """
     report = RevokeReport()
     made = _reduced(
-        workspace, publication, open_version(workspace.vectors, publication), _plan_of_now(workspace, report)
+        workspace, publication, open_version(workspace.vectors, publication), plan_of_now(workspace, report.faults)
     )
     if made is None:
         return replace(publication, figures={**publication.figures, **unrecorded_figures(workspace)})
     _record(workspace, made.audit, report)
     note = "; ".join(filter(None, [publication.note, made.publication.note]))
     return replace(made.publication, sequence=publication.sequence, action=publication.action, note=note)
-
-
-def _plan_of_now(workspace: Workspace, report: RevokeReport) -> Planned:
-    readers, unrecorded = read_readers(workspace, report)
-
-    def planned(table: Sink) -> RevocationPlan:
-        rows = table.read(SHOWN_COLUMNS)
-        asked = {name: readers_by_source(workspace, name, rows, readers.get(name)) for name in sorted(unrecorded)}
-        known = {**readers, **asked}
-        plan = plan_revocation(rows, known)
-        # Last: it reads whole texts, and what is gone need not be read.
-        exposed = exposed_documents(workspace, table)
-        return with_closed(plan, plan_closing(rows, exposed, known), rows) if exposed else plan
-
-    return planned
-
-
-def read_readers(workspace: Workspace, report: RevokeReport) -> tuple[dict[str, Readers], set[str]]:
-    """Who may read the objects of each configured source by bronze, and the sources that have to be asked themselves.
-
-    Of these bronze says nothing, or not what they say now.
-    """
-    readers: dict[str, Readers] = {}
-    unrecorded = unrecorded_sources(workspace)
-    for name in workspace.settings.sources:
-        reason = "what it says now could not be recorded" if name in unrecorded else ""
-        try:
-            if workspace.lake.exists(BRONZE.of(name)):
-                readers[name] = _readers_of(workspace, name)
-            else:
-                unrecorded.add(name)
-        except FAULTS as error:
-            reason = f"its bronze table cannot be read: {error}"
-        if reason:
-            unrecorded.add(name)
-            report.faults.append(f"source {name} itself was asked who may be shown what, since {reason}")
-            log.error("source %s itself is asked who may be shown what, since %s", name, reason)
-    return readers, unrecorded
-
-
-def _readers_of(workspace: Workspace, name: str) -> Readers:
-    state = workspace.lake.bronze_state(name)
-    ids: dict[str, tuple[str, ...]] = {}
-    for document, uri in workspace.lake.read(BRONZE.of(name), ["document_id", "uri"]).unique().iter_rows():
-        ids[uri] = (*ids.get(uri, ()), document)
-    return Readers(readers_now(state, workspace.pipeline.source_spec(name)), ids)
 
 
 def take_from_published(

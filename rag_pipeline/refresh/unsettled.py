@@ -13,37 +13,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from datetime import UTC, datetime
 
-import polars as pl
-
-from rag_pipeline.contracts.sink import Sink
-from rag_pipeline.contracts.tables import BRONZE, DOCUMENTS, QUARANTINE
+from rag_pipeline.contracts.sink import Readable
+from rag_pipeline.refresh.allowed import read_readers
 from rag_pipeline.refresh.bronze import poll_source
-from rag_pipeline.refresh.deliver import deliver_published
-from rag_pipeline.refresh.documents import read_origins
+from rag_pipeline.refresh.deliver import deliver_published, withdrawn_elsewhere
+from rag_pipeline.refresh.edited_since import ids_to_close
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
 from rag_pipeline.refresh.memberships import poll_memberships
-from rag_pipeline.refresh.revocations import revoked_chunks
-from rag_pipeline.refresh.revoke import RevokeReport, on_any_disk, read_readers, revoke_now, take_from_published
+from rag_pipeline.refresh.revoke import RevokeReport, on_any_disk, revoke_now, take_from_published
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
-from rag_pipeline.transforms.documents import edited_documents
 from rag_pipeline.transforms.revoke import SHOWN_COLUMNS, RevocationPlan, plan_closing
 
 log = logging.getLogger(__name__)
-
-REVISION_COLUMNS = ["document_id", "revision", "batch", "bytes_hash", "observed_at"]
-DOCUMENT_COLUMNS = [
-    "document_id",
-    "origin_id",
-    "source",
-    "origin_media_type",
-    "input_key",
-    "recipe_fingerprint",
-    "content_hash",
-]
 
 
 def finish_revocations(workspace: Workspace) -> str:
@@ -59,7 +43,7 @@ def finish_revocations(workspace: Workspace) -> str:
         except FAULTS as error:
             log.error("what was revoked could not all be taken from readers: %s", error)
             reasons.append(str(error))
-    if workspace.delivery is not None and workspace.delivery.fault:
+    if workspace.delivery is not None and workspace.delivery.fault and not workspace.delivery.is_withdrawn:
         reasons.append(workspace.delivery.fault)
     return " ".join(dict.fromkeys(reasons))
 
@@ -84,21 +68,15 @@ def revoke_alone(workspace: Workspace, allow_mass_deletion: Collection[str] = ()
 def close_unsettled(workspace: Workspace) -> RevokeReport:
     """Close published texts that were edited, or are to be redacted, and that nobody can say still stand."""
     report = RevokeReport()
-    with workspace.lake.writing():
+    with workspace.lake.writing(), withdrawn_elsewhere(workspace):
         last = workspace.lake.last_publication()
         if last is None or is_held(workspace):
             return report
-        table = open_version(workspace.vectors, last)
-        shown = table.read(["chunk_id", "document_id", "content_hash"])
-        try:
-            closing = _unsettled(workspace, table, shown)
-        except FAULTS as error:
-            log.error("silver cannot say what was taken in, so whatever was edited since is closed: %s", error)
-            closing = _edited_since_publication(workspace)
+        closing = ids_to_close(workspace, open_version(workspace.vectors, last))
         if closing:
-            readers, _ = read_readers(workspace, report)
+            readers, _ = read_readers(workspace, report.faults)
 
-            def planned(now: Sink) -> RevocationPlan:
+            def planned(now: Readable) -> RevocationPlan:
                 return plan_closing(now.read(SHOWN_COLUMNS), closing, readers)
 
             on_any_disk(
@@ -106,60 +84,3 @@ def close_unsettled(workspace: Workspace) -> RevokeReport:
             )
             deliver_published(workspace)
     return report
-
-
-def _unsettled(workspace: Workspace, table: Sink, shown: pl.DataFrame) -> set[str]:
-    """document_ids and chunk_ids to close, by what silver took in."""
-    lake = workspace.lake
-    documents = lake.read(DOCUMENTS, DOCUMENT_COLUMNS)
-    quarantine = lake.read(QUARANTINE, ["document_id", "input_key"])
-    found = _edited(workspace, documents, quarantine, shown)
-    both = shown.join(documents.select("document_id", now="content_hash"), on="document_id")
-    parsed = both.filter(pl.col("content_hash") != pl.col("now"))["chunk_id"].to_list()
-    try:
-        return found | revoked_chunks(workspace, table, parsed)
-    except FAULTS as error:
-        log.error("wording cannot be compared, so every text that was parsed anew is closed: %s", error)
-        return found | set(parsed)
-
-
-def _edited(workspace: Workspace, documents: pl.DataFrame, quarantine: pl.DataFrame, shown: pl.DataFrame) -> set[str]:
-    """document_ids whose object has other bytes than silver took in."""
-    try:
-        origins = read_origins(workspace)
-    except FAULTS as error:
-        log.error(
-            "bronze of some source cannot be read, so whatever of the others was edited since is closed: %s", error
-        )
-        return _edited_since_publication(workspace)
-    found = edited_documents(documents, origins, quarantine)
-    known = set(documents["document_id"]) | set(quarantine["document_id"])
-    if set(shown["document_id"]) & set(origins["document_id"]) - known:
-        log.error("silver has lost documents that readers see; of these, whatever was edited since is closed")
-        found |= _edited_since_publication(workspace) - known
-    return found
-
-
-def _edited_since_publication(workspace: Workspace) -> set[str]:
-    """Objects whose bytes changed since readers were last pointed to a whole index, by bronze alone."""
-    lake = workspace.lake
-    since = datetime.min.replace(tzinfo=UTC)
-    for publication in lake.publications():
-        if publication.is_whole:
-            since = max(since, publication.published_at)
-    found: set[str] = set()
-    for name in workspace.settings.sources:
-        try:
-            rows = lake.read(BRONZE.of(name), ["document_id", "revision", "batch", "bytes_hash", "observed_at"])
-        except FAULTS as error:
-            log.error("bronze of source %s cannot be read, so nothing of it was closed: %s", name, error)
-            continue
-        ordered = rows.sort("document_id", "revision", "batch")
-        now = ordered.unique("document_id", keep="last")
-        then = ordered.filter(pl.col("observed_at") <= since).unique("document_id", keep="last")
-        both = now.join(then, on="document_id", suffix="_then")
-        if since > workspace.now():
-            # A clock was set back, so times tell nothing: whatever was edited ever counts.
-            both = now.join(ordered, on="document_id", suffix="_then")
-        found |= set(both.filter(pl.col("bytes_hash").ne_missing(pl.col("bytes_hash_then")))["document_id"])
-    return found

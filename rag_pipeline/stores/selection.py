@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from rag_pipeline.contracts.filters import Filter
-from rag_pipeline.contracts.sink import Sink
+from rag_pipeline.contracts.sink import Readable
 from rag_pipeline.stores.filters import one_of, saying_any, where_of
 from rag_pipeline.stores.vectors import VectorTable
 
@@ -49,7 +49,7 @@ class Selection:
 
 
 def rows_with(
-    table: Sink, column: str, values: Iterable[str | int], columns: Sequence[str], limit: int | None = None
+    table: Readable, column: str, values: Iterable[str | int], columns: Sequence[str], limit: int | None = None
 ) -> pl.DataFrame:
     """Rows that have one of the values, whoever may read them: for what looks after the index, never for a caller."""
     return table.read(columns, one_of(column, values), limit=limit)

@@ -218,7 +218,7 @@ def test_a_clock_that_is_set_back_gives_nothing_back(
     project.write("door.md", "# Door\n\nA secret door.\n")
     with monkeypatch.context() as patch, suppress(KeyError):
         patch.setattr(documents, "update_documents", raising(KeyError("k")))
-        patch.setattr("rag_pipeline.refresh.unsettled._unsettled", raising(StoreError("damaged")))
+        patch.setattr("rag_pipeline.refresh.edited_since._unsettled", raising(StoreError("damaged")))
         run(project)
     assert "door.md" not in seen(project)
 

@@ -13,6 +13,7 @@ from os import dup
 from typing import Any
 
 import psycopg
+from psycopg import Cursor
 
 # A server that does not answer within this holds the rest of a run up no longer.
 CONNECT_SECONDS = 10
@@ -26,6 +27,28 @@ CONNECTION = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
+
+_SESSION = {
+    # Names of ours are written out; what others put into schemas of theirs is not found.
+    "search_path": "pg_catalog",
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    # Fail rather than compare with less than there is.
+    "row_security": "off",
+    "rag.delivering": "on",
+    "synchronous_commit": "on",
+    # A delivery whose machine was lost lets the next one in after this.
+    "idle_in_transaction_session_timeout": "10min",
+    "lock_timeout": "2min",
+}
+
+
+def begin(cursor: Cursor[Any], schema: str) -> None:
+    """Begin a transaction that writes there; it waits until every other one has ended."""
+    for name, value in _SESSION.items():
+        cursor.execute("SELECT pg_catalog.set_config(%s, %s, true)", (name, value))
+    # One at a time, whoever holds the lake.
+    cursor.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(%s, 0))", (schema,))
 
 
 @contextmanager

@@ -20,32 +20,20 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from rag_pipeline.contracts.delivery import Compared, Delivered, Published
+from rag_pipeline.contracts.delivery import Compared, Delivered, Published, Withholding
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.errors import DeliveryFailed
 from rag_pipeline.shown import keep_secret
 from rag_pipeline.stores.postgres import statements
-from rag_pipeline.stores.postgres.connection import CONNECTION, broken_off_after
-from rag_pipeline.stores.postgres.rows import CHUNK_COLUMNS, STATE_COLUMNS, copy_text, with_configuration
+from rag_pipeline.stores.postgres.connection import CONNECTION, begin, broken_off_after
+from rag_pipeline.stores.postgres.rows import CHUNK_COLUMNS, STATE_COLUMNS, copy_rows, with_configuration
 from rag_pipeline.stores.postgres.schema import LAYOUT, Schema
 from rag_pipeline.stores.postgres.search import functions as search_functions
+from rag_pipeline.stores.postgres.withdrawal import LESS, WITHDRAWAL_SECONDS, stage_groups, withdraw, without
 from rag_pipeline.stores.selection import rows_with
 
 log = logging.getLogger(__name__)
 
-_SESSION = {
-    # Names of ours are written out; what others put into schemas of theirs is not found.
-    "search_path": "pg_catalog",
-    "timezone": "UTC",
-    "datestyle": "ISO",
-    # Fail rather than compare with less than there is.
-    "row_security": "off",
-    "rag.delivering": "on",
-    "synchronous_commit": "on",
-    # A delivery whose machine was lost lets the next one in after this.
-    "idle_in_transaction_session_timeout": "10min",
-    "lock_timeout": "2min",
-}
 # Ids in one condition; beyond so many rows reading the whole table is faster than asking for them.
 _BATCH = 500
 _MOST_ASKED = 20_000
@@ -98,6 +86,21 @@ class PostgresTarget:
             connection.commit()
         return delivered
 
+    def withdraw(self, lake: str, withheld: Withholding, groups: Mapping[str, tuple[str, ...]]) -> int:
+        """See `Target.withdraw`."""
+        with (
+            self._connected(min(self._timeout_seconds, WITHDRAWAL_SECONDS)) as connection,
+            connection.cursor() as cursor,
+        ):
+            begin(cursor, self._schema)
+            taken = withdraw(cursor, self.tables(cursor), lake, withheld, groups)
+            connection.commit()
+        return taken
+
+    def tables(self, cursor: psycopg.Cursor[Any]) -> Schema:
+        """The schema, within a transaction."""
+        return Schema(cursor, self._schema, CHUNK_COLUMNS, self._readers, self._functions)
+
     def compare(self, published: Published) -> Compared:
         """See `Target.compare`."""
         with self._connected() as connection, connection.cursor() as cursor:
@@ -113,16 +116,20 @@ class PostgresTarget:
                 connection.execute(SQL("VACUUM {}").format(Identifier(self._schema, table)))
 
     @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+    def _connected(self, seconds: float | None = None) -> Iterator[psycopg.Connection[Any]]:
+        is_reached = False
         try:
-            with psycopg.connect(self._conninfo) as connection, broken_off_after(connection, self._timeout_seconds):
-                yield connection
+            with psycopg.connect(self._conninfo) as connection:
+                is_reached = True
+                with broken_off_after(connection, self._timeout_seconds if seconds is None else seconds):
+                    yield connection
         except psycopg.Error as error:
             detail = (error.diag.message_primary or str(error)).strip() or type(error).__name__
             raise DeliveryFailed(
                 f"PostgreSQL ({self._place}, schema {self._schema}) did not take in what is published, and readers "
                 f"there keep what they had: {detail}. The next run delivers it.",
                 place=self._place,
+                is_reached=is_reached,
             ) from error
 
 
@@ -138,24 +145,23 @@ class _Delivery:
         self._published = published
         self._target = target
         self._space = published.table.space
+        self._name = published.name
         self.is_moved = False
-        for name, value in _SESSION.items():
-            cursor.execute("SELECT pg_catalog.set_config(%s, %s, true)", (name, value))
-        # One delivery at a time, whoever holds the lake.
-        cursor.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(%s, 0))", (target._schema,))
-        self._tables = Schema(cursor, target._schema, CHUNK_COLUMNS, target._readers, target._functions)
+        begin(cursor, target._schema)
+        self._tables = target.tables(cursor)
         self._named = self._tables.named
 
     def done(self) -> Delivered:
         before, healed = self._installed()
         index = self._index_name()
         groups_hash = digest("groups", repr(sorted(self._published.groups.items())))
+        is_less = str(before.get("publication", "")).endswith(LESS)
         wanted = {"publication": self._published.name, "lake": self._published.lake, "groups_hash": groups_hash}
         is_there = index is None or self._exists(index)
         if not healed and is_there and all(before.get(key) == value for key, value in wanted.items()):
             return Delivered()
         self.is_moved = True
-        delivered = self._brought_over(healed)
+        delivered = self._brought_over(healed, is_less=is_less)
         self._bring_groups()
         self._index_vectors(index)
         self._note(groups_hash, is_approximate=index is not None)
@@ -163,13 +169,13 @@ class _Delivery:
 
     def compared(self) -> Compared:
         """How what stands there differs; what does is noted there, so that the next delivery looks at every row."""
-        before = self._state()
-        if not before or before["layout"] != LAYOUT or before["columns"] != self._tables.columns():
+        before = self._tables.state()
+        if not self._tables.is_same(before):
             return Compared(reasons=("nothing was delivered there yet, or its tables are not those that were made",))
         reasons = []
         if (before["publication"], before["lake"]) != (self._published.name, self._published.lake):
             reasons.append(f"it holds version {before['sequence']} of {before['lake'] or 'a lake that was moved'}")
-        if before["installed"] != self._signature():
+        if before["installed"] != self._tables.signature():
             reasons.append("rights, policies or functions are not those that were made")
         self._stage_desired()
         found: dict[str, list[str]] = {"missing": [], "ghosts": [], "mismatched": []}
@@ -184,7 +190,7 @@ class _Delivery:
 
     def _installed(self) -> tuple[Mapping[str, Any], str]:
         """What was delivered last, and why everything has to be compared; the schema stands after it."""
-        before = self._state()
+        before = self._tables.state()
         if before and before["lake"] not in ("", self._published.lake):
             raise DeliveryFailed(
                 f"schema {self._target._schema} of PostgreSQL ({self._target._place}) holds what the lake "
@@ -192,28 +198,18 @@ class _Delivery:
                 f"moved here: UPDATE {self._target._schema}.delivery SET lake = ''",
                 lake=str(before["lake"]),
             )
-        is_same = bool(before) and before["layout"] == LAYOUT and before["columns"] == self._tables.columns()
-        if is_same and before["installed"] == self._signature():
+        is_same = self._tables.is_same(before)
+        if is_same and before["installed"] == self._tables.signature():
             return before, "rows were written by somebody else" if before["is_touched"] else ""
         self._tables.install(anew=not is_same)
         healed = "tables, rights or functions were not those of the delivery before" if before else ""
         return (before if is_same else {}), healed
 
-    def _state(self) -> Mapping[str, Any]:
-        if not self._tables.is_there:
-            return {}
-        row = self._cursor.execute(self._named("SELECT pg_catalog.to_jsonb(d) FROM {s}.delivery d")).fetchone()
-        return {} if row is None else row[0]
-
-    def _signature(self) -> str:
-        said = (self._tables.standing(), str(LAYOUT), *self._target._readers, *self._target._functions.values())
-        return digest("installed", *said)
-
     # -- rows ---------------------------------------------------------------------------------------------
 
-    def _brought_over(self, healed: str) -> Delivered:
+    def _brought_over(self, healed: str, *, is_less: bool) -> Delivered:
         run = self._cursor.execute
-        self._stage_desired()
+        self._stage_desired(is_less=is_less)
         differing = run(self._differing(is_thorough=bool(healed))).fetchall()
         removed = 0
         for table in ("vectors", "chunks", "permissions"):
@@ -229,14 +225,19 @@ class _Delivery:
                 run(self._named("ANALYZE {s}.{t}", t=Identifier(table)))
         return Delivered(texts, vectors, permissions, removed, healed)
 
-    def _stage_desired(self) -> None:
+    def _stage_desired(self, *, is_less: bool = False) -> None:
         columns = ["chunk_id", *STATE_COLUMNS, "allowed_principals"]
         rows = self._published.table.read(columns)
+        if is_less:
+            # The place lost rows that the index may still hold; it does not get them back before they may be read.
+            withheld = self._published.withheld(self._published.table)
+            self._name += "" if withheld.is_empty else LESS
+            rows = without(rows, withheld)
         self._rows = rows.height
         state = pl.concat_str(STATE_COLUMNS, separator=" ")
         self._cursor.execute(statements.DESIRED)
         wanted = rows.select("chunk_id", state.alias("state"), "allowed_principals")
-        self._copy("pg_temp.desired (chunk_id, state, allowed_principals)", wanted)
+        copy_rows(self._cursor, "pg_temp.desired (chunk_id, state, allowed_principals)", wanted)
         self._cursor.execute("ANALYZE pg_temp.desired")
 
     def _differing(self, *, is_thorough: bool) -> Composed:
@@ -274,7 +275,7 @@ class _Delivery:
         )
         run(self._named("CREATE TEMPORARY TABLE staged_vectors (chunk_id text, embedding {x}.vector) ON COMMIT DROP"))
         for rows in self._rows_of([name for name, is_wanted in wanted.items() if is_wanted], ["vector"]):
-            self._copy("pg_temp.staged_vectors (chunk_id, embedding)", rows.select("chunk_id", "vector"))
+            copy_rows(self._cursor, "pg_temp.staged_vectors (chunk_id, embedding)", rows.select("chunk_id", "vector"))
             self._copy_chunks(rows, names)
         for rows in self._rows_of([name for name, is_wanted in wanted.items() if not is_wanted], []):
             self._copy_chunks(rows, names)
@@ -300,19 +301,11 @@ class _Delivery:
 
     def _copy_chunks(self, rows: pl.DataFrame, names: Sequence[str]) -> None:
         place = f"pg_temp.staged ({', '.join(names)})"
-        self._copy(place, with_configuration(rows).select(names))
-
-    def _copy(self, place: str, rows: pl.DataFrame) -> None:
-        with self._cursor.copy(f"COPY {place} FROM STDIN") as copy:
-            copy.write(copy_text(rows))
+        copy_rows(self._cursor, place, with_configuration(rows).select(names))
 
     def _bring_groups(self) -> None:
-        pairs = [(member, group) for member, groups in self._published.groups.items() for group in groups]
         run = self._cursor.execute
-        run("CREATE TEMPORARY TABLE desired_groups (member_principal text, group_principal text) ON COMMIT DROP")
-        named = ["member_principal", "group_principal"]
-        rows = pl.DataFrame(pairs, schema=dict.fromkeys(named, pl.String), orient="row")
-        self._copy(f"pg_temp.desired_groups ({', '.join(named)})", rows)
+        stage_groups(self._cursor, self._published.groups)
         run(self._named(statements.GROUPS_GONE))
         run(self._named(statements.GROUPS_NEW))
 
@@ -357,7 +350,7 @@ class _Delivery:
         said = {
             "layout": LAYOUT,
             "lake": self._published.lake,
-            "publication": self._published.name,
+            "publication": self._name,
             "sequence": self._published.sequence,
             "alias": self._published.alias,
             "space_fingerprint": self._space.fingerprint,
@@ -367,7 +360,7 @@ class _Delivery:
             "groups_hash": groups_hash,
             "is_touched": False,
             "columns": self._tables.columns(),
-            "installed": self._signature(),
+            "installed": self._tables.signature(),
         }
         run = self._cursor.execute
         run(self._named("DELETE FROM {s}.delivery"))

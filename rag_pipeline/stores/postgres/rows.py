@@ -7,9 +7,11 @@ Does not belong here: what is delivered (`delivery.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
+from psycopg import Cursor
 
 from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
 
@@ -75,6 +77,12 @@ def with_configuration(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows with the configuration of full text for their language."""
     named = pl.col("language").replace_strict(CONFIGURATIONS, default=OTHER_LANGUAGES)
     return rows.with_columns(configuration=pl.lit("pg_catalog.") + named.fill_null(OTHER_LANGUAGES))
+
+
+def copy_rows(cursor: Cursor[Any], place: str, rows: pl.DataFrame) -> None:
+    """Bring rows to a table; `place` names it and the columns."""
+    with cursor.copy(f"COPY {place} FROM STDIN") as copy:
+        copy.write(copy_text(rows))
 
 
 def copy_text(rows: pl.DataFrame) -> bytes:

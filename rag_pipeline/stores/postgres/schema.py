@@ -17,6 +17,7 @@ from typing import Any
 from psycopg import Cursor
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
+from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.sources import PUBLIC
 
 # Another layout of tables or functions is made anew, with its rows, in one transaction: raise it.
@@ -178,6 +179,21 @@ class Schema:
             self._one(self.named("SELECT pg_catalog.to_regclass(pg_catalog.format('%I.delivery', {n}::text))"))
             is not None
         )
+
+    def state(self) -> Mapping[str, Any]:
+        """What was noted with the last delivery; empty: there was none, or the note is gone."""
+        if not self.is_there:
+            return {}
+        row = self._cursor.execute(self.named("SELECT pg_catalog.to_jsonb(d) FROM {s}.delivery d")).fetchone()
+        return {} if row is None else row[0]
+
+    def is_same(self, state: Mapping[str, Any]) -> bool:
+        """Whether tables stand as a delivery of this program made them."""
+        return bool(state) and state["layout"] == LAYOUT and state["columns"] == self.columns()
+
+    def signature(self) -> str:
+        """Equal while tables, rights, policies and functions are what they were, and are asked to be."""
+        return digest("installed", self.standing(), str(LAYOUT), *self._readers, *self._functions.values())
 
     def standing(self) -> str:
         """Equal while tables, rights, policies and functions are what they were."""

@@ -42,6 +42,18 @@ GROUPS_NEW = """
 INSERT INTO {s}.groups SELECT DISTINCT member_principal, group_principal FROM pg_temp.desired_groups
 ON CONFLICT DO NOTHING
 """
+LEAVING_WITHOUT_TEXT = """
+INSERT INTO pg_temp.leaving SELECT p.chunk_id FROM {s}.permissions p
+WHERE NOT EXISTS (SELECT FROM {s}.chunks c WHERE c.chunk_id = p.chunk_id) ON CONFLICT DO NOTHING
+"""
+NARROWED = """
+UPDATE {s}.permissions p SET allowed_principals = n.allowed_principals FROM pg_temp.narrowed n
+WHERE n.chunk_id = p.chunk_id AND p.allowed_principals IS DISTINCT FROM n.allowed_principals
+"""
+NOTE_LESS = """
+UPDATE {s}.delivery SET publication = pg_catalog.replace(publication, {less}, '') || {less}, groups_hash = '',
+    rows = (SELECT count(*) FROM {s}.permissions), is_touched = is_touched OR {is_touched}
+"""
 COMPARED = """
 SELECT 'missing', d.chunk_id FROM pg_temp.desired d LEFT JOIN {s}.permissions p USING (chunk_id)
 LEFT JOIN {s}.chunks c USING (chunk_id) LEFT JOIN {s}.vectors v USING (chunk_id)
