@@ -66,6 +66,8 @@ class EventLog(SqliteEventLogStorage):
         # The transaction with the file of all runs in which Dagster's own methods write.
         self._writing: Connection | None = None
         self._failed: Exception | None = None
+        # Whether what failed last had been written into the files of runs alone.
+        self._is_half = False
         self._came, self._closed = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         super().__init__(*arguments, **values)
@@ -107,13 +109,15 @@ class EventLog(SqliteEventLogStorage):
 
     def _write(self, waiting: Sequence[_Row]) -> None:
         """Write events into the file of their run, and into that of all runs those that Dagster mirrors there."""
+        self._is_half = False
         of_runs: dict[str, list[dict[str, Any]]] = {}
         for event, row in waiting:
             of_runs.setdefault(event.run_id, []).append(row)
         mirrored = [(event, row) for event, row in waiting if event.dagster_event_type in _MIRRORED]
         with ExitStack() as rolled_back:
             connections = []
-            for shard, rows in of_runs.items():
+            # In one order: two processes that hold a file each and want the other's would wait until both give up.
+            for shard, rows in sorted(of_runs.items()):
                 connections.append(rolled_back.enter_context(self._opened(shard).connect()))
                 connections[-1].execute(_INSERT, rows)
             if mirrored:
@@ -140,7 +144,8 @@ class EventLog(SqliteEventLogStorage):
         try:
             connection.commit()
         except OperationalError:
-            if not is_first:
+            self._is_half = not is_first
+            if self._is_half:
                 # Written again, they would stand twice in the run's own file.
                 self._waiting.clear()
             raise
@@ -148,16 +153,21 @@ class EventLog(SqliteEventLogStorage):
     def _write_each(self) -> None:
         waiting, self._waiting = self._waiting, []
         first: Exception | None = None
-        for each in waiting:
+        for number, each in enumerate(waiting):
             try:
                 self._write([each])
+            except OperationalError:
+                # That may pass: this one, unless it stands in its run's file already, and those after it wait on.
+                self._waiting = list(waiting[number + self._is_half :])
+                raise
             except Exception as error:
                 first = first or error
         if first is not None:
             raise first
 
     def _have_written_soon(self) -> None:
-        if self._thread is None:
+        # In a process that was forked the thread is not there.
+        if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._keep_up, name="events", daemon=True)
             self._thread.start()
         self._came.set()
@@ -204,6 +214,14 @@ class EventLog(SqliteEventLogStorage):
         path, index = str(engine.url.database), self.path_for_shard(INDEX_SHARD_NAME)
         if not is_set_up(path) and (for_index_shard or path == index or not with_tables_of(index, path)):
             super()._initdb(engine, for_index_shard)
+
+    def wipe(self) -> None:
+        """Remove the files; connections to those that were removed would go on writing where nobody reads."""
+        with self._db_lock:
+            self._waiting.clear()
+            self._engines.close()
+            super().wipe()
+            self._engines.close()
 
     def has_table(self, table_name: str) -> bool:
         # Dagster looks through the file for the same tables again with each event.

@@ -75,13 +75,13 @@ from rag_pipeline.stores.damage import ASIDE, set_damage_aside
 from rag_pipeline.stores.erasures import erased_from, pending_erasure
 from rag_pipeline.stores.lake_files import State, files_of, folders_of, looked_into, remove_files, tables_in
 from rag_pipeline.stores.lake_format import RESTORING
+from rag_pipeline.stores.lent_folders import remove_left_folders
 from rag_pipeline.stores.purge import (
     delete_rows,
     forget_history,
     forget_versions,
     index_tables,
 )
-from rag_pipeline.stores.shadow import remove_stale_shadows
 from rag_pipeline.stores.small_files import replace_file
 from rag_pipeline.stores.whole_files import replace_content
 from rag_pipeline.transforms.alerts import redacted
@@ -350,7 +350,7 @@ def _take_small_files(workspace: Workspace, needles: Needles) -> None:
         for folder in (root / ASIDE, root / SNAPSHOT, *root.parent.glob(f"{root.name}{RESTORING}*")):
             shutil.rmtree(folder, ignore_errors=True)
     forget_settled(workspace.pipeline)
-    remove_stale_shadows()
+    remove_left_folders()
     alerts = AlertFile(workspace.pipeline.lake_root, workspace.pipeline.dagster_home)
     if alerts.is_there:
         # What waits to be told is told; what is damaged goes with the rest.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,8 +24,9 @@ from rag_pipeline.stores.backup import BACKUP_LOCK, Kept, backups, read_backup, 
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.lake_format import REPLACED, RESTORING
 from rag_pipeline.stores.lease_lock import LeaseLock
+from rag_pipeline.stores.lent_folders import RESTORE, lent_folder
 from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME, WriteLock
-from rag_pipeline.stores.object_lake import SENT, is_empty, send_lake
+from rag_pipeline.stores.object_lake import is_empty, send_lake
 from rag_pipeline.stores.reserve import RESERVE_NAME
 
 # What an empty lake may have.
@@ -105,10 +105,10 @@ def _restored_to_store(
     elders = {address: Lake(address, pipeline.lake_options), pipeline.lake_root: _lake_of(pipeline)}
     objects = elders[address].objects
     lock = LeaseLock(objects, "restore", _LOCK_SECONDS, is_restore=True)
-    with lock.held(), tempfile.TemporaryDirectory(prefix=SENT, ignore_cleanup_errors=True) as name:
+    with lock.held(), lent_folder(RESTORE) as lent:
         if not may_replace and not is_empty(objects):
             raise UsageError(f"{address} holds something, so nothing was restored. To put it in its place: --replace")
-        since, staging = Since.of(elders.values()), Path(name, "lake")
+        since, staging = Since.of(elders.values()), lent / "lake"
         staging.mkdir()
         try:
             fill(staging)

@@ -75,6 +75,13 @@ class DeltaCommits(DeltaReads):
             LeaseLost: Another process has taken over.
         """
 
+    def _outgrow(self, epoch: int) -> None:
+        """Go on with a later epoch than one that a table names, if the lease is still held.
+
+        Raises:
+            LeaseLost: It is not.
+        """
+
     def _begin_tenure(self, *, is_continued: bool) -> None:
         """The lease was taken; continued: nobody else had it since this process did."""
         if not is_continued:
@@ -148,12 +155,16 @@ class DeltaCommits(DeltaReads):
     def _refuse_if_later(self, path: str, table: DeltaTable | None) -> None:
         """A table that a later holder of the lease has written to is not planned on by this one."""
         written_in = None if table is None else table.transaction_version(LEASE_TRANSACTION)
-        if written_in is not None and self.epoch is not None and written_in > self.epoch:
+        if written_in is None or self.epoch is None or written_in <= self.epoch:
+            return
+        try:
+            self._outgrow(written_in)
+        except LeaseLost:
             raise LeaseLost(
                 f"{self.uri(path)} was written to by a process that took over the lease of the lake from this one. "
                 f"Nothing of this commit was written. Run again.",
                 table=path,
-            )
+            ) from None
 
     def signed(self) -> CommitProperties:
         """What a commit carries that is made on a table itself, and that fences it while the lease is held."""

@@ -15,6 +15,7 @@ import polars as pl
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
+from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.errors import LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.stores.failures import cause_of, failed, is_failure, reading
@@ -94,9 +95,16 @@ class DeltaReads:
         return -1 if table is None else table.version()
 
     def identity(self, contract: TableContract) -> tuple[str, int]:
-        """Which table it is, and its newest version: one that was made again has another id. ("", -1): none."""
+        """Which table it is, and its newest version. ("", -1): none.
+
+        One that was made again has another id. One that was put back from a backup has not, and comes to the version
+        that it had before by other files.
+        """
         table = self._open(contract.path)
-        return ("", -1) if table is None else (str(table.metadata().id), table.version())
+        if table is None:
+            return "", -1
+        with self._reading(contract.path):
+            return digest("table", str(table.metadata().id), *sorted(table.file_uris())), table.version()
 
     def read(
         self,

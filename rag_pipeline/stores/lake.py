@@ -101,6 +101,11 @@ class Lake(DeltaStore):
         if self._lease is not None and self._lease.is_held:
             self._lease.lease.check()
 
+    def _outgrow(self, epoch: int) -> None:
+        if self._lease is not None and self._lease.is_held:
+            self._lease.lease.outgrow(epoch)
+            self._tenure = self._lease.lease.epoch
+
     def holder(self) -> str:
         """Who holds the lease of a lake in an object store, in words; empty: nobody, or it is in a folder.
 

@@ -7,11 +7,11 @@ Does not belong here: small files that are replaced as a whole (`whole_files.py`
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rag_pipeline.stores.lake import Lake
+from rag_pipeline.stores.lent_folders import LOOK, lent_folder
 from rag_pipeline.stores.object_copy import LOG, fetch_all
 
 # Size of a file, and what changes whenever it is written: its time in nanoseconds, or what the store calls its state.
@@ -88,6 +88,6 @@ def looked_into(lake: Lake, names: Sequence[str]) -> Iterator[tuple[str, Path]]:
         return
     for start in range(0, len(names), _AT_ONCE):
         chosen = names[start : start + _AT_ONCE]
-        with tempfile.TemporaryDirectory(prefix="rag-pipeline-look-", ignore_cleanup_errors=True) as folder:
-            fetch_all(lake.objects, chosen, Path(folder))
-            yield from ((name, Path(folder, name)) for name in chosen if Path(folder, name).exists())
+        with lent_folder(LOOK) as folder:
+            fetch_all(lake.objects, chosen, folder)
+            yield from ((name, folder / name) for name in chosen if (folder / name).exists())

@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -237,6 +237,24 @@ class Lease:
                 return
             # Late, or changed: where it still is as this process left it, it goes on.
             self._renew()
+
+    def outgrow(self, epoch: int) -> None:
+        """Go on with a later epoch than one that a table names.
+
+        A lease that was removed is made anew from the time of day, and a table may name one from a machine whose clock
+        was ahead. While this process holds the lease, whoever wrote that has lost it.
+
+        Raises:
+            LeaseLost: This process does not hold it.
+            StoreError: The store did not answer.
+        """
+        with self._mutex:
+            if self._lost:
+                raise LeaseLost(self._lost, lake=self._objects.root)
+            self._renew()
+            self.epoch, self._row = epoch + 1, replace(self._row, epoch=epoch + 1)
+            self._renew()
+        log.warning("a table of %s names epoch %d, so the lease goes on after it", self._objects.root, epoch)
 
     def give_back(self) -> None:
         """Let others go on; if that cannot be written, they do once the lease has expired."""

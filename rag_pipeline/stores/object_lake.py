@@ -23,7 +23,6 @@ from rag_pipeline.stores.lease import LEASE_NAME
 from rag_pipeline.stores.object_copy import LOG, TELLING
 from rag_pipeline.stores.objects import Objects
 
-SENT = "rag-pipeline-restore-"
 # Requests under way: each waits for the store most of its time.
 _AT_ONCE = 16
 # One request removes so many.

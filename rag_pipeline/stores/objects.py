@@ -7,6 +7,7 @@ Does not belong here: what the objects say (`lease.py`, `conditional.py`), table
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -48,6 +49,9 @@ _OF_OTHERS = {
     "object_store_concurrency_limit",
     "retry_timeout",
 }
+# Of an address: one library takes a part for no part of the place, and writes tables where another lake may lie, where
+# another refuses it.
+_UNFIT = re.compile(r"[?#\[\]\\\x00-\x1f\x7f]|//|(?:^|(?<=/))\.{1,2}(?=/|$)")
 # A lease is renewed each third of its life, so a store that is silent for longer than this is asked again by then.
 _RETRY_SECONDS = 10
 _MOST_RETRIES = 3
@@ -293,6 +297,13 @@ def _opened(root: str, options: dict[str, str]) -> ObjectStore:
     from obstore.exceptions import BaseError, UnknownConfigurationKeyError
     from obstore.store import from_url
 
+    found = _UNFIT.search(root.partition("://")[2].rstrip("/"))
+    if root.startswith("s3a://") or found:
+        why = f"it holds {found.group()!r}" if found else "write s3:// instead of s3a://"
+        raise SettingsError(
+            f"lake: the libraries of tables, vectors and objects do not take {root} for the same place ({why}). Choose "
+            f"another address; spaces and letters of any language are fine"
+        )
     client, config = sorted_options(root, options)
     retry: Any = {"max_retries": _MOST_RETRIES, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)}
     opening: Callable[..., Any] = from_url
@@ -305,6 +316,13 @@ def _opened(root: str, options: dict[str, str]) -> ObjectStore:
             f"lake: {root} cannot be opened as an object store: {str(error).partition(chr(10))[0]}"
         ) from None
     return store
+
+
+def for_polars(options: Mapping[str, str] | None) -> dict[str, Any] | None:
+    """Options for reading data files, where a number of tries is a number, and more than that is not known."""
+    known: dict[str, Any] = {key: value for key, value in (options or {}).items() if key not in _OF_OTHERS}
+    tries = (options or {}).get("max_retries", "")
+    return (known | ({"max_retries": int(tries)} if tries.isdecimal() else {})) or None
 
 
 def sorted_options(root: str, options: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -32,6 +32,8 @@ class OpenedTables:
     """Tables at their newest versions, by path; many threads may ask."""
 
     _known: dict[str, _Opened] = field(default_factory=dict)
+    # Of tables whose log was longer than one listing, where to list from.
+    _reached: dict[str, int] = field(default_factory=dict)
 
     def newest(self, objects: Objects, path: str, open_table: Callable[[], DeltaTable | None]) -> DeltaTable | None:
         """The table at its newest version, opened again only if somebody has committed since.
@@ -40,17 +42,20 @@ class OpenedTables:
             StoreError: The store did not answer; what was opened before is not handed out then.
         """
         known = self._known.get(path)
+        # Looked at before it is opened: a table that is replaced meanwhile is never taken for the one that was opened.
+        entries = _entries(objects, path, self._reached.get(path, 0) if known is None else known.version)
         # Whoever writes with it moves it on.
-        if known is not None and known.table.version() == known.version:
-            if _entries(objects, path, known.version) == {known.version: known.tag}:
-                return known.table
-        elif known is None and not _entries(objects, path, 0):
+        if known is not None and known.table.version() == known.version and entries == {known.version: known.tag}:
+            return known.table
+        if known is None and not entries and path not in self._reached:
             return None
         table = open_table()
         self._known.pop(path, None)
+        self._reached.pop(path, None)
         if table is not None:
             version = table.version()
-            tag = _entries(objects, path, version).get(version)
+            self._reached[path] = version
+            tag = entries.get(version)
             if tag:
                 self._known[path] = _Opened(table, version, tag)
         return table

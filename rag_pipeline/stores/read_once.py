@@ -20,6 +20,7 @@ from urllib.parse import unquote
 import polars as pl
 from deltalake import DeltaTable
 
+from rag_pipeline.stores.objects import for_polars
 from rag_pipeline.stores.segments import SEGMENT
 
 # Narrow columns of some hundred thousand chunks: what was used longest ago goes first.
@@ -60,7 +61,7 @@ class DataFiles:
             schema={name: dtype for name, dtype in self.schema.items() if name != SEGMENT},
             missing_columns="insert",
             include_file_paths=FILE,
-            storage_options=self.options,
+            storage_options=for_polars(self.options),
         )
         if SEGMENT not in self.schema:
             return frame

@@ -13,17 +13,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
-import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.lease import LEASE_NAME
+from rag_pipeline.stores.lent_folders import SHADOW, lent_folder
 from rag_pipeline.stores.lock import HOLDER_NAME, LOCK_NAME
 from rag_pipeline.stores.object_copy import LAYERS, TELLING, fetch_newest
 from rag_pipeline.stores.objects import Objects
@@ -32,11 +28,6 @@ from rag_pipeline.stores.reserve import RESERVE_NAME
 
 # Of those who write to the lake, and nothing that a run makes anything of.
 _OWN = frozenset({LOCK_NAME, HOLDER_NAME, RESERVE_NAME, LEASE_NAME})
-_PREFIX = "rag-pipeline-shadow-"
-# Locked for as long as somebody uses the lake; whoever is killed leaves it unlocked.
-_IN_USE = ".in-use.lock"
-# So long may pass between making a folder and locking it.
-_YOUNG_SECONDS = 5.0
 # Where a lake in an object store is copied to before it is linked.
 _FETCHED = "fetched"
 
@@ -52,12 +43,8 @@ def shadow_lake(root: str, run_id: str, options: Mapping[str, str] | None = None
         StoreError: The object store did not answer, or its lake does not fit into the folder for temporary files.
         OSError: There is no room for it in the folder for temporary files.
     """
-    remove_stale_shadows()
-    with (
-        tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as folder,
-        FileLock(Path(folder, _IN_USE), timeout=0),
-    ):
-        shadow, lake = Path(folder), Path(root)
+    with lent_folder(SHADOW) as shadow:
+        lake = Path(root)
         if "://" in root:
             lake = shadow / _FETCHED
             lake.mkdir()
@@ -65,20 +52,7 @@ def shadow_lake(root: str, run_id: str, options: Mapping[str, str] | None = None
         for layer in LAYERS:
             _mirror(lake / layer, shadow / layer)
         _copy_notes(lake, shadow)
-        yield Lake(folder, None, run_id, read_once=ReadOnce())
-
-
-def remove_stale_shadows() -> None:
-    """Remove what was left by those who were killed: it holds the text of documents."""
-    with suppress(OSError):
-        for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-            # Another user's is theirs, and a link may lead anywhere.
-            with suppress(OSError, Timeout):
-                status = folder.lstat()
-                is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
-                if is_ours and time.time() - status.st_mtime > _YOUNG_SECONDS:
-                    with FileLock(folder / _IN_USE, timeout=0):
-                        shutil.rmtree(folder, ignore_errors=True)
+        yield Lake(str(shadow), None, run_id, read_once=ReadOnce())
 
 
 def _copy_notes(root: Path, shadow: Path) -> None:

@@ -65,7 +65,9 @@ def test_a_plan_that_is_stopped_leaves_no_text_behind_and_takes_away_what_a_kill
 ) -> None:
     temporary = tmp_path / "tmp"
     left, used, other = (temporary / f"rag-pipeline-shadow-{name}" for name in ("left", "used", "link"))
-    for folder in (left, used, tmp_path / "else"):
+    # Of a restore and of an erasure in an object store.
+    restored, looked_at = temporary / "rag-pipeline-restore-left", temporary / "rag-pipeline-look-left"
+    for folder in (left, restored, looked_at, used, tmp_path / "else"):
         folder.mkdir(parents=True)
         (folder / "text").write_text("a secret")
         os.utime(folder, (0, 0))

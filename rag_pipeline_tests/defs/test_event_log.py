@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.events.log import EventLogEntry
 from dagster._core.utils import make_new_run_id
@@ -276,3 +277,58 @@ def test_an_event_that_cannot_be_written_at_all_keeps_no_other_out(tmp_path: Pat
     quick.handle_new_event(entry(dg.DagsterEventType.STEP_SKIPPED))
     kinds = [kind for kind, _ in of_run(tmp_path / "quick", "a-run")]
     assert kinds == ["ASSET_CHECK_EVALUATION_PLANNED"] * 2 + ["STEP_SKIPPED"]
+
+
+def test_of_events_that_are_written_one_by_one_none_is_lost_to_a_file_that_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "SQLITE_BUSY_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr(event_log, "LONGEST_SECONDS", NEVER_SECONDS)
+    write_each = event_log.EventLog._write_each
+    with opened_instance(home(tmp_path / "home")) as instance:
+        *planned, passed = checked(2)
+        for event in planned:
+            instance.handle_new_event(event)
+        with closing(sqlite3.connect(tmp_path / "home" / "history" / "runs" / "index.db")) as other:
+
+            def held(log: event_log.EventLog) -> None:
+                other.execute("BEGIN IMMEDIATE")
+                write_each(log)
+
+            with monkeypatch.context() as patched:
+                patched.setattr(event_log.EventLog, "_write_each", held)
+                with pytest.raises(OperationalError, match="locked"):
+                    instance.handle_new_event(passed)
+            other.rollback()
+        # It cannot be written, and says so once more; those before it stand there once each.
+        with pytest.raises(dg.DagsterInvariantViolationError, match="duplicate"):
+            instance.handle_new_event(entry(dg.DagsterEventType.STEP_SKIPPED))
+        kinds = [kind for kind, _ in of_run(tmp_path / "home", "a-run")]
+        assert kinds == ["ASSET_CHECK_EVALUATION_PLANNED"] * 2 + ["STEP_SKIPPED"]
+
+
+def test_files_of_runs_are_held_in_one_order_whatever_came_first(quick: dg.DagsterInstance) -> None:
+    held: list[str] = []
+
+    def note(connection: Any, _: Any, statement: str, *__: Any) -> None:
+        if statement.startswith("INSERT INTO event_logs"):
+            held.append(Path(connection.engine.url.database).stem)
+
+    for run in ("b-run", "a-run"):
+        quick.handle_new_event(entry(dg.DagsterEventType.STEP_START, run_id=run))
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
+    try:
+        quick.handle_new_event(entry(dg.DagsterEventType.STEP_SKIPPED, run_id="b-run"))
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
+    assert held == ["a-run", "b-run"]
+
+
+def test_what_comes_after_all_was_wiped_is_written_where_others_find_it(
+    tmp_path: Path, quick: dg.DagsterInstance
+) -> None:
+    quick.handle_new_event(entry(dg.DagsterEventType.STEP_SKIPPED))
+    quick.handle_new_event(entry(dg.DagsterEventType.STEP_START))
+    quick.wipe()
+    quick.handle_new_event(entry(dg.DagsterEventType.STEP_SKIPPED))
+    assert [kind for kind, _ in of_run(tmp_path / "quick", "a-run")] == ["STEP_SKIPPED"]

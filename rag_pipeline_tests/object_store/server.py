@@ -10,6 +10,7 @@ import logging
 import re
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -56,9 +57,25 @@ class S3Server:
         )
         urllib.request.urlopen(request).close()
 
-    def behave(self, *, forgets: Iterable[str] = (), fails: str = "", status: int = 503) -> None:
-        """From now on take no notice of these conditions, and fail at requests that match, like `PUT .*lease`."""
-        self._tell({"forgets": list(forgets), "fails": fails, "status": status})
+    def behave(
+        self,
+        *,
+        forgets: Iterable[str] = (),
+        fails: str = "",
+        status: int = 503,
+        after: int = 0,
+        most: int = -1,
+        does: bool = False,
+    ) -> None:
+        """From now on take no notice of these conditions, and fail at requests that match, like `PUT .*lease`.
+
+        Args:
+            after: So many that match are answered as they should be before.
+            most: So many fail, and all after them are answered; -1: all fail.
+            does: What those ask for is done, and the answer to it is lost.
+        """
+        told = {"fails": fails, "status": status, "after": after, "most": most, "does": does}
+        self._tell({"forgets": list(forgets), **told})
 
     def asked(self) -> list[tuple[str, str]]:
         """Method and path of each request since the last time."""
@@ -91,14 +108,20 @@ class Misbehaving:
     def __init__(self, app: Any) -> None:
         self._app = app
         self._asked: list[tuple[str, str]] = []
-        self._told: dict[str, Any] = {"forgets": [], "fails": "", "status": 503}
+        self._told: dict[str, Any] = {"forgets": [], "fails": ""}
+        # Requests that matched since it was told last; many threads count.
+        self._matched = 0
+        self._counting = threading.Lock()
 
     def __call__(self, environment: dict[str, Any], start: Any) -> Iterable[bytes]:
         method, path = environment["REQUEST_METHOD"], environment["PATH_INFO"].encode("latin-1").decode()
         if path == CONTROL:
             return self._controlled(environment, start)
         self._asked.append((method, path))
-        if self._told["fails"] and re.match(self._told["fails"], f"{method} {path}"):
+        if self._is_to_fail(f"{method} {path}"):
+            if self._told["does"]:
+                for _ in self._app(environment, lambda *_: None):
+                    pass
             start(f"{self._told['status']} of no use", [("Content-Length", "0")])
             return [b""]
         for condition in self._told["forgets"]:
@@ -106,12 +129,22 @@ class Misbehaving:
         answer: Iterable[bytes] = self._app(environment, start)
         return answer
 
+    def _is_to_fail(self, request: str) -> bool:
+        told = self._told
+        if not told["fails"] or not re.match(told["fails"], request):
+            return False
+        with self._counting:
+            number = self._matched - told["after"]
+            self._matched += 1
+        return number >= 0 and (told["most"] < 0 or number < told["most"])
+
     def _controlled(self, environment: dict[str, Any], start: Any) -> list[bytes]:
         told = json.loads(environment["wsgi.input"].read(int(environment["CONTENT_LENGTH"])))
         answer: Any = None
         if told.pop("asked", False):
             answer, self._asked = self._asked, []
-        self._told |= told
+        if "fails" in told:
+            self._told, self._matched = told, 0
         content = json.dumps(answer).encode()
         start("200 OK", [("Content-Length", str(len(content)))])
         return [content]

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.slow
 COLUMNS = {"key": Column(pl.String(), "Key."), "group": Column(pl.String(), "Group.")}
 NOTES = TableContract(layer="silver", name="notes", doc="Notes.", key=("key",), columns=COLUMNS)
 GROUPED = TableContract(layer="silver", name="grouped", doc="Notes.", key=("key",), grouped_by="group", columns=COLUMNS)
+# What a successor writes to when the tables that are looked at stay as they were.
+OTHER = TableContract(layer="silver", name="other", doc="Notes.", key=("key",), columns=COLUMNS)
 TABLES = pytest.mark.parametrize("notes", [NOTES, GROUPED], ids=["in one piece", "in segments"])
 
 
@@ -124,10 +126,9 @@ def test_a_table_that_was_not_there_yet_is_made_by_one_of_them(
     overtaken: Overtaken, notes: TableContract, successor_writes: bool
 ) -> None:
     first, second = overtaken.first, overtaken.second
-    other = TableContract(layer="silver", name="other", doc="Notes.", key=("key",), columns=COLUMNS)
     with first.writing():
         assert keys(first, notes) == [], "it plans on there being none"
-        overtaken.overtake(other, "x")
+        overtaken.overtake(OTHER, "x")
         overtaken.freeze_between_check_and_commit()
         with second.writing():
             assert keys(second, notes) == []
@@ -144,10 +145,9 @@ def test_what_a_late_writer_put_where_nobody_had_looked_is_seen_by_its_successor
     overtaken: Overtaken, notes: TableContract
 ) -> None:
     first, second = overtaken.first, overtaken.second
-    other = TableContract(layer="silver", name="other", doc="Notes.", key=("key",), columns=COLUMNS)
     with first.writing():
         first.append(notes, rows("a"))
-        overtaken.overtake(other, "x")
+        overtaken.overtake(OTHER, "x")
         with second.writing():
             assert keys(second, notes) == ["a"]
             overtaken.freeze_between_check_and_commit()
@@ -166,10 +166,9 @@ def test_a_late_commit_names_no_file_that_an_erasure_took_for_a_remainder(
     overtaken: Overtaken, notes: TableContract
 ) -> None:
     first, second = overtaken.first, overtaken.second
-    other = TableContract(layer="silver", name="other", doc="Notes.", key=("key",), columns=COLUMNS)
     with first.writing():
         first.append(notes, rows("a"))
-        overtaken.overtake(other, "x")
+        overtaken.overtake(OTHER, "x")
         with second.writing():
             forget_history(second, notes)
         overtaken.freeze_between_check_and_commit()
@@ -257,3 +256,24 @@ def test_a_thread_that_waited_while_another_machine_wrote_sees_that(
 def test_a_table_is_made_where_no_lease_is_held(lakes: tuple[Lake, Lake]) -> None:
     lakes[0].append(NOTES, rows("a"))
     assert keys(lakes[1], NOTES) == ["a"]
+
+
+@TABLES
+def test_a_lease_that_was_made_anew_by_a_clock_that_is_an_hour_behind_goes_on(
+    lakes: tuple[Lake, Lake], monkeypatch: pytest.MonkeyPatch, notes: TableContract
+) -> None:
+    first, second = lakes
+    with first.writing():
+        first.append(notes, rows("a"))
+    # A lease that is removed by hand, or a lake that was put back at another address, which has none.
+    first.objects.delete(leases.LEASE_NAME)
+    now_ms = leases.first_epoch()
+    monkeypatch.setattr(leases, "first_epoch", lambda: now_ms - 3_600_000)
+    with second.writing():
+        assert keys(second, notes) == ["a"]
+        second.append(notes, rows("b"))
+    with first.writing():
+        first.append(notes, rows("c"))
+        assert first.epoch is not None
+        assert first.epoch > now_ms - 3_600_000
+    assert keys(second, notes) == ["a", "b", "c"]

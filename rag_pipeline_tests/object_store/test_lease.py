@@ -212,6 +212,15 @@ def test_a_store_that_forgets_conditions_is_refused(server: S3Server, objects: O
     assert not [name for _, name in _listed(objects) if not name.startswith(TRIAL)]
 
 
+@pytest.mark.parametrize("number", range(3))
+def test_a_store_is_not_refused_for_an_answer_that_was_lost_while_it_was_tried(
+    server: S3Server, objects: Objects, number: int
+) -> None:
+    server.behave(fails="PUT .*conditional-writes", after=number, most=1, does=True)
+    settle_store(objects)
+    assert [name for _, name in _listed(objects)] == ["lake.json"]
+
+
 def test_a_store_is_tried_once_for_a_lake(server: S3Server, objects: Objects) -> None:
     settle_store(objects)
     assert [name for _, name in _listed(objects)] == ["lake.json"]

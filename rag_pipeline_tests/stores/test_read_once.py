@@ -148,3 +148,18 @@ def test_vectors_of_a_batch_look_at_the_files_of_the_batch_alone(tmp_path: Path,
     # Once for the hashes and once for the vectors.
     assert len(decoded) <= 4
     assert len(set(decoded)) == 2
+
+
+def test_a_table_that_was_put_back_and_reached_its_version_again_is_another_one(folder: str, tmp_path: Path) -> None:
+    backup = tmp_path.with_name(f"{tmp_path.name} of before")
+    shutil.copytree(folder, backup)
+    found = []
+    for text in ("edited", "edited otherwise"):
+        with (lake := Lake(folder)).writing():
+            lake.merge(PAGES, pages([70], text))
+        found.append(lake.identity(PAGES))
+        shutil.rmtree(folder)
+        shutil.copytree(backup, folder)
+    (first, version), (second, again) = found
+    assert version == again
+    assert first != second
