@@ -16,11 +16,11 @@ from itertools import pairwise
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.evaluation.drafts import MOST_QUESTION_CHARS, Draft, Passage
 from rag_pipeline.evaluation.verify import VERIFIER
-from rag_pipeline.evaluation.words import LEAST_CHARS, Vocabulary, sentences_of, words_of
+from rag_pipeline.evaluation.words import LEAST_CHARS, Vocabulary, seen_of, sentences_of, words_of
 from rag_pipeline.transforms.word_forms import COMMON
 
 # Raise it when the same passage gives other questions.
-VERSION = "1"
+VERSION = "2"
 GENERATOR = f"templates {VERSION}"
 KINDS = ("heading", "phrase", "number", "negation", "unanswerable", "typo")
 # So many words name a sentence among thousands, and leave most of it unsaid.
@@ -39,7 +39,14 @@ _NEGATION_WORDS = """
 not never no cannot without neither nor nicht kein keine keinen keiner nie niemals ohne jamais sans nunca sin
 """
 _NEGATIONS = frozenset(_NEGATION_WORDS.split())
-_NUMBER = re.compile(r"(?<![\w.])\d[\d.,:]*(?![\w])")
+# Words of denial that deny nothing: an answer to tick, a price, one more thing that is so.
+_NO_DENIAL = re.compile(
+    r"\b(?:yes\W{1,3}no|no\W{1,3}yes|not (?:only|necessarily)|no matter|no (?:\w+ )?(?:cost|charge)|if not|or not"
+    r"|nicht nur|ob oder nicht|non seulement|no s[oó]lo)\b",
+    re.IGNORECASE,
+)
+# Not the number of a name, like COVID-19.
+_NUMBER = re.compile(r"(?<![\w.])(?<![^\W\d]-)\d[\d.,:]*(?![\w])")
 _LIST_MARK = re.compile(r"^(?:[-*•#>|]+|\d{1,2}[.)])\s+")
 
 # By language, then by kind; "" is for every other language, whose words are typed without a sentence around them.
@@ -183,7 +190,10 @@ def _phrase(passage: Passage, vocabulary: Vocabulary) -> Draft | None:
         return None
     _, phrase, sentence = best
     question = _worded(passage, "phrase", phrase=phrase)
-    return Draft("phrase", question, (passage,), (_quote(sentence),), tuple(words_of(phrase)), asks_by="phrase")
+    # From a word so far ahead of the phrase that the quote holds all of it.
+    ahead = max(0, sentence.index(phrase) + len(phrase) - QUOTE_CHARS)
+    quote = _quote(sentence[sentence.find(" ", ahead) + 1 if ahead else 0 :])
+    return Draft("phrase", question, (passage,), (quote,), tuple(words_of(phrase)), asks_by="phrase")
 
 
 def _are_telling(words: Sequence[str]) -> bool:
@@ -195,22 +205,37 @@ def _number(passage: Passage, vocabulary: Vocabulary) -> Draft | None:
 
 
 def _negation(passage: Passage, vocabulary: Vocabulary) -> Draft | None:
-    return _of_sentence("negation", passage, vocabulary, lambda said: not _NEGATIONS.isdisjoint(words_of(said)))
+    return _of_sentence("negation", passage, vocabulary, _denies)
+
+
+def _denies(sentence: str) -> bool:
+    return not _NEGATIONS.isdisjoint(words_of(_NO_DENIAL.sub(" ", sentence)))
 
 
 def _of_sentence(kind: str, passage: Passage, vocabulary: Vocabulary, is_wanted: Callable[[str], bool]) -> Draft | None:
     """A question by the rarest words of the first sentence of a kind, in no order of the sentence's own."""
     for sentence in _sentences(passage):
-        terms = [word for word in vocabulary.telling(sentence) if word not in _NEGATIONS][:_TERMS]
-        if len(terms) < _TERMS or not is_wanted(sentence):
+        # A number in an address is no figure that anybody looks for, nor is a word in it one that anybody uses.
+        seen = seen_of(sentence)
+        terms = _terms_of(seen, vocabulary)
+        if len(terms) < _TERMS or not is_wanted(seen):
             continue
         quote = _quote(sentence)
-        if not set(terms) <= set(words_of(quote)) or not is_wanted(quote):
+        if not set(terms) <= set(words_of(seen_of(quote))) or not is_wanted(seen_of(quote)):
             continue
         terms.sort(key=lambda term: digest("order", passage.chunk_id, term))
         question = _worded(passage, kind, terms=_joined(terms, passage.language))
         return Draft(kind, question, (passage,), (quote,), tuple(terms))
     return None
+
+
+def _terms_of(text: str, vocabulary: Vocabulary) -> list[str]:
+    """The rarest words of a text; of one in singular and plural the rarer."""
+    terms: list[str] = []
+    for word in vocabulary.telling(text):
+        if word not in _NEGATIONS and not any(word.startswith(term) or term.startswith(word) for term in terms):
+            terms.append(word)
+    return terms[:_TERMS]
 
 
 def _unanswerable(passage: Passage, vocabulary: Vocabulary) -> Draft | None:

@@ -15,6 +15,10 @@ from rag_pipeline.transforms.word_forms import COMMON
 
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")  # noqa: RUF001 - apostrophes as they are printed
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+(?=\S)|\s(?=[-*•#|]+\s)|\s(?=\d{1,2}[.)]\s)")  # noqa: RUF001
+# What a reader of the page does not see: where links lead, and what is said to a template engine or a browser.
+_UNSEEN = re.compile(
+    r"(?<=\])\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*\)|\b[a-z][a-z0-9+.-]{1,9}://[^\s)>\]]+|\{%[^%{}]*%\}|<[^<>]*>"
+)
 # Shorter ones are articles and prepositions in most languages.
 LEAST_CHARS = 4
 # What is longer is an address, a digest, or a sentence of a language that puts no blanks between words.
@@ -33,6 +37,11 @@ def words_of(text: str) -> list[str]:
 def sentences_of(text: str) -> list[str]:
     """Sentences of a text whose white space is single blanks; each stands in the text as it is."""
     return [part for part in (piece.strip() for piece in _SENTENCE_END.split(text)) if part]
+
+
+def seen_of(text: str) -> str:
+    """A text without addresses and tags; its other words stand as they did."""
+    return " ".join(_UNSEEN.sub(" ", text).split())
 
 
 def runs_of(words: list[str], length: int) -> set[tuple[str, ...]]:

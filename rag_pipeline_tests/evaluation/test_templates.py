@@ -53,6 +53,42 @@ def test_every_kind_is_drafted_and_quotes_its_passage() -> None:
     assert set(found["number"].terms) <= set(words_of(found["number"].question))
 
 
+@pytest.mark.parametrize(
+    ("sentence", "kind"),
+    [
+        ("Barrels of [diluted glycerine](https://harbour.example/2012/01/07/rest) rest beneath boathouses.", "number"),
+        (
+            "Barrels of diluted glycerine rest beneath boathouses: see https://harbour.example/legalcode-1.0/2.",
+            "number",
+        ),
+        ("{% page 12 %} Barrels of diluted glycerine rest <b class='c7'>beneath</b> boathouses.", "number"),
+        ("Whoever had COVID-19 rests beneath boathouses with diluted glycerine.", "number"),
+        ("For 6 months, one year, two years or a month.", "number"),
+        ("Barrels of diluted glycerine do not necessarily rest beneath boathouses.", "negation"),
+        ("Whoever answered a Yes/No question about diluted glycerine rests beneath boathouses.", "negation"),
+        ("The boathouse lends barrels of diluted glycerine at no extra cost beneath the slipway.", "negation"),
+        ("Barrels rest not only beneath the boathouse but also beside diluted glycerine.", "negation"),
+    ],
+)
+def test_what_looks_like_a_figure_or_a_denial_is_asked_for_as_none(sentence: str, kind: str) -> None:
+    assert kind not in drafts(passage(sentence, section=()))
+
+
+def test_words_of_an_address_ask_for_nothing() -> None:
+    text = "Each of 12 barrels lies beneath the boathouse (https://harbour.example/osxdaily/creative)."
+    assert not set(drafts(passage(text, section=()))["number"].terms) & {"harbour", "example", "osxdaily", "creative"}
+
+
+@pytest.mark.parametrize("ahead", [0, 130, 150, 159, 160, 161, 400])
+def test_the_quote_of_a_phrase_holds_it(ahead: int) -> None:
+    text = f"{'of it ' * (ahead // 6)}{'7' * (ahead % 6)} diluted glycerine barrels stand in it for you."
+    draft = drafts(passage(text.strip(), section=()))["phrase"]
+    assert "diluted glycerine barrels" in draft.question
+    assert "diluted glycerine barrels" in draft.quotes[0]
+    assert draft.quotes[0] in text
+    assert len(draft.quotes[0]) <= QUOTE_CHARS
+
+
 def test_a_question_without_answer_asks_for_a_word_that_nobody_wrote() -> None:
     draft = drafts()["unanswerable"]
     (word,) = draft.terms
