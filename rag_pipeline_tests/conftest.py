@@ -96,6 +96,7 @@ TRIED_BY_CI = (
     "pipeline/test_revocations.py::test_removed_text_reaches_readers",
     "postgres/test_delivery.py::test_every_row",
     "postgres/test_faults.py::test_a_delivery_that_is_killed",
+    "postgres/test_hostile_server.py::test_what_another_role_made",
     "postgres/test_leaks.py::test_each_role",
     "postgres/test_leaks.py::test_no_sql_of_a_role",
     "postgres/test_leaks.py::test_what_is_revoked",

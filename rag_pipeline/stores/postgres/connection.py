@@ -14,6 +14,9 @@ from typing import Any
 
 import psycopg
 from psycopg import Cursor
+from psycopg.conninfo import conninfo_to_dict
+
+from rag_pipeline.errors import DeliveryFailed
 
 # A server that does not answer within this holds the rest of a run up no longer.
 CONNECT_SECONDS = 10
@@ -49,6 +52,25 @@ def begin(cursor: Cursor[Any], schema: str) -> None:
         cursor.execute("SELECT pg_catalog.set_config(%s, %s, true)", (name, value))
     # One at a time, whoever holds the lake.
     cursor.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(%s, 0))", (schema,))
+
+
+def options_of(dsn: str) -> dict[str, Any]:
+    """What an address says, by name.
+
+    Raises:
+        DeliveryFailed: It is none, or its password has a sign that ends it: its rest would be shown as a host.
+    """
+    said = "publish_to.postgres.dsn is no address of PostgreSQL; want one like postgresql://writer@host/search"
+    try:
+        given = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        # What the driver says of it may hold the password.
+        raise DeliveryFailed(said) from None
+    places = f"{given.get('host', '')}{given.get('dbname', '')}"
+    ports = str(given.get("port", "")).replace(",", "")
+    if "@" in places or not (ports.isdigit() or not ports):
+        raise DeliveryFailed(f"{said}. In a password @ is written %40, / is %2F and : is %3A")
+    return given
 
 
 @contextmanager

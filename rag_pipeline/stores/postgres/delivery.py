@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from rag_pipeline.contracts.delivery import Compared, Delivered, Published, Withholding
@@ -25,7 +25,7 @@ from rag_pipeline.contracts.ids import digest
 from rag_pipeline.errors import DeliveryFailed
 from rag_pipeline.shown import keep_secret
 from rag_pipeline.stores.postgres import statements
-from rag_pipeline.stores.postgres.connection import CONNECTION, begin, broken_off_after
+from rag_pipeline.stores.postgres.connection import CONNECTION, begin, broken_off_after, options_of
 from rag_pipeline.stores.postgres.rows import CHUNK_COLUMNS, STATE_COLUMNS, copy_rows, with_configuration
 from rag_pipeline.stores.postgres.schema import LAYOUT, Schema
 from rag_pipeline.stores.postgres.search import functions as search_functions
@@ -66,15 +66,10 @@ class PostgresTarget:
         self._approximate_from_rows = approximate_from_rows
         self._timeout_seconds = timeout_seconds
         self._functions = search_functions(schema) if functions is None else functions
-        try:
-            given = conninfo_to_dict(dsn)
-        except psycopg.Error as error:
-            raise DeliveryFailed(
-                "publish_to.postgres.dsn is no address of PostgreSQL; want one like postgresql://writer@host/search"
-            ) from error
-        keep_secret(filter(None, [str(given.get("password") or "")]))
+        given = options_of(dsn)
+        keep_secret(filter(None, (str(given.get(name) or "") for name in ("password", "sslpassword"))))
         self._place = f"{given.get('dbname', '')} on {given.get('host', 'this machine')}"
-        self._conninfo = make_conninfo(**{**CONNECTION, **given})  # type: ignore[arg-type]
+        self._conninfo = make_conninfo(**{**CONNECTION, **given})
 
     def deliver(self, published: Published, still_writing: Callable[[], None]) -> Delivered:
         """See `Target.deliver`."""
@@ -124,10 +119,10 @@ class PostgresTarget:
                 with broken_off_after(connection, self._timeout_seconds if seconds is None else seconds):
                     yield connection
         except psycopg.Error as error:
-            detail = (error.diag.message_primary or str(error)).strip() or type(error).__name__
+            said = " ".join((error.diag.message_primary or str(error)).split()) or type(error).__name__
             raise DeliveryFailed(
                 f"PostgreSQL ({self._place}, schema {self._schema}) did not take in what is published, and readers "
-                f"there keep what they had: {detail}. The next run delivers it.",
+                f"there keep what they had: {said.rstrip('.?')}. The next run delivers it.",
                 place=self._place,
                 is_reached=is_reached,
             ) from error

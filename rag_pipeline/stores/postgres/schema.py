@@ -19,6 +19,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.sources import PUBLIC
+from rag_pipeline.errors import DeliveryFailed
 
 # Another layout of tables or functions is made anew, with its rows, in one transaction: raise it.
 LAYOUT = 1
@@ -125,6 +126,24 @@ SELECT pg_catalog.md5(pg_catalog.string_agg(said, E'\\n' ORDER BY said)) FROM (
 ) AS standing
 """
 
+# What is there of others than who delivers; a schema may be made by an administrator, who sees everything anyhow.
+_OF_OTHERS = """
+SELECT said, r.rolname, current_user FROM (
+    SELECT 'the schema' AS said, n.nspowner AS owner FROM pg_catalog.pg_namespace n WHERE n.nspname = {n}
+    UNION ALL SELECT c.relname, c.relowner FROM pg_catalog.pg_class c WHERE c.relnamespace = (
+        SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = {n}) AND c.relkind NOT IN ('i', 't')
+    UNION ALL SELECT 'function ' || p.proname, p.proowner FROM pg_catalog.pg_proc p WHERE p.pronamespace = (
+        SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = {n})
+) AS found JOIN pg_catalog.pg_roles r ON r.oid = found.owner
+WHERE r.rolname <> current_user AND NOT (said = 'the schema' AND r.rolsuper) ORDER BY 1 LIMIT 1
+"""
+_MAKERS = """
+SELECT DISTINCT a.grantee, r.rolname FROM pg_catalog.pg_namespace n CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) a
+LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+WHERE n.nspname = {n} AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
+    AND r.rolname IS DISTINCT FROM current_user
+"""
+
 _COLUMNS = """
 SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', c.relname, a.attname,
     pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_catalog.pg_get_expr(d.adbin, d.adrelid)), ', '
@@ -175,10 +194,26 @@ class Schema:
     @property
     def is_there(self) -> bool:
         """Whether anything was delivered to it ever."""
-        return (
-            self._one(self.named("SELECT pg_catalog.to_regclass(pg_catalog.format('%I.delivery', {n}::text))"))
-            is not None
-        )
+        return self._is_table("delivery")
+
+    def _is_table(self, name: str) -> bool:
+        found = "SELECT pg_catalog.to_regclass(pg_catalog.format('%I.%I', {n}::text, {t}::text))"
+        return self._one(self.named(found, t=Literal(name))) is not None
+
+    def _check_owners(self) -> None:
+        """Whoever owns a table reads all of it, and whoever owns a function may change what it says.
+
+        Raises:
+            DeliveryFailed: Something there is another role's: it was made before there was a delivery.
+        """
+        row = self._cursor.execute(self.named(_OF_OTHERS)).fetchone()
+        if row is not None:
+            what, owner, me = row
+            raise DeliveryFailed(
+                f"in schema {self._name} of PostgreSQL {what} belongs to role {owner}, who could read or change "
+                f"whatever is delivered there; nothing was changed. Name another schema_name, or look what it is and "
+                f"have it dropped or given to role {me}"
+            )
 
     def state(self) -> Mapping[str, Any]:
         """What was noted with the last delivery; empty: there was none, or the note is gone."""
@@ -210,13 +245,18 @@ class Schema:
             anew: Make the tables that are delivered again, empty; readers go on seeing the old ones until the commit.
         """
         run = self._cursor.execute
+        self._check_owners()
         if anew:
             for table in DELIVERED:
                 run(self.named("DROP TABLE IF EXISTS {s}.{t} CASCADE", t=Identifier(table)))
         columns = SQL(", ").join(
             SQL("{} {}").format(Identifier(name), SQL(kind)) for name, kind in self._columns.items()
         )
+        made = [table for table in BY_HAND if not self._is_table(table)]
         run(self.named(_TABLES, columns=columns, indexed_chars=Literal(INDEXED_CHARS)))
+        for table in made:
+            # What a server gives everybody on new tables is no wish of whoever fills them in.
+            self._revoke(table)
         run(self.named(_WHO_ASKS, public=Literal(PUBLIC)))
         run(self.named(_NOTICED))
         for table in (*DELIVERED, *BY_HAND):
@@ -273,6 +313,10 @@ class Schema:
     def _open(self) -> None:
         run = self._cursor.execute
         run(self.named("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {s} FROM PUBLIC"))
+        for grantee, role in run(self.named(_MAKERS)).fetchall():
+            # Functions of others beside ours would be called in their place.
+            maker: Composable = SQL("PUBLIC") if not grantee else Identifier(role)
+            run(self.named("REVOKE CREATE ON SCHEMA {s} FROM {who} CASCADE", who=maker))
         if not self._readers:
             return
         who = SQL(", ").join(map(Identifier, self._readers))
