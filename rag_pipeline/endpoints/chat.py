@@ -27,6 +27,8 @@ MAX_TRIES = 3
 FIRST_WAIT_SECONDS = 0.5
 # Servers without a count of tokens: English has about four characters a token.
 CHARS_PER_TOKEN = 4
+# No token is as long, but for a run of blanks: a server that says more takes no notice of `max_answer_tokens`.
+MOST_CHARS_A_TOKEN = 40
 # No model reads or writes as many in one answer: whoever says so has not counted.
 MOST_TOKENS = 1_000_000_000
 # A refusal that quotes a page is no message.
@@ -166,6 +168,8 @@ class ChatClient:
                     text = reading.read(chunk)
                     if text:
                         yield text
+                    if reading.is_endless:
+                        break
                     if time.monotonic() > deadline:
                         raise ChatUnavailable(
                             f"{self._place} was still answering after {self.spec.deadline_seconds:g} s; raise "
@@ -290,6 +294,11 @@ class _Reading:
         self._chars_out += len(text)
         return text
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether the server has said more than it was allowed to, and would go on."""
+        return self._chars_out > MOST_CHARS_A_TOKEN * self._spec.max_answer_tokens
+
     def _joined(self, text: str) -> str:
         """A text whose characters are whole: servers that count in UTF-16 cut some in two, one half in each piece.
 
@@ -302,6 +311,8 @@ class _Reading:
 
     def ended(self, place: str) -> ChatEnd:
         """How it ended; a server that just stops talking has not."""
+        if self.is_endless:
+            return ChatEnd("cut_short", *self.tokens())
         if self._reason is None and not self._chars_out:
             raise ChatGarbled(f"{place} sent no answer at all, as a web page does; check `base_url`")
         if self._reason is None:

@@ -30,6 +30,8 @@ MOST_FAILURES = 3
 _OF_THE_REQUEST = frozenset({400, 413, 422})
 # HTTP statuses of a server that has too much to do, whatever it is asked; 529 is what some hosts send for that.
 _BUSY = frozenset({429, 503, 529})
+# Of an answer that is not valid, what its model is shown when it is asked again: a short one whole, and no book.
+_MOST_SHOWN_CHARS = 4_000
 # What any model reads that reads at all.
 _EASY = "This is a short text."
 # What comes of a text without a valid reading, by reason code.
@@ -173,7 +175,7 @@ class ChatReader:
             value, reason, why = self._judged(answer)
             if reason != "reading_not_valid":
                 break
-            messages = [*messages, Message("assistant", answer.text), Message("user", _again(why))]
+            messages = [*messages, Message("assistant", answer.text[:_MOST_SHOWN_CHARS]), Message("user", _again(why))]
         return self._row(text.input_hash, value, reason, why, usage)
 
     def _row(

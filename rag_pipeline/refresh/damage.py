@@ -6,6 +6,7 @@ Does not belong here: how a table is looked at (`stores/damage.py`), healing (`r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rag_pipeline.contracts.catalog import tables_of
-from rag_pipeline.contracts.tables import AUDITS, BRONZE, CHUNKS, DOCUMENTS, EMBEDDINGS
+from rag_pipeline.contracts.tables import AUDITS, BRONZE, CHUNKS, DOCUMENTS, EMBEDDINGS, ENRICHMENTS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, TableMissing, TableOutdated
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.damage import ask_index, check_table, probe_index
@@ -85,10 +86,11 @@ def lost_histories(workspace: Workspace) -> list[DamagedTable]:
 def vanished_tables(workspace: Workspace) -> list[DamagedTable]:
     """Tables that are gone as a whole although what readers see was audited against them; a run makes them again."""
     lake = workspace.lake
+    gone = _vanished_readings(workspace)
     last = unless_damaged(lake.last_publication, None)
     audit = None if last is None else unless_damaged(partial(lake.last_audit, last.space_fingerprint), None)
     if audit is None:
-        return []
+        return gone
     were = {
         DOCUMENTS.path: (DOCUMENTS, audit.documents_version >= 0),
         CHUNKS.path: (CHUNKS, audit.chunks_version >= 0),
@@ -98,7 +100,25 @@ def vanished_tables(workspace: Workspace) -> list[DamagedTable]:
         DamagedTable(path, f"the table at {lake.uri(path)} is gone", "rag-pipeline run")
         for path, (table, was_there) in were.items()
         if was_there and not unless_damaged(partial(lake.exists, table), True)
-    ]
+    ] + gone
+
+
+def _vanished_readings(workspace: Workspace) -> list[DamagedTable]:
+    """silver/enrichments, where it is gone although documents or chunks say what was read."""
+    lake = workspace.lake
+    if not workspace.settings.enrichments or unless_damaged(partial(lake.exists, ENRICHMENTS), True):
+        return []
+    documents = unless_damaged(lambda: lake.read(DOCUMENTS, ["enriched"]), DOCUMENTS.empty())["enriched"]
+    contexts = unless_damaged(lambda: lake.read(CHUNKS, ["context"]), CHUNKS.empty())["context"]
+    if contexts.null_count() == len(contexts) and not any(
+        any(json.loads(said).values()) for said in documents.drop_nulls()
+    ):
+        return []
+    reason = (
+        f"the table at {lake.uri(ENRICHMENTS.path)} is gone: restore the folder from a backup, or run, which has every "
+        "text read again, and paid for where a chat model reads it"
+    )
+    return [DamagedTable(ENRICHMENTS.path, reason, "rag-pipeline run")]
 
 
 def _damage(look: Callable[[], object]) -> LakeDamaged | None:

@@ -144,6 +144,18 @@ def test_an_answer_that_is_not_valid_is_asked_for_again_with_what_was_wrong(serv
     assert "it is not JSON" in server.asked[1]["messages"][3]["content"]
 
 
+def test_an_answer_like_a_book_is_neither_sent_back_nor_read_to_its_end(server: Scripted, reader: Readers) -> None:
+    server.script(says("x" * 30_000), PUMPS)
+    rows, _ = reader().read(TEXTS[:1])
+    assert rows[0]["value"] == '["pumps"]'
+    assert len(str(server.asked[1])) < 10_000
+    # A server that takes no notice of `max_answer_tokens`.
+    server.script(says(*["x" * 10_000] * 100, pause=0.001))
+    rows, stopped = reader().read(TEXTS[:1])
+    assert ([row["reason_code"] for row in rows], stopped, len(server.asked)) == (["reading_cut_short"], None, 1)
+    assert rows[0]["tokens"] < 20_000
+
+
 FAULTS: dict[str, tuple[Reply, str, int]] = {
     "garbage": (says("\x00\ufffd{{{"), "reading_not_valid", 2),
     "another schema": (says('{"label": "valves"}'), "reading_not_valid", 2),

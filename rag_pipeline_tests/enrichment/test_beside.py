@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,19 @@ from starlette.responses import Response
 from rag_pipeline.contracts.tables import DOCUMENTS, ENRICHMENTS
 from rag_pipeline.errors import LakeDamaged
 from rag_pipeline.refresh import erase as erasing
+from rag_pipeline.refresh.damage import vanished_tables
 from rag_pipeline.refresh.enrichments import refresh_enrichments
 from rag_pipeline.refresh.everything import refresh_everything
+from rag_pipeline.refresh.heal import heal_damage
 from rag_pipeline.refresh.rebuild import rebuild
 from rag_pipeline.refresh.revoke import revoke_now
-from rag_pipeline_tests.answering.scripted import Scripted, says, scripted_server
+from rag_pipeline_tests.answering.scripted import Scripted, says
 from rag_pipeline_tests.cli.conftest import ask_in
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.pipeline.test_enrichments import LAMPS, NEAREST, PUMPS, both, found
 
 MAIL = {"kind": "extract", "model": "big", "fields": {"mail": {}}, "concurrency": 1}
 KEY = "AKIAIOSFODNN7EXAMPLE"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Scripted]:
-    pytest.importorskip("openai", reason="needs the extra `answers`")
-    with scripted_server() as server:
-        yield server
 
 
 @pytest.fixture
@@ -121,6 +116,23 @@ def test_damage_of_what_was_read_holds_no_revocation_up(project: Project) -> Non
         refresh_everything(workspace, evaluate=False)
     assert "4711" not in str(project.published())
     assert "lamp" not in str(project.published())
+
+
+def test_a_table_of_readings_that_is_gone_is_said_before_all_is_paid_for_again(project: Project) -> None:
+    project.settings["enrichments"] = NEAREST
+    with project.workspace() as workspace:
+        assert vanished_tables(workspace) == []
+    project.refresh()
+    with project.workspace() as workspace:
+        assert vanished_tables(workspace) == []
+        shutil.rmtree(project.folder / "lake" / ENRICHMENTS.path)
+        (gone,) = vanished_tables(workspace)
+        assert (gone.table, "paid for" in gone.reason) == (ENRICHMENTS.path, True)
+        assert heal_damage(workspace).gone == [ENRICHMENTS.path]
+    project.refresh()
+    assert found(project, "subject=water") == {"pump.md"}
+    with project.workspace() as workspace:
+        assert vanished_tables(workspace) == []
 
 
 def test_other_labels_compute_no_vector_of_a_text_again(project: Project) -> None:

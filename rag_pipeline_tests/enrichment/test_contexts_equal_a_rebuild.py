@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,12 @@ import pytest
 from starlette.responses import Response
 
 from rag_pipeline.refresh.everything import refresh_everything
-from rag_pipeline_tests.answering.scripted import Scripted, refuses, says, scripted_server
+from rag_pipeline_tests.answering.scripted import Scripted, refuses, says
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.pipeline.test_enrichments import NEAREST, both
 
 WORDS = ["lever", "pump", "valve", "lamp", "dawn", "hall", "keeper", "rope", "bell", "stair"]
 MAIL = "ada@example.org"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Scripted]:
-    pytest.importorskip("openai", reason="needs the extra `answers`")
-    with scripted_server() as server:
-        yield server
 
 
 def answers(asked: dict[str, Any]) -> Response:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -25,8 +24,9 @@ from rag_pipeline.refresh.retained_readings import retain_readings
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.transforms.chunks import chunk_rows
-from rag_pipeline_tests.answering.scripted import Scripted, refuses, says, scripted_server
+from rag_pipeline_tests.answering.scripted import Scripted, refuses, says
 from rag_pipeline_tests.cli.conftest import ask_in
+from rag_pipeline_tests.enrichment.conftest import asking_project
 from rag_pipeline_tests.pipeline.project import Project
 from rag_pipeline_tests.pipeline.test_enrichments import both
 from rag_pipeline_tests.pipeline.test_erasure import holding
@@ -51,21 +51,10 @@ def situates(asked: dict[str, Any]) -> Response:
     )
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Scripted]:
-    pytest.importorskip("openai", reason="needs the extra `answers`")
-    with scripted_server() as server:
-        yield server
-
-
 @pytest.fixture
 def project(tmp_path: Path, server: Scripted) -> Project:
     server.script(situates)
-    project = Project.create(tmp_path, cache="cache", deduplication={"near": False})
-    project.settings["chat_models"] = {
-        "big": {"model": "m", "base_url": server.url, "price_per_million_input_tokens": 10.0, "deadline_seconds": 5}
-    }
-    project.settings["enrichments"] = {"where": CONTEXT}
+    project = asking_project(tmp_path, server, {"where": CONTEXT})
     project.write("plant.md", LONG)
     project.write("lamp.md", "# The lamp\n\nIt burns until dawn.\n")
     return project

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from rag_pipeline.refresh.enrichments import EnrichmentsReport
 from rag_pipeline.refresh.everything import refresh_everything
 from rag_pipeline.refresh.plan import plan_run
 from rag_pipeline.stores.costs import read_costs
-from rag_pipeline_tests.answering.scripted import Scripted, refuses, says, scripted_server, silent
+from rag_pipeline_tests.answering.scripted import Scripted, refuses, says, silent
 from rag_pipeline_tests.cli.conftest import ask_in
+from rag_pipeline_tests.enrichment.conftest import asking_project
 from rag_pipeline_tests.extras import needs
 from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.pipeline.project import Project
@@ -46,20 +46,10 @@ def reads(asked: dict[str, Any]) -> Response:
     return says(json.dumps({"label": label}))(asked)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Scripted]:
-    with scripted_server() as server:
-        yield server
-
-
 @pytest.fixture
 def project(tmp_path: Path, server: Scripted) -> Project:
     server.script(reads)
-    project = Project.create(tmp_path, cache="cache", deduplication={"near": False})
-    project.settings["chat_models"] = {
-        "big": {"model": "m", "base_url": server.url, "price_per_million_input_tokens": 10.0, "deadline_seconds": 5}
-    }
-    project.settings["enrichments"] = {"topic": LABELS, "facts": FACTS}
+    project = asking_project(tmp_path, server, {"topic": LABELS, "facts": FACTS})
     project.write("pump.md", "# The pump\n\nIt stands in hall 7.\n")
     project.write("lamp.md", "# The lamp\n\nIt burns until dawn.\n")
     return project
