@@ -14,7 +14,14 @@ from typing import Any, Literal
 
 from rag_pipeline.contracts.ids import fingerprint
 
-Kind = Literal["rules", "nearest", "classify", "extract", "context"]
+Kind = Literal["rules", "nearest", "classify", "extract", "summarise", "context", "questions", "translate"]
+# What a chat model writes, by kind, under the name that its answer has for it. In this order it stands in headers.
+WRITTEN: Mapping[str, str] = {
+    "summarise": "summary",
+    "context": "context",
+    "questions": "questions",
+    "translate": "translation",
+}
 # Raise it when the same settings and texts would give other readings: every text is read again.
 ENRICHMENT_VERSION = "1"
 NO_LABEL = "none"
@@ -54,7 +61,10 @@ class Enrichment:
         extracted: Fields, where the kind is `extract`.
         instructions: Of a chat model: what it is told to do.
         schema: Of a chat model: what its answer must be.
-        most_answer_chars: Of `context`: how long a sentence may be.
+        most_answer_chars: Of what is written: how long it may be.
+        most_answers: Of `questions`: how many there may be.
+        writes_header: Whether what is read stands in headers of chunks, and is no metadata.
+        not_language: Documents that it does not read, by language; empty: all are read.
         concurrency: Texts that a chat model reads at once.
         most_seconds: How long one run asks a chat model for.
     """
@@ -76,12 +86,15 @@ class Enrichment:
     instructions: str = ""
     schema: Mapping[str, Any] | None = None
     most_answer_chars: int = 0
+    most_answers: int = 1
+    writes_header: bool = False
+    not_language: str = ""
     concurrency: int = 1
     most_seconds: float = 0.0
 
     @property
     def uses_chat(self) -> bool:
-        return self.kind in ("classify", "extract", "context")
+        return self.kind in ("classify", "extract") or self.kind in WRITTEN
 
     @property
     def gives_labels(self) -> bool:
@@ -89,7 +102,12 @@ class Enrichment:
 
     @property
     def reads_chunks(self) -> bool:
-        """Whether it reads each chunk within its document, and not the document as a whole."""
+        """Whether it reads each chunk, and not the document as a whole."""
+        return self.kind in ("context", "questions", "translate")
+
+    @property
+    def reads_windows(self) -> bool:
+        """Whether it is shown each chunk within its document, and not alone."""
         return self.kind == "context"
 
 

@@ -252,8 +252,11 @@ CHUNKS = TableContract(
         "content_hash": _text("content_hash of the document it was cut from."),
         "chunker_fingerprint": _text("Chunker version, parameters and tokenizer."),
         "left_out_hash": _text("Digest of the boilerplate that was left out of the document; empty if none was."),
-        "context": Column(pl.String(), "What a model said to situate it, put into header.", nullable=True, later=True),
-        "context_key": Column(pl.String(), "Names what that model is shown of it.", nullable=True, later=True),
+        "context": Column(pl.String(), "What models wrote of it, put into header: lines.", nullable=True, later=True),
+        "context_key": Column(pl.String(), "Names what a model is shown that situates it.", nullable=True, later=True),
+        "part_key": Column(
+            pl.String(), "text_hash that it would have without context; null: it has none.", nullable=True, later=True
+        ),
     },
     rules=(
         RowRule(
@@ -272,7 +275,9 @@ ENRICHMENTS = TableContract(
     key=("recipe", "input_hash"),
     columns={
         "recipe": _text("Names what decides a reading: kind, version, model, prompt, schema, labels."),
-        "input_hash": _text("content_hash of the documents that have this text; of `context`, context_key of chunks."),
+        "input_hash": _text(
+            "What has this text: content_hash of documents; of chunks context_key (`context`), part_key or text_hash."
+        ),
         "enrichment": _text("Name in pipeline.yaml of the enrichment that first read it."),
         "value": _text("What was read, as JSON: labels, or values by field.", nullable=True),
         "reason_code": _text("Why nothing valid was read.", nullable=True),

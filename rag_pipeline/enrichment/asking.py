@@ -123,7 +123,7 @@ class ChatReader:
     def _answers(self) -> bool:
         """Whether the server answers at all; what it says to a text of no document is of no interest."""
         try:
-            self._answer(messages_of(self._enrichment, None, _EASY, _EASY if self._enrichment.reads_chunks else ""))
+            self._answer(messages_of(self._enrichment, None, _EASY, _EASY if self._enrichment.reads_windows else ""))
         except AnswerError as error:
             self._stop(error)
         return self._stopped is None

@@ -16,16 +16,16 @@ from rag_pipeline.contracts.enrichments import Enrichment, ExtractField, recipe_
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.embedding.space import resolve
 from rag_pipeline.enrichment.prompt import PART_RULES, RULES, TASKS
-from rag_pipeline.enrichment.schema import schema_of, schema_of_context, schema_of_fields
+from rag_pipeline.enrichment.schema import schema_of, schema_of_fields, schema_of_written
 from rag_pipeline.errors import RagPipelineError, SettingsError
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.settings.enrichments import (
     ClassifySettings,
     CommonEnrichmentSettings,
-    ContextSettings,
     ExtractSettings,
     NearestSettings,
     RulesSettings,
+    WritingSettings,
 )
 
 
@@ -70,25 +70,27 @@ def _enrichment(pipeline: Pipeline, name: str, settings: CommonEnrichmentSetting
         )
     if isinstance(settings, RulesSettings):
         return _shape(name, settings, recipe_of("rules", settings.decisive()), "")
-    assert isinstance(settings, ClassifySettings | ExtractSettings | ContextSettings)
+    assert isinstance(settings, ClassifySettings | ExtractSettings | WritingSettings)
     return _by_chat(pipeline, name, settings)
 
 
 def _by_chat(
-    pipeline: Pipeline, name: str, settings: ClassifySettings | ExtractSettings | ContextSettings
+    pipeline: Pipeline, name: str, settings: ClassifySettings | ExtractSettings | WritingSettings
 ) -> Enrichment:
     spec = pipeline.settings.chat_models[settings.model].spec(settings.model)
-    instructions = TASKS[settings.kind]
+    language = getattr(settings, "language", "")
+    instructions = TASKS[settings.kind].replace("{language}", language)
     if settings.prompt is not None:
         instructions = _prompt_in(name, prompt_files(pipeline)[f"enrichments.{name}.prompt"])
     extracted: tuple[ExtractField, ...] = ()
     if isinstance(settings, ExtractSettings):
         extracted = tuple(ExtractField(field, **each.model_dump()) for field, each in settings.fields.items())
         schema = schema_of_fields(extracted)
-    elif isinstance(settings, ContextSettings):
-        schema = schema_of_context(settings.most_answer_chars)
-    else:
+    elif isinstance(settings, ClassifySettings):
         schema = schema_of(list(settings.labels), takes_many=settings.many)
+    else:
+        most_answers = getattr(settings, "most_questions", 1)
+        schema = schema_of_written(settings.kind, settings.most_answer_chars, most_answers)
     # Where the model is served, how long it may answer and what it costs changes no reading.
     rules = RULES + PART_RULES if settings.kind == "context" else RULES
     decisive = (spec.model, repr(spec.temperature), digest("prompt", instructions, rules), settings.decisive())
@@ -100,6 +102,7 @@ def _by_chat(
         asked_as=spec.fingerprint,
         most_chars=getattr(settings, "most_chars", 0),
         most_answer_chars=getattr(settings, "most_answer_chars", 0),
+        most_answers=getattr(settings, "most_questions", 1),
         extracted=extracted,
         instructions=instructions,
         schema=schema,
@@ -130,6 +133,8 @@ def _shape(name: str, settings: CommonEnrichmentSettings, recipe: str, model: st
         media_types=settings.media_types,
         labels=tuple((label, (texts,) if isinstance(texts, str) else texts) for label, texts in labels.items()),
         takes_many=getattr(settings, "many", False),
+        writes_header=getattr(settings, "writes_header", False),
+        not_language=getattr(settings, "language", ""),
         **more,
     )
 

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from rag_pipeline.contracts.enrichments import NO_LABEL, Enrichment, ExtractField
+from rag_pipeline.contracts.enrichments import NO_LABEL, WRITTEN, Enrichment, ExtractField
 from rag_pipeline.contracts.filters import MAX_VALUE_CHARS
 
-CONTEXT = "context"
 # More of one field of a document is a list of everything in it.
 MOST_VALUES = 50
 _TYPES = {"text": "string", "number": "number", "integer": "integer", "boolean": "boolean", "date": "string"}
@@ -38,9 +37,14 @@ def schema_of_fields(fields: Sequence[ExtractField]) -> dict[str, Any]:
     return _object({field.name: _field_schema(field) for field in fields})
 
 
-def schema_of_context(most_chars: int) -> dict[str, Any]:
-    """Schema of an answer that gives a sentence; servers differ in whether they know bounds, so it is said in words."""
-    return _object({CONTEXT: {"type": "string", "description": f"One sentence, at most {most_chars} characters."}})
+def schema_of_written(kind: str, most_chars: int, most_answers: int = 1) -> dict[str, Any]:
+    """Schema of an answer that gives text; servers differ in whether they know bounds, so they are said in words."""
+    bound = f"at most {most_chars} characters"
+    if kind == "questions":
+        said = f"At most {most_answers} questions, together {bound}."
+        return _object({WRITTEN[kind]: {"type": "array", "items": {"type": "string"}, "description": said}})
+    said = f"One sentence, {bound}." if kind == "context" else f"{bound.capitalize()}."
+    return _object({WRITTEN[kind]: {"type": "string", "description": said}})
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
@@ -59,7 +63,7 @@ def _field_schema(field: ExtractField) -> dict[str, Any]:
 
 
 def value_of(enrichment: Enrichment, answer: str) -> list[str] | dict[str, list[str]]:
-    """Labels, or values by field; a sentence is the only label there is.
+    """Labels, or values by field; what is written is lines.
 
     Raises:
         NotValid: The answer is not what the schema says.
@@ -73,9 +77,10 @@ def value_of(enrichment: Enrichment, answer: str) -> list[str] | dict[str, list[
     if enrichment.kind == "extract":
         _check_names(read, [field.name for field in enrichment.extracted])
         return {field.name: _values(field, read[field.name]) for field in enrichment.extracted}
-    if enrichment.kind == "context":
-        _check_names(read, [CONTEXT])
-        return _sentence(enrichment, read[CONTEXT])
+    if enrichment.kind in WRITTEN:
+        written = WRITTEN[enrichment.kind]
+        _check_names(read, [written])
+        return _lines(enrichment, written, read[written])
     name = "labels" if enrichment.takes_many else "label"
     _check_names(read, [name])
     return _labels(enrichment, read[name])
@@ -94,13 +99,16 @@ def _check_names(read: dict[str, Any], names: list[str]) -> None:
         raise NotValid(f"it must have exactly the keys {', '.join(names)}")
 
 
-def _sentence(enrichment: Enrichment, said: Any) -> list[str]:
-    if not isinstance(said, str):
-        raise NotValid(f"{CONTEXT} must be text")
-    text = _one_line(said)
-    if len(text) > enrichment.most_answer_chars:
-        raise NotValid(f"{CONTEXT} must have at most {enrichment.most_answer_chars} characters")
-    return [text] if text else []
+def _lines(enrichment: Enrichment, name: str, said: Any) -> list[str]:
+    given = said if enrichment.kind == "questions" else [said]
+    if not isinstance(given, list) or not all(isinstance(line, str) for line in given):
+        raise NotValid(f"{name} must be {'a list of texts' if enrichment.kind == 'questions' else 'text'}")
+    if len(given) > enrichment.most_answers:
+        raise NotValid(f"{name} must be at most {enrichment.most_answers}")
+    lines = list(dict.fromkeys(text for text in map(_one_line, given) if text))
+    if sum(map(len, lines)) > enrichment.most_answer_chars:
+        raise NotValid(f"{name} must have at most {enrichment.most_answer_chars} characters")
+    return lines
 
 
 def _labels(enrichment: Enrichment, said: Any) -> list[str]:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from rag_pipeline.contracts.enrichments import Enrichment, value_text
+from rag_pipeline.contracts.enrichments import WRITTEN, Enrichment, value_text
 from rag_pipeline.contracts.tables import DOCUMENTS, ENRICHMENTS
-from rag_pipeline.refresh.contexts import windows
+from rag_pipeline.refresh.contexts import parts_of, windows
 from rag_pipeline.refresh.costs import record_cost
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.transforms.enrichments import labels_by_nearness, labels_by_rules
@@ -53,6 +53,21 @@ def _texts(workspace: Workspace, due: pl.DataFrame) -> Iterator[list[Read]]:
         while len(pending) >= COMMIT_TEXTS:
             yield pending[:COMMIT_TEXTS]
             pending = pending[COMMIT_TEXTS:]
+    if pending:
+        yield pending
+
+
+def _chunks(workspace: Workspace, due: pl.DataFrame) -> Iterator[list[Read]]:
+    """Chunks alone with their title and headings, some at a time."""
+    left = set(due["content_hash"])
+    pending: list[Read] = []
+    for _, key, header, text in parts_of(workspace, due["document_id"]):
+        if key in left:
+            left.remove(key)
+            pending.append((key, header, text))
+        if len(pending) >= COMMIT_TEXTS:
+            yield pending
+            pending = []
     if pending:
         yield pending
 
@@ -129,6 +144,14 @@ def _vector(text: str) -> np.ndarray:
     return np.frombuffer(b64decode(json.loads(text)), dtype="<f4")
 
 
+def _read_by(
+    workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame
+) -> Iterator[list[Read]] | Iterator[list[ReadPart]]:
+    if enrichment.reads_windows:
+        return _parts(workspace, due)
+    return _chunks(workspace, due) if enrichment.reads_chunks else _texts(workspace, due)
+
+
 def _by_chat(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame) -> Rows:
     if workspace.is_trial:
         return
@@ -140,7 +163,7 @@ def _by_chat(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame) ->
     began = time.monotonic()
     texts = 0
     try:
-        for some in _parts(workspace, due) if enrichment.reads_chunks else _texts(workspace, due):
+        for some in _read_by(workspace, enrichment, due):
             for start in range(0, len(some), reader.batch_texts):
                 rows, stopped = reader.read([Text(*each) for each in some[start : start + reader.batch_texts]])
                 texts += len(rows)
@@ -163,5 +186,5 @@ _READERS: dict[str, Callable[[Workspace, Enrichment, pl.DataFrame], Rows]] = {
     "nearest": _by_nearness,
     "classify": _by_chat,
     "extract": _by_chat,
-    "context": _by_chat,
+    **dict.fromkeys(WRITTEN, _by_chat),
 }

@@ -17,11 +17,18 @@ from typing import Any, Literal
 
 import polars as pl
 
-from rag_pipeline.contracts.enrichments import Enrichment
+from rag_pipeline.contracts.enrichments import WRITTEN, Enrichment
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, ENRICHMENTS
 from rag_pipeline.enrichment.recipes import enrichments_of
 from rag_pipeline.errors import RagPipelineError, StoreError
-from rag_pipeline.refresh.contexts import chunk_inputs, present_contexts, put_onto_chunks, wanted_contexts
+from rag_pipeline.refresh.contexts import (
+    on_chunks,
+    part_inputs,
+    present_contexts,
+    put_onto_chunks,
+    wanted_lines,
+    window_inputs,
+)
 from rag_pipeline.refresh.enrichment_readers import read_texts
 from rag_pipeline.refresh.exposed import exposed_origins
 from rag_pipeline.refresh.faults import FAULTS
@@ -46,7 +53,7 @@ log = logging.getLogger(__name__)
 
 # What was read since then is compared with what was read before.
 _NEW = timedelta(days=1)
-_INDEXED = ["document_id", "source", "media_type", "content_hash", "enriched"]
+_INDEXED = ["document_id", "source", "media_type", "language", "content_hash", "enriched"]
 _PARSED = ["origin_id", "origin_media_type", "recipe_fingerprint"]
 _STATE = ["recipe", "input_hash", "value", "reason_code", "asked_as", "computed_at"]
 _SHOWN = ["origin_metadata_hash", "uri", "title", "author", "metadata", "language", "rank_weight", "allowed_principals"]
@@ -185,21 +192,24 @@ def inputs_of(
     """By enrichment, what it may read: rows of documents, or of their chunks, with the hash of what is read.
 
     Args:
-        documents: document_id, source, media_type, content_hash and any more, of those that are indexed.
+        documents: document_id, source, media_type, language, content_hash and any more, of those that are indexed.
     """
     found = {}
     for each in enrichments:
         mine = documents.filter(concerned_by(each))
-        found[each.name] = chunk_inputs(workspace, mine) if each.reads_chunks else mine
+        if each.reads_windows:
+            found[each.name] = window_inputs(workspace, mine)
+        else:
+            found[each.name] = part_inputs(workspace, mine) if each.reads_chunks else mine
     return found
 
 
 def wanted_of_chunks(workspace: Workspace) -> dict[str, str]:
-    """By chunk_id, the sentence that a chunk's header should have by what was read up to now."""
+    """By chunk_id, the lines that a chunk's header should have by what was read up to now."""
     configured = enrichments_of(workspace.pipeline).all
     documents = indexed_documents(workspace, workspace.lake.read(DOCUMENTS, _INDEXED))
-    inputs = inputs_of(workspace, [each for each in configured if each.reads_chunks], documents)
-    return _sentences(workspace, configured, inputs, readings(workspace, configured))
+    inputs = inputs_of(workspace, [each for each in configured if each.writes_header], documents)
+    return _lines(workspace, configured, inputs, readings(workspace, configured))
 
 
 def _put_onto_chunks(
@@ -207,24 +217,29 @@ def _put_onto_chunks(
 ) -> int:
     keys: dict[str, str] = {}
     for each in enrichments:
-        if each.reads_chunks:
+        if each.reads_windows:
             keys |= dict(inputs[each.name]["chunk_id", "content_hash"].iter_rows())
-    return put_onto_chunks(workspace, _sentences(workspace, enrichments, inputs, rows), keys)
+    return put_onto_chunks(workspace, _lines(workspace, enrichments, inputs, rows), keys)
 
 
-def _sentences(
+def _lines(
     workspace: Workspace, enrichments: Sequence[Enrichment], inputs: dict[str, pl.DataFrame], rows: pl.DataFrame
 ) -> dict[str, str]:
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
+    kept: dict[str, str] = {}
     hiding = workspace.hiding_sources
-    for each in enrichments:
-        if each.reads_chunks and each.recipe:
+    order = list(WRITTEN)
+    for each in sorted((each for each in enrichments if each.writes_header), key=lambda each: order.index(each.kind)):
+        chunks = on_chunks(workspace, inputs[each.name])
+        if each.recipe:
             mine = rows.filter(pl.col("recipe") == each.recipe)
-            found |= wanted_contexts(inputs[each.name], mine, hiding=hiding)
-        elif each.reads_chunks:
-            # It cannot be used now, as with its prompt lost: without what it said all would be embedded again.
-            found |= present_contexts(workspace, inputs[each.name], hiding=hiding)
-    return found
+            for name, lines in wanted_lines(chunks, mine, hiding=hiding).items():
+                found.setdefault(name, []).extend(lines)
+        else:
+            # It cannot be used now, as with its prompt lost: without what it said all would be embedded again. Which
+            # lines were its own is not known, so all stay.
+            kept |= present_contexts(workspace, chunks, hiding=hiding)
+    return {name: "\n".join(lines) for name, lines in found.items()} | kept
 
 
 def due_texts(workspace: Workspace, enrichments: Sequence[Enrichment]) -> dict[str, pl.DataFrame]:

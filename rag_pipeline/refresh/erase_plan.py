@@ -21,6 +21,7 @@ from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS
 from rag_pipeline.errors import LakeDamaged, UsageError
+from rag_pipeline.refresh.contexts import KEY_COLUMNS
 from rag_pipeline.refresh.damage import unless_damaged
 from rag_pipeline.refresh.erase_pieces import pieces_of, stored_sources
 from rag_pipeline.refresh.workspace import Workspace
@@ -204,7 +205,7 @@ def plan_of(
 def _own_hashes(workspace: Workspace, derived: Collection[str]) -> tuple[set[str], set[str]]:
     """Hashes that are those of what is erased alone, as far as is known.
 
-    text_hash of chunks, and what readings go by: content_hash of documents and context_key of chunks.
+    text_hash of chunks, and what readings go by: content_hash of documents, and keys of chunks.
     """
     texts = unless_damaged(lambda: _own(workspace, CHUNKS, "text_hash", derived), None)
     if texts is None:
@@ -215,7 +216,7 @@ def _own_hashes(workspace: Workspace, derived: Collection[str]) -> tuple[set[str
             for row in unless_damaged(partial(index_rows, workspace.lake, name, ["text_hash"], derived), none)
         }
     # What was read of a document goes by its text, or by what is shown of a chunk.
-    read = ((DOCUMENTS, "content_hash"), (CHUNKS, "context_key"))
+    read = ((DOCUMENTS, "content_hash"), *((CHUNKS, column) for column in KEY_COLUMNS))
     nothing: set[str] = set()
     return texts, nothing.union(*(unless_damaged(partial(_own, workspace, *by, derived), nothing) for by in read))
 

@@ -28,6 +28,7 @@ from rag_pipeline.contracts.tables import (
     SIMILAR_PAIRS,
     UNUSED_EMBEDDINGS,
 )
+from rag_pipeline.refresh.contexts import chunk_keys
 from rag_pipeline.refresh.erase_pieces import FREE_COLUMNS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.byte_search import Needles
@@ -50,7 +51,7 @@ def take_remains(workspace: Workspace, plan: Erasure, needles: Needles, *, is_ma
         delete_rows(lake, contract, "text_hash", unused)
         delete_rows(lake, UNUSED_EMBEDDINGS, "text_hash", unused)
     known = set(lake.read(DOCUMENTS, ["content_hash"])["content_hash"])
-    known |= set(lake.read(CHUNKS, ["context_key"])["context_key"].drop_nulls())
+    known |= set(chunk_keys(lake))
     pairs = ((SIMILAR_PAIRS, "left_hash"), (SIMILAR_PAIRS, "right_hash"))
     for contract, side in ((SIGNATURES, "content_hash"), (ENRICHMENTS, "input_hash"), *pairs):
         unused = (set(lake.read(contract, [side])[side]) if is_made else set(plan.wordings)) - known

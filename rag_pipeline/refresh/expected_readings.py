@@ -56,12 +56,21 @@ def _chars(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame) -> i
     if not enrichment.reads_chunks:
         read = texts.join(due, on="document_id", how="semi")
         return int(read["text_chars"].clip(upper_bound=enrichment.most_chars).sum())
-    # A chunk is shown alone, and once more within what stands around it.
     mine = pl.col("document_id").is_in(due["document_id"].unique().implode())
     chunks = workspace.lake.read(CHUNKS, ["start_char", "end_char"], where=mine)
     part = int((chunks["end_char"] - chunks["start_char"]).sum()) // max(1, chunks.height)
+    if not enrichment.reads_windows:
+        return part * due.height
+    # A chunk is shown alone, and once more within what stands around it.
     shown = texts.join(due, on="document_id")["text_chars"].clip(upper_bound=OPENING_CHARS + 2 * AROUND_CHARS + part)
     return int(shown.sum()) + part * due.height
+
+
+def _answer_tokens(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame) -> int:
+    """What a model writes; a translation is about as long as what it reads, all else is bounded."""
+    if enrichment.kind == "translate":
+        return _chars(workspace, enrichment, due) // CHARS_PER_TOKEN
+    return max(ANSWER_TOKENS, enrichment.most_answer_chars // CHARS_PER_TOKEN) * due.height
 
 
 def _plan(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame, problem: str) -> EnrichmentPlan:
@@ -70,6 +79,6 @@ def _plan(workspace: Workspace, enrichment: Enrichment, due: pl.DataFrame, probl
         return EnrichmentPlan(enrichment.name, enrichment.kind, due.height, 0, price, problem)
     around = sum(len(message.content) for message in messages_of(enrichment, None, ""))
     chars = _chars(workspace, enrichment, due) + around * due.height
-    tokens_in, tokens_out = chars // CHARS_PER_TOKEN, ANSWER_TOKENS * due.height
+    tokens_in, tokens_out = chars // CHARS_PER_TOKEN, _answer_tokens(workspace, enrichment, due)
     price = workspace.settings.chat_models[enrichment.model].spec(enrichment.model).cost(tokens_in, tokens_out)
     return EnrichmentPlan(enrichment.name, enrichment.kind, due.height, tokens_in + tokens_out, price, problem)

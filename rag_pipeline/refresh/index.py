@@ -248,7 +248,9 @@ def _oldest_kept(workspace: Workspace, name: str) -> int | None:
 
 def _rows(workspace: Workspace, chunk_ids: Iterable[str]) -> Iterator[pl.DataFrame]:
     """Index rows without vectors, some thousand at a time."""
-    columns = [name for name in CHUNKS.columns if name not in ("chunker_fingerprint", "context", "context_key")]
+    columns = [
+        name for name in CHUNKS.columns if name not in ("chunker_fingerprint", "context", "context_key", "part_key")
+    ]
     pending: list[pl.DataFrame] = []
     for frame in workspace.lake.stream_where(CHUNKS, columns, "chunk_id", chunk_ids):
         pending.append(frame)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, ENRICHMENTS
+from rag_pipeline.contracts.tables import DOCUMENTS, ENRICHMENTS
 from rag_pipeline.enrichment.recipes import enrichments_of
+from rag_pipeline.refresh.contexts import chunk_keys
 from rag_pipeline.refresh.workspace import Workspace
 
 
@@ -27,7 +28,7 @@ def retain_readings(workspace: Workspace) -> int:
     if configured.problems:
         # By what recipe an enrichment reads that cannot be used now is not known.
         return 0
-    keys = lake.read(CHUNKS, ["context_key"])["context_key"].drop_nulls()
+    keys = chunk_keys(lake)
     texts = pl.concat([lake.read(DOCUMENTS, ["content_hash"])["content_hash"], keys.alias("content_hash")]).unique()
     is_used = pl.col("recipe").is_in([recipe for each in configured.all for recipe in (each.recipe, each.beginnings)])
     is_used &= pl.col("input_hash").is_in(texts.implode())

@@ -18,6 +18,7 @@ from rag_pipeline.contracts.documents import HEADER_SEPARATOR, context_in
 from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.contracts.sink import Readable
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, ENRICHMENTS
+from rag_pipeline.refresh.contexts import KEY_COLUMNS
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
@@ -83,8 +84,8 @@ def revoked_chunks(workspace: Workspace, table: Readable, chunk_ids: list[str]) 
         for name, document, title, path, text, header_chars in rows.select(WORDING_COLUMNS).iter_rows():
             said = wordings.get(document)
             # What a model said of a chunk may hold wording that it was shown around it, and that has left.
-            context = context_in(text[:header_chars].removesuffix(HEADER_SEPARATOR))
-            parts = [text[header_chars:], title or "", *path, context]
+            lines = context_in(text[:header_chars].removesuffix(HEADER_SEPARATOR)).split("\n")
+            parts = [text[header_chars:], title or "", *path, *lines]
             if said is None or any(part not in said for part in parts):
                 found.add(name)
     return found
@@ -101,28 +102,32 @@ def _wordings(workspace: Workspace, documents: list[str]) -> dict[str, str]:
             # Headings of what is left out as boilerplate stand on no chunk now, and the document still says them.
             hashes[document] = content_hash
             said[document] = [text, title or "", *(section_label(block) for block in blocks_of(blocks))]
-    paths = lake.read(CHUNKS, ["document_id", "section_path", "content_hash", "context_key"])
+    paths = lake.read(CHUNKS, ["document_id", "section_path", "content_hash", *KEY_COLUMNS])
     mine = paths.filter(pl.col("document_id").is_in(pl.Series(list(said), dtype=pl.String).implode()))
-    contexts = _contexts(workspace, mine["context_key"].drop_nulls())
-    for document, path, content_hash, key in mine.iter_rows():
+    keys = pl.concat([mine[name].alias("key") for name in ("content_hash", *KEY_COLUMNS)]).drop_nulls().unique()
+    written = _written(workspace, keys)
+    for document, path, content_hash, *keys_of_it in mine.iter_rows():
         # Chunks that were not cut anew say what the document said before.
         if content_hash == hashes[document]:
-            said[document] += [*path, *contexts.get(key, ())]
+            said[document] += path
+            for key in (content_hash, *keys_of_it):
+                said[document] += written.get(key, ())
     return {document: "\n".join(dict.fromkeys(parts)) for document, parts in said.items()}
 
 
-def _contexts(workspace: Workspace, keys: pl.Series) -> dict[str, list[str]]:
-    """What any model or prompt ever said of chunks as they are shown now, by context_key; redacted and not.
+def _written(workspace: Workspace, keys: pl.Series) -> dict[str, list[str]]:
+    """What any model or prompt ever wrote of documents and chunks as they are shown now, by key; redacted and not.
 
-    Where that cannot be read nothing was said, so that rows with a sentence leave rather than stay.
+    Where that cannot be read nothing was written, so that rows with a line leave rather than stay.
     """
     found: dict[str, list[str]] = {}
     columns = ["input_hash", "value"]
     try:
         for frame in workspace.lake.stream_where(ENRICHMENTS, columns, "input_hash", keys):
             for key, value in frame.select(columns).drop_nulls().iter_rows():
-                sentence = "".join(json.loads(value))
-                found.setdefault(key, []).extend((sentence, redact_text(sentence)))
+                read = json.loads(value)
+                for line in read if isinstance(read, list) else ():
+                    found.setdefault(key, []).extend((line, redact_text(line)))
     except FAULTS as error:
-        log.warning("what models said of chunks cannot be read: %s", error)
+        log.warning("what models wrote cannot be read: %s", error)
     return found

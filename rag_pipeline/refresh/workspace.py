@@ -19,7 +19,7 @@ from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.sources import SourceSpec
 from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.settings import Pipeline
-from rag_pipeline.settings.enrichments import ContextSettings
+from rag_pipeline.settings.enrichments import writes_header_of
 from rag_pipeline.settings.sections import ChunkSizeSettings
 from rag_pipeline.sources import Source, open_source
 from rag_pipeline.sources.erased import without_erased
@@ -161,8 +161,9 @@ class Workspace:
             if sizes is not None:
                 chosen |= sizes.model_dump(include=set(ChunkSizeSettings.model_fields), exclude_none=True)
         entries = self.settings.enrichments.values()
-        if any(isinstance(each, ContextSettings) and each.concerns(source, media_type) for each in entries):
-            chosen = with_room(chosen, self.token_counter.max_tokens)
+        kinds = [each.kind for each in entries if writes_header_of(each, source, media_type)]
+        if kinds:
+            chosen = with_room(chosen, self.token_counter.max_tokens, kinds)
         return ChunkParams(**chosen)
 
     @cached_property

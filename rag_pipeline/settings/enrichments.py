@@ -64,7 +64,9 @@ class CommonEnrichmentSettings(Section):
     """Media types that are read, like `text/markdown`; empty: all."""
 
     # What decides no reading, but which documents are read, where it goes and how fast.
-    aside: ClassVar[frozenset[str]] = frozenset({"sources", "media_types", "field", "concurrency", "most_seconds"})
+    aside: ClassVar[frozenset[str]] = frozenset(
+        {"sources", "media_types", "field", "into", "concurrency", "most_seconds"}
+    )
 
     def decisive(self) -> str:
         """Everything of it that decides what is read out of a text."""
@@ -165,7 +167,40 @@ class ExtractSettings(_DocumentChatSettings):
         return tuple(self.fields)
 
 
-class ContextSettings(_ChatSettings):
+class SummariseSettings(_DocumentChatSettings):
+    """A summary of each document by a chat model."""
+
+    kind: Literal["summarise"]
+    """Kind of enrichment."""
+    into: Literal["metadata", "header"] = "metadata"
+    """Where it goes: into a metadata field, or into the header of each chunk, where it is embedded and searched."""
+    field: FieldName | None = None
+    """Metadata field of the summary; none: the name of the enrichment."""
+    most_answer_chars: int = Field(default=500, ge=50, le=2_000)
+    """Longest summary, in characters; what the embedding model cannot read of it beside a chunk is left out."""
+
+    def fields_of(self, name: str) -> tuple[str, ...]:
+        return (self.field or name,) if self.into == "metadata" else ()
+
+    @property
+    def writes_header(self) -> bool:
+        """Whether it is put into headers."""
+        return self.into == "header"
+
+
+class _ChunkChatSettings(_ChatSettings):
+    """What a chat model writes of each chunk, put into the chunk's header."""
+
+    @property
+    def writes_header(self) -> bool:
+        """Whether it is put into headers."""
+        return True
+
+    def fields_of(self, name: str) -> tuple[str, ...]:  # noqa: ARG002 - it says something of chunks alone
+        return ()
+
+
+class ContextSettings(_ChunkChatSettings):
     """A sentence by a chat model that situates each chunk in its document, put into the chunk's header."""
 
     kind: Literal["context"]
@@ -173,12 +208,27 @@ class ContextSettings(_ChatSettings):
     most_answer_chars: int = Field(default=300, ge=50, le=2_000)
     """Longest sentence, in characters; what the embedding model cannot read of it beside a chunk is left out."""
 
-    def fields_of(self, name: str) -> tuple[str, ...]:  # noqa: ARG002 - it says something of chunks alone
-        return ()
 
-    def concerns(self, source: str, media_type: str) -> bool:
-        """Whether chunks of such documents get a sentence."""
-        return (not self.sources or source in self.sources) and (not self.media_types or media_type in self.media_types)
+class QuestionsSettings(_ChunkChatSettings):
+    """Questions that each chunk answers, by a chat model, put into the chunk's header."""
+
+    kind: Literal["questions"]
+    """Kind of enrichment."""
+    most_questions: int = Field(default=3, ge=1, le=10)
+    """How many questions there are at most."""
+    most_answer_chars: int = Field(default=300, ge=50, le=2_000)
+    """How long all of them may be together; what the embedding model cannot read of it beside a chunk is left out."""
+
+
+class TranslateSettings(_ChunkChatSettings):
+    """A translation of each chunk by a chat model, put into the chunk's header."""
+
+    kind: Literal["translate"]
+    """Kind of enrichment."""
+    language: str = Field(pattern=r"^[a-z]{2}$")
+    """Language that is translated into, as ISO 639-1 code; documents in it are not read."""
+    most_answer_chars: int = Field(default=6_000, ge=50, le=100_000)
+    """Longest translation, in characters; what the embedding model cannot read of it beside a chunk is left out."""
 
 
 ENRICHMENT_KINDS: dict[str, type[CommonEnrichmentSettings]] = {
@@ -186,8 +236,12 @@ ENRICHMENT_KINDS: dict[str, type[CommonEnrichmentSettings]] = {
     "nearest": NearestSettings,
     "classify": ClassifySettings,
     "extract": ExtractSettings,
+    "summarise": SummariseSettings,
     "context": ContextSettings,
+    "questions": QuestionsSettings,
+    "translate": TranslateSettings,
 }
+WritingSettings = SummariseSettings | ContextSettings | QuestionsSettings | TranslateSettings
 
 
 def _kind_of(value: Any) -> str:
@@ -199,9 +253,31 @@ EnrichmentSettings = Annotated[
     | Annotated[NearestSettings, Tag("nearest")]
     | Annotated[ClassifySettings, Tag("classify")]
     | Annotated[ExtractSettings, Tag("extract")]
-    | Annotated[ContextSettings, Tag("context")],
+    | Annotated[SummariseSettings, Tag("summarise")]
+    | Annotated[ContextSettings, Tag("context")]
+    | Annotated[QuestionsSettings, Tag("questions")]
+    | Annotated[TranslateSettings, Tag("translate")],
     Discriminator(_kind_of),
 ]
+
+
+def writes_header_of(entry: CommonEnrichmentSettings, source: str, media_type: str) -> bool:
+    """Whether chunks of such documents get into their header what an entry writes."""
+    return (
+        getattr(entry, "writes_header", False)
+        and (not entry.sources or source in entry.sources)
+        and (not entry.media_types or media_type in entry.media_types)
+    )
+
+
+def _check_headers(enrichments: dict[str, Any]) -> None:
+    """Raise ValueError where two entries of one kind write the headers of chunks."""
+    writers: dict[str, str] = {}
+    for name, entry in enrichments.items():
+        if getattr(entry, "writes_header", False):
+            first = writers.setdefault(entry.kind, name)
+            if first != name:
+                raise ValueError(f"enrichments.{name}: a header has one {entry.kind}, and enrichments.{first} gives it")
 
 
 def check_enrichments(
@@ -214,9 +290,7 @@ def check_enrichments(
             the header of chunks.
     """
     owner: dict[str, str] = {}
-    contexts = [name for name, entry in enrichments.items() if isinstance(entry, ContextSettings)]
-    if len(contexts) > 1:
-        raise ValueError(f"enrichments.{contexts[1]}: a header has one context, and enrichments.{contexts[0]} gives it")
+    _check_headers(enrichments)
     for name, entry in enrichments.items():
         models = chat_models if isinstance(entry, _ChatSettings) else embedding_models
         what = "a chat model; chat_models" if isinstance(entry, _ChatSettings) else "an embedding model; allowed"

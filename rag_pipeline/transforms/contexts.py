@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from rag_pipeline.contracts.documents import HEADER_SEPARATOR, header_with, own_header
-from rag_pipeline.contracts.ids import digest
+from rag_pipeline.contracts.documents import HEADER_SEPARATOR, embedded_text, header_with, own_header
+from rag_pipeline.contracts.ids import digest, text_hash
 from rag_pipeline.contracts.tokens import TokenCounter
 from rag_pipeline.transforms.chunks import identified
 
@@ -82,14 +82,16 @@ def with_contexts(
     changed = []
     for row in sorted(rows, key=lambda row: int(row["position"])):
         context, key = wanted.get(row["chunk_id"], (None, None))
-        header, tokens = row["header"], row["token_count"]
+        header, tokens, part = row["header"], row["token_count"], row["text_hash"]
         if row["context"]:
             header = own_header(row["header"])
+            part = row["part_key"] or text_hash(embedded_text(header, row["text"]))
             tokens -= _count(row["header"][len(header) :].lstrip("\n"), counter)
         if context:
             fitting = fitted(context, counter.max_tokens - tokens, counter)
             header, tokens = header_with(header, fitting), tokens + _count(fitting, counter)
-        changed.append(row | {"header": header, "token_count": tokens, "context": context, "context_key": key})
+        said = {"context": context, "context_key": key, "part_key": part if context else None}
+        changed.append(row | {"header": header, "token_count": tokens, **said})
     return identified(changed)
 
 

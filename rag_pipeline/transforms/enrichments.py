@@ -31,12 +31,14 @@ _KEPT_PATTERNS = 256
 
 
 def concerned_by(enrichment: Enrichment) -> pl.Expr:
-    """Whether an enrichment reads a document, by source and media_type."""
+    """Whether an enrichment reads a document, by source, media_type and language."""
     chosen = pl.lit(True)
     if enrichment.sources:
         chosen &= pl.col("source").is_in(list(enrichment.sources))
     if enrichment.media_types:
         chosen &= pl.col("media_type").is_in(list(enrichment.media_types))
+    if enrichment.not_language:
+        chosen &= pl.col("language").ne_missing(enrichment.not_language)
     return chosen
 
 
@@ -44,7 +46,7 @@ def texts_due(documents: pl.DataFrame, enrichment: Enrichment, rows: pl.DataFram
     """(document_id, content_hash) of the texts that it has not read: each once, in an order that is always the same.
 
     Args:
-        documents: document_id, source, media_type and content_hash of what is indexed.
+        documents: document_id, source, media_type, language and content_hash of what is indexed.
         rows: recipe, input_hash, reason_code, asked_as and computed_at of silver/enrichments.
     """
     mine = rows.filter(pl.col("recipe") == enrichment.recipe)
@@ -87,13 +89,13 @@ def enriched_documents(
     A name without values stands for what is not known yet or could not be read: no other value of that name counts.
 
     Args:
-        documents: document_id, source, media_type and content_hash of what is indexed.
+        documents: document_id, source, media_type, language and content_hash of what is indexed.
         rows: recipe, input_hash and value of silver/enrichments.
         hiding: Sources whose documents show nothing sensitive: a model may put together what a text says in pieces.
     """
     said: dict[str, dict[str, list[str]]] = {}
     for enrichment in enrichments:
-        if enrichment.reads_chunks:
+        if not enrichment.fields:
             continue
         mine = rows.filter((pl.col("recipe") == enrichment.recipe) & pl.col("value").is_not_null())
         values = {hashed: _by_field(enrichment, value) for hashed, value in mine["input_hash", "value"].iter_rows()}

@@ -20,7 +20,8 @@ TEXT = "".join(f"Sentence {at} of many. " for at in range(400))
 
 def rows_of(headers: list[str], tokens: int = 10) -> list[dict[str, Any]]:
     chunks = [Chunk(at, at + 1, (), header, tokens, "paragraph") for at, header in enumerate(headers)]
-    return [{"context": None, "context_key": None, **row} for row in chunk_rows("d", "h", "ab" * 50, chunks, "f", "")]
+    bare = dict.fromkeys(("context", "context_key", "part_key"))
+    return [{**bare, **row} for row in chunk_rows("d", "h", "ab" * 50, chunks, "f", "")]
 
 
 def test_a_window_has_the_beginning_and_what_stands_around_and_nothing_twice() -> None:
@@ -69,6 +70,9 @@ def test_sentences_come_and_go_and_leave_rows_as_they_were_cut(
     assert [row["header"] for row in other] == [
         row["header"] for row in with_contexts(rows, {row["chunk_id"]: ("Another.", "k") for row in rows}, COUNTER)
     ]
+    assert [row["part_key"] for row in other] == [row["text_hash"] for row in rows]
+    old = [row | {"part_key": None} for row in other]
+    assert with_contexts(old, {row["chunk_id"]: ("Another.", "k") for row in other}, COUNTER) == other
     gone = with_contexts(other, {row["chunk_id"]: (None, None) for row in other}, COUNTER)
     assert gone == rows
 
@@ -85,3 +89,6 @@ def test_chunks_leave_room_for_a_sentence_where_the_model_could_not_read_both() 
     assert with_room({"max_tokens": 254}, 254) == {"max_tokens": 191}
     assert with_room({"max_tokens": 254, "target_tokens": 200}, 510) == {"max_tokens": 254, "target_tokens": 200}
     assert ChunkParams(**with_room({"max_tokens": 126, "target_tokens": 120}, 126)).max_tokens == 95
+    assert with_room({"max_tokens": 510}, 510, ["questions", "context"]) == {"max_tokens": 318}
+    assert with_room({"max_tokens": 254}, 254, ["questions", "context", "summarise"]) == {"max_tokens": 127}
+    assert with_room({"max_tokens": 510}, 510, ["translate"]) == {"max_tokens": 255}

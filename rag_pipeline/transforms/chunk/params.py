@@ -6,7 +6,7 @@ Does not belong here: reading settings (`defs/`), or any cutting.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -80,13 +80,15 @@ class ChunkParams:
         return fingerprint("chunk", CHUNKER_VERSION, *(repr(value) for value in astuple(self)))
 
 
-def with_room(params: Mapping[str, Any], model_tokens: int) -> dict[str, Any]:
-    """Parameters of chunks that get a sentence into their header later: shorter where the model could not read both.
+def with_room(params: Mapping[str, Any], model_tokens: int, kinds: Collection[str] = ("context",)) -> dict[str, Any]:
+    """Parameters of chunks that get something into their header later: shorter where the model could not read both.
 
     Args:
         params: Arguments of `ChunkParams`, `max_tokens` among them.
         model_tokens: What the embedding model reads.
+        kinds: Of enrichments that write it. A translation is as long as what it translates, and text always has half.
     """
-    most = model_tokens - min(CONTEXT_TOKENS, model_tokens // 4)
+    room = len(kinds) * min(CONTEXT_TOKENS, model_tokens // 4)
+    most = model_tokens - min(model_tokens if "translate" in kinds else room, model_tokens // 2)
     limits = ("max_tokens", "target_tokens")
     return {**params, **{name: min(params[name], most) for name in limits if params.get(name) is not None}}
