@@ -109,8 +109,9 @@ def _show(planned: Plan) -> None:
 
 def _figures(planned: Plan) -> list[tuple[str, object]]:
     refused = counted(planned.quarantined, "document")
+    pages = f"; {counted(planned.pages_read, 'page')} read by recognition" if planned.pages_read else ""
     return [
-        ("Parse", counted(planned.parsed, "document")),
+        ("Parse", counted(planned.parsed, "document") + pages),
         ("New metadata", counted(planned.documents_metadata_changed, "document")),
         ("Remove", counted(planned.documents_removed, "document")),
         ("Quarantine", f"{refused} afterwards, {planned.documents_held:,} kept as they were by the deletion guard"),

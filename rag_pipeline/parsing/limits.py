@@ -53,6 +53,7 @@ SETTING_OF = {
     "blocks": "max_records",
     "characters of text": "max_text_chars",
     "pages": "max_pages",
+    "pages to read": "max_ocr_pages",
     "slides": "max_pages",
     "sheets": "max_pages",
     "attachments": "max_attachments",

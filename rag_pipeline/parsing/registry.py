@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.resources import files
 
@@ -28,6 +28,8 @@ from rag_pipeline.errors import (
 from rag_pipeline.parsing import builder, decode, media_type
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.limits import ParseLimits, check_bytes, check_count
+from rag_pipeline.parsing.ocr.engine import PageReader
+from rag_pipeline.parsing.ocr.options import OcrOptions
 
 Parser = Callable[[bytes, ParseContext], list[ParsedDocument]]
 
@@ -124,11 +126,20 @@ FORMATS: dict[str, Format] = {
     media_type.DOC: Format("doc", "legacy.word_ppt97", "parse_doc", is_text=False),
     media_type.PPT: Format("doc", "legacy.word_ppt97", "parse_doc", is_text=False),
 }
+# Read where `ocr` is on. No row of FORMATS: without it a picture is refused, as what no parser takes.
+_PICTURE = Format("picture", "ocr.pictures", "parse_picture", is_text=False)
+PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/tiff", "image/bmp", "image/webp"})
 
 _VAGUE = frozenset({media_type.OCTET_STREAM, media_type.ZIP, media_type.OLE})
 _SEALED = frozenset({media_type.PGP, media_type.ENCRYPTED})
 _VERSION = re.compile(r'^VERSION = "([^"]+)"$', re.M)
 _ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
+
+
+def reads_pictures(media_type: str) -> bool:
+    """Whether an object of this media type may become something else where pictures are read."""
+    found = FORMATS.get(media_type)
+    return media_type in PICTURES or media_type == "application/pdf" or (found is not None and found.holds_others)
 
 
 def recipe_version(media_type: str, *, has_others: bool = True) -> str:
@@ -143,6 +154,7 @@ def recipe_version(media_type: str, *, has_others: bool = True) -> str:
     """
     found = FORMATS.get(media_type)
     if found is None:
+        # Pictures among them: what they give follows the recipe of reading alone.
         return "unsupported/1"
     version = _version_of(found.module)
     if found.holds_others and (has_others or not found.names_others):
@@ -170,27 +182,37 @@ def _written_version(module: str) -> str:
     return found[1]
 
 
-def parse(raw: bytes, media_type: str, address: str, limits: ParseLimits) -> list[ParsedDocument]:
+def parse(
+    raw: bytes, media_type: str, address: str, limits: ParseLimits, ocr: OcrOptions | None = None
+) -> list[ParsedDocument]:
     """The documents that the bytes of one source object hold, at least one, none of them empty.
 
     Args:
         media_type: As `media_type_of` gives it.
         address: Where the object lies in its source; used in messages, and for the language of code.
+        ocr: How pictures of text are read; None: they are not.
 
     Raises:
         DocumentError: A subclass that says why the object cannot be taken in. Nothing else is raised,
             save BaseException from native code, which is the worker's to handle, and ImportError for a
             library that is not installed, which is no document's fault.
     """
+    return _parse(raw, media_type, address, limits, PageReader(ocr) if ocr is not None else None)
+
+
+def _parse(
+    raw: bytes, media_type: str, address: str, limits: ParseLimits, reader: PageReader | None
+) -> list[ParsedDocument]:
+    """One object, or a file within one: all of them share what the reader may read."""
     if not raw or raw.isspace():
         raise EmptyDocument(f"{address}: the file is empty.", address=address)
-    found = _format_for(raw, media_type, address)
+    found = _format_for(raw, media_type, address, reads_pictures=reader is not None)
     check_bytes(len(raw), limits.max_document_bytes, address, "sources.NAME.max_document_bytes")
     if found.is_text:
         check_bytes(len(raw), limits.max_text_bytes, address, "sources.NAME.max_text_bytes")
     parser: Parser = getattr(import_module(f"{_PACKAGE}.{found.module}"), found.function)
     try:
-        documents = parser(raw, ParseContext(address, limits, parse_part=parse))
+        documents = parser(raw, ParseContext(address, limits, partial(_parse, reader=reader), reader))
     except (DocumentError, ImportError):
         raise
     except MemoryError:
@@ -213,7 +235,7 @@ def parse(raw: bytes, media_type: str, address: str, limits: ParseLimits) -> lis
     return _checked(documents, address, limits)
 
 
-def _format_for(raw: bytes, declared: str, address: str) -> Format:
+def _format_for(raw: bytes, declared: str, address: str, *, reads_pictures: bool) -> Format:
     if raw.startswith(media_type.OLE_MAGIC) and _ENCRYPTED_STREAM in raw:
         raise EncryptedDocument(
             f"{address}: the document is protected by a password. Remove the password or exclude it.",
@@ -230,6 +252,8 @@ def _format_for(raw: bytes, declared: str, address: str) -> Format:
     found = FORMATS.get(declared)
     if found is not None:
         return found
+    if declared in PICTURES and reads_pictures:
+        return _PICTURE
     if declared.startswith("image/"):
         raise NeedsOcr(
             f"{address}: a picture ({declared}) has no text of its own. Run it through OCR and add the result.",

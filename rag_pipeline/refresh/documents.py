@@ -58,6 +58,7 @@ class DocumentsReport:
     Attributes:
         boilerplate: Blocks of text that are left out of the index because they repeat across their source.
         by_media_type, by_source: Rows of `media_type_overview` and `source_overview`.
+        pages_read: Pages and pictures that recognition read for this run.
         timings: What parsing took, sizes in bytes; what was not parsed by this run is not in it.
         left_out: By source, what parsing left out of its documents, by cause.
         held: Documents that were refused, but are kept as they last were since too many were at once.
@@ -82,6 +83,7 @@ class DocumentsReport:
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     held: int = 0
     held_because: str = ""
+    pages_read: int = 0
 
 
 def read_origins(workspace: Workspace) -> pl.DataFrame:
@@ -169,6 +171,7 @@ def update_documents(
         left_out=left_out_by_source(documents),
         held=sum(row["stage"] == HELD for row in outcome.refused),
         held_because=" ".join(outcome.held_because),
+        pages_read=outcome.pages_read,
     )
 
 
@@ -265,6 +268,7 @@ class _Outcome:
     """
 
     taken: int = 0
+    pages_read: int = 0
     refused: list[dict[str, Any]] = field(default_factory=list)
     held_because: list[str] = field(default_factory=list)
     let_go: list[str] = field(default_factory=list)
@@ -307,6 +311,7 @@ def _parse_all(
             )
             continue
         outcome.taken += 1
+        outcome.pages_read += sum(int(each.metadata.get("ocr_pages_count", 0)) for each in parsed.result)
         rows += document_rows(parsed.origin, parsed.media_type, parsed.result, recipe)
         size += sum(len(document.text) for document in parsed.result)
         if origin_id in known:

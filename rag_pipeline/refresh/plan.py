@@ -91,6 +91,7 @@ class Plan:
 
     Attributes:
         parsed, documents_removed, quarantined: Documents; quarantined are all that are afterwards.
+        pages_read: Pages and pictures whose text recognition reads.
         documents_cut, documents_uncut: Whose chunks are made, and whose chunks go.
         chunks: That there are afterwards.
         rows_revoked, rows_narrowed: Of the index that readers see, taken away before anything is parsed.
@@ -123,6 +124,7 @@ class Plan:
     seconds: float | None
     price: float | None
     storage_bytes: int
+    pages_read: int = 0
     faults: list[str] = field(default_factory=list)
 
 
@@ -221,6 +223,7 @@ def _plan(
         seconds=seconds,
         price=price,
         storage_bytes=storage_bytes,
+        pages_read=documents.pages_read,
         faults=layers.revocations.faults,
     )
 

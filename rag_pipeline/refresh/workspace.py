@@ -18,6 +18,7 @@ from rag_pipeline.contracts.engine import Engine
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.sources import SourceSpec
 from rag_pipeline.parsing.limits import ParseLimits
+from rag_pipeline.parsing.ocr.options import OcrOptions, require_engine
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.settings.enrichments import writes_header_of
 from rag_pipeline.settings.sections import ChunkSizeSettings
@@ -181,9 +182,35 @@ class Workspace:
                     source.sensitive,
                     source.low_quality_weight if source.low_quality == "rank_down" else None,
                 ),
+                self._ocr_options if (source.ocr or self.settings.ocr) != "off" else None,
             )
             for name, source in self.settings.sources.items()
         }
+
+    @property
+    def _ocr_options(self) -> OcrOptions:
+        allowed = self.settings.limits
+        return OcrOptions(max_pages=allowed.max_ocr_pages, page_seconds=allowed.ocr_page_seconds)
+
+    @cached_property
+    def reads_pictures(self) -> bool:
+        """Whether pictures of any source are read.
+
+        Raises:
+            ExtraMissing: They are to be, and what reads them is not installed.
+        """
+        if all(recipe.ocr is None for recipe in self.parse_recipes.values()):
+            return False
+        require_engine()
+        return True
+
+    def check_installed(self) -> None:
+        """Before anything is written: whether what the settings ask of parsing is installed.
+
+        Raises:
+            ExtraMissing: It is not.
+        """
+        _ = self.reads_pictures
 
     @property
     def hiding_sources(self) -> list[str]:
@@ -203,10 +230,12 @@ class Workspace:
             from rag_pipeline.parallel.pool import IsolatedPool, WorkerLimits
 
             allowed = self.settings.limits
+            # Processor time is given page by page as they are read, so the clock need only not stop them before.
+            reading_seconds = allowed.max_ocr_pages * allowed.ocr_page_seconds if self.reads_pictures else 0
             limits = WorkerLimits(
                 memory_bytes=allowed.memory_bytes,
                 cpu_seconds=allowed.cpu_seconds,
-                wall_seconds=allowed.parse_timeout_seconds,
+                wall_seconds=allowed.parse_timeout_seconds + reading_seconds,
             )
             self._pool = IsolatedPool(self.settings.worker_processes, limits)
         return self._pool

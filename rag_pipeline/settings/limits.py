@@ -45,6 +45,11 @@ class LimitsSettings(Section):
     max_member_bytes: int = Field(default=256 * 2**20, gt=0, le=2**40)
     """Unpacked size of one member of a container."""
 
+    max_ocr_pages: int = Field(default=200, gt=0, le=100_000)
+    """Pages and pictures of one file that are read where `ocr` is on; a file with more is quarantined."""
+    ocr_page_seconds: int = Field(default=30, gt=0, le=3_600)
+    """Processor time to read one page, beside `parse_timeout_seconds`."""
+
     @property
     def cpu_seconds(self) -> int:
         """Processor time follows the clock: whoever allows more of one means both."""
@@ -53,4 +58,4 @@ class LimitsSettings(Section):
     @property
     def parsing(self) -> dict[str, int]:
         """What parsers themselves keep to, by name."""
-        return self.model_dump(exclude={"parse_timeout_seconds", "memory_bytes"})
+        return self.model_dump(exclude={"parse_timeout_seconds", "memory_bytes", "max_ocr_pages", "ocr_page_seconds"})

@@ -19,6 +19,8 @@ from rag_pipeline.contracts.ids import MEMBER_MARK, digest, principals_key
 from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.contracts.tables import DUPLICATES
 from rag_pipeline.errors import DocumentError
+from rag_pipeline.parsing.ocr.options import CONCERNED, concerns
+from rag_pipeline.parsing.registry import PICTURES
 from rag_pipeline.transforms.enrich import EnrichOptions
 from rag_pipeline.transforms.quality import total_score
 from rag_pipeline.transforms.sensitive import redact_declared
@@ -31,6 +33,9 @@ _NAME_END = r"(?i)((?:\.[^/.]+)?\.(?:gz|gzip|bz2|xz)|\.[^/.]+|[^/.]+)$"
 TRANSIENT_CODES = frozenset({"parser_timeout", "parser_crashed"})
 FIRST_RETRY = timedelta(hours=1)
 LONGEST_RETRY = timedelta(days=7)
+# Refused before any picture of it was looked at; a container is refused for what one of its files is.
+SETTLED_CODES = frozenset({"encrypted", "too_large", "unparsable"})
+SETTLED = frozenset({"application/pdf", *PICTURES})
 # Stage of what the deletion guard keeps from being refused: in quarantine with its reason, and shown as it last was.
 HELD = "held"
 METADATA_COLUMNS = (
@@ -109,7 +114,7 @@ def plan_documents(
     """
     readable = origins.filter(pl.col("problem_code").is_null())
     broken = origins.filter(pl.col("problem_code").is_not_null())
-    parsed = _with_expected(documents.unique("origin_id"), "origin_media_type", recipes).select(
+    parsed = _with_expected(_one_of_each(documents, recipes), "origin_media_type", recipes).select(
         document_id="origin_id", input_key="input_key", is_current_recipe="is_current_recipe"
     )
     refused = _with_expected(quarantine.filter(pl.col("stage") != "fetch"), "media_type", recipes)
@@ -159,20 +164,39 @@ def with_new_metadata(documents: pl.DataFrame, origins: pl.DataFrame) -> pl.Data
     return both.filter((pl.col("origin_metadata_hash") != pl.col("metadata_hash_new")) | is_other)
 
 
+def _one_of_each(documents: pl.DataFrame, recipes: Mapping[str, ParseRecipe]) -> pl.DataFrame:
+    """A row of each object; where pictures are read, whether any of its rows is concerned by that."""
+    if all(recipe.ocr is None for recipe in recipes.values()):
+        return documents.unique("origin_id")
+    concerned = pl.col("metadata").str.contains(CONCERNED).any().over("origin_id")
+    return documents.with_columns(concerns_ocr=concerned).unique("origin_id")
+
+
 def _with_expected(rows: pl.DataFrame, media_type_column: str, recipes: Mapping[str, ParseRecipe]) -> pl.DataFrame:
     """The rows, and whether they were parsed as they would be now.
 
-    An object without other files in it has a fingerprint of its own, so that is as good as the one with them.
+    An object without other files in it has a fingerprint of its own, so that is as good as the one with them. One that
+    reading pictures does not concern is as good with that on as with it off.
     """
-    key = pl.concat_str("source", media_type_column, separator=":")
-    kinds = rows.select("source", media_type_column).unique().drop_nulls()
+    if "concerns_ocr" in rows.columns:
+        concerned = pl.col("concerns_ocr")
+    elif "reason_code" in rows.columns:
+        is_settled = pl.col("reason_code").is_in(list(SETTLED_CODES)) & pl.col(media_type_column).is_in(list(SETTLED))
+        concerned = ~is_settled.fill_null(False)
+    else:
+        concerned = pl.lit(False)
+    rows = rows.with_columns(concerns_ocr=concerned)
+    key = pl.concat_str("source", media_type_column, pl.col("concerns_ocr").cast(pl.Int8), separator=":")
+    kinds = rows.select("source", media_type_column, "concerns_ocr").unique().drop_nulls()
     current = [
-        f"{source}:{media_type}:{fingerprint}"
-        for source, media_type in kinds.iter_rows()
+        f"{source}:{media_type}:{int(concerns_ocr)}:{fingerprint}"
+        for source, media_type, concerns_ocr in kinds.iter_rows()
         if source in recipes
-        for fingerprint in recipes[source].fingerprints(media_type)
+        for is_read in {True, concerns_ocr}
+        for fingerprint in recipes[source].fingerprints(media_type, concerns_ocr=is_read)
     ]
-    return rows.with_columns(is_current_recipe=pl.concat_str(key, "recipe_fingerprint", separator=":").is_in(current))
+    marked = rows.with_columns(is_current_recipe=pl.concat_str(key, "recipe_fingerprint", separator=":").is_in(current))
+    return marked.drop("concerns_ocr")
 
 
 def document_rows(
@@ -180,7 +204,8 @@ def document_rows(
 ) -> list[dict[str, Any]]:
     """Rows of silver/documents for what parsing one object gave."""
     has_others = any(document.part or "attachments" in document.metadata for document in parsed)
-    fingerprint = recipe.fingerprint(media_type, has_others=has_others)
+    concerns_ocr = concerns(json.dumps(document.metadata, ensure_ascii=False) for document in parsed)
+    fingerprint = recipe.fingerprint(media_type, has_others=has_others, concerns_ocr=concerns_ocr)
     return [_document_row(origin, media_type, document, recipe.options, fingerprint) for document in parsed]
 
 
@@ -269,7 +294,8 @@ def quarantine_row(
     now: datetime,
 ) -> dict[str, Any]:
     """The quarantine row for a refused object; attempts are counted while input and recipe stay the same."""
-    tried = recipe.fingerprint(media_type) if media_type is not None else ""
+    is_settled = error.code in SETTLED_CODES and media_type in SETTLED
+    tried = recipe.fingerprint(media_type, concerns_ocr=not is_settled) if media_type is not None else ""
     again = before is not None and (before["input_key"], before["recipe_fingerprint"]) == (origin["input_key"], tried)
     attempts = before["attempts"] + 1 if before is not None and again else 1
     wait = min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY)

@@ -261,7 +261,8 @@ def _repeated(lines: Iterable[str]) -> float:
 def _extraction(document: ParsedDocument) -> float:
     """How much of the file the parser could read, by what it says of itself."""
     facts = document.metadata
-    value = document.quality.get("pages_with_text", 1.0)
+    # What was read from a picture is as good as the engine is sure of it.
+    value = document.quality.get("pages_with_text", 1.0) * document.quality.get("ocr_confidence", 1.0)
     if "parse_error" in facts:
         value *= 0.5
     if facts.get("heading_source") == "none":

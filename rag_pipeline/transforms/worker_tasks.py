@@ -17,6 +17,8 @@ from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.tokens import TokenCounter
 from rag_pipeline.parsing import parse, recipe_version
 from rag_pipeline.parsing.limits import ParseLimits
+from rag_pipeline.parsing.ocr.options import OcrOptions
+from rag_pipeline.parsing.registry import reads_pictures
 from rag_pipeline.transforms.chunk import chunk_document
 from rag_pipeline.transforms.chunk.params import ChunkParams
 from rag_pipeline.transforms.enrich import EnrichOptions, check_quality, enrich
@@ -27,30 +29,42 @@ DocumentToCut = tuple[str, str | None, str | None, list[dict[str, Any]], ChunkPa
 
 @dataclass(frozen=True, slots=True)
 class ParseRecipe:
-    """How the objects of one source are parsed."""
+    """How the objects of one source are parsed.
+
+    Attributes:
+        ocr: How pictures of text are read; None: they are not.
+    """
 
     limits: ParseLimits
     options: EnrichOptions
+    ocr: OcrOptions | None = None
 
-    def fingerprint(self, media_type: str, *, has_others: bool = True) -> str:
-        """Everything that decides what parsing an object of this media type gives, with or without files in it."""
-        return _recipe_fingerprint(media_type, has_others, self)
+    def fingerprint(self, media_type: str, *, has_others: bool = True, concerns_ocr: bool = False) -> str:
+        """Everything that decides what parsing an object of this media type gives, with or without files in it.
 
-    def fingerprints(self, media_type: str) -> list[str]:
+        Args:
+            concerns_ocr: Pictures were read of the object, or would be if they were. What has none is the same under
+                any setting, and is not parsed again for it.
+        """
+        return _recipe_fingerprint(media_type, has_others, concerns_ocr, self)
+
+    def fingerprints(self, media_type: str, *, concerns_ocr: bool = False) -> list[str]:
         """The fingerprints that an object of this media type may have, with and without files in it."""
-        return sorted({self.fingerprint(media_type, has_others=has_others) for has_others in (True, False)})
+        both = ((has_others, concerns_ocr) for has_others in (True, False))
+        return sorted({self.fingerprint(media_type, has_others=with_, concerns_ocr=ocr) for with_, ocr in both})
 
 
 @lru_cache(maxsize=10_000)
-def _recipe_fingerprint(media_type: str, has_others: bool, recipe: ParseRecipe) -> str:
+def _recipe_fingerprint(media_type: str, has_others: bool, concerns_ocr: bool, recipe: ParseRecipe) -> str:
     version = recipe_version(media_type, has_others=has_others)
-    return fingerprint("parse", version, repr(recipe.limits), recipe.options.recipe)
+    reading = [recipe.ocr.recipe] if recipe.ocr is not None and concerns_ocr and reads_pictures(media_type) else []
+    return fingerprint("parse", version, repr(recipe.limits), recipe.options.recipe, *reading)
 
 
 def parse_object(item: tuple[bytes, str, str], recipe: ParseRecipe) -> list[ParsedDocument]:
     """Parse one object and enrich what it gives; runs in a worker process."""
     raw, media_type, address = item
-    parsed = parse(raw, media_type, address, recipe.limits)
+    parsed = parse(raw, media_type, address, recipe.limits, recipe.ocr)
     documents = [enrich(document, media_type, recipe.options) for document in parsed if document.text.strip()]
     check_quality(documents, address, recipe.options)
     return documents

@@ -2,7 +2,7 @@
 
 Belongs here: the order of the steps, refusing and falling back. Does not belong here: opening (`opening`), what
 blocks mean (`layout`), tags (`roles`) and bookmarks (`outline`).
-Nothing here runs OCR; a file that needs it is refused by that name.
+Pages that are pictures are read where `ocr` is on (`scanned`); else a file of nothing else is refused by that name.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import check_count
+from rag_pipeline.parsing.ocr.said import unread_facts
 from rag_pipeline.parsing.pdf.attachments import EmbeddedFiles, embedded_files
 from rag_pipeline.parsing.pdf.forms import form_pieces
 from rag_pipeline.parsing.pdf.layout import Piece, page_pieces
@@ -29,6 +30,7 @@ from rag_pipeline.parsing.pdf.rebuild import rebuilt
 from rag_pipeline.parsing.pdf.right_to_left import Words, mended
 from rag_pipeline.parsing.pdf.roles import Tags, add_pictures, believed, place_headings, with_parts, without_artifacts
 from rag_pipeline.parsing.pdf.running import without_running_heads
+from rag_pipeline.parsing.pdf.scanned import Scans, read_scans, with_scans
 from rag_pipeline.parsing.pdf.tables import continue_tables
 from rag_pipeline.parsing.pdf.tags import PageTags, is_tagged
 from rag_pipeline.parsing.pdf.titles import mend_headings, names_nothing
@@ -44,7 +46,7 @@ VERSION = "11"
 MIN_TEXT_CHARS = 3
 # A stamp or a page number on a scan; a page of text has a thousand.
 MIN_PAGE_LETTERS = 40
-# Fits a column; how many there are is counted.
+# Pages in which pictures are looked for, where none has text.
 MAX_PAGES_NAMED = 50
 # Enough to know a picture or a drawing; plans have a million.
 MAX_OBJECTS = 500
@@ -98,15 +100,19 @@ def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[P
         files = embedded_files(document, _clips(layouts), context.limits, len(raw))
         is_textless = sum(len(piece.text) for pieces in pages for piece in pieces) < MIN_TEXT_CHARS
         has_pictures = is_textless and (bool(unread) or _has_pictures(document))
+        blank = [number for number, pieces in enumerate(pages, 1) if not pieces] if has_pictures else []
+        scans = read_scans(document, unread or blank, context)
     finally:
         document.close()
+    pages, tags = with_scans(pages, tags, scans)
+    is_textless = is_textless and not scans.pieces
     text_chars = sum(len(piece.text) for pieces in pages for piece in pieces)
     below, said = attached_documents(files.found, context.limits.max_text_chars - text_chars, context)
-    said = _with_left_out(said, files) | _page_facts(len(pages), unread) | origin
+    said = _with_left_out(said, files) | _page_facts(len(pages), scans) | origin
     if is_textless and below:
         return [_below_a_cover(below[0], said), *below[1:]]
     if is_textless:
-        _refuse_textless(context.address, len(pages), has_pictures, said.get("unread_attachments", ""))
+        _refuse_textless(context, len(pages), has_pictures, said.get("unread_attachments", ""))
     untagged, artifacts = without_artifacts(pages, tags)
     said |= _artifact_facts(pages, artifacts)
     kept = without_running_heads(with_parts(untagged, tags))
@@ -116,8 +122,8 @@ def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[P
     mend_headings(kept)
     source = "tags" if place_headings(kept, tags, len(bookmarks)) else "outline" if overlay(kept, bookmarks) else ""
     add_pictures(kept, tags)
-    text_share = 1 - len(unread) / max(1, len(pages))
-    return [_composed(kept, facts, source, said, text_share), *below]
+    quality = {"pages_with_text": 1 - len(scans.unread) / max(1, len(pages))} | scans.quality
+    return [_composed(kept, facts, source, said, quality), *below]
 
 
 def _artifact_facts(pages: list[list[Piece]], artifacts: list[Piece]) -> dict[str, str]:
@@ -233,8 +239,13 @@ def _has_pictures(document: PdfDocument) -> bool:
     return False
 
 
-def _refuse_textless(address: str, pages: int, has_pictures: bool, unread: str) -> None:
+def _refuse_textless(context: ParseContext, pages: int, has_pictures: bool, unread: str) -> None:
+    address = context.address
     within = f" Files within it that cannot be read: {unread}." if unread else ""
+    if has_pictures and context.reader is not None:
+        raise EmptyDocument(
+            f"{address}: recognition found no text on its {pages} pages.{within}", address=address, pages=pages
+        )
     if has_pictures:
         raise NeedsOcr(
             f"{address}: all {pages} pages are pictures without text. Run the file through OCR and add the result."
@@ -245,16 +256,12 @@ def _refuse_textless(address: str, pages: int, has_pictures: bool, unread: str) 
     raise EmptyDocument(f"{address}: all {pages} pages of the PDF are blank.{within}", address=address, pages=pages)
 
 
-def _page_facts(pages: int, unread: list[int]) -> dict[str, str]:
-    facts = {"pages": str(pages)}
-    if unread:
-        facts["pages_needing_ocr_count"] = str(len(unread))
-        facts["pages_needing_ocr"] = ",".join(map(str, unread[:MAX_PAGES_NAMED]))
-    return facts
+def _page_facts(pages: int, scans: Scans) -> dict[str, str]:
+    return {"pages": str(pages)} | (unread_facts(scans.unread) if scans.unread else {}) | scans.facts
 
 
 def _composed(
-    pages: list[list[Piece]], facts: dict[str, str], source: str, said: dict[str, str], text_share: float
+    pages: list[list[Piece]], facts: dict[str, str], source: str, said: dict[str, str], quality: dict[str, float]
 ) -> ParsedDocument:
     builder = TextBuilder()
     for pieces in pages:
@@ -269,7 +276,7 @@ def _composed(
         title=_title(facts.get("Title", ""), pages),
         author=facts.get("Author") or None,
         metadata=metadata,
-        quality={"pages_with_text": text_share},
+        quality=quality,
     )
 
 
