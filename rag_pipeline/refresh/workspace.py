@@ -190,7 +190,7 @@ class Workspace:
     @property
     def _ocr_options(self) -> OcrOptions:
         allowed = self.settings.limits
-        return OcrOptions(max_pages=allowed.max_ocr_pages, page_seconds=allowed.ocr_page_seconds)
+        return OcrOptions(max_ocr_pages=allowed.max_ocr_pages, page_seconds=allowed.ocr_page_seconds)
 
     @cached_property
     def reads_pictures(self) -> bool:

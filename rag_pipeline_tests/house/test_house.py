@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -235,9 +236,15 @@ def test_functions_are_short() -> None:
 def test_parsers_and_chunker_start_fast() -> None:
     """Worker processes import these; a data-frame library there would cost every worker a second."""
     banned = {"polars", "pyarrow", "numpy", "pandas"}
-    for path in [*ROOT.rglob("parsing/**/*.py"), *ROOT.glob("transforms/chunk/*.py")]:
+    reads_pictures = {*ROOT.glob("parsing/ocr/*.py"), ROOT / "parsing/pdf/scanned.py"}
+    for path in {*ROOT.rglob("parsing/**/*.py"), *ROOT.glob("transforms/chunk/*.py")} - reads_pictures:
         tops = {module.partition(".")[0] for module in imported_modules(path)}
         assert not tops & banned, name_of(path)
+    # These need arrays, and only when a picture comes.
+    names = sorted(name_of(path).removesuffix(".py").replace("/", ".") for path in reads_pictures)
+    asked = f"import sys, {', '.join(f'rag_pipeline.{name}' for name in names)}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout.split()
+    assert not {*loaded} & {*banned, "cv2", "PIL"}
 
 
 def tracked_files() -> list[Path]:

@@ -9,11 +9,15 @@ import struct
 import zipfile
 import zlib
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.errors import EmptyDocument, LimitExceeded, NeedsOcr, UnparsableDocument
 from rag_pipeline.parsing import ParseLimits, media_type_of, parse
+from rag_pipeline.parsing.ocr import engine
+from rag_pipeline.parsing.ocr.lines import Line
 from rag_pipeline.parsing.ocr.options import OcrOptions, concerns
 from rag_pipeline.transforms.left_out import left_out
 from rag_pipeline.transforms.quality import measure, total_score
@@ -25,7 +29,7 @@ from PIL import Image  # noqa: E402
 
 from rag_pipeline_tests.parsing.scans import drawn, encoded, scanned_pdf  # noqa: E402
 
-OCR = OcrOptions(max_pages=3)
+OCR = OcrOptions(max_ocr_pages=3)
 # Pixels; one size for most, since the engine makes itself ready for each.
 SMALL = (600, 120)
 NOTICE = ["The harbour is closed on Monday.", "Dues are 48.50 for each boat."]
@@ -166,3 +170,21 @@ def test_pictures_in_an_archive_share_what_may_be_read() -> None:
     assert [document.text for document in documents] == BERTH * 3
     assert documents[0].metadata["unread_members_count"] == "2"
     assert "limit_exceeded" in documents[0].metadata["unread_members"]
+
+
+def test_a_page_that_the_engine_fails_on_is_not_taken_for_one_without_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, asked = engine._read, iter([True, False])
+
+    def failing(page: NDArray[np.uint8]) -> list[Line]:
+        if next(asked, True):
+            raise RuntimeError("no such kernel")
+        return real(page)
+
+    monkeypatch.setattr(engine, "_read", failing)
+    pages = [drawn(BERTH, SMALL), drawn(BERTH, SMALL)]
+    [document] = read(encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:]), "pages.tif")
+    assert document.metadata["ocr_failures_count"] == "1"
+    assert document.metadata["ocr_failure"] == "RuntimeError: no such kernel"
+    for raw, name in ((encoded(pages[0]), "berth.png"), (scanned_pdf([pages[0]]), "berth.pdf")):
+        with pytest.raises(UnparsableDocument, match="no such kernel"):
+            read(raw, name)

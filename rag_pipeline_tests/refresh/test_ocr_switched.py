@@ -48,7 +48,7 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_switching_parses_what_it_concerns_and_back_gives_what_was(project: Project) -> None:
     project.refresh()
     without = project.published()
@@ -106,6 +106,7 @@ def test_without_what_reads_the_run_is_refused_before_anything_is_written(
     assert len(project.published()) == 1
 
 
+@pytest.mark.exhaustive
 def test_rows_of_one_object_decide_together(tmp_path: Path) -> None:
     from rag_pipeline.transforms.documents import _one_of_each
 

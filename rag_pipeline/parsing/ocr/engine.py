@@ -39,6 +39,8 @@ UPRIGHT = 1.5
 MIN_TURNED_LINES = 3
 # Lines on a page, and what they may have beside them; a page of a newspaper has a thousand.
 MAX_LINES = 3_000
+# Of what the engine says of a failure; enough to look it up.
+MAX_FAILURE_CHARS = 200
 # What the models take for grey: it is zero to them.
 GREY, WHITE = 128, 255
 
@@ -49,6 +51,8 @@ class PageReader:
     def __init__(self, options: OcrOptions) -> None:
         self._options = options
         self._claimed = 0
+        self.failures: list[str] = []
+        """What the engine said of each page that it failed on."""
 
     def claim(self, pages: int, address: str) -> None:
         """Ask for so many pages before reading the first of them.
@@ -57,7 +61,7 @@ class PageReader:
             LimitExceeded: They are more than the object may have, with those read before.
         """
         self._claimed += pages
-        check_count(self._claimed, self._options.max_pages, "pages to read", address)
+        check_count(self._claimed, self._options.max_ocr_pages, "pages to read", address)
 
     def begin_page(self) -> None:
         """Let this page have its own processor time, where there is a limit at all; it never shrinks."""
@@ -71,7 +75,7 @@ class PageReader:
             resource.setrlimit(resource.RLIMIT_CPU, (allowed, hard))
 
     def read(self, page: NDArray[np.uint8]) -> list[Line]:
-        """Lines of a page in the engine's order; none where there is no text, or the engine fails on it.
+        """Lines of a page in the engine's order; none where there is no text, or the engine fails: see `failures`.
 
         Args:
             page: Height by width by blue, green, red.
@@ -80,8 +84,9 @@ class PageReader:
             return _read(page)
         except (MemoryError, ImportError):
             raise
-        # What the engine cannot take leaves this page unread, and says so like any other; the rest is read.
-        except Exception:
+        # What the engine cannot take leaves this page unread and is told; the rest is read.
+        except Exception as error:
+            self.failures.append(f"{type(error).__name__}: {error}"[:MAX_FAILURE_CHARS])
             return []
 
 

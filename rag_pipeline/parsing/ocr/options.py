@@ -38,18 +38,18 @@ class OcrOptions:
     """How pictures of text are read.
 
     Attributes:
-        max_pages: Pages that are read of one object, all files within it together.
+        max_ocr_pages: Pages that are read of one object, all files within it together.
         page_seconds: Processor time of one page.
     """
 
-    max_pages: int = 200
+    max_ocr_pages: int = 200
     page_seconds: int = 30
 
     @property
     def recipe(self) -> str:
         """All that decides what reading gives; time is no part of it."""
         models = hashlib.sha256(repr(sorted(MODELS.items())).encode()).hexdigest()[:12]
-        return f"ocr/{VERSION} {ENGINE}/{ENGINE_VERSION} {models} {self.max_pages}"
+        return f"ocr/{VERSION} {ENGINE}/{ENGINE_VERSION} {models} {self.max_ocr_pages}"
 
 
 def concerns(metadata: Iterable[str]) -> bool:

@@ -22,6 +22,11 @@ def read_facts(pages: list[int], lines: list[Line]) -> dict[str, str]:
     }
 
 
+def failed_facts(failures: list[str]) -> dict[str, str]:
+    """What the metadata says of pages that the engine failed on, which are not the same as pages without text."""
+    return {"ocr_failures_count": str(len(failures)), "ocr_failure": failures[0]} if failures else {}
+
+
 def unread_facts(pages: list[int]) -> dict[str, str]:
     """What the metadata says of pages without text that show pictures."""
     return {

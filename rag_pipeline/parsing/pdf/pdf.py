@@ -242,6 +242,13 @@ def _has_pictures(document: PdfDocument) -> bool:
 def _refuse_textless(context: ParseContext, pages: int, has_pictures: bool, unread: str) -> None:
     address = context.address
     within = f" Files within it that cannot be read: {unread}." if unread else ""
+    if has_pictures and context.reader is not None and context.reader.failures:
+        raise UnparsableDocument(
+            f"{address}: recognition failed on its pages ({context.reader.failures[0]}). Save the file again, or "
+            f"exclude it.{within}",
+            address=address,
+            pages=pages,
+        )
     if has_pictures and context.reader is not None:
         raise EmptyDocument(
             f"{address}: recognition found no text on its {pages} pages.{within}", address=address, pages=pages

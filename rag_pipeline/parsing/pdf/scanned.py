@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.ocr.engine import fitted_scale
 from rag_pipeline.parsing.ocr.lines import Line, confidence, paragraphs
-from rag_pipeline.parsing.ocr.said import read_facts
+from rag_pipeline.parsing.ocr.said import failed_facts, read_facts
 from rag_pipeline.parsing.pdf.layout import Piece
 from rag_pipeline.parsing.pdf.roles import Tags
 
@@ -35,16 +35,19 @@ class Scans:
 
     Attributes:
         unread: Pages that stay without.
+        failures: What the engine said of pages that it failed on.
     """
 
     pieces: dict[int, list[Piece]] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     unread: list[int] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
     @property
     def facts(self) -> dict[str, str]:
-        """What the metadata says of pages that were read; nothing for none."""
-        return read_facts(sorted(self.pieces), self.lines) if self.pieces else {}
+        """What the metadata says of pages that were read, and of those that reading failed on; nothing for none."""
+        read = read_facts(sorted(self.pieces), self.lines) if self.pieces else {}
+        return read | failed_facts(self.failures)
 
     @property
     def quality(self) -> dict[str, float]:
@@ -82,6 +85,7 @@ def read_scans(document: PdfDocument, numbers: Sequence[int], context: ParseCont
             )
             for each in paragraphs(lines)
         ]
+    found.failures = list(context.reader.failures)
     return found
 
 
