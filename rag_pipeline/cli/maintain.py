@@ -13,6 +13,7 @@ import click
 from rag_pipeline.cli.exit_codes import FOUND
 from rag_pipeline.cli.options import common_options, open_workspace
 from rag_pipeline.cli.rendering import counted, emit, facts, show
+from rag_pipeline.settings.pipelines import records_home
 
 
 @click.command()
@@ -30,12 +31,15 @@ def maintain(as_json: bool) -> None:
     with open_workspace() as workspace:
         report = tidy_up(workspace)
         forgotten = 0
-        if workspace.pipeline.dagster_home.is_dir():
+        home = records_home(workspace.pipeline)
+        if home.is_dir():
             from rag_pipeline.defs.instance import opened_instance
-            from rag_pipeline.defs.run_records import forget_runs
+            from rag_pipeline.defs.prefix import Prefix
+            from rag_pipeline.defs.run_records import forget_runs, own_runs
 
-            with opened_instance(workspace.pipeline.dagster_home) as instance:
-                forgotten = forget_runs(instance, workspace.now() - workspace.settings.run_records_retention)
+            with opened_instance(home) as instance:
+                before = workspace.now() - workspace.settings.run_records_retention
+                forgotten = forget_runs(instance, before, own_runs(workspace.pipeline, Prefix()))
     if as_json:
         emit(asdict(report) | {"runs_forgotten": forgotten})
     else:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from rag_pipeline.cli.rendering import talk
 from rag_pipeline.errors import StoreError
+from rag_pipeline.settings.pipelines import records_home
 
 if TYPE_CHECKING:
     from rag_pipeline.contracts.holds import Hold
@@ -48,7 +49,7 @@ def recorded_publications(workspace: Workspace, how: str) -> Iterator[None]:
         yield
     finally:
         said = 'Its history there lacks it; rag-pipeline sql "SELECT * FROM gold.publications" shows it'
-        _record(workspace.pipeline.dagster_home, events, "The publication stands", said)
+        _record(records_home(workspace.pipeline), events, "The publication stands", said)
 
 
 def record_retirement(workspace: Workspace, report: RetireReport) -> None:
@@ -62,7 +63,7 @@ def record_retirement(workspace: Workspace, report: RetireReport) -> None:
         ]
 
     said = "The history of gold/index there lacks it; rag-pipeline models list shows it"
-    _record(workspace.pipeline.dagster_home, events, f"The index of {report.alias} is gone", said)
+    _record(records_home(workspace.pipeline), events, f"The index of {report.alias} is gone", said)
 
 
 @contextmanager
@@ -86,7 +87,7 @@ def recorded_releases(pipeline: Pipeline, sources: Sequence[str]) -> Iterator[No
     finally:
         if held:
             said = "The history of the source there lacks who did it"
-            _record(pipeline.dagster_home, events, "What was held is let go", said)
+            _record(records_home(pipeline), events, "What was held is let go", said)
 
 
 def _holds(pipeline: Pipeline, sources: Sequence[str]) -> list[Hold]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rag_pipeline.defs.build import build_definitions
+    from rag_pipeline.defs.many import build_all
 
-__all__ = ["build_definitions"]
+__all__ = ["build_all", "build_definitions"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,4 +19,8 @@ def __getattr__(name: str) -> Any:
         from rag_pipeline.defs.build import build_definitions
 
         return build_definitions
+    if name == "build_all":
+        from rag_pipeline.defs.many import build_all
+
+        return build_all
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -49,7 +49,9 @@ def scrub_of(home: Path, principals: Collection[str] = ()) -> Callable[[Needles]
     def scrub(needles: Needles) -> list[str]:
         if not home.is_dir():
             return []
-        _forget_principals(home / "history" / "runs.db", principals)
+        # Of several pipelines commands keep their records in folders of this one.
+        for runs in sorted(home.rglob("history/runs.db")):
+            _forget_principals(runs, principals)
         return scrub_records(home, needles)
 
     return scrub

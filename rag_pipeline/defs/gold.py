@@ -16,8 +16,9 @@ from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, EMBEDDINGS
 from rag_pipeline.defs.describe import arrow_schema, column_lineage, index_lineage
 from rag_pipeline.defs.describe_evaluation import evaluation_metadata
+from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
-from rag_pipeline.defs.run_records import forget_runs
+from rag_pipeline.defs.run_records import forget_runs, own_runs
 from rag_pipeline.defs.specs import (
     CHUNKS_KEY,
     DOCUMENTS_KEY,
@@ -199,7 +200,10 @@ def maintenance_asset() -> dg.AssetsDefinition:
             report = maintain(pipeline.workspace)
             remember_index(pipeline.workspace)
         before = datetime.now(UTC) - pipeline.workspace.settings.run_records_retention
-        facts = asdict(report) | {"runs_forgotten": forget_runs(context.instance, before)}
+        # Under a prefix the key says it; this body is one for all.
+        prefix = Prefix(tuple(context.asset_key.path[: -len(MAINTENANCE_KEY.path)]))
+        is_own = own_runs(pipeline.workspace.pipeline, prefix)
+        facts = asdict(report) | {"runs_forgotten": forget_runs(context.instance, before, is_own)}
         return dg.MaterializeResult(
             metadata={
                 **happened(

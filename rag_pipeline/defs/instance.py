@@ -15,6 +15,7 @@ from dagster._core.instance.ref import InstanceRef
 
 from rag_pipeline.defs import run_store
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.settings.pipelines import records_home
 
 LAUNCH_TAG = "rag/launch"
 DAGSTER_YAML = """\
@@ -43,7 +44,7 @@ NO_COMPUTE_LOGS = {
 
 def dagster_home(pipeline: Pipeline) -> Path:
     """Where runs are recorded: DAGSTER_HOME, else `.dagster` beside pipeline.yaml, made ready for use."""
-    home = Path(os.environ.get("DAGSTER_HOME") or pipeline.folder / ".dagster")
+    home = records_home(pipeline, os.environ)
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
     if not settings.exists():

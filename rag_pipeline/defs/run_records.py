@@ -4,7 +4,7 @@ Belongs here: which of them may go.
 Does not belong here: the lake (`refresh/maintenance.py`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,9 @@ from dagster._core.storage.event_log.schema import (
 )
 
 from rag_pipeline.defs.names import source_key
+from rag_pipeline.defs.prefix import Prefix
+from rag_pipeline.defs.specs import MAINTENANCE_KEY
+from rag_pipeline.settings import Pipeline
 
 # Dagster's own name for what was told outside of any run.
 _RUNLESS = ""
@@ -31,14 +34,29 @@ _BATCH_ROWS = 500
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 
-def forget_runs(instance: dg.DagsterInstance, before: datetime) -> int:
-    """Remove the records of runs that ended and were created before a moment; return how many went.
+def own_runs(pipeline: Pipeline, prefix: Prefix) -> Callable[[dg.DagsterRun], bool]:
+    """Whether a run is one of a pipeline, and not of another or of somebody else's assets in the same records."""
+    from rag_pipeline.defs.automation import build_jobs, published_selection
+    from rag_pipeline.defs.operations import build_operator_jobs
+
+    jobs = {job.name for job in (*build_jobs(pipeline, prefix).values(), *build_operator_jobs(pipeline, prefix))}
+    assets = {prefix.key(key) for key in (*published_selection(pipeline), MAINTENANCE_KEY)}
+
+    def is_own(run: dg.DagsterRun) -> bool:
+        # Dagster's own job makes what a person chose, of all that there is.
+        return run.job_name in jobs or bool(run.asset_selection and run.asset_selection <= assets)
+
+    return is_own
+
+
+def forget_runs(instance: dg.DagsterInstance, before: datetime, is_own: Callable[[dg.DagsterRun], bool]) -> int:
+    """Remove the records of own runs that ended and were created before a moment; return how many went.
 
     The run of an asset's last materialization or observation stays, however old, so that its page is never empty.
     """
     kept = set(_last_runs(instance))
     old = instance.get_runs(filters=dg.RunsFilter(created_before=before, statuses=list(FINISHED_STATUSES)))
-    gone = [run.run_id for run in old if run.run_id not in kept]
+    gone = [run.run_id for run in old if run.run_id not in kept and is_own(run)]
     for run_id in gone:
         instance.delete_run(run_id)
         _remove_file(instance, run_id)

@@ -6,14 +6,17 @@ Does not belong here: launching (`launch.py`), what readers lose all the same (`
 
 import os
 import sqlite3
+from pathlib import Path
 
 import dagster as dg
 import yaml
 from dagster._check import CheckError
 from sqlalchemy.exc import SQLAlchemyError
 
+from rag_pipeline.defs.instance import STORAGES
 from rag_pipeline.errors import DagsterUnusable
 from rag_pipeline.settings import Pipeline
+from rag_pipeline.settings.pipelines import records_home
 
 _OF_DAGSTER = (dg.DagsterError, CheckError, OSError, sqlite3.Error, SQLAlchemyError, yaml.YAMLError)
 
@@ -28,13 +31,27 @@ def said_of(error: BaseException, pipeline: Pipeline, left: str) -> BaseExceptio
         return DagsterUnusable(f"{error.message} {_revoked(left)}", **error.facts)
     if not isinstance(error, _OF_DAGSTER):
         return error
-    home = os.environ.get("DAGSTER_HOME") or pipeline.folder / ".dagster"
+    home = records_home(pipeline, os.environ)
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     return DagsterUnusable(
-        f"no run could be made, since Dagster's records in {home} cannot be used: {reason}. Make room, or "
-        f"move {home} away (it holds records of runs and no documents), then run: rag-pipeline run. {_revoked(left)}",
+        f"no run could be made, since Dagster's records in {home} cannot be used: {reason}. {_mend(home)}, then run: "
+        f"rag-pipeline run. {_revoked(left)}",
         home=str(home),
     )
+
+
+def _mend(home: Path) -> str:
+    """What helps: records in a database are not in the folder, and moving it away would only lose the address."""
+    try:
+        read = yaml.safe_load((home / "dagster.yaml").read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        read = None
+    if isinstance(read, dict) and read.keys() & STORAGES:
+        return (
+            f"Look whether the database that {home / 'dagster.yaml'} names answers, and whether its address begins "
+            f"with postgresql+psycopg2:// if it is PostgreSQL"
+        )
+    return f"Make room, or move {home} away (it holds records of runs and no documents)"
 
 
 def _revoked(left: str) -> str:

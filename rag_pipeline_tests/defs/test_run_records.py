@@ -24,6 +24,10 @@ def lamp() -> None:
     """An asset that was made once."""
 
 
+def anybodys(_: dg.DagsterRun) -> bool:
+    return True
+
+
 def made(instance: dg.DagsterInstance, *assets: dg.AssetsDefinition) -> str:
     return dg.materialize(list(assets), instance=instance).run_id
 
@@ -34,8 +38,8 @@ def test_old_runs_go_with_their_files_and_last_ones_stay(tmp_path: Path) -> None
         first = made(instance, stone, lamp)
         gone = [made(instance, stone) for _ in range(3)]
         last = made(instance, stone)
-        assert forget_runs(instance, datetime.now(UTC) - timedelta(days=1)) == 0
-        assert forget_runs(instance, datetime.now(UTC) + timedelta(days=1)) == 3
+        assert forget_runs(instance, datetime.now(UTC) - timedelta(days=1), anybodys) == 0
+        assert forget_runs(instance, datetime.now(UTC) + timedelta(days=1), anybodys) == 3
         assert {run.run_id for run in instance.get_runs()} == {first, last}
         files = {path.stem for path in tmp_path.rglob("history/runs/*.db")}
         assert first in files
@@ -71,9 +75,9 @@ def test_what_looks_told_goes_and_the_last_word_on_each_source_stays(tmp_path: P
         few = rows(tmp_path)
         for _ in range(20):
             told_by_a_look(instance, "docs")
-        forget_runs(instance, datetime.now(UTC) - timedelta(days=1))
+        forget_runs(instance, datetime.now(UTC) - timedelta(days=1), anybodys)
         assert rows(tmp_path) > 4 * few
-        forget_runs(instance, datetime.now(UTC) + timedelta(days=1))
+        forget_runs(instance, datetime.now(UTC) + timedelta(days=1), anybodys)
         assert rows(tmp_path) <= few
         assert len(instance.fetch_materializations(stone.key, limit=9).records) == 2
         for name in ("docs", "wiki"):
