@@ -18,7 +18,7 @@ from functools import partial
 from rag_pipeline.alerts.sinks import send
 from rag_pipeline.contracts.alerts import SINK_PREFIX, AlertState, Finding, Message
 from rag_pipeline.errors import AlertUndeliverable, RagPipelineError
-from rag_pipeline.refresh.polls import PollStatus, poll_statuses
+from rag_pipeline.refresh.polls import NEVER_POLLED, PollStatus, poll_statuses
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.stores.alerts import AlertFile
@@ -200,7 +200,7 @@ def overdue_findings(workspace: Workspace) -> list[Finding]:
 
 def _overdue(workspace: Workspace, poll: PollStatus, now: float) -> Finding:
     source = workspace.settings.sources[poll.source]
-    last = f"{poll.polled_at:%Y-%m-%d %H:%M} UTC" if poll.polled_at else "at no known time"
+    last = f"last polled with success {poll.polled_at:%Y-%m-%d %H:%M} UTC" if poll.polled_at else NEVER_POLLED
     why = f"; the last attempt failed: {poll.poll_error}" if poll.poll_error else "; no run has polled it since"
     return Finding(
         key=check_key(f"source/{poll.source}", OVERDUE_CHECK),
@@ -210,7 +210,7 @@ def _overdue(workspace: Workspace, poll: PollStatus, now: float) -> Finding:
         severity="warning",
         title=f"Source {poll.source} is overdue",
         means="The source was polled with success within its stale_after.",
-        found=f"last polled with success {last}{why}",
+        found=f"{last}{why}",
         next_step="rag-pipeline status",
         source=poll.source,
         owners=source.owners,

@@ -105,11 +105,16 @@ def _begin(
             talk(f"  {uri}")
         parts = f" with all its parts, {counted(found.parts, 'document')} more," if found.parts else ""
         what = f"Erase {counted(len(found.uris), 'document')}{parts}"
-        click.confirm(
-            f"{what} from {workspace.lake.root}, and every older version of it?",
-            abort=True,
-            err=True,
-        )
+        try:
+            click.confirm(
+                f"{what} from {workspace.lake.root}, and every older version of it?",
+                abort=True,
+                err=True,
+            )
+        except click.Abort:
+            talk("")
+            talk("Nothing was erased. Where nobody is there to answer, say --yes if it is meant.")
+            raise
     begin_erasure(workspace, wanted, reason=reason, erased_by=erased_by, despite_versions=despite_versions)
 
 

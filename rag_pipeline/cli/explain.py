@@ -58,7 +58,9 @@ def _found_by(hit: Hit) -> Iterator[str]:
 def drawn_why(why: Why) -> list[Text | Padding | str]:
     """What became of a document."""
     parts: list[Text | Padding | str] = [
-        Text.assemble((clean(why.uri or "That document"), "bold"), ": ", clean(why.sentence), ".")
+        Text.assemble((clean(why.uri), "bold"), f": {clean(why.sentence)}.")
+        if why.uri
+        else Text(f"{clean(why.sentence[:1].upper() + why.sentence[1:])}.")
     ]
     if why.hit is not None and why.reason not in ("hit", "collapsed"):
         parts.append(steps_of(why.hit))

@@ -77,13 +77,15 @@ def init(
     except SettingsError:
         path.unlink()
         raise
-    is_made = kind == "files" and "://" not in location and not (folder := path.parent / location).exists()
+    folder = path.parent / location
+    is_made = kind == "files" and "://" not in location and not folder.exists()
     if is_made:
         folder.mkdir(parents=True)
     if as_json:
         emit({"config": str(path), "source": name, "allowed_principals": who})
         return
-    talk(f"Wrote {path}. " + (f"Put documents into {folder}, then type:" if is_made else "Next:"))
+    made = f"There was no folder {folder}, so it was made: put documents into it, then type:"
+    talk(f"Wrote {path}. " + (made if is_made else "Next:"))
     talk("  rag-pipeline run")
     talk(f"  rag-pipeline {search_command('...', who[0])}")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag_pipeline.embedding.locate import holds_model
+from rag_pipeline.embedding.locate import holds_model, missing_weights
 from rag_pipeline.enrichment.recipes import prompt_files
 from rag_pipeline.errors import ModelUnavailable
 from rag_pipeline.settings.places import local_path
@@ -85,6 +85,8 @@ def _models(pipeline: Pipeline) -> Iterator[MissingPlace]:
                 yield MissingPlace(f"embedding_models.{alias}.folder", f"{what}. {advice}")
         elif model.model.startswith(("/", "./", "../", "~")) and not holds_model(Path(model.model).expanduser()):
             yield MissingPlace(f"embedding_models.{alias}.model", f"there is no model in {model.model}. {advice}")
+        elif (missing := missing_weights(spec)) is not None:
+            yield MissingPlace(f"embedding_models.{alias}.model", missing)
 
 
 def _reranker(pipeline: Pipeline) -> Iterator[MissingPlace]:

@@ -107,6 +107,12 @@ def _show(planned: Plan) -> None:
         talk("Readers were sent back to an older version by hand, and the run leaves them there.", style="yellow")
 
 
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "not known: no run has embedded with this model yet"
+    return duration(timedelta(seconds=seconds))
+
+
 def _figures(planned: Plan) -> list[tuple[str, object]]:
     refused = counted(planned.quarantined, "document")
     pages = f"; {counted(planned.pages_read, 'page')} read by recognition" if planned.pages_read else ""
@@ -117,7 +123,7 @@ def _figures(planned: Plan) -> list[tuple[str, object]]:
         ("Quarantine", f"{refused} afterwards, {planned.documents_held:,} kept as they were by the deletion guard"),
         ("Cut", f"{counted(planned.documents_cut, 'document')}; {counted(planned.chunks, 'chunk')} afterwards"),
         ("Taken from readers", f"{planned.rows_revoked:,} rows removed, {planned.rows_narrowed:,} narrowed"),
-        ("Takes about", UNKNOWN if planned.seconds is None else duration(timedelta(seconds=planned.seconds))),
+        ("Takes about", _duration(planned.seconds)),
         ("Price", _money(planned.price)),
         ("Storage", f"{planned.storage_bytes:,} bytes"),
     ]

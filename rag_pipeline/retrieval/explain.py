@@ -137,7 +137,7 @@ def _of_indexed(
         sentence = f"it says nearly the same as hit {canonical.rank}, {canonical.uri}, which names it{note}"
         return replace(why, reason="collapsed", sentence=sentence, into=canonical.uri, hit=canonical)
     if own is not None:
-        sentence = f"it comes at rank {own.rank}, and {k} hits were asked for{note}"
+        sentence = f"it comes at rank {own.rank}, and the search ended at {k}{note}"
         return replace(why, reason="below", sentence=sentence, hit=own)
     unmet = tuple(unmet_conditions(name, chosen, select))
     best = alone(name)

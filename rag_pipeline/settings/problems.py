@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Collection
+from difflib import get_close_matches
 from typing import Any, get_args
 
 from rag_pipeline.settings.enrichments import ENRICHMENT_KINDS
@@ -22,6 +23,10 @@ _KINDS: dict[str, Collection[str]] = {"sources": (*BUILT_IN, OTHER), "enrichment
 # Aliases can make a few lines of YAML a value whose text would fill the memory.
 _SHOWN = reprlib.Repr()
 _SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother = 3, 200, 200
+# Pydantic's words for what people write: a list in YAML is read as a tuple, a mapping as a dictionary.
+_WANTED = dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type"), "want a list, like [{}]")
+_WANTED |= dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), "want keys with values")
+_WANTED |= {"missing": "is missing", "bool_type": "want true or false", "bool_parsing": "want true or false"}
 
 
 def problem_of(detail: dict[str, Any]) -> str:
@@ -32,14 +37,29 @@ def problem_of(detail: dict[str, Any]) -> str:
     path = ".".join(str(part) for part in detail["loc"] if part != "[key]")
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
-        message = f"unknown key; allowed: {', '.join(_allowed_keys(detail['loc'][:-1], kind))}"
+        message = _unknown_key(str(detail["loc"][-1]), _allowed_keys(detail["loc"][:-1], kind))
     elif detail["type"] == "string_pattern_mismatch":
         message = f"{_SHOWN.repr(detail['input'])} does not match {detail['ctx']['pattern']}"
     else:
+        message = _wanted(detail, message)
         message = (
             f"{message} (got {_SHOWN.repr(detail['input'])})" if not isinstance(detail["input"], dict) else message
         )
     return f"{path}: {message}" if path else message
+
+
+def _unknown_key(key: str, allowed: list[str]) -> str:
+    near = get_close_matches(key, allowed, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"unknown key{meant or ';'} allowed: {', '.join(allowed)}"
+
+
+def _wanted(detail: dict[str, Any], message: str) -> str:
+    """What is wanted, with the value as a list where it should have been one: that can be copied."""
+    given = detail["input"]
+    plain = given if isinstance(given, str | int | float) and not isinstance(given, bool) else "..."
+    known = _WANTED.get(detail["type"])
+    return known.format(_SHOWN.repr(plain).strip("'\"")) if known else message.replace("Input should be", "want", 1)
 
 
 def _without_kind(path: tuple[int | str, ...]) -> tuple[str, tuple[int | str, ...]]:

@@ -1,6 +1,6 @@
 """What of the settings can be held against the sources before anything is read: `config check`.
 
-Belongs here: patterns that match nothing, sources that overlap with other permissions.
+Belongs here: patterns that match nothing, sources that nobody may read, sources that overlap with other permissions.
 Does not belong here: whether pipeline.yaml is valid (`settings/`). Only local folders are listed: nothing here needs a
 network.
 """
@@ -15,6 +15,7 @@ from rag_pipeline.contracts.sources import DeclaredMetadata, SourceSpec
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.settings.places import below
+from rag_pipeline.settings.sources import CommonSourceSettings
 from rag_pipeline.sources import open_source
 from rag_pipeline.sources.addresses import name_of
 from rag_pipeline.sources.files import local_folder
@@ -42,9 +43,19 @@ def review(pipeline: Pipeline) -> list[str]:
             warnings.append(f"source {name}: {error.message}")
             continue
         warnings += [f"source {name}: {each.text}" for each in source.idle()]
+        warnings += _closed(name, pipeline.settings.sources[name])
     for one, other in combinations(specs.values(), 2):
         warnings += _overlap(one, other, taken)
     return warnings
+
+
+def _closed(name: str, settings: CommonSourceSettings) -> Iterator[str]:
+    """Only documents that name their readers themselves are found: meant by few, forgotten by many."""
+    if not settings.allowed_principals and not any(rule.allowed_principals for rule in settings.permission_rules):
+        yield (
+            f"source {name}: allowed_principals names nobody, so nobody finds a document that does not name its "
+            f"readers itself, in front matter or a sidecar. Everybody is [public]."
+        )
 
 
 def _overlap(one: SourceSpec, other: SourceSpec, taken: Mapping[str, Mapping[str, str]]) -> Iterator[str]:

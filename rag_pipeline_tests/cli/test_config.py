@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from rag_pipeline_tests.cli.conftest import Ask, ask_in
 from rag_pipeline_tests.embedding.cross_models import make_cross_encoder
 from rag_pipeline_tests.pipeline.project import Project
@@ -73,6 +75,22 @@ def test_places_that_are_not_there_are_named_with_their_fields(tmp_path: Path) -
     assert "nothing://" in shown.err
     assert "b0at" not in shown.err
     assert str(tmp_path / "gone") in shown.err
+
+
+def test_what_a_first_run_would_stumble_over_is_said_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    project = Project.create(tmp_path)
+    project.settings["embedding_models"]["away"] = {"model": "nobody/such-model"}
+    del project.settings["sources"]["docs"]["allowed_principals"]
+    (tmp_path / "pipeline.yaml").write_text(json.dumps(project.settings), "utf-8")
+    answer = ask_in(tmp_path, "config", "check", "--json")
+    assert answer.code == 1
+    [record] = answer.records
+    [missing] = record["missing"]
+    assert missing["field"] == "embedding_models.away.model"
+    assert "nobody/such-model) were not found. Looked at: model hub" in missing["problem"]
+    [warning] = record["warnings"]
+    assert "nobody finds a document that does not name its readers itself" in warning
 
 
 def test_a_reranker_is_opened_and_what_is_wrong_in_its_folder_is_said(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def test_an_empty_folder_becomes_a_pipeline_that_runs_and_answers(tmp_path: Path
     assert begun.code == 0, begun.err
     assert "rag-pipeline run" in begun.err
     assert "--as crew" in begun.err
+    assert "Team Notes, so it was made" in " ".join(begun.err.split())
     before = ask_in(folder, "status")
     assert "Tables" not in before.out
     assert "not known" not in before.err

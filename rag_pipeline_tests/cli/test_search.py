@@ -182,3 +182,18 @@ def test_who_does_not_say_for_whom_is_told_what_to_type(tmp_path: Path, command:
     answer = ask_in(tmp_path, command, *([] if command == "mcp" else ["pump"]))
     assert answer.code == 2
     assert "--as public" in answer.err
+
+
+def test_a_document_that_is_not_there_is_said_in_a_sentence(ask: Ask) -> None:
+    assert (
+        "\nThere is no document 'nowhere.md' among"
+        in ask("search", "lever", "--as", "public", "--why", "nowhere.md").out
+    )
+
+
+def test_an_erasure_that_nobody_confirms_says_how_to_go_on(ask: Ask) -> None:
+    answer = ask("erase", "--address", "people", "salaries.md", "--reason", "asked")
+    assert answer.code == 1
+    assert "Nothing was erased." in answer.err
+    assert "--yes" in answer.err
+    assert ask("search", "gold coins", "--as", "hr", "--json").records

@@ -53,6 +53,17 @@ def test_a_refused_object_is_a_finding(tmp_path: Path) -> None:
     assert ask_in(tmp_path, "sources", "test", "docs", "--address", "x").code == 2
 
 
+def test_a_broken_file_that_comes_first_is_named_and_the_next_is_shown(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    project.write("a.pdf", b"%PDF-1.4 and nothing more")
+    project.write("b.md", "# Lamp\n\nThe lamp burns.\n")
+    written(project)
+    result = ask_in(tmp_path, "sources", "test", "docs")
+    assert result.code == 0
+    assert "a.pdf is refused (unparsable)" in result.err
+    assert "The lamp burns" in result.out
+
+
 def test_a_database_is_tried_and_a_missing_one_is_named(tmp_path: Path) -> None:
     project = Project.create(tmp_path)
     fields = {"kind": "sql", "location": "t.db", "query": "SELECT 7 AS id, 'Lamp' AS body", "key": ["id"]}

@@ -24,6 +24,7 @@ def test_a_source_that_is_down_for_too_long_is_yellow_too_and_says_why(
     project.settings["sources"]["never"] = {"location": "nowhere", "allowed_principals": ["public"]}
     [check] = launch_refresh(project.pipeline()).checks_failed
     assert (check["asset"], check["check"], check["severity"]) == ("source/never", "polled_in_time", "WARN")
+    assert check["description"].startswith("no poll with success is known; the last attempt failed")
     del project.settings["sources"]["never"]
     shutil.rmtree(project.folder / "wiki")
     assert launch_refresh(project.pipeline()).checks_failed == []

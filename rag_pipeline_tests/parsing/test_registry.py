@@ -87,6 +87,15 @@ def test_line_ends_make_no_difference(media_type: str, text: str) -> None:
     ]
 
 
+def test_what_is_to_be_done_is_said_of_content_that_is_nothing() -> None:
+    for raw, said in (
+        (b"", "look at what wrote it"),
+        (b"\0\1\2rubbish", "of no format that is read, whatever the name"),
+    ):
+        with pytest.raises(DocumentError, match=said):
+            parse(raw, media_type_of("report.pdf", raw), "report.pdf", LIMITS)
+
+
 @pytest.mark.parametrize(
     ("address", "raw", "error"),
     [

@@ -65,6 +65,7 @@ def test_each_reason_is_said(searcher: Searcher) -> None:
     assert {first.into, second.into} == {None, first.hit.uri}
     below = why(searcher, "d.md", k=1)
     assert (below.reason, below.hit.rank > 1) == ("below", True)
+    assert below.sentence.endswith("and the search ended at 1")
     filtered = why(
         searcher, "d.md", limits=Filter(frozenset(), conditions=(parse_condition("status=Final"),), paths=("docs/**",))
     )

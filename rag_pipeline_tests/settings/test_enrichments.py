@@ -35,7 +35,7 @@ def entry(text: str) -> str:
         ("kind: extract, model: big, fields: {a: {type: money}}", "enrichments.topic.fields.a.type"),
         (
             "kind: extract, model: big, fields: {a: {typ: text}}",
-            "unknown key; allowed: description, many, type, values",
+            "unknown key; did you mean type? allowed: description, many, type, values",
         ),
         ("kind: extract, model: big, fields: {a: {type: number, values: [x]}}", "values are for type text"),
         ("kind: guess, labels: {a: xy}", "enrichments.topic"),

@@ -93,7 +93,9 @@ def test_an_unknown_kind_is_refused_with_the_kinds_there_are(tmp_path: Path, kin
 
 def test_problems_of_a_source_name_the_field_as_it_is_written(tmp_path: Path) -> None:
     for kind in ({}, {"kind": "files"}):
-        with pytest.raises(SettingsError, match=r"sources\.docs\.locaton: unknown key; allowed: .*, location, "):
+        with pytest.raises(
+            SettingsError, match=r"sources\.docs\.locaton: unknown key; did you mean location\? allowed: .*, location, "
+        ):
             pipeline_of(tmp_path, locaton="x", **kind)
 
 
@@ -107,7 +109,7 @@ def test_a_kind_of_another_package_has_its_own_fields(tmp_path: Path, install: I
         "keys": {"door": "b0at", "roof": "open"},
     }
     assert json.loads(pipeline.settings.model_dump_json())["sources"]["docs"]["loft"] == "$LOFT"
-    with pytest.raises(SettingsError, match=r"sources\.docs\.loft: Input should be a valid string"):
+    with pytest.raises(SettingsError, match=r"sources\.docs\.loft: want a valid string"):
         pipeline_of(tmp_path, kind="pigeon", loft=[1])
     with pytest.raises(SettingsError, match=r"there is no kind of source 'owl'; kinds: files.*, pigeon"):
         pipeline_of(tmp_path, kind="owl")

@@ -234,6 +234,32 @@ def test_a_name_or_pattern_that_cannot_be_meant_is_refused(tmp_path: Path, line:
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "allowed_principals: [public]",
+            "allowed_principals: public",
+            "sources.docs.allowed_principals: want a list, like [public] (got 'public')",
+        ),
+        ("location: docs", "locations: docs", "sources.docs.locations: unknown key; did you mean location? allowed: "),
+        ("location: docs", "zebra: docs", "sources.docs.zebra: unknown key; allowed: "),
+        ("location: docs", "include: ['*.md']", "sources.docs.location: is missing"),
+        ("location: docs", "location: docs\n    use_sidecars: maybe", "sources.docs.use_sidecars: want true or false"),
+        ("serve: small", "serve: small\nlimits: 3", "limits: want keys with values (got 3)"),
+        (
+            "serve: small",
+            "serve: small\nevaluation: {questions: {a: b}}",
+            "evaluation.questions: want a list, like [...]",
+        ),
+    ],
+)
+def test_a_problem_is_said_in_the_words_of_yaml(tmp_path: Path, old: str, new: str, said: str) -> None:
+    message = refusal(tmp_path, SMALLEST.replace(old, new))
+    assert said in message
+    assert "Input should" not in message
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "storage_options: {password: [b0at]}",

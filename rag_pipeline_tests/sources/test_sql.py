@@ -396,7 +396,10 @@ def test_groups_of_a_database_let_their_members_read(tmp_path: Path, tickets: Pa
     assert project.refresh() == 3
     assert (len(project.search("lamp key", "eve")), project.search("lamp key", "ada")) == (2, [])
     project.settings["sources"]["tickets"]["groups"] = GROUPS | {"members": "who"}
-    with pytest.raises(SettingsError, match=r"groups\.members: unknown key; allowed: file, group, is_group, member,"):
+    with pytest.raises(
+        SettingsError,
+        match=r"groups\.members: unknown key; did you mean member\? allowed: file, group, is_group, member,",
+    ):
         project.pipeline()
 
 

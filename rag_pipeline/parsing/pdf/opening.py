@@ -47,7 +47,7 @@ def opened(raw: bytes, address: str, limits: ParseLimits) -> PdfDocument:
                 address=address,
             ) from None
         raise UnparsableDocument(
-            f"{address}: not a readable PDF ({error}). Open it in a PDF reader and save it again.",
+            f"{address}: not a readable PDF ({str(error).rstrip('.')}). Open it in a PDF reader and save it again.",
             address=address,
         ) from None
 
