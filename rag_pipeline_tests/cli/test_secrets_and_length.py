@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from rag_pipeline.errors import SettingsError
 from rag_pipeline_tests.cli.conftest import Answer, ask_in, small_project
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -103,16 +104,18 @@ def test_sources_that_fail_do_not_show_it_either(tmp_path: Path, home: Path, cap
     assert_nothing_shows(project.folder)
 
 
-def test_a_lake_that_cannot_be_opened_does_not_show_it(
+def test_a_lake_whose_address_holds_it_is_refused_without_showing_it(
     tmp_path: Path, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     project = small_project(tmp_path / "project")
     project.settings["lake"] = f"nowhere://amy:{SECRET}@host/lake"
-    answers = asked(project)
-    assert all(answers[at].code for at in (0, 1, 2, 7))
+    with pytest.raises(SettingsError, match="an address holds no credentials"):
+        project.pipeline()
+    answers = [ask_in(project.folder, *command) for command in COMMANDS]
+    assert all(answer.code for answer in answers)
     assert_said_without(answers, caplog)
-    assert_nothing_shows(home)
+    assert not home.exists(), "nothing was recorded of what was refused"
 
 
 @pytest.mark.parametrize(
