@@ -13,7 +13,6 @@ import click
 from rag_pipeline.cli.exit_codes import FOUND
 from rag_pipeline.cli.options import common_options, open_workspace
 from rag_pipeline.cli.rendering import counted, emit, facts, show
-from rag_pipeline.settings.pipelines import records_home
 
 
 @click.command()
@@ -27,6 +26,7 @@ def maintain(as_json: bool) -> None:
     Example: rag-pipeline maintain
     """
     from rag_pipeline.refresh.maintenance import maintain as tidy_up
+    from rag_pipeline.settings.pipelines import records_home
 
     with open_workspace() as workspace:
         report = tidy_up(workspace)

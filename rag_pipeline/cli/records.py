@@ -11,12 +11,10 @@ import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag_pipeline.cli.rendering import talk
 from rag_pipeline.errors import StoreError
-from rag_pipeline.settings.pipelines import records_home
 
 if TYPE_CHECKING:
     from rag_pipeline.contracts.holds import Hold
@@ -49,7 +47,7 @@ def recorded_publications(workspace: Workspace, how: str) -> Iterator[None]:
         yield
     finally:
         said = 'Its history there lacks it; rag-pipeline sql "SELECT * FROM gold.publications" shows it'
-        _record(records_home(workspace.pipeline), events, "The publication stands", said)
+        _record(workspace.pipeline, events, "The publication stands", said)
 
 
 def record_retirement(workspace: Workspace, report: RetireReport) -> None:
@@ -63,7 +61,7 @@ def record_retirement(workspace: Workspace, report: RetireReport) -> None:
         ]
 
     said = "The history of gold/index there lacks it; rag-pipeline models list shows it"
-    _record(records_home(workspace.pipeline), events, f"The index of {report.alias} is gone", said)
+    _record(workspace.pipeline, events, f"The index of {report.alias} is gone", said)
 
 
 @contextmanager
@@ -87,7 +85,7 @@ def recorded_releases(pipeline: Pipeline, sources: Sequence[str]) -> Iterator[No
     finally:
         if held:
             said = "The history of the source there lacks who did it"
-            _record(records_home(pipeline), events, "What was held is let go", said)
+            _record(pipeline, events, "What was held is let go", said)
 
 
 def _holds(pipeline: Pipeline, sources: Sequence[str]) -> list[Hold]:
@@ -105,7 +103,10 @@ def _holds(pipeline: Pipeline, sources: Sequence[str]) -> list[Hold]:
         return []
 
 
-def _record(home: Path, events: Callable[[], Iterable[Event]], what: str, said: str) -> None:
+def _record(pipeline: Pipeline, events: Callable[[], Iterable[Event]], what: str, said: str) -> None:
+    from rag_pipeline.settings.pipelines import records_home
+
+    home = records_home(pipeline)
     if not home.is_dir():
         return
     # It is done: whatever the records are like, the command did what was asked.
