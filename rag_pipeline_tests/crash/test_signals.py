@@ -20,9 +20,7 @@ from rag_pipeline.defs.specs import RETRY, WRITER_POOL
 from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.pipeline.project import Project
 
-# What does not end by itself computes for hours. The load of the last minute says too little of a machine that others
-# have just begun to use.
-ENDS_WITHIN_SECONDS = 30
+ENDS_WITHIN_SECONDS = 5
 
 
 def patience() -> float:
