@@ -81,7 +81,6 @@ def update_source(workspace: Workspace, name: str, *, allow_mass_deletion: bool 
 
     It raises `SourceUnavailable` like that one.
     """
-    workspace.check_installed()
     early = list_early(workspace, name)
     with workspace.lake.writing():
         report = _updated(workspace, name, allow_mass_deletion=allow_mass_deletion, early=early)

@@ -119,6 +119,7 @@ def update_documents(
         parse_again: Media types whose documents are parsed although nothing changed.
 
     Raises:
+        ExtraMissing: Pictures are to be read, and what reads them is not installed; nothing is parsed.
         UsageError: No document is of a media type that was named.
     """
     lake = workspace.lake
@@ -137,6 +138,8 @@ def update_documents(
         _update_metadata(workspace, plan.to_refresh)
         gone = [*plan.gone, *_exposed_by_an_older_refusal(workspace, known, plan)]
         lake.merge(DOCUMENTS, DOCUMENTS.empty(), gone)
+        # What is gone or closed has left by now, whatever is not installed.
+        workspace.check_installed()
         refused = _unreadable_rows(workspace, plan, quarantine)
         outcome = _parse_all(workspace, plan, quarantine, allow_mass_deletion)
         refused += outcome.new_rows(quarantine)

@@ -82,7 +82,6 @@ def refresh_layers(
 
     Arguments and errors are those of `refresh_everything`.
     """
-    workspace.check_installed()
     if poll and groups_of_settings(workspace):
         with around("silver/memberships"):
             poll_memberships(workspace)

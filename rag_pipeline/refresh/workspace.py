@@ -205,7 +205,7 @@ class Workspace:
         return True
 
     def check_installed(self) -> None:
-        """Before anything is written: whether what the settings ask of parsing is installed.
+        """Before anything is parsed: whether what the settings ask of parsing is installed.
 
         Raises:
             ExtraMissing: It is not.

@@ -84,9 +84,15 @@ def test_a_source_may_say_otherwise_than_the_pipeline(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("installed", ["", "3.9.1", "other models"])
-def test_without_what_reads_the_run_is_refused_before_anything_is_written(
+def test_without_what_reads_nothing_is_parsed_and_what_is_withdrawn_leaves_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: str
 ) -> None:
+    project = Project.create(tmp_path / "project")
+    project.write("note.md", "# Note\n\nThe harbour office opens at nine.\n")
+    project.write("gone.md", "# Gone\n\nThe key lies below the mat.\n")
+    project.write("narrowed.md", "# Crew\n\nThe crew meets on Monday.\n")
+    project.refresh()
+
     def version(_: str) -> str:
         if not installed:
             raise PackageNotFoundError
@@ -96,14 +102,19 @@ def test_without_what_reads_the_run_is_refused_before_anything_is_written(
         monkeypatch.setattr(options, "models_folder", lambda: tmp_path)
     else:
         monkeypatch.setattr(options, "version", version)
-    project = Project.create(tmp_path / "project", ocr="missing")
-    project.write("note.md", "# Note\n\nThe harbour office opens at nine.\n")
+    project.settings["ocr"] = "missing"
+    (project.folder / "docs" / "gone.md").unlink()
+    project.write("narrowed.md", "---\nallowed_principals: [crew]\n---\n# Crew\n\nThe crew meets on Monday.\n")
+    project.write("note.md", "# Note\n\nThe harbour office opens at ten.\n")
     with pytest.raises(ExtraMissing, match="pip install"):
         project.refresh()
-    assert not list((tmp_path / "project").rglob("*.parquet"))
+    shown = " ".join(row["embedded_text"] for row in project.published() if "public" in row["allowed_principals"])
+    assert "opens at nine" in shown
+    assert "below the mat" not in shown
+    assert "meets on Monday" not in shown
     project.settings["ocr"] = "off"
     project.refresh()
-    assert len(project.published()) == 1
+    assert project.published() == project.rebuilt()
 
 
 @pytest.mark.exhaustive
