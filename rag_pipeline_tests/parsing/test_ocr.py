@@ -175,7 +175,7 @@ def test_pictures_in_an_archive_share_what_may_be_read() -> None:
 def test_a_page_that_the_engine_fails_on_is_not_taken_for_one_without_text(monkeypatch: pytest.MonkeyPatch) -> None:
     real, asked = engine._read, iter([True, False])
 
-    def failing(page: NDArray[np.uint8]) -> list[Line]:
+    def failing(page: NDArray[np.uint8]) -> tuple[list[Line], int]:
         if next(asked, True):
             raise RuntimeError("no such kernel")
         return real(page)
@@ -188,3 +188,9 @@ def test_a_page_that_the_engine_fails_on_is_not_taken_for_one_without_text(monke
     for raw, name in ((encoded(pages[0]), "berth.png"), (scanned_pdf([pages[0]]), "berth.pdf")):
         with pytest.raises(UnparsableDocument, match="no such kernel"):
             read(raw, name)
+
+
+def test_lines_that_the_engine_is_not_sure_of_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "MAX_LINES", 1)
+    [document] = read(encoded(drawn([*BERTH, *NOTICE[:1]], (600, 220))), "berth.png")
+    assert document.metadata["ocr_unsure_lines_count"] == "1"

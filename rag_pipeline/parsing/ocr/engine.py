@@ -53,6 +53,8 @@ class PageReader:
         self._claimed = 0
         self.failures: list[str] = []
         """What the engine said of each page that it failed on."""
+        self.unsure_lines = 0
+        """Lines that were found and left out: the engine was not sure of them, or a page had too many."""
 
     def claim(self, pages: int, address: str) -> None:
         """Ask for so many pages before reading the first of them.
@@ -81,13 +83,15 @@ class PageReader:
             page: Height by width by blue, green, red.
         """
         try:
-            return _read(page)
+            lines, unsure = _read(page)
         except (MemoryError, ImportError):
             raise
         # What the engine cannot take leaves this page unread and is told; the rest is read.
         except Exception as error:
             self.failures.append(f"{type(error).__name__}: {error}"[:MAX_FAILURE_CHARS])
             return []
+        self.unsure_lines += unsure
+        return lines
 
 
 def fitted_scale(width: float, height: float) -> float:
@@ -96,7 +100,8 @@ def fitted_scale(width: float, height: float) -> float:
     return min(LONGEST_SIDE / longest, max(1.0, SHORTEST_LONGEST_SIDE / longest))
 
 
-def _read(page: NDArray[np.uint8]) -> list[Line]:
+def _read(page: NDArray[np.uint8]) -> tuple[list[Line], int]:
+    """Lines of a page, and how many were found beside them."""
     import cv2
 
     engine = _engine()
@@ -108,10 +113,10 @@ def _read(page: NDArray[np.uint8]) -> list[Line]:
         page = cv2.rotate(page, cv2.ROTATE_180).astype(page.dtype, copy=False)
         found, crops = _detected(engine, page)
     if not crops:
-        return []
+        return [], 0
     height, width = page.shape[:2]
     texts = _recognised(engine, crops)
-    return [
+    lines = [
         Line(
             text,
             float(box[:, 0].min()) / width,
@@ -120,9 +125,10 @@ def _read(page: NDArray[np.uint8]) -> list[Line]:
             float(box[:, 1].max()) / height,
             round(score, 4),
         )
-        for box, (text, score) in zip(found, texts, strict=True)
+        for box, (text, score) in zip(found, texts, strict=False)
         if text and score >= MIN_CONFIDENCE
     ]
+    return lines, len(found) - len(lines)
 
 
 def _detected(engine: Any, page: NDArray[np.uint8]) -> tuple[list[Any], list[Any]]:
@@ -135,8 +141,8 @@ def _detected(engine: Any, page: NDArray[np.uint8]) -> tuple[list[Any], list[Any
     )
     padded[:height, :width] = page
     found = engine.text_det(padded).boxes
-    boxes = [] if found is None else list(found)[:MAX_LINES]
-    return boxes, engine.crop_text_regions(padded, boxes) if boxes else []
+    boxes = [] if found is None else list(found)
+    return boxes, engine.crop_text_regions(padded, boxes[:MAX_LINES]) if boxes else []
 
 
 def _stands(box: Any) -> bool:

@@ -15,9 +15,9 @@ from rag_pipeline.errors import EmptyDocument, LimitExceeded, NeedsOcr, Unparsab
 from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.limits import check_count
-from rag_pipeline.parsing.ocr.engine import fitted_scale
+from rag_pipeline.parsing.ocr.engine import PageReader, fitted_scale
 from rag_pipeline.parsing.ocr.lines import Line, paragraphs
-from rag_pipeline.parsing.ocr.said import failed_facts, read_facts, unread_facts
+from rag_pipeline.parsing.ocr.said import lacking_facts, read_facts, unread_facts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +74,7 @@ def parse_picture(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
             f"{context.address}: the picture is damaged. Open it in its application and save it again.",
             address=context.address,
         ) from None
-    return [_document(pages, context.address, reader.failures)]
+    return [_document(pages, context.address, reader)]
 
 
 def _pixels(image: Image, address: str) -> NDArray[np.uint8]:
@@ -116,14 +116,15 @@ def _too_large(address: str, pixels: str) -> LimitExceeded:
     )
 
 
-def _document(pages: list[list[Line]], address: str, failures: list[str]) -> ParsedDocument:
+def _document(pages: list[list[Line]], address: str, reader: PageReader) -> ParsedDocument:
     builder = TextBuilder()
     for number, lines in enumerate(pages, 1):
         for paragraph in paragraphs(lines):
             builder.add("heading" if paragraph.is_heading else "paragraph", paragraph.text, page=number)
-    if builder.is_empty and failures:
+    if builder.is_empty and reader.failures:
         raise UnparsableDocument(
-            f"{address}: recognition failed ({failures[0]}). Save the picture again, or exclude it.", address=address
+            f"{address}: recognition failed ({reader.failures[0]}). Save the picture again, or exclude it.",
+            address=address,
         )
     if builder.is_empty:
         raise EmptyDocument(
@@ -132,7 +133,7 @@ def _document(pages: list[list[Line]], address: str, failures: list[str]) -> Par
     unread = [number for number, lines in enumerate(pages, 1) if not lines]
     read = [number for number, lines in enumerate(pages, 1) if lines]
     facts = {"pages": str(len(pages)), **read_facts(read, [line for lines in pages for line in lines])}
-    facts |= failed_facts(failures)
+    facts |= lacking_facts(reader.failures, reader.unsure_lines)
     if unread:
         facts |= unread_facts(unread)
     heading = next((block.label for block in builder.blocks[:1] if block.kind == "heading"), None)

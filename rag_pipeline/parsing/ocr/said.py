@@ -22,9 +22,10 @@ def read_facts(pages: list[int], lines: list[Line]) -> dict[str, str]:
     }
 
 
-def failed_facts(failures: list[str]) -> dict[str, str]:
-    """What the metadata says of pages that the engine failed on, which are not the same as pages without text."""
-    return {"ocr_failures_count": str(len(failures)), "ocr_failure": failures[0]} if failures else {}
+def lacking_facts(failures: list[str], unsure_lines: int) -> dict[str, str]:
+    """What the metadata says of pages that the engine failed on, and of lines that were left out."""
+    facts = {"ocr_failures_count": str(len(failures)), "ocr_failure": failures[0]} if failures else {}
+    return facts | ({"ocr_unsure_lines_count": str(unsure_lines)} if unsure_lines else {})
 
 
 def unread_facts(pages: list[int]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.ocr.engine import fitted_scale
 from rag_pipeline.parsing.ocr.lines import Line, confidence, paragraphs
-from rag_pipeline.parsing.ocr.said import failed_facts, read_facts
+from rag_pipeline.parsing.ocr.said import lacking_facts, read_facts
 from rag_pipeline.parsing.pdf.layout import Piece
 from rag_pipeline.parsing.pdf.roles import Tags
 
@@ -36,18 +36,20 @@ class Scans:
     Attributes:
         unread: Pages that stay without.
         failures: What the engine said of pages that it failed on.
+        unsure_lines: Lines that were found and left out.
     """
 
     pieces: dict[int, list[Piece]] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     unread: list[int] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    unsure_lines: int = 0
 
     @property
     def facts(self) -> dict[str, str]:
         """What the metadata says of pages that were read, and of those that reading failed on; nothing for none."""
         read = read_facts(sorted(self.pieces), self.lines) if self.pieces else {}
-        return read | failed_facts(self.failures)
+        return read | lacking_facts(self.failures, self.unsure_lines)
 
     @property
     def quality(self) -> dict[str, float]:
@@ -85,7 +87,7 @@ def read_scans(document: PdfDocument, numbers: Sequence[int], context: ParseCont
             )
             for each in paragraphs(lines)
         ]
-    found.failures = list(context.reader.failures)
+    found.failures, found.unsure_lines = list(context.reader.failures), context.reader.unsure_lines
     return found
 
 
