@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.chunking import Piece, Question
 from benchmarks.chunking_search import Answer, letters_before, scores_of, window_span
+from benchmarks.classify import accuracies, by_centroid, curve, labelled_texts
 from benchmarks.parsing_formats import Cost, MeasuredFile, measure, table
 from rag_pipeline.embedding.tokens import WordTokenCounter
 
@@ -57,3 +59,31 @@ def test_every_file_of_a_folder_is_measured_or_refused_with_its_reason(tmp_path:
     cost = files["page.md"].cost
     assert cost is not None
     assert (files["page.md"].format, cost.documents, cost.chunks) == ("markdown", 1, 1)
+
+
+def test_a_document_is_labelled_by_the_first_field_that_says_a_label_and_stubs_are_left_out(tmp_path: Path) -> None:
+    text = "Some words of a long page. " * 30
+    (tmp_path / "a.md").write_text(f"---\ntype: Meta\ncategory: Core\n---\n\n{text}\n", "utf-8")
+    (tmp_path / "b.md").write_text(f"---\ntype: Meta\n---\n\n{text}\n", "utf-8")
+    (tmp_path / "c.md").write_text("---\ntype: Meta\n---\n\nMoved.\n", "utf-8")
+    (tmp_path / "d.md").write_text(f"---\ntype: Else\n---\n\n{text}\n", "utf-8")
+    found = labelled_texts(tmp_path, ["category", "type"], {"Core": [], "Meta": []})
+    assert [label for label, _ in found] == ["Core", "Meta"]
+    assert all("category" not in text for _, text in found)
+
+
+def test_a_rare_label_counts_as_much_as_a_common_one_in_balanced_accuracy() -> None:
+    assert accuracies(["a", "a", "a", "b"], ["a", "a", "a", "a"]) == (0.75, 0.5)
+
+
+def test_no_document_is_labelled_by_its_own_label() -> None:
+    """The only one of its label gets another: its own is not known when it is asked about."""
+    vectors = np.eye(3, dtype=np.float32)[[0, 0, 0, 0, 0, 1]]
+    assert by_centroid(["a", "a", "a", "a", "a", "b"], vectors) == ["a"] * 6
+
+
+def test_a_threshold_leaves_out_what_is_far_from_every_prototype() -> None:
+    vectors = np.array([[1, 0], [0.6, 0.8]], dtype=np.float32)
+    points = {threshold: rest for threshold, *rest in curve(["a", "a"], vectors, {"a": vectors[:1], "b": -vectors[:1]})}
+    assert points[0.6] == [1.0, 1.0]
+    assert curve(["b", "a"], vectors[:, ::-1], {"a": vectors[:1]})[-1][1:] == (0.5, 1.0)
