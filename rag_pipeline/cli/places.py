@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag_pipeline.embedding.locate import holds_model, missing_weights
-from rag_pipeline.enrichment.recipes import prompt_files
+from rag_pipeline.enrichment.recipes import named_files
 from rag_pipeline.errors import ModelUnavailable
 from rag_pipeline.settings.places import local_path
 from rag_pipeline.sources.remote import filesystem_problem
@@ -39,11 +39,17 @@ class MissingPlace:
 
 def missing_places(pipeline: Pipeline) -> list[MissingPlace]:
     """Every folder and file named in the settings that a run would not find."""
-    return [*_sources(pipeline), *_models(pipeline), *_reranker(pipeline), *_questions(pipeline), *_prompts(pipeline)]
+    return [
+        *_sources(pipeline),
+        *_models(pipeline),
+        *_reranker(pipeline),
+        *_questions(pipeline),
+        *_enrichments(pipeline),
+    ]
 
 
-def _prompts(pipeline: Pipeline) -> Iterator[MissingPlace]:
-    for field, path in prompt_files(pipeline).items():
+def _enrichments(pipeline: Pipeline) -> Iterator[MissingPlace]:
+    for field, path in named_files(pipeline).items():
         if not path.is_file():
             yield MissingPlace(field, f"there is no file {path}. Write it, or leave the setting out.")
 

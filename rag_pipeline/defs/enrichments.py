@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 READ_CHECK = "every_text_is_read"
 VALID_CHECK = "readings_are_valid"
 SHARES_CHECK = "label_shares_are_usual"
+AGREE_CHECK = "labels_agree"
 
 
 def enrichments_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
@@ -86,6 +87,7 @@ def enrichments_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         yield _read_result(report)
         yield _valid_result(report)
         yield _shares_result(report)
+        yield _agree_result(report)
 
     return enrichments
 
@@ -108,6 +110,12 @@ def _check_specs() -> list[dg.AssetCheckSpec]:
             asset=ENRICHMENTS_KEY,
             description="No label has another share, by a fifth, among the texts of a source that were read in the "
             "last day than among those before, 30 of each at least.",
+        ),
+        dg.AssetCheckSpec(
+            AGREE_CHECK,
+            asset=ENRICHMENTS_KEY,
+            description="Of the documents that people labelled, as many as `least_agreement` asks for have "
+            "the same label here. Another prompt, model or kind of document moves it.",
         ),
     ]
 
@@ -157,6 +165,27 @@ def _shares_result(report: "EnrichmentsReport") -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.WARN,
         description=said or "every label has the share that it had",
         metadata={"rag/moved": rows_table([asdict(each) for each in report.moved])},
+    )
+
+
+def _agree_result(report: "EnrichmentsReport") -> dg.AssetCheckResult:
+    found = {each.name: each.agreement for each in report.enrichments if each.agreement is not None}
+    said = []
+    for name, each in found.items():
+        absent = f", {each.absent} more not indexed or not read yet" if each.absent else ""
+        of_all = f"{each.agreed} of {counted(each.compared, 'document')} as people say, want {each.least:.0%}{absent}"
+        said.append(f"{name}: {each.problem or of_all}")
+    others = [{"enrichment": name, **asdict(each)} for name, one in found.items() for each in one.disagreements]
+    return dg.AssetCheckResult(
+        asset_key=ENRICHMENTS_KEY,
+        check_name=AGREE_CHECK,
+        passed=all(each.is_enough for each in found.values()),
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(said) or "no file of labels is named",
+        metadata={
+            "rag/disagreements": rows_table(others, ("enrichment", "uri", "by_people", "read")),
+            **{f"rag/agreement_{name}": each.share for name, each in found.items() if each.share is not None},
+        },
     )
 
 

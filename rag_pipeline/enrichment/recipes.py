@@ -81,7 +81,7 @@ def _by_chat(
     language = getattr(settings, "language", "")
     instructions = TASKS[settings.kind].replace("{language}", language)
     if settings.prompt is not None:
-        instructions = _prompt_in(name, prompt_files(pipeline)[f"enrichments.{name}.prompt"])
+        instructions = _prompt_in(name, named_files(pipeline)[f"enrichments.{name}.prompt"])
     extracted: tuple[ExtractField, ...] = ()
     if isinstance(settings, ExtractSettings):
         extracted = tuple(ExtractField(field, **each.model_dump()) for field, each in settings.fields.items())
@@ -139,11 +139,11 @@ def _shape(name: str, settings: CommonEnrichmentSettings, recipe: str, model: st
     )
 
 
-def prompt_files(pipeline: Pipeline) -> dict[str, Path]:
-    """Files of prompts by the path of the setting that names each, whether they are there or not."""
-    named = {name: getattr(each, "prompt", None) for name, each in pipeline.settings.enrichments.items()}
-    return {
-        f"enrichments.{name}.prompt": pipeline.folder / Path(prompt).expanduser()
-        for name, prompt in named.items()
-        if prompt is not None
+def named_files(pipeline: Pipeline) -> dict[str, Path]:
+    """Files of prompts and of people's labels by the path of the setting that names each, whether there or not."""
+    named = {
+        f"enrichments.{name}.{setting}": getattr(each, setting, None)
+        for name, each in pipeline.settings.enrichments.items()
+        for setting in ("prompt", "labelled")
     }
+    return {setting: pipeline.folder / Path(file).expanduser() for setting, file in named.items() if file is not None}

@@ -21,6 +21,7 @@ from rag_pipeline.contracts.enrichments import WRITTEN, Enrichment
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, ENRICHMENTS
 from rag_pipeline.enrichment.recipes import enrichments_of
 from rag_pipeline.errors import RagPipelineError, StoreError
+from rag_pipeline.refresh.agreement import agreement_with_people
 from rag_pipeline.refresh.contexts import (
     on_chunks,
     part_inputs,
@@ -37,6 +38,7 @@ from rag_pipeline.refresh.progress import progress
 from rag_pipeline.refresh.steps import step
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.shown import shown
+from rag_pipeline.transforms.agreement import Agreement
 from rag_pipeline.transforms.documents import shown_hash, unvouched
 from rag_pipeline.transforms.enrichments import (
     RETRY_AFTER,
@@ -69,6 +71,7 @@ class EnrichmentReport:
         waiting: Not read yet.
         waiting_because: Why; empty if none is.
         labels: Documents by label, of kinds that give labels.
+        agreement: With the labels that people gave; None where none are named.
     """
 
     name: str
@@ -78,6 +81,7 @@ class EnrichmentReport:
     waiting: int
     waiting_because: str = ""
     labels: dict[str, int] = field(default_factory=dict)
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ def refresh_enrichments(
         record_history(workspace)
     now = workspace.now()
     reports = [
-        _report(each, inputs[each.name], rows, now, *done.get(each.name, (0, "no model is asked now")))
+        _report(workspace, each, inputs[each.name], rows, now, *done.get(each.name, (0, "no model is asked now")))
         for each in configured.all
     ]
     return EnrichmentsReport(
@@ -339,7 +343,13 @@ def _put_onto_documents(workspace: Workspace, documents: pl.DataFrame, wanted: d
 
 
 def _report(
-    enrichment: Enrichment, documents: pl.DataFrame, rows: pl.DataFrame, now: datetime, computed: int, because: str
+    workspace: Workspace,
+    enrichment: Enrichment,
+    documents: pl.DataFrame,
+    rows: pl.DataFrame,
+    now: datetime,
+    computed: int,
+    because: str,
 ) -> EnrichmentReport:
     waiting = texts_due(documents, enrichment, rows, now).height
     refused = refused_texts(documents, enrichment, rows)["reason_code"].value_counts(sort=True)
@@ -351,6 +361,7 @@ def _report(
         waiting=waiting,
         waiting_because=because if waiting else "",
         labels=label_counts(documents, enrichment, rows) if enrichment.gives_labels else {},
+        agreement=agreement_with_people(workspace, enrichment, documents, rows),
     )
 
 

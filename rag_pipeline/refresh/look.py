@@ -32,7 +32,7 @@ from rag_pipeline.contracts.polls import POLLS_FILE, Poll, bytes_of, polls_of
 from rag_pipeline.contracts.searches import SEARCHES_FILE, SEARCHES_LOCK
 from rag_pipeline.contracts.sources import DeclaredMetadata, Source, SourceObject
 from rag_pipeline.embedding.space import resolve
-from rag_pipeline.enrichment.recipes import prompt_files
+from rag_pipeline.enrichment.recipes import named_files
 from rag_pipeline.errors import DocumentError, RagPipelineError
 from rag_pipeline.parsing.registry import FORMATS, recipe_version
 from rag_pipeline.settings import Pipeline
@@ -265,7 +265,7 @@ def inputs_of(pipeline: Pipeline) -> str:
         settings.model_dump_json(),
         repr([spaces, recipes, _reranker(pipeline)]),
         *(path.read_bytes() for path in pipeline.question_files),
-        *(path.read_bytes() for path in prompt_files(pipeline).values()),
+        *(path.read_bytes() for path in named_files(pipeline).values()),
         *_program(),
     )
 

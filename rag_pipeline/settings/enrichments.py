@@ -65,7 +65,7 @@ class CommonEnrichmentSettings(Section):
 
     # What decides no reading, but which documents are read, where it goes and how fast.
     aside: ClassVar[frozenset[str]] = frozenset(
-        {"sources", "media_types", "field", "into", "concurrency", "most_seconds"}
+        {"sources", "media_types", "field", "into", "concurrency", "most_seconds", "labelled", "least_agreement"}
     )
 
     def decisive(self) -> str:
@@ -82,6 +82,10 @@ class _ClassifyingSettings(CommonEnrichmentSettings):
     """Metadata field of the label; none: the name of the enrichment."""
     many: bool = False
     """Whether a document may have several of the labels; else it has the first or likeliest."""
+    labelled: str | None = Field(default=None, min_length=1, max_length=4_096)
+    """CSV file with the columns `uri` and `label`: what a person said of some documents; relative to this file."""
+    least_agreement: float = Field(default=0.8, ge=0, le=1)
+    """Share of these documents that must have the person's label; below it the check `labels_agree` turns yellow."""
 
     def fields_of(self, name: str) -> tuple[str, ...]:
         return (self.field or name,)

@@ -195,3 +195,21 @@ def test_readings_that_are_lost_are_read_again(project: Project) -> None:
         assert report.enrichments[0].waiting_because == "no model is asked now"
     assert run(project).computed == 6
     assert found(project, "subject=water") == {"pump.md"}
+
+
+def test_labels_are_compared_with_those_of_people_and_no_file_holds_up_a_run(project: Project) -> None:
+    labelled = project.folder / "labels.csv"
+    project.settings["enrichments"] = {"topic": RULES["topic"] | {"labelled": "labels.csv"}} | NEAREST
+    (without,) = [each.agreement for each in run(project).enrichments if each.name == "topic"]
+    assert without is not None
+    assert "labels.csv" in without.problem
+
+    labelled.write_text("uri,label\npump.md,pumps\nlamp.md,pumps\nsea.md,none\ngone.md,lamps\n", "utf-8")
+    report = run(project)
+    topic, subject = (each.agreement for each in report.enrichments)
+    assert topic is not None
+    assert (topic.compared, topic.agreed, topic.absent, topic.is_enough) == (3, 2, 1, False)
+    assert [Path(each.uri).name for each in topic.disagreements] == ["lamp.md"]
+    assert subject is None
+    # It decides no reading.
+    assert report.computed == 0

@@ -23,7 +23,10 @@ def entry(text: str) -> str:
         ("labels: {}", "enrichments.topic.labels"),
         ("labels: {none: [x y]}", "'none' is what a text without any label gets"),
         ("labels: {a: []}", "enrichments.topic.labels.a"),
-        ("labels: {a: xy}, prompt: p.txt", "enrichments.topic.prompt: unknown key; allowed: field, kind, labels, many"),
+        (
+            "labels: {a: xy}, prompt: p.txt",
+            "enrichments.topic.prompt: unknown key; allowed: field, kind, labelled, labels",
+        ),
         ("labels: {a: xy}, field: Two Words", "enrichments.topic.field"),
         ("labels: {a: xy}, field: allowed_principals", "never says who may read"),
         ("labels: {a: xy}, sources: [wiki]", "enrichments.topic.sources: 'wiki' is not a source; allowed: docs"),
