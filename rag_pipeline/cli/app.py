@@ -20,6 +20,7 @@ from rag_pipeline.cli.ask import ask
 from rag_pipeline.cli.backup import backup, restore
 from rag_pipeline.cli.config import config
 from rag_pipeline.cli.costs import costs
+from rag_pipeline.cli.curate import curate
 from rag_pipeline.cli.erase import erase
 from rag_pipeline.cli.evaluate import evaluate
 from rag_pipeline.cli.exit_codes import PERMANENT, STOPPED
@@ -114,7 +115,8 @@ def cli(ctx: click.Context) -> None:
 
 COMMANDS = (
     init, plan, run, search, ask, status, verify, rebuild, maintain, costs, metrics, erase, backup, restore, trace,
-    evaluate, questions, feedback, models, quarantine, sql, sources, config, inspect_file, serve, tokens, mcp, alerts,
+    evaluate, questions, feedback, curate, models, quarantine, sql, sources, config, inspect_file, serve, tokens, mcp,
+    alerts,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

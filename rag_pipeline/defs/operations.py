@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
+from rag_pipeline.defs.curation import curate_job
 from rag_pipeline.defs.describe_plan import plan_metadata
 from rag_pipeline.defs.operator_events import retirement_event
 from rag_pipeline.defs.operators import Operator, operator_job, who
@@ -66,6 +67,7 @@ def build_operator_jobs(pipeline: Pipeline, prefix: Prefix) -> list[dg.JobDefini
         _plan_job(pipeline, prefix),
         *build_repair_jobs(pipeline, prefix),
         trace_job(pipeline, prefix),
+        curate_job(pipeline, prefix),
     ]
 
 
