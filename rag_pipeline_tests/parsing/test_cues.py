@@ -86,3 +86,25 @@ def test_notes_of_a_transcript_are_counted() -> None:
     assert "NOTE that it is kept." in document.text
     assert "draft" not in document.text
     assert document.metadata["hidden_comment_count"] == "2"
+
+
+def test_words_below_a_blank_line_are_those_of_the_cue_above_in_subrip() -> None:
+    cues = "1\n00:00:01,000 --> 00:00:02,000\nThe first\n\n\nand the second.\n\n2\n00:00:03,000 --> 00:00:04,000\nEnd."
+    [document] = parse(cues.encode(), "application/x-subrip", "x.srt", ParseLimits())
+    assert "The first and the second. End." in document.text
+    assert "bad_cue_count" not in document.metadata
+
+
+def test_words_that_no_time_belongs_to_are_counted() -> None:
+    broken = "1\n00:00:01,000 --> 00:00:02,000\nAye.\n\n2\n00:00:02,000\nNay.\n\n3\n00:00:05,000 --> 00:00:06,000\nEnd."
+    [document] = parse(broken.encode(), "application/x-subrip", "x.srt", ParseLimits())
+    assert document.metadata["bad_cue_count"] == "1"
+    assert "Nay" not in document.text
+    page = (
+        "WEBVTT\nKind: captions\n\nSTYLE\n::cue { color: red }\n\nlost words\n\n"
+        "intro\n00:01.000 --> 00:02.000\nAye.\n\n"
+        "more lost words\n\nNOTE words of a note\n\n00:03.000 --> 00:04.000\nEnd.\n"
+    )
+    [document] = parse(page.encode(), "text/vtt", "x.vtt", ParseLimits())
+    assert document.metadata["bad_cue_count"] == "2"
+    assert document.text == "[00:00:01] Aye. End."

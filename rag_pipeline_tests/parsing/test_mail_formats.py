@@ -13,6 +13,7 @@ from rag_pipeline.parsing import ParseLimits, media_type_of, parse
 from rag_pipeline.parsing.mail.outlook_rtf import decompressed, outlook_body, recovered_html
 from rag_pipeline.parsing.mail.tnef import SIGNATURE
 from rag_pipeline.parsing.media_type import MSG
+from rag_pipeline.transforms.left_out import left_out
 from rag_pipeline_tests.parsing.compound_files import compound
 from rag_pipeline_tests.parsing.rendering import check_invariants
 
@@ -75,6 +76,10 @@ def test_a_message_that_cannot_be_read_costs_a_mailbox_only_itself() -> None:
     assert (read.part, unread.part) == ("message:2", "message:1")
     assert unread.text == f"Tides\n\n{PEOPLE}"
     assert unread.metadata["unread"] == "encrypted"
+    assert left_out(unread.metadata) == {"unread_message": 1}
+    nameless = sealed.removeprefix(HEAD).join((b"Date: now\n", b""))
+    [read] = parsed(b"From a@b Mon\n" + nameless + b"\nFrom c@d Tue\n" + HEAD + b"\nTwo.\n")
+    assert left_out(read.metadata) == {"unread_message": 1}
     assert isinstance(refusal(b"From a@b Mon\n" + sealed + b"\nFrom c@d Tue\n" + sealed), EncryptedDocument)
 
 
@@ -82,6 +87,7 @@ def test_an_invitation_says_what_when_and_where() -> None:
     event = (
         b'BEGIN:VEVENT\r\nSUMMARY:Review\\, spring\r\nDTSTART;TZID="A/B":20240501T100000\r\n'
         b"DTEND;VALUE=DATE:20240502\r\nORGANIZER;CN=Ada:mailto:a@b\r\nLOCATION:Room\r\n  5\r\n"
+        b"ATTENDEE;CN=Bert:mailto:b@b\r\nATTENDEE:mailto:c@b\r\nRRULE:FREQ=WEEKLY;COUNT=3\r\n"
         b"BEGIN:VALARM\r\nDESCRIPTION:Reminder\r\nEND:VALARM\r\nEND:VEVENT\r\n"
     )
     text = parsed(HEAD + b"Content-Type: text/calendar\n\n" + event)[0].text
@@ -91,6 +97,8 @@ def test_an_invitation_says_what_when_and_where() -> None:
         "End: 2024-05-02",
         "Location: Room 5",
         "Organizer: Ada",
+        "Attendees: Bert, c@b",
+        "Repeats: FREQ=WEEKLY;COUNT=3",
     ]
     assert text == f"Tides\n\n{PEOPLE}\n\n" + "\n".join(lines)
 
@@ -135,6 +143,21 @@ def test_signed_mail_is_read_without_its_envelope(in_parts: bool) -> None:
 )
 def test_mail_that_needs_a_key_is_refused_as_encrypted(raw: bytes) -> None:
     assert isinstance(refusal(raw), EncryptedDocument)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "data"),
+    [
+        ("application/pgp-encrypted", b"-----BEGIN PGP MESSAGE-----\nx\n-----END PGP MESSAGE-----\n"),
+        ("application/pkcs7-mime; smime-type=enveloped-data", der(0x30, ENVELOPED)),
+    ],
+)
+def test_a_sealed_part_beside_a_body_is_named_as_unread(media_type: str, data: bytes) -> None:
+    parts = b"Content-Type: text/plain\n\nSee what is sealed.\n--x\n" + encoded(media_type, data).removeprefix(HEAD)
+    raw = HEAD + b"Content-Type: multipart/mixed; boundary=x\n\n--x\n" + parts + b"\n--x--\n"
+    [document] = parsed(raw)
+    assert "See what is sealed." in document.text
+    assert "(encrypted)" in document.metadata["unread_attachments"]
 
 
 def test_parts_that_are_announced_but_not_parted_are_read_as_text() -> None:

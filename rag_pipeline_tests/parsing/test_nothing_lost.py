@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.parsing import ParseLimits, media_type_of, parse
 
@@ -154,6 +156,35 @@ def test_a_name_over_two_lines_and_a_caption_of_one_cell_cost_no_header() -> Non
     captioned = _parsed("b.csv", "Report of March\n\nName,Quantity\nGull,1\nTern,2\n")[0]
     assert captioned.title == "Report of March"
     assert [(block.kind, block.line) for block in captioned.blocks] == [("heading", 1), ("table", 3)]
+
+
+BANK = '"Account:";"DE12 3456"\n"From:";"01.01."\n\n"Booked";"Words";"Amount"\n"02.01.";"Rent of May";"-500,00"\n'
+
+
+def test_lines_before_a_table_cost_no_header_and_are_text() -> None:
+    for lead, first, row in (
+        ("Dues of March\nMade on 2020-01-01\n\nname,due,berth\nGull,1,7\nTern,2,8\n\nTotal,3,\n", 4, "Gull\t1\t7"),
+        (f'{BANK}"03.01.";"Wages";"1.000,00"\n', 4, "02.01.\tRent of May\t-500,00"),
+    ):
+        document = _parsed("a.csv", lead)[0]
+        table = document.blocks[-1]
+        assert (table.kind, table.line) == ("table", first)
+        assert document.text[table.start_char : table.end_char].split("\n")[1] == row
+        assert "Made on 2020-01-01" in document.text or "Account:\tDE12 3456\n\nFrom:\t01.01." in document.text
+    tickets = "".join(f"{number},Leak {number},{'The pump lost oil on the way out. ' * 2}\n" for number in range(3))
+    lead_part, *rest = _parsed("t.csv", f"Tickets of the harbour\nnumber,title,body\n{tickets}")
+    assert (lead_part.text, [document.part for document in rest]) == ("Tickets of the harbour", ["0", "1", "2"])
+
+
+@pytest.mark.parametrize("rows", ["a,,\n1,2,3\n4,5,6\n", "id,name\n1,A,x,y\n2,B,x,y\n3,C,x,y\n", "k,v\na,1\nb,2\n"])
+def test_rows_of_the_table_itself_are_no_lines_before_it(rows: str) -> None:
+    (block,) = _parsed("a.csv", rows)[0].blocks
+    assert (block.kind, block.line) == ("table", 1)
+
+
+def test_a_group_over_columns_names_each_of_them() -> None:
+    text = _parsed("a.csv", "Region;Q1;;Q2;\n;Plan;Real;Plan;Real\n" + "North;1;2;3;4\n" * 3)[0].text
+    assert text.startswith("Region\tQ1\tQ1\tQ2\tQ2\n\tPlan\tReal\tPlan\tReal\nNorth")
 
 
 def test_only_tags_of_html_are_taken_out_of_xml() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,3 +113,28 @@ def test_deleted_text_does_not_run_into_what_replaced_it(tag: str) -> None:
 
 def test_words_of_forms_are_told_from_those_of_the_page_as_lost_lines_are() -> None:
     assert vars(forms).get("letters") is witness.letters
+
+
+@pytest.mark.parametrize("gone", ["~~120 euros~~", "<!-- old -->", "%%not yet%%", "<del>12</del>"])
+def test_a_line_whose_beginning_is_not_seen_is_no_code(gone: str) -> None:
+    page = f"# Dues\n\n{gone} 100 euros\n\n{gone} Total\n===\n\n{gone} a | b\n---|---\n{gone} 1 | 2\n{gone} 3 | 4\n"
+    [document] = parse(page.encode(), "text/markdown", "a.md", ParseLimits())
+    assert [block.kind for block in document.blocks] == ["heading", "paragraph", "heading", "table"]
+    assert [block.line for block in document.blocks] == [1, 3, 5, 8]
+    assert document.blocks[2].label == "Total"
+    assert "\ufffc" not in document.text
+
+
+def test_markdown_within_notebooks_and_tickets_is_read_as_pages_are() -> None:
+    said = "Pay <!-- secret --> now, ~~90~~ 100 euros.\n\n"
+    said += "<table><tr><th>Berth</th><th>Due</th></tr><tr><td>7</td><td>8</td></tr></table>"
+    cell = {"cell_type": "markdown", "source": said}
+    [notebook] = parse(json.dumps({"cells": [cell]}).encode(), "application/x-ipynb+json", "a.ipynb", ParseLimits())
+    issues = [{"id": number, "title": "Dues", "body": said, "comments": [{"body": said}]} for number in (1, 2)]
+    issue, _ = parse(json.dumps(issues).encode(), "application/json", "a.json", ParseLimits())
+    for document, times in ((notebook, 1), (issue, 2)):
+        assert "secret" not in document.text
+        assert "90" not in document.text
+        assert document.text.count("Berth\tDue\n7\t8") == times
+        assert document.metadata["hidden_comment_count"] == str(times)
+        assert document.metadata["hidden_deletion_count"] == str(times)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,12 +17,13 @@ from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, decode
 from rag_pipeline.parsing.markup.front_matter import split_front_matter
-from rag_pipeline.parsing.markup.markdown import markdown_blocks
+from rag_pipeline.parsing.markup.markdown import seen_markdown
 from rag_pipeline.parsing.records.json_values import load_json
+from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.html import html_units
 
 _TEXT_FORMS = ("text/plain", "text/markdown", "text/latex")
-VERSION = "4"
+VERSION = "5"
 
 # What a cell printed is read for its beginning; logs and dumps would bury the notebook.
 _MAX_OUTPUT_CHARS = 1_000
@@ -47,6 +49,7 @@ def parse_notebook(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
 def notebook_document(notebook: Mapping[str, Any]) -> ParsedDocument:
     """The document of a loaded notebook; `page` of a block is its cell's number from 1."""
     builder = TextBuilder()
+    hidden: Counter[str] = Counter()
     for cell in _cells(notebook):
         source = clean_text(_joined(cell.get("source", cell.get("input"))))
         kind = cell.get("cell_type")
@@ -57,14 +60,14 @@ def notebook_document(notebook: Mapping[str, Any]) -> ParsedDocument:
             level = cell.get("level")
             builder.add("heading", source, level=min(max(level, 1), 6) if isinstance(level, int) else 1)
         elif kind == "markdown":
-            _add_markdown(builder, _EMBEDDED.sub("(embedded)", source))
+            _add_markdown(builder, _EMBEDDED.sub("(embedded)", source), hidden)
         else:
             builder.add("paragraph", source)
     metadata = notebook.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
     title = metadata.get("title") if isinstance(metadata.get("title"), str) else None
     headings = (block.label for block in builder.blocks if block.kind == "heading" and block.level == 1)
-    return builder.build(title=title or next(headings, None), metadata=_language(metadata))
+    return builder.build(title=title or next(headings, None), metadata=_language(metadata) | hidden_counts(hidden))
 
 
 def _cells(notebook: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -110,10 +113,9 @@ def _shown(data: Mapping[str, Any]) -> str:
     return "\n".join(unit.text for unit in html_units(page)) if page.strip() else ""
 
 
-def _add_markdown(builder: TextBuilder, source: str) -> None:
+def _add_markdown(builder: TextBuilder, source: str, hidden: Counter[str]) -> None:
     front = split_front_matter(source) if builder.is_empty else None
-    text = source[front.end_char :] if front else source
-    blocks = markdown_blocks(text)
+    text, blocks = seen_markdown(source[front.end_char :] if front else source, hidden)
     for number, block in enumerate(blocks):
         stop = blocks[number + 1].start_char if number + 1 < len(blocks) else len(text)
         start = block.start_char if number else 0

@@ -1,4 +1,4 @@
-"""Invitations in mail (iCalendar): what, when and where as lines of text.
+"""Invitations in mail (iCalendar): what, when, where and with whom as lines of text.
 
 Belongs here: events of a calendar part. Does not belong here: MIME (`mime`).
 """
@@ -13,12 +13,17 @@ from rag_pipeline.parsing.decode import clean_text
 MAX_EVENTS = 1_000
 # The events that are read lie well within it.
 MAX_CALENDAR_CHARS = 1_000_000
+# As many recipients as are shown of a message.
+MAX_ATTENDEES_CHARS = 500
 _FIELDS = {
     "SUMMARY": "Event",
     "DTSTART": "Start",
     "DTEND": "End",
     "LOCATION": "Location",
     "ORGANIZER": "Organizer",
+    "ATTENDEE": "Attendees",
+    "RRULE": "Repeats",
+    "STATUS": "Status",
     "DESCRIPTION": "Description",
 }
 _LINE = re.compile(r"([A-Za-z-]+)((?:;[^:\"\n]*(?:\"[^\"\n]*\"[^:\"\n]*)*)?):(.*)$")
@@ -43,7 +48,10 @@ def event_texts(text: str) -> list[str]:
             name, parameters, value = match.groups()
             label = _FIELDS.get(name.upper())
             if label:
-                events[-1].setdefault(label, _value(label, parameters, value))
+                said = _value(label, parameters, value)
+                known = events[-1].setdefault(label, said)
+                if label == "Attendees" and known != said and len(known) < MAX_ATTENDEES_CHARS:
+                    events[-1][label] = f"{known}, {said}"
     texts = (
         "\n".join(f"{label}: {event[label]}" for label in _FIELDS.values() if event.get(label)) for event in events
     )
@@ -51,7 +59,7 @@ def event_texts(text: str) -> list[str]:
 
 
 def _value(label: str, parameters: str, value: str) -> str:
-    if label == "Organizer":
+    if label in ("Organizer", "Attendees"):
         named = _NAME.search(parameters)
         value = named.group(1) if named else re.sub(r"^mailto:", "", value, flags=re.I)
     moment = _MOMENT.match(value.strip())

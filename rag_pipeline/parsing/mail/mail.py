@@ -29,7 +29,7 @@ from rag_pipeline.parsing.mail.outlook import read_outlook
 from rag_pipeline.parsing.mail.sealed import encrypted_message, is_encrypted_data, signed_content
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "13"
+VERSION = "14"
 
 # Some fifty recipients; no subject comes near.
 MAX_HEADER_CHARS = 2_000
@@ -62,6 +62,8 @@ def parse_email(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     documents: list[ParsedDocument] = []
     sealed: list[ParsedDocument] = []
     refusal: DocumentError | None = None
+    # Messages that cannot be read and say nothing outside.
+    unnamed = 0
     chars = 0
     ends = [start for start, _ in marks[1:]] + [len(raw)]
     for number, ((_, start), end) in enumerate(zip(marks, ends, strict=True), 1):
@@ -71,7 +73,9 @@ def parse_email(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
             found = _message(message, replace(context, address=f"{context.address}#{number}", limits=left))
         except DocumentError as error:
             refusal = error
-            sealed += _notice(message, error, f"message:{number}")
+            notice = _notice(message, error, f"message:{number}")
+            sealed += notice
+            unnamed += not notice
             continue
         chars += sum(len(document.text) for document in found)
         check_count(chars, context.limits.max_text_chars, "characters of text", context.address)
@@ -80,6 +84,8 @@ def parse_email(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
             documents.append(replace(document, part=part))
     if not documents and refusal is not None:
         raise refusal
+    if unnamed:
+        documents[0] = replace(documents[0], metadata=documents[0].metadata | {"unread_message_count": str(unnamed)})
     return documents + sealed
 
 
@@ -101,7 +107,10 @@ def _notice(raw: bytes, error: DocumentError, part: str) -> list[ParsedDocument]
     _read_facts(message, mail)
     builder = TextBuilder()
     _add_head(builder, mail)
-    metadata = {name: value for name, value in mail.facts.items() if value} | {"unread": error.code}
+    metadata = {name: value for name, value in mail.facts.items() if value} | {
+        "unread": error.code,
+        "unread_message_count": "1",
+    }
     found = builder.build(title=mail.subject or None, author=metadata.get("from"), metadata=metadata, part=part)
     return [] if builder.is_empty else [found]
 

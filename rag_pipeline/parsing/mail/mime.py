@@ -132,6 +132,9 @@ class _Reader:
     def _read_file(self, part: Message, name: str, data: bytes, depth: int) -> None:
         if mail_sealed.is_encrypted(part, data):
             self.has_secret = True
+            if not mail_sealed.is_version_note(data):
+                # Beside a body that can be read it is named as unread.
+                self._mail.attachments.append((name or "sealed.p7m", part.get_content_type(), data))
         elif mail_sealed.is_sealed(part) and depth < MAX_MIME_DEPTH and (inner := mail_sealed.signed_content(data)):
             self.read(message_from_bytes(inner), depth + 1)
         elif data.startswith(mail_tnef.SIGNATURE):

@@ -18,6 +18,7 @@ SIGNATURE_TYPES = frozenset(
     {"application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature"}
 )
 _PGP = re.compile(r"\s*-----BEGIN PGP MESSAGE-----.*?-----END PGP MESSAGE-----\s*$", re.S)
+_VERSION_NOTE = re.compile(rb"\s*(?:Version:[^\r\n]{0,100}\s*)?\Z", re.I)
 _OCTETS, _OCTETS_IN_PARTS = 0x04, 0x24
 
 
@@ -37,6 +38,11 @@ def is_encrypted(part: Message, data: bytes) -> bool:
 def is_encrypted_data(data: bytes) -> bool:
     """Whether an S/MIME envelope is an encrypted one."""
     return any(mark in data[:100] for mark in _ENCRYPTED)
+
+
+def is_version_note(data: bytes) -> bool:
+    """Whether a part of an encrypted PGP message only says by which version it was made."""
+    return _VERSION_NOTE.match(data) is not None
 
 
 def encrypted_message(address: str) -> EncryptedDocument:

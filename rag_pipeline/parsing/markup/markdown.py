@@ -10,6 +10,7 @@ own: markdown-it's makes tokens per cell and takes minutes for a table of 200,00
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from rag_pipeline.parsing.builder import LineTable, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
 from rag_pipeline.parsing.markup.front_matter import split_front_matter
-from rag_pipeline.parsing.markup.markdown_comments import without_unseen
+from rag_pipeline.parsing.markup.markdown_comments import HELD, held_in_place, without_unseen
 from rag_pipeline.parsing.markup.markdown_html import with_html_read
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
 
-VERSION = "12"
+VERSION = "13"
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",
@@ -68,11 +69,8 @@ def markdown_document(source: str, is_mdx: bool = False, comments: int = 0) -> P
     """The document of clean Markdown `source`, from which `comments` were taken out before."""
     front = split_front_matter(source)
     # What is left out is said: nobody could tell otherwise why a word that stands in the file is not found.
-    text, hidden = without_unseen(source[front.end_char :])
-    hidden["comment"] += comments
-    blocks = markdown_blocks(text, front.line_count, is_mdx)
-    if not is_mdx and any(block.kind == "html" for block in blocks):
-        text, blocks = with_html_read(text, blocks, hidden)
+    hidden = Counter(comment=comments)
+    text, blocks = seen_markdown(source[front.end_char :], hidden, front.line_count, is_mdx=is_mdx)
     front.fields.update(hidden_counts(hidden))
     title = front.take("title")
     if title is None:
@@ -86,23 +84,43 @@ def markdown_document(source: str, is_mdx: bool = False, comments: int = 0) -> P
     )
 
 
-def markdown_blocks(text: str, line_offset: int = 0, is_mdx: bool = False) -> tuple[Block, ...]:
+def seen_markdown(
+    source: str, hidden: Counter[str], line_offset: int = 0, *, is_mdx: bool = False
+) -> tuple[str, tuple[Block, ...]]:
+    """What a reader sees of clean Markdown, with HTML blocks read as such, and its blocks.
+
+    Args:
+        hidden: Gets how much no reader sees, by the way of hiding.
+        line_offset, is_mdx: As for `markdown_blocks`.
+    """
+    text, found = without_unseen(source)
+    hidden.update(found)
+    blocks = markdown_blocks(text, line_offset, is_mdx, held_in_place(source, text) if found else None)
+    if not is_mdx and any(block.kind == "html" for block in blocks):
+        text, blocks = with_html_read(text, blocks, hidden)
+    return text, blocks
+
+
+def markdown_blocks(
+    text: str, line_offset: int = 0, is_mdx: bool = False, structure: str | None = None
+) -> tuple[Block, ...]:
     """Blocks of clean Markdown `text`.
 
     Args:
         line_offset: Lines of the original file before `text`.
         is_mdx: Mark module lines (`import`, `export`) as code.
+        structure: What to tell blocks by, where it is not the text: as long as it, line for line.
     """
     table = LineTable(text)
     blocks: list[Block] = []
     covered = 0
-    tokens = _parser().parse(text)
+    tokens = _parser().parse(text if structure is None else structure)
     for position, token in enumerate(tokens):
         if token.level or token.nesting < 0 or token.map is None:
             continue
         first, end = token.map
         if token.type == "heading_open":
-            label = _label(tokens[position + 1].content)
+            label = _label(tokens[position + 1].content.replace(HELD, " "))
             # `##` alone is a heading to CommonMark, but names nothing.
             block = table.block("heading", first, end, int(token.tag[1:]), label, line_offset) if label else None
         else:

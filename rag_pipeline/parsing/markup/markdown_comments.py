@@ -33,6 +33,8 @@ _FAR = 500
 _LONGEST_INLINE = 1_000
 # Of a longer line only the beginning is looked through, at every mark in it.
 _LONGEST_LINE = 2_000
+HELD = "\ufffc"
+"""Stands at the head of a line whose beginning is not seen, where blocks are told apart."""
 
 
 def without_unseen(text: str) -> tuple[str, Counter[str]]:
@@ -56,6 +58,16 @@ def without_unseen(text: str) -> tuple[str, Counter[str]]:
         # What an element that is seen holds is looked through as well.
         position = token.end() if not cause and token["tag"] else end
     return "".join((*pieces, text[kept:])), counts
+
+
+def held_in_place(source: str, text: str) -> str:
+    """`text` to tell blocks by: a line whose beginning is not seen would otherwise be indented, which makes it code."""
+    lines = text.split("\n")
+    for number, (before, line) in enumerate(zip(source.split("\n"), lines, strict=True)):
+        is_indented = line.startswith("    ") and not line.isspace()
+        if is_indented and line != before and not before.startswith(("    ", "\t", " \t", "  \t", "   \t")):
+            lines[number] = HELD + line[1:]
+    return "\n".join(lines)
 
 
 def _cause(token: re.Match[str]) -> str:

@@ -20,7 +20,7 @@ from rag_pipeline.parsing.builder import TextBuilder, one_line
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, read_text
 
-VERSION = "9"
+VERSION = "10"
 
 # Many programs leave out leading zeros, or the milliseconds.
 _TIME = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
@@ -29,6 +29,10 @@ _NEARLY = r"[ \t]{0,20}\d{1,3}:\d[\d:.,]{1,15}[ \t]{0,20}"
 _NEARLY_TIMING = re.compile(
     rf"{_NEARLY}(?:[-=]{{0,3}}>|[\u2013\u2014\u2192-])[^<>]{{0,60}}$|{_NEARLY}\d{{1,3}}:\d[\d:.,]{{1,15}}[ \t]*$"
 )
+# A time alone, below the number of a cue: its end is missing.
+_LONE_TIME = re.compile(rf"{_NEARLY}$")
+# Blocks of WebVTT that are no cue.
+_NO_CUE = re.compile(r"[\ufeff]?(?:WEBVTT|NOTE|STYLE|REGION)(?=[ \t]|$)")
 # Comments, which a player does not show: a block of their own.
 _NOTE = re.compile(r"\n[ \t]*\nNOTE(?=[ \t\n])")
 _DASH = re.compile(r"\s*(?:<[^<>]*>)*[-\u2010-\u2014]\s?\w")
@@ -67,15 +71,15 @@ def parse_vtt(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     text = read_text(raw)
     head = text.lstrip().split("\n", 1)[0]
     title = re.sub(r"^WEBVTT[ \t]*-?[ \t]*", "", head) if head.startswith("WEBVTT") else ""
-    document = _document(text, context.address, one_line(title) or None)
+    document = _document(text, context.address, one_line(title) or None, is_srt=False)
     notes = len(_NOTE.findall(text))
     hidden = {"hidden_comment_count": str(notes)} if notes else {}
     return [replace(document, metadata=document.metadata | hidden)]
 
 
 def parse_srt(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
-    """As `parse_vtt`, for SubRip."""
-    return [_document(read_text(raw), context.address, None)]
+    """As `parse_vtt`, for SubRip, where words below a blank line are still those of the cue above."""
+    return [_document(read_text(raw), context.address, None, is_srt=True)]
 
 
 def clock(time_ms: int) -> str:
@@ -84,8 +88,11 @@ def clock(time_ms: int) -> str:
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def _document(text: str, address: str, title: str | None) -> ParsedDocument:
-    cues = _with_speakers(list(_cues(text)))
+def _document(text: str, address: str, title: str | None, *, is_srt: bool) -> ParsedDocument:
+    lines = text.split("\n")
+    stray = _stray_blocks(lines)
+    goes_on = {number for block in stray if not block.is_bad for number in block.lines} if is_srt else set()
+    cues = _with_speakers(list(_cues(lines, goes_on)))
     if not cues:
         raise UnparsableDocument(
             f"{address}: no cue (a line like 00:01:02.000 --> 00:01:04.000) was found.", address=address
@@ -96,7 +103,8 @@ def _document(text: str, address: str, title: str | None) -> ParsedDocument:
         speaker = turn[0].speaker
         lead = f"[{clock(turn[0].start_ms)}] {speaker}: " if speaker else f"[{clock(turn[0].start_ms)}] "
         builder.add("cue", lead + words, label=speaker or None, line=turn[0].line)
-    bad = sum(_is_bad_timing(line) for line in text.split("\n") if ">" in line or ":" in line)
+    bad = sum(_is_bad_timing(line) for line in lines if ">" in line or ":" in line)
+    bad += sum(not block.is_counted and not goes_on.issuperset(block.lines) for block in stray)
     metadata = {"duration": clock(max(cue.end_ms for cue in cues)), "cue_count": str(len({cue.line for cue in cues}))}
     if bad:
         metadata["bad_cue_count"] = str(bad)
@@ -114,13 +122,53 @@ def _is_bad_timing(line: str) -> bool:
     return "-->" in line or _NEARLY_TIMING.match(line) is not None
 
 
-def _cues(text: str) -> Iterator[_Cue]:
+@dataclass(frozen=True, slots=True)
+class _Stray:
+    """Lines with words that stand between two cues, away from any timing.
+
+    Attributes:
+        lines: Their numbers, from 0.
+        is_bad: They are meant as a cue of their own, whose times cannot be read, or stand before the first.
+        is_counted: One of them is counted as a timing that cannot be read.
+    """
+
+    lines: range
+    is_bad: bool
+    is_counted: bool
+
+
+def _stray_blocks(lines: list[str]) -> list[_Stray]:
+    """Blocks of lines with words and without a timing, but for heads, comments and styles of WebVTT."""
+    found: list[_Stray] = []
+    has_cue = False
+    start = 0
+    for end in (*(number for number, line in enumerate(lines) if not line.strip()), len(lines)):
+        block, first = lines[start:end], start
+        start = end + 1
+        if any("->" in line and _TIMING.match(line) for line in block):
+            has_cue = True
+        elif any(map(_has_letters, block)) and not _NO_CUE.match(block[0]):
+            # The number of a cue stands above its times.
+            below = block[1:] if block[0].strip().isdecimal() else block
+            is_counted = any(map(_is_bad_timing, block))
+            is_bad = is_counted or not has_cue or bool(below and _LONE_TIME.match(below[0]))
+            found.append(_Stray(range(first, end), is_bad, is_counted))
+    return found
+
+
+def _has_letters(line: str) -> bool:
+    return any(map(str.isalpha, line))
+
+
+def _cues(lines: list[str], goes_on_in: set[int]) -> Iterator[_Cue]:
     """Every timing line and the lines below it, up to a blank line or the next timing line.
 
     Rolling captions repeat the line before without a pause, above the next one or for a moment alone: the same
     speaker's equal line is then taken once. Who says the same again in a cue of its own is heard twice.
+
+    Args:
+        goes_on_in: Numbers of lines that belong to the cue above although a blank line parts them from it.
     """
-    lines = text.split("\n")
     marks = [(number, match) for number, line in enumerate(lines) if "->" in line and (match := _TIMING.match(line))]
     last: tuple[str, str | None] = ("", None)
     last_end_ms = 0
@@ -129,19 +177,18 @@ def _cues(text: str) -> Iterator[_Cue]:
         body: list[tuple[str | None, str]] = []
         speaker: str | None = None
         groups = match.groups()
-        goes_on = _ms(groups[:4]) - last_end_ms <= _ROLLING_MS
+        is_rolling = _ms(groups[:4]) - last_end_ms <= _ROLLING_MS
         last_end_ms = _ms(groups[4:])
         is_moment = last_end_ms - _ms(groups[:4]) <= _MOMENT_MS
-        spoken = sum(1 for _ in takewhile(str.strip, lines[number + 1 : stop]))
-        for line in lines[number + 1 : stop]:
-            if not line.strip():
-                break
+        own = [*takewhile(str.strip, lines[number + 1 : stop])]
+        spoken = len(own)
+        for line in own + [lines[later] for later in range(number + 1 + spoken, stop) if later in goes_on_in]:
             # A dash begins what somebody else says, who is not named.
             speaker = "" if _DASH.match(line) else speaker
             for name, said in _voices(line, speaker):
                 speaker = name
                 words = " ".join(clean_text(html.unescape(_TAG.sub("", said))).split())
-                is_repeated = goes_on and (spoken > 1 or is_moment) and (words, speaker) == last
+                is_repeated = is_rolling and (spoken > 1 or is_moment) and (words, speaker) == last
                 if words and not is_repeated:
                     body.append((speaker, words))
                 if words:

@@ -26,9 +26,10 @@ from rag_pipeline.parsing.records.records import (
     record_documents,
     record_id_field,
 )
+from rag_pipeline.parsing.table_heads import header_count
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "8"
+VERSION = "9"
 
 _DELIMITERS = (",", "\t", ";", "|")
 # Enough for the separator and the quoting to show.
@@ -40,7 +41,12 @@ _DIGITS = re.compile(r"\d+")
 # Enough to tell a column of numbers from its name.
 _ROWS_BELOW = 5
 # A caption is a line; what is longer is a cell.
-_MAX_CAPTION_CHARS = 200
+MAX_CAPTION_CHARS = 200
+# Statements of accounts have ten lines or so before their rows.
+MAX_LEAD_ROWS = 20
+# Enough for the width of a table to show.
+SAMPLE_ROWS = 10
+LEAD_PART = "above the rows"
 # Python's own limit would refuse a ticket with a pasted log; a missing quote ends here.
 _MAX_FIELD_CHARS = 10_000_000
 
@@ -60,8 +66,7 @@ def parse_csv(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     text, above = (text[hint.end() :], 1) if hint else (text, 0)
     delimiter = hint.group(1) if hint and hint.group(1) in text else find_delimiter(text)
     numbered = _rows(text, delimiter, context.address)
-    caption = _caption([row for _, row in numbered[:3]])
-    numbered = numbered[1:] if caption else numbered
+    lead, numbered = numbered[: (count := _lead_count(numbered))], numbered[count:]
     rows = [row for _, row in numbered]
     if not rows or delimiter is None or not _has_header(rows):
         return [_source_document(text, above)]
@@ -70,13 +75,15 @@ def parse_csv(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     places = [line + above for line, _ in numbered[1:]]
     if records and record_id_field(records) and are_documents(records):
         check_count(len(records), context.limits.max_records, "records", context.address)
-        return record_documents(list(map(Placed, records, places)))
+        return [*_lead_document(lead, above), *record_documents(list(map(Placed, records, places)))]
     if records and is_chat(records):
-        return [chat_document(list(map(Placed, records, places)))]
+        return [*_lead_document(lead, above), chat_document(list(map(Placed, records, places)))]
     builder = TextBuilder()
-    builder.add("heading", caption or "", level=1, line=1 + above, holds_lines=True)
+    caption = _add_lead(builder, lead, above)
     starts = [line for line, _ in numbered]
-    builder.add("table", _table_text([names, *rows[1:]], starts), line=starts[0] + above, holds_lines=True)
+    builder.add(
+        "table", _table_text([_shown_names(names, rows), *rows[1:]], starts), line=starts[0] + above, holds_lines=True
+    )
     return [builder.build(title=caption, metadata={"row_count": str(len(rows) - 1)})]
 
 
@@ -139,13 +146,49 @@ def _rows(text: str, delimiter: str | None, address: str) -> list[tuple[int, lis
     return rows
 
 
-def _caption(rows: Sequence[Sequence[str]]) -> str | None:
-    """The only cell of the first row, where the rows below have several."""
-    if len(rows) < 3:
-        return None
-    cells = [cell.strip() for cell in rows[0] if cell.strip()]
-    below = [cell for cell in rows[1] if cell.strip()]
-    return cells[0] if len(cells) == 1 and len(below) > 1 and len(cells[0]) <= _MAX_CAPTION_CHARS else None
+def _lead_count(rows: Sequence[tuple[int, Sequence[str]]]) -> int:
+    """How many first rows say what the table is, as reports of banks and meters begin: before the names of its columns.
+
+    They are lines of one cell, or pairs of a name and a value that a blank line parts from a wider table.
+    """
+    counts = [sum(bool(cell.strip()) for cell in row) for _, row in rows[: MAX_LEAD_ROWS + SAMPLE_ROWS]]
+    wide = next((number for number, count in enumerate(counts[: MAX_LEAD_ROWS + 1]) if count > 2), 0)
+    if _is_lead(rows, counts, wide) and (max(counts[:wide]) == 1 or _has_gap(rows, wide)):
+        return wide
+    single = next((number for number, count in enumerate(counts[: MAX_LEAD_ROWS + 1]) if count > 1), 0)
+    return single if _is_lead(rows, counts, single) else 0
+
+
+def _is_lead(rows: Sequence[tuple[int, Sequence[str]]], counts: Sequence[int], count: int) -> bool:
+    """Whether the first `count` rows are short, and the table below them is about as wide as its names."""
+    below = counts[count : count + SAMPLE_ROWS]
+    short = all(len(cell) <= MAX_CAPTION_CHARS for _, row in rows[:count] for cell in row)
+    # A sum below the table has fewer cells.
+    return 0 < count < len(rows) - 1 and short and 2 * sum(other >= below[0] - 1 for other in below) > len(below)
+
+
+def _has_gap(rows: Sequence[tuple[int, Sequence[str]]], count: int) -> bool:
+    return rows[count][0] - rows[count - 1][0] > 1 + sum(cell.count("\n") for cell in rows[count - 1][1])
+
+
+def _add_lead(builder: TextBuilder, lead: Sequence[tuple[int, Sequence[str]]], above: int) -> str | None:
+    """Adds the rows before the table; returns its caption, which is the first of them if that is one cell."""
+    caption: str | None = None
+    for number, (line, row) in enumerate(lead):
+        cells = [" ".join(cell.split()) for cell in row if cell.strip()]
+        if not number and len(cells) == 1:
+            caption = cells[0]
+            builder.add("heading", caption, level=1, line=line + above, holds_lines=True)
+        else:
+            builder.add("paragraph", "\t".join(cells), line=line + above, holds_lines=True)
+    return caption
+
+
+def _lead_document(lead: Sequence[tuple[int, Sequence[str]]], above: int) -> list[ParsedDocument]:
+    """What stands before rows that are documents themselves."""
+    builder = TextBuilder()
+    caption = _add_lead(builder, lead, above)
+    return [builder.build(title=caption, part=LEAD_PART)] if lead else []
 
 
 def _has_header(rows: Sequence[Sequence[str]]) -> bool:
@@ -208,6 +251,18 @@ def _names(header: Sequence[str], width: int) -> list[str]:
             name = f"{plain} ({counts[plain] + 1})"
         names[name] = None
     return list(names)
+
+
+def _shown_names(names: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The names, where a second row names columns below a group: the group is that of each column without a name."""
+    if len(rows) < 2 or header_count([names, *rows[1 : 1 + SAMPLE_ROWS]]) < 2:
+        return names
+    shown = names[:1]
+    for column, name in enumerate(names[1:], start=1):
+        is_named = column < len(rows[0]) and rows[0][column].strip()
+        is_below = column < len(rows[1]) and rows[1][column].strip()
+        shown.append(name if is_named or not is_below else shown[-1])
+    return shown
 
 
 def _source_document(text: str, above: int) -> ParsedDocument:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from rag_pipeline.contracts.documents import ParsedDocument
+from rag_pipeline.contracts.documents import Block, ParsedDocument
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.parsing.builder import MAX_LABEL_CHARS, TextBuilder, one_line
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.markup.front_matter import scalar_text
-from rag_pipeline.parsing.markup.markdown import markdown_blocks
+from rag_pipeline.parsing.markup.markdown import seen_markdown
 from rag_pipeline.parsing.records.json_places import line_of
+from rag_pipeline.parsing.web.hidden import hidden_counts
 
 Record = Mapping[str, Any]
 
@@ -58,6 +60,9 @@ _SHOWN_CHARS = 200
 _METADATA_CHARS = 2_000
 # Deeper than any record, and less than the stack.
 _MAX_DEPTH = 100
+# Below the title.
+_SECTION_LEVEL = 2
+_MAY_BE_MARKUP = re.compile(r"<[!/a-zA-Z]|~~|%%")
 _URL_LINE = re.compile(r"\s*+(?:- )?[^:]++:\s++https?://\S+$")
 _URL = re.compile(r"https?://\S+$")
 
@@ -144,14 +149,18 @@ def record_document(record: Record, part: str = "") -> ParsedDocument:
     if len(said.strip()) > MAX_LABEL_CHARS:
         # A title is a line; the rest of a longer one is text.
         builder.add("paragraph", said, line=line_of(record, title_field))
-    metadata = _add_fields(builder, rest, record, has_sections=bool(title))
+    hidden: Counter[str] = Counter()
+    metadata = _add_fields(builder, rest, record, hidden, has_sections=bool(title))
     for comment in comments if isinstance(comments, list) else ():
-        _add_comment(builder, comment)
+        _add_comment(builder, comment, hidden)
+    metadata |= hidden_counts(hidden)
     author = next((metadata[name] for name in metadata if name.casefold() in ("author", "reporter", "creator")), None)
     return builder.build(title=title, author=author, metadata=metadata, part=part)
 
 
-def _add_fields(builder: TextBuilder, fields: Record, record: Record, has_sections: bool) -> dict[str, str]:
+def _add_fields(
+    builder: TextBuilder, fields: Record, record: Record, hidden: Counter[str], *, has_sections: bool
+) -> dict[str, str]:
     """Adds all `fields` of the record: short ones first, then long, then nested. Returns the metadata."""
     metadata: dict[str, str] = {}
     lines: list[str] = []
@@ -171,7 +180,7 @@ def _add_fields(builder: TextBuilder, fields: Record, record: Record, has_sectio
                 lines.append(f"{_cleaned_name(name)}: {one_line(text)}")
     builder.add("field", "\n".join(lines), line=line_of(record, first))
     for name, text in sorted(long_fields, key=lambda item: _rank(item[0], _BODIES)):
-        _add_section(builder, _heading(name) if has_sections else None, text, 2, line_of(record, name))
+        _add_section(builder, _heading(name) if has_sections else None, text, hidden, line_of(record, name))
     for name, value in nested:
         full = clean_text(json.dumps(value, ensure_ascii=False, default=str))
         whole = readable_lines(value, 1)
@@ -297,9 +306,9 @@ def _person(record: Record, names: tuple[str, ...]) -> str | None:
     return one_line(_person_name(value) or "" if isinstance(value, Mapping) else _flat(value) or "") or None
 
 
-def _add_comment(builder: TextBuilder, comment: Any) -> None:
+def _add_comment(builder: TextBuilder, comment: Any, hidden: Counter[str]) -> None:
     if not isinstance(comment, Mapping):
-        _add_section(builder, "Comment", _flat(comment) or "\n".join(readable_lines(comment)), 2)
+        _add_section(builder, "Comment", _flat(comment) or "\n".join(readable_lines(comment)), hidden)
         return
     body_field = _field(comment, _BODIES)
     date_field = _field(comment, _DATES)
@@ -311,7 +320,7 @@ def _add_comment(builder: TextBuilder, comment: Any) -> None:
     if body is None:
         body = "\n".join(readable_lines(comment))
         body_field = date_field = None
-    _add_section(builder, heading, body, 2, line_of(comment))
+    _add_section(builder, heading, body, hidden, line_of(comment))
     if body_field:
         builder.add("field", "\n".join(_other_lines(comment, body_field, date_field, _AUTHORS)))
 
@@ -325,22 +334,26 @@ def _other_lines(record: Record, body: str | None, date: str | None, authors: tu
     return readable_lines(rest)
 
 
-def _add_section(builder: TextBuilder, heading: str | None, text: str, level: int, line: int | None = None) -> None:
-    """A long field under its heading. Trackers hold Markdown, so its structure is kept."""
+def _add_section(
+    builder: TextBuilder, heading: str | None, text: str, hidden: Counter[str], line: int | None = None
+) -> None:
+    """A long field under its heading. Trackers hold Markdown, so its structure is kept and its comments are not."""
     text = clean_text(text).strip()
     if not text:
         return
     if heading:
-        builder.add("heading", heading, level=level, line=line)
+        builder.add("heading", heading, level=_SECTION_LEVEL, line=line)
     # One line of prose needs no parser: a file may hold a hundred thousand of them.
-    blocks = markdown_blocks(text) if "\n" in text or not text[0].isalpha() else ()
+    blocks: Sequence[Block] = ()
+    if "\n" in text or not text[0].isalpha() or _MAY_BE_MARKUP.search(text):
+        text, blocks = seen_markdown(text, hidden)
     if not blocks:
         builder.add("paragraph", text, line=line)
     for number, block in enumerate(blocks):
         # Up to the next block, so that link definitions between blocks are kept.
         stop = blocks[number + 1].start_char if number + 1 < len(blocks) else len(text)
         start = block.start_char if number else 0
-        deeper = min(6, level + block.level) if block.kind == "heading" else 0
+        deeper = min(6, _SECTION_LEVEL + block.level) if block.kind == "heading" else 0
         builder.add(block.kind, text[start:stop], level=deeper, label=block.label, line=line)
 
 
