@@ -6,7 +6,7 @@ Does not belong here: PostgreSQL, which is the first (`stores/postgres/`); when 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,6 +49,8 @@ class Published:
         groups: Groups of each principal that has any, groups of groups included.
         withheld: What a table of rows shows that nobody may read by now; asked where a place lost rows by itself, since
             the index may still hold them.
+        earlier: Columns of the index as an earlier publication of that name showed it; None: it is not kept, cannot be
+            read, or there was none.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Published:
     rows: int
     groups: Mapping[str, tuple[str, ...]]
     withheld: Withholding
+    earlier: Callable[[str, Sequence[str]], pl.DataFrame | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +121,12 @@ class DeliveryReport:
 class Target(Protocol):
     """A place that what is published is delivered to."""
 
-    def deliver(self, published: Published, still_writing: Callable[[], None]) -> Delivered:
+    def deliver(self, published: Published, still_published: Callable[[], None]) -> Delivered:
         """Bring it from whatever whole version it holds to this one, in one transaction, by difference.
 
         Args:
-            still_writing: Called before the commit; it raises where another process has become the writer of the lake.
+            still_published: Called before the commit; it raises where readers of the lake are on another version or in
+                other groups. Whoever did that delivers it, after this: a place takes one delivery at a time.
 
         Raises:
             DeliveryFailed: Nothing was changed.

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import polars as pl
 
@@ -25,11 +26,14 @@ from rag_pipeline.errors import DeliveryFailed, ExtraMissing
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.withdraw import withholding
 from rag_pipeline.refresh.workspace import Workspace
-from rag_pipeline.stores.kept import open_version
+from rag_pipeline.stores.kept import KeptVersions, open_version
 from rag_pipeline.transforms.memberships import all_principals, groups_by_member
 from rag_pipeline.transforms.verify import Finding, Kind, finding
 
 log = logging.getLogger(__name__)
+
+# Who moves readers in the middle of a delivery delivers too, so that one more try finds nothing left to do.
+_TRIES = 3
 
 
 def is_delivered_elsewhere(workspace: Workspace) -> bool:
@@ -45,11 +49,7 @@ def deliver_published(workspace: Workspace) -> DeliveryReport | None:
     if not is_delivered_elsewhere(workspace):
         return None
     began = time.monotonic()
-    try:
-        with workspace.lake.writing():
-            report = _delivered(workspace)
-    except FAULTS as error:
-        report = DeliveryReport(Delivered(), fault=str(error))
+    report = _delivered(workspace)
     if report is None:
         return None
     workspace.delivery = report = replace(report, seconds=time.monotonic() - began)
@@ -60,20 +60,56 @@ def deliver_published(workspace: Workspace) -> DeliveryReport | None:
     return report
 
 
-def _delivered(workspace: Workspace) -> DeliveryReport | None:
+class _MovedOnError(Exception):
+    """Readers of the lake were pointed to another version, or groups changed, while one was delivered."""
+
+
+def _delivered(workspace: Workspace, tries: int = _TRIES) -> DeliveryReport | None:
+    """One delivery, and another one where readers were pointed elsewhere meanwhile.
+
+    It goes without the lake's lock, which others would wait for as long as an index is built there. What it began with
+    is looked at again right before the commit: whoever changes it afterwards delivers after this, and is not undone.
+    """
     rows = 0
+    began_with = None
     try:
+        began_with = _state(workspace)
         published = _published(workspace)
         if published is None:
             return None
         rows = published.rows
-        delivered = _target(workspace).deliver(published, workspace.lake.still_writing)
+        delivered = _target(workspace).deliver(published, lambda: _check_still(workspace, began_with))
+    except _MovedOnError as error:
+        if tries > 1:
+            return _delivered(workspace, tries - 1)
+        return DeliveryReport(Delivered(), rows=rows, fault=str(error))
     except FAULTS as error:
+        # A version that readers left may have been thinned away while it was read.
+        if tries > 1 and began_with is not None and _has_moved(workspace, began_with):
+            return _delivered(workspace, tries - 1)
         # A server that was not reached is not tried again.
         is_reached = not isinstance(error, DeliveryFailed) or error.facts.get("is_reached", True)
         is_withdrawn = bool(is_reached) and _is_withdrawn(workspace)
         return DeliveryReport(Delivered(), rows=rows, fault=str(error), is_withdrawn=is_withdrawn)
     return DeliveryReport(delivered, rows=rows)
+
+
+def _state(workspace: Workspace) -> tuple[str, tuple[str, int]]:
+    """Equal while readers of the lake are on the same version and in the same groups."""
+    last = workspace.lake.last_publication()
+    return "" if last is None else last.name, workspace.lake.identity(PRINCIPALS)
+
+
+def _check_still(workspace: Workspace, began_with: object) -> None:
+    if _state(workspace) != began_with:
+        raise _MovedOnError("what readers of the lake see changes faster than it can be delivered; the next run does")
+
+
+def _has_moved(workspace: Workspace, began_with: object) -> bool:
+    try:
+        return _state(workspace) != began_with
+    except FAULTS:
+        return False
 
 
 @contextmanager
@@ -93,7 +129,9 @@ def withdrawn_elsewhere(workspace: Workspace) -> Iterator[None]:
 
 def _is_withdrawn(workspace: Workspace) -> bool:
     try:
-        taken = _target(workspace).withdraw(workspace.lake.root, withholding(workspace), _groups_or_none(workspace))
+        with workspace.lake.writing():
+            groups = _groups_or_none(workspace)
+            taken = _target(workspace).withdraw(workspace.lake.root, withholding(workspace), groups)
     except FAULTS as error:
         log.error("what was revoked may still stand in PostgreSQL: %s", error)
         return False
@@ -115,7 +153,17 @@ def _published(workspace: Workspace) -> Published | None:
         rows=last.rows,
         groups=_groups(workspace),
         withheld=withholding(workspace),
+        earlier=partial(_earlier, workspace),
     )
+
+
+def _earlier(workspace: Workspace, name: str, columns: Sequence[str]) -> pl.DataFrame | None:
+    try:
+        found = next((each for each in workspace.lake.publications() if each.name == name), None)
+        return None if found is None else KeptVersions(workspace.lake, workspace.vectors).open(found).read(columns)
+    except FAULTS as error:
+        log.info("the version that PostgreSQL holds is not kept, so all rows are compared there: %s", error)
+        return None
 
 
 def _groups(workspace: Workspace) -> dict[str, tuple[str, ...]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import lancedb
 import numpy as np
 import polars as pl
 import pytest
@@ -15,6 +16,8 @@ from rag_pipeline.refresh.erase import begin_erasure, finish_if_begun
 from rag_pipeline.refresh.erase_plan import Wanted
 from rag_pipeline.stores.erasures import pending_erasure
 from rag_pipeline.stores.kept import open_version
+from rag_pipeline.stores.postgres import delivery, withdrawal
+from rag_pipeline.stores.postgres import rows as rows_module
 from rag_pipeline_tests.postgres.conftest import Database, Delivering, delivering
 
 COLUMNS = ["chunk_id", "uri", "title", "language", "section_path", "facts", "source_modified_at", "embedded_text"]
@@ -102,6 +105,88 @@ def test_an_edit_brings_the_rows_that_differ(delivered: Delivering, database: Da
     after = dict(database.rows("SELECT chunk_id, xmin::text FROM rag.vectors"))
     assert len(after.keys() - before.keys()) == 1
     assert all(after[name] == before[name] for name in after.keys() & before.keys())
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+    """Rows that were sent to each table, each time."""
+    counts: dict[str, list[int]] = {}
+
+    def counted(cursor: Any, place: str, rows: pl.DataFrame) -> None:
+        counts.setdefault(place.partition(" ")[0].removeprefix("pg_temp."), []).append(rows.height)
+        rows_module.copy_rows(cursor, place, rows)
+
+    for module in (delivery, withdrawal):
+        monkeypatch.setattr(module, "copy_rows", counted)
+    return counts
+
+
+def test_an_edit_sends_what_it_changes_and_nothing_else(
+    delivered: Delivering, database: Database, sent: dict[str, list[int]]
+) -> None:
+    deliver_published_of(delivered)
+    sent.clear()
+    delivered.write("page3.md", "# Page 3\n\nThe valve number 3 leaks.\n")
+    delivered.write("page4.md.meta.yaml", "allowed_principals: [crew]\n")
+    (delivered.folder / "docs" / "page5.md").unlink()
+    delivered.refresh()
+    assert in_postgres(database) == in_lake(delivered)
+    # First what is revoked leaves; then the rest comes, of which the narrowed row has its metadata again.
+    assert sent["leaving"] == [1, 1]
+    assert sent["desired"] == [1, 2]
+    assert sent["staged_vectors"] == [1]
+
+
+def deliver_published_of(project: Delivering) -> str:
+    with project.workspace() as workspace:
+        return said(deliver_published(workspace))
+
+
+def thinned(project: Delivering, _: Database) -> None:
+    for manifest in older_manifests(project):
+        manifest.unlink()
+
+
+def damaged(project: Delivering, _: Database) -> None:
+    for manifest in older_manifests(project):
+        manifest.write_bytes(manifest.read_bytes()[:40])
+
+
+def hidden(_: Delivering, database: Database) -> None:
+    # Somebody who may do anything takes a row, and hides that.
+    database.run(
+        "DELETE FROM rag.permissions p USING rag.chunks c WHERE p.chunk_id = c.chunk_id AND uri LIKE '%page6.md'",
+        "UPDATE rag.delivery SET is_touched = false, rows = rows - 1",
+    )
+
+
+def older_manifests(project: Delivering) -> list[Path]:
+    """What opens the versions of the index before the newest; the lake forgets a version by removing it."""
+    folder = project.folder / "lake" / "gold" / "index"
+    connection = lancedb.connect(str(folder))
+    found = []
+    for each in folder.glob("*.lance"):
+        newest = f"{2**64 - 1 - connection.open_table(each.stem).version}.manifest"
+        found += [path for path in (each / "_versions").glob("*.manifest") if path.name != newest]
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("lose", [thinned, damaged, hidden])
+def test_a_version_that_cannot_be_compared_with_is_no_loss(
+    delivered: Delivering, database: Database, sent: dict[str, list[int]], lose: Callable[..., None]
+) -> None:
+    deliver_published_of(delivered)
+    reachable, delivered.dsn = delivered.dsn, "host=127.0.0.1 port=1"
+    delivered.write("page3.md", "# Page 3\n\nThe valve number 3 leaks.\n")
+    delivered.refresh()
+    delivered.dsn = reachable
+    lose(delivered, database)
+    sent.clear()
+    assert deliver_published_of(delivered) == ""
+    rows = in_lake(delivered)
+    assert in_postgres(database) == rows
+    assert sent["desired"] == [len(rows)]
 
 
 def test_other_readers_of_every_row_write_no_text_and_no_vector(delivered: Delivering, database: Database) -> None:

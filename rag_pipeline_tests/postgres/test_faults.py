@@ -19,6 +19,7 @@ import dagster as dg
 import psycopg
 import pytest
 
+from rag_pipeline.contracts.delivery import Delivered, Published
 from rag_pipeline.defs.delivery_checks import delivery_results, delivery_specs
 from rag_pipeline.defs.specs import PUBLICATION_KEY, REVOCATIONS_KEY
 from rag_pipeline.errors import DeliveryFailed
@@ -126,33 +127,52 @@ def locked(database: Database) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
+WAITING = "SELECT pid FROM pg_stat_activity WHERE application_name = 'rag_pipeline' AND wait_event_type = 'Lock'"
 CHILD = """
-import sys
+import os, signal, sys
 from pathlib import Path
+from rag_pipeline.refresh import deliver
 from rag_pipeline.refresh.deliver import deliver_published
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import load_pipeline
+def killed_after_its_look(*given):
+    check(*given)
+    os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[3:]:
+    check, deliver._check_still = deliver._check_still, killed_after_its_look
 with Workspace(load_pipeline(Path(sys.argv[1]), {"SEARCH_DSN": sys.argv[2]}), run_id="killed") as workspace:
     deliver_published(workspace)
 """
 
 
-def test_a_delivery_that_is_killed_leaves_the_version_before(copy: Delivering, database: Database) -> None:
+def killed_while_it_writes(database: Database, arguments: list[str]) -> None:
+    with locked(database), subprocess.Popen(arguments, env=os.environ | {"PYTHONWARNINGS": "ignore"}) as child:
+        [(backend,)] = eventually(lambda: database.rows(WAITING))
+        child.send_signal(signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+    eventually(lambda: not database.rows("SELECT FROM pg_stat_activity WHERE pid = %s", backend))
+
+
+def killed_before_its_commit(database: Database, arguments: list[str]) -> None:
+    done = subprocess.run([*arguments, "after its look"], env=os.environ | {"PYTHONWARNINGS": "ignore"}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    theirs = "SELECT FROM pg_stat_activity WHERE application_name = 'rag_pipeline'"
+    eventually(lambda: not database.rows(theirs))
+
+
+@pytest.mark.parametrize(
+    "kill", [killed_while_it_writes, pytest.param(killed_before_its_commit, marks=pytest.mark.exhaustive)]
+)
+def test_a_delivery_that_is_killed_leaves_the_version_before(
+    copy: Delivering, database: Database, kill: Callable[[Database, list[str]], None]
+) -> None:
     before = version(database)
     copy.write("page1.md", "# Page 1\n\nThe valve leaks.\n")
     copy.write("page9.md", "# Page 9\n\nA new page.\n")
     reachable, copy.dsn = copy.dsn, "host=127.0.0.1 port=1"
     copy.refresh()
     copy.dsn = reachable
-    waiting = "SELECT pid FROM pg_stat_activity WHERE application_name = 'rag_pipeline' AND wait_event_type = 'Lock'"
-    with locked(database):
-        arguments = [sys.executable, "-c", CHILD, str(copy.folder / "pipeline.yaml"), copy.dsn]
-        with subprocess.Popen(arguments, env=os.environ | {"PYTHONWARNINGS": "ignore"}) as child:
-            [(backend,)] = eventually(lambda: database.rows(waiting))
-            assert version(database) == before
-            child.send_signal(signal.SIGKILL)
-            assert child.wait() == -signal.SIGKILL
-    eventually(lambda: not database.rows("SELECT FROM pg_stat_activity WHERE pid = %s", backend))
+    kill(database, [sys.executable, "-c", CHILD, str(copy.folder / "pipeline.yaml"), copy.dsn])
     assert version(database) == before
     assert deliver_now(copy) == ""
     assert version(database)[1] == before[1] + 1
@@ -176,6 +196,66 @@ def test_a_server_that_is_down_holds_up_nothing_and_is_made_up_for(copy: Deliver
     copy.refresh()
     assert version(database)[1] == before[1] - 1
     assert told(copy, PUBLICATION_KEY).passed
+
+
+def test_a_slow_delivery_holds_up_no_writer_and_brings_no_older_version(copy: Delivering, database: Database) -> None:
+    before = version(database)
+    reachable, copy.dsn = copy.dsn, "host=127.0.0.1 port=1"
+    copy.write("page1.md", "# Page 1\n\nThe valve leaks.\n")
+    copy.refresh()
+    copy.dsn = reachable
+    faults: list[str] = []
+    slow = threading.Thread(target=lambda: faults.append(deliver_now(copy)))
+    with locked(database):
+        slow.start()
+        eventually(lambda: database.rows(WAITING))
+        copy.dsn = "host=127.0.0.1 port=1"
+        # It would wait for the lake's lock here.
+        copy.write("page2.md", "# Page 2\n\nThe gasket leaks.\n")
+        copy.refresh()
+        with copy.workspace() as workspace:
+            last = workspace.lake.last_publication()
+    slow.join()
+    copy.dsn = reachable
+    assert faults == [""]
+    assert last is not None
+    assert version(database)[0] == last.sequence > before[0] + 1
+
+
+def test_a_delivery_that_another_one_overtook_takes_nothing_back(
+    copy: Delivering, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy.settings["sources"]["docs"]["groups"] = {"file": "groups.yaml"}
+    (copy.folder / "groups.yaml").write_text("crew: [eve]\n")
+    copy.refresh()
+    target, overtaken, meanwhile = deliver._target, [], [left, edited]
+
+    class Slow:
+        """It has read what to bring, and begins when another run, which took eve's group away, is done."""
+
+        def deliver(self, published: Published, still_published: Callable[[], None]) -> Delivered:
+            monkeypatch.setattr(deliver, "_target", target)
+            meanwhile.pop(0)(copy)
+            overtaken.append(version(database))
+            with copy.workspace() as workspace:
+                return target(workspace).deliver(published, still_published)
+
+    for _ in list(meanwhile):
+        monkeypatch.setattr(deliver, "_target", lambda _: Slow())
+        assert deliver_now(copy) == ""
+        assert version(database) == overtaken[-1]
+        assert database.rows("SELECT member_principal FROM rag.groups") == [("dan",)]
+    assert overtaken[1][0] > overtaken[0][0]
+
+
+def left(project: Delivering) -> None:
+    (project.folder / "groups.yaml").write_text("crew: [dan]\n")
+    project.refresh()
+
+
+def edited(project: Delivering) -> None:
+    project.write("page1.md", "# Page 1\n\nThe gasket leaks.\n")
+    project.refresh()
 
 
 def test_a_server_that_does_not_answer_is_given_up(copy: Delivering) -> None:

@@ -3,9 +3,11 @@
 Belongs here: the connection, comparing both sides, applying the difference, and what drifted since.
 Does not belong here: tables and rights (`schema.py`), when it is delivered (`refresh/deliver.py`).
 
-What should be there is told by one narrow row for each chunk, and compared by the server; texts and vectors travel only
-for rows that differ. Triggers note whoever else writes; after that, and where rights or functions are not what they
-were, every row is compared with the checksum that it was delivered with. A delivery that is killed leaves nothing.
+Where the server holds an earlier version as it was delivered, and the lake keeps that version, the two are compared
+here, and only rows that differ travel. Else one narrow row for each chunk does, and the server compares; texts and
+vectors travel only for rows that differ. Triggers note whoever else writes; after that, and where rights or functions
+are not what they were, every row is compared with the checksum that it was delivered with. A delivery that is killed
+leaves nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from rag_pipeline.errors import DeliveryFailed
 from rag_pipeline.shown import keep_secret
 from rag_pipeline.stores.postgres import statements
 from rag_pipeline.stores.postgres.connection import CONNECTION, begin, broken_off_after, options_of
-from rag_pipeline.stores.postgres.rows import CHUNK_COLUMNS, STATE_COLUMNS, copy_rows, with_configuration
+from rag_pipeline.stores.postgres.rows import CHUNK_COLUMNS, STATE_COLUMNS, changed_rows, copy_rows, with_configuration
 from rag_pipeline.stores.postgres.schema import LAYOUT, Schema
 from rag_pipeline.stores.postgres.search import functions as search_functions
 from rag_pipeline.stores.postgres.withdrawal import LESS, WITHDRAWAL_SECONDS, stage_groups, withdraw, without
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 # Ids in one condition; beyond so many rows reading the whole table is faster than asking for them.
 _BATCH = 500
 _MOST_ASKED = 20_000
+_DESIRED_COLUMNS = ["chunk_id", *STATE_COLUMNS, "allowed_principals"]
 # HNSW takes vectors of so many dimensions; wider ones are searched exactly.
 MOST_INDEXED_DIMENSIONS = 2_000
 # After a change of so large a share of all rows the planner's statistics are old.
@@ -71,13 +74,13 @@ class PostgresTarget:
         self._place = f"{given.get('dbname', '')} on {given.get('host', 'this machine')}"
         self._conninfo = make_conninfo(**{**CONNECTION, **given})
 
-    def deliver(self, published: Published, still_writing: Callable[[], None]) -> Delivered:
+    def deliver(self, published: Published, still_published: Callable[[], None]) -> Delivered:
         """See `Target.deliver`."""
         with self._connected() as connection, connection.cursor() as cursor:
             work = _Delivery(cursor, published, self)
             delivered = work.done()
             if not delivered.is_nothing or work.is_moved:
-                still_writing()
+                still_published()
             connection.commit()
         return delivered
 
@@ -141,6 +144,7 @@ class _Delivery:
         self._target = target
         self._space = published.table.space
         self._name = published.name
+        self._rows, self._is_difference = 0, False
         self.is_moved = False
         begin(cursor, target._schema)
         self._tables = target.tables(cursor)
@@ -156,7 +160,9 @@ class _Delivery:
         if not healed and is_there and all(before.get(key) == value for key, value in wanted.items()):
             return Delivered()
         self.is_moved = True
-        delivered = self._brought_over(healed, is_less=is_less)
+        # What is known to hold a version as it was delivered needs only what is another one now.
+        is_known = not healed and not is_less and before.get("space_fingerprint") == self._space.fingerprint
+        delivered = self._brought_over(healed, before if is_known else {}, is_less=is_less)
         self._bring_groups()
         self._index_vectors(index)
         self._note(groups_hash, is_approximate=index is not None)
@@ -202,16 +208,15 @@ class _Delivery:
 
     # -- rows ---------------------------------------------------------------------------------------------
 
-    def _brought_over(self, healed: str, *, is_less: bool) -> Delivered:
+    def _brought_over(self, healed: str, known: Mapping[str, Any], *, is_less: bool) -> Delivered:
         run = self._cursor.execute
-        self._stage_desired(is_less=is_less)
+        self._stage_desired(known, is_less=is_less)
         differing = run(self._differing(is_thorough=bool(healed))).fetchall()
         removed = 0
         for table in ("vectors", "chunks", "permissions"):
-            gone = (
-                "DELETE FROM {s}.{t} t WHERE NOT EXISTS (SELECT FROM pg_temp.desired d WHERE d.chunk_id = t.chunk_id)"
-            )
-            removed = max(removed, run(self._named(gone, t=Identifier(table))).rowcount)
+            if not self._is_difference:
+                run(self._named(statements.LEAVING, t=Identifier(table)))
+            removed = max(removed, run(self._named(statements.GONE, t=Identifier(table))).rowcount)
         texts, vectors = self._bring_rows({name: bool(is_wanted) for name, is_wanted in differing})
         permissions = run(self._named(statements.PERMISSIONS)).rowcount
         changed = texts + vectors + removed
@@ -220,20 +225,32 @@ class _Delivery:
                 run(self._named("ANALYZE {s}.{t}", t=Identifier(table)))
         return Delivered(texts, vectors, permissions, removed, healed)
 
-    def _stage_desired(self, *, is_less: bool = False) -> None:
-        columns = ["chunk_id", *STATE_COLUMNS, "allowed_principals"]
-        rows = self._published.table.read(columns)
+    def _stage_desired(self, known: Mapping[str, Any] | None = None, *, is_less: bool = False) -> None:
+        """The rows that should be there, or those alone that are others than the version that is known to be there."""
+        rows = self._published.table.read(_DESIRED_COLUMNS)
         if is_less:
             # The place lost rows that the index may still hold; it does not get them back before they may be read.
             withheld = self._published.withheld(self._published.table)
             self._name += "" if withheld.is_empty else LESS
             rows = without(rows, withheld)
         self._rows = rows.height
+        leaving = pl.Series("chunk_id", [], pl.String)
+        before = self._rows_before(known) if known else None
+        self._is_difference = before is not None
+        if before is not None:
+            leaving = before.join(rows, on="chunk_id", how="anti")["chunk_id"]
+            rows = changed_rows(before, rows)
+        self._cursor.execute(statements.TO_LEAVE)
+        copy_rows(self._cursor, "pg_temp.leaving (chunk_id)", leaving.to_frame())
         state = pl.concat_str(STATE_COLUMNS, separator=" ")
         self._cursor.execute(statements.DESIRED)
         wanted = rows.select("chunk_id", state.alias("state"), "allowed_principals")
         copy_rows(self._cursor, "pg_temp.desired (chunk_id, state, allowed_principals)", wanted)
         self._cursor.execute("ANALYZE pg_temp.desired")
+
+    def _rows_before(self, known: Mapping[str, Any]) -> pl.DataFrame | None:
+        rows = self._published.earlier(str(known["publication"]), _DESIRED_COLUMNS)
+        return rows if rows is not None and rows.height == known["rows"] else None
 
     def _differing(self, *, is_thorough: bool) -> Composed:
         if is_thorough:

@@ -79,6 +79,14 @@ def with_configuration(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(configuration=pl.lit("pg_catalog.") + named.fill_null(OTHER_LANGUAGES))
 
 
+def changed_rows(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `after` that `before` lacks, or has with other values; both by `chunk_id`."""
+    names = [name for name in after.columns if name != "chunk_id"]
+    both = after.join(before, on="chunk_id", how="left", suffix="_before", maintain_order="left")
+    is_other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_before")) for name in names)
+    return both.filter(is_other).select(after.columns)
+
+
 def copy_rows(cursor: Cursor[Any], place: str, rows: pl.DataFrame) -> None:
     """Bring rows to a table; `place` names it and the columns."""
     with cursor.copy(f"COPY {place} FROM STDIN") as copy:

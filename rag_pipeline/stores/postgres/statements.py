@@ -8,6 +8,12 @@ from __future__ import annotations
 
 DESIRED = """CREATE TEMPORARY TABLE desired (
     chunk_id text PRIMARY KEY, state text NOT NULL, allowed_principals text[] NOT NULL) ON COMMIT DROP"""
+TO_LEAVE = "CREATE TEMPORARY TABLE leaving (chunk_id text PRIMARY KEY) ON COMMIT DROP"
+LEAVING = """
+INSERT INTO pg_temp.leaving SELECT t.chunk_id FROM {s}.{t} t
+WHERE NOT EXISTS (SELECT FROM pg_temp.desired d WHERE d.chunk_id = t.chunk_id) ON CONFLICT DO NOTHING
+"""
+GONE = "DELETE FROM {s}.{t} t USING pg_temp.leaving l WHERE l.chunk_id = t.chunk_id"
 DIFFERING = """
 SELECT d.chunk_id, v.chunk_id IS NULL OR v.space_fingerprint <> {space} {bad_vector}
 FROM pg_temp.desired d LEFT JOIN {s}.permissions p USING (chunk_id) LEFT JOIN {s}.chunks c USING (chunk_id)

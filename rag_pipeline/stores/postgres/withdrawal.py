@@ -111,7 +111,7 @@ def withdraw(
 
 def _taken(cursor: Cursor[Any], tables: Schema, withheld: Withheld) -> int:
     run = cursor.execute
-    run("CREATE TEMPORARY TABLE leaving (chunk_id text PRIMARY KEY) ON COMMIT DROP")
+    run(statements.TO_LEAVE)
     run("CREATE TEMPORARY TABLE narrowed (chunk_id text PRIMARY KEY, allowed_principals text[]) ON COMMIT DROP")
     copy_rows(cursor, "pg_temp.leaving (chunk_id)", pl.DataFrame({"chunk_id": withheld.gone}, {"chunk_id": pl.String}))
     narrowed = withheld.narrowed.select("chunk_id", "allowed_principals")
@@ -119,8 +119,7 @@ def _taken(cursor: Cursor[Any], tables: Schema, withheld: Withheld) -> int:
     run(tables.named(statements.LEAVING_WITHOUT_TEXT))
     removed = 0
     for table in ("vectors", "chunks", "permissions"):
-        gone = "DELETE FROM {s}.{t} t USING pg_temp.leaving l WHERE l.chunk_id = t.chunk_id"
-        removed = max(removed, run(tables.named(gone, t=Identifier(table))).rowcount)
+        removed = max(removed, run(tables.named(statements.GONE, t=Identifier(table))).rowcount)
     return removed + run(tables.named(statements.NARROWED)).rowcount
 
 
