@@ -48,6 +48,10 @@ from rag_pipeline.shown import shown
 from rag_pipeline.telemetry import logs
 
 
+# What stands on a line of help beside the name and the sentence: the indent and the gap.
+_BESIDE_CHARS = 4
+
+
 class CommandLine(click.Group):
     """A group whose commands may raise any error of ours."""
 
@@ -85,6 +89,18 @@ class CommandLine(click.Group):
         # In the order in which they are needed, which is how they are declared.
         return list(self.commands)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        width = max(map(len, self.commands), default=0)
+        for title, commands in GROUPS.items():
+            rows = [
+                (str(command.name).ljust(width), command.get_short_help_str(formatter.width - width - _BESIDE_CHARS))
+                for command in commands
+                if self.commands.get(str(command.name)) is command
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
 
 def _shown(error: click.ClickException) -> click.ClickException:
     """The same complaint in a length that a person reads: it quotes what was typed."""
@@ -113,10 +129,16 @@ def cli(ctx: click.Context) -> None:
         logs.set_up("text")
 
 
-COMMANDS = (
-    init, plan, run, search, ask, status, verify, rebuild, maintain, costs, metrics, erase, backup, restore, trace,
-    evaluate, questions, feedback, curate, models, quarantine, sql, sources, config, inspect_file, serve, tokens, mcp,
-    alerts,
-)  # fmt: skip
-for command in COMMANDS:
-    cli.add_command(command)
+# By what a person wants to do, in the order in which it comes up.
+GROUPS: dict[str, tuple[click.Command, ...]] = {
+    "Set up": (init, config, sources, inspect_file),
+    "Keep up to date": (plan, run, status, quarantine, models),
+    "Find": (search, ask, serve, mcp, tokens),
+    "Measure": (evaluate, questions, feedback, curate),
+    "Watch": (alerts, costs, metrics),
+    "Look closer and repair": (verify, trace, sql, rebuild, maintain),
+    "Take out and keep safe": (erase, backup, restore),
+}
+for commands in GROUPS.values():
+    for command in commands:
+        cli.add_command(command)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # A screenful; all of them are in the JSON.
 SHOWN_ROWS = 15
 UNKNOWN = "unknown"
+WHAT = ""
+FIGURES = ("Bytes", "Documents", "Texts", "Tokens", "Seconds", "Price")
+ALWAYS_SHOWN = ("Seconds", "Price")
 
 
 @click.command()
@@ -44,10 +47,12 @@ def costs(days: int, as_json: bool) -> None:
 def _show(report: CostReport, days: int) -> None:
     groups = [("Day", report.by_day), ("Run", report.by_run), ("Source", report.by_source), ("Alias", report.by_model)]
     for name, sums in [*groups, (f"Last {days} days", [report.total])]:
-        names = ["Bytes", "Documents", "Texts", "Tokens", "Seconds", "Price"]
         rows = [_row(each) for each in sums[:SHOWN_ROWS]]
+        # A model reads no bytes: what is 0 for all tells nothing.
+        names = [figure for figure in FIGURES if any(row[figure] for row in rows) or figure in ALWAYS_SHOWN]
         if rows:
-            show(table("", [name, *((each, "right") for each in names)], rows), "")
+            cells = [[row[each] for each in (WHAT, *names)] for row in rows]
+            show(table("", [name, *((each, "right") for each in names)], cells), "")
     stored = [
         [each.table, None if each.version < 0 else each.version, each.newest_bytes, each.all_bytes]
         for each in report.storage
@@ -56,6 +61,7 @@ def _show(report: CostReport, days: int) -> None:
     show(table("Storage", columns, stored))  # type: ignore[arg-type]
 
 
-def _row(each: CostSum) -> list[object]:
+def _row(each: CostSum) -> dict[str, object]:
     price = UNKNOWN if each.price is None else f"{each.price:,.4f}".rstrip("0").rstrip(".")
-    return [each.what, each.bytes, each.documents, each.texts, each.tokens, round(each.seconds, 2), price]
+    shown = (each.what, each.bytes, each.documents, each.texts, each.tokens, round(each.seconds, 2), price)
+    return dict(zip((WHAT, *FIGURES), shown, strict=True))

@@ -19,6 +19,7 @@ from rag_pipeline.cli.progress import showing_progress
 from rag_pipeline.cli.rendering import clean, counted, duration, emit, facts, one_line, show, table, talk
 from rag_pipeline.cli.run import check_names
 from rag_pipeline.cli.stopping import Stopped, stoppable
+from rag_pipeline.contracts.sources import PUBLIC
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.plan import Plan
@@ -148,4 +149,5 @@ def _show_changes(title: str, changes: Sequence[ReaderChange]) -> None:
 
 
 def _principal(name: str) -> Text:
-    return Text(name.upper(), style="bold red") if name == "public" else Text(clean(name))
+    # As it is written everywhere else: whoever copies it into pipeline.yaml means everybody.
+    return Text(name, style="bold red") if name == PUBLIC else Text(clean(name))

@@ -27,12 +27,13 @@ class Cost:
 
     Attributes:
         at: When it ended; UTC.
-        work: `read` from a source, `parse` or `cut` of all sources together, `embed` or `enrich` with a model.
-        name: Of the source or the model; empty for all sources together.
+        work: `read`, `parse` or `cut` of a source, `embed` or `enrich` with a model.
+        name: Of the source or the model; empty: of all sources together, as versions before wrote it.
         space: Fingerprint of the embedding space; empty otherwise.
         bytes: Read or parsed.
         documents, texts, tokens: Parsed or cut; embedded or read.
-        seconds: Of wall time; for `parse` and `cut` those of all worker processes added up.
+        seconds: Of wall time, for sources that a model worked on together by their tokens; for `parse` and `cut` those of all worker processes added up.
+        source: Whose texts a model embedded; empty: not told apart.
         price: In the currency of `price_per_million_tokens`; 0 on this machine, None: not known.
     """
 
@@ -47,6 +48,12 @@ class Cost:
     tokens: int = 0
     seconds: float = 0.0
     price: float | None = 0.0
+    source: str = ""
+
+    @property
+    def of_source(self) -> str:
+        """The source that it was done for; empty: not told apart."""
+        return self.source if self.work in ("embed", "enrich") else self.name
 
 
 def bytes_of_costs(costs: Sequence[Cost]) -> bytes:
@@ -80,7 +87,7 @@ def _cost(row: Any) -> Cost | None:
         cost = Cost(**row | {"at": datetime.fromisoformat(row["at"]).astimezone(UTC)})
     except (TypeError, ValueError, KeyError, OverflowError):
         return None
-    texts = (cost.run_id, cost.work, cost.name, cost.space)
+    texts = (cost.run_id, cost.work, cost.name, cost.space, cost.source)
     numbers = (cost.bytes, cost.documents, cost.texts, cost.tokens, cost.seconds, cost.price or 0)
     is_sound = all(isinstance(text, str) for text in texts) and all(
         isinstance(number, (int, float)) and math.isfinite(number) and number >= 0 for number in numbers

@@ -39,6 +39,7 @@ class _Waiting(NamedTuple):
     document_id: str
     content_hash: str
     text: str
+    source: str
     uri: str
     media_type: str
 
@@ -211,7 +212,7 @@ def _cut(
     def items() -> Iterator[DocumentToCut]:
         for frame in workspace.lake.stream_where(DOCUMENTS, columns, "document_id", wanted["document_id"]):
             for document, content_hash, uri, source, media_type, text, *rest in frame.select(columns).iter_rows():
-                waiting.append(_Waiting(document, content_hash, text, uri, media_type))
+                waiting.append(_Waiting(document, content_hash, text, source, uri, media_type))
                 yield text, *rest, chunk_params(source, media_type), less.get(document, [])
 
     task = Timed(partial(cut_document, counter=workspace.token_counter))
@@ -222,7 +223,7 @@ def _cut(
             waiting[index] = None
             bar.advance(1)
             result, seconds = (answer, 0.0) if isinstance(answer, DocumentError) else answer
-            timings.add(found.uri, found.media_type, len(found.text), seconds)
+            timings.add(found.source, found.uri, found.media_type, len(found.text), seconds)
             if not isinstance(result, DocumentError) and not result:
                 raise ContractViolation(
                     f"document {found.document_id} has text but gave no chunk; nothing of this batch was written. This "

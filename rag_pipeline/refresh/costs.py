@@ -66,16 +66,10 @@ def record_cost(workspace: Workspace, work: Work, name: str = "", **figures: Any
 
 
 def record_timings(workspace: Workspace, work: Work, timings: Timings) -> None:
-    """Add a row of what worker processes took, if they did anything."""
-    found = timings.by_media_type.values()
-    if found:
-        record_cost(
-            workspace,
-            work,
-            bytes=sum(each.size for each in found) if work == "parse" else 0,
-            documents=sum(each.documents for each in found),
-            seconds=sum(each.seconds for each in found),
-        )
+    """Add a row of what worker processes took for each source that they did anything for."""
+    for source, found in timings.by_source.items():
+        size = found.size if work == "parse" else 0
+        record_cost(workspace, work, source, bytes=size, documents=found.documents, seconds=found.seconds)
 
 
 def expected_seconds(costs: Iterable[Cost], space: str, tokens: int) -> float | None:
@@ -107,7 +101,7 @@ def read_cost_report(workspace: Workspace, days: int) -> CostReport:
     return CostReport(
         total=_sum("all", costs),
         by_run=_grouped(costs, lambda cost: cost.run_id)[::-1],
-        by_source=_grouped([cost for cost in costs if cost.work == "read"], lambda cost: cost.name),
+        by_source=_grouped([cost for cost in costs if cost.of_source], lambda cost: cost.of_source),
         by_model=_grouped([cost for cost in costs if cost.work in ("embed", "enrich")], lambda cost: cost.name),
         by_day=_grouped(costs, lambda cost: f"{cost.at:%Y-%m-%d}")[::-1],
         storage=[stored for table in tables if (stored := table_bytes(lake, table)) is not None] + index_bytes(lake),

@@ -296,7 +296,9 @@ def _parse_all(
     size = 0
     for parsed in parsed_objects(workspace, plan.to_parse):
         origin_id = parsed.origin["document_id"]
-        outcome.timings.add(parsed.origin["uri"], parsed.media_type, parsed.size_bytes, parsed.seconds)
+        outcome.timings.add(
+            parsed.origin["source"], parsed.origin["uri"], parsed.media_type, parsed.size_bytes, parsed.seconds
+        )
         recipe = workspace.parse_recipe(parsed.origin["source"])
         if isinstance(parsed.result, DocumentError):
             about = {"document": origin_id, "source": parsed.origin["source"]}

@@ -150,29 +150,41 @@ def _compute_and_record(
 ) -> None:
     """Embed, and record what that cost, also where it stopped halfway: what was computed by then was paid for."""
     tokens_of = dict(to_compute.select("text_hash", "token_count").iter_rows())
-    computed: list[int] = []
-    sums = Sums(_sources_of(workspace, to_compute["text_hash"]))
+    source_of = _sources_of(workspace, to_compute["text_hash"])
+    computed: dict[str, list[int]] = {}
+    sums = Sums(source_of)
     started = last = time.monotonic()
     try:
         for hashes, vectors in _compute(workspace, alias, space, set(tokens_of), batch):
             sums.add(hashes, vectors)
-            computed += [tokens_of[hashed] for hashed in hashes]
+            for hashed in hashes:
+                computed.setdefault(source_of.get(hashed, ""), []).append(tokens_of[hashed])
             # Waiting for what then failed says nothing of the model's pace.
             last = time.monotonic()
     finally:
         if computed:
-            cost = estimated_cost(workspace, alias, computed)
-            record_cost(
-                workspace,
-                "embed",
-                alias,
-                space=space.fingerprint,
-                texts=len(computed),
-                tokens=sum(computed),
-                seconds=last - started,
-                price=0.0 if cost is None else cost.price,
-            )
+            _record_costs(workspace, alias, space, computed, last - started)
             _record_directions(workspace, space, sums)
+
+
+def _record_costs(
+    workspace: Workspace, alias: str, space: EmbeddingSpace, computed: dict[str, list[int]], seconds: float
+) -> None:
+    """A row for each source; the time of batches that hold texts of several is shared out by tokens."""
+    total = max(1, sum(map(sum, computed.values())))
+    for source, tokens in sorted(computed.items()):
+        cost = estimated_cost(workspace, alias, tokens)
+        record_cost(
+            workspace,
+            "embed",
+            alias,
+            space=space.fingerprint,
+            source=source,
+            texts=len(tokens),
+            tokens=sum(tokens),
+            seconds=seconds * sum(tokens) / total,
+            price=0.0 if cost is None else cost.price,
+        )
 
 
 def _sources_of(workspace: Workspace, hashes: pl.Series) -> dict[str, str]:

@@ -46,8 +46,8 @@ class SlowDocument:
 
 
 @dataclass(slots=True)
-class FormatTiming:
-    """All documents of one media type that were worked on in a run."""
+class GroupTiming:
+    """All documents of one media type, or one source, that were worked on in a run."""
 
     documents: int = 0
     size: int = 0
@@ -58,15 +58,17 @@ class FormatTiming:
 class Timings:
     """Adds up what documents took. Sizes are bytes or characters, whatever the step works on."""
 
-    by_media_type: dict[str, FormatTiming] = field(default_factory=dict)
+    by_media_type: dict[str, GroupTiming] = field(default_factory=dict)
+    by_source: dict[str, GroupTiming] = field(default_factory=dict)
     _slowest: list[SlowDocument] = field(default_factory=list)
 
-    def add(self, uri: str, media_type: str, size: int, seconds: float) -> None:
+    def add(self, source: str, uri: str, media_type: str, size: int, seconds: float) -> None:
         """Count one document."""
-        found = self.by_media_type.setdefault(media_type, FormatTiming())
-        found.documents += 1
-        found.size += size
-        found.seconds += seconds
+        for groups, name in ((self.by_media_type, media_type), (self.by_source, source)):
+            found = groups.setdefault(name, GroupTiming())
+            found.documents += 1
+            found.size += size
+            found.seconds += seconds
         document = SlowDocument(seconds, uri, media_type, size)
         if len(self._slowest) < SHOWN_DOCUMENTS:
             heapq.heappush(self._slowest, document)

@@ -17,7 +17,7 @@ from rag_pipeline_tests.cli.conftest import Ask, ask_in
 from rag_pipeline_tests.paths import REPOSITORY
 from rag_pipeline_tests.pipeline.project import Project
 
-COMMANDS = ["run", "search", "status", "verify", "rebuild", "trace", "models", "quarantine", "sql", "config"]
+GROUPS = ["Set up", "Keep up to date", "Find", "Measure", "Watch", "Look closer and repair", "Take out and keep safe"]
 
 
 def failing_with(error: BaseException) -> CommandLine:
@@ -102,10 +102,21 @@ def test_config_is_taken_before_and_after_the_command(published: Project, tmp_pa
     assert ask_in(tmp_path, "config", "check", "--config", path).code == 0
 
 
-def test_help_lists_every_command_in_the_order_of_need() -> None:
+def test_help_lists_every_command_once_in_the_group_of_what_it_is_for() -> None:
     text = CliRunner().invoke(cli, ["--help"]).stdout
-    places = [text.index(f"\n  {name} ") for name in COMMANDS]
+    places = [text.index(f"\n{title}:\n") for title in GROUPS]
     assert places == sorted(places)
+    for name in cli.commands:
+        assert text.count(f"\n  {name} ") == 1, name
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\nCommands:\n" in CliRunner().invoke(cli, ["models", "--help"]).stdout
+
+
+def test_help_of_the_server_for_agents_names_each_tool_that_there_is() -> None:
+    text = (cli.commands["mcp"].help or "").lower()
+    # As serving/agents.py offers them, `ask` where a chat model is configured.
+    for tool in ("search", "ask", "window", "list sources", "answers"):
+        assert tool in text
 
 
 def test_every_command_has_help_with_an_example() -> None:

@@ -33,7 +33,8 @@ def test_opening_something_to_everybody_has_to_be_allowed(own: Project) -> None:
     assert "rag-pipeline plan --allow-public" in answer.err
     shown = ask_in(own.folder, "plan", "--allow-public")
     assert shown.code == 0
-    assert "PUBLIC" in shown.out
+    assert "PUBLIC" not in shown.out
+    assert "public" in shown.out
     assert "salaries.md" in shown.out
     assert "would be opened" not in shown.err
 

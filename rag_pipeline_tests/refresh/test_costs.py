@@ -56,6 +56,10 @@ def test_a_run_records_what_it_read_parsed_and_embedded_and_one_without_work_not
     # A copied file is read again, since it is another one on the disk.
     assert all(each.bytes >= sizes[each.what] for each in report.by_source)
     assert (report.total.documents, report.total.texts, report.total.tokens) == (2, 2, tokens)
+    # What a source costs is not its bytes alone: who asks which one to leave out looks here.
+    assert [(each.documents, each.texts, each.seconds > 0) for each in report.by_source] == [(1, 1, True)] * 2
+    assert sum(each.tokens for each in report.by_source) == tokens
+    assert sum(each.seconds for each in report.by_source) == pytest.approx(report.total.seconds)
     assert report.total.price == 0
     assert report.total.seconds > 0
     assert [(each.what, each.tokens) for each in report.by_model] == [("small", tokens)]

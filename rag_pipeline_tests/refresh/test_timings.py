@@ -27,8 +27,9 @@ def test_a_refusal_is_an_answer_that_took_time_too() -> None:
 def test_the_slowest_are_the_slowest_and_nothing_is_lost(found: list[tuple[str, float]]) -> None:
     timings = Timings()
     for number, (media_type, seconds) in enumerate(found):
-        timings.add(f"{number:03}", media_type, 10, seconds)
+        timings.add(f"s{number % 3}", f"{number:03}", media_type, 10, seconds)
     expected = sorted((seconds for _, seconds in found), reverse=True)[:SHOWN_DOCUMENTS]
     assert [document.seconds for document in timings.slowest] == expected
-    assert sum(each.documents for each in timings.by_media_type.values()) == len(found)
-    assert sum(each.size for each in timings.by_media_type.values()) == 10 * len(found)
+    for groups in (timings.by_media_type, timings.by_source):
+        assert sum(each.documents for each in groups.values()) == len(found)
+        assert sum(each.size for each in groups.values()) == 10 * len(found)
