@@ -47,7 +47,6 @@ from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.shown import shown
 from rag_pipeline.telemetry import logs
 
-
 # What stands on a line of help beside the name and the sentence: the indent and the gap.
 _BESIDE_CHARS = 4
 

@@ -57,7 +57,8 @@ def serve(host: str | None, port: int | None, workers: int | None, as_json: bool
 def mcp(principals: tuple[str, ...], as_json: bool) -> None:  # noqa: ARG001 - every command has --json
     """Serve one agent over standard input and output (MCP): search, ask, read a window, list sources.
 
-    It asks where the section `answers` of pipeline.yaml names a chat model. Programs that start MCP servers call it. Agents elsewhere reach the same tools at /mcp of `rag-pipeline serve`.
+    It asks where the section `answers` of pipeline.yaml names a chat model. Programs that start MCP servers call it.
+    Agents elsewhere reach the same tools at /mcp of `rag-pipeline serve`.
 
     Example: rag-pipeline mcp --as staff
     """

@@ -32,7 +32,8 @@ class Cost:
         space: Fingerprint of the embedding space; empty otherwise.
         bytes: Read or parsed.
         documents, texts, tokens: Parsed or cut; embedded or read.
-        seconds: Of wall time, for sources that a model worked on together by their tokens; for `parse` and `cut` those of all worker processes added up.
+        seconds: Of wall time, for sources that a model worked on together by their tokens; for `parse` and `cut` those
+            of all worker processes added up.
         source: Whose texts a model embedded; empty: not told apart.
         price: In the currency of `price_per_million_tokens`; 0 on this machine, None: not known.
     """
