@@ -39,9 +39,12 @@ def recorded_publications(workspace: Workspace, how: str) -> Iterator[None]:
         if not rows:
             return []
         from rag_pipeline.defs.publication_events import publication_events
+        from rag_pipeline.defs.standing import standing_facts
         from rag_pipeline.refresh.generations import is_held
 
-        return publication_events(rows, by_whom=_who(), how=f"rag-pipeline {how}", is_held=is_held(workspace))
+        typed = f"rag-pipeline {how}"
+        held, beside = is_held(workspace), standing_facts(workspace)
+        return publication_events(rows, by_whom=_who(), how=typed, is_held=held, beside=beside)
 
     try:
         yield

@@ -18,6 +18,7 @@ from rag_pipeline.defs.names import ANSWERS_CHECK, HINTS_TAG, POLLED_CHECK, sour
 from rag_pipeline.defs.releases import releases_told
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import OWNERS, RETRY, WRITER_POOL, bronze_key, spec
+from rag_pipeline.defs.standing import source_facts, told_by
 from rag_pipeline.defs.versions import code_version
 from rag_pipeline.defs.words import HAPPENED, counted, happened
 from rag_pipeline.errors import SourceUnavailable
@@ -56,7 +57,7 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
         group_name="source",
         kinds={"file" if source.kind == "files" else source.kind},
         owners=owners,
-        metadata={"kind": source.kind, **asdict(kind_named(source.kind).capabilities)},
+        metadata={"rag/kind": source.kind, "rag/it_tells": told_by(kind_named(source.kind).capabilities)},
         description=f"Source `{name}` ({place}), materialized whenever it answers. One that does not is red here and "
         "nowhere else: what was taken from it before stays, and everything goes on with that.",
         # Nothing that others depend on may be skipped: Dagster would skip them too.
@@ -109,7 +110,7 @@ def bronze_asset(pipeline: Pipeline, name: str) -> dg.AssetsDefinition:
                 asset_key=source_key(name),
                 metadata={
                     HAPPENED: f"It answered and listed {counted(report.listed, 'object')}.",
-                    "rag/listed_count": report.listed,
+                    **source_facts(pipeline.workspace, name, report.listed),
                 },
                 data_version=version,
             )

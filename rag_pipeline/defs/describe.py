@@ -86,6 +86,13 @@ def column_schema(contract: TableContract) -> dg.TableSchema:
     )
 
 
+def columns_list(contract: TableContract) -> dg.MetadataValue:
+    """The same as a table that stands where it is put."""
+    lines = ["| column | type | |", "|---|---|---|"]
+    lines += [f"| {name} | {column.dtype} | {column.doc} |" for name, column in contract.columns.items()]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
 def arrow_schema(columns: Mapping[str, pa.DataType], nullable: set[str]) -> dg.TableSchema:
     """Columns of an index table, the vector among them, with the docs of the tables they are taken from."""
     docs = index_column_docs()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from rag_pipeline.contracts.evaluation import METRIC_NAMES, EvaluationRow, QuestionResult
+from rag_pipeline.contracts.evaluation import METRIC_NAMES, EvaluationRow, Metrics, QuestionResult
+from rag_pipeline.defs.describe import rows_table
 from rag_pipeline.defs.words import HAPPENED, happened
 from rag_pipeline.retrieval.comparison import Comparison
 
@@ -36,24 +37,48 @@ def evaluation_metadata(report: "EvaluationReport", history: Sequence[Evaluation
         return {HAPPENED: "Nothing is asked: no questions are configured under evaluation.questions."} | shown
     row = report.evaluation.row
     asked = {"questions asked": row.questions if report.computed else 0}
-    shown = happened(asked, f"{row.scored:,} of {row.questions:,} questions count; leaks: {row.leaks:,}") | shown
+    told = happened(asked, f"{row.scored:,} of {row.questions:,} questions count; leaks: {row.leaks:,}")
+    by_mode = {metrics.mode: metrics for metrics in row.metrics}
+    results = [result for result in report.evaluation.results if result.mode == mode]
+    shown = told | _metrics(by_mode.get(mode), METRIC_NAMES) | _tables(row, mode, results, history) | shown
+    for other, metrics in by_mode.items():
+        # One figure of each other mode is plotted; the table has all.
+        if "," not in other and other != mode:
+            shown |= _metrics(metrics, ("ndcg",), f"{other}_")
     counts = ("questions", "scored", "stale", "leaks", "k", "table_version")
     shown |= {f"rag/{name}": getattr(row, name) for name in counts} | {"dagster/partition_row_count": len(history)}
     latency = {"latency_p50_ms": row.latency_p50_ms, "latency_p95_ms": row.latency_p95_ms}
-    shown |= {f"rag/{name}": value for name, value in latency.items() if value is not None}
-    for metrics in row.metrics:
-        named = metrics.mode.replace(", ", "_").replace(" ", "_")
-        prefix = "" if named == mode else f"{named}_"
-        values = {name: getattr(metrics, name) for name in METRIC_NAMES}
-        shown |= {f"rag/{prefix}{name}": value for name, value in values.items() if value is not None}
-    results = [result for result in report.evaluation.results if result.mode == mode]
+    return shown | {f"rag/{name}": value for name, value in latency.items() if value is not None}
+
+
+def _metrics(metrics: Metrics | None, names: Iterable[str], prefix: str = "") -> dict[str, Any]:
+    values = {name: getattr(metrics, name, None) for name in names}
+    return {f"rag/{prefix}{name}": value for name, value in values.items() if value is not None}
+
+
+def _tables(
+    row: EvaluationRow, mode: str, results: Sequence[QuestionResult], history: Sequence[EvaluationRow]
+) -> dict[str, Any]:
+    """What is read as a whole: by mode, question by question, over time, and by part of the corpus."""
+    modes = [metrics for metrics in row.metrics if "," not in metrics.mode]
+    parts = [metrics for metrics in row.metrics if metrics.mode.startswith(f"{mode}, ")]
+    tables = {"rag/figures_by_mode": rows_table([_figures_row("mode", each.mode, each) for each in modes])}
+    tables["rag/weakest_questions"] = _weakest(results)
     stale = [result for result in results if result.status == "stale"]
-    shown["rag/weakest_questions"] = _weakest(results)
     if stale:
         rows = ([result.question_id, result.question, result.reason] for result in stale)
-        shown["rag/stale_questions"] = _markdown(["id", "question", "why it is left out"], rows)
-    shown["rag/history"] = _history(history, mode)
-    return shown
+        tables["rag/stale_questions"] = _markdown(["id", "question", "why it is left out"], rows)
+    tables["rag/history"] = _history(history, mode)
+    if parts:
+        named = [_figures_row("part of what was asked about", each.mode.partition(", ")[2], each) for each in parts]
+        tables["rag/figures_by_part"] = rows_table(named)
+    return tables
+
+
+def _figures_row(label: str, named: str, metrics: Metrics) -> dict[str, Any]:
+    return {label: named, "questions": metrics.questions} | {
+        name: _number(getattr(metrics, name)) for name in METRIC_NAMES
+    }
 
 
 def _unconfirmed(evaluation: "Evaluation", mode: str) -> dict[str, Any]:

@@ -142,6 +142,7 @@ def evaluation_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         description=f"{EVALUATIONS.doc} Search quality of the newest version on the questions that pipeline.yaml "
         "names, question by question in gold/question_results. One partition per embedding model.",
         partitions_def=model_partitions(pipeline),
+        is_log=True,
     )
 
     @dg.multi_asset(name="gold_evaluation", specs=[declared], pool=WRITER_POOL, retry_policy=RETRY)

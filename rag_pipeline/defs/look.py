@@ -11,7 +11,7 @@ of it, and a whole run follows before that is too old.
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -87,7 +87,7 @@ def _is_last(instance: dg.DagsterInstance, run_id: str) -> bool:
 def _record(instance: dg.DagsterInstance, settled: Settled, launch_id: str) -> str:
     now = datetime.now(UTC)
     for name, listed in settled.sources.items():
-        for event in _events(name, listed, now):
+        for event in _events(name, listed, now, _known(instance, name)):
             instance.report_runless_asset_event(event)
     tags = {LAUNCHED_BY_TAG: "rag-pipeline run", LAUNCH_TAG: launch_id, LOOKED_TAG: settled.run_id}
     run = DagsterRun(REFRESH_JOB, run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.SUCCESS, tags=tags)
@@ -100,11 +100,24 @@ def _record(instance: dg.DagsterInstance, settled: Settled, launch_id: str) -> s
     return run.run_id
 
 
-def _events(name: str, listed: Listed, now: datetime) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+def _known(instance: dg.DagsterInstance, name: str) -> Mapping[str, dg.MetadataValue]:
+    """What the page of a source said before: nothing changed, and Dagster shows the last event alone."""
+    event = instance.get_latest_materialization_event(source_key(name))
+    made = event.asset_materialization if event is not None else None
+    return made.metadata if made is not None else {}
+
+
+def _events(
+    name: str, listed: Listed, now: datetime, known: Mapping[str, dg.MetadataValue]
+) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
     objects = f"{listed.objects:,} object{'' if listed.objects == 1 else 's'}"
     yield dg.AssetMaterialization(
         source_key(name),
-        metadata={HAPPENED: f"It answered and listed {objects}; nothing changed.", "rag/listed_count": listed.objects},
+        metadata={
+            **known,
+            HAPPENED: f"It answered and listed {objects}; nothing changed.",
+            "rag/listed_count": listed.objects,
+        },
         tags={DATA_VERSION_TAG: listed.version},
     )
     polled = {"rag/polled_at": dg.MetadataValue.timestamp(now), "rag/attempted_at": dg.MetadataValue.timestamp(now)}

@@ -20,12 +20,14 @@ from rag_pipeline.defs.publication_events import publication_event
 from rag_pipeline.defs.repairs import build_repair_jobs
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import WRITER_POOL
+from rag_pipeline.defs.standing import standing_facts
 from rag_pipeline.defs.traces import trace_job
 from rag_pipeline.defs.words import counted
 from rag_pipeline.settings import Pipeline, load_pipeline
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.publication import PublicationReport
+    from rag_pipeline.refresh.workspace import Workspace
 
 
 class PublishConfig(Operator):
@@ -72,7 +74,13 @@ def build_operator_jobs(pipeline: Pipeline, prefix: Prefix) -> list[dg.JobDefini
 
 
 def _tell(
-    context: dg.OpExecutionContext, prefix: Prefix, report: "PublicationReport", config: Operator, why: str, job: str
+    context: dg.OpExecutionContext,
+    prefix: Prefix,
+    workspace: "Workspace",
+    report: "PublicationReport",
+    config: Operator,
+    why: str,
+    job: str,
 ) -> None:
     """Have the history of gold/publication say who moved readers, and its check what they see now."""
     event = publication_event(
@@ -82,6 +90,7 @@ def _tell(
         why=why,
         by_whom=who(context, config),
         how=f"the job {job}",
+        beside=standing_facts(workspace),
     )
     key = prefix.key(event.asset_key)
     context.log_event(event._replace(asset_key=key))
@@ -104,7 +113,7 @@ def _publish_job(prefix: Prefix) -> dg.JobDefinition:
             report = publish(
                 pipeline.workspace, config.alias, note=config.note, by_hand=True, override_gate=config.override_gate
             )
-        _tell(context, prefix, report, config, config.note, "models_publish")
+        _tell(context, prefix, pipeline.workspace, report, config, config.note, "models_publish")
 
     return operator_job(
         publish_model,
@@ -127,7 +136,7 @@ def _rollback_job(prefix: Prefix) -> dg.JobDefinition:
 
         with as_dagster_failure():
             report = rollback(pipeline.workspace, to=config.to or None, note=config.note)
-        _tell(context, prefix, report, config, config.note, "models_rollback")
+        _tell(context, prefix, pipeline.workspace, report, config, config.note, "models_rollback")
 
     return operator_job(
         roll_back,

@@ -18,6 +18,7 @@ from rag_pipeline.defs.lag_checks import IN_TIME_SPEC, in_time_result, lag_facts
 from rag_pipeline.defs.publication_events import publication_facts, publication_version
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import EVALUATION_KEY, INDEX_KEY, PUBLICATION_KEY, RETRY, WRITER_POOL, spec
+from rag_pipeline.defs.standing import standing_facts
 from rag_pipeline.defs.words import figure
 from rag_pipeline.errors import (
     AuditFailed,
@@ -63,6 +64,7 @@ def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         description=f"{PUBLICATIONS.doc} It moves only to a version whose audit passed, and whose evaluation is not "
         "below that of what readers see. One that is refused leaves this asset as it was, and is a failed check of it.",
         skippable=True,
+        is_log=True,
     )
 
     @dg.multi_asset(
@@ -95,8 +97,8 @@ def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         why = _held_back(report, refused)
         facts: dict[str, Any] = {}
         if report is not None:
-            facts = publication_facts(report, moved=report.moved, is_held=report.is_held) | work | _costs(workspace)
-            facts |= lag_facts(workspace)
+            facts = publication_facts(report, moved=report.moved, is_held=report.is_held)
+            facts |= standing_facts(workspace) | lag_facts(workspace) | _costs(workspace) | work
         if report is not None and why is None:
             yield dg.MaterializeResult(
                 asset_key=PUBLICATION_KEY, metadata=facts, data_version=dg.DataVersion(publication_version(report))

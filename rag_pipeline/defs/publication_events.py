@@ -4,7 +4,7 @@ Belongs here: the facts of a publication, its data version, and those that no ru
 Does not belong here: moving the pointer (`refresh/publication.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -39,11 +39,19 @@ def publication_version(row: "Publication | PublicationReport") -> str:
 
 
 def publication_event(
-    row: "Publication | PublicationReport", *, moved: bool, is_held: bool, why: str, by_whom: str, how: str
+    row: "Publication | PublicationReport",
+    *,
+    moved: bool,
+    is_held: bool,
+    why: str,
+    by_whom: str,
+    how: str,
+    beside: Mapping[str, Any],
 ) -> dg.AssetMaterialization:
     """The event that stands in the history of gold/publication.
 
     Args:
+        beside: What else the page shows (`standing_facts`).
         why: The reason that a person gave; may be empty.
         by_whom: Who asked for it.
         how: What was typed or started.
@@ -58,23 +66,31 @@ def publication_event(
             "rag/why": why or "no reason was given",
             "rag/by_whom": by_whom,
             "rag/how": how,
+            **beside,
         },
         tags={DATA_VERSION_TAG: publication_version(row)},
     )
 
 
 def publication_events(
-    publications: "Sequence[Publication]", *, by_whom: str, how: str, is_held: bool
+    publications: "Sequence[Publication]", *, by_whom: str, how: str, is_held: bool, beside: Mapping[str, Any]
 ) -> list[dg.AssetMaterialization]:
     """Publications that no run made, for the history of gold/publication.
 
     Args:
         publications: In order.
         is_held: Whether the last of them holds readers there.
+        beside: What else the page shows (`standing_facts`).
     """
     return [
         publication_event(
-            each, moved=True, is_held=is_held and at == len(publications), why=each.note, by_whom=by_whom, how=how
+            each,
+            moved=True,
+            is_held=is_held and at == len(publications),
+            why=each.note,
+            by_whom=by_whom,
+            how=how,
+            beside=beside,
         )
         for at, each in enumerate(publications, start=1)
     ]

@@ -16,6 +16,7 @@ from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.publication_events import publication_events
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import WRITER_POOL
+from rag_pipeline.defs.standing import standing_facts
 from rag_pipeline.defs.words import HAPPENED, counted
 from rag_pipeline.settings import Pipeline, load_pipeline
 
@@ -265,7 +266,13 @@ def _repair_job(prefix: Prefix) -> dg.JobDefinition:
         with as_dagster_failure():
             report = rebuild(workspace, config.tables)
         moved = workspace.lake.publications_of(workspace.run_id)
-        told = publication_events(moved, by_whom=who(context, config), how="the job repair", is_held=is_held(workspace))
+        told = publication_events(
+            moved,
+            by_whom=who(context, config),
+            how="the job repair",
+            is_held=is_held(workspace),
+            beside=standing_facts(workspace),
+        )
         for event in told:
             context.log_event(event._replace(asset_key=prefix.key(event.asset_key)))
         context.add_output_metadata(

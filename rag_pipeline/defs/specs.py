@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from rag_pipeline.contracts.table import TableContract
-from rag_pipeline.defs.describe import column_schema, storage
+from rag_pipeline.defs.describe import column_schema, columns_list, storage
 from rag_pipeline.defs.names import source_key as source_key
 from rag_pipeline.defs.versions import code_version
 from rag_pipeline.settings import Pipeline
@@ -66,15 +66,23 @@ def spec(
     kinds: set[str],
     description: str,
     metadata: dict[str, Any] | None = None,
+    is_log: bool = False,
     **more: Any,
 ) -> dg.AssetSpec:
-    """The specification of one asset; `contract` is None for what LanceDB stores."""
+    """The specification of one asset; `contract` is None for what LanceDB stores.
+
+    Args:
+        is_log: People look at its page for the last row. Dagster draws columns above all figures, so they come after.
+    """
     # Assets are named for what they are, some tables for the rows they hold.
     path = "/".join(key.path) if contract is None or contract.each else contract.path
     uri = f"{without_secrets(pipeline.lake_root)}/{path}"
     shown: dict[str, Any] = dict(storage(uri, "deltalake" if contract is not None else "lancedb"))
     if contract is not None:
-        shown["dagster/column_schema"] = column_schema(contract)
+        schema = (
+            {"rag/columns": columns_list(contract)} if is_log else {"dagster/column_schema": column_schema(contract)}
+        )
+        shown |= schema
     return dg.AssetSpec(
         key,
         deps=deps,

@@ -92,6 +92,12 @@ def cost_of(costs: list[Cost]) -> CostSum:
     return _sum("", costs)
 
 
+def costs_by_day(workspace: Workspace, days: int) -> list[CostSum]:
+    """What each of the last days cost, the newest first; one without work is left out."""
+    since = workspace.now() - timedelta(days=days)
+    return _by_day([cost for cost in read_costs(workspace.lake) if cost.at >= since])
+
+
 def read_cost_report(workspace: Workspace, days: int) -> CostReport:
     """Costs of the last days, and the storage of now."""
     since = workspace.now() - timedelta(days=days)
@@ -103,9 +109,13 @@ def read_cost_report(workspace: Workspace, days: int) -> CostReport:
         by_run=_grouped(costs, lambda cost: cost.run_id)[::-1],
         by_source=_grouped([cost for cost in costs if cost.of_source], lambda cost: cost.of_source),
         by_model=_grouped([cost for cost in costs if cost.work in ("embed", "enrich")], lambda cost: cost.name),
-        by_day=_grouped(costs, lambda cost: f"{cost.at:%Y-%m-%d}")[::-1],
+        by_day=_by_day(costs),
         storage=[stored for table in tables if (stored := table_bytes(lake, table)) is not None] + index_bytes(lake),
     )
+
+
+def _by_day(costs: Iterable[Cost]) -> list[CostSum]:
+    return _grouped(costs, lambda cost: f"{cost.at:%Y-%m-%d}")[::-1]
 
 
 def _grouped(costs: Iterable[Cost], key: Callable[[Cost], str]) -> list[CostSum]:

@@ -16,6 +16,7 @@ from rag_pipeline.defs.bronze import GUARD_CHECK
 from rag_pipeline.defs.instance import dagster_home
 from rag_pipeline.defs.launch import launch_refresh
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
+from rag_pipeline.defs.specs import EVALUATION_KEY, PUBLICATION_KEY
 from rag_pipeline.errors import CommitConflict, EmbeddingSpaceMismatch, RagPipelineError
 from rag_pipeline.refresh.generations import living_aliases
 from rag_pipeline.settings import load_pipeline
@@ -65,8 +66,12 @@ def test_tables_show_their_columns(definitions: dg.Definitions) -> None:
     for spec in specs(definitions):
         # A source is no table, and neither is maintenance.
         if spec.key.path[0] != "source" and spec.key.path[-1] != "maintenance":
-            schema = spec.metadata["dagster/column_schema"]
-            assert schema.columns, spec.key
+            if spec.key in (PUBLICATION_KEY, EVALUATION_KEY):
+                # Dagster draws columns above all figures, and here people look for these.
+                assert "dagster/column_schema" not in spec.metadata, spec.key
+                assert "| run_id |" in spec.metadata["rag/columns"].value, spec.key
+            else:
+                assert spec.metadata["dagster/column_schema"].columns, spec.key
 
 
 @pytest.mark.parametrize("prefix", ["", "search"])

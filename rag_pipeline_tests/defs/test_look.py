@@ -84,6 +84,10 @@ def test_a_look_tells_what_an_unchanged_run_tells_and_leaves_the_graph_in_step(
             event = instance.get_latest_materialization_event(source_key(name))
             assert event is not None
             assert event.timestamp >= started
+            # Dagster shows the last event alone, and what the run before said is so still.
+            assert event.asset_materialization is not None
+            assert {"rag/newest_content", "rag/documents"} <= event.asset_materialization.metadata.keys()
+            assert "nothing changed" in str(event.asset_materialization.metadata["rag/what_happened"].value)
             keys = [dg.AssetCheckKey(source_key(name), check) for check in (ANSWERS_CHECK, POLLED_CHECK)]
             latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
             assert all(latest[key].evaluation.passed for key in keys)  # type: ignore[union-attr]

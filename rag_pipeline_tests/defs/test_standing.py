@@ -1,0 +1,86 @@
+"""What the page of gold/publication says of how everything stands, and what of it is left out where nobody can tell."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag_pipeline.contracts.sources import Capabilities
+from rag_pipeline.contracts.tables import BRONZE
+from rag_pipeline.defs.standing import UNKNOWN, source_facts, standing_facts, told_by
+from rag_pipeline.errors import SourceUnavailable
+from rag_pipeline.refresh.bronze import update_source
+from rag_pipeline_tests.defs.test_evaluation_asset import asked_project
+from rag_pipeline_tests.pipeline.project import Project
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = asked_project(tmp_path_factory.mktemp("standing"))
+    (project.folder / "minutes").mkdir()
+    project.settings["sources"]["minutes"] = {"location": "minutes", "allowed_principals": ["board"]}
+    project.write("a.md", "# Ropes\n\nA rope for the well.\n", source="minutes")
+    project.refresh(evaluate=True)
+    return project
+
+
+def facts(project: Project) -> dict[str, Any]:
+    with project.workspace() as workspace:
+        return standing_facts(workspace)
+
+
+def rows(shown: Any) -> list[dict[str, Any]]:
+    return [dict(record.data) for record in shown.records]
+
+
+def test_it_says_what_is_stale_how_good_it_is_and_what_it_cost(published: Project, tmp_path: Path) -> None:
+    project = published.copied(tmp_path, polled=True)
+    well = facts(project)
+    assert well["rag/served_ndcg"] == 1.0
+    assert [(row["source"], row["documents"], row["what is the matter"]) for row in rows(well["rag/sources"])] == [
+        ("docs", 3, "nothing"),
+        ("minutes", 1, "nothing"),
+    ]
+    [day] = rows(well["rag/costs_by_day"])
+    assert (day["texts embedded"], day["price"]) == (4, 0)
+    (tmp_path / "minutes").rename(tmp_path / "away")
+    project.settings["sources"]["docs"] |= {"max_deleted_share": 0.1, "max_deleted_floor": 0}
+    (tmp_path / "docs" / "0.md").unlink()
+    with project.workspace() as workspace:
+        update_source(workspace, "docs")
+        with pytest.raises(SourceUnavailable):
+            update_source(workspace, "minutes")
+    told = {row["source"]: row["what is the matter"] for row in rows(facts(project)["rag/sources"])}
+    assert told == {"docs": "1 held by the deletion guard", "minutes": "does not answer"}
+
+
+def test_what_cannot_be_read_is_left_out_and_the_rest_is_told(published: Project, tmp_path: Path) -> None:
+    project = published.copied(tmp_path, polled=True)
+    for file in (tmp_path / "lake" / BRONZE.of("docs").path).rglob("*.parquet"):
+        file.write_bytes(b"")
+    found = facts(project)
+    assert "rag/sources" not in found
+    assert found.keys() >= {"rag/served_ndcg", "rag/costs_by_day"}
+    with project.workspace() as workspace:
+        assert source_facts(workspace, "docs", 3) == {"rag/listed_count": 3}
+    shutil.rmtree(tmp_path / "lake")
+    bare = facts(project)
+    assert [(row["documents"], row["polled (UTC)"]) for row in rows(bare.pop("rag/sources"))] == [(0, UNKNOWN)] * 2
+    assert bare == {}
+
+
+def test_a_source_tells_its_newest_content_and_no_age_that_grows_old(published: Project, tmp_path: Path) -> None:
+    project = published.copied(tmp_path, polled=True)
+    with project.workspace() as workspace:
+        found = source_facts(workspace, "docs", 3)
+    newest = max(path.stat().st_mtime for path in (tmp_path / "docs").iterdir())
+    assert found["rag/newest_content"].value == pytest.approx(newest)
+    assert (found["rag/listed_count"], found["rag/documents"]) == (3, 3)
+
+
+def test_what_a_kind_of_source_tells_is_a_sentence() -> None:
+    assert told_by(Capabilities()).startswith("By full listing: what is deleted. Not: who may read each object,")
+    assert "Not:" not in told_by(Capabilities(True, "full listing", True, True, True, True, True))
