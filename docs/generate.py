@@ -30,6 +30,7 @@ from rag_pipeline.defs.describe import index_column_docs
 from rag_pipeline.errors import DocumentError, DocumentVanished, RagPipelineError
 from rag_pipeline.parsing import media_type
 from rag_pipeline.parsing.registry import FORMATS
+from rag_pipeline.settings.engine import ENGINE_KINDS
 from rag_pipeline.settings.enrichments import ENRICHMENT_KINDS
 from rag_pipeline.settings.sources import BUILT_IN, CommonSourceSettings
 
@@ -97,8 +98,10 @@ def _sections(
 
 
 def _of_kind(model: type[BaseModel]) -> str:
-    """What tells the kinds of sources and enrichments apart, which stand at one path."""
-    kind = next((kind for kind, each in {**BUILT_IN, **ENRICHMENT_KINDS}.items() if each is model), None)
+    """What tells the kinds of sources, enrichments and engines apart, which stand at one path."""
+    kind = next(
+        (kind for kind, each in {**BUILT_IN, **ENRICHMENT_KINDS, **ENGINE_KINDS}.items() if each is model), None
+    )
     return "" if kind is None else f" of kind `{kind}`"
 
 

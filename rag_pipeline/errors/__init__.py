@@ -13,6 +13,7 @@ from __future__ import annotations
 from rag_pipeline.errors.alerts import AlertUndeliverable
 from rag_pipeline.errors.base import (
     DagsterUnusable,
+    EngineUnavailable,
     ExtraMissing,
     RagPipelineError,
     SettingsChanged,
@@ -120,6 +121,7 @@ __all__ = [
     "EmptyDocument",
     "EncryptedDocument",
     "EndpointUnavailable",
+    "EngineUnavailable",
     "EvaluationBelowBaseline",
     "ExtraMissing",
     "Forbidden",

@@ -69,6 +69,14 @@ class WorkersUnavailable(RagPipelineError):
     exit_code = 4
 
 
+class EngineUnavailable(RagPipelineError):
+    """The Ray cluster that the heavy work goes to did not answer, or lost all its workers."""
+
+    code = "engine_unavailable"
+    retryable = True
+    exit_code = 4
+
+
 class ExtraMissing(RagPipelineError):
     """Packages that only some commands need are not installed."""
 

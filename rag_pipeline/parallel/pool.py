@@ -11,11 +11,12 @@ import pickle
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+from rag_pipeline.contracts.engine import ModelOnWorkers, Read
 from rag_pipeline.errors import ContractViolation, DocumentError
 from rag_pipeline.parallel.limits import WorkerLimits
 from rag_pipeline.parallel.serial import map_serially
@@ -138,6 +139,27 @@ class IsolatedPool:
             self._functions += 1
             job = _Job(PickledFunction(self._functions, pickled))
         return self._results(job, enumerate(items), weight)
+
+    def map_stored(
+        self, function: Callable[[Any], Any], references: Sequence[Any], read: Read, *, weight: Callable[[Any], int]
+    ) -> Iterator[tuple[int, Any, Any | DocumentError]]:
+        """Read here, in one stream, and map what was read; see `Engine`."""
+        waiting: deque[tuple[int, Any]] = deque()
+
+        def items() -> Iterator[Any]:
+            for position, item, told in read(references):
+                waiting.append((position, told))
+                yield item
+
+        # An item is weighed as soon as it was read.
+        for _, result in self.map(function, items(), weight=lambda _: weight(references[waiting[-1][0]])):
+            yield *waiting.popleft(), result
+
+    def embed_stream(
+        self, model: ModelOnWorkers, batches: Iterable[list[tuple[str, str]]]
+    ) -> Iterator[tuple[list[str], Any]]:
+        """Embed in this process, whose models have threads of their own."""
+        return model.here().embed_stream(batches)
 
     def _results(
         self, job: _Job, items: Iterator[IndexedItem], weight: Callable[[Any], int]

@@ -62,6 +62,9 @@ _SET_VARIABLES = {
 }
 
 
+# Status and bytes of an outcome; what it cannot read it raises ValueError for.
+Answer = Callable[[str, bytes], Any]
+
 _LIVING: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
 
 
@@ -87,13 +90,17 @@ class WorkerDied(Exception):
 class WorkerProcess:
     """A started worker. Not thread-safe, except `kill`, which any thread may call."""
 
-    def __init__(self, limits: WorkerLimits, initializer: str | None) -> None:
+    def __init__(self, limits: WorkerLimits, initializer: str | None, answer: Answer | None = None) -> None:
         """Start it.
+
+        Args:
+            answer: Makes a value of what came back; None: the value itself.
 
         Raises:
             OSError: The machine has no room for another process or its folder.
         """
         self.limits = limits
+        self._answer = answer or value_of
         self.served_items = 0
         self.resident_bytes = 0
         self.function_id: int | None = None
@@ -146,7 +153,7 @@ class WorkerProcess:
             kind, payload = self._receive()
             try:
                 outcomes, self.resident_bytes, is_finished = unpack_batch(payload)
-                values = [(position, _value(status, raw)) for position, status, raw in outcomes]
+                values = [(position, self._answer(status, raw)) for position, status, raw in outcomes]
             except ValueError:
                 raise self._mistrusted() from None
             expected = list(range(answered, answered + len(values)))
@@ -277,7 +284,7 @@ class WorkerProcess:
         return WorkerDied(death_of(self._process.wait()))
 
 
-def _value(status: str, raw: bytes) -> Any | DocumentError:
+def value_of(status: str, raw: bytes) -> Any | DocumentError:
     return wire.load(raw) if status == "value" else unexpected(raw[:_LONGEST_NAME].decode(errors="replace"))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from rag_pipeline.errors import ContractViolation, DocumentError, WorkersUnavailable
 from rag_pipeline.parallel.limits import WorkerLimits
-from rag_pipeline.parallel.process import WorkerDied, WorkerProcess
+from rag_pipeline.parallel.process import Answer, WorkerDied, WorkerProcess
 from rag_pipeline.parallel.verdicts import Death, verdict
 
 # Pauses before a worker is started again: a machine that is short of memory needs a moment to have some.
@@ -47,8 +47,9 @@ class Supervisor:
     last time with this item alone, and either by the clock or in a process that had served nothing else.
     """
 
-    def __init__(self, limits: WorkerLimits, initializer: str | None) -> None:
+    def __init__(self, limits: WorkerLimits, initializer: str | None, answer: Answer | None = None) -> None:
         self._limits = limits
+        self._answer = answer
         self._initializer = initializer
         self._worker: WorkerProcess | None = None
         self._closing = threading.Event()
@@ -134,7 +135,7 @@ class Supervisor:
 
     def _started_worker(self, function: PickledFunction) -> WorkerProcess:
         if self._worker is None:
-            self._worker = WorkerProcess(self._limits, self._initializer)
+            self._worker = WorkerProcess(self._limits, self._initializer, self._answer)
             # `kill` may have looked just before there was a worker to see.
             if self._closing.is_set():
                 raise Closing

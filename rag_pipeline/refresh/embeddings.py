@@ -211,11 +211,12 @@ def _compute(
     workspace: Workspace, alias: str, space: EmbeddingSpace, missing: set[str], batch: int
 ) -> Iterator[tuple[list[str], np.ndarray]]:
     """Embed and commit batch by batch; yields the hashes of each, and their vectors, once the model has answered."""
-    model = workspace.model(alias)
+    model = workspace.model_on_workers(alias)
     table = EMBEDDINGS.of(space.fingerprint)
     with progress(f"embed with {alias}", len(missing)) as bar:
+        embedded = workspace.engine.embed_stream(model, _batches(workspace, missing))
         # The model computes the next batch while this one is stored.
-        for number, (hashes, vectors) in enumerate(model.embed_stream(_batches(workspace, missing)), start=batch):
+        for number, (hashes, vectors) in enumerate(embedded, start=batch):
             yield hashes, vectors
             workspace.lake.append(table, _frame(workspace, hashes, vectors, number))
             bar.advance(len(hashes))

@@ -58,12 +58,12 @@ def inspect_bytes(
     media_type = known_type or media_type_of(address, raw)
     found = Inspection(media_type, len(raw), workspace.pipeline.counted_alias)
     parse = partial(parse_object, recipe=workspace.parse_recipe(source))
-    [(_, parsed)] = workspace.engine.map(parse, [(raw, media_type, address)], weight=lambda item: len(item[0]))
+    [(_, parsed)] = workspace.local_engine.map(parse, [(raw, media_type, address)], weight=lambda item: len(item[0]))
     if isinstance(parsed, DocumentError):
         return Inspection(media_type, len(raw), found.tokenizer, refused=parsed)
     cut = partial(cut_document, counter=workspace.token_counter)
     items = [_to_cut(workspace, source, media_type, document) for document in parsed]
-    for document, (_, chunks) in zip(parsed, workspace.engine.map(cut, items), strict=True):
+    for document, (_, chunks) in zip(parsed, workspace.local_engine.map(cut, items), strict=True):
         if isinstance(chunks, DocumentError):
             return Inspection(media_type, len(raw), found.tokenizer, refused=chunks)
         found.documents.append(Inspected(document, chunks, left_out(document.metadata)))

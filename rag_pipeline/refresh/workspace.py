@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rag_pipeline.contracts.delivery import DeliveryReport
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec, EmbeddingSpace
-from rag_pipeline.contracts.engine import Engine
+from rag_pipeline.contracts.engine import Engine, ModelOnWorkers
 from rag_pipeline.contracts.recipe import SearchRecipe
 from rag_pipeline.contracts.sources import SourceSpec
 from rag_pipeline.parsing.limits import ParseLimits
@@ -34,6 +34,7 @@ from rag_pipeline.transforms.worker_tasks import ParseRecipe
 if TYPE_CHECKING:
     from rag_pipeline.contracts.tokens import TokenCounter
     from rag_pipeline.embedding.open import EmbeddingModel
+    from rag_pipeline.parallel.limits import WorkerLimits
     from rag_pipeline.parallel.pool import IsolatedPool
     from rag_pipeline.stores.vectors import VectorStore
 
@@ -50,7 +51,7 @@ class Workspace:
         clock: Current time in UTC; tests replace it.
         open_model: How a model is opened; tests count with it.
         open_source: How a source is opened, by its spec.
-        engine: What parses and chunks, and stays open for whoever made it; None: worker processes of this run.
+        engine: What parses, cuts and embeds, and stays open for whoever made it; None: the one of pipeline.yaml.
         lake: Another lake than the one that pipeline.yaml names, in a folder; for a look at what a run would do.
     """
 
@@ -83,6 +84,7 @@ class Workspace:
         self._open_source = open_source
         self._given_engine = engine
         self._pool: IsolatedPool | None = None
+        self._engine: Engine | None = None
 
     def __enter__(self) -> Workspace:
         return self
@@ -93,7 +95,10 @@ class Workspace:
         self.close()
 
     def close(self) -> None:
-        """Stop the worker processes."""
+        """Stop the workers."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
         if self._pool is not None:
             self._pool.close()
             self._pool = None
@@ -223,19 +228,58 @@ class Workspace:
 
     @property
     def engine(self) -> Engine:
-        """What parses and chunks; worker processes start with the first piece of work."""
+        """What parses, cuts and embeds; workers start with the first piece of work.
+
+        A look at what a run would do stays on this machine: its lake is a copy in a folder of its own.
+        """
+        if self._given_engine is not None:
+            return self._given_engine
+        settings = self.settings.engine
+        if settings.kind == "local" or self.is_trial:
+            return self.local_engine
+        if self._engine is None:
+            from rag_pipeline.parallel.ray_engine import RayEngine
+
+            self._engine = RayEngine(
+                settings.address,
+                self._worker_limits,
+                workers=self.settings.worker_processes,
+                lake_root=self.lake.root,
+                timeout_seconds=settings.timeout.total_seconds(),
+            )
+        return self._engine
+
+    @property
+    def local_engine(self) -> Engine:
+        """What works on this machine, whatever the engine is: a single file is worth no cluster."""
         if self._given_engine is not None:
             return self._given_engine
         if self._pool is None:
-            from rag_pipeline.parallel.pool import IsolatedPool, WorkerLimits
+            from rag_pipeline.parallel.pool import IsolatedPool
 
-            allowed = self.settings.limits
-            # Processor time is given page by page as they are read, so the clock need only not stop them before.
-            reading_seconds = allowed.max_ocr_pages * allowed.ocr_page_seconds if self.reads_pictures else 0
-            limits = WorkerLimits(
-                memory_bytes=allowed.memory_bytes,
-                cpu_seconds=allowed.cpu_seconds,
-                wall_seconds=allowed.parse_timeout_seconds + reading_seconds,
-            )
-            self._pool = IsolatedPool(self.settings.worker_processes, limits)
+            self._pool = IsolatedPool(self.settings.worker_processes, self._worker_limits)
         return self._pool
+
+    @property
+    def _worker_limits(self) -> WorkerLimits:
+        from rag_pipeline.parallel.limits import WorkerLimits
+
+        allowed = self.settings.limits
+        # Processor time is given page by page as they are read, so the clock need only not stop them before.
+        reading_seconds = allowed.max_ocr_pages * allowed.ocr_page_seconds if self.reads_pictures else 0
+        return WorkerLimits(
+            memory_bytes=allowed.memory_bytes,
+            cpu_seconds=allowed.cpu_seconds,
+            wall_seconds=allowed.parse_timeout_seconds + reading_seconds,
+        )
+
+    def model_on_workers(self, alias: str) -> ModelOnWorkers:
+        """A model for an engine to embed with."""
+        spec = self.pipeline.model_spec(alias)
+        there = None
+        if self._open_model is None and spec.kind != "endpoint":
+            from rag_pipeline.embedding.open import open_model
+
+            there = partial(open_model, spec, self.pipeline.cache_folder)
+        uses_gpu = spec.kind == "sentence-transformers" and spec.device != "cpu"
+        return ModelOnWorkers(lambda: self.model(alias), there, self.space(alias).fingerprint, uses_gpu)

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from difflib import get_close_matches
 from typing import Any, get_args
 
+from rag_pipeline.settings.engine import ENGINE_KINDS
 from rag_pipeline.settings.enrichments import ENRICHMENT_KINDS
 from rag_pipeline.settings.sections import SECTIONS, Settings
 from rag_pipeline.settings.sources import BUILT_IN, OTHER, CommonSourceSettings
@@ -64,6 +65,9 @@ def _wanted(detail: dict[str, Any], message: str) -> str:
 
 def _without_kind(path: tuple[int | str, ...]) -> tuple[str, tuple[int | str, ...]]:
     """The kind of source or enrichment that a field belongs to, and its path as people write it, without the kind."""
+    if path[:1] == ("engine",) and len(path) > 1:
+        # There is one, without a name.
+        return str(path[1]), (path[0], *path[2:])
     if len(path) < _KIND_AT + 1 or path[_KIND_AT] not in _KINDS.get(str(path[0]), ()):
         return "", path
     return str(path[_KIND_AT]), (*path[:_KIND_AT], *path[_KIND_AT + 1 :])
@@ -73,6 +77,8 @@ def _allowed_keys(path: tuple[int | str, ...], kind: str) -> list[str]:
     section: Any = Settings
     for part in path:
         section = SECTIONS.get(str(part), section)
+    if path[:1] == ("engine",):
+        return sorted(ENGINE_KINDS[kind].model_fields)
     if path[:1] == ("enrichments",):
         return sorted((ENRICHMENT_KINDS[kind] if len(path) == _KIND_AT else section).model_fields)
     if kind and len(path) >= _KIND_AT:

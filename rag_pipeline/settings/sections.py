@@ -16,6 +16,7 @@ from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.contracts.modes import Mode
 from rag_pipeline.settings.alerts import AlertSinkSettings, AlertsSettings
 from rag_pipeline.settings.answers import AnswerCacheSettings, AnswersSettings, ChatModelSettings
+from rag_pipeline.settings.engine import EngineSettings, LocalEngineSettings, RayEngineSettings
 from rag_pipeline.settings.enrichments import (
     EnrichmentSettings,
     ExtractFieldSettings,
@@ -225,9 +226,11 @@ class Settings(Section):
     hints: HintsSettings | None = None
     """Where others say that a source is worth a look before its schedule comes round; none: nobody does."""
     worker_processes: int | None = Field(default=None, ge=0, le=1_024)
-    """Processes that parse and chunk; none: one per core."""
+    """Processes that parse and chunk; none: one per core, with engine `ray` of the whole cluster."""
     limits: LimitsSettings = LimitsSettings()
     """What one document may cost before it is quarantined."""
+    engine: EngineSettings = LocalEngineSettings()
+    """Where documents are parsed, cut and embedded."""
     cache: Place | None = None
     """Folder for converted models, safe to delete; none: `rag_pipeline` in the user's cache folder."""
 
@@ -265,6 +268,12 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _engine_has_workers(self) -> Settings:
+        if self.engine.kind != "local" and self.worker_processes == 0:
+            raise ValueError("worker_processes: 0 means this very process, where engine names others; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _enrichments_fit(self) -> Settings:
         check_enrichments(self.enrichments, self.sources, self.embedding_models, self.chat_models)
         return self
@@ -294,6 +303,7 @@ SECTIONS: dict[str, type[Section]] = {
     "cache": AnswerCacheSettings,
     "hints": HintsSettings,
     "limits": LimitsSettings,
+    "engine": RayEngineSettings,
     "serving": ServingSettings,
     "jwt": JwtSettings,
     "proxy": ProxySettings,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rag_pipeline.contracts.engine import ModelOnWorkers, Read
 from rag_pipeline.contracts.ids import bytes_hash
 from rag_pipeline.contracts.sources import Capabilities, DeclaredMetadata, FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import DocumentError, DocumentUnreadable, DocumentVanished, SourceUnavailable
@@ -109,6 +110,20 @@ class Threads:
         with ThreadPoolExecutor(2) as threads:
             yield from enumerate(threads.map(outcome, items))
 
+    def map_stored(
+        self, function: Callable[[Any], Any], references: Sequence[Any], read: Read, *, weight: Callable[[Any], int]
+    ) -> Iterator[tuple[int, Any, Any | DocumentError]]:
+        found = list(read(references))
+        self.weights += [weight(reference) for reference in references]
+        results = self.map(function, [item for _, item, _ in found])
+        for (position, _, told), (_, result) in zip(found, results, strict=True):
+            yield position, told, result
+
+    def embed_stream(
+        self, model: ModelOnWorkers, batches: Iterable[list[tuple[str, str]]]
+    ) -> Iterator[tuple[list[str], Any]]:
+        return model.here().embed_stream(batches)
+
     def close(self) -> None:
         self.is_closed = True
 
@@ -134,7 +149,7 @@ def test_another_engine_makes_the_same_index(tmp_path: Path) -> None:
     engine = Threads()
     with Workspace(project.pipeline(), run_id="test", engine=engine) as workspace:
         assert refresh_everything(workspace).documents.quarantined == 1
-    assert len(engine.weights) == 7 + 6, "seven objects are parsed, six documents are cut"
+    assert len(engine.weights) == 2 * 7 + 6, "seven objects are weighed and parsed, six documents are cut"
     assert not engine.is_closed, "whoever made it closes it"
     assert project.published() == project.rebuilt()
 
