@@ -90,6 +90,7 @@ TRIED_BY_CI = (
     "pipeline/test_permissions.py",
     "pipeline/test_plan.py::test_the_run_does_what_was_planned",
     "pipeline/test_promises.py",
+    "pipeline/test_ray_engine.py::test_what_is_revoked",
     "pipeline/test_revocations.py::test_a_run_that_cannot_embed",
     "pipeline/test_revocations.py::test_a_version_with_chunks_withheld",
     "pipeline/test_revocations.py::test_broken_questions_hold_up_no_revocation",

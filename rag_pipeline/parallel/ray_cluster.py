@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +88,7 @@ class RayCluster:
 
     def is_there(self) -> bool:
         """Whether the cluster's head node takes connections."""
-        try:
-            with socket.create_connection(self._place, _PROBE_SECONDS):
-                return True
-        except OSError:
-            return False
+        return _listens(*self._place)
 
     def _start(self) -> None:
         folder = tempfile.gettempdir()
@@ -116,16 +112,18 @@ class RayCluster:
     def _join(self, address: str, timeout_seconds: float) -> None:
         asked = [] if address == "auto" else ["--address", address]
         command = [sys.executable, "-W", "ignore", "-m", "ray.scripts.scripts", "health-check", *asked]
-        # Ray would try for minutes, and then end this process, so a process of its own asks first.
-        try:
-            answer = subprocess.run(command, capture_output=True, timeout=timeout_seconds, check=False)
-        except subprocess.TimeoutExpired:
-            answer = None
+        host, _, port = address.rpartition(":")
+        answer = None
+        # Ray would try for minutes, and then end this process, so a process of its own asks first; where nothing
+        # listens, not even that.
+        if address == "auto" or _listens(host, int(port)):
+            with suppress(subprocess.TimeoutExpired):
+                answer = subprocess.run(command, capture_output=True, timeout=timeout_seconds, check=False)
         if answer is None or answer.returncode:
-            how = f"did not answer within {timeout_seconds:g} s" if answer is None else "does not answer"
             raise EngineUnavailable(
-                f"The Ray cluster at engine.address {address!r} {how}. Documents wait; what was deleted or closed "
-                f"leaves readers all the same. Start it (`ray start`) or set `engine: {{kind: local}}`, and run again.",
+                f"The Ray cluster at engine.address {address!r} does not answer. Documents wait; what was deleted or "
+                f"closed leaves readers all the same. Start it (`ray start`) or set `engine: {{kind: local}}`, and run "
+                f"again.",
                 address=address,
             )
         try:
@@ -161,6 +159,14 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     _PATIENCE_VARIABLE: _PATIENCE_SECONDS,
 }
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), _PROBE_SECONDS):
+            return True
+    except OSError:
+        return False
 
 
 def _init(**options: Any) -> None:

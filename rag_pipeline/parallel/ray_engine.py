@@ -14,6 +14,7 @@ import signal
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from rag_pipeline.contracts.engine import ModelOnWorkers, Read
@@ -95,7 +96,12 @@ class RayEngine:
             return [(piece.positions[0], self._verdict())]
 
         def results() -> Iterator[tuple[int, Any | DocumentError]]:
-            for answer in self._mappers().run(self._groups(items, weight), send, apart, guilty):
+            pieces = self._groups(items, weight)
+            # A run without work for it asks no cluster.
+            first = next(pieces, None)
+            if first is None:
+                return
+            for answer in self._mappers().run(chain([first], pieces), send, apart, guilty):
                 for position, raw in sorted(answer, key=_position):
                     yield position, raw if isinstance(raw, DocumentError) else value_from(raw)
 

@@ -57,6 +57,7 @@ ONLY_IN = {
     "sentence_transformers": {"embedding"},
     "openai": {"endpoints"},
     "httpx2": {"endpoints"},
+    "ray": {"parallel"},
     "redis": {"answering"},
     "langchain_core": {"adapters"},
     "llama_index": {"adapters"},
