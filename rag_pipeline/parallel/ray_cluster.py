@@ -77,7 +77,7 @@ class RayCluster:
         """Nodes that are alive, as Ray describes them, in the order of their ids."""
         import ray
 
-        known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        known: list[dict[str, Any]] = ray.nodes()
         return sorted((node for node in known if node["Alive"]), key=lambda node: str(node["NodeID"]))
 
     def others(self) -> list[str]:
