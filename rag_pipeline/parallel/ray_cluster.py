@@ -6,6 +6,7 @@ Does not belong here: workers (`ray_crew.py`).
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import logging
 import os
@@ -28,6 +29,7 @@ from rag_pipeline.errors import EngineUnavailable, ExtraMissing, SettingsError
 _STORE_BYTES = 256 * 2**20
 # Ray's sockets lie below its folder, and the name of a socket may have about a hundred bytes.
 _LONGEST_FOLDER = 40
+_PREFIX = "rp-ray-"
 # A cluster on the same network answers within milliseconds.
 _PROBE_SECONDS = 5.0
 # Ray would end this process, the run with it, after a minute without its head node.
@@ -56,6 +58,7 @@ class RayCluster:
         import ray
 
         self._folder: Path | None = None
+        self._held = -1
         self._is_ours = not ray.is_initialized()
         if self._is_ours and address == "local":
             self._start()
@@ -72,6 +75,8 @@ class RayCluster:
             ray.shutdown()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._held)
+            self._folder = None
 
     def nodes(self) -> list[dict[str, Any]]:
         """Nodes that are alive, as Ray describes them, in the order of their ids."""
@@ -92,8 +97,7 @@ class RayCluster:
 
     def _start(self) -> None:
         folder = tempfile.gettempdir()
-        short = folder if len(folder) <= _LONGEST_FOLDER else "/tmp"
-        self._folder = Path(tempfile.mkdtemp(prefix="rp-ray-", dir=short))
+        self._folder, self._held = own_folder(Path(folder if len(folder) <= _LONGEST_FOLDER else "/tmp"))
         # Whoever knows the token may run anything here. In a variable it ends with this process; Ray would write it
         # into the home folder.
         token = {} if _TOKEN_PLACES & set(os.environ) else {_TOKEN: secrets.token_hex(32)}
@@ -135,6 +139,29 @@ class RayCluster:
                 f"node of it (`ray start --address=…`), with the cluster's token if it has one.",
                 address=address,
             ) from error
+
+
+def own_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder for Ray, locked as long as the descriptor is open; those of runs that were killed are removed."""
+    for left in parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            _remove_unheld(left)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    return folder, held
+
+
+def _remove_unheld(folder: Path) -> None:
+    # Nothing is followed in a folder that others may write to, and only what is ours is touched.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # An empty one is about to be locked by who made it.
+        if os.fstat(descriptor).st_uid == os.getuid() and any(folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(descriptor)
 
 
 def refuse_folder_beyond(cluster: RayCluster, lake_root: str) -> None:

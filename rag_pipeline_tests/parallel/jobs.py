@@ -175,6 +175,18 @@ class CrashOnceWith:
         return item
 
 
+@dataclass(frozen=True)
+class Marking:
+    """Writes down every item that it is called with, in a file of its process."""
+
+    folder: str
+
+    def __call__(self, item: int) -> int:
+        with open(os.path.join(self.folder, str(os.getpid())), "a") as file:  # noqa: PTH118, PTH123
+            file.write(f"{item}\n")
+        return item
+
+
 def initialize() -> None:
     os.environ["INITIALIZED"] = "yes"
 
