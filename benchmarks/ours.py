@@ -47,6 +47,10 @@ class CountingModel:
         vector: np.ndarray = self._model.embed_query(text)
         return vector
 
+    def legible_share(self, text: str) -> float:
+        share: float = self._model.legible_share(text)
+        return share
+
 
 class OurPipeline:
     """The refresh steps over one folder; both models are configured, one is served."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec, EmbeddingSpace
 from rag_pipeline.contracts.tokens import TokenCounter
 from rag_pipeline.embedding.batching import Rows
+from rag_pipeline.embedding.tokens import HuggingFaceTokenCounter
 from rag_pipeline.endpoints.client import Endpoint, EndpointClient
 from rag_pipeline.errors import EmbeddingError
 
@@ -46,6 +47,8 @@ class EndpointBackend:
         self._spec = spec
         self._max_tokens = space.max_tokens
         self._counter = counter
+        # Words are counted where nobody has named the model's tokenizer, and say nothing of what it knows.
+        self.tokenizer = counter.tokenizer if isinstance(counter, HuggingFaceTokenCounter) else None
 
     def prepare(self, texts: list[str]) -> list[str]:
         """Texts cut at the limit, none of them empty."""

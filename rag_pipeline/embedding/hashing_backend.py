@@ -35,6 +35,7 @@ class HashingBackend:
     """
 
     workers = 1
+    tokenizer = None
 
     def __init__(self, dimension: int, max_tokens: int) -> None:
         self._dimension = dimension

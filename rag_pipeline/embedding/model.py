@@ -10,13 +10,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
 from rag_pipeline.contracts.embedding import EmbeddingSpace
 from rag_pipeline.embedding.batching import Rows
+from rag_pipeline.embedding.tokens import legible_share
 from rag_pipeline.embedding.vectors import Vectors, finished
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 WINDOW_TEXTS = 2_048
 """Texts sorted by length together: wide enough for equal lengths, small enough to bound memory."""
@@ -53,12 +57,21 @@ class EmbeddingModel(Protocol):
         """Vector of one query, float32 [dimension]."""
         ...
 
+    def legible_share(self, text: str) -> float:
+        """How many of a text's letters the model reads as parts of words, in [0, 1]; 1 where nobody knows."""
+        ...
+
 
 class Backend(Protocol):
     """How one kind of model computes. `compute` may be called from `workers` threads at once."""
 
     @property
     def workers(self) -> int: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """The model's own; None: it has none, or it is not here."""
+        ...
 
     def prepare(self, texts: list[str]) -> Any:
         """Tokenize, or whatever has to come first; in a thread of its own, ahead of `compute`."""
@@ -108,6 +121,11 @@ class BackendModel:
         raw = backend.compute(prepared, np.zeros(1, dtype=np.intp))
         vector: Vectors = finished(raw, self.space.dimension, self.space.model)[0]
         return vector
+
+    def legible_share(self, text: str) -> float:
+        """See `EmbeddingModel`."""
+        tokenizer = self.backend.tokenizer
+        return 1.0 if tokenizer is None else legible_share(tokenizer, text)
 
     @property
     def backend(self) -> Backend:

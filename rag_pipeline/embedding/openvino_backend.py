@@ -60,8 +60,8 @@ class OpenVinoBackend:
             self._requests.put(compiled.create_infer_request())
         self._takes_types = any("token_type_ids" in port.get_names() for port in compiled.inputs)
         self._pad_token_id = layout.pad_token_id
-        self._tokenizer = open_tokenizer(layout.tokenizer_file, layout.lower_case)
-        self._tokenizer.enable_truncation(space.max_tokens)
+        self.tokenizer = open_tokenizer(layout.tokenizer_file, layout.lower_case)
+        self.tokenizer.enable_truncation(space.max_tokens)
         # OpenVINO's binding sets itself up in its first call, and two threads that make it at once wait for each
         # other for ever: one holds the interpreter lock, the other the set-up. So one call is made here, alone.
         self.compute([np.array([self._pad_token_id], dtype=np.int64)], np.zeros(1, dtype=np.intp))
@@ -70,7 +70,7 @@ class OpenVinoBackend:
         """Token ids of each text, special tokens included, cut at the model's limit."""
         return [
             np.array(encoding.ids or [self._pad_token_id], dtype=np.int64)
-            for encoding in self._tokenizer.encode_batch_fast(texts)
+            for encoding in self.tokenizer.encode_batch_fast(texts)
         ]
 
     def plan(self, prepared: list[TokenIds]) -> list[Rows]:

@@ -28,12 +28,12 @@ class StaticBackend:
         self._fallback = self._matrix.mean(axis=0)
         if not self._fallback.any():
             self._fallback[0] = 1.0
-        self._tokenizer = open_tokenizer(layout.tokenizer_file, layout.lower_case)
+        self.tokenizer = open_tokenizer(layout.tokenizer_file, layout.lower_case)
         self._max_tokens = space.max_tokens
 
     def prepare(self, texts: list[str]) -> list[TokenIds]:
         """Token ids of each text, without special tokens, as StaticEmbedding takes them."""
-        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [np.array(encoding.ids[: self._max_tokens], dtype=np.int64) for encoding in encodings]
 
     def plan(self, prepared: list[TokenIds]) -> list[Rows]:

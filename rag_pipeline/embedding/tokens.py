@@ -1,6 +1,6 @@
-"""Where the tokens of a text lie, as the embedding model's own tokenizer sees them.
+"""Where the tokens of a text lie, as the embedding model's own tokenizer sees them, and how much of it they can mean.
 
-Belongs here: opening a tokenizer with its stored truncation and padding off, and counters built on it.
+Belongs here: opening a tokenizer with its stored truncation and padding off, and what is told from its tokens.
 Does not belong here: deciding where to cut (`transforms/chunk`).
 """
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _WORDS = re.compile(r"\w+|[^\w\s]")
+# What tokenizers call a word that is none of theirs.
+_UNKNOWN = ("[UNK]", "<unk>")
+# Characters that are words by themselves; models that know Chinese well cut it into these.
+_IDEOGRAPHS = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
 
 
 def open_tokenizer(file: Path, lower_case: bool) -> Tokenizer:
@@ -36,6 +40,29 @@ def open_tokenizer(file: Path, lower_case: bool) -> Tokenizer:
     return tokenizer
 
 
+def legible_share(tokenizer: Tokenizer, text: str) -> float:
+    """How many of a text's letters and digits the model reads as parts of words, in [0, 1]; 1 if there are none.
+
+    A model that was not made for a script has its letters at best, one by one, or not even these: what such tokens
+    mean together it has never learnt.
+    """
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    unknown = {tokenizer.token_to_id(name) for name in _UNKNOWN} - {None}
+    read: set[int] = set()
+    for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+        places = [at for at in range(start, end) if text[at].isalnum()]
+        if token not in unknown and (len(places) > 1 or any(_is_word(text[at]) for at in places)):
+            read.update(places)
+    # What a tokenizer cuts off as too long says as much as what stands before it.
+    last = max((end for _, end in encoding.offsets), default=len(text))
+    letters = sum(map(str.isalnum, text[:last]))
+    return len(read) / letters if letters else 1.0
+
+
+def _is_word(character: str) -> bool:
+    return character.isdigit() or any(low <= ord(character) <= high for low, high in _IDEOGRAPHS)
+
+
 class HuggingFaceTokenCounter:
     """Counts with a `tokenizer.json`; opened on first use in each process.
 
@@ -52,26 +79,27 @@ class HuggingFaceTokenCounter:
         self._file = file
         self._lower_case = lower_case
         self._opened: Tokenizer | None = None
-        reserved = self._tokenizer.num_special_tokens_to_add(False) + len(self.token_spans(document_prompt))
+        reserved = self.tokenizer.num_special_tokens_to_add(False) + len(self.token_spans(document_prompt))
         self.max_tokens = _usable(limit_tokens, reserved)
         self.fingerprint = fingerprint("tokens", tokenizer_hash, str(self.max_tokens))
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """See `TokenCounter`."""
-        spans: list[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        spans: list[tuple[int, int]] = self.tokenizer.encode(text, add_special_tokens=False).offsets
         return spans
 
     def token_spans_batch(self, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
         """See `TokenCounter`."""
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        encodings = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [encoding.offsets for encoding in encodings]
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         """See `TokenCounter`."""
-        return [len(encoding) for encoding in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        return [len(encoding) for encoding in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     @property
-    def _tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> Tokenizer:
+        """Opened on first use."""
         if self._opened is None:
             self._opened = open_tokenizer(self._file, self._lower_case)
         return self._opened

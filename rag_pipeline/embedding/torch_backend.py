@@ -21,6 +21,7 @@ from rag_pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from tokenizers import Tokenizer
 
 # Text length in characters stands for tokens here: the model tokenizes for itself.
 _CPU_LIMITS = BatchLimits(tokens=4_096, texts=8, slack=0.1)
@@ -70,6 +71,8 @@ class TorchBackend:
                 alias=space.alias,
             )
         self._model = load_reference(layout.folder, device, space.precision, space.max_tokens)
+        # The fast tokenizer under that of transformers; a slow one has none.
+        self.tokenizer: Tokenizer | None = getattr(self._model.tokenizer, "backend_tokenizer", None)
         self._limits = _CUDA_LIMITS if device == "cuda" else _CPU_LIMITS
 
     def prepare(self, texts: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +42,7 @@ from rag_pipeline.retrieval.questions import by_standing, questions_hash, read_q
 from rag_pipeline.transforms.paired import LEAST_QUESTIONS
 
 if TYPE_CHECKING:
-    from rag_pipeline.embedding.vectors import Vectors
+    from rag_pipeline.embedding.model import EmbeddingModel
 
 log = logging.getLogger(__name__)
 
@@ -243,13 +243,15 @@ def _evaluated(
         version=target.table_version,
         refine_factor=target.refine_factor,
     )
+    model = query_model(workspace, target)
     answers = evaluate(
         table,
-        embedder(workspace, target),
+        model.embed_query,
         questions,
         _known_documents(workspace),
         _canonical_documents(workspace),
         plan=plan,
+        legible=model.legible_share,
         score=_scorer(workspace, target.recipe),
         scales=other_scales(target.recipe, len(questions)) if fits and workspace.settings.evaluation.fit_weight else (),
     )
@@ -296,10 +298,11 @@ def _keep(workspace: Workspace, row: EvaluationRow, results: Sequence[QuestionRe
         lake.append(EVALUATIONS, EVALUATIONS.frame([row.row()]))
 
 
-def embedder(workspace: Workspace, target: Target) -> Callable[[str], Vectors]:
+def query_model(workspace: Workspace, target: Target) -> EmbeddingModel:
+    """The model whose space a target is in."""
     configured = target.alias in workspace.settings.embedding_models
     if configured and workspace.space(target.alias).fingerprint == target.space_fingerprint:
-        return workspace.model(target.alias).embed_query
+        return workspace.model(target.alias)
     from rag_pipeline.embedding.open import open_model
 
     spec = EmbeddingModelSpec(**json.loads(target.model_spec or "{}"))
@@ -311,7 +314,7 @@ def embedder(workspace: Workspace, target: Target) -> Callable[[str], Vectors]:
             found=model.space.fingerprint,
             published=target.space_fingerprint,
         )
-    return model.embed_query
+    return model
 
 
 def _scorer(workspace: Workspace, recipe: SearchRecipe) -> Score | None:

@@ -21,7 +21,7 @@ from rag_pipeline.errors import NothingPublished
 from rag_pipeline.evaluation import sample
 from rag_pipeline.evaluation.drafts import Draft, Passage
 from rag_pipeline.evaluation.words import Vocabulary
-from rag_pipeline.refresh.evaluation import embedder
+from rag_pipeline.refresh.evaluation import query_model
 from rag_pipeline.refresh.evaluation_targets import Target, published_target
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.selection import Selection
@@ -92,7 +92,7 @@ class Corpus:
 
     @cached_property
     def _embed(self) -> Callable[[str], Vectors]:
-        return embedder(self.workspace, self.target)
+        return query_model(self.workspace, self.target).embed_query
 
     def passages(self, chunk_ids: Sequence[str]) -> list[Passage]:
         """Passages by id, in the order of the ids."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.evaluation import ExpectedDocument, Question, QuestionResult
@@ -95,6 +95,7 @@ def evaluate(
     canonical: CanonicalDocuments = lambda _: (),
     *,
     plan: SearchPlan,
+    legible: Callable[[str], float] = lambda _: 1.0,
     score: Score | None = None,
     scales: Sequence[float] = (),
 ) -> Answers:
@@ -105,6 +106,7 @@ def evaluate(
         known: Documents of silver: an expected document that is left out as a copy counts where its copy is found.
         canonical: Documents that keep the boilerplate left out of given ones: a quote counts where it is kept.
         plan: How is searched; its `k` hits count, and every mode is asked for.
+        legible: How much of a question that model reads as parts of words.
         score: The reranking model of the plan's recipe.
         scales: Other weights of the vector retriever that mode hybrid is tried with, for a fit.
     """
@@ -113,7 +115,7 @@ def evaluate(
     latencies: list[float] = []
     reading: list[float] = []
     groups: dict[str, tuple[str, ...]] = {}
-    asking = _Asking(table, embed_query, replace(plan, mode="hybrid"), corpus.newest)
+    asking = _Asking(table, embed_query, legible, replace(plan, mode="hybrid"), corpus.newest)
     with asking.threads:
         if questions:
             # Weights and index files are loaded by the first search; that is no reader's latency.
@@ -156,12 +158,18 @@ class _Asking:
     """Asks questions of one table as readers ask it; `plan` is of mode hybrid, whose candidates serve all modes."""
 
     def __init__(
-        self, table: VectorTable, embed_query: Callable[[str], Vectors], plan: SearchPlan, now: datetime
+        self,
+        table: VectorTable,
+        embed_query: Callable[[str], Vectors],
+        legible: Callable[[str], float],
+        plan: SearchPlan,
+        now: datetime,
     ) -> None:
         self.threads = ThreadPoolExecutor(2)
         self.plan = plan
         self._table = table
         self._embed_query = embed_query
+        self._legible = legible
         self._now = now
         self._successions = read_successions(table, plan.rules)
 
@@ -178,7 +186,8 @@ class _Asking:
 
         candidates = find_candidates(self.threads, Selection(self._table, chosen), embed, text, self.plan)
         versions = self._successions.seen_by(chosen.principals)
-        return candidates, Circumstances(text, now=self._now, versions=versions, best_rows=best_rows)
+        legible = partial(self._legible, text)
+        return candidates, Circumstances(text, legible, now=self._now, versions=versions, best_rows=best_rows)
 
 
 def _hits(candidates: Candidates, plan: SearchPlan, around: Circumstances) -> list[Hit]:

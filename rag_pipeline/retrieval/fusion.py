@@ -26,11 +26,14 @@ BASE = -3.35
 SAID = -5.96
 FLAT = 7.82
 SHARED = 1.9
+# A model that reads less than half of a question as parts of words was not made for its language. Of languages that a
+# model knows a little it reads seven tenths and more, of others a tenth.
+LEAST_LEGIBLE = 0.5
 # Keeps the order of vector hits that lie below the scale, and weighs nothing.
 BELOW_SCALE = 1e-6
 
 # Names the rule in the fingerprint of an evaluation.
-FUSION = f"scores {SCALE_DEPTH} {LEAST_HITS} {BASE} {SAID} {FLAT} {SHARED}"
+FUSION = f"scores {SCALE_DEPTH} {LEAST_HITS} {BASE} {SAID} {FLAT} {SHARED} {LEAST_LEGIBLE}"
 
 Scored = Sequence[tuple[str, float]]
 
@@ -43,7 +46,7 @@ class Fused:
     vector_weight: float
 
 
-def fuse(vector: Scored, text: Scored, said: Mapping[str, float], scale: float = 1.0) -> Fused:
+def fuse(vector: Scored, text: Scored, said: Mapping[str, float], scale: float = 1.0, legible: float = 1.0) -> Fused:
     """One score for each id of two retrievers.
 
     Args:
@@ -51,6 +54,7 @@ def fuse(vector: Scored, text: Scored, said: Mapping[str, float], scale: float =
         text: (id, BM25), best first; no id stands twice.
         said: How much of the question the text of an id says, in [0, 1]; asked of each retriever's first.
         scale: What the rule's weight is multiplied by; it stays at most 1.
+        legible: How much of the question the embedding model reads as parts of words, in [0, 1].
 
     Raises:
         ValueError: An id stands twice in one retriever.
@@ -61,7 +65,8 @@ def fuse(vector: Scored, text: Scored, said: Mapping[str, float], scale: float =
     by_vector, by_text = scaled_cosines(vector), scaled_bm25(text)
     if len(by_vector) != len(vector) or len(by_text) != len(text):
         raise ValueError("an id stands twice in one ranking")
-    weight = min(1.0, scale * vector_weight(vector, list(by_text.values()), said_by_best(vector, text, said)))
+    by_rule = vector_weight(vector, list(by_text.values()), said_by_best(vector, text, said))
+    weight = min(1.0, scale * by_rule) * trust(legible)
     if not text:
         weight = 1.0
     least = min(by_vector.values(), default=0.0)
@@ -95,6 +100,14 @@ def said_by_best(vector: Scored, text: Scored, said: Mapping[str, float]) -> tup
     """How much of the question the best hit by words says, and the best by vector."""
     by_words, by_vector = (said.get(retriever[0][0], 0.0) if retriever else 0.0 for retriever in (text, vector))
     return by_words, by_vector
+
+
+def trust(legible: float) -> float:
+    """What vectors count at most, in [0, 1], of a question of which a model reads so much as parts of words.
+
+    Which letters stand in a question says next to nothing of what it asks, however sure the cosines look.
+    """
+    return min(1.0, legible / LEAST_LEGIBLE)
 
 
 def vector_weight(vector: Scored, scaled_text: Sequence[float], said: tuple[float, float]) -> float:

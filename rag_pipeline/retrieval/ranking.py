@@ -36,6 +36,7 @@ class Circumstances:
 
     Attributes:
         question: What is asked.
+        legible: How much of it the embedding model reads as parts of words, in [0, 1]; asked of mode hybrid alone.
         published_at: When the index was published.
         now: What the age of documents is counted from, UTC.
         versions: Older and newer versions of documents, as the caller may know them.
@@ -45,6 +46,7 @@ class Circumstances:
     """
 
     question: str
+    legible: Callable[[], float] = lambda: 1.0
     published_at: datetime = _NO_TIME
     now: datetime = _NO_TIME
     versions: Versions = field(default_factory=Versions)
@@ -75,7 +77,7 @@ def ranked_hits(candidates: Candidates, plan: SearchPlan, around: Circumstances)
 
 def fused(candidates: Candidates, plan: SearchPlan, around: Circumstances) -> Ranking:
     """The rows of all retrievers, each once, by the score of the mode times the weights of quality and age."""
-    rows, weight = _fused_rows(candidates, around.question, plan.recipe.vector_scale)
+    rows, weight = _fused_rows(candidates, around, plan.recipe.vector_scale)
     half_lives = {rule.source: rule.half_life for rule in plan.rules if rule.half_life is not None}
     ranked: list[Ranked] = []
     for row in rows:
@@ -174,7 +176,7 @@ def spread(kept: Sequence[Ranked], per_document: int) -> list[Ranked]:
     return [*first, *more]
 
 
-def _fused_rows(candidates: Candidates, question: str, scale: float) -> tuple[list[dict[str, Any]], float]:
+def _fused_rows(candidates: Candidates, around: Circumstances, scale: float) -> tuple[list[dict[str, Any]], float]:
     """Rows of both retrievers, each once, with rank and value in each and fused score; and the weight of vectors."""
     rows: dict[str, dict[str, Any]] = {}
     scored: dict[str, list[tuple[str, float]]] = {}
@@ -189,7 +191,8 @@ def _fused_rows(candidates: Candidates, question: str, scale: float) -> tuple[li
         for rank, row in enumerate(ordered, start=1):
             known = rows.setdefault(row["chunk_id"], row)
             known[f"{retriever}_rank"], known[f"{retriever}_value"] = rank, row[column]
-    fused_scores = fuse(scored["vector"], scored["text"], _said(rows, scored, question), scale)
+    legible = around.legible() if all(scored.values()) else 1.0
+    fused_scores = fuse(scored["vector"], scored["text"], _said(rows, scored, around.question), scale, legible)
     for name, row in rows.items():
         row["fused"] = fused_scores.scores[name]
     return list(rows.values()), fused_scores.vector_weight

@@ -22,6 +22,7 @@ class LengthBackend:
     """Encodes the length of a text, and fails on the word that says so."""
 
     workers = 3
+    tokenizer = None
 
     def __init__(self) -> None:
         self.seen: list[str] = []

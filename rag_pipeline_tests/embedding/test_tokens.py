@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from rag_pipeline.contracts.embedding import EmbeddingModelSpec
 from rag_pipeline.embedding.open import token_counter
-from rag_pipeline.embedding.tokens import HuggingFaceTokenCounter, WordTokenCounter
+from rag_pipeline.embedding.tokens import HuggingFaceTokenCounter, WordTokenCounter, legible_share
 from rag_pipeline.errors import SettingsError
 
-from .conftest import MINILM, MakeFolder
+from .conftest import MINILM, MakeFolder, word_tokenizer
 
 
 def test_spans_are_exact_and_survive_the_truncation_stored_in_the_file(
@@ -89,3 +90,64 @@ def test_counts_are_the_number_of_spans(model_cache: Path, texts: list[str]) -> 
     assert counter.token_counts(texts) == [len(spans) for spans in counter.token_spans_batch(texts)]
     words = WordTokenCounter("hash", 100)
     assert words.token_counts(texts) == [len(spans) for spans in words.token_spans_batch(texts)]
+
+
+@pytest.fixture(scope="module")
+def english(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    """Of the packaged model, which was made for English."""
+    counter = token_counter(MINILM, tmp_path_factory.mktemp("cache"))
+    assert isinstance(counter, HuggingFaceTokenCounter)
+    return counter.tokenizer
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("How are keys rotated every 90 days?", 0.95, 1),
+        ("Was passiert mit abgelaufenen Schlüsseln?", 0.8, 1),
+        ("Khi nào khoá cũ bị thay thế", 0.6, 1),
+        ("Eski anahtarlar ne zaman yenilenir", 0.6, 1),
+        ("когда меняются старые ключи", 0, 0.4),
+        ("πότε αλλάζουν τα παλιά κλειδιά", 0, 0.4),
+        ("متى تتغير المفاتيح القديمة", 0, 0.4),
+        ("पुरानी कुंजियाँ कब बदली जाती हैं", 0, 0.4),
+        ("เมื่อไหร่จะเปลี่ยนกุญแจเก่า", 0, 0.4),
+        ("언제 키를 교체합니까", 0, 0.4),
+        ("2026 7", 1, 1),
+        ("?! …", 1, 1),
+        ("", 1, 1),
+    ],
+)
+def test_a_model_of_english_reads_loose_letters_of_other_scripts(
+    english: Tokenizer, text: str, least: float, most: float
+) -> None:
+    assert least <= legible_share(english, text) <= most
+
+
+@settings(max_examples=50)
+@given(text=st.text(max_size=80))
+def test_what_is_legible_is_a_share_of_any_text(english: Tokenizer, text: str) -> None:
+    assert 0 <= legible_share(english, text) <= 1
+
+
+def test_a_word_that_is_none_of_the_models_is_not_read_however_long() -> None:
+    tokenizer = word_tokenizer()
+    assert legible_share(tokenizer, "word1 word2") == 1
+    assert legible_share(tokenizer, "wordless words") == 0
+    assert legible_share(tokenizer, "word1 wordy") == pytest.approx(0.5)
+
+
+def test_an_ideograph_that_the_model_has_is_a_word() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"会": 0, "議": 1, "か": 2, "[UNK]": 3}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    assert legible_share(tokenizer, "会議") == 1
+    assert legible_share(tokenizer, "会社") == 0.5
+    assert legible_share(tokenizer, "かか") == 0
+
+
+def test_bytes_of_one_letter_are_no_word() -> None:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({sign: at for at, sign in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    assert legible_share(tokenizer, "ключ") == 0
+    assert legible_share(tokenizer, "ab") == 0

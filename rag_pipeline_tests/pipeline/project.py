@@ -72,6 +72,10 @@ class CountingModel:
         vector: np.ndarray = self._model.embed_query(text)
         return vector
 
+    def legible_share(self, text: str) -> float:
+        share: float = self._model.legible_share(text)
+        return share
+
 
 @dataclass
 class Project:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_pipeline.retrieval.fusion import SCALE_DEPTH, fuse, scaled_cosines
+from rag_pipeline.retrieval.fusion import LEAST_LEGIBLE, SCALE_DEPTH, fuse, scaled_cosines, trust
 
 NAMES = [f"c{number:03}" for number in range(300)]
 
@@ -96,3 +96,51 @@ def test_scores_stay_in_bounds_and_a_longer_search_begins_like_a_shorter(
         assert shorter.vector_weight == pytest.approx(fused.vector_weight)
         for name, _ in text[:SCALE_DEPTH]:
             assert shorter.scores[name] == pytest.approx(fused.scores[name], abs=1e-5)
+
+
+@given(
+    cosines=SCORES,
+    bm25=SCORES,
+    offset=st.integers(0, 50),
+    by_words=st.floats(0, 1),
+    by_vector=st.floats(0, 1),
+    scale=st.floats(0.1, 5),
+    legible=st.floats(0, 1),
+)
+def test_vectors_count_the_less_the_less_their_model_reads_of_the_question(
+    cosines: list[float],
+    bm25: list[float],
+    offset: int,
+    by_words: float,
+    by_vector: float,
+    scale: float,
+    legible: float,
+) -> None:
+    vector = [(NAMES[at], cosine / 50) for at, cosine in enumerate(cosines)]
+    text = [(NAMES[at + offset], score) for at, score in enumerate(bm25)]
+    said = {vector[0][0]: by_vector} | {text[0][0]: by_words}
+    whole = fuse(vector, text, said, scale)
+    part = fuse(vector, text, said, scale, legible)
+    assert part.vector_weight <= whole.vector_weight
+    # No fit of a pipeline's questions gives weight to what cannot be read.
+    assert part.vector_weight <= trust(legible)
+    if legible >= LEAST_LEGIBLE:
+        assert part == whole
+    nothing = fuse(vector, text, said, scale, 0.0).scores
+    known = [name for name, _ in text]
+    assert [name for name in sorted(nothing, key=lambda name: -nothing[name]) if name in known] == known
+    assert all(nothing[name] <= min(score for _, score in text) for name in nothing if name not in known)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2).map(sorted))
+def test_trust_is_a_share_and_never_falls_as_more_is_read(shares: list[float]) -> None:
+    trusted = [trust(share) for share in shares]
+    assert trusted == sorted(trusted)
+    assert all(0 <= share <= 1 for share in trusted)
+    assert trust(0) == 0
+    assert trust(1) == 1
+
+
+def test_where_words_find_nothing_vectors_answer_whatever_is_read() -> None:
+    vector = list(zip(NAMES[:5], falling(0.9, 0.3, 5), strict=True))
+    assert fuse(vector, [], {}, legible=0.0).vector_weight == 1
