@@ -51,10 +51,10 @@ $(READY_TO_TEST): $(READY)
 run: $(READY) ## Refresh everything on the sample documents and publish
 	@$(BIN)/rag-pipeline run
 
-test: $(READY_TO_TEST) ## Run the quick tests: not those that refresh whole lakes, run Dagster, kill runs or break storage
-	@$(TESTS) -m "not slow and not exhaustive"
+test: $(READY_TO_TEST) ## Run the quick tests: not those that build lakes, start servers, run Dagster, kill runs or break storage
+	@$(TESTS) -m "not slow and not long and not exhaustive"
 
-test-ci: $(READY_TO_TEST) ## Run what CI runs: the quick tests, and each promise, fault and way to run once
+test-ci: $(READY_TO_TEST) ## Run what CI runs: those, what builds lakes and starts servers, and each promise, fault and way to run once
 	@$(TESTS) -m "not exhaustive"
 
 test-all: $(READY_TO_TEST) ## Run every test in every case and with more examples, and count the lines that they run

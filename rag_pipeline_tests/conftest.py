@@ -108,6 +108,22 @@ TRIED_BY_CI = (
     "serving/test_one_version.py",
     "serving/test_server.py::test_a_server_answers_counts_over_its_workers_and_stops[1]",
 )
+# Tests that build lakes, start servers or load models, half a second to five each, in files that do little else. CI
+# runs all of them; without them `make test` ends within five minutes.
+LONG = (
+    *("adapters/", "alerts/test_telling.py", "answering/test_erasing.py", "answering/test_evaluation.py"),
+    *("answering/test_leaks.py", "cli/test_evaluate.py", "cli/test_feedback.py", "cli/test_installed.py"),
+    *("cli/test_models.py", "cli/test_plan.py", "cli/test_polls.py", "cli/test_questions.py"),
+    *("enrichment/test_beside.py", "enrichment/test_written_in_a_lake.py", "object_store/", "parallel/test_pool.py"),
+    *("parsing/test_ocr.py", "refresh/test_audit.py", "refresh/test_costs.py", "refresh/test_evaluation.py"),
+    *("refresh/test_hinted.py", "refresh/test_history.py", "refresh/test_lag.py", "refresh/test_look.py"),
+    *("refresh/test_ocr_switched.py", "refresh/test_recall.py", "refresh/test_reranking.py", "refresh/test_seams.py"),
+    *("refresh/test_status.py", "refresh/test_synthetic_questions.py", "retrieval/test_as_of.py"),
+    *("retrieval/test_equal_answers.py", "retrieval/test_explain.py", "retrieval/test_leaks.py"),
+    *("retrieval/test_ranking.py", "retrieval/test_spaces.py", "serving/", "settings/test_limits.py"),
+    *("sources/test_git_remote.py", "sources/test_sql_postgres.py", "stores/test_segments.py"),
+    "transforms/chunk/test_chunk_properties.py",
+)
 # Of a table of cases, each on a lake of its own, so many. Their names decide which, so that it is the same until a case
 # is added or renamed.
 CASES_IN_CI = 1
@@ -131,7 +147,9 @@ EXHAUSTIVE = (
     "refresh/test_fitted_weight.py::test_it_is_recorded",
     "refresh/test_recall.py::test_an_audit_without_a_figure",
     "refresh/test_recall.py::test_an_index_over_made_up_text",
+    "refresh/test_recall.py::test_an_index_that_was_not_trained",
     "refresh/test_recall.py::test_more_candidates_help",
+    "stores/test_segments.py::test_a_segment_that_grows",
     "stores/test_segments.py::test_files_of_the_data",
     "transforms/test_near_duplicates.py::test_many_documents_of_one_form",
 )
@@ -157,6 +175,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.exhaustive)
         elif is_slow or place.startswith(SAMPLED):
             tables.append(item)
+        if place.startswith(LONG):
+            item.add_marker(pytest.mark.long)
         if is_slow or place.startswith(NOT_TRACED) or is_hypothesis_test(getattr(item, "obj", None)):
             # Tracing each line of each example would double the time of these.
             item.add_marker(pytest.mark.no_cover)

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.slow
 
 KILLS = tries(2, 16)
 COMMAND_KILLS = tries(1, 3)
+BUILD_KILLS = tries(2, 5)
 BATCH_TEXTS = 8
 MODELS = {
     "small": {"kind": "hashing", "model": "hashing", "dimension": 64},
@@ -228,10 +229,10 @@ def test_a_first_build_killed_again_and_again_goes_on_where_it_stopped(victim: V
     victim.project.settings["worker_processes"] = 2
     victim.project.pipeline()
     victim.project.log.unlink()
-    for part in range(1, 6):
-        victim.kill_after(victim.child(), whole * (part + victim.random.random()) / 6)
+    for part in range(1, BUILD_KILLS + 1):
+        victim.kill_after(victim.child(), whole * (part + victim.random.random()) / (BUILD_KILLS + 1))
     computed = Counter(victim.project.computed())
-    assert sum(computed.values()) - len(computed) <= 5 * BATCH_TEXTS
+    assert sum(computed.values()) - len(computed) <= BUILD_KILLS * BATCH_TEXTS
     victim.recover()
     assert victim.project.published() == victim.project.rebuilt()
 

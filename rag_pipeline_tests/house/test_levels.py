@@ -7,7 +7,7 @@ import pytest
 from rag_pipeline_tests import conftest
 
 
-@pytest.mark.parametrize("names", ["SLOW", "TRIED_BY_CI", "SAMPLED", "EXHAUSTIVE", "NOT_TRACED"])
+@pytest.mark.parametrize("names", ["SLOW", "TRIED_BY_CI", "LONG", "SAMPLED", "EXHAUSTIVE", "NOT_TRACED"])
 def test_each_name_begins_the_place_of_a_test(names: str) -> None:
     for name in getattr(conftest, names):
         file, _, function = name.partition("::")
