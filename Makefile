@@ -85,7 +85,7 @@ clean: ## Remove the environment, the lake of the sample and all caches
 
 constraints: ## Pin every package anew (for maintainers)
 	@rm -rf .venv-constraints && $(PYTHON) -m venv .venv-constraints
-	@.venv-constraints/bin/python -m pip install --quiet torch==2.13.0 --editable '.[dev]'
+	@.venv-constraints/bin/python -m pip install --quiet torch==2.13.0 --editable '.[dev,kubernetes]'
 	@{ sed -n '/^#/p' constraints.txt; \
 		.venv-constraints/bin/python -m pip freeze --exclude-editable | sed -E 's/^torch( @.*|==.*)/torch==2.13.0/'; } > constraints.new
 	@mv constraints.new constraints.txt && rm -rf .venv-constraints
