@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -102,16 +103,18 @@ class RayCluster:
         # into the home folder.
         token = {} if _TOKEN_PLACES & set(os.environ) else {_TOKEN: secrets.token_hex(32)}
         try:
-            with _variables({**_QUIET, **token}), _own_signals():
+            with _variables({**_QUIET, **token}), own_signals():
                 _init(
                     address="local",
                     include_dashboard=False,
                     object_store_memory=_STORE_BYTES,
                     _temp_dir=str(self._folder),
                 )
-        except (RuntimeError, OSError, ValueError, SystemExit) as error:
+        except BaseException as error:
             self.close()
-            raise EngineUnavailable(f"Ray could not be started on this machine: {error}") from error
+            if isinstance(error, RuntimeError | OSError | ValueError | SystemExit):
+                raise EngineUnavailable(f"Ray could not be started on this machine: {error}") from error
+            raise
 
     def _join(self, address: str, timeout_seconds: float) -> None:
         asked = [] if address == "auto" else ["--address", address]
@@ -131,7 +134,7 @@ class RayCluster:
                 address=address,
             )
         try:
-            with _variables(_QUIET), _own_signals():
+            with _variables(_QUIET), own_signals():
                 _init(address=address)
         except (ConnectionError, RuntimeError, ValueError, SystemExit) as error:
             raise EngineUnavailable(
@@ -199,6 +202,10 @@ def _listens(host: str, port: int) -> bool:
 def _init(**options: Any) -> None:
     import ray
 
+    # It starts its processes by fork and exec, and says where tokens and handlers of signals are as it wishes them.
+    warnings.filterwarnings("ignore", "lancedb fork support is experimental", RuntimeWarning)
+    if (log := logging.getLogger("ray")).level == logging.NOTSET:
+        log.setLevel(logging.ERROR)
     ray.init(log_to_driver=False, logging_level=logging.ERROR, configure_logging=False, **options)
 
 
@@ -217,12 +224,19 @@ def _variables(values: dict[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
+def own_signals() -> Iterator[None]:
     """Ray takes SIGTERM for itself, which the command line has a use for."""
     is_main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM) if is_main else None
     try:
         yield
+    except SystemExit as left:
+        if before is None or left.code != signal.SIGTERM:
+            raise
+        # It was no failure to start: whoever asked this process to end is heard.
+        signal.signal(signal.SIGTERM, before)
+        signal.raise_signal(signal.SIGTERM)
+        raise
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from rag_pipeline.errors import DocumentError, LimitExceeded, ParserCrashed, ParserTimeout, SettingsError
 from rag_pipeline.parallel.limits import WorkerLimits
 from rag_pipeline.parallel.pool import IsolatedPool
-from rag_pipeline.parallel.ray_cluster import own_folder, refuse_folder_beyond
+from rag_pipeline.parallel.ray_cluster import own_folder, own_signals, refuse_folder_beyond
 from rag_pipeline.parallel.ray_crew import Piece, _Job
 from rag_pipeline.parallel.ray_engine import RayEngine
 from rag_pipeline_tests.extras import needs
@@ -144,3 +146,21 @@ def test_the_folder_of_a_run_that_was_killed_goes_with_the_next(tmp_path: Path) 
     assert (stranger / "kept").exists()
     os.close(held)
     os.close(third_held)
+
+
+def test_a_request_to_end_that_comes_while_ray_starts_is_heard() -> None:
+    heard: list[int] = []
+
+    def start() -> None:
+        with own_signals():
+            # What Ray does as it starts.
+            signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))
+            signal.raise_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        with pytest.raises(SystemExit):
+            start()
+        assert heard == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
