@@ -6,6 +6,7 @@ Does not belong here: any arithmetic of a model (`*_backend.py`).
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 
 from rag_pipeline.contracts.embedding import EmbeddingSpace
 from rag_pipeline.embedding.batching import Rows
-from rag_pipeline.embedding.tokens import legible_share
+from rag_pipeline.embedding.tokens import letters_per_token
 from rag_pipeline.embedding.vectors import Vectors, finished
 
 if TYPE_CHECKING:
@@ -57,8 +58,11 @@ class EmbeddingModel(Protocol):
         """Vector of one query, float32 [dimension]."""
         ...
 
-    def legible_share(self, text: str) -> float:
-        """How many of a text's letters the model reads as parts of words, in [0, 1]; 1 where nobody knows."""
+    def letters_per_token(self, text: str) -> float:
+        """How many letters a token of a text has on average: few in a language that the model does not know.
+
+        Infinite where nobody knows, or there are no letters.
+        """
         ...
 
 
@@ -122,10 +126,10 @@ class BackendModel:
         vector: Vectors = finished(raw, self.space.dimension, self.space.model)[0]
         return vector
 
-    def legible_share(self, text: str) -> float:
+    def letters_per_token(self, text: str) -> float:
         """See `EmbeddingModel`."""
         tokenizer = self.backend.tokenizer
-        return 1.0 if tokenizer is None else legible_share(tokenizer, text)
+        return math.inf if tokenizer is None else letters_per_token(tokenizer, text)
 
     @property
     def backend(self) -> Backend:

@@ -1,4 +1,4 @@
-"""Where the tokens of a text lie, as the embedding model's own tokenizer sees them, and how much of it they can mean.
+"""Where the tokens of a text lie, as the embedding model's own tokenizer sees them, and how much they can mean.
 
 Belongs here: opening a tokenizer with its stored truncation and padding off, and what is told from its tokens.
 Does not belong here: deciding where to cut (`transforms/chunk`).
@@ -6,6 +6,7 @@ Does not belong here: deciding where to cut (`transforms/chunk`).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 _WORDS = re.compile(r"\w+|[^\w\s]")
 # What tokenizers call a word that is none of theirs.
 _UNKNOWN = ("[UNK]", "<unk>")
-# Characters that are words by themselves; models that know Chinese well cut it into these.
-_IDEOGRAPHS = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
+# Characters that stand for more than a letter: a syllable of Hangul is written with two letters or three, and a Chinese
+# text has a third of the letters of its English translation.
+_LARGE = ((0x3400, 0x9FFF, 3), (0xAC00, 0xD7AF, 2), (0xF900, 0xFAFF, 3), (0x20000, 0x3FFFF, 3))
 
 
 def open_tokenizer(file: Path, lower_case: bool) -> Tokenizer:
@@ -40,27 +42,29 @@ def open_tokenizer(file: Path, lower_case: bool) -> Tokenizer:
     return tokenizer
 
 
-def legible_share(tokenizer: Tokenizer, text: str) -> float:
-    """How many of a text's letters and digits the model reads as parts of words, in [0, 1]; 1 if there are none.
+def letters_per_token(tokenizer: Tokenizer, text: str) -> float:
+    """How many letters the tokens of a text have, on average; infinite where none of them has any.
 
-    A model that was not made for a script has its letters at best, one by one, or not even these: what such tokens
-    mean together it has never learnt.
+    A model cuts the languages that it was made for into words and large parts of them, one that it has seen little of
+    into small parts, and a script that it was not made for into loose letters at best: what those mean together it has
+    never learnt. Letters of tokens that are none of the model's do not count. Digits tell nothing of a language.
     """
     encoding = tokenizer.encode(text, add_special_tokens=False)
     unknown = {tokenizer.token_to_id(name) for name in _UNKNOWN} - {None}
-    read: set[int] = set()
+    tokens, letters, counted = 0, 0, 0
     for token, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
-        places = [at for at in range(start, end) if text[at].isalnum()]
-        if token not in unknown and (len(places) > 1 or any(_is_word(text[at]) for at in places)):
-            read.update(places)
-    # What a tokenizer cuts off as too long says as much as what stands before it.
-    last = max((end for _, end in encoding.offsets), default=len(text))
-    letters = sum(map(str.isalnum, text[:last]))
-    return len(read) / letters if letters else 1.0
+        tokens += any(map(str.isalpha, text[start:end]))
+        # Several tokens may be parts of one character.
+        if token not in unknown:
+            letters += sum(_size(sign) for sign in text[max(start, counted) : end] if sign.isalpha())
+        counted = max(counted, end)
+    return letters / tokens if tokens else math.inf
 
 
-def _is_word(character: str) -> bool:
-    return character.isdigit() or any(low <= ord(character) <= high for low, high in _IDEOGRAPHS)
+def _size(character: str) -> int:
+    """For how many letters of an alphabet a character stands."""
+    place = ord(character)
+    return next((size for low, high, size in _LARGE if low <= place <= high), 1)
 
 
 class HuggingFaceTokenCounter:

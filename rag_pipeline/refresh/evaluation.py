@@ -251,7 +251,7 @@ def _evaluated(
         _known_documents(workspace),
         _canonical_documents(workspace),
         plan=plan,
-        legible=model.legible_share,
+        letters_per_token=model.letters_per_token,
         score=_scorer(workspace, target.recipe),
         scales=other_scales(target.recipe, len(questions)) if fits and workspace.settings.evaluation.fit_weight else (),
     )

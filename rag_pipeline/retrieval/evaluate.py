@@ -8,6 +8,7 @@ The outcome depends on the version of the table, the questions and the plan's fi
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -95,7 +96,7 @@ def evaluate(
     canonical: CanonicalDocuments = lambda _: (),
     *,
     plan: SearchPlan,
-    legible: Callable[[str], float] = lambda _: 1.0,
+    letters_per_token: Callable[[str], float] = lambda _: math.inf,
     score: Score | None = None,
     scales: Sequence[float] = (),
 ) -> Answers:
@@ -106,7 +107,7 @@ def evaluate(
         known: Documents of silver: an expected document that is left out as a copy counts where its copy is found.
         canonical: Documents that keep the boilerplate left out of given ones: a quote counts where it is kept.
         plan: How is searched; its `k` hits count, and every mode is asked for.
-        legible: How much of a question that model reads as parts of words.
+        letters_per_token: Of a question, as that model cuts it.
         score: The reranking model of the plan's recipe.
         scales: Other weights of the vector retriever that mode hybrid is tried with, for a fit.
     """
@@ -115,7 +116,7 @@ def evaluate(
     latencies: list[float] = []
     reading: list[float] = []
     groups: dict[str, tuple[str, ...]] = {}
-    asking = _Asking(table, embed_query, legible, replace(plan, mode="hybrid"), corpus.newest)
+    asking = _Asking(table, embed_query, letters_per_token, replace(plan, mode="hybrid"), corpus.newest)
     with asking.threads:
         if questions:
             # Weights and index files are loaded by the first search; that is no reader's latency.
@@ -161,7 +162,7 @@ class _Asking:
         self,
         table: VectorTable,
         embed_query: Callable[[str], Vectors],
-        legible: Callable[[str], float],
+        letters_per_token: Callable[[str], float],
         plan: SearchPlan,
         now: datetime,
     ) -> None:
@@ -169,7 +170,7 @@ class _Asking:
         self.plan = plan
         self._table = table
         self._embed_query = embed_query
-        self._legible = legible
+        self._letters_per_token = letters_per_token
         self._now = now
         self._successions = read_successions(table, plan.rules)
 
@@ -186,8 +187,8 @@ class _Asking:
 
         candidates = find_candidates(self.threads, Selection(self._table, chosen), embed, text, self.plan)
         versions = self._successions.seen_by(chosen.principals)
-        legible = partial(self._legible, text)
-        return candidates, Circumstances(text, legible, now=self._now, versions=versions, best_rows=best_rows)
+        letters = partial(self._letters_per_token, text)
+        return candidates, Circumstances(text, letters, now=self._now, versions=versions, best_rows=best_rows)
 
 
 def _hits(candidates: Candidates, plan: SearchPlan, around: Circumstances) -> list[Hit]:

@@ -7,6 +7,7 @@ Does not belong here: finding candidates (`candidates.py`), the arithmetic of fu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -36,7 +37,7 @@ class Circumstances:
 
     Attributes:
         question: What is asked.
-        legible: How much of it the embedding model reads as parts of words, in [0, 1]; asked of mode hybrid alone.
+        letters_per_token: Of it, as the embedding model cuts it; asked of mode hybrid alone.
         published_at: When the index was published.
         now: What the age of documents is counted from, UTC.
         versions: Older and newer versions of documents, as the caller may know them.
@@ -46,7 +47,7 @@ class Circumstances:
     """
 
     question: str
-    legible: Callable[[], float] = lambda: 1.0
+    letters_per_token: Callable[[], float] = lambda: math.inf
     published_at: datetime = _NO_TIME
     now: datetime = _NO_TIME
     versions: Versions = field(default_factory=Versions)
@@ -191,8 +192,10 @@ def _fused_rows(candidates: Candidates, around: Circumstances, scale: float) -> 
         for rank, row in enumerate(ordered, start=1):
             known = rows.setdefault(row["chunk_id"], row)
             known[f"{retriever}_rank"], known[f"{retriever}_value"] = rank, row[column]
-    legible = around.legible() if all(scored.values()) else 1.0
-    fused_scores = fuse(scored["vector"], scored["text"], _said(rows, scored, around.question), scale, legible)
+    letters_per_token = around.letters_per_token() if all(scored.values()) else math.inf
+    fused_scores = fuse(
+        scored["vector"], scored["text"], _said(rows, scored, around.question), scale, letters_per_token
+    )
     for name, row in rows.items():
         row["fused"] = fused_scores.scores[name]
     return list(rows.values()), fused_scores.vector_weight

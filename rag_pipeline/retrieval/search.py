@@ -388,7 +388,7 @@ class Searcher:
 
         around = Circumstances(
             question=query,
-            legible=lambda: self._models.of(served.publication).legible_share(query),
+            letters_per_token=lambda: self._models.of(served.publication).letters_per_token(query),
             published_at=served.publication.published_at,
             now=datetime.now(UTC),
             versions=served.successions(self._rules).seen_by(chosen.principals, chosen.closed_ids),

@@ -72,9 +72,9 @@ class CountingModel:
         vector: np.ndarray = self._model.embed_query(text)
         return vector
 
-    def legible_share(self, text: str) -> float:
-        share: float = self._model.legible_share(text)
-        return share
+    def letters_per_token(self, text: str) -> float:
+        letters: float = self._model.letters_per_token(text)
+        return letters
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag_pipeline.retrieval.fusion import LEAST_LEGIBLE, SCALE_DEPTH, fuse, scaled_cosines, trust
+from rag_pipeline.retrieval.fusion import KNOWN_LETTERS, SCALE_DEPTH, fuse, scaled_cosines, trust
 
 NAMES = [f"c{number:03}" for number in range(300)]
 
@@ -105,26 +105,26 @@ def test_scores_stay_in_bounds_and_a_longer_search_begins_like_a_shorter(
     by_words=st.floats(0, 1),
     by_vector=st.floats(0, 1),
     scale=st.floats(0.1, 5),
-    legible=st.floats(0, 1),
+    letters=st.floats(0, 6),
 )
-def test_vectors_count_the_less_the_less_their_model_reads_of_the_question(
+def test_vectors_count_the_less_the_fewer_letters_its_tokens_have(
     cosines: list[float],
     bm25: list[float],
     offset: int,
     by_words: float,
     by_vector: float,
     scale: float,
-    legible: float,
+    letters: float,
 ) -> None:
     vector = [(NAMES[at], cosine / 50) for at, cosine in enumerate(cosines)]
     text = [(NAMES[at + offset], score) for at, score in enumerate(bm25)]
     said = {vector[0][0]: by_vector} | {text[0][0]: by_words}
     whole = fuse(vector, text, said, scale)
-    part = fuse(vector, text, said, scale, legible)
+    part = fuse(vector, text, said, scale, letters)
     assert part.vector_weight <= whole.vector_weight
     # No fit of a pipeline's questions gives weight to what cannot be read.
-    assert part.vector_weight <= trust(legible)
-    if legible >= LEAST_LEGIBLE:
+    assert part.vector_weight <= trust(letters)
+    if letters >= KNOWN_LETTERS:
         assert part == whole
     nothing = fuse(vector, text, said, scale, 0.0).scores
     known = [name for name, _ in text]
@@ -132,15 +132,15 @@ def test_vectors_count_the_less_the_less_their_model_reads_of_the_question(
     assert all(nothing[name] <= min(score for _, score in text) for name in nothing if name not in known)
 
 
-@given(st.lists(st.floats(0, 1), min_size=2).map(sorted))
-def test_trust_is_a_share_and_never_falls_as_more_is_read(shares: list[float]) -> None:
-    trusted = [trust(share) for share in shares]
+@given(st.lists(st.floats(0, 9), min_size=2).map(sorted))
+def test_trust_is_a_share_and_never_falls_as_tokens_grow(letters: list[float]) -> None:
+    trusted = [trust(each) for each in letters]
     assert trusted == sorted(trusted)
     assert all(0 <= share <= 1 for share in trusted)
-    assert trust(0) == 0
-    assert trust(1) == 1
+    assert trust(0) == trust(1) == 0
+    assert trust(math.inf) == 1
 
 
-def test_where_words_find_nothing_vectors_answer_whatever_is_read() -> None:
+def test_where_words_find_nothing_vectors_answer_however_small_the_tokens() -> None:
     vector = list(zip(NAMES[:5], falling(0.9, 0.3, 5), strict=True))
-    assert fuse(vector, [], {}, legible=0.0).vector_weight == 1
+    assert fuse(vector, [], {}, letters_per_token=0.0).vector_weight == 1

@@ -1,4 +1,4 @@
-"""A model that reads a question as loose letters, or as nothing it knows, does not decide what is found."""
+"""A model that cuts a question into loose letters, or into nothing it knows, does not decide what is found."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ def test_words_decide_in_a_search_and_in_its_evaluation_alike(project: Project) 
     ranks = {row["mode"]: row["document_rank"] for row in results}
     assert ranks["hybrid"] == ranks["text"] == 1
     assert ranks["vector"] > 1
-    # What it reads, it is asked about as before.
+    # Of words that it has it is asked as before.
     assert project.search("word0 word12 ποιο", "public")[0].vector_weight > 0
