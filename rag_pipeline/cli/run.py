@@ -138,17 +138,17 @@ def _hinted_sources(pipeline: Pipeline) -> list[str]:
     Raises:
         UsageError: pipeline.yaml names no folder of hints, or it cannot be read.
     """
-    from rag_pipeline.settings.hints import hints_folder
-    from rag_pipeline.stores.hints import HintFolder
+    from rag_pipeline.refresh.hints_taken import hint_folder, take_in
 
-    folder = hints_folder(pipeline.settings.hints, pipeline.folder)
-    if folder is None:
+    hints = hint_folder(pipeline)
+    if hints is None:
         raise UsageError("pipeline.yaml names no folder of hints; add to it: hints: {folder: hints}")
-    hints = HintFolder(folder, pipeline.settings.sources)
     try:
-        hints.take_in()
+        problem = take_in(pipeline, hints)
     except OSError as error:
-        raise UsageError(f"the folder of hints {folder} cannot be used: {error.strerror}") from error
+        raise UsageError(f"the folder of hints {hints.folder} cannot be used: {error.strerror}") from error
+    if problem:
+        talk(problem, style="yellow")
     return hints.waiting()
 
 

@@ -16,8 +16,6 @@ from rag_pipeline.defs.names import HINTS_TAG, REFRESH_JOB
 from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.resources import PipelineResource
 from rag_pipeline.settings import Pipeline
-from rag_pipeline.settings.hints import hints_folder
-from rag_pipeline.stores.hints import HintFolder
 
 # Dagster's own loop comes round about as often.
 SENSOR_SECONDS = 5
@@ -69,21 +67,21 @@ def build_hint_sensors(pipeline: Pipeline, jobs: dict[str, Job], prefix: Prefix)
     )
     @prefix.bound
     def hints_wait(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
+        from rag_pipeline.refresh.hints_taken import hint_folder, take_in
+
         workspace = pipeline.workspace
         settings = workspace.settings
-        folder = hints_folder(settings.hints, workspace.pipeline.folder)
-        if folder is None:
+        hints = hint_folder(workspace.pipeline)
+        if hints is None:
             return dg.SkipReason("pipeline.yaml names no folder of hints any more")
-        hints = HintFolder(folder, settings.sources)
-        hints.take_in()
+        problem = take_in(workspace.pipeline, hints)
         hinted = hints.waiting()
         # The job has no asset for a source that pipeline.yaml came to name since it was made.
         waiting = [name for name in hinted if name in loaded]
         if not waiting:
             new = ", ".join(hinted)
-            return dg.SkipReason(
-                f"hints for {new} wait until the code location is loaded anew" if hinted else "no hint waits"
-            )
+            none = "no hint waits" + (f"; {problem}" if problem else "")
+            return dg.SkipReason(f"hints for {new} wait until the code location is loaded anew" if hinted else none)
         # A look that is under way may have begun before the hint came, so it is asked for again when that has ended.
         own = [dg.RunsFilter(job_name=job.name, statuses=ACTIVE) for job in jobs.values()]
         if any(context.instance.get_runs_count(runs) for runs in own):

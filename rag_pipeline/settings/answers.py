@@ -6,29 +6,18 @@ Does not belong here: asking them (`endpoints/chat.py`), answering (`answering/`
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from rag_pipeline.contracts.chat import ChatModelSpec
-from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.limits import Section
-from rag_pipeline.settings.types import VARIABLE
-from rag_pipeline.shown import keep_secret, secrets_of
+from rag_pipeline.settings.servers import ServerAddress, address_of_server
 
 # A year; what is kept longer answers nobody any more.
 _LONGEST_SECONDS = 366 * 86_400
 Text = Annotated[str, Field(min_length=1, max_length=4_096)]
-_SCHEMES = ("redis://", "rediss://", "unix://")
-_SERVERS = re.compile(r"(redis|rediss|unix)://\S+")
-
-
-def _server(value: str) -> str:
-    if not _SERVERS.fullmatch(value) and not VARIABLE.fullmatch(value):
-        raise ValueError("want the address of a server like redis://localhost:6379/0, or leave it out")
-    return value
 
 
 class ChatModelSettings(Section):
@@ -78,7 +67,7 @@ class AnswerCacheSettings(Section):
 
     keep: bool = True
     """Keep them at all."""
-    url: Annotated[str, AfterValidator(_server)] | None = Field(default=None, max_length=4_096)
+    url: ServerAddress | None = Field(default=None, max_length=4_096)
     """A Redis or Valkey server, like `redis://localhost:6379/0`, shared by all processes; none: a file in the cache
     folder. A value like `$NAME` is read from the environment."""
     max_bytes: int = Field(default=256 * 2**20, ge=2**20, le=2**40)
@@ -92,18 +81,7 @@ class AnswerCacheSettings(Section):
         Raises:
             SettingsError: It is to be read from a variable that is not set, or that holds no such address.
         """
-        if self.url is None or not self.url.startswith("$"):
-            found = self.url
-        else:
-            found = environment.get(self.url[1:], "")
-            if not found.startswith(_SCHEMES):
-                raise SettingsError(
-                    f"answers.cache.url reads the environment variable {self.url[1:]}, which is not set or holds no "
-                    f"address like redis://localhost:6379/0",
-                    variable=self.url[1:],
-                )
-        keep_secret(secrets_of(found or ""))
-        return found
+        return None if self.url is None else address_of_server(self.url, "answers.cache.url", environment)
 
 
 class AnswersSettings(Section):

@@ -9,16 +9,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.errors import SettingsError
 from rag_pipeline.settings.limits import Section
 from rag_pipeline.settings.places import below
+from rag_pipeline.settings.servers import ServerAddress, address_of_server
 from rag_pipeline.settings.types import Place, Principal
 
 # What the folder is called where it would lie in a source.
 HINTS = "folder of hints"
+
+
+class HintStreamSettings(Section):
+    """A stream of a Redis or Valkey server whose entries are hints."""
+
+    url: ServerAddress = Field(max_length=4_096)
+    """The server, like `redis://localhost:6379/0`. A value like `$NAME` is read from the environment."""
+    key: str = Field(default="rag-pipeline:hints", min_length=1, max_length=4_096)
+    """Key of the stream. It is only read, so several pipelines may read one."""
+
+    def address(self, environment: Mapping[str, str]) -> str:
+        """The server's address.
+
+        Raises:
+            SettingsError: It is to be read from a variable that is not set, or that holds no such address.
+        """
+        return address_of_server(self.url, "hints.stream.url", environment)
 
 
 class HintsSettings(Section):
@@ -28,6 +46,9 @@ class HintsSettings(Section):
     """Folder on a disk in which each file is a hint, like `{"source": "handbook"}`; it is seen within seconds.
 
     It is a folder of its own: hints that were taken in are removed, and what is no hint is put aside."""
+
+    stream: HintStreamSettings | None = None
+    """Where hints come in a stream, too: entries with `source` and `address`, or notifications of an object store."""
 
     allowed_principals: tuple[Principal, ...] = ()
     """Who may give hints over HTTP (`POST /v1/hints`): names and groups of callers; none: nobody.

@@ -24,7 +24,7 @@ from rag_pipeline.settings.enrichments import (
     RulesSettings,
     check_enrichments,
 )
-from rag_pipeline.settings.hints import HintsSettings
+from rag_pipeline.settings.hints import HintsSettings, HintStreamSettings
 from rag_pipeline.settings.limits import LimitsSettings, Section
 from rag_pipeline.settings.publishing import PostgresSettings, PublishToSettings
 from rag_pipeline.settings.reranking import LateInteractionSettings, RerankSettings
@@ -302,6 +302,7 @@ SECTIONS: dict[str, type[Section]] = {
     "answers": AnswersSettings,
     "cache": AnswerCacheSettings,
     "hints": HintsSettings,
+    "stream": HintStreamSettings,
     "limits": LimitsSettings,
     "engine": RayEngineSettings,
     "serving": ServingSettings,

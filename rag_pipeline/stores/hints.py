@@ -1,7 +1,8 @@
 """Hints in a folder: somebody saw a change, and says which source is worth a look.
 
 Belongs here: taking files in, and the one mark per source that is left of them.
-Does not belong here: looking (`refresh/bronze.py`), asking for a run (`defs/automation.py`).
+Does not belong here: what a line says (`contracts/hints.py`), looking (`refresh/bronze.py`), asking for a run
+(`defs/hints.py`).
 
 A hint says "look here" and nothing else: the source itself says what changed and who may read it, under its deletion
 guard, as in any run. So a hint that lies, comes twice, late or never does no harm. All hints of a source become one
@@ -19,11 +20,11 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
+from rag_pipeline.contracts.hints import Bucket, Hint, address_of, hints_of
 from rag_pipeline.contracts.ids import digest
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,6 @@ _TAKEN = ".taken"
 _OBJECTS = ".objects"
 # As many are about as much work as a listing; what is more is looked at as a whole.
 MOST_OBJECTS = 100
-MOST_ADDRESS_CHARS = 4_096
 # What named no source; nobody takes it away but a person, so it is bounded.
 REJECTED_FOLDER = ".rejected"
 MOST_REJECTED = 1_000
@@ -52,30 +52,21 @@ _staying: dict[tuple[Path, frozenset[str]], _Stamps] = {}
 MOST_FILES = 10_000
 
 
-class Hint(NamedTuple):
-    """What a hint says.
-
-    Attributes:
-        address: Of an object as listings name it; None: the source as a whole.
-    """
-
-    source: str
-    address: str | None
-
-
 class HintFolder:
     """One folder of hints.
 
     Args:
         folder: Need not be there yet.
         sources: Those that there are; a hint for another is for nobody.
+        buckets: By source, of those that lie in an object store, whose notifications are hints too.
     """
 
-    def __init__(self, folder: Path, sources: Collection[str]) -> None:
+    def __init__(self, folder: Path, sources: Collection[str], buckets: Mapping[str, Bucket] | None = None) -> None:
         self.folder = folder
         self.marks = folder / MARKS_FOLDER
         self.rejected = folder / REJECTED_FOLDER
         self._sources = frozenset(sources)
+        self.buckets = buckets or {}
 
     def take_in(self) -> None:
         """Turn the files that are there into marks, and remove them; what is no hint is put aside.
@@ -94,7 +85,7 @@ class HintFolder:
             if path.name in known and _stamp(path) == known[path.name]:
                 others.append(path)
                 continue
-            told = _hints_in(path)
+            told = _hints_in(path, self.buckets)
             if told is None:
                 continue
             named = {hint for hint in told if hint.source in self._sources}
@@ -122,7 +113,18 @@ class HintFolder:
         """
         self.marks.mkdir(parents=True, exist_ok=True)
         for address in addresses or (None,):
-            self._put(Hint(name, _address_of(address)))
+            self._put(Hint(name, address_of(address)))
+
+    def give_all(self, hints: Iterable[Hint]) -> None:
+        """Leave the marks of hints that came by another way; those for nobody are passed over.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        self.marks.mkdir(parents=True, exist_ok=True)
+        for hint in hints:
+            if hint.source in self._sources:
+                self._put(hint)
 
     def _put(self, hint: Hint) -> None:
         """Leave the mark of a hint."""
@@ -264,7 +266,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return status.st_size, status.st_mtime_ns
 
 
-def _hints_in(path: Path) -> set[Hint] | None:
+def _hints_in(path: Path, buckets: Mapping[str, Bucket]) -> set[Hint] | None:
     """What the lines of a file name; None: it may still be written, or went away."""
     try:
         # What is no plain file could wait for ever, or lead elsewhere.
@@ -286,15 +288,5 @@ def _hints_in(path: Path) -> set[Hint] | None:
             if is_young:
                 return None
             continue
-        source = found.get("source") if isinstance(found, dict) else None
-        if isinstance(source, str):
-            named.add(Hint(source, _address_of(found.get("address"))))
+        named |= hints_of(found, buckets)
     return named
-
-
-def _address_of(value: object) -> str | None:
-    """An address that a hint names; None: what it names is none, so that the source is looked at as a whole."""
-    if not isinstance(value, str) or len(value) > MOST_ADDRESS_CHARS:
-        return None
-    # The source decides what is an address of its own; what cannot be one anywhere is not even kept.
-    return None if {"", ".", ".."} & set(value.split("/")) else value

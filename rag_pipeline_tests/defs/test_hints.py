@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -125,6 +126,24 @@ def test_a_run_of_hinted_sources_that_all_fail_is_followed_by_no_empty_one(
     summary = launch_refresh(project.pipeline(), only=["docs"])
     assert [error["step"] for error in summary.errors] == ["bronze_docs"]
     assert len(summary.run_ids) == 1
+
+
+def test_a_stream_that_does_not_answer_is_said_and_keeps_no_file_waiting(project: Project) -> None:
+    pytest.importorskip("redis", reason="needs the extra `redis`")
+    # Nobody listens at this port.
+    project.settings["hints"] = {"folder": "hints", "stream": {"url": "redis://:hunter2@127.0.0.1:1/0"}}
+    with dg.DagsterInstance.ephemeral() as instance:
+        skipped, _ = tick(project, instance)
+        assert isinstance(skipped, dg.SkipReason)
+        assert "are not read" in str(skipped.skip_message)
+        assert "hunter2" not in str(skipped.skip_message)
+        hint(project, "docs")
+        asked, _ = tick(project, instance)
+        assert isinstance(asked, dg.RunRequest)
+    shutil.rmtree(project.folder / "hints")
+    answer = ask_in(project.folder, "run", "--hints")
+    assert "are not read" in answer.err
+    assert "hunter2" not in answer.err
 
 
 def test_hints_that_are_left_behind_are_asked_for_less_and_less() -> None:

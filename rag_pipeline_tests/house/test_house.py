@@ -58,7 +58,7 @@ ONLY_IN = {
     "openai": {"endpoints"},
     "httpx2": {"endpoints"},
     "ray": {"parallel"},
-    "redis": {"answering"},
+    "redis": {"answering", "stores"},
     "langchain_core": {"adapters"},
     "llama_index": {"adapters"},
     "haystack": {"adapters"},

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag_pipeline.contracts.hints import Bucket
 from rag_pipeline.stores import hints
 from rag_pipeline.stores.hints import HintFolder
 
@@ -186,9 +188,9 @@ def test_what_stays_in_the_folder_is_read_once_and_put_aside_when_there_is_room(
     read: list[str] = []
     named = hints._hints_in
 
-    def reading(path: Path) -> set[str] | None:
+    def reading(path: Path, buckets: Mapping[str, Bucket]) -> set[str] | None:
         read.append(path.name)
-        return named(path)
+        return named(path, buckets)
 
     monkeypatch.setattr(hints, "_hints_in", reading)
     HintFolder(tmp_path, {"docs"}).take_in()
