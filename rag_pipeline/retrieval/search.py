@@ -216,7 +216,8 @@ class Searcher:
         """
         checked_window(by, max_tokens)
         names = self.principals_of(principals)
-        return self._pointer.answered(lambda served: read_around(served, names, chunk_id, max_tokens, by))
+        found = self._pointer.answered(lambda served: read_around(served, names, chunk_id, max_tokens, by))
+        return None if found is None else (self._marks.mark(found[:1])[0], found[1])
 
     def window(self, hit: Hit, *, principals: Iterable[str], max_tokens: int = 1_000) -> str:
         """The text around a hit inside its section, stitched from neighbouring chunks up to a budget of tokens.

@@ -302,6 +302,21 @@ class ExplainAnswer(SearchAnswer):
     documents: list[Told]
 
 
+class LineageAnswer(BaseModel):
+    """Where a chunk came from: from its source to the publication that it was read in."""
+
+    source: str
+    source_polled_at: datetime | None
+    source_overdue: bool | None
+    source_modified_at: datetime | None
+    uri: str
+    document_id: str
+    chunk_id: str
+    start_char: int
+    end_char: int
+    published_at: datetime
+
+
 class WindowAnswer(BaseModel):
     """The text around a chunk, and where the chunk stands in it (code points, half-open)."""
 
@@ -317,6 +332,7 @@ class WindowAnswer(BaseModel):
     chunk_start: int
     chunk_end: int
     token_count: int
+    lineage: LineageAnswer
 
 
 class SourceAnswer(BaseModel):

@@ -38,6 +38,21 @@ from rag_pipeline.telemetry.tracing import span
 log = logging.getLogger(__name__)
 
 
+# What a hit knows of its own way: source, object, document, chunk, publication.
+LINEAGE = (
+    "source",
+    "source_polled_at",
+    "source_overdue",
+    "source_modified_at",
+    "uri",
+    "document_id",
+    "chunk_id",
+    "start_char",
+    "end_char",
+    "published_at",
+)
+
+
 class Service:
     """Answers from what is published, for a caller; many threads may ask. Close it at the end."""
 
@@ -122,6 +137,8 @@ class Service:
             "chunk_start": start,
             "chunk_end": start + len(hit.text),
             "token_count": window.token_count,
+            # Row by row where it came from, of the very row that the caller may read.
+            "lineage": {name: getattr(hit, name) for name in LINEAGE},
         }
 
     def sources(self, caller: Caller, asked: Question) -> dict[str, Any]:

@@ -64,6 +64,9 @@ def test_a_window_shows_where_its_chunk_stands(served: Served) -> None:
     WindowAnswer.model_validate(window)
     assert window["text"][window["chunk_start"] : window["chunk_end"]] == hit["text"]
     assert len(window["text"]) > len(hit["text"])
+    # Where it came from is told of the very row that the caller may read.
+    assert all(window["lineage"][name] == hit[name] for name in window["lineage"])
+    assert window["lineage"].keys() >= {"source", "source_polled_at", "document_id", "start_char", "published_at"}
     with served.client("ann") as client:
         closed = client.post("/v1/window", json={"chunk_id": hit["chunk_id"]})
         absent = client.post("/v1/window", json={"chunk_id": "0" * 32})

@@ -356,6 +356,7 @@ async function open(chunk, isNew) {
     const window_ = await load("/v1/window", { chunk_id: chunk, by: "tokens", max_tokens: 2000, view_as: viewOf(state) });
     $("document-title").textContent = window_.title || window_.uri;
     $("document-place").replaceChildren(window_.citation, ...linkTo(window_));
+    $("document-lineage").replaceChildren(...wayOf(window_.lineage));
     const query = state.get("q") || "";
     const cut = (from, to) => marked(window_.text.slice(from, to), query);
     const chunkText = make("span", { class: "chunk" }, ...cut(window_.chunk_start, window_.chunk_end));
@@ -371,6 +372,20 @@ async function open(chunk, isNew) {
     if (error.status === 401) failed(error);
     else say(error.message, true);
   }
+}
+
+// From the source to readers, a row for each layer that has one of it.
+function wayOf(way) {
+  const row = (layer, holds) => make("tr", {}, make("th", { scope: "row" }, layer), make("td", {}, holds));
+  const at = (moment) => (moment ? `${new Date(moment).toLocaleString()} (${ago(moment)})` : "not known");
+  return [
+    row("Source", `${way.source}, last asked ${at(way.source_polled_at)}${way.source_overdue ? ", overdue" : ""}`),
+    row("Object", `${way.uri}, modified ${at(way.source_modified_at)}`),
+    row("Document", way.document_id),
+    row("Chunk", `${way.chunk_id}, characters ${way.start_char} to ${way.end_char}`),
+    row("Published", at(way.published_at)),
+    row("Further", `rag-pipeline trace ${way.chunk_id} follows it to the bytes`),
+  ];
 }
 
 // Only addresses of the web lead anywhere; what a file's path means, this browser cannot know.
@@ -397,7 +412,7 @@ function forget() {
   asking.abort();
   $("answer").hidden = true;
   if ($("document").open) $("document").close();
-  for (const id of ["results", "answer-text", "answer-sources", "answer-thumbs", "document-title", "document-place", "document-text", "sources", "principals"]) $(id).replaceChildren();
+  for (const id of ["results", "answer-text", "answer-sources", "answer-thumbs", "document-title", "document-place", "document-text", "document-lineage", "sources", "principals"]) $(id).replaceChildren();
   $("freshness").querySelector("tbody").replaceChildren();
 }
 
