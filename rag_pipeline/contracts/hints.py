@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
+# Longer than any path of a file system or key of a store.
 MOST_ADDRESS_CHARS = 4_096
 
 

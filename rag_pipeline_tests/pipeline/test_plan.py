@@ -19,6 +19,7 @@ from rag_pipeline.refresh.everything import Everything, refresh_everything
 from rag_pipeline.refresh.look import lake_state
 from rag_pipeline.refresh.plan import Plan, SourcePlan, plan_run
 from rag_pipeline.refresh.publication import rollback
+from rag_pipeline.stores.costs import read_costs
 from rag_pipeline.stores.kept import open_version
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -142,6 +143,13 @@ def _run(project: Project) -> Everything:
         return refresh_everything(workspace, evaluate=False)
 
 
+def _embedded(project: Project) -> tuple[int, int, float]:
+    """What embedding cost so far, as runs recorded it: texts, tokens, price."""
+    with project.workspace() as workspace:
+        rows = [cost for cost in read_costs(workspace.lake) if cost.work == "embed"]
+    return sum(row.texts for row in rows), sum(row.tokens for row in rows), sum(row.price or 0.0 for row in rows)
+
+
 def _planned(project: Project) -> Plan:
     """The plan, made without a change of any file of the lake and without a text that is embedded."""
     lake, embedded = project.folder / "lake", len(project.embedded)
@@ -200,7 +208,12 @@ def test_the_run_does_what_was_planned(published: Project, made: list[Change]) -
             change(project)
         before = _shown(project)
         plan = _planned(project)
+        spent = _embedded(project)
         _assert_equal(plan, _run(project))
+        after = _embedded(project)
+        served = plan.models[0]
+        assert (served.texts, served.tokens) == (after[0] - spent[0], after[1] - spent[1])
+        assert served.price == after[2] - spent[2] == 0
         _assert_permissions(plan, before, _shown(project))
         # A second plan has nothing left to say but for what the deletion guard holds.
         again = _planned(project)
