@@ -201,6 +201,21 @@ class ReadersSettings(ListSettings):
     """Lists in the same answer that restrict too, like one of groups; they let nobody in, as members are not known."""
 
 
+class SeenBySettings(ListSettings):
+    """People that a server is asked as: whoever it shows an object to may read it."""
+
+    field: Text
+    """Where an entry of this list holds the name to ask as; it is the principal, too."""
+    only: dict[str, str] = Field(default_factory=dict)
+    """Fields that an entry must have to count, with their values."""
+    header: Text
+    """Header of a request that holds that name, like `X-Redmine-Switch-User`."""
+    who_path: Text
+    """Below the location, what says who is asking, so that a server that pays no heed to the header is told."""
+    who_field: Text
+    """Where that answer holds the name."""
+
+
 class MembersSettings(ListSettings):
     """Members of a group, or groups in it, in a list of its own; `{group}` in the path is the group."""
 
@@ -302,6 +317,9 @@ class RestSettings(CommonSourceSettings):
     reader_groups: tuple[Text, ...] = ()
     """Groups of `groups`, without the prefix, whose members may read every object if `principals` and `readers` let
     them, too: a change of members touches no document."""
+    seen_by: SeenBySettings | None = None
+    """People that `list` is asked as: whoever it shows an object to may read it, if `principals` and `readers` let
+    them, too."""
     groups: RestGroupsSettings | None = None
     """Who is in which group, where objects name groups as readers; none: callers bring their groups along."""
     networks: tuple[Network, ...] = ()
@@ -328,6 +346,8 @@ class RestSettings(CommonSourceSettings):
             raise ValueError("body: want pages of the type cursor or single")
         if self.detail is not None and not self.revision:
             raise ValueError("revision: with detail, want the fields that tell whether an object has changed")
+        if self.reader_groups and self.seen_by is not None:
+            raise ValueError("seen_by: want no reader_groups beside it; it names people, and groups are not compared")
         if self.reader_groups and self.groups is None:
             raise ValueError("reader_groups: want `groups`, which says who is in them")
         if self.auth and set(self.auth) not in _WAYS:

@@ -63,12 +63,15 @@ class Api:
         base = self._client.home if self._client.home.endswith("/") else f"{self._client.home}/"
         return with_params(urljoin(base, path), {name: filled(text, values) for name, text in params.items()})
 
-    def get(self, url: str, where: str, body: Mapping[str, Any] | None = None) -> tuple[Any, Answer]:
+    def get(
+        self, url: str, where: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[Any, Answer]:
         """A good answer.
 
         Args:
             where: The setting that asks, for messages.
             body: Is sent as JSON by POST; nothing is changed by it.
+            headers: More of them.
 
         Raises:
             Unwhole: There is none.
@@ -76,9 +79,9 @@ class Api:
         home = origin(self._client.home)
         try:
             if body is None:
-                answer = self._client.get(url, may_follow=lambda to: origin(to) == home)
+                answer = self._client.get(url, headers=headers, may_follow=lambda to: origin(to) == home)
             else:
-                kind = {"Content-Type": "application/json"}
+                kind = {"Content-Type": "application/json", **(headers or {})}
                 answer = self._client.send("POST", url, headers=kind, content=json.dumps(body).encode())
         except HttpFailure as error:
             is_silent = isinstance(error, NoAnswer)
@@ -138,11 +141,13 @@ class Api:
         where: str,
         values: Mapping[str, Any],
         look: Callable[[Any], object] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Iterator[Any]:
         """Members of a list, over all its pages.
 
         Args:
             look: Gets each page as a whole.
+            headers: More of them, with each request.
 
         Raises:
             Unwhole: It does not come to its end.
@@ -159,7 +164,7 @@ class Api:
         count = 0
         for number in range(MOST_PAGES):
             try:
-                body, answer = self.get(first if sent is not None else url, f"{where}.path", sent)
+                body, answer = self.get(first if sent is not None else url, f"{where}.path", sent, headers)
             except Unwhole as error:
                 # A cursor that ran out is the list's to give anew.
                 error.moved = number > 0 and 400 <= error.status < 500 and error.status not in (401, 403, 429)

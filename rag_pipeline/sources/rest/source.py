@@ -34,6 +34,7 @@ from rag_pipeline.sources.rest.attachments import Attachments
 from rag_pipeline.sources.rest.groups import memberships_of_api
 from rag_pipeline.sources.rest.pages import Api, Unwhole
 from rag_pipeline.sources.rest.readers import Readers
+from rag_pipeline.sources.rest.seen import Seen
 from rag_pipeline.sources.rest.values import filled, fits, moment_in, text_of, value_at, within
 from rag_pipeline.sources.watched import Watched
 
@@ -61,7 +62,7 @@ class RestItems:
         self._declared_at: dict[str, DeclaredMetadata] = {}
         self._known: Mapping[str, Remembered] = {}
         # With `detail` the list tells readers, if anything does, and nothing else that is declared.
-        tells = any(self._fields[name] for name in ("principals", "readers", "reader_groups"))
+        tells = any(self._fields[name] for name in ("principals", "readers", "reader_groups", "seen_by"))
         self._list_declares = self._fields["detail"] is None or tells
         self._down = reading.Down(_DOWN_AFTER)
         self._watched = Watched(spec)
@@ -70,7 +71,8 @@ class RestItems:
         self._recipe = digest("rest", *recipe, *map(repr, self._fields["attachments"]))
         self._attachments = Attachments(spec, self._opened, self._fields["id"])
         # Then only a run lists it, which knows what need not be asked for; and thousands of lists take a while.
-        self.capabilities = replace(CAPABILITIES, asks_for_each=self._attachments.asks_for_each)
+        asks_for_parts = bool(spec.fields["parts"]) and not spec.fields["revision"]
+        self.capabilities = replace(CAPABILITIES, asks_for_each=asks_for_parts or self._attachments.asks_for_each)
 
     def remember(self, known: Mapping[str, Remembered]) -> None:
         """See `RemembersListings.remember`."""
@@ -141,6 +143,8 @@ class RestItems:
             # Who may read what was not listed, or is not what was listed, is asked once the text is there: an
             # answer of before may be older than a restriction that the text was written under.
             declared = self._declared(entry, self._readers())
+            if self._fields["seen_by"] is not None:
+                declared = _narrowed(declared, self._seen(), item.address)
         return raw, declared
 
     def _attached(self, item: SourceObject) -> tuple[bytes, DeclaredMetadata]:
@@ -191,6 +195,10 @@ class RestItems:
             if item.address in found:
                 raise Unwhole(f"`id`: {item.address[:100]} is named twice.", moved=True)
             found |= {each.address: each for each in (item, *attached)}
+        if self._fields["seen_by"] is not None:
+            seen = self._seen()
+            told = ((address, each, each.declared or DeclaredMetadata()) for address, each in found.items())
+            return {a: replace(each, declared=_narrowed(declared, seen, a)) for a, each, declared in told}
         return found
 
     def _item(self, entry: Any, readers: Readers) -> SourceObject:
@@ -292,6 +300,10 @@ class RestItems:
         groups = [f"{prefix}{name}" for name in self._fields["reader_groups"]]
         return Readers(self._opened(), self._fields["principals"], self._fields["readers"], groups)
 
+    def _seen(self) -> Seen:
+        fields = self._fields
+        return Seen(self._opened(), fields["seen_by"], fields["list"], lambda entry: segment_of(self._id_of(entry)))
+
     def _uri(self, entry: Any, address: str) -> str:
         url = self._fields["url"]
         if url is None:
@@ -323,6 +335,10 @@ class RestItems:
             f"The API of source {self.name} does not give its objects: {reason} Nothing of the source was changed.",
             source=self.name,
         )
+
+
+def _narrowed(declared: DeclaredMetadata, seen: Seen, address: str) -> DeclaredMetadata:
+    return replace(declared, allowed_principals=seen.narrowed(address, declared.allowed_principals))
 
 
 def _credentials(auth: Mapping[str, str]) -> dict[str, str]:
