@@ -82,24 +82,31 @@ class RestItems:
     def list(self) -> Sequence[SourceObject]:
         """See `Source.list`."""
         self._down.start()
-        before: dict[str, SourceObject] | None = None
+        is_read_twice = self._fields["list"].pages.is_read_twice
+        before: set[str] | None = None
         reason = ""
         for _ in range(_TRIES):
             try:
+                if is_read_twice and before is None:
+                    # Nothing but the list itself is asked for twice.
+                    before = set(self._names())
+                    continue
                 found = self._listed()
             except Unwhole as error:
                 if not error.moved:
                     raise self._unavailable(str(error)) from error
                 reason = str(error)
                 continue
-            if not self._fields["list"].pages.is_read_twice or (before is not None and set(before) == set(found)):
+            # What is attached to an object has an address below it.
+            names = {address for address in found if "/" not in address}
+            if not is_read_twice or names == before:
                 self._watched.start()
                 for address in found:
                     self._watched.saw(address, "permission_rules")
                 told = found.items() if self._list_declares else ()
                 self._declared_at = {a: item.declared for a, item in told if item.declared is not None}
                 return [found[address] for address in sorted(found)]
-            before, reason = found, "`list.pages`: the list is another one each time it is read."
+            before, reason = names, "`list.pages`: the list is another one each time it is read."
         raise self._unavailable(f"{reason} It was read {_TRIES} times.")
 
     def idle(self) -> Sequence[Idle]:
@@ -183,6 +190,12 @@ class RestItems:
             if segment_of(self._id_of(entry)) == address:
                 return entry
         raise reading.vanished()
+
+    def _names(self) -> Iterator[str]:
+        """Addresses of what the list names."""
+        for entry in self._opened().walk(self._fields["list"], "list", {}):
+            if fits(entry, {}, self._fields["without"]):
+                yield segment_of(self._id_of(entry))
 
     def _listed(self) -> dict[str, SourceObject]:
         readers = self._readers()
