@@ -112,7 +112,8 @@ class RayCluster:
                 )
         except BaseException as error:
             self.close()
-            if isinstance(error, RuntimeError | OSError | ValueError | SystemExit):
+            # On a busy machine it gives up by a plain Exception.
+            if isinstance(error, Exception | SystemExit):
                 raise EngineUnavailable(f"Ray could not be started on this machine: {error}") from error
             raise
 
@@ -136,7 +137,7 @@ class RayCluster:
         try:
             with _variables(_QUIET), own_signals():
                 _init(address=address)
-        except (ConnectionError, RuntimeError, ValueError, SystemExit) as error:
+        except (Exception, SystemExit) as error:
             raise EngineUnavailable(
                 f"This machine could not join the Ray cluster at engine.address {address!r}: {error}. It has to be a "
                 f"node of it (`ray start --address=…`), with the cluster's token if it has one.",

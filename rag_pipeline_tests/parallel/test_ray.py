@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +15,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag_pipeline.errors import DocumentError, LimitExceeded, ParserCrashed, ParserTimeout, SettingsError
+from rag_pipeline.errors import (
+    DocumentError,
+    EngineUnavailable,
+    LimitExceeded,
+    ParserCrashed,
+    ParserTimeout,
+    SettingsError,
+)
 from rag_pipeline.parallel.limits import WorkerLimits
 from rag_pipeline.parallel.pool import IsolatedPool
-from rag_pipeline.parallel.ray_cluster import own_folder, own_signals, refuse_folder_beyond
+from rag_pipeline.parallel.ray_cluster import RayCluster, own_folder, own_signals, refuse_folder_beyond
 from rag_pipeline.parallel.ray_crew import Piece, _Job
 from rag_pipeline.parallel.ray_engine import RayEngine
 from rag_pipeline_tests.extras import needs
@@ -164,3 +172,23 @@ def test_a_request_to_end_that_comes_while_ray_starts_is_heard() -> None:
         assert heard == [signal.SIGTERM]
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_ray_that_gives_up_as_it_starts_is_unavailable_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def give_up(**_: Any) -> None:
+        # What it raises on a machine too busy for it.
+        raise Exception("The current node timed out during startup.")
+
+    import ray
+
+    folder = Path(tempfile.mkdtemp(prefix="rp-", dir="/tmp"))
+    monkeypatch.setattr(ray, "init", give_up)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    try:
+        with pytest.raises(EngineUnavailable, match="timed out during startup"):
+            RayCluster("local", 1)
+        assert list(folder.iterdir()) == []
+    finally:
+        folder.rmdir()
