@@ -60,7 +60,7 @@ def restore(source: Path, to: str | None, name: str | None, may_replace: bool, a
 
     Example: rag-pipeline restore /mnt/backups/lake --replace
     """
-    from rag_pipeline.defs.erased_records import scrub_of
+    from rag_pipeline.defs.scrub import scrub_of
     from rag_pipeline.refresh.restore import restore as put_back
 
     pipeline = open_pipeline()

@@ -125,7 +125,7 @@ def _finished(workspace: Workspace) -> Certificate | None:
     pending = pending_erasure(workspace.lake)
     if pending is None:
         return None
-    from rag_pipeline.defs.erased_records import scrub_of
+    from rag_pipeline.defs.scrub import scrub_of
 
     return finish_erasure(workspace, scrub_of(workspace.pipeline.dagster_home, pending.principals))
 

@@ -1,26 +1,19 @@
 """Take what was erased out of Dagster's records: its SQLite files, and logs that were captured.
 
 Belongs here: which values are changed, and that nothing of the old ones stays in a file.
-Does not belong here: the lake (`refresh/erase.py`).
+Does not belong here: the lake (`refresh/erase.py`), rows of a database server (`erased_database.py`).
 """
 
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import yaml
+from typing import Any
 
 from rag_pipeline.errors import StoreUnavailable
 from rag_pipeline.stores.byte_search import MARK, Needles, found_in_file, found_in_value, tables_of_sqlite
-
-if TYPE_CHECKING:
-    import dagster as dg
-
-    from rag_pipeline.settings import Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -40,32 +33,6 @@ _FREE_FIELDS = frozenset(
 # Say what a record is.
 _KINDS = frozenset({"__class__", "__enum__"})
 _SETTINGS = frozenset({".yaml", ".yml", ".toml", ".py", ".json"})
-_STORAGES = frozenset({"storage", "run_storage", "event_log_storage", "schedule_storage", "compute_logs"})
-
-
-def scrub_of(home: Path, principals: Collection[str] = ()) -> Callable[[Needles], list[str]]:
-    """How an erasure takes its pieces, and whose it was, out of a Dagster home, which may not be there."""
-
-    def scrub(needles: Needles) -> list[str]:
-        if not home.is_dir():
-            return []
-        # Of several pipelines commands keep their records in folders of this one.
-        for runs in sorted(home.rglob("history/runs.db")):
-            _forget_principals(runs, principals)
-        return scrub_records(home, needles)
-
-    return scrub
-
-
-def scrub_of_run(
-    pipeline: "Pipeline", instance: "dg.DagsterInstance", principals: Collection[str]
-) -> Callable[[Needles], list[str]]:
-    """How an erasure in a run cleans the records of its instance, and those of the pipeline's own home."""
-    homes = [pipeline.dagster_home.resolve()]
-    if instance.is_persistent:
-        homes.append(Path(instance.root_directory).resolve())
-    scrubs = [scrub_of(home, principals) for home in dict.fromkeys(homes)]
-    return lambda needles: [note for scrub in scrubs for note in scrub(needles)]
 
 
 def scrub_records(home: Path, needles: Needles) -> list[str]:
@@ -94,18 +61,7 @@ def scrub_records(home: Path, needles: Needles) -> list[str]:
                 _scrub_text(path, needles)
     if changed:
         notes.append(f"{changed} files of Dagster's records named it, and have a mark in its place.")
-    configured = _configured(home / "dagster.yaml")
-    if configured:
-        notes.append(f"dagster.yaml names other stores ({', '.join(configured)}): these were not searched.")
     return notes
-
-
-def _configured(path: Path) -> list[str]:
-    try:
-        read = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return []
-    return sorted(read.keys() & _STORAGES) if isinstance(read, dict) else []
 
 
 @contextmanager
@@ -131,7 +87,7 @@ def _rewriting(path: Path) -> Iterator[sqlite3.Connection]:
         file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def _forget_principals(path: Path, principals: Collection[str]) -> None:
+def forget_principals(path: Path, principals: Collection[str]) -> None:
     """Put a mark where runs were asked to erase somebody; elsewhere such a name is a word that others have, too."""
     if not principals or not path.is_file():
         return
@@ -140,17 +96,18 @@ def _forget_principals(path: Path, principals: Collection[str]) -> None:
             return
         asked = file.execute("SELECT rowid, run_body FROM runs WHERE instr(run_body, '\"principal\"')").fetchall()
         for row_id, body in asked:
-            after = json.dumps(_anonymous(json.loads(body), principals))
+            after = json.dumps(anonymous(json.loads(body), principals))
             file.execute("UPDATE runs SET run_body = ? WHERE rowid = ?", (after, row_id))
 
 
-def _anonymous(value: Any, principals: Collection[str]) -> Any:
+def anonymous(value: Any, principals: Collection[str]) -> Any:
+    """A configuration of a run with a mark in the place of whose it was."""
     if isinstance(value, list):
-        return [_anonymous(each, principals) for each in value]
+        return [anonymous(each, principals) for each in value]
     if not isinstance(value, dict):
         return value
     return {
-        name: MARK if name == "principal" and each in principals else _anonymous(each, principals)
+        name: MARK if name == "principal" and each in principals else anonymous(each, principals)
         for name, each in value.items()
     }
 
@@ -161,11 +118,11 @@ def _scrub_table(file: sqlite3.Connection, table: str, needles: Needles) -> None
         for name, value in zip(names, values, strict=True):
             if not found_in_value(value, needles):
                 continue
-            if isinstance(value, str):
-                after = redacted_event(value, needles) if name in _FREE_COLUMNS else needles.long().redacted(value)
-                file.execute(f'UPDATE "{table}" SET "{name}" = ? WHERE rowid = ?', (after, row_id))
-            elif found_in_value(value, needles.long()):
+            after = value_without(name, value, needles)
+            if after is None:
                 file.execute(f'DELETE FROM "{table}" WHERE rowid = ?', (row_id,))
+            elif after != value:
+                file.execute(f'UPDATE "{table}" SET "{name}" = ? WHERE rowid = ?', (after, row_id))
 
 
 def _rows(file: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
@@ -176,6 +133,13 @@ def _rows(file: sqlite3.Connection, table: str) -> Iterator[tuple[Any, ...]]:
     ).fetchall():
         yield from rows
         last = rows[-1][0]
+
+
+def value_without(name: str, value: Any, needles: Needles) -> Any:
+    """A value of a column with a mark in the place of each piece; None: it is packed, and its row has to go."""
+    if isinstance(value, str):
+        return redacted_event(value, needles) if name in _FREE_COLUMNS else needles.long().redacted(value)
+    return None if found_in_value(value, needles.long()) else value
 
 
 def redacted_event(text: str, needles: Needles) -> str:

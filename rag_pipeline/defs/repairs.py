@@ -156,7 +156,7 @@ def _certificate(
     context: dg.OpExecutionContext, config: EraseConfig, workspace: "Workspace", wanted: "Wanted"
 ) -> "Certificate":
     """Finish what was begun before, and begin with what is wanted unless that was it."""
-    from rag_pipeline.defs.erased_records import scrub_of_run
+    from rag_pipeline.defs.scrub import scrub_of_run
     from rag_pipeline.refresh.erase import begin_erasure, finish_erasure
     from rag_pipeline.refresh.erase_plan import is_planned
     from rag_pipeline.stores.erasures import pending_erasure

@@ -132,7 +132,7 @@ def _finished_erasure(instance: dg.DagsterInstance, workspace: "Workspace") -> s
     pending = pending_erasure(workspace.lake)
     if pending is None:
         return ""
-    from rag_pipeline.defs.erased_records import scrub_of_run
+    from rag_pipeline.defs.scrub import scrub_of_run
     from rag_pipeline.refresh.erase import finish_if_begun
 
     return finish_if_begun(workspace, scrub_of_run(workspace.pipeline, instance, pending.principals))

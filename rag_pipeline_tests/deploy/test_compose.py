@@ -20,6 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 import yaml
+from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier
 
 from rag_pipeline_tests.deploy.containers import LONGEST_SECONDS, Docker, Here
 from rag_pipeline_tests.deploy.files import DEPLOY, compose, read_yaml, secrets
@@ -39,6 +41,7 @@ WITHOUT_WEIGHTS = {
     for name, value in {"KIND": "hashing", "MODEL": "hashing", "DIMENSION": "64"}.items()
 }
 STARTED_BY_HAND = {"RAG_PIPELINE__AUTOMATION": "false"}
+MINUTES, TITLE = "minutes-of-the-harbour-committee.md", "Minutes of the harbour committee in March"
 LAUNCH = """
 mutation ($job: String!, $tags: [ExecutionTag!]) {
   launchRun(executionParams: {
@@ -64,6 +67,7 @@ class Team:
     docker: Docker
     services: dict[str, Any]
     ports: dict[str, int]
+    database: str
 
     def asked(self, query: str, **variables: Any) -> Any:
         """What the webserver's API says."""
@@ -118,6 +122,13 @@ class Team:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def rows(self) -> str:
+        """All that Dagster's database holds."""
+        with psycopg.connect(self.database) as connection:
+            named = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+            asked = [SQL("SELECT t::text FROM {} t").format(Identifier(name)) for (name,) in named]
+            return "\n".join(row for query in asked for (row,) in connection.execute(query).fetchall())
+
 
 @pytest.fixture(scope="module")
 def team(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:  # noqa: F811
@@ -146,7 +157,8 @@ def team(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team
         docker = Docker(here)
         here.extra |= {"DOCKER_HOST": docker.address, "RAG_PIPELINE__SERVING__PORT": str(ports["serve"])}
         with_ports(services, ports)
-        team = Team(here, docker, services, ports)
+        database = make_conninfo(server.get_uri(), dbname="dagster")
+        team = Team(here, docker, services, ports, database)
         try:
             here.done("prepare", services["prepare"])
             for name in ("user-code", "webserver", "daemon", "serve"):
@@ -202,13 +214,24 @@ def test_a_run_in_a_container_of_its_own_is_served(team: Team) -> None:
 
 
 def test_a_container_that_is_gone_is_noticed_and_its_run_begun_again(team: Team) -> None:
-    (team.here.folder / "config" / "documents" / "second.md").write_text("# Second\n\nThe lamp is blue.\n")
+    (team.here.folder / "config" / "documents" / MINUTES).write_text(f"# {TITLE}\n\nThe lamp is blue.\n")
     run_id = team.launched()
     container = team.container_of(run_id)
-    team.until(lambda: container in team.here.processes)
+    # One that never began is noticed after three minutes only.
+    team.until(lambda: team.runs()[run_id]["status"] == "STARTED")
     os.killpg(team.here.processes[container].pid, signal.SIGKILL)
     assert team.ended(run_id) == "FAILURE"
     again = team.until(lambda: next((r for r in team.runs().values() if r["parentRunId"] == run_id), None))
     assert team.ended(again["runId"]) == "SUCCESS"
     said = team.typed("rag-pipeline", "search", "the lamp is blue", "--as", "public", "--json", "--k", "1")
-    assert json.loads(said)["uri"] == "documents/second.md"
+    assert json.loads(said)["uri"] == f"documents/{MINUTES}"
+
+
+def test_what_is_erased_leaves_the_records_in_postgres(team: Team) -> None:
+    """After the runs above, which told of the document."""
+    said = team.typed("rag-pipeline", "erase", "--address", "documents", MINUTES, "--reason", "4711", "--yes", "--json")
+    assert "Dagster's database was searched" in said
+    rows = team.rows()
+    assert rows
+    assert MINUTES not in rows
+    assert TITLE not in rows

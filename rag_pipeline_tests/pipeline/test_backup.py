@@ -16,7 +16,7 @@ from filelock import FileLock
 from rag_pipeline.contracts.erasures import ERASED_FILE, PENDING_FILE, read_erased
 from rag_pipeline.contracts.history import HISTORY_FILE
 from rag_pipeline.contracts.tables import BRONZE
-from rag_pipeline.defs.erased_records import scrub_of
+from rag_pipeline.defs.scrub import scrub_of
 from rag_pipeline.errors import LakeBusy, LakeDamaged, LakeTooNew, StoreError, UsageError
 from rag_pipeline.refresh import erase as erasing
 from rag_pipeline.refresh.erase import begin_erasure, finish_erasure, release
