@@ -25,6 +25,8 @@ REFINE_FACTOR = 4
 EXACT = 0
 # A filter that leaves fewer rows than this is searched exactly: faster, and no partition can hide a row.
 EXACT_BELOW_MATCHES = 1_000
+# A filter for each set of groups that callers have, and for what they limit a search to; some kilobytes each.
+MOST_COUNTED = 256
 # More partitions than any table here has: the codes are cheap to scan, and skipping some loses filtered rows.
 ALL_PARTITIONS = 100_000
 # Where a cut falls among equal rows, they are read on in steps that grow so fast that few are needed.
@@ -43,7 +45,29 @@ def refine_factor_of(row: Publication | Audit) -> int:
     return int(row.search.get("refine_factor", REFINE_FACTOR))
 
 
-def factor_under(table: Any, where: str, trained: int | None) -> int:
+class Passing:
+    """How many rows of an opened table pass a filter: counted once at each version, since no version changes.
+
+    Many threads may ask.
+    """
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+        self._counts: dict[tuple[int, str], int] = {}
+
+    def count(self, where: str) -> int:
+        """Rows of the version that the table is at."""
+        key = (int(self._handle.version), where)
+        found = self._counts.get(key)
+        if found is None:
+            found = int(self._handle.count_rows(where))
+            if len(self._counts) >= MOST_COUNTED:
+                self._counts = {}
+            self._counts[key] = found
+        return found
+
+
+def factor_under(passing: Passing, where: str, trained: int | None) -> int:
     """How an opened table is searched under a filter.
 
     Args:
@@ -52,7 +76,7 @@ def factor_under(table: Any, where: str, trained: int | None) -> int:
     Returns:
         That factor, or EXACT where there is no index, or few rows pass.
     """
-    if trained in (None, EXACT) or table.count_rows(where) <= EXACT_BELOW_MATCHES:
+    if trained in (None, EXACT) or passing.count(where) <= EXACT_BELOW_MATCHES:
         return EXACT
     return trained
 

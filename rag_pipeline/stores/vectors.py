@@ -30,7 +30,7 @@ from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, StoreError,
 from rag_pipeline.stores.failures import Stored, reading, reason_of
 from rag_pipeline.stores.index_schema import FINGERPRINT_KEY, PREFIX, SPACE_KEY, index_schema, table_name
 from rag_pipeline.stores.quoting import sql_string
-from rag_pipeline.stores.retrievers import REFINE_FACTOR, best_rows, by_ids, by_vector, by_words, factor_under
+from rag_pipeline.stores.retrievers import REFINE_FACTOR, Passing, best_rows, by_ids, by_vector, by_words, factor_under
 from rag_pipeline.stores.upkeep import (
     TEXT_INDEX,
     age_beyond,
@@ -204,6 +204,7 @@ class VectorTable:
     ) -> None:
         self._stored = stored or Stored(INDEX)
         self._table = handle
+        self._passing = Passing(handle)
         self.name = name
         self.place = place
         self.refine_factor = refine_factor
@@ -346,7 +347,7 @@ class VectorTable:
         """Rows that pass `where`, nearest first by cosine distance in `_distance` (0 is the same direction)."""
 
         def search() -> pl.DataFrame:
-            factor = factor_under(self._table, where, self.refine_factor if self.has_vector_index else None)
+            factor = factor_under(self._passing, where, self.refine_factor if self.has_vector_index else None)
             retriever = partial(by_vector, self._table, vector, where, refine_factor=factor)
             return best_rows(retriever, partial(by_ids, self._table, where), "_distance", limit, columns)
 
