@@ -186,6 +186,11 @@ def _cell(value: Any) -> str | int | float:
     return round(value, 3) if isinstance(value, float) else value if isinstance(value, int) else visible(str(value))
 
 
+def lines_of(lines: Iterable[str]) -> dg.MetadataValue:
+    """A list for the UI. It wraps, where a wide table pushes everything beside it out of sight."""
+    return dg.MetadataValue.md("\n".join(f"- {line}" for line in lines))
+
+
 def timing_tables(timings: Timings, *, size_unit: str) -> dict[str, dg.MetadataValue]:
     """What documents took in workers, by media type and for the slowest; nothing if none was worked on."""
     if not timings.by_media_type:

@@ -11,8 +11,8 @@ import dagster as dg
 import polars as pl
 
 from rag_pipeline.contracts.tables import QUARANTINE
-from rag_pipeline.defs.describe import rows_table
-from rag_pipeline.defs.words import figure
+from rag_pipeline.defs.describe import lines_of
+from rag_pipeline.defs.words import counted, figure
 from rag_pipeline.errors import RagPipelineError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _quality(workspace: "Workspace") -> dict[str, Any]:
 
 
 def _sources(workspace: "Workspace") -> dict[str, Any]:
-    """A row for each source: what it holds, when it was asked and changed last, and what is the matter with it."""
+    """A line for each source: what it holds, when it was asked and changed last, and what is the matter with it."""
     from rag_pipeline.refresh.holds import read_holds
     from rag_pipeline.refresh.polls import poll_statuses
 
@@ -59,11 +59,11 @@ def _sources(workspace: "Workspace") -> dict[str, Any]:
     held: dict[str, int] = {}
     for hold in read_holds(workspace):
         held[hold.source] = held.get(hold.source, 0) + len(hold.held)
-    rows = [_source_row(workspace, poll, int((refused == poll.source).sum()), held) for poll in polls]
-    return {"rag/sources": rows_table(rows)} if rows else {}
+    lines = [_source_line(workspace, poll, int((refused == poll.source).sum()), held) for poll in polls]
+    return {"rag/sources": lines_of(lines)} if lines else {}
 
 
-def _source_row(workspace: "Workspace", poll: "PollStatus", refused: int, held: dict[str, int]) -> dict[str, Any]:
+def _source_line(workspace: "Workspace", poll: "PollStatus", refused: int, held: dict[str, int]) -> str:
     from rag_pipeline.transforms.freshness import content_age
 
     state = workspace.lake.bronze_state(poll.source, ["change", "source_modified_at"])
@@ -73,15 +73,11 @@ def _source_row(workspace: "Workspace", poll: "PollStatus", refused: int, held: 
         "overdue" if poll.is_overdue else "",
         "does not answer" if poll.poll_error else "",
         f"{held[poll.source]:,} held by the deletion guard" if held.get(poll.source) else "",
+        f"{refused:,} refused" if refused else "",
     ]
-    return {
-        "source": poll.source,
-        "documents": live.height,
-        "refused": refused,
-        "polled (UTC)": _minute(poll.polled_at),
-        "newest content (UTC)": _minute(newest),
-        "what is the matter": ", ".join(filter(None, matters)) or "nothing",
-    }
+    said = ", ".join(filter(None, matters)) or "all is well"
+    times = f"polled {_minute(poll.polled_at)}, newest content {_minute(newest)}"
+    return f"**{poll.source}**: {said}; {counted(live.height, 'document')}, {times}"
 
 
 def _minute(moment: Any) -> str:
@@ -93,18 +89,12 @@ def _costs(workspace: "Workspace") -> dict[str, Any]:
     from rag_pipeline.refresh.costs import costs_by_day
 
     days = costs_by_day(workspace, DAYS_SHOWN)
-    rows = [
-        {
-            "day (UTC)": day.what,
-            "documents": day.documents,
-            "texts embedded": day.texts,
-            "tokens": day.tokens,
-            "seconds": figure(day.seconds),
-            "price": UNKNOWN if day.price is None else figure(day.price),
-        }
-        for day in days
-    ]
-    return {"rag/costs_by_day": rows_table(rows)} if rows else {}
+    lines = []
+    for day in days:
+        price = UNKNOWN if day.price is None else f"{figure(day.price):g}"
+        did = f"{counted(day.documents, 'document')}, {counted(day.texts, 'text')} embedded, {day.tokens:,} tokens"
+        lines.append(f"**{day.what}**: price {price}, {figure(day.seconds):g} s; {did}")
+    return {"rag/costs_by_day": lines_of(lines)} if lines else {}
 
 
 def source_facts(workspace: "Workspace", name: str, listed: int) -> dict[str, Any]:
