@@ -63,6 +63,13 @@ def header_count(rows: Sequence[Sequence[str]]) -> int:
     return count
 
 
+def joined_names(rows: Sequence[Sequence[str]]) -> list[str]:
+    """One row of names from all header rows, what stands above one another joined."""
+    width = max(map(len, rows), default=0)
+    columns = (dict.fromkeys(row[column].strip() for row in rows if column < len(row)) for column in range(width))
+    return [" ".join(" ".join(names).split()) for names in columns]
+
+
 def row_look(row: Sequence[str], below: Sequence[Sequence[str]]) -> Look:
     """Whether a row looks as the rows below it do, judged by the columns that hold numbers."""
     has_other = False

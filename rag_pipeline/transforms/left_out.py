@@ -15,11 +15,16 @@ from dataclasses import dataclass
 import polars as pl
 
 # `hidden_row_count`, `bad_cue_count` and the like: a parser names the cause and the count in one.
-_COUNT = re.compile(r"(?P<cause>(?:hidden|bad|unread|lost|skipped|deleted)_[a-z_]+?|artifact)_count$")
-_MARK = r'"(?:(?:hidden|bad|unread|lost|skipped|deleted)_|pages_needing_ocr|artifact_count)'
+_COUNT = re.compile(
+    r"(?P<cause>(?:hidden|bad|unread|lost|skipped|deleted)_[a-z_]+?|artifact|running_line|ocr_unsure_lines|ocr_failures)"
+    r"_count$"
+)
+_MARK = r'"(?:(?:hidden|bad|unread|lost|skipped|deleted)_|pages_needing_ocr|artifact_count|running_line_count|ocr_)'
 # Fewer than this are no trend, and a little more than ever is none either.
 LEAST_COUNT = 5
 MORE_THAN_USUAL = 1.5
+# What no reader misses grows with the pages, and is no loss.
+_EXPECTED = frozenset({"documents", "running_line"})
 # Facts that list what could not be read, their items parted by commas.
 _LISTS = {
     "pages_needing_ocr": "pages_without_text",
@@ -102,6 +107,6 @@ def losses(now: Mapping[str, Mapping[str, int]], history: Sequence[Mapping[str, 
             continue
         for cause, count in counts.items():
             usual = documents * max(state.get(cause, 0) / state["documents"] for state in earlier)
-            if cause != "documents" and count >= LEAST_COUNT and count > MORE_THAN_USUAL * usual:
+            if cause not in _EXPECTED and count >= LEAST_COUNT and count > MORE_THAN_USUAL * usual:
                 found.append(Loss(source, cause, count, documents, usual))
     return sorted(found, key=lambda loss: (-loss.count, loss.source, loss.cause))

@@ -159,6 +159,7 @@ def test_sound_documents_pass_every_threshold_and_a_source_that_loses_more_than_
 def test_a_few_more_than_usual_are_no_loss_and_a_new_source_has_no_history() -> None:
     before = [{"docs": {"documents": 10, "bad_cue": 10}}]
     assert losses({"docs": {"documents": 12, "bad_cue": 15}}, before) == []
+    assert losses({"docs": {"documents": 10, "running_line": 900}}, before) == []
     assert losses({"wiki": {"documents": 1, "bad_cue": 99}}, before) == []
     assert losses({"docs": {"documents": 10, "hidden_row": 4}}, before) == []
     [loss] = losses({"docs": {"documents": 20, "bad_cue": 40}}, before)

@@ -198,3 +198,14 @@ def test_the_foot_of_a_table_that_holds_tables_stands_below_its_body_too() -> No
     inner = "<table><tfoot><tr><td>Sum</td><td>9</td></tr></tfoot><tr><td>North</td><td>9</td></tr></table>"
     text = text_of(f"<table><tfoot><tr><td>Foot</td></tr></tfoot><tbody><tr><td>{inner}</td></tr></tbody></table>")
     assert text.split()[-5:] == ["North", "9", "Sum", "9", "Foot"]
+
+
+def test_a_table_of_data_keeps_its_columns_where_a_cell_holds_a_table() -> None:
+    inner = "<table><tr><td>Key<table><tr><td>deep</td><td>er</td></tr></table></td><td>7</td></tr></table>"
+    rows = f"<tr><td>1</td><td>before {inner} after</td></tr><tr><td>2</td><td>of the second row of all</td></tr>"
+    text = text_of(f"<table><tr><th>Berth</th><th>What is kept at the berth</th></tr>{rows}</table>")
+    assert "\n\nBerth\tWhat is kept at the berth\n1\tbefore after\n2\tof the second row of all\n\n" in text
+    for words in ("Key", "7", "deep\ter"):
+        assert words in text
+    layout = text_of(f"<table><tr><td>Menu</td><td>{inner}</td></tr></table>")
+    assert "Menu\n" in layout

@@ -300,7 +300,7 @@ def word_97(stories: list[str]) -> bytes:
     return compound({"WordDocument": bytes(main) + text.encode("utf-16-le"), "0Table": table})
 
 
-def test_notes_of_old_word_files_follow_the_text_and_running_heads_are_left_out() -> None:
+def test_notes_of_old_word_files_follow_the_text_and_running_heads_come_last() -> None:
     raw = word_97(
         ["Low at noon.\x02\r", "\x02 By the chart.\r", "Draft of May\r", "", "\x05Who says?\r", "", "In a box\r"]
     )
@@ -309,6 +309,7 @@ def test_notes_of_old_word_files_follow_the_text_and_running_heads_are_left_out(
         "By the chart.",
         "Who says?",
         "In a box",
+        "Draft of May",
     ]
 
 

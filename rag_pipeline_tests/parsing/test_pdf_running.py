@@ -6,6 +6,7 @@ import pytest
 
 from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.parsing import ParseLimits, parse
+from rag_pipeline.transforms.left_out import left_out
 from rag_pipeline_tests.parsing.office_files import Line, placed_pdf, text_pdf
 
 BODY = "The boat was hauled out in spring and her planks were scraped and painted once again."
@@ -68,7 +69,9 @@ def test_what_counts_the_pages_goes(foot: list[tuple[int, int, str]], top: int) 
         page(number, *((size, left, top, text.format(number + 11)) for size, left, text in foot))
         for number in range(1, 7)
     ]
-    text = parsed(placed_pdf(pages)).text
+    document = parsed(placed_pdf(pages))
+    text = document.text
+    assert left_out(document.metadata)["running_line"] >= len(pages)
     assert text.startswith("anchor 0")
     assert "handbook" not in text
     assert "Page" not in text

@@ -162,12 +162,19 @@ def side_by_side(rows: list[list[str]]) -> str:
         [["Berth", "Depth"], ["North", "7"], ["South", "9"]],
         [["Berth", "Depth"], ["North", "7 m"], ["South", "9 m"], ["West", "12 m"]],
         [["Role", "Name"], ["Master", "Ada Lind"], ["Pilot", "Bo Moss"]],
+        [["Adult", "12", "14"], ["Child", "6", "7"], ["Dog", "1", "2"]],
         [["From", "To"], ["1.5.2026", "3.5.2026"], ["4.5.2026", "9.5.2026"]],
         [["Berth", "Due", "Paid"], ["North", "$1,200.50", "(3%)"], ["South", "$900.00", "(12%)"]],
     ],
 )
 def test_a_small_grid_keeps_its_rows(rows: list[list[str]]) -> None:
     assert side_by_side(rows) == "\n".join("\t".join(row) for row in rows)
+
+
+def test_a_title_close_above_a_small_grid_keeps_its_rows() -> None:
+    lines = [(11, 72, 184, "Prices"), (11, 72, 200, "Adult"), (11, 202, 200, "12 EUR")]
+    raw = placed_pdf([[*ABOVE, *lines, (11, 72, 216, "Child"), (11, 202, 216, "6 EUR"), *BELOW]])
+    assert "\n\nPrices\n\nAdult\t12 EUR\nChild\t6 EUR\n\n" in parse(raw, "application/pdf", "a", ParseLimits())[0].text
 
 
 @pytest.mark.parametrize(

@@ -209,3 +209,22 @@ def test_an_open_document_sheet_is_read_as_it_is_shown() -> None:
     document = parsed(raw, ODS)
     assert document.text == ("Dues\n\nHarbour\tShare\nNorth\t12.5%\nNorth\t25%\n\nOther (hidden sheet)\n\na\tb")
     assert document.metadata == {"sheets": "2", "hidden_row_count": "1", "hidden_column_count": "1"}
+
+
+def test_rows_below_a_blank_row_that_go_on_with_the_table_keep_the_names_of_their_columns() -> None:
+    def fill(sheet: Worksheet) -> None:
+        rows = [["Berth", "Depth", "Due"], ["B1", 3, 7.5], ["B2", 4, 8.5], [], ["B3", 5, 9.5], ["B4", 6, 1.5], [], []]
+        for row in [*rows, ["Crane", "Owner"], ["C1", "North"], [], ["Total", None, 27]]:
+            sheet.append(row)
+
+    document = parsed(book(fill))
+    tables = [block for block in document.blocks if block.kind == "table"]
+    assert [(table.line, document.text[table.start_char : table.end_char]) for table in tables[:3]] == [
+        (1, "Berth\tDepth\tDue\nB1\t3\t7.5\nB2\t4\t8.5"),
+        (4, "Berth\tDepth\tDue\nB3\t5\t9.5\nB4\t6\t1.5"),
+        (9, "Crane\tOwner\nC1\tNorth"),
+    ]
+
+
+def test_a_long_number_keeps_its_digits() -> None:
+    assert "1000000000000000" in parsed(book(lambda sheet: sheet.append(["Id", 1e15]))).text.split("\t")

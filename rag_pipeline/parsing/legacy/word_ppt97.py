@@ -21,10 +21,11 @@ from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.legacy.ole import OleFile
 from rag_pipeline.parsing.legacy.word97_looks import PAGE_BYTES, CharacterLooks, readable
 from rag_pipeline.parsing.limits import check_count
+from rag_pipeline.parsing.office.running_lines import saying_lines
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "3"
+VERSION = "4"
 
 _FIELD_CODE = re.compile(r"\x13[^\x13\x14\x15]*(?:\x14|(?=\x15))")
 _MARKS = re.compile(r"[\x01-\x06\x08\x14\x15\x1f\xad]|\x13")
@@ -77,7 +78,7 @@ def _word(container: OleFile, address: str) -> ParsedDocument:
     table = container.read("1Table" if flags & 0x0200 else "0Table")
     looks = CharacterLooks(main, table)
     whole, offsets = _pieces(main, table, looks)
-    text, asides = _stories(whole, main)
+    text, asides, margins = _stories(whole, main)
     styles = _ParagraphStyles(main, table)
     builder = TextBuilder()
     title: str | None = None
@@ -106,6 +107,9 @@ def _word(container: OleFile, address: str) -> ParsedDocument:
     builder.add("table", "\n".join(table_lines(rows)))
     for paragraph, _ in _paragraphs(asides):
         builder.add("paragraph", _body(paragraph))
+    # Once, last, as in newer files.
+    for line in saying_lines(_body(paragraph) for paragraph, _ in _paragraphs(margins)):
+        builder.add("paragraph", line)
     return builder.build(title=title, metadata=hidden_counts(looks.hidden))
 
 
@@ -113,13 +117,15 @@ def _body(paragraph: str) -> str:
     return clean_text(readable(_MARKS.sub("", _FIELD_CODE.sub("", paragraph)))).strip().rstrip("\x07").strip()
 
 
-def _stories(whole: str, main: bytes) -> tuple[str, str]:
-    """The main story; and footnotes, comments, endnotes and text boxes, which follow it in the file."""
+def _stories(whole: str, main: bytes) -> tuple[str, str, str]:
+    """The main story; footnotes, comments, endnotes and text boxes, which follow it in the file; heads and feet."""
     lengths = struct.unpack_from("<8I", main, 0x4C)
     starts = [sum(lengths[:index]) for index in range(len(lengths) + 1)]
     # 2 and 7 are headers and footers with their text boxes, 3 holds macros of old.
-    asides = "\r".join(whole[starts[index] : starts[index + 1]] for index in (1, 4, 5, 6))
-    return whole[: starts[1]], asides
+    asides, margins = (
+        "\r".join(whole[starts[index] : starts[index + 1]] for index in group) for group in ((1, 4, 5, 6), (2, 7))
+    )
+    return whole[: starts[1]], asides, margins
 
 
 def _paragraphs(text: str) -> Iterator[tuple[str, int]]:

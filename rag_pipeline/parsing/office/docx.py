@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from email import message_from_bytes
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import ParsedDocument
@@ -44,12 +45,14 @@ from rag_pipeline.parsing.web.tree import declared_encoding
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "11"
+VERSION = "12"
 
 # Columns that a person can see at once; larger numbers are damaged.
 MAX_SPAN = 50
 # A document in a document, and one more within it.
 MAX_EMBEDDED_DEPTH = 2
+# Names and two rows below them, of which tables within cells say the third at most.
+MIN_DATA_ROWS, MOST_WITHIN = 3, 2
 _TRANSPARENT = frozenset(
     ("sdt", "sdtContent", "ins", "moveTo", "customXml", "smartTag", "AlternateContent", "Choice", "body")
 )
@@ -160,7 +163,9 @@ class _Walker:
         """What hangs on the text just added: text boxes, charts, notes and comments."""
         for box in found.boxes:
             self.flush()
-            if local_name(box) in GRAPHICS:
+            if local_name(box) == "tbl":
+                self._table(box)
+            elif local_name(box) in GRAPHICS:
                 for value in box.attrib.values():
                     kind, name = self._relations.get(str(value), ("", ""))
                     add_drawing(self.builder, self._archive, kind, name)
@@ -225,8 +230,8 @@ class _Walker:
         before = self._hidden.copy(), self.runs.picture_chars
         beside = Gathered()
         rows = _rows(element, self.runs, beside)
-        if max(map(len, rows), default=0) < 2 or any("\0" in cell for row in rows for cell in row):
-            # One column or tables within cells: a frame for text, not data, whose paragraphs are read anew.
+        if max(map(len, rows), default=0) < 2 or _places_only(element, rows, beside):
+            # One column, or tables that say most of it: a frame for text, not data, whose paragraphs are read anew.
             self._hidden.clear()
             self._hidden.update(before[0])
             self.runs.picture_chars = before[1]
@@ -251,11 +256,29 @@ def _page(data: bytes) -> str:
     return decode(data, declared_encoding(data))
 
 
+def _places_only(table: _Element, rows: list[list[str]], beside: Gathered) -> bool:
+    """Whether a table with others in its cells only places them: no row of names, and many of its words theirs."""
+    inner = [box for box in beside.boxes if local_name(box) == "tbl"]
+    if not inner:
+        return False
+    first = next(table.iter("{*}tr"))
+    properties = child(first, "trPr")
+    if properties is not None and child(properties, "tblHeader") is not None and len(rows) > 1:
+        return False
+    # Few words of a table of data stand in tables within it.
+    within = sum(len(text.text or "") for box in inner for text in box.iter("{*}t"))
+    return len(rows) < MIN_DATA_ROWS or MOST_WITHIN * within > sum(map(len, chain.from_iterable(rows)))
+
+
 def _row_of(element: _Element) -> _Element | None:
     parent = element.getparent()
     while parent is not None and local_name(parent) != "tr":
         parent = parent.getparent()
     return parent
+
+
+def _cell_of(element: _Element) -> _Element | None:
+    return next(element.iterancestors("{*}tc"), None)
 
 
 def _rows_of(table: _Element, runs: Runs) -> Iterator[_Element]:
@@ -275,7 +298,7 @@ def _rows(table: _Element, runs: Runs, beside: Gathered) -> list[list[str]]:
     """Cells as text; what stands beside it goes to `beside`.
 
     Spanning cells are padded, and repeated where they name the columns below them; vertically merged ones are
-    repeated; a NUL marks a nested table.
+    repeated; a table within a cell goes to `beside`.
     """
     rows: list[list[str]] = []
     for row in _rows_of(table, runs):
@@ -302,11 +325,11 @@ def _add_cell(cells: list[str], cell: _Element, above: list[str], runs: Runs, be
 
 
 def _cell_text(cell: _Element, runs: Runs, beside: Gathered) -> str:
-    if next(cell.iter("{*}tbl"), None) is not None:
-        return "\0"
     texts: list[str] = []
+    inner = [table for table in cell.iter("{*}tbl") if _cell_of(table) is cell]
+    beside.boxes += inner
     for paragraph in cell.iter("{*}p"):
-        if not is_aside(paragraph, cell):
+        if not is_aside(paragraph, cell) and (not inner or _cell_of(paragraph) is cell):
             found = runs.read(paragraph)
             beside.boxes += found.boxes
             beside.notes += found.notes

@@ -5,21 +5,18 @@ Belongs here: reading those parts into plain lines. Does not belong here: where 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from rag_pipeline.parsing.containers.archives import Archive, local_attribute, local_name, related, relations
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.office.docx_runs import Runs
+from rag_pipeline.parsing.office.running_lines import saying_lines
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-# Headers and footers of a hundred sections; they are shown once.
-MAX_RUNNING_LINES = 100
 _ASIDE = ("Fallback", "txbxContent")
 _SEPARATORS = ("separator", "continuationSeparator", "continuationNotice")
-_PAGE_WORDS = re.compile(r"\b(?:page|seite|p[aá]gina|pagina|sida|strona|p|pp|s|of|von|de|sur|di|van|av|z)\b", re.I)
 
 
 def is_aside(paragraph: _Element, owner: _Element) -> bool:
@@ -52,15 +49,12 @@ def side_notes(archive: Archive, part: str, runs: Runs) -> dict[str, str]:
 def running_lines(archive: Archive, part: str, document: _Element, said: set[str], runs: Runs) -> list[str]:
     """Each line of the headers and footers in use once, without page numbers and lines that are in `said`."""
     in_use = {local_attribute(item, "id") for item in document.iter("{*}headerReference", "{*}footerReference")}
-    found: dict[str, None] = {}
+    lines: list[str] = []
     for id_, (kind, name) in relations(archive, part).items():
         if kind in ("header", "footer") and id_ in in_use:
             root = archive.text_xml(name)
-            for line in _lines(root, runs) if root is not None else ():
-                line = " ".join(line.split())
-                if any(map(str.isalpha, _PAGE_WORDS.sub("", line))) and line not in said:
-                    found[line] = None
-    return list(found)[:MAX_RUNNING_LINES]
+            lines += _lines(root, runs) if root is not None else []
+    return saying_lines(lines, said)
 
 
 def _lines(story: _Element, runs: Runs) -> list[str]:

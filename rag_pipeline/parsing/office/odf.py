@@ -27,6 +27,7 @@ from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.formulas import formula_text
 from rag_pipeline.parsing.office.embedded import Embedded, named_files, with_embedded
 from rag_pipeline.parsing.office.odf_looks import FRAMES, SKIPPED, Looks, is_presentation, is_telling
+from rag_pipeline.parsing.office.running_lines import open_document_lines, saying_lines
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.inline import picture_words
@@ -34,7 +35,7 @@ from rag_pipeline.parsing.web.inline import picture_words
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "9"
+VERSION = "10"
 
 # Equal cells and rows that a person would still read; sheets are filled up with millions.
 MAX_REPEATED = 50
@@ -80,6 +81,10 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         # What a picture is said to show does not stand for the words on it.
         files = named_files(archive, walker.files, context.limits.max_attachments)
         refuse_pictures_only(archive, walker.builder.length_chars > walker.picture_chars or bool(files.found))
+    if not is_presentation(content):
+        pages = written if archive is None else archive.read_if_there("styles.xml") or b""
+        for line in saying_lines(open_document_lines(pages)):
+            walker.builder.add("paragraph", line)
     facts: dict[str, str] = {}
     if meta is not None:
         for element in meta.iter("{*}title", "{*}creator", "{*}initial-creator", "{*}language", "{*}subject"):

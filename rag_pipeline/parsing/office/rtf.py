@@ -1,6 +1,6 @@
 """Rich Text Format: paragraphs, headings, lists and tables out of control words.
 
-Belongs here: the token stream of RTF 1.9 as far as text and structure go. Pictures, objects, headers, footers and
+Belongs here: the token stream of RTF 1.9 as far as text and structure go. Pictures, objects and
 every destination marked as optional are left out, comments excepted; what no reader sees is counted.
 """
 
@@ -17,12 +17,20 @@ from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import ParseLimits, check_count
-from rag_pipeline.parsing.office.rtf_header import decoded, font_encodings, letter, style_levels, white_colours
+from rag_pipeline.parsing.office.rtf_header import (
+    decoded,
+    font_encodings,
+    is_codec,
+    letter,
+    style_levels,
+    white_colours,
+)
+from rag_pipeline.parsing.office.running_lines import saying_lines
 from rag_pipeline.parsing.raised import Piece, Shift, joined
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "5"
+VERSION = "6"
 
 # Word writes dozens; what is deeper is made to exhaust readers.
 MAX_DEPTH = 2_000
@@ -32,8 +40,8 @@ _TOKEN = re.compile(
     rb"\\([a-zA-Z]{1,32})(-?\d{1,10})?[ ]?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z'])|([{}])|[\r\n]+|([^\\{}\r\n]+)"
 )
 _SKIPPED = frozenset(
-    b"fonttbl colortbl stylesheet listtable listoverridetable rsidtbl generator info pict object header footer "
-    b"shprslt headerl headerr headerf footerl footerr footerf xmlnstbl themedata colorschememapping datastore "
+    b"fonttbl colortbl stylesheet listtable listoverridetable rsidtbl generator info pict object "
+    b"shprslt xmlnstbl themedata colorschememapping datastore "
     b"latentstyles fldinst nonshppict bkmkstart bkmkend pgdsctbl filetbl revtbl mmathPr atnid sp xe tc "
     b"atnauthor ftnsep ftnsepc aftnsep aftnsepc pntxta pntxtb htmltag mhtmltag".split()
 )
@@ -51,6 +59,7 @@ _SIGNS = {
     b"enspace": " ",
     b"qmspace": " ",
 }
+_MARGINS = frozenset(b"header footer headerl headerr headerf footerl footerr footerf".split())
 _READ_THOUGH_OPTIONAL = frozenset({b"shppict", b"shptxt", b"shpinst", b"annotation", b"do"})
 _LOOKS = frozenset(
     b"v deleted strike striked cf fs cb highlight chcbpat cbpat clcbpat super sub nosupersub up dn".split()
@@ -160,6 +169,9 @@ class _Reader:
         self._note_depth = 0
         self._interrupted: list[Piece] = []
         self._notes: list[str] = []
+        # Heads and feet, which come once, last.
+        self._is_margin = False
+        self._margins: list[str] = []
 
     def run(self) -> None:
         is_first = is_optional = False
@@ -172,11 +184,8 @@ class _Reader:
                 is_optional = True
                 continue
             if word:
-                if is_first and (is_optional or word in _SKIPPED) and word not in _READ_THOUGH_OPTIONAL:
-                    self._flush_bytes()
-                    self._set("is_skipped", True)
-                elif is_first and word in (b"footnote", b"annotation"):
-                    self._begin_note(b"Comment: " if word == b"annotation" else b"")
+                if is_first:
+                    self._destination(word, is_optional=is_optional)
                 self._word(word, int(number) if number else None)
             elif code:
                 self._byte(int(code, 16))
@@ -190,6 +199,19 @@ class _Reader:
         self._end_paragraph()
         self._end_table()
         self._end_list()
+        for line in saying_lines(self._margins):
+            self.builder.add("paragraph", line)
+
+    def _destination(self, word: bytes, *, is_optional: bool) -> None:
+        """Takes in where the text of a group goes, by its first word."""
+        if (is_optional or word in _SKIPPED) and word not in _READ_THOUGH_OPTIONAL:
+            self._flush_bytes()
+            self._set("is_skipped", True)
+        elif word in (b"footnote", b"annotation"):
+            self._begin_note(b"Comment: " if word == b"annotation" else b"")
+        elif word in _MARGINS and not self._note_depth:
+            self._begin_note(b"")
+            self._is_margin = True
 
     def _begin_note(self, opening: bytes) -> None:
         if not self._note_depth and not self._state.is_skipped:
@@ -199,8 +221,8 @@ class _Reader:
 
     def _end_note(self) -> None:
         if self._note_depth:
-            self._notes.append(self._taken().replace("\n", " "))
-            self._text, self._note_depth = self._interrupted, 0
+            (self._margins if self._is_margin else self._notes).append(self._taken().replace("\n", " "))
+            self._text, self._note_depth, self._is_margin = self._interrupted, 0, False
 
     def _brace(self, brace: bytes) -> None:
         self._flush_bytes()
@@ -227,7 +249,7 @@ class _Reader:
         elif word == b"uc":
             self._set("fallback_chars", min(number or 0, 8))
         elif word == b"ansicpg":
-            self._default_encoding = f"cp{number}" if _is_codec(f"cp{number}") else "cp1252"
+            self._default_encoding = f"cp{number}" if is_codec(f"cp{number}") else "cp1252"
             self._set("encoding", self._default_encoding)
         elif word == b"f":
             self._flush_bytes()
@@ -383,11 +405,3 @@ class _Reader:
         if self._items:
             self.builder.add("list", "\n".join(self._items))
             self._items = []
-
-
-def _is_codec(name: str) -> bool:
-    try:
-        "".encode(name)
-    except LookupError:
-        return False
-    return True

@@ -63,3 +63,12 @@ def white_colours(raw: bytes) -> frozenset[int]:
     table = _COLOURS.search(raw)
     colours = table.group(1).split(b";") if table else []
     return frozenset(number for number, colour in enumerate(colours) if _WHITE.search(colour))
+
+
+def is_codec(name: str) -> bool:
+    """Whether Python knows an encoding by that name."""
+    try:
+        "".encode(name)
+    except LookupError:
+        return False
+    return True

@@ -44,14 +44,17 @@ from rag_pipeline.parsing.office.sheet_view import (
 from rag_pipeline.parsing.office.xls_look import xls_views
 from rag_pipeline.parsing.office.xls_stream import sound_xls
 from rag_pipeline.parsing.office.xlsb_look import WORKBOOK, xlsb_views
+from rag_pipeline.parsing.table_heads import MAX_HEADER_ROWS, SAMPLE_ROWS, header_count, joined_names, row_look
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "10"
+VERSION = "11"
 
 Row = list[str]
 # Each hidden row within a table is a blank line, as its place is counted by lines. Blank lines say nothing to a
 # model, but more of them than this are no fair text: there the number of the table's first row stands for all.
 MAX_GAP_ROWS = 1_000
+# Longer than any number that a person reads digit by digit.
+MAX_PLAIN = 1e21
 HIDDEN_MARK = " (hidden sheet)"
 
 
@@ -193,7 +196,7 @@ def _written(value: Any) -> str:
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(round(value, 10))
+        return str(int(value)) if value.is_integer() and abs(value) < MAX_PLAIN else repr(round(value, 10))
     if isinstance(value, datetime):
         has_time = value.time() != time(0)
         return value.isoformat(sep=" ", timespec="seconds") if has_time else value.date().isoformat()
@@ -208,6 +211,9 @@ def _add_sheet(builder: TextBuilder, sheet: _Sheet, page: int, remarks: list[str
     """Blank rows part tables; a row with a single cell before a table is text about it; remarks come last."""
     heading = (clean_text(sheet.name).strip() or str(page)) + (HIDDEN_MARK if sheet.is_hidden else "")
     has_heading = False
+    # The table above, and the number of its last row.
+    above: list[Row] = []
+    above_end = 0
     for numbers, group in _groups(sheet.rows, sheet.numbers):
         if not has_heading:
             builder.add("heading", heading, level=1, page=page, line=numbers[0])
@@ -218,11 +224,28 @@ def _add_sheet(builder: TextBuilder, sheet: _Sheet, page: int, remarks: list[str
                 break
             builder.add("paragraph", clean_text(next(filter(None, group[first]))), page=page, line=numbers[first])
             first += 1
-        _add_table(builder, group[first:], numbers[first:], page)
+        rows, numbers = group[first:], numbers[first:]
+        header = _header_from(above, rows) if not first and numbers[0] - above_end > 1 else []
+        above, above_end = (above if header else rows), numbers[-1] if numbers else 0
+        if header:
+            # In the place of the blank row.
+            rows, numbers = [header, *rows], [numbers[0] - 1, *numbers]
+        _add_table(builder, rows, numbers, page)
     if remarks and not has_heading:
         builder.add("heading", heading, level=1, page=page)
     for remark in remarks:
         builder.add("paragraph", remark, page=page)
+
+
+def _header_from(above: Sequence[Row], rows: Sequence[Row]) -> Row:
+    """The names of the columns of the table above, where these rows go on with it below a blank row."""
+    count = header_count(above[: SAMPLE_ROWS + MAX_HEADER_ROWS]) if above else 0
+    # Words alone could be a table of other columns.
+    if not count or row_look(above[0], above[count:]) != "header" or row_look(rows[0], above[count:]) != "data":
+        return []
+    names = joined_names(above[:count])
+    is_within = all(column < len(names) and names[column] for row in rows for column, cell in enumerate(row) if cell)
+    return names if is_within else []
 
 
 def _add_table(builder: TextBuilder, rows: list[Row], numbers: list[int], page: int) -> None:

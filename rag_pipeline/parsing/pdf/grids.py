@@ -41,6 +41,14 @@ def grid_rows(columns: Sequence[Sequence[Line]]) -> list[list[str]]:
 def _is_table(rows: list[list[str]]) -> bool:
     names, below = rows[0], rows[1:]
     if any(_FIGURES.match(name) for name in names):
-        return False
+        return _are_pairs(rows)
     has_figures = any(all(_FIGURES.match(row[column]) for row in below) for column in range(len(names)))
     return has_figures or (len(below) > 1 and are_names(names, below))
+
+
+def _are_pairs(rows: list[list[str]]) -> bool:
+    """Whether each row is a name and figures: without names above, as in a list of prices."""
+    return all(
+        not _FIGURES.match(row[0]) and any(map(str.isalpha, row[0])) and all(_FIGURES.match(cell) for cell in row[1:])
+        for row in rows
+    )

@@ -31,6 +31,8 @@ MARGIN_SHARE = 0.1
 LINE_GAPS_APART = 1.5
 # Of a grid, in points: two lines of small print.
 GRID_MIN_HEIGHT = 14.0
+# Lines that stand close above a grid: its title.
+MAX_GRID_TITLES = 2
 
 _BOLD = re.compile(r"(?<!\\)(\*{1,3})(?=\S)(.{1,500}?)(?<=[^\s\\])\1", re.S)
 _UNDERSCORES = re.compile(r"(?<![\w\\])(_{1,2})(?=\S)(.{1,500}?)(?<=[^\s\\_])\1(?!\w)", re.S)
@@ -139,24 +141,28 @@ def _with_grids(blocks: list[LayoutBlock], page: ParsedPage) -> list[LayoutBlock
         end = position + 1
         while end < len(blocks) and _is_beside(blocks[position], blocks[end - 1], blocks[end]):
             end += 1
-        grid = _grid(blocks[position:end], page.text_items) if end - position > 1 else None
-        found += [grid] if grid is not None else blocks[position:end]
+        grid = _grid(blocks[position:end], page.text_items) if end - position > 1 else []
+        found += grid or blocks[position:end]
         position = end
     return found
 
 
 def _is_beside(first: LayoutBlock, before: LayoutBlock, block: LayoutBlock) -> bool:
-    """Whether a paragraph stands right of the one before it, as high as the first of them."""
+    """Whether a paragraph stands right of the one before it, as high as the first of them, or below a line of that."""
     if first.kind != "paragraph" or block.kind != "paragraph":
         return False
     if first.bbox is None or before.bbox is None or block.bbox is None or block.bbox.height < GRID_MIN_HEIGHT:
         return False
-    same = abs(first.bbox.y - block.bbox.y) < 3 and abs(first.bbox.height - block.bbox.height) < 4
+    above, below = (
+        block.bbox.y - first.bbox.y,
+        first.bbox.y + first.bbox.height - block.bbox.y - block.bbox.height,
+    )
+    same = abs(below) < 4 and -3 < above < first.bbox.height - GRID_MIN_HEIGHT
     return same and block.bbox.x > before.bbox.x + before.bbox.width
 
 
-def _grid(columns: list[LayoutBlock], items: list[TextItem]) -> LayoutBlock | None:
-    """The table that these columns make; None if they are something else."""
+def _grid(columns: list[LayoutBlock], items: list[TextItem]) -> list[LayoutBlock]:
+    """The table that these columns make, below what the first has above it; nothing if they are something else."""
     from liteparse.types import LayoutCell
 
     lines = [
@@ -167,13 +173,18 @@ def _grid(columns: list[LayoutBlock], items: list[TextItem]) -> LayoutBlock | No
         for column in columns
         if column.bbox is not None
     ]
-    rows = grid_rows(lines)
     first, last = columns[0].bbox, columns[-1].bbox
+    lead = max(0, len(lines[0]) - len(lines[-1])) if len(lines) == len(columns) else 0
+    rows = grid_rows([lines[0][lead:], *lines[1:]]) if lead <= MAX_GRID_TITLES else []
     if not rows or first is None or last is None:
-        return None
-    box = replace(first, width=last.x + last.width - first.x)
+        return []
     cells = [[LayoutCell(text=text) for text in row] for row in rows]
-    return replace(columns[0], kind="table", text=None, rows=cells, header=None, bbox=box)
+    box = replace(last, x=first.x, width=last.x + last.width - first.x)
+    grid = replace(columns[0], kind="table", text=None, rows=cells, header=None, bbox=box)
+    if not lead:
+        return [grid]
+    title = replace(first, height=max(1.0, last.y - first.y))
+    return [replace(columns[0], text=" ".join(text for _, text in lines[0][:lead]), bbox=title), grid]
 
 
 def lines_below(page: ParsedPage, top: float) -> list[list[TextItem]]:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from liteparse.types import PageComplexityStats, ParsedPage
     from pypdfium2 import PdfDocument
 
-VERSION = "11"
+VERSION = "12"
 
 # Scanners leave a letter or two, like a page number.
 MIN_TEXT_CHARS = 3
@@ -115,15 +115,23 @@ def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[P
         _refuse_textless(context, len(pages), has_pictures, said.get("unread_attachments", ""))
     untagged, artifacts = without_artifacts(pages, tags)
     said |= _artifact_facts(pages, artifacts)
-    kept = without_running_heads(with_parts(untagged, tags))
+    parted = with_parts(untagged, tags)
+    kept = without_running_heads(parted)
     if not any(kept):
-        kept = pages
+        kept = parted = pages
+    said |= _running_facts(parted, kept)
     continue_tables(kept, layouts)
     mend_headings(kept)
     source = "tags" if place_headings(kept, tags, len(bookmarks)) else "outline" if overlay(kept, bookmarks) else ""
     add_pictures(kept, tags)
     quality = {"pages_with_text": 1 - len(scans.unread) / max(1, len(pages))} | scans.quality
     return [_composed(kept, facts, source, said, quality), *below]
+
+
+def _running_facts(pages: list[list[Piece]], kept: list[list[Piece]]) -> dict[str, str]:
+    """How many heads, feet and numbers of pages are left out because they repeat, or count the pages."""
+    count = sum(map(len, pages)) - sum(map(len, kept))
+    return {"running_line_count": str(count)} if count else {}
 
 
 def _artifact_facts(pages: list[list[Piece]], artifacts: list[Piece]) -> dict[str, str]:

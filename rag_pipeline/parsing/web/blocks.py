@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from rag_pipeline.contracts.documents import BlockKind
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.inline import SPACES, inline_text, last_text
-from rag_pipeline.parsing.web.tables import BLOCK_TAGS, is_layout_table, table_rows
+from rag_pipeline.parsing.web.tables import BLOCK_TAGS, is_layout_table, table_rows, taken_out
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -274,6 +274,7 @@ class Walker:
         if is_layout_table(element):
             self._walk_outside_lists(element)
             return
+        inner = taken_out(element)
         for caption in element.iterchildren("caption"):
             self._walk_outside_lists(caption)
         rows = table_rows(element)
@@ -284,6 +285,8 @@ class Walker:
             links = sum(len(inline_text(link)) for link in element.iter("a"))
             places = tuple(row.line for row in rows if any(row.cells))
             self.units.append(Unit("table", "\n".join(lines), element, link_chars=links, lines=places))
+        for table in inner:
+            self._table(table)
 
 
 def _is_foot(element: HtmlElement) -> bool:

@@ -22,7 +22,11 @@ _DECLARATION = re.compile(r"([a-z-]+)\s*:\s*([^;]+)")
 _UNREADABLE = re.compile(r"(?:[-+]?0*\.?0*|0*1(?:\.0*)?|0*\.\d+)(?:px|pt)\Z")
 _NO_FONT = re.compile(r"(?:\S+\s+)*0(?:px|pt|em)?(?:/\S+)?\s+\S")
 _ZERO = re.compile(r"[-+]?0*\.?0*(?:px|em|rem|pt|%|ex|ch|vw|vh|cm|mm|in)?\Z")
-_FAR = re.compile(r"-\d{3,}(?:\.\d+)?(?:px|em|rem|pt|%|vw|vh)?\Z")
+_FAR = re.compile(r"-(?:\d{3,}(?:\.\d+)?(?:px|em|rem|pt|%|vw|vh)?|[5-9]\d(?:\.\d+)?r?em)\Z")
+# Nobody sees the twentieth part of a colour.
+_FAINT = re.compile(r"(?:0*\.?0*|0*\.0[0-4]\d*|[0-4](?:\.\d+)?%)\Z")
+# Of 255: what differs less, no eye tells apart.
+_ALIKE = 8
 _CLIPPED = re.compile(
     r"rect\(\s*(?:[01](?:px)?[\s,]+){3}[01](?:px)?\s*\)|inset\(\s*(?:50|[6-9]\d|100)%|polygon\(0(?:px)? 0|"
     r"(?:circle|ellipse)\(\s*0(?:px|%)?(?:\s+0(?:px|%)?)?\s*(?:\)|at\b)"
@@ -45,6 +49,7 @@ _SHOWN_AGAIN = re.compile(
 _BETWEEN = re.compile(r"(?<=[\d%g])\s+(?=[\d.])")
 _NAMED = {"white": "#ffffff", "black": "#000000", "#fff": "#ffffff", "#000": "#000000"}
 _RGB = re.compile(r"rgba?\((\d+),(\d+),(\d+)(?:[,/][\d.]+%?)?\)\Z")
+_HEX = re.compile(r"#[0-9a-f]{6}\Z")
 _WHITE = re.compile(r"hsla?\([\d.]+(?:deg)?,[\d.]+%,100%(?:[,/]1(?:\.0*)?|[,/]100%)?\)\Z")
 
 
@@ -76,7 +81,7 @@ def hidden_cause(element: HtmlElement, has_styles: bool) -> str | None:
 def is_transparent(element: HtmlElement) -> bool:
     """Whether an element is hidden only by being transparent, as what fades in is."""
     style = declarations(element.get("style") or "")
-    return bool(_ZERO.match(style.get("opacity", "1")))
+    return bool(_FAINT.match(style.get("opacity", "1")))
 
 
 def declarations(style: str) -> dict[str, str]:
@@ -98,16 +103,22 @@ def is_hiding(said: dict[str, str]) -> bool:
         return True
     if said.get("filter", "").replace(" ", "") in ("opacity(0)", "opacity(0%)"):
         return True
-    if _ZERO.match(said.get("opacity", "1")):
+    if _FAINT.match(said.get("opacity", "1")):
         return not ("transform" in said or "transition" in said or "animation" in said)
     return _is_out_of_sight(said)
+
+
+def is_without_letters(said: dict[str, str]) -> bool:
+    """Whether these properties leave an element's own words no size, or give them the colour of what is behind."""
+    colour, behind = _colour(said.get("color", "")), said.get("background-color") or said.get("background") or ""
+    return _is_unreadable(said) or bool(colour and behind and _are_alike(colour, _colour(behind)))
 
 
 def _is_style_hidden(element: HtmlElement, style: str, has_styles: bool) -> bool:
     said = declarations(style)
     if is_hiding(said):
         return True
-    if _ZERO.match(said.get("opacity", "1")):
+    if _FAINT.match(said.get("opacity", "1")):
         return False
     if _is_unreadable(said) and not any("font" in (inner.get("style") or "") for inner in element.iterdescendants()):
         return True
@@ -156,10 +167,20 @@ def _is_background(element: HtmlElement, color: str, has_styles: bool) -> bool:
         said = declarations(holder.get("style") or "")
         behind = said.get("background-color") or said.get("background") or holder.get("bgcolor") or ""
         if behind and _colour(behind) != "transparent":
-            return _colour(behind) == wanted
+            return _are_alike(_colour(behind), wanted)
         holder = holder.getparent()
     # Without a style sheet a page is white.
-    return not has_styles and wanted == "#ffffff"
+    return not has_styles and _are_alike(wanted, "#ffffff")
+
+
+def _are_alike(one: str, other: str) -> bool:
+    """Whether two colours are the same to a reader's eye."""
+    if one == other:
+        return True
+    if not (_HEX.match(one) and _HEX.match(other)):
+        return False
+    pairs = zip(bytes.fromhex(one[1:]), bytes.fromhex(other[1:]), strict=True)
+    return all(abs(first - second) < _ALIKE for first, second in pairs)
 
 
 def _colour(value: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from rag_pipeline.parsing.web.hidden import declarations, is_hiding, is_struck
+from rag_pipeline.parsing.web.hidden import declarations, is_hiding, is_struck, is_without_letters
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -23,14 +23,17 @@ MAX_SELECTOR_CHARS = 500
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)", re.S)
 _MAY_HIDE = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|opacity\s*:\s*0|clip|:\s*-\d{3}|mso-hide|"
-    r"content-visibility|scale[xy]?\(0|translate\w*\(|zoom|overflow|line-through",
+    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|opacity\s*:\s*\.?0|clip|:\s*-\d{3}|mso-hide|"
+    r"content-visibility|scale[xy]?\(0|translate\w*\(|zoom|overflow|line-through|font(?:-size)?\s*:\s*0|"
+    # Whether it is one colour for words and what is behind them, is seen then.
+    r"(?<!-)color\s*:[^{}]{1,200}background|background[^{}]{1,200}[^{}-]color\s*:",
     re.I,
 )
 # What may take back what another rule said, by cause.
 _SHOWS = {
     "style": re.compile(r"display|visibility|opacity|clip|left|top|height|width|transform|indent", re.I),
     "deletion": re.compile(r"text-decoration", re.I),
+    "unreadable": re.compile(r"font|color|background", re.I),
 }
 _FOR_SCREENS = re.compile(r"@media\s+(?:only\s+)?(?:screen|all)\s*\{((?>[^{}]*\{[^{}]*\})*)[^{}]*\}", re.I)
 _STEP = re.compile(r"(\s*>\s*|\s+)")
@@ -47,7 +50,8 @@ Selectors = dict[str, list[tuple[Selector, str]]]
 
 
 def hiding_selectors(root: HtmlElement) -> Selectors:
-    """Selectors of what the page's style sheets hide for good (`style`) or strike through (`deletion`).
+    """Selectors of what the page's style sheets hide for good (`style`), strike through (`deletion`) or leave no
+    letters to read (`unreadable`).
 
     What another rule shows again, as a menu that opens, can be seen by a reader, and is not among them.
     """
@@ -79,6 +83,8 @@ def _hiding(rules: list[tuple[str, str]], cause: str) -> Iterator[Selector]:
 
 def _is_caused(block: str, cause: str) -> bool:
     said = declarations(block)
+    if cause == "unreadable":
+        return is_without_letters(said)
     return is_hiding(said) if cause == "style" else is_struck(said)
 
 
@@ -120,10 +126,11 @@ def _shown_again(rules: list[tuple[str, str]], keys: set[str], cause: str) -> se
 def selected_cause(element: HtmlElement, selectors: Selectors) -> str | None:
     """Why one of the selectors takes the element; None if none does."""
     found = (
-        cause
+        "style" if cause == "unreadable" else cause
         for name in _names(element)
         for (last, above), cause in selectors.get(name, ())
-        if _is(element, last) and _stands_below(element, above)
+        # What is within may have a size and colours of its own.
+        if (cause != "unreadable" or not len(element)) and _is(element, last) and _stands_below(element, above)
     )
     return next(found, None)
 

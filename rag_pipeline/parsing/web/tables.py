@@ -78,7 +78,8 @@ def is_layout_table(element: HtmlElement) -> bool:
     """True for tables that only place things: nested tables, one column, or whole articles in cells."""
     if element.get("role") == "presentation":
         return True
-    if any(child is not element for child in element.iter("table")):
+    inner = [child for child in element.iter("table") if child is not element]
+    if inner and not _names_columns(element, inner):
         return True
     if any(True for _ in element.iter("pre", "h1", "h2", "h3", "article", "form")):
         return True
@@ -86,6 +87,36 @@ def is_layout_table(element: HtmlElement) -> bool:
     if widest < 2:
         return True
     return any(sum(1 for _ in cell.iter("p", "ul", "ol")) > 3 for cell in element.iter("td"))
+
+
+def _names_columns(element: HtmlElement, inner: list[HtmlElement]) -> bool:
+    """Whether a table with others in its cells holds data: its first row is of names, and most words its own."""
+    row = next(element.iter("tr"), None)
+    cells = [] if row is None else list(row.iterchildren("td", "th"))
+    if len(cells) < 2 or any(cell.tag != "th" or next(cell.iter("table"), None) is not None for cell in cells):
+        return False
+    within = sum(len(table.text_content()) for table in inner if _is_outermost(table, element))
+    return 2 * within < len(element.text_content())
+
+
+def _is_outermost(table: HtmlElement, element: HtmlElement) -> bool:
+    return next(table.iterancestors("table"), None) is element
+
+
+def taken_out(element: HtmlElement) -> list[HtmlElement]:
+    """Takes the tables out of the cells of a table of data, which stand below it then; of those within them none."""
+    found = [table for table in element.iter("table") if table is not element and _is_outermost(table, element)]
+    for table in found:
+        tail, table.tail = table.tail, None
+        holder, before = table.getparent(), table.getprevious()
+        if holder is None:
+            continue
+        if before is not None:
+            before.tail = f"{before.tail or ''} {tail or ''}"
+        else:
+            holder.text = f"{holder.text or ''} {tail or ''}"
+        holder.remove(table)
+    return found
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from rag_pipeline.parsing.table_heads import header_count
+from rag_pipeline.parsing.table_heads import header_count, joined_names
 
 # Wider lines are paragraphs, each on its own.
 LONGEST_WRAPPED_LINE_CHARS = 200
@@ -130,8 +130,7 @@ def _column_names(rows: Sequence[Sequence[str]]) -> str:
     """
     if len(set(map(len, rows))) > 1:
         return " ".join("\t".join(" ".join(cell.split()) for cell in row).strip() for row in rows)
-    columns = (dict.fromkeys(cell.strip() for cell in column) for column in zip(*rows, strict=True))
-    return "\t".join(" ".join(" ".join(names).split()) for names in columns).strip()
+    return "\t".join(joined_names(rows)).strip()
 
 
 def _is_rule(line: str) -> bool:
