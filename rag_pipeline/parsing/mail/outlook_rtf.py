@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from rag_pipeline.errors import DocumentError
 from rag_pipeline.parsing.limits import ParseLimits
-from rag_pipeline.parsing.office.rtf import rtf_document, tokens
+from rag_pipeline.parsing.office.rtf import rtf_document
+from rag_pipeline.parsing.office.rtf_tokens import tokens
 
 # Size of the dictionary ([MS-OXRTFCP]).
 _RING_BYTES = 4096

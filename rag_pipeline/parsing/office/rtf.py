@@ -1,6 +1,6 @@
 """Rich Text Format: paragraphs, headings, lists and tables out of control words.
 
-Belongs here: the token stream of RTF 1.9 as far as text and structure go. Pictures, objects and
+Belongs here: what the tokens of RTF 1.9 (`rtf_tokens`) mean, as far as text and structure go. Pictures, objects and
 every destination marked as optional are left out, comments excepted; what no reader sees is counted.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from rag_pipeline.contracts.documents import ParsedDocument
@@ -25,6 +24,7 @@ from rag_pipeline.parsing.office.rtf_header import (
     style_levels,
     white_colours,
 )
+from rag_pipeline.parsing.office.rtf_tokens import tokens
 from rag_pipeline.parsing.office.running_lines import saying_lines
 from rag_pipeline.parsing.raised import Piece, Shift, joined
 from rag_pipeline.parsing.tabular import table_lines
@@ -36,9 +36,6 @@ VERSION = "6"
 MAX_DEPTH = 2_000
 # In half points: a point is too small to be read.
 MAX_UNSEEN_SIZE = 2
-_TOKEN = re.compile(
-    rb"\\([a-zA-Z]{1,32})(-?\d{1,10})?[ ]?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z'])|([{}])|[\r\n]+|([^\\{}\r\n]+)"
-)
 _SKIPPED = frozenset(
     b"fonttbl colortbl stylesheet listtable listoverridetable rsidtbl generator info pict object "
     b"shprslt xmlnstbl themedata colorschememapping datastore "
@@ -98,23 +95,6 @@ class _State:
         return (
             "deletion" if self.is_struck else "style" if self.is_tiny or (self.is_white and not self.is_shaded) else ""
         )
-
-
-# (word, number, code, symbol, brace, text): one is set, a number only beside its word.
-Token = tuple[bytes, ...]
-
-
-def tokens(raw: bytes) -> Iterator[Token]:
-    """The tokens of RTF; line ends, which mean nothing, and binary data left out."""
-    position = 0
-    while match := _TOKEN.search(raw, position):
-        position = match.end()
-        if match.lastindex is None:
-            continue
-        if match.group(1) == b"bin":
-            position += max(0, int(match.group(2) or 0))
-            continue
-        yield match.groups(b"")
 
 
 def parse_rtf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
