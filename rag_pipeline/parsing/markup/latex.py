@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rag_pipeline.contracts.documents import BlockKind, ParsedDocument
 from rag_pipeline.parsing.builder import TextBuilder
@@ -18,7 +19,7 @@ from rag_pipeline.parsing.markup.latex_inline import argument, readable
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "5"
+VERSION = "6"
 
 _LEVELS = {
     "part": 1,
@@ -57,6 +58,8 @@ _PHANTOM = re.compile(r"\\[hv]?phantom\s*\{[^{}]*+\}")
 _VERBATIM = re.compile(r"\\begin\s*\{(verbatim|Verbatim|lstlisting|minted|alltt)\*?\}")
 _ITEM = re.compile(r"\\(?:item|bibitem)\b\s*+(?:\[([^\]]{0,500})\])?\s*+(?:\{[^{}]*+\})?")
 _RULES = re.compile(r"\\(?:hline|toprule|midrule|bottomrule|cline\{[^{}]*+\}|cmidrule(?:\([^()]*+\))?\{[^{}]*+\})")
+_INNER_LIST = re.compile(r"\\(?:begin|end)\s*\{(?:itemize|enumerate|description)\}(?:\[[^\[\]]*+\])?")
+_NOT_LINE_END = re.compile(r"[^\n]")
 _ROW_END = re.compile(r"\\\\(?:\[[^\[\]]*+\])?|\\tabularnewline")
 
 
@@ -66,6 +69,8 @@ class _Piece:
     text: str
     start: int
     level: int = 0
+    # Each line of the text is one of the source, from `start` on.
+    holds_lines: bool = False
 
 
 def parse_latex(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
@@ -83,7 +88,7 @@ def parse_latex(raw: bytes, _context: ParseContext) -> list[ParsedDocument]:
     for piece in _pieces(source, start, end if end >= 0 else len(source)):
         line += source.count("\n", counted, piece.start)
         counted = piece.start
-        builder.add(piece.kind, piece.text, level=piece.level, line=line)
+        builder.add(piece.kind, piece.text, level=piece.level, line=line, holds_lines=piece.holds_lines)
     return [builder.build(title=title, author=author, metadata=hidden_counts(hidden))]
 
 
@@ -134,41 +139,71 @@ def _environment(name: str, source: str, begin: int, start: int, stop: int) -> _
     if name in _DROPPED:
         return None
     if name in _CODE:
-        return _Piece("code", re.sub(r"\A[ \t]*(?:\[[^\]\n]*\])?(?:\{[^}\n]*\})?[ \t]*\n", "", body), begin)
+        code = re.sub(r"\A[ \t]*(?:\[[^\]\n]*\])?(?:\{[^}\n]*\})?[ \t]*\n", "", body)
+        lead = len(body) - len(code.lstrip())
+        return _Piece("code", code, start + lead, holds_lines=True)
     if name in _FORMULA:
         return _Piece("code", re.sub(r"\\label\{[^{}]*+\}", "", body), begin)
     if name in _TABLE:
-        return _Piece("table", _table(body), begin)
+        return _in_lines("table", _table(body), source, start)
     if name in _QUOTE:
         return _Piece("quote", readable(body), begin)
-    return _Piece("list", _list(body), begin)
+    return _in_lines("list", _list(body), source, start)
 
 
-def _list(body: str) -> str:
-    body = re.sub(r"\\(?:begin|end)\s*\{(?:itemize|enumerate|description)\}(?:\[[^\[\]]*+\])?", "", body)
-    lines: list[str] = []
+def _in_lines(kind: BlockKind, lines: list[tuple[int, str]], source: str, start: int) -> _Piece | None:
+    """A block of lines, each with its place below `start`: in its own line of the source where none shares one."""
+    lines = [(place, text) for place, text in lines if text.strip()]
+    if not lines:
+        return None
+    gaps = [source.count("\n", start + before, start + after) for (before, _), (after, _) in pairwise(lines)]
+    are_apart = all(gaps) and not any("\n" in text for _, text in lines)
+    text = lines[0][1] + "".join(
+        "\n" * (gap if are_apart else 1) + line for gap, (_, line) in zip(gaps, lines[1:], strict=True)
+    )
+    return _Piece(kind, text, start + lines[0][0], holds_lines=are_apart)
+
+
+def _list(body: str) -> list[tuple[int, str]]:
+    """Each item with its place in `body`."""
+    # Of the same length, so that places stay.
+    body = _INNER_LIST.sub(lambda match: _NOT_LINE_END.sub(" ", match.group()), body)
+    lines: list[tuple[int, str]] = []
     marks = list(_ITEM.finditer(body))
     lead = readable(body[: marks[0].start()] if marks else body)
     if any(character.isalnum() for character in lead):
-        lines.append(lead)
+        lines.append((len(body) - len(body.lstrip()), lead))
     for number, mark in enumerate(marks):
         stop = marks[number + 1].start() if number + 1 < len(marks) else len(body)
         text = " ".join(readable(body[mark.end() : stop]).split())
         label = readable(mark.group(1)).strip() + ": " if mark.group(1) else ""
         if label or text:
-            lines.append(f"- {label}{text}")
-    return "\n".join(lines)
+            lines.append((mark.start(), f"- {label}{text}"))
+    return lines
 
 
-def _table(body: str) -> str:
+def _table(body: str) -> list[tuple[int, str]]:
+    """Each row with its place in `body`."""
+    whole = len(body)
     if body.lstrip().startswith(("{", "[")):
         # Width and column specification.
         body = re.sub(r"\A\s*(?:\[[^\]]*\])?", "", body)
         for _ in range(2):
             if body.lstrip().startswith("{"):
                 body = body[argument(body, 0)[1] :]
-    rows = _ROW_END.split(_RULES.sub("", body))
-    return "\n".join(table_lines([[readable(cell) for cell in re.split(r"(?<!\\)&", row)] for row in rows]))
+    # Of the same length, so that places stay.
+    body = _RULES.sub(lambda match: " " * len(match.group()), body)
+    places: list[int] = []
+    rows: list[list[str]] = []
+    position = 0
+    for stop, after in [*(match.span() for match in _ROW_END.finditer(body)), (len(body), len(body))]:
+        row = body[position:stop]
+        cells = [readable(cell) for cell in re.split(r"(?<!\\)&", row)]
+        if any(cell.strip() for cell in cells):
+            rows.append(cells)
+            places.append(whole - len(body) + position + len(row) - len(row.lstrip()))
+        position = after
+    return list(zip(places, table_lines(rows), strict=True))
 
 
 def _environment_end(source: str, name: str, start: int, end: int) -> int:

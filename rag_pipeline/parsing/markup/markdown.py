@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
 
-VERSION = "13"
+VERSION = "14"
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",
@@ -50,6 +50,8 @@ _CELL_BREAK = re.compile(r"(?<!\\)\|")
 _MARKUP = re.compile(r"[\\`*_\[\]<>&!~{]")
 _HTML_TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _HEADING_ANCHOR = re.compile(r"(?<!\s)\s*+\{#[\w:.-]++[^{}]*+\}\s*+$")
+# The border of a table that is drawn, as Pandoc reads it, and a row below it.
+_GRID = re.compile(r"\+(?:[-=:]{3,}\+){1,200}[ \t]*\n[ \t]{0,3}\|")
 _NOT_LINE_END = re.compile(r"[^\n]")
 _MDX_MODULE = re.compile(r"(?:import|export)\b.*(?:\bfrom\b|[={(])|import\s*['\"]")
 
@@ -128,6 +130,8 @@ def markdown_blocks(
             if kind is None:
                 continue
             block = table.block(kind, first, end, line_offset=line_offset)
+            if block and kind == "paragraph" and _GRID.match(text, block.start_char):
+                block = table.block("table", first, end, line_offset=line_offset)
             if block and is_mdx and kind == "paragraph" and _MDX_MODULE.match(text, block.start_char):
                 block = table.block("code", first, end, line_offset=line_offset)
         if block is None:

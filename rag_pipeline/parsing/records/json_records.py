@@ -34,7 +34,7 @@ from rag_pipeline.parsing.records.records import (
     records_document,
 )
 
-VERSION = "11"
+VERSION = "12"
 
 _STRICT_ENDINGS = (".json", ".jsonld", ".geojson")
 # Named one by one; the rest are counted.
@@ -43,6 +43,8 @@ _MAX_BAD_LINES = 100
 _SCALARS_A_BLOCK = 1_000
 # Shorter lists of objects are fields of their record.
 _LONG_LIST = 10
+# Deeper lists stay one block with what they lie in.
+_MAX_PARTED_DEPTH = 8
 
 
 def parse_json(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
@@ -182,15 +184,35 @@ def _add_scalars(builder: TextBuilder, scalars: Mapping[str, Any], holder: Any) 
     builder.add("field", "\n".join(readable_lines(scalars)), line=line)
 
 
-def _add_nested(builder: TextBuilder, name: str, item: Any, line: int | None) -> None:
-    """A field that holds others; a long list of objects as one block for each, so that each has its place."""
-    label = one_line(clean_text(str(name)))
-    if not isinstance(item, list) or len(item) < _LONG_LIST or not all(isinstance(each, Placed) for each in item):
+def _add_nested(builder: TextBuilder, name: str, item: Any, line: int | None, above: tuple[str, ...] = ()) -> None:
+    """A field that holds others; a long list of objects as one block for each, so that each has its place.
+
+    Args:
+        above: Names of the fields that it lies in, none of which has a block of its own.
+    """
+    label = ".".join(one_line(clean_text(str(each))) for each in (*above, name))
+    if _is_long_list(item):
+        for number, each in enumerate(item):
+            lines = readable_lines({name: [each]})
+            builder.add("field", "\n".join(lines[1:] if number else lines), label=label, line=line_of(each))
+    elif isinstance(item, Mapping) and _holds_long_list(item, len(above)):
+        builder.add("field", f"{one_line(clean_text(str(name)))}:", label=label, line=line)
+        for inner, value in item.items():
+            _add_nested(builder, inner, value, line_of(item, inner), (*above, name))
+    else:
         builder.add("field", "\n".join(readable_lines({name: item})), label=label, line=line)
-        return
-    for number, each in enumerate(item):
-        lines = readable_lines({name: [each]})
-        builder.add("field", "\n".join(lines[1:] if number else lines), label=label, line=line_of(each))
+
+
+def _is_long_list(item: Any) -> bool:
+    return isinstance(item, list) and len(item) >= _LONG_LIST and all(isinstance(each, Placed) for each in item)
+
+
+def _holds_long_list(item: Mapping[str, Any], depth: int) -> bool:
+    """Whether a long list lies in fields of the object, or of objects in it, as deep as anybody nests them."""
+    return depth < _MAX_PARTED_DEPTH and any(
+        _is_long_list(value) or (isinstance(value, Mapping) and _holds_long_list(value, depth + 1))
+        for value in item.values()
+    )
 
 
 def _listed(items: list[Any]) -> Iterator[tuple[list[str], int | None]]:

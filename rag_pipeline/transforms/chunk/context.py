@@ -17,6 +17,11 @@ MAX_LINE_CHARS = 160
 # A name or a number; longer first cells are prose.
 MAX_KEY_CHARS = 80
 
+# Names are short; what is longer is text with a colon.
+SHORT_NAME_CHARS = 80
+
+_NAME_OF_OTHERS = re.compile(r"[ \t]*(?:- )*[^\s:#][^:\n]{0,100}:(?=[ \t]*(?:[|>&][^\n]{0,20})?$)|\[[^\]\n]{1,100}\]+")
+_OWN_NAME = re.compile(r"[ \t]*(?:- )*[^\s:#][^:\n]{0,100}:(?=\s)")
 _FENCE = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)])?[ \t]*(?:```|~~~)")
 _SPEAKER = re.compile(r"(?:\[[^\]\n]{1,40}\] )?[^\n:]{1,80}:(?=\s)|\[[^\]\n]{1,40}\](?=\s)")
 
@@ -32,6 +37,8 @@ def contexts(text: str, units: Sequence[Unit]) -> dict[int, tuple[str, ...]]:
             stop += 1
         if block.kind == "list" and stop - start > 1:
             found.update(zip(range(start, stop), _items_above(text, units[start:stop]), strict=True))
+        elif block.kind == "field" and (stop - start > 1 or block.label):
+            found.update(zip(range(start, stop), _names_above(text, units[start:stop]), strict=True))
         elif block.kind == "table" and stop - start > 1:
             names = header_row(text, block.start_char, block.end_char)
             found.update({at: _columns(text, units[at], names) for at in range(start + 1, stop)})
@@ -63,6 +70,49 @@ def _items_above(text: str, units: Sequence[Unit]) -> Iterator[tuple[str, ...]]:
         else:
             inner = [item for item in open_items if item[0] < indent]
         yield tuple(shown for _, shown in inner) if unit.start_char > block.start_char else ()
+
+
+def _names_above(text: str, units: Sequence[Unit]) -> Iterator[tuple[str, ...]]:
+    """For each unit of one field the names that its first line lies below: those indented less, and `[section]`."""
+    block = units[0].block
+    position = block.start_char - _lead(text, block.start_char)
+    open_names: list[tuple[int, str]] = []
+    for unit in units:
+        if unit.start_char == block.start_char:
+            # Further parts of a long list are fields of their own, with its name.
+            # What opens with its own name, as a rule of it does, says it.
+            opening = text[block.start_char : block.start_char + MAX_LINE_CHARS].partition("\n")[0]
+            yield (f"{block.label}:",) if block.label and block.label not in opening else ()
+            continue
+        while (stop := text.find("\n", position, block.end_char)) >= 0 and stop < unit.start_char:
+            _enter_name(text[position:stop], open_names)
+            position = stop + 1
+        line = text[position : block.end_char if stop < 0 else stop]
+        if text[position : unit.start_char].strip():
+            # Within a line, whose name comes first.
+            own = _OWN_NAME.match(line)
+            above = [shown for depth, shown in open_names if depth < _depth(line)]
+            yield (*above, shortened(own.group().strip(), SHORT_NAME_CHARS)) if own else tuple(above)
+        else:
+            yield tuple(shown for depth, shown in open_names if depth < _depth(line))
+
+
+def _enter_name(line: str, open_names: list[tuple[int, str]]) -> None:
+    """Close the names that end before `line`, and open its own."""
+    if not line.strip():
+        return
+    depth = _depth(line)
+    while open_names and open_names[-1][0] >= depth:
+        open_names.pop()
+    if match := _NAME_OF_OTHERS.match(line):
+        open_names.append((depth, shortened(match.group().strip(), SHORT_NAME_CHARS)))
+
+
+def _depth(line: str) -> int:
+    """How deep a line lies: an item lies below the name above it that is as far indented; all below a `[section]`."""
+    if line.startswith("["):
+        return -1
+    return 2 * indent_of(line) + line.lstrip().startswith(("- ", "-\t"))
 
 
 def _lead(text: str, start: int) -> int:

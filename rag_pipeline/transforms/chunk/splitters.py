@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from rag_pipeline.parsing.table_heads import header_count, joined_names
+from rag_pipeline.transforms.chunk.markup_tables import marked_names, marked_row_cuts, marked_table
 
 # Wider lines are paragraphs, each on its own.
 LONGEST_WRAPPED_LINE_CHARS = 200
@@ -79,6 +80,8 @@ def line_cuts(text: str, start: int, end: int) -> list[int]:
 def row_cuts(text: str, start: int, end: int) -> list[int]:
     """Before each row of a table; header row, rule and first row stay together."""
     first_line = text[start : _line_end(text, start, end)].strip()
+    if kind := marked_table(first_line):
+        return marked_row_cuts(kind, [(start, first_line), *_lines_after_first(text, start, end)])
     if _GRID_BORDER.fullmatch(first_line):
         return _grid_row_cuts(text, start, end)
     cuts: list[int] = []
@@ -117,6 +120,8 @@ def header_row(text: str, start: int, end: int) -> str:
         lines = text[start:end].split("\n", HEADER_SAMPLE_ROWS)[:HEADER_SAMPLE_ROWS]
         count = header_count([line.split("\t") for line in lines])
         return _column_names([line.split("\t") for line in lines[:count]])
+    if kind := marked_table(first_line):
+        return marked_names(kind, [(start, first_line), *_lines_after_first(text, start, end)])
     for line in chain((first_line,), (line for _, line in _lines_after_first(text, start, end))):
         if line.strip() and not _is_rule(line):
             return " ".join(line.split())

@@ -33,8 +33,8 @@ _LADDERS: dict[BlockKind, tuple[Splitter, ...]] = {
 _WITHOUT_SENTENCES: frozenset[BlockKind] = frozenset({"code", "definition"})
 # Their indentation says what lies in what, so a part keeps that of its first line.
 _INDENTED: frozenset[BlockKind] = frozenset({"list", "code", "definition", "field", "record"})
-# Their later parts get a longer header, which names the items above or the columns.
-_NAMED: frozenset[BlockKind] = frozenset({"list", "table", "cue"})
+# Their later parts get a longer header, which names the items and fields above or the columns.
+_NAMED: frozenset[BlockKind] = frozenset({"list", "table", "cue", "field"})
 _NESTED: frozenset[Splitter] = frozenset({splitters.list_item_cuts, splitters.statement_cuts})
 # Lists within lists, and statements within statements; recursion has to end.
 _MAX_NESTING = 24
@@ -68,7 +68,7 @@ class UnitCutter:
     """Cuts the blocks of one text so that each unit fits into `limit_tokens`.
 
     Args:
-        named_limit_tokens: The limit for the parts of lists, tables and turns, whose header says more.
+        named_limit_tokens: The limit for the parts of lists, tables, fields and turns, whose header says more.
     """
 
     def __init__(
