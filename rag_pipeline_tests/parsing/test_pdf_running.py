@@ -71,7 +71,9 @@ def test_what_counts_the_pages_goes(foot: list[tuple[int, int, str]], top: int) 
     ]
     document = parsed(placed_pdf(pages))
     text = document.text
-    assert left_out(document.metadata)["running_line"] >= len(pages)
+    # A number alone the reader of the layout leaves out by itself.
+    if any(form != "{}" for _, _, form in foot):
+        assert left_out(document.metadata)["running_line"] >= len(pages)
     assert text.startswith("anchor 0")
     assert "handbook" not in text
     assert "Page" not in text

@@ -72,7 +72,10 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     else:
         written = raw
         content = meta = xml_root(raw, context.address)
-    looks = Looks(content, _common_styles(archive, content, written))
+    pages = written if archive is None else b""
+    if archive is not None and not is_presentation(content):
+        pages = archive.read_if_there("styles.xml") or b""
+    looks = Looks(content, _common_styles(archive, content, written, pages))
     walker = _Walker(looks, archive)
     for body in content.iter("{*}body"):
         walker.walk(body)
@@ -81,10 +84,8 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         # What a picture is said to show does not stand for the words on it.
         files = named_files(archive, walker.files, context.limits.max_attachments)
         refuse_pictures_only(archive, walker.builder.length_chars > walker.picture_chars or bool(files.found))
-    if not is_presentation(content):
-        pages = written if archive is None else archive.read_if_there("styles.xml") or b""
-        for line in saying_lines(open_document_lines(pages)):
-            walker.builder.add("paragraph", line)
+    for line in saying_lines(open_document_lines(pages)):
+        walker.builder.add("paragraph", line)
     facts: dict[str, str] = {}
     if meta is not None:
         for element in meta.iter("{*}title", "{*}creator", "{*}initial-creator", "{*}language", "{*}subject"):
@@ -343,12 +344,12 @@ def _repeated(element: _Element, name: str) -> int:
     return min(int(value), MAX_REPEATED) if value.isdecimal() and len(value) < 9 else 1
 
 
-def _common_styles(archive: Archive | None, content: _Element, written: bytes) -> _Element | None:
+def _common_styles(archive: Archive | None, content: _Element, written: bytes, styles: bytes) -> _Element | None:
     """The styles that a document shares with its template, where the text uses one that changes what is seen."""
     # Those of slides are large, and say how shapes are filled.
     if archive is None or "styles.xml" not in archive.names or is_presentation(content):
         return None
-    names = _telling_styles(archive.read_if_there("styles.xml") or b"")
+    names = _telling_styles(styles)
     used = any(b'style-name="%b"' % name in written for name in names)
     return archive.spare_xml("styles.xml") if used else None
 

@@ -38,6 +38,8 @@ def saying_lines(lines: Iterable[str], said: Iterable[str] = ()) -> list[str]:
 def open_document_lines(written: bytes) -> list[str]:
     """Paragraphs in the heads and feet of the page styles of an OpenDocument file."""
     lines: list[str] = []
+    if b"<style:header" not in written and b"<style:footer" not in written:
+        return lines
     position = 0
     while match := _STORY.search(written, position):
         end = written.find(b"</style:" + match[1], match.end(), match.end() + MAX_STORY_CHARS)

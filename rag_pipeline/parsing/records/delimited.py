@@ -255,7 +255,7 @@ def _names(header: Sequence[str], width: int) -> list[str]:
 
 def _shown_names(names: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The names, where a second row names columns below a group: the group is that of each column without a name."""
-    if len(rows) < 2 or header_count([names, *rows[1 : 1 + SAMPLE_ROWS]]) < 2:
+    if len(rows) < 2 or all(cell.strip() for cell in rows[0]) or header_count([names, *rows[1 : 1 + SAMPLE_ROWS]]) < 2:
         return names
     shown = names[:1]
     for column, name in enumerate(names[1:], start=1):
