@@ -72,9 +72,8 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     else:
         written = raw
         content = meta = xml_root(raw, context.address)
-    pages = written if archive is None else b""
-    if archive is not None and not is_presentation(content):
-        pages = archive.read_if_there("styles.xml") or b""
+    is_text = archive is not None and not is_presentation(content)
+    pages = written if archive is None else (archive.read_if_there("styles.xml") or b"") if is_text else b""
     looks = Looks(content, _common_styles(archive, content, written, pages))
     walker = _Walker(looks, archive)
     for body in content.iter("{*}body"):
