@@ -19,9 +19,12 @@ OBJECTS_BETWEEN_COLLECTIONS = 100_000
 def main() -> None:
     """Entry point of the `rag-pipeline` script; ends the process."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 50, 50)
-    from rag_pipeline.stores.light_lancedb import keep_rest_client_out
+    from rag_pipeline.defs.put_off import put_off_imports
+    from rag_pipeline.stores.light_lancedb import keep_override_checks_out, keep_rest_client_out
 
     keep_rest_client_out()
+    keep_override_checks_out()
+    put_off_imports()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -1,11 +1,15 @@
-"""Starts LanceDB without the models of its REST client.
+"""Starts LanceDB without what it loads and looks through for nobody.
 
-Belongs here: the stand-in for `lance_namespace_urllib3_client`, which `import lancedb` loads and a lake never uses.
+Belongs here: the stand-ins for `lance_namespace_urllib3_client`, which `import lancedb` loads and a lake never uses,
+and for `overrides`, with which it has each of its methods looked through.
 Does not belong here: anything that opens a table (`vectors.py`).
 
 The client is some 160 modules of pydantic models, more than half the processor time of the import. They describe
 requests to a hosted catalogue; tables in a folder or a bucket are opened without one. For the command line only: a
 program that embeds us may want the hosted kind in the same process, so importing this module changes nothing.
+
+`overrides` reads the byte code around each of a hundred methods, at every start, to find out whether their signatures
+fit those that they replace. That is a test of LanceDB's own code, and more than half of what is left of the import.
 """
 
 from __future__ import annotations
@@ -15,9 +19,31 @@ from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar, final
 
 REST_CLIENT = "lance_namespace_urllib3_client"
+OVERRIDES = "overrides"
+
+T = TypeVar("T")
+
+
+def keep_override_checks_out() -> bool:
+    """Let methods that are marked as replacing others be taken at their word; call before the first `import lancedb`.
+
+    Returns:
+        Whether it took effect: nothing is changed when the checks or LanceDB are loaded already.
+    """
+    if OVERRIDES in sys.modules or "lancedb" in sys.modules:
+        return False
+    module = ModuleType(OVERRIDES, "A stand-in that checks nothing.")
+    vars(module).update(override=_marked, overrides=_marked, final=final, EnforceOverrides=object)
+    sys.modules[OVERRIDES] = module
+    return True
+
+
+def _marked(method: T | None = None, **_: Any) -> Any:
+    """The method as it is, whether the mark is given as `@override` or as `@override(check_signature=...)`."""
+    return method if method is not None else _marked
 
 
 def keep_rest_client_out() -> bool:

@@ -1,4 +1,4 @@
-"""LanceDB behind the stand-in for its REST client does everything a lake asks of it."""
+"""LanceDB behind the stand-ins for what it loads for nobody does everything a lake asks of it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rag_pipeline.stores.light_lancedb import REST_CLIENT, keep_rest_client_out
+from rag_pipeline.stores.light_lancedb import REST_CLIENT, keep_override_checks_out, keep_rest_client_out
 
 EVERY_CALL = """
 import sys
 from datetime import timedelta
-from rag_pipeline.stores.light_lancedb import REST_CLIENT, keep_rest_client_out
-assert keep_rest_client_out()
+from rag_pipeline.stores.light_lancedb import REST_CLIENT, keep_override_checks_out, keep_rest_client_out
+assert keep_rest_client_out() and keep_override_checks_out() and not keep_override_checks_out()
 import numpy as np
 import pyarrow as pa
 import lancedb
@@ -64,6 +64,7 @@ except ValueError:
     pass
 else:
     raise AssertionError("a missing table opened")
+assert not [name for name in sys.modules if name.startswith("overrides.")]
 loaded = [name for name in sys.modules if name.startswith(REST_CLIENT)]
 assert all(type(sys.modules[name]).__name__ == "_StandInModule" for name in loaded), loaded
 """
@@ -82,5 +83,7 @@ def test_a_process_that_has_lancedb_is_left_as_it_is() -> None:
     assert lancedb.__name__ in sys.modules
     finders = list(sys.meta_path)
     assert keep_rest_client_out() is False
+    assert keep_override_checks_out() is False
     assert sys.meta_path == finders
     assert type(sys.modules[REST_CLIENT]).__name__ == "module"
+    assert getattr(sys.modules["overrides"], "__file__", None)
