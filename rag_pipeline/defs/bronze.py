@@ -14,6 +14,7 @@ import dagster as dg
 from pydantic import Field
 
 from rag_pipeline.contracts.tables import BRONZE
+from rag_pipeline.defs.describe import figures_of
 from rag_pipeline.defs.names import ANSWERS_CHECK, HINTS_TAG, POLLED_CHECK, source_key
 from rag_pipeline.defs.releases import releases_told
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
@@ -157,7 +158,7 @@ def _happened(report: "BronzeReport") -> dict[str, Any]:
 
 def _facts(report: "BronzeReport") -> dict[str, Any]:
     """What the UI shows of a refresh of a source."""
-    facts: dict[str, Any] = {f"rag/{k}": v for k, v in asdict(report).items() if isinstance(v, int)}
+    facts: dict[str, Any] = figures_of(report)
     newest = report.newest_modified_at
     if newest is not None:
         facts["rag/newest_modified_at"] = dg.MetadataValue.timestamp(newest)

@@ -6,7 +6,8 @@ Does not belong here: figures of a run; assets add those.
 
 import base64
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pyarrow as pa
@@ -16,6 +17,9 @@ from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS
 from rag_pipeline.refresh.timings import Timings
 from rag_pipeline.shown import visible
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # A table, and which columns it has.
 _Columns = tuple[dg.AssetKey, Container[str]]
@@ -243,3 +247,9 @@ def _svg(counts: Sequence[int], width: int, unit: str) -> str:
         'fill="#555">'
         f'<path fill="#4F43DD" d="{bars}"/>{texts}</svg>'
     )
+
+
+def figures_of(report: "DataclassInstance") -> dict[str, Any]:
+    """The numbers of a report, as they are told; its lists, one entry a document or chunk, are not looked at."""
+    named = ((each.name, getattr(report, each.name)) for each in fields(report))
+    return {f"rag/{name}": value for name, value in named if isinstance(value, int)}

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from dagster._core.definitions.asset_key import AssetKey
+from dagster._core.event_api import AssetRecordsFilter, EventRecordsResult
 from dagster._core.events import (
     ASSET_CHECK_EVENTS,
     ASSET_EVENTS,
@@ -62,6 +64,9 @@ class EventLog(SqliteEventLogStorage):
         self._engines = Engines()
         self._tables: set[str] = set()
         self._has_index_columns = False
+        # What was found of materializations, and the state of the file of all runs in which it was.
+        self._found: dict[str, EventRecordsResult] = {}
+        self._found_in: tuple[object, int] | None = None
         self._waiting: list[_Row] = []
         # The transaction with the file of all runs in which Dagster's own methods write.
         self._writing: Connection | None = None
@@ -133,6 +138,7 @@ class EventLog(SqliteEventLogStorage):
             for event, row in waiting:
                 event_id = index.execute(_INSERT, row).inserted_primary_key[0]  # type: ignore[index]
                 if event.dagster_event_type in ASSET_EVENTS:
+                    self._found.clear()
                     self._store_asset_event_tags(index, [event], [event_id])
                     self._store_asset_event(index, event, event_id)
                 elif event.dagster_event_type in ASSET_CHECK_EVENTS:
@@ -215,10 +221,49 @@ class EventLog(SqliteEventLogStorage):
         if not is_set_up(path) and (for_index_shard or path == index or not with_tables_of(index, path)):
             super()._initdb(engine, for_index_shard)
 
+    def fetch_materializations(
+        self,
+        records_filter: AssetKey | AssetRecordsFilter,
+        limit: int,
+        cursor: str | None = None,
+        ascending: bool = False,
+    ) -> EventRecordsResult:
+        """What is in the file; Dagster asks twice for each check which materialization it speaks of."""
+        asked = repr((records_filter, limit, cursor, ascending))
+        with self._db_lock:
+            state = self._state_of_index()
+            if state != self._found_in:
+                self._found.clear()
+                self._found_in = state
+            if asked not in self._found:
+                self._found[asked] = super().fetch_materializations(records_filter, limit, cursor, ascending)
+            return self._found[asked]
+
+    def _state_of_index(self) -> tuple[object, int]:
+        """Differs once another connection, of whatever process, has written into the file of all runs."""
+        with self._opened(INDEX_SHARD_NAME).connect() as connection:
+            own = connection.connection.dbapi_connection
+            assert own is not None
+            return own, own.execute("PRAGMA data_version").fetchone()[0]
+
+    def delete_events(self, run_id: str) -> None:
+        self._found.clear()
+        super().delete_events(run_id)
+
+    def wipe_asset(self, asset_key: AssetKey) -> None:
+        self._found.clear()
+        super().wipe_asset(asset_key)
+
+    def wipe_asset_partitions(self, asset_key: AssetKey, partition_keys: Sequence[str]) -> None:
+        self._found.clear()
+        super().wipe_asset_partitions(asset_key, partition_keys)
+
     def wipe(self) -> None:
         """Remove the files; connections to those that were removed would go on writing where nobody reads."""
         with self._db_lock:
             self._waiting.clear()
+            self._found.clear()
+            self._found_in = None
             self._engines.close()
             super().wipe()
             self._engines.close()

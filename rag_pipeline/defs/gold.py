@@ -14,7 +14,7 @@ from rag_pipeline.contracts.evaluation import EVALUATIONS
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
 from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, EMBEDDINGS
-from rag_pipeline.defs.describe import arrow_schema, column_lineage, index_lineage
+from rag_pipeline.defs.describe import arrow_schema, column_lineage, figures_of, index_lineage
 from rag_pipeline.defs.describe_evaluation import evaluation_metadata
 from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
@@ -108,7 +108,7 @@ def index_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             shown = (report.table_name, report.space_fingerprint, report.table_version)
             version = version_or_unknown(lambda: index_version(pipeline.workspace, *shown))
             remember_index(pipeline.workspace)
-        facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
+        facts = figures_of(report)
         changes = {"added": report.added, "changed": report.changed, "removed": report.removed}
         audit: dict[str, Any] = {
             f"rag/audit_{key}": getattr(report.audit, key) for key in ("ghosts", "missing", "mismatched", "passed")

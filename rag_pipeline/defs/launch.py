@@ -5,7 +5,7 @@ Does not belong here: showing the summary (`cli/`).
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,6 @@ import dagster as dg
 from rag_pipeline.contracts.holds import Hold
 from rag_pipeline.contracts.notices import say
 from rag_pipeline.contracts.progress import Progress
-from rag_pipeline.defs import build_definitions
 from rag_pipeline.defs.automation import (
     CATCH_UP_JOB,
     KEEP_IN_STEP_JOB,
@@ -23,6 +22,7 @@ from rag_pipeline.defs.automation import (
     published_selection,
     served_partition,
 )
+from rag_pipeline.defs.build import build_runs
 from rag_pipeline.defs.instance import LAUNCH_TAG, dagster_home, opened_instance
 from rag_pipeline.defs.liveness import living_runs
 from rag_pipeline.defs.names import ANSWERS_CHECK, HINTS_TAG, LAUNCHED_BY_TAG, REFRESH_JOB
@@ -45,6 +45,7 @@ from rag_pipeline.refresh.damage import unless_damaged
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.holds import read_holds
+from rag_pipeline.refresh.kept_listings import KEPT, KeptListing
 from rag_pipeline.refresh.look import forget_settled, inputs_of
 from rag_pipeline.refresh.maintenance import is_maintenance_due
 from rag_pipeline.refresh.progress import CURRENT
@@ -104,6 +105,8 @@ def launch_refresh(
     made_with = _made_with(pipeline)
     token = CURRENT.set(progress) if progress is not None else None
     shared = SHARED.set(ReadOnce())
+    kept: dict[str, KeptListing] = {}
+    listings = KEPT.set(kept)
     try:
         with opened_instance(dagster_home(pipeline)) as instance:
             unpolled = [name for name in pipeline.settings.sources if only and name not in only]
@@ -118,10 +121,11 @@ def launch_refresh(
     finally:
         # What comes after looks at the lake itself once more.
         SHARED.reset(shared)
+        KEPT.reset(listings)
         if token is not None:
             CURRENT.reset(token)
     summary = _summary(pipeline, runs, time.monotonic() - started)
-    _settle(pipeline, summary, None if only else made_with)
+    _settle(pipeline, summary, None if only else made_with, kept)
     return summary
 
 
@@ -133,7 +137,7 @@ def _made_with(pipeline: Pipeline) -> str | None:
         return None
 
 
-def _settle(pipeline: Pipeline, summary: RunSummary, made_with: str | None) -> None:
+def _settle(pipeline: Pipeline, summary: RunSummary, made_with: str | None, kept: Mapping[str, KeptListing]) -> None:
     """Let the next run look first, where this one left nothing that a run would do or tell otherwise."""
     is_as_before = not summary.commits and not summary.embeddings_computed
     is_held = summary.published is None or summary.published["is_held"]
@@ -141,7 +145,7 @@ def _settle(pipeline: Pipeline, summary: RunSummary, made_with: str | None) -> N
     is_stable = is_as_before or {check["check"] for check in summary.checks_failed} <= STANDING_CHECKS
     with Workspace(pipeline, run_id=summary.run_ids[-1]) as workspace:
         if summary.success and is_stable and not (summary.healed or summary.held or is_held):
-            settle(workspace, summary.run_ids[-1], asdict(summary), made_with)
+            settle(workspace, summary.run_ids[-1], asdict(summary), made_with, kept)
         else:
             forget_settled(pipeline)
 
@@ -155,7 +159,7 @@ def _runs(
     unpolled: list[str],
     hinted: Sequence[str],
 ) -> list[dg.ExecuteInProcessResult]:
-    definitions = build_definitions(pipeline)
+    definitions = build_runs(pipeline)
     # Events are kept in the instance; on the terminal the caller shows progress and the summary instead.
     loggers = {"console": {"config": {"log_level": "CRITICAL"}}}
 

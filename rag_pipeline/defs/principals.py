@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from rag_pipeline.contracts.memberships import MEMBERSHIPS, PRINCIPALS
-from rag_pipeline.defs.describe import column_lineage
+from rag_pipeline.defs.describe import column_lineage, figures_of
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import MEMBERSHIPS_KEY, PRINCIPALS_KEY, RETRY, REVOCATIONS_KEY, WRITER_POOL, spec
 from rag_pipeline.defs.words import counted, happened
@@ -89,7 +89,7 @@ def _memberships_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
                 raise SourceUnavailable(next(iter(report.unavailable.values())))
             version = version_or_unknown(lambda: silver_version(pipeline.workspace, MEMBERSHIPS))
         changes = {"added": report.added, "removed": report.removed, "taken from readers": report.withdrawn}
-        facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
+        facts = figures_of(report)
         yield dg.MaterializeResult(
             metadata={
                 **happened(changes, f"now {counted(report.memberships, 'membership')}"),

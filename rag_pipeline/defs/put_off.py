@@ -3,9 +3,8 @@
 Belongs here: which modules these are, and what stands in their place until then.
 Does not belong here: anything that they do.
 
-Alembic sets up and migrates Dagster's tables, which lie there already, and brings along a template engine and the
-dialects of three databases: a fifteenth of the processor time of a run with one edit. For the command line only, like
-`stores/light_lancedb.py`: importing this module changes nothing.
+Alembic sets up and migrates Dagster's tables, which lie there already, and brings along a template engine. For the
+command line only, like `stores/light_lancedb.py`: importing this module changes nothing.
 """
 
 from __future__ import annotations

@@ -4,13 +4,12 @@ Belongs here: the run configuration that a person fills in, the one call it lead
 Does not belong here: doing it (`refresh/`), jobs on models (`operations.py`).
 """
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
-from rag_pipeline.defs.describe import rows_table
+from rag_pipeline.defs.describe import figures_of, rows_table
 from rag_pipeline.defs.operators import Operator, operator_job, who
 from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.publication_events import publication_events
@@ -278,7 +277,7 @@ def _repair_job(prefix: Prefix) -> dg.JobDefinition:
         context.add_output_metadata(
             {
                 HAPPENED: f"Rebuilt {', '.join(report.tables) or 'nothing: no table is damaged'}.",
-                **{f"rag/{name}": value for name, value in asdict(report).items() if isinstance(value, int)},
+                **figures_of(report),
             }
         )
 

@@ -5,14 +5,13 @@ Does not belong here: what has to go (`transforms/revoke.py`), doing it (`refres
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.defs.delivery_checks import delivery_results, delivery_specs
-from rag_pipeline.defs.describe import arrow_schema
+from rag_pipeline.defs.describe import arrow_schema, figures_of
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import RETRY, REVOCATIONS_KEY, WRITER_POOL, bronze_key, spec
 from rag_pipeline.defs.words import counted, happened
@@ -78,7 +77,7 @@ def revocations_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
             healing = workspace.lake.commits - first_commit
             if report.faults and healed.tables:
                 report = _revoked(workspace)
-        facts: dict[str, Any] = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
+        facts: dict[str, Any] = figures_of(report)
         facts["rag/commits"] = 2 * int(report.table_version is not None) + healing
         if healed.tables or healed.gone:
             facts |= {

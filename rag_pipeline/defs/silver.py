@@ -4,7 +4,6 @@ Belongs here: what each depends on, how it is shown, and the one call that refre
 Does not belong here: how it is refreshed (`refresh/`) or what must be true of it (`checks.py`, `threshold_checks.py`).
 """
 
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from rag_pipeline.contracts.tables import BOILERPLATE, BRONZE, CHUNKS, DOCUMENTS, DUPLICATES, QUARANTINE
-from rag_pipeline.defs.describe import column_lineage, counts_table, histogram, rows_table, timing_tables
+from rag_pipeline.defs.describe import column_lineage, counts_table, figures_of, histogram, rows_table, timing_tables
 from rag_pipeline.defs.releases import releases_told
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import (
@@ -154,7 +153,7 @@ def _check_specs() -> list[dg.AssetCheckSpec]:
 
 def documents_metadata(report: "DocumentsReport") -> dict[str, Any]:
     """What the UI shows of a refresh of silver/documents."""
-    facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
+    facts = figures_of(report)
     changes = {
         "parsed": report.parsed,
         "with new metadata": report.metadata_changed,
@@ -226,7 +225,7 @@ def chunks_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         with as_dagster_failure() as work:
             report = refresh_chunks(pipeline.workspace, cut_again=config.cut_again)
             version = version_or_unknown(lambda: silver_version(pipeline.workspace, CHUNKS))
-        facts = {f"rag/{key}": value for key, value in asdict(report).items() if isinstance(value, int)}
+        facts = figures_of(report)
         changes = {"documents cut": report.documents_cut, "documents removed": report.documents_removed}
         lineage = column_lineage(CHUNKS, [DOCUMENTS], [DOCUMENTS_KEY])
         return dg.MaterializeResult(

@@ -32,6 +32,7 @@ from rag_pipeline.refresh.bronze_report import BronzeReport as BronzeReport
 from rag_pipeline.refresh.costs import record_cost
 from rag_pipeline.refresh.fetching import Batch, Fetching
 from rag_pipeline.refresh.holds import held_figures, hold_of
+from rag_pipeline.refresh.kept_listings import keep_listing
 from rag_pipeline.refresh.known import EarlyListing, known_of, list_again, list_early, planned
 from rag_pipeline.refresh.moves_between import poll_losers_again
 from rag_pipeline.refresh.polls import recorded_poll
@@ -111,6 +112,7 @@ def _updated(
         # It answered: whatever breaks from here on, its going away too, leaves something that it said unrecorded.
         workspace.unrecorded.add(name)
         report = SourceRefresh(workspace, name, source, listed, allow_mass_deletion).run()
+        keep_listing(workspace, source, listed)
         polled.idle = report.idle
         # What was read only to see that it is as before leaves the lake as it is.
         if report.commits:

@@ -24,6 +24,7 @@ from rag_pipeline.refresh.enrichments import failures_over_at, is_reading_left
 from rag_pipeline.refresh.generations import aliases_behind
 from rag_pipeline.refresh.heal import SEEN_FILE
 from rag_pipeline.refresh.holds import read_holds
+from rag_pipeline.refresh.kept_listings import KeptListing
 from rag_pipeline.refresh.known import KnownObjects, known_of, planned
 from rag_pipeline.refresh.look import (
     Listed,
@@ -57,7 +58,13 @@ MOST_RACY_BYTES = 16 * 2**20
 _LOCK_SECONDS = 1.0
 
 
-def settle(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made_with: str | None) -> bool:
+def settle(
+    workspace: Workspace,
+    run_id: str,
+    summary: Mapping[str, Any],
+    made_with: str | None,
+    kept: Mapping[str, KeptListing] | None = None,
+) -> bool:
     """Note that a run left nothing to do, if so it is; say whether it was noted.
 
     What cannot be looked at is no fault of the run that ended, and no note is made.
@@ -67,6 +74,7 @@ def settle(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made_w
         summary: What is told of a run that finds nothing to do.
         made_with: `inputs_of` the pipeline before the run began: what was edited meanwhile was not read by every step.
             None: it could not be told.
+        kept: What sources listed in the run, by name; the others are listed now.
     """
     pipeline = workspace.pipeline
     if not workspace.lake.is_local:
@@ -76,7 +84,7 @@ def settle(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made_w
         if made_with is None or (Path(workspace.lake.root) / HOLDER_NAME).exists():
             return False
         with WriteLock(workspace.lake.root, run_id, _LOCK_SECONDS).held():
-            settled = _settled(workspace, run_id, summary, made_with)
+            settled = _settled(workspace, run_id, summary, made_with, kept or {})
             if settled is None:
                 forget_settled(pipeline)
             else:
@@ -88,7 +96,9 @@ def settle(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made_w
         return False
 
 
-def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made_with: str) -> Settled | None:
+def _settled(
+    workspace: Workspace, run_id: str, summary: Mapping[str, Any], made_with: str, kept: Mapping[str, KeptListing]
+) -> Settled | None:
     pipeline, root = workspace.pipeline, Path(workspace.lake.root)
     inputs, since = inputs_of(pipeline), workspace.now()
     # Another process may have written since the run ended.
@@ -122,7 +132,7 @@ def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made
     until += failures_over_at(workspace)
     for name in workspace.settings.sources:
         known = known_of(workspace, name)
-        listed = _listed(workspace, name, known)
+        listed = _listed(workspace, name, known, kept.get(name))
         if listed is None:
             return None
         sources[name] = listed
@@ -132,15 +142,21 @@ def _settled(workspace: Workspace, run_id: str, summary: Mapping[str, Any], made
     )
 
 
-def _listed(workspace: Workspace, name: str, known: KnownObjects) -> Listed | None:
-    """What a source lists now, or None if bronze does not hold it just so, or listing it costs as much as a run."""
-    spec, source = workspace.pipeline.source_spec(name), workspace.source(name)
-    if source.capabilities.asks_for_each:
-        return None
-    began = workspace.now()
-    items = source.list()
+def _listed(workspace: Workspace, name: str, known: KnownObjects, kept: KeptListing | None) -> Listed | None:
+    """What a source lists, or None if bronze does not hold it just so, or listing it costs as much as a run."""
+    spec, began = workspace.pipeline.source_spec(name), workspace.now()
+    if kept is None:
+        source = workspace.source(name)
+        if source.capabilities.asks_for_each:
+            return None
+        items, idle = source.list(), None
+    else:
+        source, items, idle = kept.source, kept.objects, kept.idle
     plan = planned(known, items, spec)
-    if plan.vanished or changed_settings(plan.unchanged, spec) or _size_bytes(plan.to_fetch) > MOST_COMPARED_BYTES:
+    if plan.vanished or _size_bytes(plan.to_fetch) > MOST_COMPARED_BYTES:
+        return None
+    # Where nobody has written since, the run compared them, by settings that are still the same.
+    if not (kept is not None and kept.is_of_now(workspace)) and changed_settings(plan.unchanged, spec):
         return None
     racy: list[tuple[KnownObject | None, SourceObject]] = []
     for before, item in plan.to_fetch:
@@ -155,7 +171,7 @@ def _listed(workspace: Workspace, name: str, known: KnownObjects) -> Listed | No
         return None
     found = [each for each in (_racy(*pair) for pair in racy) if each is not None]
     version = bronze_version(workspace, name)
-    return Listed(listing_state(items), idle_state(source), tuple(found), len(items), version)
+    return Listed(listing_state(items), idle or idle_state(source), tuple(found), len(items), version)
 
 
 def _size_bytes(pairs: Sequence[tuple[KnownObject | None, SourceObject]]) -> int:

@@ -12,9 +12,12 @@ import dagster as dg
 import pytest
 
 from rag_pipeline.defs import build_definitions
+from rag_pipeline.defs.automation import CATCH_UP_JOB, KEEP_IN_STEP_JOB, NIGHTLY_JOB
 from rag_pipeline.defs.bronze import GUARD_CHECK
+from rag_pipeline.defs.build import build_runs
 from rag_pipeline.defs.instance import dagster_home
 from rag_pipeline.defs.launch import launch_refresh
+from rag_pipeline.defs.names import REFRESH_JOB
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import EVALUATION_KEY, PUBLICATION_KEY
 from rag_pipeline.errors import CommitConflict, EmbeddingSpaceMismatch, RagPipelineError
@@ -48,6 +51,17 @@ def specs(definitions: dg.Definitions) -> list[dg.AssetSpec]:
 
 def test_the_assets_are_these(definitions: dg.Definitions) -> None:
     assert {spec.key.to_user_string() for spec in specs(definitions)} == EXPECTED
+
+
+def test_a_typed_command_runs_the_jobs_of_all_definitions_and_builds_nothing_that_starts_runs(
+    definitions: dg.Definitions,
+) -> None:
+    runs = build_runs(load_pipeline(REPOSITORY / "pipeline.yaml", {}))
+    assert not runs.schedules
+    assert not runs.sensors
+    names = [REFRESH_JOB, NIGHTLY_JOB, CATCH_UP_JOB, KEEP_IN_STEP_JOB]
+    snapshots = [[each.resolve_job_def(name).get_job_snapshot_id() for name in names] for each in (runs, definitions)]
+    assert snapshots[0] == snapshots[1]
 
 
 def test_every_asset_is_described_owned_fresh_and_checked(definitions: dg.Definitions) -> None:

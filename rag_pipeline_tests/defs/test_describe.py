@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import xml.etree.ElementTree as ElementTree
 
 import dagster as dg
@@ -10,7 +11,14 @@ import pytest
 
 from rag_pipeline.contracts.index import NULLABLE, ROW_COLUMNS
 from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS, EMBEDDINGS
-from rag_pipeline.defs.describe import INLINE_CHARS, arrow_schema, column_lineage, histogram, index_lineage
+from rag_pipeline.defs.describe import (
+    INLINE_CHARS,
+    arrow_schema,
+    column_lineage,
+    figures_of,
+    histogram,
+    index_lineage,
+)
 from rag_pipeline.defs.specs import CHUNKS_KEY, DOCUMENTS_KEY, EMBEDDINGS_KEY, INDEX_KEY
 
 LARGE = [0, *range(0, 8_192, 3), *[4_000] * 2_000_000]
@@ -53,3 +61,12 @@ def test_every_column_that_readers_search_says_what_it_is_made_from() -> None:
     assert [dep.column_name for dep in deps["embedded_text"]] == ["header", "text"]
     assert [dep.asset_key for dep in deps["allowed_principals"]] == [DOCUMENTS_KEY]
     assert "| vector | gold/embeddings.vector |" in str(shown["rag/column_lineage"].value)
+
+
+def test_of_a_report_numbers_are_told_and_its_lists_are_not_copied() -> None:
+    class Uncopied(list[int]):
+        def __deepcopy__(self, _: object) -> None:
+            pytest.fail("one entry a chunk")
+
+    report = dataclasses.make_dataclass("Report", ["chunks", "is_new", "lengths", "why"])(3, True, Uncopied([1]), "")
+    assert figures_of(report) == {"rag/chunks": 3, "rag/is_new": True}

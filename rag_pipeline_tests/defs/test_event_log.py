@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.utils import make_new_run_id
 from sqlalchemy.exc import OperationalError
 
@@ -332,3 +333,37 @@ def test_what_comes_after_all_was_wiped_is_written_where_others_find_it(
     quick.wipe()
     quick.handle_new_event(entry(dg.DagsterEventType.STEP_SKIPPED))
     assert [kind for kind, _ in of_run(tmp_path / "quick", "a-run")] == ["STEP_SKIPPED"]
+
+
+def test_what_was_made_is_asked_for_again_only_once_something_was_made_or_forgotten(
+    tmp_path: Path, quick: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    fetch = SqliteEventLogStorage.fetch_materializations
+
+    def counting(log: SqliteEventLogStorage, *arguments: Any) -> Any:
+        asked.append(arguments)
+        return fetch(log, *arguments)
+
+    monkeypatch.setattr(SqliteEventLogStorage, "fetch_materializations", counting)
+
+    def made_by() -> list[str]:
+        return [each.run_id for each in quick.fetch_materializations(dg.AssetKey("stone"), limit=5).records]
+
+    assert made_by() == made_by() == []
+    assert len(asked) == 1
+    own = dg.materialize([stone], instance=quick).run_id
+    quick.handle_new_event(checked(0)[0])
+    asked.clear()
+    assert made_by() == made_by() == [own]
+    quick.handle_new_event(checked(0)[0])
+    assert made_by() == [own]
+    assert len(asked) == 1
+    assert quick.fetch_materializations(dg.AssetKey("wall"), limit=5).records == []
+    with dg.DagsterInstance.from_config(str(tmp_path / "quick")) as plain:
+        other = dg.materialize([stone], instance=plain).run_id
+        assert made_by() == [other, own]
+    quick.delete_run(own)
+    assert made_by() == [other]
+    quick.wipe_assets([dg.AssetKey("stone")])
+    assert made_by() == []

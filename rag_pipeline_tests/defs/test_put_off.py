@@ -14,7 +14,7 @@ from rag_pipeline.defs.put_off import put_off_imports
 put_off_imports()
 import rag_pipeline.defs.launch
 from rag_pipeline.defs.instance import DAGSTER_YAML, opened_instance
-kept_out = ("mako", "pygments", "sqlalchemy.dialects.postgresql", "alembic.ddl")
+kept_out = ("mako", "alembic.ddl")
 told = {"loaded": [name for name in sys.modules if name.startswith(kept_out)]}
 home = Path(sys.argv[1])
 (home / "dagster.yaml").write_text(DAGSTER_YAML, "utf-8")

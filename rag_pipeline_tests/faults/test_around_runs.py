@@ -75,7 +75,7 @@ def test_what_is_gone_leaves_readers_although_no_run_could_be_made(
 def test_a_fault_of_the_program_before_the_run_takes_away_too(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "build_definitions", raising(KeyError("k")))
+    monkeypatch.setattr(launch, "build_runs", raising(KeyError("k")))
     with pytest.raises(KeyError):
         launch_refresh(project.pipeline())
     assert {hit.uri.rpartition("/")[2] for hit in project.search("secret", "public", mode="text")} == {"lamp.md"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ from rag_pipeline.refresh.bronze import refresh_source
 from rag_pipeline.refresh.documents import refresh_documents
 from rag_pipeline.refresh.heal import damage_was_met
 from rag_pipeline.refresh.holds import record_hold
+from rag_pipeline.refresh.kept_listings import KeptListing
 from rag_pipeline.refresh.look import SETTLED_FILE, forget_settled, inputs_of, nothing_changed, read_settled
 from rag_pipeline.refresh.maintenance import maintain
 from rag_pipeline.refresh.memberships import poll_memberships
@@ -66,13 +67,14 @@ def written(project: Project, address: str, text: str) -> Path:
     return path
 
 
-def noted(project: Project, made_with: str | None = "the same") -> bool:
+def noted(project: Project, made_with: str | None = "the same", kept: Mapping[str, KeptListing] | None = None) -> bool:
     with project.workspace() as workspace:
         last = workspace.lake.last_publication()
         assert last is not None
         if made_with == "the same":
             made_with = inputs_of(workspace.pipeline)
-        return settle(workspace, "run", {"published": {name: getattr(last, name) for name in PUBLISHED}}, made_with)
+        told = {"published": {name: getattr(last, name) for name in PUBLISHED}}
+        return settle(workspace, "run", told, made_with, kept)
 
 
 def looks_the_same(project: Project, *, after: timedelta = timedelta(0)) -> bool:
