@@ -30,6 +30,7 @@ from rag_pipeline.defs.describe import index_column_docs
 from rag_pipeline.errors import DocumentError, DocumentVanished, RagPipelineError
 from rag_pipeline.parsing import media_type
 from rag_pipeline.parsing.registry import FORMATS
+from rag_pipeline.settings.described import describe
 from rag_pipeline.settings.engine import ENGINE_KINDS
 from rag_pipeline.settings.enrichments import ENRICHMENT_KINDS
 from rag_pipeline.settings.sources import BUILT_IN, CommonSourceSettings
@@ -63,6 +64,7 @@ def page(title: str, *lines: str) -> str:
 
 def configuration() -> str:
     """Every key of pipeline.yaml, section by section."""
+    describe(settings.Settings)
     lines = [_written_part("configuration.md"), "", BELOW]
     for heading, section in _sections():
         lines += ["", f"## {heading}", "", safe(section.__doc__ or ""), ""]

@@ -92,6 +92,7 @@ def init(
 
 def _fields_of(kind: str, given: tuple[str, ...]) -> dict[str, Any]:
     """The source's fields as they were given, and at a terminal those that the kind needs besides."""
+    from rag_pipeline.settings.described import describe
     from rag_pipeline.settings.sources import settings_class
 
     known = settings_class(kind)
@@ -103,6 +104,8 @@ def _fields_of(kind: str, given: tuple[str, ...]) -> dict[str, Any]:
         if not mark or not field.strip():
             raise click.BadParameter(f"want FIELD=VALUE, got {each}", param_hint="--set")
         values[field.strip()] = _value_of(declared.get(field.strip()), text)
+    if known is not None and sys.stdin.isatty():
+        describe(known)
     for field, info in declared.items():
         if info.is_required() and field not in ("kind", "location", *values) and sys.stdin.isatty():
             values[field] = _value_of(info, click.prompt(f"{field} ({info.description})"))

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
-    """A part of pipeline.yaml: frozen, with no key but its own."""
+    """A part of pipeline.yaml: frozen, with no key but its own; `described.py` tells what its settings mean."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class LimitsSettings(Section):

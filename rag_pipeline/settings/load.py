@@ -392,5 +392,8 @@ def _secrets_in(data: Any, key: str = "") -> Iterator[str]:
 
 def json_schema() -> dict[str, Any]:
     """JSON schema of pipeline.yaml, for editors."""
+    from rag_pipeline.settings.described import describe
+
+    describe(Settings)
     schema = Settings.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "pipeline.yaml", **schema}
