@@ -32,6 +32,7 @@ from rag_pipeline.cli.rendering import (
 from rag_pipeline.contracts.polls import POLLS_FILE
 
 if TYPE_CHECKING:
+    from rag_pipeline.refresh.delivered import DeliveredStatus
     from rag_pipeline.refresh.status import SourceStatus, Status
     from rag_pipeline.refresh.trace import Trace
 
@@ -171,7 +172,19 @@ def _lake(found: Status) -> Any:
             _what_readers_see(found),
         ),
     ]
+    if found.delivered is not None:
+        pairs.append(("PostgreSQL", _what_is_delivered(found.delivered)))
     return facts(pairs)
+
+
+def _what_is_delivered(delivered: DeliveredStatus) -> Text:
+    searched = "; searches read there" if delivered.serves_searches else ""
+    if delivered.problem:
+        return Text(f"{clean(delivered.problem)}{searched}", style="red")
+    said = f"publication {delivered.sequence}, {counted(delivered.rows, 'chunk')}, {age(delivered.delivered_at)}"
+    if delivered.is_behind:
+        return Text(f"{said}, which is not what is published; run: rag-pipeline run{searched}", style="yellow")
+    return Text(f"{said}{searched}", style="green")
 
 
 def _what_readers_see(found: Status) -> Text:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -46,6 +46,7 @@ class Published:
         lake: Address of the lake; one place holds what one lake published.
         table: The index, opened at that version.
         rows: That it has.
+        searched: How it is searched and when it was published, for searches that do not know the lake.
         groups: Groups of each principal that has any, groups of groups included.
         withheld: What a table of rows shows that nobody may read by now; asked where a place lost rows by itself, since
             the index may still hold them.
@@ -59,6 +60,7 @@ class Published:
     lake: str
     table: Sink
     rows: int
+    searched: Mapping[str, Any]
     groups: Mapping[str, tuple[str, ...]]
     withheld: Withholding
     earlier: Callable[[str, Sequence[str]], pl.DataFrame | None]

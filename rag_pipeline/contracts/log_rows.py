@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,8 @@ from rag_pipeline.contracts.recipe import SearchRecipe
 NO_SILVER = -1
 # In the figures of a publication.
 UNRECORDED = "unrecorded"
+# Of its figures, those that say how it is searched, and by which audit.
+_SEARCHED = ("audit_id", "search", "recipe", UNRECORDED)
 # In its findings: whether the version that it was made from had passed an audit against silver, or was made from one.
 MADE_FROM_PASSED = "made_from_passed"
 
@@ -54,6 +56,16 @@ class Publication:
     def row(self) -> dict[str, Any]:
         """As it stands in the table."""
         return _row(self) | {"figures": json.dumps(self.figures, sort_keys=True)}
+
+    def searched(self) -> dict[str, Any]:
+        """The same as a row, less what is for operators: what searches need where the lake is not known."""
+        figures = {name: self.figures[name] for name in _SEARCHED if name in self.figures}
+        return replace(self, figures=figures, note="").row() | {"published_at": self.published_at.isoformat()}
+
+    @classmethod
+    def of_searched(cls, row: Mapping[str, Any]) -> Publication:
+        """From what `searched` gave."""
+        return cls.of({**row, "published_at": datetime.fromisoformat(row["published_at"])})
 
     @property
     def name(self) -> str:

@@ -151,6 +151,7 @@ def _published(workspace: Workspace) -> Published | None:
         lake=workspace.lake.root,
         table=open_version(workspace.vectors, last),
         rows=last.rows,
+        searched=last.searched(),
         groups=_groups(workspace),
         withheld=withholding(workspace),
         earlier=partial(_earlier, workspace),

@@ -30,6 +30,7 @@ from rag_pipeline.refresh.damage import (
     unless_damaged,
     vanished_tables,
 )
+from rag_pipeline.refresh.delivered import DeliveredStatus, delivered_status
 from rag_pipeline.refresh.generations import index_problem, is_complete, is_held
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.lag import late_now
@@ -154,6 +155,7 @@ class Status:
         polls_problem: Why it is not known when sources were last polled. Empty: it is.
         undelivered: Sinks of alerts that have not taken all messages.
         writer: Who holds the lease of a lake in an object store, or was killed while it did; empty: nobody.
+        delivered: What PostgreSQL has of what is published; None: nothing is delivered there.
     """
 
     lake: str
@@ -173,6 +175,7 @@ class Status:
     polls_problem: str = ""
     undelivered: list[Undelivered] = field(default_factory=list)
     writer: str = ""
+    delivered: DeliveredStatus | None = None
 
 
 def read_status(workspace: Workspace) -> Status:
@@ -208,6 +211,7 @@ def read_status(workspace: Workspace) -> Status:
         polls_problem=polls_problem,
         undelivered=_undelivered(workspace),
         writer=lake.holder(),
+        delivered=delivered_status(workspace, published),
     )
 
 

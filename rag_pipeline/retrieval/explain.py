@@ -75,10 +75,12 @@ class Known:
     Attributes:
         unrecorded: Sources that said something which the lake does not hold.
         specs: The sources that pipeline.yaml configures now; None where only the lake is known.
+        principals: Who asks, as the lake says it.
     """
 
     unrecorded: frozenset[str]
     specs: Mapping[str, SourceSpec] | None
+    principals: frozenset[str]
 
 
 def explain_named(
@@ -102,7 +104,7 @@ def explain_named(
     """
     found = indexed(named, chosen.principals, select)
     if not found:
-        return [unindexed(named, chosen.principals, select, lake, known)]
+        return [unindexed(named, chosen.principals & known.principals, select, lake, known)]
     notes = _Notes(lake)
     return [_of_indexed(name, uri, chosen, k, ranked, select, alone, notes) for name, uri in found[:MAX_NAMED]]
 

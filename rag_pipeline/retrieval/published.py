@@ -19,7 +19,8 @@ from rag_pipeline.retrieval.plan import SourceRules
 from rag_pipeline.retrieval.supersession import Successions, read_successions
 from rag_pipeline.stores.kept import KeptVersions, open_version
 from rag_pipeline.stores.lake import Lake
-from rag_pipeline.stores.vectors import VectorStore, VectorTable
+from rag_pipeline.stores.selection import SearchedTable
+from rag_pipeline.stores.vectors import VectorStore
 
 # So long may a revocation take to reach a Searcher that is open; a look reads the log of publications.
 POINTER_SECONDS = 1.0
@@ -28,13 +29,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One publication, opened."""
+    """One publication, opened.
+
+    Attributes:
+        key: Equal for equal versions that are opened anew for each answer; None: it is opened once.
+    """
 
     publication: Publication
-    table: VectorTable
-    _successions: dict[tuple[SourceRules, ...], Successions] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    table: SearchedTable
+    key: tuple[str, str] | None = None
+    _successions: dict[tuple[SourceRules, ...], Successions] = field(default_factory=dict, repr=False, compare=False)
 
     def successions(self, rules: tuple[SourceRules, ...]) -> Successions:
         """Its older and newer versions of documents, read when they are first asked for.
@@ -63,13 +67,22 @@ class Pointer:
     fails on the way, what was served before is not served again.
     """
 
-    def __init__(self, lake: Lake, vectors: VectorStore) -> None:
+    def __init__(self, lake: Lake, vectors: VectorStore | None) -> None:
         self._lake = lake
-        self._vectors = vectors
+        self._index = vectors
         self._served: Served | None = None
         self._log_state = ("", -1)
         self._looked_at = float("-inf")
         self._wishes = 0
+
+    @property
+    def _vectors(self) -> VectorStore:
+        if self._index is None:
+            raise NothingPublished(
+                f"there is no lake at {self._lake.root} on this machine, and what was before and other embedding "
+                f"models are known there alone; what is published now is searched in PostgreSQL"
+            )
+        return self._index
 
     def look_again(self) -> None:
         """Have the next question look at the pointer itself: what it was a moment ago may be too old for it."""
@@ -100,12 +113,12 @@ class Pointer:
         Raises:
             NothingPublished: Nothing was published by then, or its version or one that followed is not kept any more.
         """
-        rows = self._lake.publications()
+        vectors, rows = self._vectors, self._lake.publications()
         before = [row for row in rows if row.published_at <= moment]
         if not before:
             first = f"the first publication is of {rows[0].published_at:%Y-%m-%d %H:%M} UTC" if rows else "nor since"
             raise NothingPublished(f"nothing had been published at {moment:%Y-%m-%d %H:%M} UTC; {first}")
-        kept = KeptVersions(self._lake, self._vectors)
+        kept = KeptVersions(self._lake, vectors)
         found: dict[tuple[str, int], Served] = {}
         for row in (row for row in rows if row.sequence >= before[-1].sequence):
             try:
@@ -134,11 +147,12 @@ class Pointer:
         return served
 
     def _opened(self, publication: Publication | None) -> Served:
+        vectors = self._vectors
         if publication is None:
             raise NothingPublished(
                 f"nothing has been published in the lake {self._lake.root} yet; run: rag-pipeline run"
             )
-        return Served(publication, open_version(self._vectors, publication))
+        return Served(publication, open_version(vectors, publication))
 
 
 def _lost(moment: datetime, row: Publication, then: Publication) -> str:

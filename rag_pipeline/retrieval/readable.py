@@ -17,13 +17,15 @@ import polars as pl
 from rag_pipeline.contracts.filters import Filter
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.log_rows import Publication
+from rag_pipeline.retrieval.arguments import checked_principals
 from rag_pipeline.retrieval.memberships import CallersGroups
+from rag_pipeline.retrieval.opening import delivered_of, index_of
 from rag_pipeline.retrieval.published import Pointer, Served
+from rag_pipeline.retrieval.served_from import FromLake, ServedFrom
 from rag_pipeline.settings import Pipeline
-from rag_pipeline.stores.lake import INDEX_PATH, Lake
+from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.polls import read_polls
 from rag_pipeline.stores.selection import Selection
-from rag_pipeline.stores.vectors import VectorStore
 from rag_pipeline.transforms.freshness import is_overdue
 
 # Callers whose counts are kept; a page asks for them each time that it is opened.
@@ -57,7 +59,7 @@ class _Kept:
     """Counts of one publication by who asks; nothing of it is there once another one is served."""
 
     def __init__(self) -> None:
-        self._served: Served | None = None
+        self._served: object = None
         self._counts: OrderedDict[str, pl.DataFrame] = OrderedDict()
         self._lock = Lock()
 
@@ -66,10 +68,10 @@ class _Kept:
 
     def of(self, served: Served, names: frozenset[str]) -> pl.DataFrame:
         """The counts for some principals in what is served now."""
-        key = digest("readers", *sorted(names))
+        key, version = digest("readers", *sorted(names)), served.key or served
         with self._lock:
-            if self._served is not served:
-                self._served = served
+            if self._served != version:
+                self._served = version
                 self._counts.clear()
             found = self._counts.get(key)
             if found is not None:
@@ -78,7 +80,7 @@ class _Kept:
         found = _counted(Selection(served.table, Filter(names)).read(_COLUMNS))
         with self._lock:
             # Another publication may be served by now.
-            if self._served is served:
+            if self._served == version:
                 self._counts[key] = found
                 while len(self._counts) > MOST_KEPT:
                     self._counts.popitem(last=False)
@@ -93,13 +95,17 @@ class ReadableSources:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._lake = Lake(pipeline.lake_root, pipeline.lake_options)
-        vectors = VectorStore(self._lake.uri(INDEX_PATH), pipeline.lake_options)
-        self._pointer = Pointer(self._lake, vectors)
+        pointer = Pointer(self._lake, index_of(pipeline, self._lake))
         self._kept = _Kept()
-        self._groups = CallersGroups(self._lake, self._pointer.look_again)
+        groups = CallersGroups(self._lake, pointer.look_again)
+        self._served_from: ServedFrom = delivered_of(pipeline) or FromLake(pointer, groups)
         self._stale_after: Mapping[str, timedelta] = {
             name: source.stale_after for name, source in pipeline.settings.sources.items()
         }
+
+    def close(self) -> None:
+        """Let go of what is kept open."""
+        self._served_from.close()
 
     def of(self, principals: Iterable[str]) -> list[ReadableSource]:
         """The sources of which the caller may read anything, by name; raises what `read` does."""
@@ -112,8 +118,9 @@ class ReadableSources:
             BadQuery: Nobody asks.
             NothingPublished: There is no index yet.
         """
-        names = self._groups.of(principals)
-        counts, publication = self._pointer.answered(lambda served: (self._kept.of(served, names), served.publication))
+        counts, publication = self._served_from.answered(
+            checked_principals(principals), lambda served, names: (self._kept.of(served, names), served.publication)
+        )
         polls = read_polls(self._lake).by_source
         now = datetime.now(UTC)
         found = []

@@ -20,7 +20,7 @@ from rag_pipeline.errors import BadQuery
 from rag_pipeline.retrieval.arguments import checked_principals, checked_window, chosen_of, is_text
 from rag_pipeline.retrieval.as_of import Then, moment_of, seen_today
 from rag_pipeline.retrieval.asked import Asked
-from rag_pipeline.retrieval.at_source import Indexed, OpenSource, SourceCheck, sources_of
+from rag_pipeline.retrieval.at_source import Indexed, SourceCheck
 from rag_pipeline.retrieval.candidates import (
     HIT_COLUMNS,
     MOST_FOUND_AGAIN,
@@ -33,7 +33,8 @@ from rag_pipeline.retrieval.explain import LOOKED_THROUGH, Explanation, Known, e
 from rag_pipeline.retrieval.freshness import PollMarks
 from rag_pipeline.retrieval.hits import Hit as Hit
 from rag_pipeline.retrieval.memberships import CallersGroups
-from rag_pipeline.retrieval.plan import MAX_HITS, SearchPlan, SourceRules, rules_of
+from rag_pipeline.retrieval.opening import parts_of
+from rag_pipeline.retrieval.plan import MAX_HITS, SearchPlan, SourceRules
 from rag_pipeline.retrieval.plan import MODES as MODES
 from rag_pipeline.retrieval.plan import Mode as Mode
 from rag_pipeline.retrieval.published import Pointer
@@ -42,11 +43,11 @@ from rag_pipeline.retrieval.ranked import Ranked
 from rag_pipeline.retrieval.ranking import Circumstances, ranked_hits
 from rag_pipeline.retrieval.reading import ReadChunks, read_around, read_chunks
 from rag_pipeline.retrieval.rerank import Rerankers
+from rag_pipeline.retrieval.served_from import FromLake, ServedFrom
 from rag_pipeline.retrieval.spaces import Spaces
 from rag_pipeline.retrieval.windows import WINDOW_COLUMNS, Window, WindowBy, merged_windows, window_around
-from rag_pipeline.settings import Pipeline, load_pipeline, user_cache_folder
-from rag_pipeline.settings.load import check_lake_root
-from rag_pipeline.stores.lake import INDEX_PATH, Lake
+from rag_pipeline.settings import Pipeline
+from rag_pipeline.stores.lake import Lake
 from rag_pipeline.stores.selection import Selection
 from rag_pipeline.stores.vectors import VectorStore
 
@@ -69,18 +70,18 @@ class Searcher:
     def __init__(
         self,
         lake: Lake,
-        vectors: VectorStore,
+        vectors: VectorStore | None,
         cache_folder: Path,
         stale_after: Mapping[str, timedelta] | None = None,
         rules: Iterable[SourceRules] = (),
         check: SourceCheck | None = None,
         specs: Mapping[str, SourceSpec] | None = None,
         spaces: Spaces | None = None,
+        served_from: ServedFrom | None = None,
     ) -> None:
         self._lake = lake
         self._marks = PollMarks(lake, stale_after or {})
         self._known_sources = frozenset(stale_after or {})
-        self._vectors = vectors
         self._pointer = Pointer(lake, vectors)
         self._models = QueryModels(cache_folder)
         self._rerankers = Rerankers(cache_folder)
@@ -90,6 +91,7 @@ class Searcher:
         self._spaces = spaces
         self._rules = tuple(rules)
         self._groups = CallersGroups(lake, self._pointer.look_again)
+        self._served_from = served_from or FromLake(self._pointer, self._groups)
 
     @classmethod
     def open(cls, target: str | Path | Pipeline, *, environment: Mapping[str, str] | None = None) -> Searcher:
@@ -101,33 +103,14 @@ class Searcher:
         Raises:
             SettingsError: pipeline.yaml is not valid, or the lake's path cannot be used.
         """
-        stale_after: dict[str, timedelta] = {}
-        rules: tuple[SourceRules, ...] = ()
-        open_named: OpenSource | None = None
-        specs: dict[str, SourceSpec] | None = None
-        if isinstance(target, Pipeline):
-            stale_after = {name: source.stale_after for name, source in target.settings.sources.items()}
-            rules, open_named = rules_of(target.settings), sources_of(target)
-            specs = {name: target.source_spec(name) for name in target.settings.sources}
-            root, options, cache = target.lake_root, target.lake_options, target.cache_folder
-        elif str(target).endswith((".yaml", ".yml")):
-            return cls.open(load_pipeline(target, environment))
-        else:
-            root, options, cache = str(target), {}, user_cache_folder(environment)
-            check_lake_root(root)
-        lake = Lake(root, options)
-        check = None if open_named is None else SourceCheck(lake, open_named)
-        vectors = VectorStore(lake.uri(INDEX_PATH), options)
-        spaces = None
-        if isinstance(target, Pipeline):
-            spaces = Spaces(lake, vectors, target.settings.embedding_models, target.model_spec)
-        return cls(lake, vectors, cache, stale_after, rules, check, specs, spaces)
+        return cls(**parts_of(target, environment))
 
     def close(self) -> None:
         """End the threads and let go of the models; the Searcher is not to be asked anything afterwards."""
         self._threads.shutdown()
         self._models.close()
         self._rerankers.close()
+        self._served_from.close()
 
     def __enter__(self) -> Searcher:
         return self
@@ -141,7 +124,9 @@ class Searcher:
         Args:
             at: Without the groups that they came into later.
         """
-        return self._groups.of(principals, None if at is None else moment_of(at))
+        if at is None:
+            return self._served_from.principals_of(checked_principals(principals))
+        return self._groups.of(principals, moment_of(at))
 
     def search(
         self,
@@ -187,7 +172,7 @@ class Searcher:
         """
         principals = checked_principals(principals)
         plan = SearchPlan(k, mode, per_document, diversity, rules=self._rules)
-        asked = Asked(query, chosen_of(self.principals_of(principals), sources, limits), plan, rerank, as_of, space)
+        asked = Asked(query, chosen_of(frozenset(principals), sources, limits), plan, rerank, as_of, space)
         hits = self._answered(as_of, principals, asked.chosen, lambda then: self._search(then, asked), space)
         return self.verified(hits, principals=principals, as_of=as_of) if verify else hits
 
@@ -203,8 +188,8 @@ class Searcher:
         """Those of some indexed chunks that the caller may read, all of one publication; raises what `chunk` does."""
         if not all(map(is_text, chunk_ids)):
             raise BadQuery(f"chunk ids must be strings, not {chunk_ids!r}")
-        names = self.principals_of(principals)
-        return self._pointer.answered(lambda served: read_chunks(served, names, chunk_ids))
+        own = checked_principals(principals)
+        return self._served_from.answered(own, lambda served, names: read_chunks(served, names, chunk_ids))
 
     def around(
         self, chunk_id: str, *, principals: Iterable[str], max_tokens: int = 1_000, by: WindowBy = "section"
@@ -215,8 +200,10 @@ class Searcher:
             BadQuery: Nobody asks, or an argument is out of its range, as in `windows`.
         """
         checked_window(by, max_tokens)
-        names = self.principals_of(principals)
-        found = self._pointer.answered(lambda served: read_around(served, names, chunk_id, max_tokens, by))
+        own = checked_principals(principals)
+        found = self._served_from.answered(
+            own, lambda served, names: read_around(served, names, chunk_id, max_tokens, by)
+        )
         return None if found is None else (self._marks.mark(found[:1])[0], found[1])
 
     def window(self, hit: Hit, *, principals: Iterable[str], max_tokens: int = 1_000) -> str:
@@ -225,8 +212,10 @@ class Searcher:
         Small chunks are found well and large ones read well; this gives the large one without storing it twice. It is
         empty if the hit is not published any more, or if the caller may not read it.
         """
-        chosen = Filter(self.principals_of(principals), document_ids=(hit.document_id,))
-        found = self._pointer.answered(lambda served: Selection(served.table, chosen).read(HIT_COLUMNS))
+        chosen = Filter(frozenset(checked_principals(principals)), document_ids=(hit.document_id,))
+        found = self._answered(
+            None, chosen.principals, chosen, lambda then: Selection(then.served.table, then.chosen).read(HIT_COLUMNS)
+        )
         return window_around(found.sort("start_char").to_dicts(), hit.chunk_id, max_tokens)
 
     def explain(
@@ -256,12 +245,16 @@ class Searcher:
         """
         principals = checked_principals(principals)
         plan = SearchPlan(k, mode, per_document, diversity, rules=self._rules)
-        asked = Asked(query, chosen_of(self.principals_of(principals), sources, limits), plan, rerank, as_of, space)
+        asked = Asked(query, chosen_of(frozenset(principals), sources, limits), plan, rerank, as_of, space)
         if document is not None and (not is_text(document) or not document.strip()):
             raise BadQuery(f"the document must be a string, its id or the end of its address, not {document!r}")
         # From rows of the same depth: the first hits are those of the search itself.
         longer = replace(asked, plan=replace(plan, k=min(MAX_HITS, max(k, LOOKED_THROUGH))))
         single = replace(asked, plan=replace(plan, k=1), rerank=False)
+
+        unrecorded = self._marks.unrecorded() | self._served_from.publication().unrecorded
+        # PostgreSQL may say other groups than the lake, which counts for what the lake alone knows.
+        known = Known(unrecorded, self._specs, self._groups.of(principals))
 
         def action(then: Then) -> Explanation:
             ranked = self._search(then, longer)
@@ -274,7 +267,6 @@ class Searcher:
                 limited = replace(limited, closed_ids=then.chosen.closed_ids)
                 return Selection(then.served.table, limited, self._known_sources)
 
-            known = Known(self._marks.unrecorded() | self._pointer.publication().unrecorded, self._specs)
             whys = explain_named(document, then.chosen, k, ranked, select, self._lake, alone, known) if document else []
             return Explanation(tuple(ranked[:k]), tuple(whys))
 
@@ -293,7 +285,7 @@ class Searcher:
         if self._check is None:
             raise BadQuery("sources can only be read again with their pipeline.yaml; open it instead of the lake")
         principals = checked_principals(principals)
-        chosen = Filter(self.principals_of(principals), document_ids=tuple({hit.document_id for hit in hits}))
+        chosen = Filter(frozenset(principals), document_ids=tuple({hit.document_id for hit in hits}))
         rows = self._answered(
             as_of, principals, chosen, lambda then: Selection(then.served.table, then.chosen).read(STATE_COLUMNS)
         )
@@ -327,7 +319,7 @@ class Searcher:
         checked_window(by, max_tokens)
         principals = checked_principals(principals)
         documents = tuple(sorted({hit.document_id for hit in hits}))
-        chosen = Filter(self.principals_of(principals), document_ids=documents)
+        chosen = Filter(frozenset(principals), document_ids=documents)
         if not documents:
             return []
         rows = self._answered(
@@ -341,8 +333,9 @@ class Searcher:
         Raises:
             NothingPublished: There is none, or what readers had then is not kept.
         """
-        pointer = self._pointer
-        return (pointer.publication() if as_of is None else pointer.at(moment_of(as_of)).then.publication).row()
+        if as_of is None:
+            return self._served_from.publication().row()
+        return self._pointer.at(moment_of(as_of)).then.publication.row()
 
     def spaces(self) -> list[str]:
         """Embedding models whose index can be searched, by their aliases."""
@@ -356,14 +349,21 @@ class Searcher:
         action: Callable[[Then], T],
         space: str | None = None,
     ) -> T:
-        """The result of an action on what is published now, or was then, or on another model's index of it."""
+        """The result of an action on what is published now, or was then, or on another model's index of it.
+
+        What was, and other models, the lake alone knows.
+        """
+        if space is None and as_of is None:
+            return self._served_from.answered(
+                own, lambda served, names: action(Then(served, replace(chosen, principals=names)))
+            )
+        chosen = replace(chosen, principals=self._groups.of(own))
         if space is not None:
             if self._spaces is None:
-                raise BadQuery("other embedding models are known from pipeline.yaml alone; open it instead of the lake")
+                raise BadQuery("other embedding models are known from pipeline.yaml with its lake alone; open that")
             beside = partial(self._spaces.beside, alias=space, chosen=chosen)
             return self._pointer.answered(lambda now: action(beside(now)))
-        if as_of is None:
-            return self._pointer.answered(lambda served: action(Then(served, chosen)))
+        assert as_of is not None
         moment = moment_of(as_of)
         had_at = partial(self._groups.of, own)
         seen = partial(seen_today, chosen=chosen, moment=moment, had_at=had_at)

@@ -17,8 +17,7 @@ import polars as pl
 from rag_pipeline.retrieval.hits import Version
 from rag_pipeline.retrieval.plan import SourceRules
 from rag_pipeline.retrieval.ranked import Ranked
-from rag_pipeline.stores.selection import first_rows
-from rag_pipeline.stores.vectors import VectorTable
+from rag_pipeline.stores.selection import SearchedTable, first_rows
 from rag_pipeline.transforms.lineage import Lineage
 from rag_pipeline.transforms.references import Member
 from rag_pipeline.transforms.supersession import (
@@ -101,7 +100,7 @@ class Versions:
         return self._newest[document_id]
 
 
-def read_successions(table: VectorTable, rules: Iterable[SourceRules]) -> Successions:
+def read_successions(table: SearchedTable, rules: Iterable[SourceRules]) -> Successions:
     """What the documents of one table say, and what pipeline.yaml declares of their addresses."""
     claimants = first_rows(table, _COLUMNS, facts=FIELDS)
     claims = [fact for facts in claimants["facts"] for fact in facts if is_claim(fact)]

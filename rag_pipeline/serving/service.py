@@ -69,6 +69,7 @@ class Service:
         """End its threads and let go of its models."""
         self._searched.leave()
         self.answers.close()
+        self._sources.close()
         self.searcher.close()
 
     def try_out(self) -> dict[str, Any]:

@@ -177,6 +177,8 @@ class Settings(Section):
     """Alias of the model whose index scheduled runs publish."""
     publish_to: PublishToSettings = PublishToSettings()
     """Where what is published is delivered, too; nowhere unless a place is named."""
+    serve_from: Literal["lake", "postgres"] = "lake"
+    """Where searches read what is published: in the lake, or in PostgreSQL, to which it is delivered."""
     deduplication: DeduplicationSettings = DeduplicationSettings()
     """Which documents are left out of the index because another says the same to the same readers."""
     boilerplate: BoilerplateSettings = BoilerplateSettings()
@@ -253,6 +255,8 @@ class Settings(Section):
         known = ", ".join(sorted(self.embedding_models))
         if self.serve not in self.embedding_models:
             raise ValueError(f"serve: {self.serve!r} is not an embedding model; allowed: {known}")
+        if self.serve_from == "postgres" and self.publish_to.postgres is None:
+            raise ValueError("serve_from: postgres needs publish_to.postgres, which says where that is")
         if self.answers is not None and self.answers.model not in self.chat_models:
             chats = ", ".join(sorted(self.chat_models)) or "none is listed"
             raise ValueError(f"answers.model: {self.answers.model!r} is not a chat model; chat_models: {chats}")

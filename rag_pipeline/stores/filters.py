@@ -1,7 +1,7 @@
-"""The typed filter as the store reads it: one condition for every retriever, before anything is ranked.
+"""The typed filter as a store reads it: one condition for every retriever, before anything is ranked.
 
-Belongs here: all SQL of what a search may find.
-Does not belong here: what a filter is (`contracts/filters.py`), the searches (`retrievers.py`).
+Belongs here: all SQL of what a search may find, and how the stores spell it.
+Does not belong here: what a filter is (`contracts/filters.py`), the searches (`retrievers.py`, `postgres/`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -25,18 +26,42 @@ NOTHING = "false"
 SHOWN = 20
 
 
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a store spells what is no common SQL.
+
+    Attributes:
+        has_any: Whether a column of lists has one of some values, which are listed.
+        matches: Whether a column is matched by a regular expression, which is a literal.
+        moment: A point in time, of a literal.
+        any_mark: Any character but the end of a line, in a regular expression.
+    """
+
+    has_any: str
+    matches: str
+    moment: str
+    any_mark: str
+
+
+LANCE = Dialect("array_has_any({column}, [{values}])", "regexp_like({column}, {pattern})", "TIMESTAMP {text}", ".")
+POSTGRES = Dialect(
+    "{column} && ARRAY[{values}]::pg_catalog.text[]", "{column} ~ {pattern}", "TIMESTAMPTZ {text}", r"[^\n]"
+)
+
+
 class Rows(Protocol):
     """What is asked of a table while its filter is made."""
+
+    dialect: Dialect
 
     def count(self, where: str | None = None) -> int: ...
 
     def read(self, columns: list[str], where: str | None = None) -> pl.DataFrame: ...
 
 
-def permission_filter(principals: Iterable[str]) -> str:
+def permission_filter(principals: Iterable[str], dialect: Dialect = LANCE) -> str:
     """SQL that holds for the rows a caller may read; no principals match no row."""
-    names = _listed(sorted(set(principals)))
-    return f"array_has_any(allowed_principals, [{names}])" if names else NOTHING
+    return _has_any("allowed_principals", sorted(set(principals)), dialect)
 
 
 def one_of(column: str, values: Iterable[str | int]) -> str:
@@ -45,10 +70,9 @@ def one_of(column: str, values: Iterable[str | int]) -> str:
     return f"{column} IN ({names})" if names else NOTHING
 
 
-def saying_any(fields: Iterable[str]) -> str:
+def saying_any(fields: Iterable[str], dialect: Dialect = LANCE) -> str:
     """SQL that holds for the rows whose documents' metadata has one of the fields."""
-    names = _listed(fields)
-    return f"array_has_any(facts, [{names}])" if names else NOTHING
+    return _has_any("facts", fields, dialect)
 
 
 def where_of(chosen: Filter, table: Rows, known_sources: Iterable[str] = ()) -> str:
@@ -60,7 +84,8 @@ def where_of(chosen: Filter, table: Rows, known_sources: Iterable[str] = ()) -> 
     Raises:
         BadQuery: A source or field is named that nothing the caller may read has; the message names what there is.
     """
-    readers = permission_filter(chosen.principals)
+    dialect = table.dialect
+    readers = permission_filter(chosen.principals, dialect)
     if chosen.closed_ids:
         readers = f"({readers}) AND NOT ({one_of('document_id', sorted(chosen.closed_ids))})"
     parts = [readers]
@@ -74,35 +99,41 @@ def where_of(chosen: Filter, table: Rows, known_sources: Iterable[str] = ()) -> 
         if values is not None:
             parts.append(one_of(column, sorted(set(values))))
     if chosen.paths is not None:
-        parts.append(" OR ".join(map(_path, chosen.paths)) or NOTHING)
+        parts.append(" OR ".join(_path(path, dialect) for path in chosen.paths) or NOTHING)
     if chosen.modified_after is not None:
-        parts.append(f"source_modified_at >= {_moment(chosen.modified_after)}")
+        parts.append(f"source_modified_at >= {_moment(chosen.modified_after, dialect)}")
     if chosen.modified_before is not None:
-        parts.append(f"source_modified_at < {_moment(chosen.modified_before)}")
+        parts.append(f"source_modified_at < {_moment(chosen.modified_before, dialect)}")
     if chosen.least_quality is not None:
         parts.append(f"quality_score >= {float(chosen.least_quality)!r}")
     for name in sorted(set(chosen.sources or ()) - set(known_sources)):
         _check(table, readers, f"source = {sql_string(name)}", f"source {name!r}", "sources", _sources)
     for condition in chosen.conditions:
-        has = f"array_has(facts, {sql_string(condition.field)})"
+        has = saying_any([condition.field], dialect)
         _check(table, readers, has, f"field {condition.field!r}", "fields", _fields)
         parts.append(_condition(condition, table, f"({readers}) AND {has}"))
     return " AND ".join(f"({part})" for part in parts)
 
 
 def _condition(condition: Condition, table: Rows, readable: str) -> str:
-    name = condition.field
+    name, dialect = condition.field, table.dialect
     if condition.operator == "exists":
-        return f"array_has(facts, {sql_string(name)})"
+        return saying_any([name], dialect)
     if condition.operator == "!=":
-        return f"NOT array_has_any(facts, [{_facts(name, condition.values)}])"
+        return f"NOT {_has_any('facts', _facts(name, condition.values), dialect)}"
     values = list(condition.values)
     if condition.operator not in ("=", "in"):
         facts = table.read(["facts"], readable)["facts"].explode().drop_nulls().unique()
         values = values_in_range(
             condition, (fact.removeprefix(f"{name}=") for fact in facts if fact.startswith(f"{name}="))
         )
-    return f"array_has_any(facts, [{_facts(name, values)}])" if values else NOTHING
+    return _has_any("facts", _facts(name, values), dialect)
+
+
+def _has_any(column: str, values: Iterable[str], dialect: Dialect) -> str:
+    listed = ", ".join(map(sql_string, values))
+    # Filled in, not formatted: a value may hold braces.
+    return dialect.has_any.replace("{column}", column).replace("{values}", listed) if listed else NOTHING
 
 
 def _check(
@@ -126,23 +157,20 @@ def _fields(table: Rows, readers: str) -> list[str]:
     return sorted(fact for fact in facts if "=" not in fact)
 
 
-def _facts(name: str, values: Iterable[str]) -> str:
-    return _listed(f"{name}={value}" for value in values)
+def _facts(name: str, values: Iterable[str]) -> list[str]:
+    return [f"{name}={value}" for value in values]
 
 
-def _listed(values: Iterable[str]) -> str:
-    return ", ".join(map(sql_string, values))
+def _moment(moment: datetime, dialect: Dialect) -> str:
+    return dialect.moment.format(text=sql_string(moment.isoformat()))
 
 
-def _moment(moment: datetime) -> str:
-    return f"TIMESTAMP {sql_string(moment.isoformat())}"
-
-
-def _path(pattern: str) -> str:
+def _path(pattern: str, dialect: Dialect) -> str:
     """An address that ends with what a glob matches, however its letters are composed; `#` begins a part of it."""
     shapes = {unicodedata.normalize(form, comparable(pattern)) for form in ("NFC", "NFD")}
-    expression = "|".join(sorted(map(_expression, shapes)))
-    return f"regexp_like(uri, {sql_string(f'^(?:.*/)?(?:{expression})(?:#.*)?$')})"
+    expression, mark = "|".join(sorted(map(_expression, shapes))), dialect.any_mark
+    literal = sql_string(f"^(?:{mark}*/)?(?:{expression})(?:#{mark}*)?$")
+    return dialect.matches.replace("{column}", "uri").replace("{pattern}", literal)
 
 
 def _expression(pattern: str) -> str:

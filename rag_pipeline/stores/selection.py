@@ -7,14 +7,28 @@ Does not belong here: the condition as SQL (`filters.py`), what is done with the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 
 from rag_pipeline.contracts.filters import Filter
 from rag_pipeline.contracts.sink import Readable
-from rag_pipeline.stores.filters import one_of, saying_any, where_of
-from rag_pipeline.stores.vectors import VectorTable
+from rag_pipeline.stores.filters import Dialect, one_of, saying_any, where_of
+
+
+class SearchedTable(Protocol):
+    """The rows of one published index, wherever they stand; `VectorTable` says what each call gives."""
+
+    dialect: Dialect
+
+    def count(self, where: str | None = None) -> int: ...
+
+    def read(self, columns: Sequence[str], where: str | None = None, limit: int | None = None) -> pl.DataFrame: ...
+
+    def nearest(self, vector: np.ndarray, where: str, limit: int, columns: Sequence[str]) -> pl.DataFrame: ...
+
+    def matching(self, text: str, where: str, limit: int, columns: Sequence[str]) -> pl.DataFrame: ...
 
 
 class Selection:
@@ -27,7 +41,7 @@ class Selection:
         BadQuery: A source or field is named that nothing the caller may read has; the message names what there is.
     """
 
-    def __init__(self, table: VectorTable, chosen: Filter, known_sources: Iterable[str] = ()) -> None:
+    def __init__(self, table: SearchedTable, chosen: Filter, known_sources: Iterable[str] = ()) -> None:
         self._table = table
         self._where = where_of(chosen, table, known_sources)
 
@@ -56,7 +70,7 @@ def rows_with(
 
 
 def first_rows(
-    table: VectorTable,
+    table: SearchedTable,
     columns: Sequence[str],
     *,
     facts: Iterable[str] | None = None,
@@ -70,7 +84,7 @@ def first_rows(
     """
     parts = ["position = 0"]
     if facts is not None:
-        parts.append(saying_any(facts))
+        parts.append(saying_any(facts, table.dialect))
     if sources is not None:
         parts.append(one_of("source", sources))
     return table.read(columns, " AND ".join(f"({part})" for part in parts))

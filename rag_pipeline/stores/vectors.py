@@ -28,6 +28,7 @@ from rag_pipeline.contracts.embedding import EmbeddingSpace
 from rag_pipeline.contracts.index import ROW_COLUMNS
 from rag_pipeline.errors import EmbeddingSpaceMismatch, LakeDamaged, StoreError, TableMissing, TableOutdated
 from rag_pipeline.stores.failures import Stored, reading, reason_of
+from rag_pipeline.stores.filters import LANCE
 from rag_pipeline.stores.index_schema import FINGERPRINT_KEY, PREFIX, SPACE_KEY, index_schema, table_name
 from rag_pipeline.stores.quoting import sql_string
 from rag_pipeline.stores.retrievers import REFINE_FACTOR, Passing, best_rows, by_ids, by_vector, by_words, factor_under
@@ -42,9 +43,7 @@ from rag_pipeline.stores.upkeep import (
 )
 
 log = logging.getLogger(__name__)
-
 T = TypeVar("T")
-
 INDEX = "gold/index"  # The folder of all index tables, as errors name it.
 
 # One-bit codes are whole bytes; vectors of any other width are searched exactly.
@@ -193,6 +192,8 @@ class VectorTable:
         refine_factor: How the nearest rows are found where there is an approximate index: candidates compared in full
             precision for each row asked for, or EXACT.
     """
+
+    dialect = LANCE
 
     def __init__(
         self,

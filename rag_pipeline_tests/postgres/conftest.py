@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
+from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.settings import Pipeline, load_pipeline
 from rag_pipeline_tests.pipeline.project import Project
 
@@ -96,3 +97,11 @@ def delivering(folder: Path, database: Database, sources: tuple[str, ...] = ("do
     project.settings["publish_to"] = {"postgres": {"dsn": "$SEARCH_DSN", "readers": readers} | postgres}
     project.dsn = database.dsn
     return project
+
+
+def searcher_of(project: Delivering, role: str | None = None, dsn: str = "", **changed: Any) -> Searcher:
+    """One that reads in PostgreSQL, as the owner or as a role."""
+    pipeline = project.pipeline()
+    dsn = dsn or (project.dsn if role is None else make_conninfo(project.dsn, user=role))
+    given = pipeline.settings.model_copy(update={"serve_from": "postgres", **changed})
+    return Searcher.open(replace(pipeline, settings=given, environment={**pipeline.environment, "SEARCH_DSN": dsn}))

@@ -14,7 +14,9 @@ import pytest
 
 from rag_pipeline.refresh.deliver import deliver_published
 from rag_pipeline.refresh.memberships import poll_memberships
-from rag_pipeline_tests.postgres.conftest import Database, Delivering, delivering
+from rag_pipeline.retrieval.search import MODES
+from rag_pipeline.stores.postgres import served
+from rag_pipeline_tests.postgres.conftest import Database, Delivering, delivering, searcher_of
 
 ATTEMPTS = int(os.environ.get("RAG_PIPELINE_TEST_EXAMPLES", "300"))
 READERS = {
@@ -93,6 +95,20 @@ def test_each_role_reads_what_its_principals_may(database: Database) -> None:
     assert (
         found(database, "alice", "SELECT set_config('rag.principals', '{board,docs:crew}', false)") == MAY_READ["alice"]
     )
+
+
+@pytest.mark.parametrize("exact_rows", [2, 10_000])
+@pytest.mark.parametrize("role", [None, "gateway"])
+def test_each_role_that_searches_for_callers_finds_what_they_may_read(
+    project: Delivering, monkeypatch: pytest.MonkeyPatch, role: str | None, exact_rows: int
+) -> None:
+    """By the approximate index too, which finds next to nothing for somebody who may read few rows."""
+    monkeypatch.setattr(served, "EXACT_ROWS", exact_rows)
+    with searcher_of(project, role) as searcher:
+        for asker, expected in (("eve", {"open"}), ("board", {"open", "board", "both"}), ("ada", {"open", "crew"})):
+            for mode in MODES:
+                hits = searcher.search("pump hums", principals=[asker], k=3 * PAGES, mode=mode)
+                assert {name for hit in hits for name in re.findall(r"token([a-z]+)", hit.text)} == expected
 
 
 @pytest.mark.usefixtures("project")

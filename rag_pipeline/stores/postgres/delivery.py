@@ -12,6 +12,7 @@ leaves nothing.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -370,6 +371,7 @@ class _Delivery:
             "is_approximate": is_approximate,
             "rows": self._rows,
             "groups_hash": groups_hash,
+            "searched": json.dumps(self._published.searched, sort_keys=True),
             "is_touched": False,
             "columns": self._tables.columns(),
             "installed": self._tables.signature(),

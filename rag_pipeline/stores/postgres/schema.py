@@ -22,13 +22,16 @@ from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.errors import DeliveryFailed
 
 # Another layout of tables or functions is made anew, with its rows, in one transaction: raise it.
-LAYOUT = 1
+LAYOUT = 2
 # Delivered as they are; made again where their columns are not these.
 DELIVERED = ("chunks", "vectors", "permissions", "groups", "delivery")
 # Written by people, and never made again.
 BY_HAND = ("memberships", "gateways")
 # What readers may know of the version.
-VERSION_COLUMNS = ("publication", "sequence", "alias", "space_fingerprint", "dimension", "is_approximate", "rows")
+VERSION_COLUMNS = (
+    *("publication", "sequence", "alias", "space_fingerprint", "dimension", "is_approximate", "rows"),
+    *("layout", "searched", "delivered_at"),
+)
 # A tsvector holds a megabyte at most, and a character has four bytes.
 INDEXED_CHARS = 250_000
 
@@ -41,7 +44,7 @@ CREATE TABLE IF NOT EXISTS {s}.delivery (
     is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
     layout integer NOT NULL, lake text NOT NULL, publication text NOT NULL, sequence bigint NOT NULL,
     alias text NOT NULL, space_fingerprint text NOT NULL, dimension integer NOT NULL,
-    is_approximate boolean NOT NULL, rows bigint NOT NULL, groups_hash text NOT NULL,
+    is_approximate boolean NOT NULL, rows bigint NOT NULL, groups_hash text NOT NULL, searched text NOT NULL,
     is_touched boolean NOT NULL, columns text NOT NULL, installed text NOT NULL,
     delivered_at timestamptz NOT NULL DEFAULT pg_catalog.now());
 CREATE TABLE IF NOT EXISTS {s}.memberships (role regrole PRIMARY KEY, principals text[] NOT NULL);

@@ -17,9 +17,9 @@ from rag_pipeline.stores.postgres.rows import CONFIGURATIONS, OTHER_LANGUAGES
 # Up to so many rows comparing all of them is as fast as an approximate index, and finds each.
 EXACT_ROWS = 10_000
 # At 100,000 rows of which a caller may read half these found 995 of the 1,000 nearest.
-_EFFORT = "SET hnsw.ef_search = 200 SET hnsw.iterative_scan = 'relaxed_order' SET hnsw.max_scan_tuples = 200000"
+EFFORT = {"hnsw.ef_search": "200", "hnsw.iterative_scan": "relaxed_order", "hnsw.max_scan_tuples": "200000"}
 # What the literature gives; k1 is how soon more of one word counts no more, b how much long texts are held down.
-_K1, _B = 1.2, 0.75
+BM25_K1, BM25_B = 1.2, 0.75
 # As deep as the search of the lake looks for `k` hits.
 _DEPTH = "greatest(100, 5 * k)"
 
@@ -132,12 +132,12 @@ def functions(schema: str, exact_rows: int = EXACT_ROWS) -> Mapping[str, str]:
     """
     names = ",".join(f"pg_catalog.{name}" for name in sorted({*CONFIGURATIONS.values(), OTHER_LANGUAGES}))
     parts = {
-        "@EFFORT@": _EFFORT,
+        "@EFFORT@": " ".join(f"SET {name} = '{value}'" for name, value in EFFORT.items()),
         "@EXACT@": str(exact_rows),
         "@S@": f'"{schema}"',
         "@CONFIGURATIONS@": f"{{{{{names}}}}}",
-        "@K1@": str(_K1),
-        "@B@": str(_B),
+        "@K1@": str(BM25_K1),
+        "@B@": str(BM25_B),
         "@DEPTH@": _DEPTH,
     }
     bodies = {

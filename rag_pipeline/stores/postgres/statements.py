@@ -58,7 +58,8 @@ WHERE n.chunk_id = p.chunk_id AND p.allowed_principals IS DISTINCT FROM n.allowe
 """
 NOTE_LESS = """
 UPDATE {s}.delivery SET publication = pg_catalog.replace(publication, {less}, '') || {less}, groups_hash = '',
-    rows = (SELECT count(*) FROM {s}.permissions), is_touched = is_touched OR {is_touched}
+    rows = (SELECT count(*) FROM {s}.permissions), is_touched = is_touched OR {is_touched},
+    delivered_at = pg_catalog.clock_timestamp()
 """
 COMPARED = """
 SELECT 'missing', d.chunk_id FROM pg_temp.desired d LEFT JOIN {s}.permissions p USING (chunk_id)

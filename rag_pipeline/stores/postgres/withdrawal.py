@@ -127,8 +127,8 @@ def _note_empty(cursor: Cursor[Any], tables: Schema, lake: str) -> None:
     cursor.execute(
         tables.named(
             "INSERT INTO {s}.delivery (layout, lake, publication, sequence, alias, space_fingerprint, dimension, "
-            "is_approximate, rows, groups_hash, is_touched, columns, installed) "
-            "VALUES ({layout}, {lake}, {less}, 0, '', '', 0, false, 0, '', false, {columns}, {installed})",
+            "is_approximate, rows, groups_hash, searched, is_touched, columns, installed) "
+            "VALUES ({layout}, {lake}, {less}, 0, '', '', 0, false, 0, '', '', false, {columns}, {installed})",
             layout=Literal(LAYOUT),
             lake=Literal(lake),
             less=Literal(LESS),
