@@ -45,7 +45,6 @@ from rag_pipeline.stores.upkeep import (
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 INDEX = "gold/index"  # The folder of all index tables, as errors name it.
-
 # One-bit codes are whole bytes; vectors of any other width are searched exactly.
 CODE_DIMENSIONS = 8
 # Each optimize after new rows adds one part to the approximate index; searching many of them is slow.
