@@ -9,6 +9,7 @@ from rag_pipeline_tests.cli.conftest import Ask, ask_in, small_project
 from rag_pipeline_tests.pipeline.project import Project
 
 STATUS_KEYS = {
+    "delivered",
     "undelivered",
     "lake",
     "serve",
