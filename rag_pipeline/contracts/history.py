@@ -35,6 +35,11 @@ class SourceFigures:
         refused: Objects in quarantine, by reason code.
         languages: Documents, by code; those whose language is not known under an empty one.
         readers: Documents, by `reader_hash` of each principal who may read a good part of them.
+        sampled: Documents whose quality and metadata were looked at; 0 in lines that are older than these figures.
+        quality_mean: Of their quality scores.
+        low_quality: Those of them that score below `low_quality_score`.
+        field_names: Different fields that they have.
+        fields: Those of them with a field, by `field_key` of its type and name, of fields that many of them have.
     """
 
     documents: int = 0
@@ -47,6 +52,11 @@ class SourceFigures:
     refused: Figures = field(default_factory=dict)
     languages: Figures = field(default_factory=dict)
     readers: Figures = field(default_factory=dict)
+    sampled: int = 0
+    quality_mean: float = 0.0
+    low_quality: int = 0
+    field_names: int = 0
+    fields: Figures = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,17 @@ def _figures(values: Mapping[str, Any]) -> SourceFigures:
     if not all(type(number) in (int, float) and math.isfinite(number) and number >= 0 for number in numbers):
         raise ValueError("no count")
     return SourceFigures(**known)
+
+
+def field_key(kind: str, name: str) -> str:
+    """A field of metadata by its type, like `text author`; `field_of` takes it apart."""
+    return f"{kind} {name}"
+
+
+def field_of(key: str) -> tuple[str, str]:
+    """Type and name; types have no space in them."""
+    kind, _, name = key.partition(" ")
+    return kind, name
 
 
 def by_name(snapshots: Sequence[Snapshot], source: str) -> list[tuple[datetime, SourceFigures]]:

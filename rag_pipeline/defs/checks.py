@@ -14,9 +14,11 @@ import dagster as dg
 from rag_pipeline.defs.check_rows import ERROR, WARN, Check
 from rag_pipeline.defs.history_checks import (
     chunk_lengths_are_usual,
+    fields_are_usual,
     languages_are_usual,
     neighbours_are_as_near,
     openness_is_usual,
+    quality_is_usual,
     readers_are_known,
     refusals_are_usual,
     vectors_point_where_they_did,
@@ -235,6 +237,24 @@ CHECKS = (
         languages_are_usual,
         "The share of no language in a source moved by a fifth of its documents against the last three weeks: a parser "
         "that decodes wrongly looks so, and so does a source that another team fills.",
+    ),
+    Check(
+        "fields_are_usual",
+        CHUNKS_KEY,
+        WARN,
+        fields_are_usual,
+        "No field of metadata that most documents of a source had in the last three weeks left half of them, or has "
+        "values of another type, and no source has twice as many fields: filters by such a field find less. It fails "
+        "rightly when an export or a parser was changed and that was meant, for ten days.",
+    ),
+    Check(
+        "quality_is_usual",
+        CHUNKS_KEY,
+        WARN,
+        quality_is_usual,
+        "The texts of no source score a tenth worse on average than in the last three weeks, nor are a fifth more of "
+        "them low: a parser or an export that breaks looks so before a threshold is reached. It fails rightly when "
+        "low_quality_score was raised, or a source got texts of another kind, for ten days.",
     ),
     Check(
         "chunk_lengths_are_usual",

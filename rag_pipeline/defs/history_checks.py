@@ -15,12 +15,14 @@ import dagster as dg
 from rag_pipeline.defs.check_rows import Subject
 from rag_pipeline.defs.describe import rows_table
 from rag_pipeline.defs.words import figure
+from rag_pipeline.transforms.fields import fields_moved
 from rag_pipeline.transforms.history import (
     DAYS_COMPARED,
     Moved,
     languages_moved,
     lengths_moved,
     openness_moved,
+    quality_moved,
     readers_moved,
     refusals_moved,
     volumes_moved,
@@ -83,6 +85,10 @@ languages_are_usual = _check(
     languages_moved, 'rag-pipeline sql "SELECT language, count(*) FROM silver.documents GROUP BY ALL"'
 )
 chunk_lengths_are_usual = _check(lengths_moved, "rag-pipeline inspect FILE")
+fields_are_usual = _check(fields_moved, "rag-pipeline inspect FILE, then ask the owner of the source")
+quality_is_usual = _check(
+    quality_moved, 'rag-pipeline sql "SELECT source, quality_score, uri FROM silver.documents ORDER BY 2"'
+)
 openness_is_usual = _check(openness_moved, "rag-pipeline plan names each permission that opens or closes")
 
 

@@ -18,9 +18,17 @@ from rag_pipeline.contracts.tables import CHUNKS, DOCUMENTS, QUARANTINE
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.history import add_snapshot, last_snapshot
+from rag_pipeline.transforms.fields import field_figures
 from rag_pipeline.transforms.history import notable_readers
 
+# By this many, a share is known to a percent or two. Ids are digests, so the first ones are of any kind, and the same.
+SAMPLED_DOCUMENTS = 5_000
+
 log = logging.getLogger(__name__)
+
+_DOCUMENT_COLUMNS = (
+    "document_id", "origin_id", "source", "language", "allowed_principals", "quality_score", "metadata"
+)  # fmt: skip
 
 
 def reader_hash(principal: str) -> str:
@@ -51,7 +59,7 @@ def record_history(workspace: Workspace) -> None:
 def source_figures(workspace: Workspace) -> dict[str, SourceFigures]:
     """Each source as silver holds it now."""
     lake = workspace.lake
-    documents = lake.read(DOCUMENTS, ["document_id", "origin_id", "source", "language", "allowed_principals"])
+    documents = lake.read(DOCUMENTS, list(_DOCUMENT_COLUMNS))
     chunks = lake.read(CHUNKS, ["document_id", "token_count"]).join(
         documents.select("document_id", "source"), on="document_id"
     )
@@ -62,15 +70,21 @@ def source_figures(workspace: Workspace) -> dict[str, SourceFigures]:
             chunks.filter(pl.col("source") == name)["token_count"],
             refused.filter(pl.col("source") == name)["reason_code"],
             lake.bronze_state(name).filter(pl.col("change") != "deleted"),
+            workspace.settings.thresholds.low_quality_score,
         )
         for name in workspace.settings.sources
     }
 
 
-def _figures(documents: pl.DataFrame, tokens: pl.Series, refused: pl.Series, live: pl.DataFrame) -> SourceFigures:
+def _figures(
+    documents: pl.DataFrame, tokens: pl.Series, refused: pl.Series, live: pl.DataFrame, low_score: float
+) -> SourceFigures:
     readers = documents["allowed_principals"]
     counts: Counter[str] = Counter(readers.explode().drop_nulls())
     taken = live.join(documents.select(document_id="origin_id").unique(), on="document_id", how="semi")
+    sample = documents.sort("document_id").head(SAMPLED_DOCUMENTS)
+    scores = sample["quality_score"]
+    field_names, fields = field_figures(sample["metadata"])
     return SourceFigures(
         documents=documents.height,
         chunks=tokens.len(),
@@ -86,6 +100,11 @@ def _figures(documents: pl.DataFrame, tokens: pl.Series, refused: pl.Series, liv
             for reader, count in sorted(notable_readers(counts, documents.height).items())
             if reader != PUBLIC
         },
+        sampled=sample.height,
+        quality_mean=float(scores.mean() or 0),  # type: ignore[arg-type]
+        low_quality=int((scores < low_score).sum()),
+        field_names=field_names,
+        fields=fields,
     )
 
 

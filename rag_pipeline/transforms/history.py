@@ -31,6 +31,8 @@ MOST_REFUSED_SHARE = 0.05
 MOST_SHARE_MOVED = 0.2
 # The median length of chunks does not move by half unless the chunker, a parser or the source does.
 MOST_LENGTH_RATIO = 1.5
+# Scores are near 1 but for what is broken, so that a mean moves by a tenth when a good part of a source is.
+MOST_QUALITY_MOVED = 0.1
 # How long who reads is compared with before; then it has been seen, or will not be.
 READERS_COMPARED = timedelta(days=1)
 # A principal of fewer documents, or of less of a source, is somebody's own and comes and goes.
@@ -166,6 +168,28 @@ def openness_moved(snapshots: Sequence[Snapshot], now: datetime) -> list[Moved]:
     ]
 
 
+def quality_moved(snapshots: Sequence[Snapshot], now: datetime) -> list[Moved]:
+    """Sources whose texts are clearly worse than is usual, on average or by the share of low ones; better ones are not.
+
+    A threshold alone does not see a source fall from very good to just good enough.
+    """
+    found = []
+    for source, state, history in sampled(snapshots):
+        if state.sampled < LEAST_CHANGE:
+            continue
+        means = usual(history, now, lambda each: each.quality_mean)
+        if means and all(each - state.quality_mean >= MOST_QUALITY_MOVED for each in means):
+            found.append(Moved(source, "quality on average", state.quality_mean, means[0], is_share=True))
+        lows = usual(history, now, _low_share)
+        if lows and all(_low_share(state) - each >= MOST_SHARE_MOVED for each in lows):
+            found.append(Moved(source, "of low quality", _low_share(state), lows[0], is_share=True))
+    return found
+
+
+def _low_share(state: SourceFigures) -> float:
+    return state.low_quality / max(1, state.sampled)
+
+
 def _share_moved(
     source: str,
     what: str,
@@ -211,6 +235,14 @@ def _sources(
     """Each source of the newest snapshot: its name, how it is, and how it was, that included."""
     for name, state in snapshots[-1].sources.items() if snapshots else ():
         yield name, state, by_name(snapshots, name)
+
+
+def sampled(
+    snapshots: Sequence[Snapshot],
+) -> Iterable[tuple[str, SourceFigures, list[tuple[datetime, SourceFigures]]]]:
+    """As `_sources`, less lines that an older version wrote, which counted neither quality nor fields."""
+    for name, state, history in _sources(snapshots):
+        yield name, state, [(at, each) for at, each in history if each.sampled]
 
 
 def notable_readers(counts: Mapping[str, int], documents: int) -> dict[str, int]:

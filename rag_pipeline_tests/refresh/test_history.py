@@ -37,7 +37,11 @@ def test_a_run_that_changes_silver_records_it_once(tmp_path: Path, monkeypatch: 
     project = Project.create(tmp_path, ("docs", "people"))
     project.settings["sources"]["people"]["allowed_principals"] = ["hr"]
     for number in range(3):
-        project.write(f"{number}.md", f"# Bands {number}\n\nA keeper of lamps is paid in copper.\n", "people")
+        project.write(
+            f"{number}.md",
+            f"---\nband: seven\n---\n# Bands {number}\n\nA keeper of lamps is paid in copper.\n",
+            "people",
+        )
     sized = project.write("lamp.md", "# The lamp\n\nThe lamp of the tower is lit by hand at dusk.\n")
     project.write("empty.md", "")
     project.refresh()
@@ -45,6 +49,10 @@ def test_a_run_that_changes_silver_records_it_once(tmp_path: Path, monkeypatch: 
     docs, people = first.sources["docs"], first.sources["people"]
     assert (docs.documents, docs.chunks, docs.bytes, docs.public) == (1, 1, sized.stat().st_size, 1)
     assert docs.refused == {"empty": 1}
+    assert (docs.sampled, docs.low_quality, docs.field_names) == (1, 0, 0)
+    assert (people.sampled, people.fields) == (3, {"text band": 3})
+    assert 0.5 < people.quality_mean <= 1
+    assert b"seven" not in (tmp_path / "lake" / HISTORY_FILE).read_bytes()
     assert people.readers == {reader_hash("hr"): 3}
     assert b"hr" not in (tmp_path / "lake" / HISTORY_FILE).read_bytes().replace(b'"docs"', b"")
     project.refresh()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_pipeline.contracts.history import Snapshot, SourceFigures, line_of, newest_lines, snapshots_of
+from rag_pipeline.transforms.fields import FIELDS_NAMED, field_figures, fields_moved
 from rag_pipeline.transforms.history import (
     Moved,
     ReadersMoved,
@@ -17,13 +19,16 @@ from rag_pipeline.transforms.history import (
     lengths_moved,
     notable_readers,
     openness_moved,
+    quality_moved,
     readers_moved,
     refusals_moved,
     volumes_moved,
 )
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
-LOOKS = (volumes_moved, refusals_moved, languages_moved, lengths_moved, openness_moved)
+LOOKS = (
+    volumes_moved, refusals_moved, languages_moved, lengths_moved, openness_moved, quality_moved, fields_moved
+)  # fmt: skip
 USUAL = {"documents": 100, "chunks": 400, "bytes": 10**6, "public": 50, "tokens_p50": 200.0, "tokens_p90": 300.0}
 
 
@@ -80,6 +85,62 @@ def test_reasons_languages_lengths_and_openness_are_held_to_their_shares() -> No
         "public",
         "closed to everybody",
     ]
+
+
+def schema(*documents: object, times: int = 40, **rest: Any) -> dict[str, Any]:
+    """Figures of documents with such metadata."""
+    names, fields = field_figures(json.dumps(each) for each in [*documents] * times)
+    return {"sampled": len(documents) * times, "field_names": names, "fields": fields, "quality_mean": 0.9} | rest
+
+
+def told(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, float]]:
+    found: Iterable[Moved] = fields_moved([*(at(days, **before) for days in range(30, 0, -1)), at(0, **now)], NOW)
+    return [(each.what, each.now) for each in found]
+
+
+def test_a_field_that_vanishes_or_has_values_of_another_type_is_seen_and_its_values_are_nowhere() -> None:
+    usual = schema({"author": "Ann", "pages": 3, "draft": None}, {"author": "Bob", "pages": 4.5})
+    assert usual["fields"] == {"number pages": 80, "text author": 80}
+    assert told(usual, usual) == []
+    assert told(usual, schema({"pages": 3})) == [("with the field author", 0.0)]
+    assert told(usual, schema({"author": "Ann", "pages": "3"})) == [
+        ("of the values of the field pages are of type text", 1.0)
+    ]
+    # A third of them is somebody's own matter, and so are a new field, no documents at all, and a handful.
+    for other in (
+        schema({"author": "Ann", "pages": 3}, {"author": "Ann", "pages": 4}, {"author": "Ann", "pages": "5"}),
+        schema({"author": "Ann", "pages": 3, "tags": []}),
+        schema(),
+        schema({"pages": "3"}, times=19),
+    ):
+        assert told(usual, other) == []
+
+
+def test_a_flood_of_fields_is_seen_and_names_that_few_have_or_nobody_would_write_are_not_kept() -> None:
+    flood = schema(*({f"row {number}": 1, "author": "Ann"} for number in range(90)), times=1)
+    assert flood["fields"] == {"text author": 90}
+    assert told(schema({"author": "Ann"}), flood) == [("different fields of metadata", 91)]
+    assert told(flood, schema({"author": "Ann"})) == []
+    names, kept = field_figures(json.dumps({f"f{number}": 1 for number in range(300)} | {"x" * 61: 1}) for _ in "abc")
+    assert (names, len(kept)) == (301, FIELDS_NAMED)
+    assert field_figures([None, "", "[1]", '"text"', "3"]) == (0, {})
+
+
+def test_quality_that_falls_is_seen_above_each_threshold_and_better_texts_are_not() -> None:
+    def seen(mean: float, low: int) -> list[tuple[str, float]]:
+        before = [at(days, sampled=100, quality_mean=0.95, low_quality=2) for days in range(30, 0, -1)]
+        moved = quality_moved([*before, at(0, sampled=100, quality_mean=mean, low_quality=low)], NOW)
+        return [(each.what, each.now) for each in moved]
+
+    assert seen(0.95, 2) == seen(1.0, 0) == seen(0.9, 10) == []
+    assert seen(0.8, 2) == [("quality on average", 0.8)]
+    assert seen(0.9, 30) == [("of low quality", 0.3)]
+
+
+def test_what_an_older_version_recorded_is_no_history_of_figures_that_it_did_not_have() -> None:
+    old = [at(days) for days in range(30, 0, -1)]
+    now = at(0, **schema({f"f{number}": 1 for number in range(60)}, quality_mean=0.1, low_quality=40))
+    assert fields_moved([*old, now], NOW) == quality_moved([*old, now], NOW) == []
 
 
 def test_a_reader_of_much_that_appears_or_vanishes_is_named_for_a_day() -> None:
