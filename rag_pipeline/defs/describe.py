@@ -91,10 +91,8 @@ def column_schema(contract: TableContract) -> dg.TableSchema:
 
 
 def columns_list(contract: TableContract) -> dg.MetadataValue:
-    """The same as a table that stands where it is put."""
-    lines = ["| column | type | |", "|---|---|---|"]
-    lines += [f"| {name} | {column.dtype} | {column.doc} |" for name, column in contract.columns.items()]
-    return dg.MetadataValue.md("\n".join(lines))
+    """The same as a list that stands where it is put."""
+    return lines_of(f"**{name}** ({column.dtype}): {column.doc}" for name, column in contract.columns.items())
 
 
 def arrow_schema(columns: Mapping[str, pa.DataType], nullable: set[str]) -> dg.TableSchema:

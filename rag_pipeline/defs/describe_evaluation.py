@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from rag_pipeline.contracts.evaluation import METRIC_NAMES, EvaluationRow, Metrics, QuestionResult
-from rag_pipeline.defs.describe import rows_table
-from rag_pipeline.defs.words import HAPPENED, happened
-from rag_pipeline.retrieval.comparison import Comparison
+from rag_pipeline.defs.describe import lines_of
+from rag_pipeline.defs.words import HAPPENED, counted, happened
+from rag_pipeline.retrieval.comparison import Comparison, QuestionChange
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.evaluation import Evaluation, EvaluationReport
@@ -62,23 +62,26 @@ def _tables(
     """What is read as a whole: by mode, question by question, over time, and by part of the corpus."""
     modes = [metrics for metrics in row.metrics if "," not in metrics.mode]
     parts = [metrics for metrics in row.metrics if metrics.mode.startswith(f"{mode}, ")]
-    tables = {"rag/figures_by_mode": rows_table([_figures_row("mode", each.mode, each) for each in modes])}
+    tables = {"rag/figures_by_mode": lines_of(_figures_line(each.mode, each) for each in modes)}
     tables["rag/weakest_questions"] = _weakest(results)
     stale = [result for result in results if result.status == "stale"]
     if stale:
-        rows = ([result.question_id, result.question, result.reason] for result in stale)
-        tables["rag/stale_questions"] = _markdown(["id", "question", "why it is left out"], rows)
+        tables["rag/stale_questions"] = _left_out(stale)
     tables["rag/history"] = _history(history, mode)
     if parts:
-        named = [_figures_row("part of what was asked about", each.mode.partition(", ")[2], each) for each in parts]
-        tables["rag/figures_by_part"] = rows_table(named)
+        named = (_figures_line(each.mode.partition(", ")[2], each) for each in parts)
+        tables["rag/figures_by_part"] = lines_of(named)
     return tables
 
 
-def _figures_row(label: str, named: str, metrics: Metrics) -> dict[str, Any]:
-    return {label: named, "questions": metrics.questions} | {
-        name: _number(getattr(metrics, name)) for name in METRIC_NAMES
-    }
+def _figures_line(named: str, metrics: Metrics) -> str:
+    return f"**{_cell(named)}**: {counted(metrics.questions, 'question')}{_figures(metrics)}"
+
+
+def _figures(metrics: Metrics | None) -> str:
+    """What was measured, to stand behind something else."""
+    values = ((name.replace("_", " "), getattr(metrics, name, None)) for name in METRIC_NAMES)
+    return "".join(f", {name} {value:.3f}" for name, value in values if value is not None)
 
 
 def _unconfirmed(evaluation: "Evaluation", mode: str) -> dict[str, Any]:
@@ -89,8 +92,7 @@ def _unconfirmed(evaluation: "Evaluation", mode: str) -> dict[str, Any]:
     shown |= {f"rag/unconfirmed_{name}": value for name, value in values.items() if value is not None}
     stale = [result for result in evaluation.results if result.mode == mode and result.status == "stale"]
     if stale:
-        rows = ([result.question_id, result.question, result.reason] for result in stale)
-        shown["rag/unconfirmed_stale_questions"] = _markdown(["id", "question", "why it is left out"], rows)
+        shown["rag/unconfirmed_stale_questions"] = _left_out(stale)
     return shown
 
 
@@ -109,18 +111,7 @@ def comparison_metadata(comparison: Comparison | None) -> dict[str, Any]:
         shown |= {f"rag/{side}_{name}": value for name, value in values.items() if value is not None}
     changes = [*comparison.losses, *comparison.wins][: 2 * WEAKEST_SHOWN]
     if changes:
-        rows = (
-            [
-                change.question_id,
-                change.question,
-                f"{change.change:+.3f}",
-                f"{_rank(change.document_rank_before)} → {_rank(change.document_rank_after)}",
-                f"{_rank(change.span_rank_before)} → {_rank(change.span_rank_after)}",
-            ]
-            for change in changes
-        )
-        columns = ["id", "question", "change of nDCG", "document rank", "span rank"]
-        shown["rag/changed_questions"] = _markdown(columns, rows)
+        shown["rag/changed_questions"] = lines_of(map(_changed_line, changes))
     return shown
 
 
@@ -129,37 +120,44 @@ def _weakest(results: Sequence[QuestionResult]) -> dg.MetadataValue:
         return result.ndcg or 0, result.span_ndcg if result.span_ndcg is not None else 1
 
     scored = sorted((r for r in results if r.status == "scored"), key=quality)[:WEAKEST_SHOWN]
-    rows = (
-        [r.question_id, r.question, r.kind, _rank(r.document_rank), _rank(r.span_rank), "<br>".join(r.found[:2])]
-        for r in scored
-    )
-    return _markdown(["id", "question", "kind", "document rank", "span rank", "found first"], rows)
+    return lines_of(map(_weakest_line, scored))
+
+
+def _weakest_line(result: QuestionResult) -> str:
+    ranks = f"document rank {_rank(result.document_rank)}, span rank {_rank(result.span_rank)}"
+    kind = f" ({_cell(result.kind)})" if result.kind else ""
+    found = ", ".join(map(_cell, result.found[:2])) or "nothing"
+    return f"{_asked(result)}{kind}: {ranks}; found first: {found}"
+
+
+def _left_out(stale: Iterable[QuestionResult]) -> dg.MetadataValue:
+    """Questions with why they are left out."""
+    return lines_of(f"{_asked(result)}: {_cell(result.reason)}" for result in stale)
+
+
+def _changed_line(change: QuestionChange) -> str:
+    document = f"document rank {_rank(change.document_rank_before)} → {_rank(change.document_rank_after)}"
+    span = f"span rank {_rank(change.span_rank_before)} → {_rank(change.span_rank_after)}"
+    return f"{_asked(change)}: nDCG {change.change:+.3f}, {document}, {span}"
+
+
+def _asked(of: QuestionResult | QuestionChange) -> str:
+    return f"**{_cell(of.question_id)}** {_cell(of.question)}"
 
 
 def _history(history: Sequence[EvaluationRow], mode: str) -> dg.MetadataValue:
-    rows = []
+    lines = []
     for row in history:
         metrics = next((one for one in row.metrics if one.mode == mode), None)
-        figures = [_number(getattr(metrics, name, None)) for name in METRIC_NAMES]
-        at = f"{row.evaluated_at:%Y-%m-%d %H:%M}"
-        rows.append([at, row.table_version, row.questions_hash, f"{row.scored}/{row.questions}", *figures])
-    columns = ["evaluated (UTC)", "version", "questions", "scored", *(name.replace("_", " ") for name in METRIC_NAMES)]
-    return _markdown(columns, rows)
-
-
-def _markdown(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MetadataValue:
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    lines += [f"| {' | '.join(_cell(value) for value in row)} |" for row in rows]
-    return dg.MetadataValue.md("\n".join(lines))
+        asked = f"{row.scored:,} of {row.questions:,} questions of {row.questions_hash} count"
+        at = f"{row.evaluated_at:%Y-%m-%d %H:%M} UTC"
+        lines.append(f"**{at}**: version {row.table_version}, {asked}{_figures(metrics)}")
+    return lines_of(lines)
 
 
 def _cell(value: object) -> str:
-    return " ".join(str(value).split()).replace("|", "\\|")
+    return " ".join(str(value).split())
 
 
 def _rank(rank: int | None) -> str:
     return "-" if rank is None else str(rank)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from rag_pipeline.defs.describe import rows_table
+from rag_pipeline.defs.describe import lines_of
 from rag_pipeline.defs.specs import PUBLICATION_KEY
 from rag_pipeline.defs.words import counted, figure
 from rag_pipeline.errors import StoreError
@@ -48,7 +48,7 @@ def in_time_result(workspace: "Workspace") -> dg.AssetCheckResult:
         check_name=IN_TIME_CHECK,
         passed=not late,
         description="; ".join(map(_said, late)) or well,
-        metadata={"rag/late_count": len(late), **_table(lags), "rag/next_step": "rag-pipeline status"},
+        metadata={"rag/late_count": len(late), **_by_source(lags), "rag/next_step": "rag-pipeline status"},
     )
 
 
@@ -69,20 +69,15 @@ def lag_facts(workspace: "Workspace") -> dict[str, Any]:
     mine = [lag for lag in lags.values() if last is not None and lag.measured_at == last.published_at and lag.documents]
     names = ("p50_seconds", "p95_seconds", "worst_seconds")
     slowest = {f"rag/lag_{name}": figure(max(getattr(lag, name) for lag in mine)) for name in names} if mine else {}
-    return slowest | _table(lags)
+    return slowest | _by_source(lags)
 
 
-def _table(lags: "Mapping[str, Lag]") -> dict[str, Any]:
-    rows = [
-        {
-            "source": name,
-            "changes": lag.documents,
-            "p50 (s)": lag.p50_seconds,
-            "p95 (s)": lag.p95_seconds,
-            "worst (s)": lag.worst_seconds,
-            "published": f"{lag.measured_at:%Y-%m-%d %H:%M} UTC",
-        }
+def _by_source(lags: "Mapping[str, Lag]") -> dict[str, Any]:
+    lines = [
+        f"**{name}**: {counted(lag.documents, 'change')}, half within {figure(lag.p50_seconds):g} s, 95 % within "
+        f"{figure(lag.p95_seconds):g} s, the last after {figure(lag.worst_seconds):g} s; "
+        f"published {lag.measured_at:%Y-%m-%d %H:%M} UTC"
         for name, lag in lags.items()
         if lag.documents
     ]
-    return {"rag/lag_by_source": rows_table(rows)} if rows else {}
+    return {"rag/lag_by_source": lines_of(lines)} if lines else {}

@@ -83,7 +83,7 @@ def test_tables_show_their_columns(definitions: dg.Definitions) -> None:
             if spec.key in (PUBLICATION_KEY, EVALUATION_KEY):
                 # Dagster draws columns above all figures, and here people look for these.
                 assert "dagster/column_schema" not in spec.metadata, spec.key
-                assert "| run_id |" in spec.metadata["rag/columns"].value, spec.key
+                assert "- **run_id** (" in spec.metadata["rag/columns"].value, spec.key
             else:
                 assert spec.metadata["dagster/column_schema"].columns, spec.key
 

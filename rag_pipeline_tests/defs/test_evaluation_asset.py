@@ -55,7 +55,7 @@ def test_a_run_evaluates_before_it_publishes_and_an_unchanged_one_commits_nothin
     shown = facts(project)
     assert (shown["rag/ndcg"], shown["rag/evaluations_computed"], shown["rag/leaks"]) == (1.0, 1, 0)
     assert isinstance(shown["rag/latency_p95_ms"], float)
-    assert "| q0 |" in shown["rag/weakest_questions"]
+    assert "- **q0** " in shown["rag/weakest_questions"]
     # The page shows a hundred rows before a click: what is one figure of a row of a table is none of its own.
     assert len(shown) < 40
     assert "rag/figures_by_mode" in shown

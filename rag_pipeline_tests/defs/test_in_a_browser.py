@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -60,12 +61,22 @@ class Operator:
         if picture and (folder := os.environ.get("RAG_PIPELINE_SCREENSHOTS")):
             # What is drawn after the text: icons and plots.
             self.page.wait_for_timeout(1_000)
+            self.page.get_by_text(texts[-1]).first.scroll_into_view_if_needed()
             self.page.screenshot(path=Path(folder, f"{picture}.png"))
 
-    def materialize(self, job: str, **changed: Any) -> None:
+    def fits(self) -> bool:
+        """Whether the values of the page of an asset are seen whole: nothing stands beyond the edge of their table."""
+        widths = (
+            "shown => { const box = shown.closest('table').parentElement; return [box.scrollWidth, box.clientWidth]; }"
+        )
+        wanted, there = self.page.get_by_text("rag/what_happened").first.evaluate(widths)
+        return bool(wanted <= there)
+
+    def materialize(self, job: str, *, partition: str = "small", **changed: Any) -> None:
         """Launch a job of assets as its description says: the arrow, the launchpad, a partition, a word of the config.
 
         Args:
+            partition: The embedding model.
             changed: Configuration by op, where something else is typed than what is filled in.
         """
         self.page.goto(f"{self.url}{LOCATION}/{job}")
@@ -75,7 +86,7 @@ class Operator:
         # The arrow beside it has no name.
         self.page.mouse.click(place["x"] + place["width"] + 14, place["y"] + place["height"] / 2)
         self.page.get_by_role("menuitem", name="Open launchpad").click()
-        self.until(self._has_partition)
+        self.until(lambda: self._has_partition(partition))
         if changed:
             editor = self.page.get_by_role("dialog").locator(".CodeMirror", has_text="ops:")
             filled_in = yaml.safe_load(editor.evaluate("shown => shown.CodeMirror.getValue()"))
@@ -85,15 +96,24 @@ class Operator:
             editor.evaluate("(shown, text) => shown.CodeMirror.setValue(text)", yaml.safe_dump(filled_in))
         self._launch(self.page.get_by_role("dialog").get_by_role("button", name="Materialize"))
 
-    def _has_partition(self) -> bool:
+    def start(self, job: str, op: str, **config: Any) -> None:
+        """Launch a job of an operator from its launchpad."""
+        self.page.goto(f"{self.url}{LOCATION}/{job}/playground")
+        editor = self.page.locator(".CodeMirror").first
+        editor.wait_for()
+        text = yaml.safe_dump({"ops": {op: {"config": {"by": BY} | config}}})
+        editor.evaluate("(shown, text) => shown.CodeMirror.setValue(text)", text)
+        self._launch(self.page.get_by_role("button", name="Launch Run"))
+
+    def _has_partition(self, name: str) -> bool:
         """Choose the partition; while the page loads, what is typed may be forgotten."""
         partition = self.page.get_by_placeholder("Partition")
         partition.click()
-        partition.fill("small")
+        partition.fill(name)
         # What is suggested comes a moment later, and has no name to wait for.
         self.page.wait_for_timeout(2_000)
         partition.press("Enter")
-        chosen = self.page.get_by_text("partition: small")
+        chosen = self.page.get_by_text(f"partition: {name}")
         with suppress(sync_api.TimeoutError):
             chosen.wait_for(timeout=5_000)
         return bool(chosen.is_visible())
@@ -119,6 +139,11 @@ class Operator:
         table = open_version(VectorStore(self._lake.uri(INDEX_PATH)), last)
         return {uri.rpartition("/")[2] for uri in table.read(["uri"])["uri"]}
 
+    def served(self) -> str:
+        """The embedding model that readers search with."""
+        last = self._lake.last_publication()
+        return "" if last is None else last.alias
+
     @property
     def _lake(self) -> Lake:
         # The project's own way writes pipeline.yaml anew, which ends runs that are under way.
@@ -137,6 +162,18 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
     for number in range(30):
         text = f"The board met in hall {number} and spoke of rope number {number * 13}."
         project.write(f"meeting{number}.md", f"# Meeting {number}\n\n{text}\n", source="minutes")
+    project.settings["embedding_models"]["wide"] = {"kind": "hashing", "model": "hashing", "dimension": 128}
+    asked = [
+        {
+            "id": f"q{number}",
+            "question": f"who lights lamp {number}",
+            "expected": [{"uri_suffix": f"handbook/rule{number}.md"}],
+            "principals": ["public"],
+        }
+        for number in range(1, 6)
+    ]
+    (project.folder / "questions.jsonl").write_text("\n".join(map(json.dumps, asked)), "utf-8")
+    project.settings["evaluation"] = {"questions": ["questions.jsonl"]}
     config = project.pipeline().path
     home = tmp_path / "home"
     home.mkdir()
@@ -196,3 +233,35 @@ def test_an_operators_day_in_the_browser(operator: Operator) -> None:
     assert len(operator.shown()) == 42
     operator.materialize("release_deletion_guard", bronze_minutes={"allow_mass_deletion": True, "by": BY})
     operator.until(lambda: len(operator.shown()) == 17)
+
+
+# Five more runs in processes of their own.
+@pytest.mark.exhaustive
+def test_a_second_model_is_built_compared_published_and_taken_back_and_a_document_is_erased(operator: Operator) -> None:
+    operator.materialize("refresh")
+    operator.until(lambda: operator.served() == "small")
+    operator.see(
+        "/assets/gold/publication", "rag/sources", re.compile("all is well"), "rag/served_ndcg", picture="publication"
+    )
+    assert operator.fits()
+    operator.see("/assets/gold/evaluation", "rag/history")
+    assert operator.fits()
+    operator.materialize("keep_in_step", partition="wide")
+    seen = urlencode({"view": "checks", "checkDetail": "evaluation_not_below_published"})
+    operator.see(f"/assets/gold/evaluation?{seen}", "rag/compared_questions", picture="compared")
+    assert operator.served() == "small"
+    operator.start("models_publish", "publish_model", alias="wide", note="it is wider")
+    operator.until(lambda: operator.served() == "wide")
+    operator.see("/assets/gold/publication", BY, "it is wider")
+    operator.start("models_rollback", "roll_back", note="narrow is enough")
+    operator.until(lambda: operator.served() == "small")
+    place = {"source": "handbook", "address": "rule0.md", "reason": "request 4711"}
+    operator.start("erase", "erase_documents", **place)
+    operator.see(operator.page.url.removeprefix(operator.url), re.compile("Nothing was erased. 1 document would be"))
+    assert "rule0.md" in operator.shown()
+    operator.start("erase", "erase_documents", is_meant=True, **place)
+    operator.see(
+        operator.page.url.removeprefix(operator.url), re.compile("Erased 1 document; found none"), picture="erased"
+    )
+    assert "rule0.md" not in operator.shown()
+    assert list((operator.project.folder / "lake" / "erasures").glob("*.txt"))
