@@ -20,6 +20,31 @@ _LANGUAGE = re.compile(r"[\w+#.-]{1,20}\Z")
 _CODE_MACROS = frozenset({"code", "noformat"})
 # Macros that show a parameter: the heading of a panel, the words of a status lozenge, the key of an issue.
 _SHOWN_PARAMETERS = {"status": "title", "jira": "key", "jiraissues": "key"}
+# Macros that show what stands in another page.
+_INCLUDES = frozenset({"include", "excerpt-include", "multiexcerpt-include", "includeplus"})
+INCLUDED = "ac:included"
+"""Tag of what is left of a macro that shows another page: the name of that page, which is counted and not shown."""
+# What the editor writes by name; later emoji say their sign themselves.
+_EMOTICONS = {
+    "smile": "🙂",
+    "sad": "🙁",
+    "cheeky": "😛",
+    "laugh": "😀",
+    "wink": "😉",
+    "thumbs-up": "👍",
+    "thumbs-down": "👎",
+    "information": "\N{INFORMATION SOURCE}",
+    "tick": "✅",
+    "cross": "❌",
+    "warning": "⚠️",
+    "plus": "\N{HEAVY PLUS SIGN}",
+    "minus": "\N{HEAVY MINUS SIGN}",
+    "question": "❓",
+    "light-on": "💡",
+    "yellow-star": "⭐",
+    "heart": "❤️",
+    "broken-heart": "💔",
+}
 _UNSEEN = frozenset({"ac:parameter", "ac:task-id", "ac:task-uuid", "ac:placeholder", "ac:default-parameter"})
 _PLAIN = {
     "ac:task-list": "ul",
@@ -68,6 +93,12 @@ def resolve_storage_format(root: HtmlElement) -> None:
 
 def _macro(macro: HtmlElement) -> None:
     name = (macro.get("ac:name") or "").lower()
+    if name in _INCLUDES:
+        pages = [str(title) for title in macro.xpath(".//@*[name()='ri:content-title']")]
+        for child in list(macro):
+            macro.remove(child)
+        macro.tag, macro.text = INCLUDED, next(iter(pages), "") or name
+        return
     parameters = {
         (child.get("ac:name") or "").lower(): " ".join(child.text_content().split())
         for child in macro.iterchildren("ac:parameter")
@@ -113,7 +144,9 @@ def _task(task: HtmlElement) -> None:
 
 
 def _emoticon(emoticon: HtmlElement) -> None:
-    emoticon.text = emoticon.get("ac:emoji-fallback") or ""
+    name = emoticon.get("ac:name") or ""
+    said = emoticon.get("ac:emoji-fallback") or _EMOTICONS.get(name) or emoticon.get("ac:emoji-shortname")
+    emoticon.text = said or (f":{name}:" if name else "")
 
 
 _HANDLERS: dict[str, Callable[[HtmlElement], None]] = {

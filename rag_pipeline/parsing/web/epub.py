@@ -26,7 +26,7 @@ from rag_pipeline.parsing.web.tree import declared_encoding
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "13"
+VERSION = "14"
 
 _CHAPTER_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
 _ORDERED_TYPES = _CHAPTER_TYPES | {"image/svg+xml", "application/xml", "text/xml"}

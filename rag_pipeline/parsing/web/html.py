@@ -27,7 +27,7 @@ from rag_pipeline.parsing.web.tree import drop_unseen, parse_tree, tree_of_text
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-VERSION = "15"
+VERSION = "16"
 
 _LANGUAGE_TAG = re.compile(r"([a-zA-Z]{2})(?:[-_].*)?$")
 _SITE_SEPARATOR = re.compile(r"\s+(?:[|·•»\u2013\u2014]|::|-)\s+")

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from rag_pipeline.errors import LimitExceeded
 from rag_pipeline.parsing.decode import decode
 from rag_pipeline.parsing.limits import ParseLimits
-from rag_pipeline.parsing.web.confluence import resolve_storage_format, with_character_data
+from rag_pipeline.parsing.web.confluence import INCLUDED, resolve_storage_format, with_character_data
 from rag_pipeline.parsing.web.drawn import say_drawings, say_readings
+from rag_pipeline.parsing.web.fields import say_fields
 from rag_pipeline.parsing.web.hidden import LARGEST_SHARE, hidden_cause, is_transparent
 from rag_pipeline.parsing.web.styles import hiding_selectors, selected_cause
 
@@ -70,6 +71,7 @@ DROPPED_TAGS = (
     "del",
     "s",
     "strike",
+    INCLUDED,
 )
 _NOISE_CLASS = re.compile(
     r"(?:^|\s)(?:headerlink|headeranchor|anchor-link|anchorjs-link|hash-link|mw-editsection|linenos|lineno|"
@@ -78,8 +80,15 @@ _NOISE_CLASS = re.compile(
 )
 
 
-# What a page holds instead of itself, and what it marks as deleted.
+# What a page holds instead of itself or of what it plays, choices, other pages, and what it marks as deleted.
 _COUNTED_TAGS = {
+    "iframe": "fallback",
+    "object": "fallback",
+    "video": "fallback",
+    "audio": "fallback",
+    "canvas": "fallback",
+    "select": "choice",
+    INCLUDED: "include",
     "template": "template",
     "noscript": "template",
     "del": "deletion",
@@ -88,6 +97,8 @@ _COUNTED_TAGS = {
 }
 _COMMENT_OR_SCRIPT = re.compile(r"<!--|<(script|style)\b", re.I)
 _CONDITIONS = ("[if", "<![", "[endif")
+# A page in a frame is read, one within that is counted: each level is the whole text once more.
+_MAX_FRAME_DEPTH = 1
 
 
 def declared_encoding(raw: bytes) -> str | None:
@@ -192,8 +203,11 @@ def _parsed(text: str) -> tuple[HtmlElement | None, bool]:
     return root, is_complete
 
 
-def drop_unseen(root: HtmlElement) -> Counter[str]:
+def drop_unseen(root: HtmlElement, frame_depth: int = 0) -> Counter[str]:
     """Takes out, in place, what a reader does not see or cannot read as text.
+
+    Args:
+        frame_depth: How many frames the page stands in.
 
     Returns:
         How many elements with text were hidden, by the way of hiding; what pages hold by nature (scripts, permalinks)
@@ -201,7 +215,9 @@ def drop_unseen(root: HtmlElement) -> Counter[str]:
     """
     from lxml import etree
 
+    counts = _say_frames(root, frame_depth)
     _say_boxes(root)
+    say_fields(root)
     say_readings(root)
     say_drawings(root)
     has_styles = next(root.iter("style", "link"), None) is not None
@@ -219,7 +235,7 @@ def drop_unseen(root: HtmlElement) -> Counter[str]:
                 cause = None if _is_most_of(element, root) else said
             if cause or ((classes := element.get("class")) and _NOISE_CLASS.search(classes)):
                 doomed.append((element, cause))
-    return _dropped(doomed)
+    return counts + _dropped(doomed)
 
 
 def _dropped(doomed: list[tuple[HtmlElement, str | None]]) -> Counter[str]:
@@ -233,6 +249,38 @@ def _dropped(doomed: list[tuple[HtmlElement, str | None]]) -> Counter[str]:
         gone.add(element)
     for element in gone:
         element.drop_tree()
+    return counts
+
+
+def _say_frames(root: HtmlElement, depth: int) -> Counter[str]:
+    """Puts a page written into its frame (`srcdoc`), and what stands for an object that there is none of, in place.
+
+    Returns:
+        What was hidden within the frames, or not read of them.
+    """
+    counts: Counter[str] = Counter()
+    for thing in list(root.iter("object")):
+        if not any(name in thing.attrib for name in ("data", "classid", "type")):
+            thing.tag = "div"
+    for frame in list(root.iter("iframe")):
+        written = frame.get("srcdoc") or ""
+        if not written.strip():
+            continue
+        page = tree_of_text(written) if depth < _MAX_FRAME_DEPTH else None
+        if page is None:
+            counts["frame"] += 1
+            continue
+        counts["fallback"] += bool(frame.text_content().strip())
+        if "0" in (frame.get("width"), frame.get("height")):
+            frame.set("hidden", "")
+        counts += drop_unseen(page, depth + 1)
+        body = next(page.iter("body"), page)
+        for child in list(frame):
+            frame.remove(child)
+        # As a `div` it keeps the ways in which it is hidden.
+        frame.tag, frame.text = "div", body.text
+        del frame.attrib["srcdoc"]
+        frame.extend(list(body))
     return counts
 
 
