@@ -303,7 +303,8 @@ def formats() -> str:
         "",
         *table(("metadata", "what was left out"), HIDDEN),
         "",
-        "Scripts, styles, form fields, permalinks and line numbers are left out without being counted. What fades in",
+        "Fields of a form say what is written or chosen in them. Scripts, styles, labels of buttons, permalinks and",
+        "line numbers are left out without being counted. What fades in",
         "is shown: a transparent element stays if it also moves (`transform`, `transition`) or holds most of the page.",
         "Bad cues of a transcript, words that no time belongs to among them, are counted as `bad_cue_count`; below a",
         "blank line of SubRip words are those of the cue above. A record that is no JSON object becomes a part of its",
@@ -357,6 +358,11 @@ HIDDEN = (
      "the page itself, or of a size up to one point"),
     ("`hidden_class_count`", "elements of HTML for screen readers only (`sr-only`, `visually-hidden` and their like)"),
     ("`hidden_template_count`", "`template` and `noscript` of HTML"),
+    ("`hidden_fallback_count`", "what HTML holds for programs that cannot show an `iframe`, `object`, `video`, `audio` "
+     "or `canvas`"),
+    ("`hidden_frame_count`", "frames (`srcdoc`) within a frame; the words of a frame that the page holds are read"),
+    ("`hidden_choice_count`", "lists of HTML to choose from: what is not chosen"),
+    ("`hidden_include_count`", "macros of Confluence that show what stands in another page"),
     ("`hidden_deletion_count`", "what is marked as deleted: `del`, `s`, `strike` and `line-through` of HTML, also by a "
      "style sheet in the page, `~~ … ~~` of Markdown, `+ … +` of Org, `[.line-through]` of AsciiDoc, `del`, `s` and "
      "`strike` of MediaWiki, `- … -` of Jira, `~ … ~` of Slack, text struck through in Notion, LaTeX, Word, "

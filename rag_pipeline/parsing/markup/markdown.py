@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
 
-VERSION = "14"
+VERSION = "15"
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",
