@@ -4,6 +4,7 @@ Belongs here: translating evaluations and comparisons into Dagster metadata.
 Does not belong here: the figures (`transforms/metrics.py`) and what follows from them (`refresh/gate.py`).
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,15 @@ from rag_pipeline.contracts.evaluation import METRIC_NAMES, EvaluationRow, Metri
 from rag_pipeline.defs.describe import lines_of
 from rag_pipeline.defs.words import HAPPENED, counted, happened
 from rag_pipeline.retrieval.comparison import Comparison, QuestionChange
+from rag_pipeline.shown import visible
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.evaluation import Evaluation, EvaluationReport
 
 # A screenful of the UI.
 WEAKEST_SHOWN = 15
+# What begins a picture, a link, a tag, an entity, code or an emphasis in Markdown.
+_MARKDOWN = re.compile(r"[\\`*\[\]<>&~]")
 
 
 def evaluation_metadata(report: "EvaluationReport", history: Sequence[EvaluationRow], mode: str) -> dict[str, Any]:
@@ -156,7 +160,8 @@ def _history(history: Sequence[EvaluationRow], mode: str) -> dg.MetadataValue:
 
 
 def _cell(value: object) -> str:
-    return " ".join(str(value).split())
+    """A text as it stands: who asks a question, or writes a document that one is made of, draws nothing in the UI."""
+    return _MARKDOWN.sub(r"\\\g<0>", visible(" ".join(str(value).split())))
 
 
 def _rank(rank: int | None) -> str:
