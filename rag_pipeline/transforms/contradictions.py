@@ -37,8 +37,8 @@ LEAST_WORDS = 5
 LEAST_SHARED = 0.85
 # What a chunk holds of sentences, several times over; a table of numbers has one a line.
 MOST_SENTENCES = 60
-# So many rows of similarities are held at once: 64 MB beside 30,000 texts.
-_BLOCK_ROWS = 512
+# So many similarities are held at once, however many texts there are: 64 MB.
+_BLOCK_CELLS = 2**24
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +124,9 @@ def nearest_elsewhere(
         most: So many for each.
     """
     _, owner = np.unique(np.asarray(documents), return_inverse=True)
-    for start in range(0, len(asked), _BLOCK_ROWS):
-        block = np.asarray(asked[start : start + _BLOCK_ROWS], dtype=np.intp)
+    rows = max(1, _BLOCK_CELLS // max(1, len(owner)))
+    for start in range(0, len(asked), rows):
+        block = np.asarray(asked[start : start + rows], dtype=np.intp)
         similarity = vectors[block] @ vectors.T
         similarity[owner[block][:, None] == owner[None, :]] = -np.inf
         count = min(most, similarity.shape[1])
