@@ -13,8 +13,8 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from rag_pipeline.answering.keeping import Kept, Standing, fallen_of
-from rag_pipeline.errors import SettingsError
 from rag_pipeline.shown import without_secrets
+from rag_pipeline.stores.redis_server import open_client
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
@@ -43,28 +43,11 @@ class ServerCache:
     """
 
     def __init__(self, url: str, lifetime_seconds: float, lake: str = "") -> None:
-        try:
-            import redis
-            from redis.backoff import NoBackoff
-            from redis.retry import Retry
-        except ImportError as error:
-            raise SettingsError(
-                "answers.cache.url names a server, which needs the `redis` package: pip install 'rag-pipeline[redis]'"
-            ) from error
+        self._client = open_client("answers.cache.url", url, TIMEOUT_SECONDS)
         self.place = without_secrets(url)
         self._answers = f"{PREFIX}{lake}:"
         self._looked_through = f"{PREFIX}looked-through:{lake}"
         self._lifetime_ms = int(lifetime_seconds * 1_000)
-        try:
-            # By itself it tries a server that is silent for nine seconds.
-            self._client = redis.Redis.from_url(
-                url,
-                socket_timeout=TIMEOUT_SECONDS,
-                socket_connect_timeout=TIMEOUT_SECONDS,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError as error:
-            raise SettingsError(f"answers.cache.url: {self.place} is no address of a server: {error}") from error
         self._rests_until = 0.0
 
     def get(self, key: str) -> Kept | None:

@@ -15,9 +15,10 @@ import logging
 from typing import Any
 
 from rag_pipeline.contracts.hints import Hint, hints_of
-from rag_pipeline.errors import SettingsError, StoreError
+from rag_pipeline.errors import StoreError
 from rag_pipeline.shown import without_secrets
 from rag_pipeline.stores.hints import MOST_BYTES, HintFolder
+from rag_pipeline.stores.redis_server import open_client
 from rag_pipeline.stores.small_files import replace_file
 
 log = logging.getLogger(__name__)
@@ -42,27 +43,13 @@ class HintStream:
     """
 
     def __init__(self, url: str, key: str, hints: HintFolder) -> None:
-        try:
-            import redis
-            from redis.backoff import NoBackoff
-            from redis.retry import Retry
-        except ImportError as error:
-            raise SettingsError(
-                "hints.stream names a server, which needs the `redis` package: pip install 'rag-pipeline[redis]'"
-            ) from error
+        self._client = open_client("hints.stream.url", url, TIMEOUT_SECONDS)
+        import redis
+
         self.place = without_secrets(url)
         self._key = key
         self._hints = hints
         self._failures = (redis.RedisError, OSError)
-        try:
-            self._client = redis.Redis.from_url(
-                url,
-                socket_timeout=TIMEOUT_SECONDS,
-                socket_connect_timeout=TIMEOUT_SECONDS,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError as error:
-            raise SettingsError(f"hints.stream.url: {self.place} is no address of a server: {error}") from error
 
     def take_in(self) -> int:
         """Turn the entries that came since the last time into marks; return how many there were.
