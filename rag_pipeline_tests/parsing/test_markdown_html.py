@@ -58,3 +58,21 @@ def test_a_block_becomes_what_it_shows(html: str, kinds: list[str], shown: str) 
 def test_html_in_code_stays_as_it_is_written() -> None:
     source = "```html\n<table><tr><td>a</td><td>b</td></tr></table>\n```\n"
     assert [(block.kind, text) for block, text in blocks_of(source)] == [("code", source.strip())]
+
+
+def test_html_in_an_item_is_read_between_what_stands_above_and_below_it() -> None:
+    inner = TABLE.replace("\n", "\n  ")
+    found = blocks_of(f"- First:\n\n  {inner}\n  more of it\n- Then.\n\nThe end.\n")
+    assert [(block.kind, text.split("\n")[0]) for block, text in found] == [
+        ("list", "- First:"),
+        ("table", "Berth\tDepth in metres"),
+        ("list", "more of it"),
+        ("paragraph", "The end."),
+    ]
+    assert [block.line for block, _ in found] == [1, 4, 22, 25]
+    assert "<" not in "".join(text for _, text in found)
+
+
+def test_two_pieces_of_html_in_one_item_are_both_read() -> None:
+    found = blocks_of("- <ul><li>one</li></ul>\n\n  <table><tr><td>p</td><td>q</td></tr></table>\n- last\n")
+    assert [(block.kind, text) for block, text in found] == [("list", "- one"), ("table", "p\tq"), ("list", "- last")]

@@ -21,14 +21,14 @@ from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import read_text
 from rag_pipeline.parsing.markup.front_matter import split_front_matter
 from rag_pipeline.parsing.markup.markdown_comments import HELD, held_in_place, without_unseen
-from rag_pipeline.parsing.markup.markdown_html import with_html_read
+from rag_pipeline.parsing.markup.markdown_html import opens_container, parted_list, with_html_read
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
 
-VERSION = "15"
+VERSION = "16"
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",
@@ -118,7 +118,11 @@ def markdown_blocks(
     covered = 0
     tokens = _parser().parse(text if structure is None else structure)
     for position, token in enumerate(tokens):
-        if token.level or token.nesting < 0 or token.map is None:
+        if token.map is None or token.nesting < 0:
+            continue
+        if token.level:
+            if token.type == "html_block" and not is_mdx and blocks and opens_container(token.content):
+                _part_list(table, blocks, (token.map[0], token.map[1]), line_offset)
             continue
         first, end = token.map
         if token.type == "heading_open":
@@ -141,6 +145,12 @@ def markdown_blocks(
         covered = end
     _fill_gap(table, blocks, covered, len(table.lines), line_offset)
     return tuple(blocks)
+
+
+def _part_list(table: LineTable, blocks: list[Block], lines: tuple[int, int], line_offset: int) -> None:
+    """HTML in an item is read as HTML anywhere is; in a quote it stays as it is written."""
+    if blocks[-1].kind == "list" and blocks[-1].start_char <= table.starts[lines[0] + 1]:
+        blocks[-1:] = parted_list(table, blocks[-1], lines, line_offset)
 
 
 def _fill_gap(table: LineTable, blocks: list[Block], first: int, end: int, line_offset: int) -> None:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from rag_pipeline.contracts.documents import Block
-from rag_pipeline.parsing.builder import one_line
+from rag_pipeline.contracts.documents import Block, BlockKind
+from rag_pipeline.parsing.builder import LineTable, one_line, trimmed
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.web.blocks import Unit
 from rag_pipeline.parsing.web.html import html_units
@@ -58,6 +58,39 @@ def with_html_read(text: str, blocks: Sequence[Block], hidden: Counter[str]) -> 
         kept = end
         shift += len(body) - (end - start)
     return "".join((*pieces, text[kept:])), tuple(found)
+
+
+def opens_container(content: str) -> bool:
+    """Whether HTML begins with a table, a list or the like, which ends at its own end tag."""
+    first = _FIRST_TAG.match(content.lstrip())
+    return first is not None and first.group(1).lower() in _CONTAINERS
+
+
+def parted_list(table: LineTable, whole: Block, lines: tuple[int, int], line_offset: int) -> list[Block]:
+    """A list as what stands before a piece of HTML in one of its items, that piece, and what stands below it.
+
+    Args:
+        lines: First line of the piece and the line after it; it goes on to the end tag of its element.
+        line_offset: Lines of the original file before the text of `table`.
+    """
+    text = table.text
+    first, end = lines
+    start = text.find("<", max(table.starts[first], whole.start_char), whole.end_char)
+    if start < 0:
+        return [whole]
+    stop = max(min(table.starts[end] - 1, whole.end_char), _end_of_element(text[: whole.end_char], start, set()))
+    spans: tuple[tuple[BlockKind, int, int], ...] = (
+        ("list", whole.start_char, start),
+        ("html", start, stop),
+        ("list", stop, whole.end_char),
+    )
+    found: list[Block] = []
+    for kind, begin, after in spans:
+        span = trimmed(text, begin, after)
+        if span is not None and any(character.isalnum() for character in text[span[0] : span[1]]):
+            line = table.line_of(span[0]) + 1 + line_offset
+            found.append(replace(whole, kind=kind, start_char=span[0], end_char=span[1], line=line))
+    return found
 
 
 def _regions(text: str, blocks: Sequence[Block]) -> Iterator[tuple[Block, int, bool]]:

@@ -29,7 +29,7 @@ from rag_pipeline.parsing.records.records import (
 from rag_pipeline.parsing.table_heads import header_count
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "10"
+VERSION = "11"
 
 _DELIMITERS = (",", "\t", ";", "|")
 # Enough for the separator and the quoting to show.

@@ -34,7 +34,7 @@ from rag_pipeline.parsing.records.records import (
     records_document,
 )
 
-VERSION = "12"
+VERSION = "13"
 
 _STRICT_ENDINGS = (".json", ".jsonld", ".geojson")
 # Named one by one; the rest are counted.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from rag_pipeline.transforms.chunk.inner import inner_tables, without_quote_marks
 from rag_pipeline.transforms.chunk.splitters import CELL_EDGE, header_row, indent_of, list_marker
 from rag_pipeline.transforms.chunk.units import Unit
 
@@ -35,8 +36,9 @@ def contexts(text: str, units: Sequence[Unit]) -> dict[int, tuple[str, ...]]:
         stop = start
         while stop < len(units) and units[stop].block is block:
             stop += 1
-        if block.kind == "list" and stop - start > 1:
-            found.update(zip(range(start, stop), _items_above(text, units[start:stop]), strict=True))
+        if block.kind in ("list", "quote") and stop - start > 1:
+            above = _with_column_names(text, units[start:stop], _items_above(text, units[start:stop]))
+            found.update(zip(range(start, stop), above, strict=True))
         elif block.kind == "field" and (stop - start > 1 or block.label):
             found.update(zip(range(start, stop), _names_above(text, units[start:stop]), strict=True))
         elif block.kind == "table" and stop - start > 1:
@@ -48,9 +50,21 @@ def contexts(text: str, units: Sequence[Unit]) -> dict[int, tuple[str, ...]]:
     return found
 
 
+def _with_column_names(text: str, units: Sequence[Unit], above: Iterator[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """What stands above each unit, and the names of the columns of the table that it begins within."""
+    tables = iter(inner_tables(text, units[0].block.start_char, units[0].block.end_char))
+    table = next(tables, None)
+    for unit, lines in zip(units, above, strict=True):
+        while table is not None and table.end_char <= unit.start_char:
+            table = next(tables, None)
+        is_within = table is not None and table.rows and table.rows[0] <= unit.start_char
+        yield (*lines, table.names) if table is not None and is_within else lines
+
+
 def _items_above(text: str, units: Sequence[Unit]) -> Iterator[tuple[str, ...]]:
-    """For each unit of one list the first lines of the items that it lies in."""
+    """For each unit of one list, or quote of lists, the first lines of the items that it lies in."""
     block = units[0].block
+    bare = without_quote_marks if block.kind == "quote" else str
     open_items: list[tuple[int, str]] = []
     position = block.start_char - _lead(text, block.start_char)
     in_fence = False
@@ -60,9 +74,9 @@ def _items_above(text: str, units: Sequence[Unit]) -> Iterator[tuple[str, ...]]:
             stop = block.end_char if stop < 0 else stop
             if stop >= unit.start_char:
                 break
-            in_fence = _enter(text[position:stop], open_items, in_fence)
+            in_fence = _enter(bare(text[position:stop]), open_items, in_fence)
             position = stop + 1
-        before, line = text[position : unit.start_char], text[position:stop]
+        before, line = bare(text[position : unit.start_char]), bare(text[position:stop])
         indent = indent_of(line)
         if before.strip():
             inner = [*open_items]

@@ -13,7 +13,7 @@ from typing import Any
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.errors import SettingsError
 
-CHUNKER_VERSION = "8"
+CHUNKER_VERSION = "9"
 """Changes whenever the same document, parameters and tokenizer could give other chunks."""
 
 # Fewer than a short sentence: headers alone would be embedded.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from rag_pipeline.contracts.documents import Block, BlockKind
-from rag_pipeline.transforms.chunk import splitters
+from rag_pipeline.transforms.chunk import inner, splitters
 from rag_pipeline.transforms.chunk.sentences import sentence_cuts
 from rag_pipeline.transforms.chunk.tokens import TokenMap
 
@@ -23,11 +23,11 @@ megabytes of base64 through. Text longer than this per token of the limit counts
 
 _PROSE: tuple[Splitter, ...] = (splitters.paragraph_cuts, splitters.unwrapped_line_cuts)
 _LADDERS: dict[BlockKind, tuple[Splitter, ...]] = {
-    "list": (splitters.list_item_cuts, *_PROSE),
+    "list": (splitters.list_item_cuts, splitters.paragraph_cuts, inner.inner_row_cuts, splitters.unwrapped_line_cuts),
     "table": (splitters.row_cuts, splitters.line_cuts),
     "code": (splitters.stanza_cuts, splitters.statement_cuts, splitters.line_cuts),
     "definition": (splitters.stanza_cuts, splitters.statement_cuts, splitters.line_cuts),
-    "quote": (splitters.quote_cuts, splitters.unwrapped_line_cuts),
+    "quote": (splitters.quote_cuts, inner.quoted_item_cuts, inner.inner_row_cuts, splitters.unwrapped_line_cuts),
     "record": (splitters.paragraph_cuts, splitters.line_cuts),
 }
 _WITHOUT_SENTENCES: frozenset[BlockKind] = frozenset({"code", "definition"})
@@ -35,7 +35,7 @@ _WITHOUT_SENTENCES: frozenset[BlockKind] = frozenset({"code", "definition"})
 _INDENTED: frozenset[BlockKind] = frozenset({"list", "code", "definition", "field", "record"})
 # Their later parts get a longer header, which names the items and fields above or the columns.
 _NAMED: frozenset[BlockKind] = frozenset({"list", "table", "cue", "field"})
-_NESTED: frozenset[Splitter] = frozenset({splitters.list_item_cuts, splitters.statement_cuts})
+_NESTED: frozenset[Splitter] = frozenset({splitters.list_item_cuts, splitters.statement_cuts, inner.quoted_item_cuts})
 # Lists within lists, and statements within statements; recursion has to end.
 _MAX_NESTING = 24
 # A letter has a few marks; a run of thousands is no letter, and walking it for every piece takes forever.
@@ -98,7 +98,10 @@ class UnitCutter:
     def parts(self, block: Block) -> list[Unit]:
         """The block cut at the outermost structure that has several parts, whether or not it fits."""
         found: list[Unit] = []
-        self._limit_tokens = self._named_limit_tokens if block.kind in _NAMED else self._block_limit_tokens
+        is_named = block.kind in _NAMED or (
+            block.kind == "quote" and inner.may_be_named(self._text, block.start_char, block.end_char)
+        )
+        self._limit_tokens = self._named_limit_tokens if is_named else self._block_limit_tokens
         if block.kind == "table":
             first_line_end = self._text.find("\n", block.start_char, block.end_char)
             self._names = self._cells(block.start_char, block.end_char if first_line_end < 0 else first_line_end)
