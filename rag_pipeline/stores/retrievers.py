@@ -7,6 +7,7 @@ Does not belong here: opening and writing tables (`vectors.py`), fusing the retr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import polars as pl
 
 from rag_pipeline.contracts.index import PLACE_COLUMNS
 from rag_pipeline.contracts.log_rows import Audit, Publication
+from rag_pipeline.stores.filters import one_of
 from rag_pipeline.stores.quoting import sql_string
 from rag_pipeline.transforms.word_forms import asked_beginnings, asked_identifiers, asked_words
 
@@ -23,10 +25,11 @@ from rag_pipeline.transforms.word_forms import asked_beginnings, asked_identifie
 REFINE_FACTOR = 4
 # Instead of a factor: compare every row that passes the filter, and leave the approximate index aside.
 EXACT = 0
-# A filter that leaves fewer rows than this is searched exactly: faster, and no partition can hide a row.
+# A filter that leaves no more rows than this is searched exactly, by their names: faster, and no partition hides a row.
 EXACT_BELOW_MATCHES = 1_000
-# A filter for each set of groups that callers have, and for what they limit a search to; some kilobytes each.
-MOST_COUNTED = 256
+# Filters whose rows are remembered, one for each set of groups that callers have and for what they limit a search to;
+# at most some 70 KB each.
+MOST_KEPT = 256
 # More partitions than any table here has: the codes are cheap to scan, and skipping some loses filtered rows.
 ALL_PARTITIONS = 100_000
 # Where a cut falls among equal rows, they are read on in steps that grow so fast that few are needed.
@@ -46,39 +49,33 @@ def refine_factor_of(row: Publication | Audit) -> int:
 
 
 class Passing:
-    """How many rows of an opened table pass a filter: counted once at each version, since no version changes.
+    """Which rows of an opened table pass a filter, where few do: looked up once at each version, since none changes.
 
     Many threads may ask.
     """
 
     def __init__(self, handle: Any) -> None:
-        self._handle = handle
-        self._counts: dict[tuple[int, str], int] = {}
+        self.handle = handle
+        self._narrow: dict[tuple[int, str], str | None] = {}
 
-    def count(self, where: str) -> int:
-        """Rows of the version that the table is at."""
-        key = (int(self._handle.version), where)
-        found = self._counts.get(key)
-        if found is None:
-            found = int(self._handle.count_rows(where))
-            if len(self._counts) >= MOST_COUNTED:
-                self._counts = {}
-            self._counts[key] = found
-        return found
+    def narrow(self, where: str) -> str | None:
+        """SQL that holds for the same rows and finds them by the index of their names; None where many rows pass.
 
+        The condition itself stays in it, so that what a caller may not read is kept out by each statement alone.
+        """
+        key = (int(self.handle.version), where)
+        if key not in self._narrow:
+            query = self.handle.search().select(["chunk_id"]).where(where).limit(EXACT_BELOW_MATCHES + 1)
+            found = query.to_arrow()["chunk_id"].to_pylist()
+            if len(self._narrow) >= MOST_KEPT:
+                self._narrow = {}
+            few = len(found) <= EXACT_BELOW_MATCHES
+            self._narrow[key] = f"({where}) AND {one_of('chunk_id', found)}" if few else None
+        return self._narrow[key]
 
-def factor_under(passing: Passing, where: str, trained: int | None) -> int:
-    """How an opened table is searched under a filter.
-
-    Args:
-        trained: The refine factor to search its vector index with, which may be EXACT; None: it has no such index.
-
-    Returns:
-        That factor, or EXACT where there is no index, or few rows pass.
-    """
-    if trained in (None, EXACT) or passing.count(where) <= EXACT_BELOW_MATCHES:
-        return EXACT
-    return trained
+    def narrow_if_known(self, where: str) -> str:
+        """The same, but the filter as it is where many rows pass or nobody has looked yet."""
+        return self._narrow.get((int(self.handle.version), where)) or where
 
 
 def best_rows(retriever: Retriever, wide: Wide, score: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:
@@ -137,6 +134,26 @@ def by_words(handle: Any, text: str, where: str, limit: int, columns: Sequence[s
     query = handle.search(_words_query(text), query_type="fts")
     query = query.where(where, prefilter=True).select([*columns, "_score"]).limit(limit)
     return pl.DataFrame(pl.from_arrow(query.to_arrow()))
+
+
+def nearest_rows(
+    passing: Passing, vector: np.ndarray, where: str, limit: int, columns: Sequence[str], trained: int | None
+) -> pl.DataFrame:
+    """The best rows of `by_vector`: by the approximate index, or exactly where there is none or few rows pass.
+
+    Args:
+        trained: The refine factor to search the vector index with, which may be EXACT; None: there is no such index.
+    """
+    few = passing.narrow(where) if trained not in (None, EXACT) else None
+    factor = EXACT if trained is None or few else trained
+    retriever = partial(by_vector, passing.handle, vector, few or where, refine_factor=factor)
+    return best_rows(retriever, partial(by_ids, passing.handle, where), "_distance", limit, columns)
+
+
+def matching_rows(passing: Passing, text: str, where: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:
+    """The best rows of `by_words`."""
+    retriever = partial(by_words, passing.handle, text, passing.narrow_if_known(where))
+    return best_rows(retriever, partial(by_ids, passing.handle, where), "_score", limit, columns)
 
 
 def _words_query(text: str) -> Any:

@@ -31,7 +31,7 @@ from rag_pipeline.stores.failures import Stored, reading, reason_of
 from rag_pipeline.stores.filters import LANCE
 from rag_pipeline.stores.index_schema import FINGERPRINT_KEY, PREFIX, SPACE_KEY, index_schema, table_name
 from rag_pipeline.stores.quoting import sql_string
-from rag_pipeline.stores.retrievers import REFINE_FACTOR, Passing, best_rows, by_ids, by_vector, by_words, factor_under
+from rag_pipeline.stores.retrievers import REFINE_FACTOR, Passing, by_vector, matching_rows, nearest_rows
 from rag_pipeline.stores.upkeep import (
     TEXT_INDEX,
     age_beyond,
@@ -345,13 +345,10 @@ class VectorTable:
 
     def nearest(self, vector: np.ndarray, where: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:
         """Rows that pass `where`, nearest first by cosine distance in `_distance` (0 is the same direction)."""
-
-        def search() -> pl.DataFrame:
-            factor = factor_under(self._passing, where, self.refine_factor if self.has_vector_index else None)
-            retriever = partial(by_vector, self._table, vector, where, refine_factor=factor)
-            return best_rows(retriever, partial(by_ids, self._table, where), "_distance", limit, columns)
-
-        return self._read("search by vector in", search)
+        trained = self.refine_factor if self.has_vector_index else None
+        return self._read(
+            "search by vector in", lambda: nearest_rows(self._passing, vector, where, limit, columns, trained)
+        )
 
     def distances(self, vector: np.ndarray, limit: int, refine_factor: int) -> np.ndarray:
         """Cosine distances of the nearest rows of all, ascending, as found by a refine factor or by EXACT."""
@@ -362,8 +359,7 @@ class VectorTable:
 
     def matching(self, text: str, where: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:
         """Rows that pass `where` and share words with `text`, best BM25 first in `_score`."""
-        words, wide = partial(by_words, self._table, text, where), partial(by_ids, self._table, where)
-        return self._read("search by words in", lambda: best_rows(words, wide, "_score", limit, columns))
+        return self._read("search by words in", lambda: matching_rows(self._passing, text, where, limit, columns))
 
     @property
     def has_vector_index(self) -> bool:

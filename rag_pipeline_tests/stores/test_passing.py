@@ -1,4 +1,4 @@
-"""How many rows pass a filter is counted once at each version of a table, and never told of another version."""
+"""Rows that few pass a filter are looked up once at each version of a table, and never told of another version."""
 
 from __future__ import annotations
 
@@ -6,52 +6,91 @@ from pathlib import Path
 from typing import Any
 
 import lancedb
+import numpy as np
 import pytest
 
 from rag_pipeline.stores import retrievers
-from rag_pipeline.stores.retrievers import Passing
+from rag_pipeline.stores.retrievers import EXACT_BELOW_MATCHES, Passing, nearest_rows
+
+COLUMNS = ["chunk_id", "n"]
+
+
+def rows(first: int, end: int) -> list[dict[str, Any]]:
+    chance = np.random.default_rng(first)
+    return [
+        {
+            "chunk_id": f"it's {n}",
+            "n": n,
+            "text_hash": "",
+            "document_id": "",
+            "source": "",
+            "uri": "",
+            "start_char": n,
+            "vector": chance.normal(size=8).astype("float32"),
+        }
+        for n in range(first, end)
+    ]
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> Any:
-    return lancedb.connect(str(tmp_path)).create_table("rows", [{"n": n} for n in range(10)])
+    return lancedb.connect(str(tmp_path)).create_table("rows", rows(0, 10))
 
 
-def counted(table: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The filters that rows are counted for from now on."""
-    asked: list[str] = []
-    whole = type(table).count_rows
-
-    def spy(handle: Any, where: str) -> int:
-        asked.append(where)
-        return int(whole(handle, where))
-
-    monkeypatch.setattr(type(table), "count_rows", spy)
-    return asked
+def found(table: Any, where: str | None) -> list[int]:
+    assert where is not None
+    return sorted(table.search().where(where).limit(None).to_arrow()["n"].to_pylist())
 
 
-def test_each_filter_is_counted_once(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = counted(table, monkeypatch)
+@pytest.mark.parametrize("where", ["n < 3", "n > 100", "n = 1 OR n = 2", "n < 10"])
+def test_the_narrow_condition_holds_for_the_same_rows(table: Any, where: str) -> None:
+    narrow = Passing(table).narrow(where)
+    assert found(table, narrow) == found(table, where)
+    assert f"({where})" in (narrow or "")
+
+
+def test_many_rows_have_no_narrow_condition(table: Any) -> None:
+    table.add(rows(10, EXACT_BELOW_MATCHES + 1))
     passing = Passing(table)
-    assert [passing.count("n < 3"), passing.count("n < 5"), passing.count("n < 3")] == [3, 5, 3]
-    assert asked == ["n < 3", "n < 5"]
+    assert passing.narrow("true") is None
+    assert passing.narrow_if_known("true") == "true"
+    assert len(found(table, passing.narrow("n > 0"))) == EXACT_BELOW_MATCHES
 
 
-def test_a_new_version_is_counted_anew_and_a_kept_one_is_not(table: Any, tmp_path: Path) -> None:
+def test_each_filter_is_looked_up_once(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    passing = Passing(table)
+    assert passing.narrow_if_known("n < 3") == "n < 3"
+    narrow = passing.narrow("n < 3")
+    monkeypatch.setattr(type(table), "search", None)
+    assert passing.narrow("n < 3") == passing.narrow_if_known("n < 3") == narrow
+    with pytest.raises(TypeError):
+        passing.narrow("n < 5")
+
+
+def test_a_new_version_is_looked_up_anew_and_a_kept_one_is_not(table: Any, tmp_path: Path) -> None:
     kept = lancedb.connect(str(tmp_path)).open_table("rows")
     kept.checkout(kept.version)
     reading, writing = Passing(kept), Passing(table)
     for more in range(3):
-        assert reading.count("n < 3") == 3
-        assert writing.count("n < 3") == 3 + more
-        table.add([{"n": 0}])
+        assert found(kept, reading.narrow("n < 3 OR n >= 10")) == [0, 1, 2]
+        assert len(found(table, writing.narrow("n < 3 OR n >= 10"))) == 3 + more
+        table.add(rows(10 + more, 11 + more))
     table.delete("n < 3")
-    assert writing.count("n < 3") == 0
+    assert found(table, writing.narrow("n < 3")) == []
 
 
 def test_filters_without_end_are_not_all_remembered(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrievers, "MOST_COUNTED", 4)
+    monkeypatch.setattr(retrievers, "MOST_KEPT", 4)
     passing = Passing(table)
     for most in [*range(10), *range(10)]:
-        assert passing.count(f"n < {most}") == most
-        assert len(passing._counts) <= 4
+        assert len(found(table, passing.narrow(f"n < {most}"))) == most
+        assert len(passing._narrow) <= 4
+
+
+@pytest.mark.parametrize("where", ["n < 7", "n > 100"])
+def test_the_nearest_of_few_rows_are_those_of_all_that_pass(table: Any, where: str) -> None:
+    vector = np.ones(8, dtype="float32")
+    exact = nearest_rows(Passing(table), vector, where, 5, COLUMNS, None)
+    narrow = nearest_rows(Passing(table), vector, where, 5, COLUMNS, 4)
+    assert narrow.equals(exact)
+    assert narrow.height == min(5, len(found(table, where)))
