@@ -15,9 +15,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from rag_pipeline.alerts.outside import outside_findings
 from rag_pipeline.alerts.sinks import send
 from rag_pipeline.contracts.alerts import SINK_PREFIX, AlertState, Finding, Message
 from rag_pipeline.errors import AlertUndeliverable, RagPipelineError
+from rag_pipeline.refresh.outside import outside_keys
 from rag_pipeline.refresh.polls import NEVER_POLLED, PollStatus, poll_statuses
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # A run waits for this; what is not sent by then is sent after the next one.
 SENDING_SECONDS = 30.0
+# Of what is open, in one sentence.
+MOST_TITLES = 5
 OVERDUE_CHECK = "polled_in_time"
 
 Sender = Callable[[Message], None]
@@ -35,14 +39,21 @@ Sender = Callable[[Message], None]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What one look did; counts are messages."""
+    """What one look did; counts are messages.
+
+    Attributes:
+        titles: Of what is open, the worst first.
+    """
 
     sent: int = 0
     waiting: int = 0
     open: int = 0
+    titles: tuple[str, ...] = ()
 
     def sentence(self) -> str:
-        return f"{self.open:,} open; {self.sent:,} messages sent, {self.waiting:,} wait to be sent"
+        named = "; ".join(self.titles[:MOST_TITLES]) + (" ..." if len(self.titles) > MOST_TITLES else "")
+        what = f" ({named})" if named else ""
+        return f"{self.open:,} open{what}; {self.sent:,} messages sent, {self.waiting:,} wait to be sent"
 
 
 def alert_file(pipeline: Pipeline) -> AlertFile:
@@ -60,7 +71,8 @@ def tell(
 ) -> Told:
     """Tell what turned bad or good since the last look, by any process, and try again what could not be sent.
 
-    Sources that are overdue are found here too, so that it is noticed when no run comes any more.
+    Sources that are overdue, budgets and the stream of hints are looked at here too, so that it is noticed when no run
+    comes any more.
 
     Args:
         looked: How far records were read for the findings.
@@ -75,11 +87,20 @@ def tell(
     if not settings.alerts.sinks:
         return Told()
     file = alert_file(pipeline)
-    now = workspace.now().timestamp()
-    found = [*findings, *overdue_findings(workspace)]
+    moment = workspace.now()
+    now = moment.timestamp()
+    found = [*findings, *overdue_findings(workspace), *outside_findings(pipeline, moment)]
+    known = outside_keys(settings)
     state = file.change(
-        lambda before: folded(
-            before, found, settings.alerts.sinks, now, sources=settings.sources, looked=looked, checks=checks
+        partial(
+            folded,
+            findings=found,
+            sinks=settings.alerts.sinks,
+            now=now,
+            sources=settings.sources,
+            looked=looked,
+            checks=checks,
+            outside=known,
         )
     )
     sent = 0
@@ -98,7 +119,8 @@ def tell(
                 sources=settings.sources,
             )
         )
-    return Told(sent, len(state.outbox), len(state.open))
+    worst = sorted(state.open.values(), key=lambda finding: (finding.severity, finding.key))
+    return Told(sent, len(state.outbox), len(state.open), tuple(finding.title for finding in worst))
 
 
 def tell_quietly(workspace: Workspace, findings: Iterable[Finding] = ()) -> Told:

@@ -155,6 +155,7 @@ def _is_told(pipeline: Pipeline, after: Telling) -> bool:
     """Whether a run that only looked has nothing to tell, so that nothing is imported to find that out."""
     if after.unchanged_since is None:
         return False
+    from rag_pipeline.alerts.outside import outside_is_told
     from rag_pipeline.contracts.alerts import is_told
     from rag_pipeline.stores.alerts import AlertFile
 
@@ -162,4 +163,6 @@ def _is_told(pipeline: Pipeline, after: Telling) -> bool:
         state = AlertFile(pipeline.lake_root, pipeline.dagster_home).read()
     except StoreError:
         return False
-    return is_told(state, after.unchanged_since, time.time())
+    if not is_told(state, after.unchanged_since, time.time()):
+        return False
+    return outside_is_told(state, pipeline, datetime.now(UTC))

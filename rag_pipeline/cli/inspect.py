@@ -46,7 +46,8 @@ def status(as_json: bool) -> None:
     """Show every layer, what waits, what is published, and the last runs.
 
     Exit code 1: files of a table are gone or cut short, what is published cannot be searched, or a source is overdue:
-    it was not polled with success for longer than its stale_after, or its changes are later than its searchable_within.
+    it was not polled with success for longer than its stale_after, or its changes are later than its searchable_within;
+    a chat model may cost no more today, or the stream of hints does not answer.
 
     Example: rag-pipeline status
     """
@@ -58,7 +59,8 @@ def status(as_json: bool) -> None:
         emit(found)
     else:
         _show_status(found)
-    if found.damaged or found.published_problem or any(source.is_overdue or source.late for source in found.sources):
+    is_late = any(source.is_overdue or source.late for source in found.sources)
+    if found.damaged or found.published_problem or is_late or any(each.problem for each in found.outside):
         click.get_current_context().exit(FOUND)
 
 
@@ -72,6 +74,9 @@ def _show_status(found: Status) -> None:
         rows = [[damaged.table, damaged.reason, damaged.next_step] for damaged in found.damaged]
         show(table("Damaged", ["Table", "What", "Next step"], rows), "")
     _show_sources(found)
+    for each in found.outside:
+        if each.problem:
+            talk(f"{'Budget' if each.kind == 'budget' else 'Hints'}: {each.problem}", style="red")
     for sink in found.undelivered:
         said = f": {sink.error}" if sink.error else ""
         since = f" since {moment(sink.since)} UTC" if sink.since else ""

@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 Severity = Literal["warning", "error"]
-Event = Literal["run", "check", "freshness", "publication", "deletion_guard", "test"]
+Event = Literal["run", "check", "freshness", "publication", "deletion_guard", "budget", "hints", "test"]
 Turn = Literal["opened", "resolved"]
 
 # Key of whether a run could be made at all.
 LAUNCH = "run:launch"
+# Keys of what chat models may cost, and of the stream of hints, begin with one of them.
+BUDGET_PREFIX, HINTS_PREFIX = "budget:", "hints:"
 # Keys of whether a sink takes messages begin with it.
 SINK_PREFIX = "sink:"
 ALERTS_FILE = "alerts.json"
@@ -40,6 +42,7 @@ class Finding:
         source, owners: Whom it concerns; may be empty.
         asset: Asset key with slashes, without the prefix of a merged project.
         runbook: Anchor in docs/runbook.md.
+        until: When it is over by itself, seconds since 1970; 0: when it is found well.
     """
 
     key: str
@@ -57,6 +60,7 @@ class Finding:
     run_id: str = ""
     runbook: str = ""
     lasts: bool = True
+    until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,9 @@ def is_told(state: AlertState, since: float, now: float) -> bool:
     """
     told_at = state.seen.get(LAUNCH, 0.0)
     is_due = any(message.next_at <= now for message in state.outbox)
-    return told_at >= since and not is_due and all(finding.at <= told_at for finding in state.open.values())
+    is_over = any(0 < finding.until <= now for finding in state.open.values())
+    is_quiet = not is_due and not is_over
+    return told_at >= since and is_quiet and all(finding.at <= told_at for finding in state.open.values())
 
 
 def state_bytes(state: AlertState) -> bytes:

@@ -75,21 +75,22 @@ def build_hint_sensors(pipeline: Pipeline, jobs: dict[str, Job], prefix: Prefix)
         if hints is None:
             return dg.SkipReason("pipeline.yaml names no folder of hints any more")
         problem = take_in(workspace.pipeline, hints)
+        also = f"; {problem}" if problem else ""
         hinted = hints.waiting()
         # The job has no asset for a source that pipeline.yaml came to name since it was made.
         waiting = [name for name in hinted if name in loaded]
         if not waiting:
             new = ", ".join(hinted)
-            none = "no hint waits" + (f"; {problem}" if problem else "")
-            return dg.SkipReason(f"hints for {new} wait until the code location is loaded anew" if hinted else none)
+            late = f"hints for {new} wait until the code location is loaded anew"
+            return dg.SkipReason((late if hinted else "no hint waits") + also)
         # A look that is under way may have begun before the hint came, so it is asked for again when that has ended.
         own = [dg.RunsFilter(job_name=job.name, statuses=ACTIVE) for job in jobs.values()]
         if any(context.instance.get_runs_count(runs) for runs in own):
-            return dg.SkipReason(f"hints for {', '.join(waiting)} wait for the run that is under way")
+            return dg.SkipReason(f"hints for {', '.join(waiting)} wait for the run that is under way{also}")
         asked = Asked.of(context.cursor).again(max(map(hints.hinted_at, waiting)), time.time())
         if asked is None:
             return dg.SkipReason(
-                f"hints for {', '.join(waiting)} were left behind by a run; they are tried again later"
+                f"hints for {', '.join(waiting)} were left behind by a run; they are tried again later{also}"
             )
         context.update_cursor(json.dumps(asked))
         keys = published_selection(workspace.pipeline, left_out=set(settings.sources) - set(waiting))

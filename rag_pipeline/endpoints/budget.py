@@ -51,6 +51,12 @@ class Spent:
         return Spent(max(self.tokens, other.tokens), max(self.cost, other.cost))
 
 
+def day_ends_at(now: datetime) -> datetime:
+    """When the day of a moment ends, and what may be spent begins anew: 00:00 UTC."""
+    today = now.astimezone(UTC)
+    return datetime(today.year, today.month, today.day, tzinfo=UTC) + timedelta(days=1)
+
+
 class DailyBudget:
     """What one model may cost in a day of UTC; for any number of threads, and processes that name the same file.
 
@@ -80,21 +86,23 @@ class DailyBudget:
             BudgetReached: What was spent today is at the bound or above.
         """
         now = self._now()
-        spent = self.spent()
+        reached = self._reached()
         spec = self._spec
-        reached = None
-        if spec.budget_per_day is not None and spent.cost >= spec.budget_per_day:
-            reached = f"{spent.cost:g} of {spec.budget_per_day:g} (`budget_per_day`)"
-        elif spec.tokens_per_day is not None and spent.tokens >= spec.tokens_per_day:
-            reached = f"{spent.tokens:,} of {spec.tokens_per_day:,} tokens (`tokens_per_day`)"
         if reached is not None:
-            tomorrow = datetime(now.year, now.month, now.day, tzinfo=UTC) + timedelta(days=1)
             raise BudgetReached(
                 f"chat model {spec.alias} has used up what it may cost today: {reached}. It is asked again from 00:00 "
                 f"UTC on, and what is kept is still answered; or raise `chat_models.NAME.budget_per_day` or "
                 f"`chat_models.NAME.tokens_per_day`",
-                retry_after=(tomorrow - now).total_seconds(),
+                retry_after=(day_ends_at(now) - now).total_seconds(),
             )
+
+    def _reached(self) -> str | None:
+        spent, spec = self.spent(), self._spec
+        if spec.budget_per_day is not None and spent.cost >= spec.budget_per_day:
+            return f"{spent.cost:g} of {spec.budget_per_day:g} (`budget_per_day`)"
+        if spec.tokens_per_day is not None and spent.tokens >= spec.tokens_per_day:
+            return f"{spent.tokens:,} of {spec.tokens_per_day:,} tokens (`tokens_per_day`)"
+        return None
 
     def add(self, tokens_in: int, tokens_out: int) -> None:
         """Count a call that was made."""

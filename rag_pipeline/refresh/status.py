@@ -21,7 +21,6 @@ from rag_pipeline.contracts.log_rows import Audit
 from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.contracts.table import TableContract
 from rag_pipeline.contracts.tables import BRONZE, CHUNKS, DOCUMENTS, QUARANTINE
-from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh.damage import (
     DamagedTable,
     damaged_tables,
@@ -35,10 +34,11 @@ from rag_pipeline.refresh.generations import index_problem, is_complete, is_held
 from rag_pipeline.refresh.holds import read_holds
 from rag_pipeline.refresh.lag import late_now
 from rag_pipeline.refresh.memberships import memberships_are_open
+from rag_pipeline.refresh.outside import Outside, look_outside
 from rag_pipeline.refresh.polls import PollStatus, poll_statuses
+from rag_pipeline.refresh.undelivered import Undelivered, undelivered_to
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.shown import without_secrets
-from rag_pipeline.stores.alerts import AlertFile
 from rag_pipeline.stores.lake import Lake
 from rag_pipeline.transforms.deletion_guard import describe_holds
 from rag_pipeline.transforms.documents import origins_of
@@ -126,22 +126,6 @@ class RunStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Undelivered:
-    """A sink of alerts that has not taken all messages.
-
-    Attributes:
-        error: Why the last attempt failed, or why it is not known what waits; empty if there was none yet.
-        dropped: Messages that were given up: too many waited, or the sink refuses what they say.
-    """
-
-    sink: str
-    waiting: int
-    since: datetime | None
-    error: str
-    dropped: int
-
-
-@dataclass(frozen=True, slots=True)
 class Status:
     """The whole lake at a glance.
 
@@ -156,6 +140,7 @@ class Status:
         undelivered: Sinks of alerts that have not taken all messages.
         writer: Who holds the lease of a lake in an object store, or was killed while it did; empty: nobody.
         delivered: What PostgreSQL has of what is published; None: nothing is delivered there.
+        outside: Budgets of chat models that are reached, and the stream of hints.
     """
 
     lake: str
@@ -176,6 +161,7 @@ class Status:
     undelivered: list[Undelivered] = field(default_factory=list)
     writer: str = ""
     delivered: DeliveredStatus | None = None
+    outside: list[Outside] = field(default_factory=list)
 
 
 def read_status(workspace: Workspace) -> Status:
@@ -209,28 +195,11 @@ def read_status(workspace: Workspace) -> Status:
         damaged=damaged,
         published_problem="" if published is None else index_problem(workspace, published, "ask"),
         polls_problem=polls_problem,
-        undelivered=_undelivered(workspace),
+        undelivered=undelivered_to(workspace),
         writer=lake.holder(),
         delivered=delivered_status(workspace, published),
+        outside=look_outside(workspace.pipeline, workspace.now()),
     )
-
-
-def _undelivered(workspace: Workspace) -> list[Undelivered]:
-    pipeline = workspace.pipeline
-    if not pipeline.settings.alerts.sinks:
-        return []
-    try:
-        state = AlertFile(pipeline.lake_root, pipeline.dagster_home).read()
-    except StoreError as error:
-        return [Undelivered(name, 0, None, error.message, 0) for name in pipeline.settings.alerts.sinks]
-    found = []
-    for name in pipeline.settings.alerts.sinks:
-        mine = [message for message in state.outbox if message.sink == name]
-        dropped = state.dropped.get(name, 0)
-        if mine or dropped:
-            since = datetime.fromtimestamp(min(message.at for message in mine), UTC) if mine else None
-            found.append(Undelivered(name, len(mine), since, mine[0].error if mine else "", dropped))
-    return found
 
 
 def space_statuses(workspace: Workspace) -> list[SpaceStatus]:

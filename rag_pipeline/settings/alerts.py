@@ -37,7 +37,7 @@ class AlertSinkSettings(Section):
     """The program's log, an address that takes JSON, one of Slack or of Teams, e-mail, or a program."""
     min_severity: Literal["warning", "error"] = "warning"
     """`error` leaves out what only warns."""
-    events: tuple[Literal["run", "check", "freshness", "publication", "deletion_guard"], ...] = ()
+    events: tuple[Literal["run", "check", "freshness", "publication", "deletion_guard", "budget", "hints"], ...] = ()
     """Which kinds of events; none named: all."""
     sources: tuple[SourceName, ...] = ()
     """Only what concerns these sources; none named: everything, also what concerns no single source."""

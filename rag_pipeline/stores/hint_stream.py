@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from rag_pipeline.contracts.hints import Hint, hints_of
 from rag_pipeline.errors import StoreError
@@ -22,6 +23,7 @@ from rag_pipeline.stores.redis_server import open_client
 from rag_pipeline.stores.small_files import replace_file
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 CURSOR_FILE = ".stream"
 START = "0-0"
@@ -58,8 +60,19 @@ class HintStream:
             StoreError: The server does not answer, or what stands under the key is no stream.
             OSError: The folder cannot be written.
         """
+        return self._asked(self._taken_in)
+
+    def check(self) -> None:
+        """Ask for the newest entry and take nothing in.
+
+        Raises:
+            StoreError: The server does not answer, or what stands under the key is no stream.
+        """
+        self._asked(self._last_written)
+
+    def _asked(self, ask: Callable[[], T]) -> T:
         try:
-            return self._taken_in()
+            return ask()
         except self._failures as error:
             if isinstance(error, OSError) and error.filename is not None:
                 # Of the folder, and not of the server.

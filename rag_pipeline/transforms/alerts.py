@@ -7,9 +7,17 @@ Does not belong here: finding anything out (`defs/alerts.py`), the file (`stores
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from rag_pipeline.contracts.alerts import SINK_PREFIX, AlertState, Finding, Message, Turn
+from rag_pipeline.contracts.alerts import (
+    BUDGET_PREFIX,
+    HINTS_PREFIX,
+    SINK_PREFIX,
+    AlertState,
+    Finding,
+    Message,
+    Turn,
+)
 from rag_pipeline.contracts.ids import fingerprint
 from rag_pipeline.settings.alerts import AlertSinkSettings
 from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE
@@ -34,6 +42,7 @@ def folded(
     sources: Iterable[str],
     looked: Mapping[str, float] | None = None,
     checks: Collection[str] | None = None,
+    outside: Collection[str] | None = None,
 ) -> AlertState:
     """The state after a look, with a message in the outbox to each sink for what turned bad, and one for what is well.
 
@@ -45,8 +54,9 @@ def folded(
         sources: Those of pipeline.yaml now; what concerns another one is over.
         looked: How far records were read, where that is new.
         checks: Keys of all checks that there are, where that is known; what another one found is over.
+        outside: The same of budgets and of the stream of hints.
     """
-    known = set(sources)
+    known = _Known(set(sources), set(sinks), checks, outside)
     opened, seen = dict(state.open), dict(state.seen)
     turned_bad: list[Finding] = []
     turned_good: list[Finding] = []
@@ -62,14 +72,33 @@ def folded(
         if finding.lasts:
             opened[finding.key] = finding
     for key, finding in list(opened.items()):
-        if finding.source and finding.source not in known:
-            turned_good.append(replace(opened.pop(key), at=now, found="The source is no longer in pipeline.yaml."))
-        elif key.startswith(SINK_PREFIX) and key.removeprefix(SINK_PREFIX) not in sinks:
-            turned_good.append(replace(opened.pop(key), at=now, found="The sink is no longer in pipeline.yaml."))
-        elif checks is not None and key.startswith(CHECK_PREFIX) and key not in checks:
-            turned_good.append(replace(opened.pop(key), at=now, found="The check, or its model, is no longer there."))
+        if over := known.why_over(finding, now):
+            turned_good.append(replace(opened.pop(key), at=now, found=over))
     after = replace(state, open=opened, seen=seen, looked={**state.looked, **(looked or {})})
     return _with_messages(state, after, turned_bad, turned_good, sinks, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What there is, so that nothing stays open for what there is no more; None: that is not known."""
+
+    sources: Collection[str]
+    sinks: Collection[str]
+    checks: Collection[str] | None
+    outside: Collection[str] | None
+
+    def why_over(self, finding: Finding, now: float) -> str:
+        """Why something that is open has ended, whether or not anything is found of it; empty: it has not."""
+        key = finding.key
+        if finding.source and finding.source not in self.sources:
+            return "The source is no longer in pipeline.yaml."
+        if key.startswith(SINK_PREFIX) and key.removeprefix(SINK_PREFIX) not in self.sinks:
+            return "The sink is no longer in pipeline.yaml."
+        if self.checks is not None and key.startswith(CHECK_PREFIX) and key not in self.checks:
+            return "The check, or its model, is no longer there."
+        if self.outside is not None and key.startswith((BUDGET_PREFIX, HINTS_PREFIX)) and key not in self.outside:
+            return "pipeline.yaml no longer says so, or says it otherwise."
+        return "The time for which it was so is over." if 0 < finding.until <= now else ""
 
 
 def _newest(findings: Iterable[Finding], seen: Mapping[str, float], now: float) -> list[Finding]:

@@ -139,3 +139,29 @@ def test_two_observers_tell_what_one_would(seen: list[tuple[str, bool, str]], ag
     turns = [m.turn for m in once.outbox if m.sink == "all" and m.findings[0].key == "a"]
     bad = [f.is_bad for f in findings if f.key == "a"]
     assert turns.count("resolved") == sum(x and not y for x, y in pairwise(bad))
+
+
+def test_what_pipeline_yaml_names_no_more_is_over_and_so_is_what_has_its_time() -> None:
+    day = Finding("budget:big:None:100", 1, is_bad=True, event="budget", title="big", until=100)
+    stream = Finding("hints:k of redis://a", 1, is_bad=True, event="hints", title="stream")
+    state = replace(fold(AlertState(), day, stream), outbox=())
+    assert state_of(state_bytes(state)) == state
+
+    def after(now: float, *findings: Finding, outside: tuple[str, ...] = (day.key, stream.key)) -> AlertState:
+        return folded(state, findings, SINKS, now, sources=(), outside=outside)
+
+    assert set(after(99).open) == {day.key, stream.key}
+    assert set(after(100).open) == {stream.key}
+    assert told(after(100)) == [("all", "resolved", ("big",)), ("errors", "resolved", ("big",))]
+    # Spent again before anybody looked: it is as bad as it was.
+    assert not after(100, replace(day, at=99, until=200)).outbox
+    assert set(after(50, outside=(stream.key,)).open) == {stream.key}
+    assert set(after(50, outside=(day.key, "hints:k of redis://b")).open) == {day.key}
+    assert set(fold(state, now=50).open) == {day.key, stream.key}, "what there is was not said"
+
+
+def test_a_run_that_only_looked_tells_that_the_time_of_something_is_over() -> None:
+    day = Finding("budget:big:None:100", 1, is_bad=True, event="budget", until=100)
+    state = replace(fold(AlertState(), day, Finding(LAUNCH, 2)), outbox=())
+    assert is_told(state, since=2, now=99)
+    assert not is_told(state, since=2, now=100)
