@@ -10,6 +10,7 @@ from rag_pipeline_tests.pipeline.project import Project
 
 STATUS_KEYS = {
     "delivered",
+    "outside",
     "undelivered",
     "lake",
     "serve",
