@@ -64,14 +64,18 @@ class Passing:
         The condition itself stays in it, so that what a caller may not read is kept out by each statement alone.
         """
         key = (int(self.handle.version), where)
-        if key not in self._narrow:
-            query = self.handle.search().select(["chunk_id"]).where(where).limit(EXACT_BELOW_MATCHES + 1)
-            found = query.to_arrow()["chunk_id"].to_pylist()
-            if len(self._narrow) >= MOST_KEPT:
-                self._narrow = {}
-            few = len(found) <= EXACT_BELOW_MATCHES
-            self._narrow[key] = f"({where}) AND {one_of('chunk_id', found)}" if few else None
-        return self._narrow[key]
+        known = self._narrow
+        if key in known:
+            return known[key]
+        query = self.handle.search().select(["chunk_id"]).where(where).limit(EXACT_BELOW_MATCHES + 1)
+        found = query.to_arrow()["chunk_id"].to_pylist()
+        few = len(found) <= EXACT_BELOW_MATCHES
+        narrow = f"({where}) AND {one_of('chunk_id', found)}" if few else None
+        if len(known) >= MOST_KEPT:
+            # Not emptied: another thread may be looking.
+            self._narrow = known = {}
+        known[key] = narrow
+        return narrow
 
     def narrow_if_known(self, where: str) -> str:
         """The same, but the filter as it is where many rows pass or nobody has looked yet."""

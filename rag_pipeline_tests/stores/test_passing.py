@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,13 @@ def test_the_nearest_of_few_rows_are_those_of_all_that_pass(table: Any, where: s
     narrow = nearest_rows(Passing(table), vector, where, 5, COLUMNS, 4)
     assert narrow.equals(exact)
     assert narrow.height == min(5, len(found(table, where)))
+
+
+def test_threads_that_forget_for_each_other_are_answered(table: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrievers, "MOST_KEPT", 1)
+    passing = Passing(table)
+    wanted = [f"n < {n % 3}" for n in range(60)]
+    with ThreadPoolExecutor(8) as threads:
+        for where, narrow in zip(wanted, threads.map(passing.narrow, wanted), strict=True):
+            assert narrow is not None
+            assert narrow.startswith(f"({where})")
