@@ -94,3 +94,29 @@ def test_what_hangs_on_the_text_of_a_cell_follows_the_table() -> None:
 
 def test_raised_pieces_side_by_side_are_one_in_an_open_document() -> None:
     assert parsed("a.odt", open_text(words(f"10{span('up', '1')}{span('up', '2')} boats"))).text == "10^12 boats"
+
+
+def test_a_table_of_data_in_an_open_document_keeps_its_columns_beside_a_table_in_a_cell() -> None:
+    inner = table(cell(words("From")) + cell(words("Price")), cell(words("May")) + cell(words("9")))
+    names = cell(words("Berth")) + cell(words("Due"))
+    rows = [cell(words(f"Berth on the north side {n}")) + cell(words(f"{n} euros a day")) for n in range(4)]
+    rows[1] = cell(words("Berth on the south side")) + cell(words("See below") + inner)
+    document = parsed("a.odt", open_text(table(names, *rows)))
+    kinds = [(block.kind, document.text[block.start_char : block.end_char]) for block in document.blocks]
+    assert [kind for kind, _ in kinds] == ["table", "table"]
+    assert kinds[0][1].split("\n")[:3] == [
+        "Berth\tDue",
+        "Berth on the north side 0\t0 euros a day",
+        "Berth on the south side\tSee below",
+    ]
+    assert kinds[1][1] == "From\tPrice\nMay\t9"
+
+
+def test_a_row_of_names_says_that_a_table_with_others_in_it_holds_data() -> None:
+    inner = table(cell(words("From")) + cell(words("Price of the berth")), cell(words("May")) + cell(words("9")))
+    outer = table(cell(words("Berth")) + cell(words("Due")), cell(words("North")) + cell(inner))
+    first, *rest = outer.removeprefix("<table:table>").split("</table:table-row>")
+    head = f"<table:table-header-rows>{first}</table:table-row></table:table-header-rows>"
+    with_head = parsed("a.odt", open_text(f"<table:table>{head}{'</table:table-row>'.join(rest)}"))
+    assert with_head.text == "Berth\tDue\nNorth\n\nFrom\tPrice of the berth\nMay\t9"
+    assert parsed("b.odt", open_text(outer)).text.startswith("Berth\n\nDue\n\nNorth")

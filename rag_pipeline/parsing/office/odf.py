@@ -1,13 +1,12 @@
 """OpenDocument texts and presentations (ODT, ODP): headings, paragraphs, lists, tables and notes.
 
-Belongs here: walking `content.xml`. Does not belong here: what text looks like (`odf_looks`), spreadsheets
-(`xlsx`), containers (`containers/archives`).
+Belongs here: walking `content.xml`. Does not belong here: what text looks like (`odf_looks`), cells (`odf_tables`),
+spreadsheets (`xlsx`), containers (`containers/archives`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -26,7 +25,8 @@ from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.formulas import formula_text
 from rag_pipeline.parsing.office.embedded import Embedded, named_files, with_embedded
-from rag_pipeline.parsing.office.odf_looks import FRAMES, SKIPPED, Looks, is_presentation, is_telling
+from rag_pipeline.parsing.office.odf_looks import SKIPPED, Looks, is_presentation, is_telling
+from rag_pipeline.parsing.office.odf_tables import Tables, places_only
 from rag_pipeline.parsing.office.running_lines import open_document_lines, saying_lines
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
@@ -35,10 +35,8 @@ from rag_pipeline.parsing.web.inline import picture_words
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "10"
+VERSION = "11"
 
-# Equal cells and rows that a person would still read; sheets are filled up with millions.
-MAX_REPEATED = 50
 # No line is wider.
 MAX_SPACES = 200
 # Shapes that are no frames and hold no paragraphs of the text around them.
@@ -46,8 +44,6 @@ _DRAWN = frozenset({
     "g", "custom-shape", "rect", "line", "polyline", "polygon", "regular-polygon", "path", "circle", "ellipse",
     "connector", "caption", "measure",
 })  # fmt: skip
-_CELLS = frozenset({"table-cell", "covered-table-cell"})
-_ROW_GROUPS = frozenset({"table-header-rows", "table-rows", "table-row-group"})
 _TITLE_STYLES = frozenset({"Title", "title"})
 _STYLE = re.compile(rb'<style:style [^<>]*?style:name="([^"]*)"')
 _STYLE_END = b"</style:style>"
@@ -109,6 +105,7 @@ class _Walker:
         self.title: str | None = None
         self.picture_chars = 0
         self._looks = looks
+        self._tables = Tables(looks)
         self._archive = archive
         self._page: int | None = None
         self.files: list[str] = []
@@ -210,9 +207,9 @@ class _Walker:
 
     def _frames(self, frames: list[_Element]) -> None:
         for frame in frames:
-            if local_name(frame) == "annotation":
-                self._block(frame, "annotation")
-            elif local_name(frame) == "frame":
+            if (name := local_name(frame)) in ("annotation", "table"):
+                self._block(frame, name)
+            elif name == "frame":
                 self._frame(frame)
             else:
                 self._describe(frame)
@@ -268,79 +265,15 @@ class _Walker:
 
     def _table(self, element: _Element) -> None:
         self._describe(element)
-        is_frame = next(element.iterdescendants("{*}table"), None) is not None
-        rows: list[list[str]] = []
-        beside: list[_Element] = []
-        for row in _rows_of(element) if is_frame else element.iter("{*}table-row"):
-            if "table-row" in self._looks.may_hide and self._looks.is_left_out(row, "table-row"):
-                continue
-            if is_frame:
-                # Tables within cells: it places text, as it does on pages, and what it holds is read one by one.
+        if places_only(element):
+            for row in self._tables.seen_rows(element):
                 for cell in row:
                     self.walk(cell)
                     self.end_run()
-                continue
-            cells = self._cells(row, rows[-1] if rows else [], beside)
-            rows.extend([cells] * (_repeated(row, "number-rows-repeated") if any(cells) else 1))
+            return
+        rows, beside = self._tables.rows(element)
         self.builder.add("table", "\n".join(table_lines(rows)), page=self._page)
         self._frames(beside)
-
-    def _cells(self, row: _Element, above: list[str], beside: list[_Element]) -> list[str]:
-        """Cells as text; a merged one stands beside each of its rows, and above each column that it names."""
-        cells: list[str] = []
-        reach = 0
-        for cell in row:
-            name = local_name(cell)
-            if name not in _CELLS:
-                continue
-            texts: list[str] = []
-            self._cell_texts(cell, texts, beside)
-            text = " ".join(texts)
-            # Few cells say more than how they look.
-            counts = any(["number-columns-" in key for key in cell.keys()])  # noqa: SIM118
-            count = _repeated(cell, "number-columns-repeated") if counts else 1
-            if name == "table-cell":
-                reach = _repeated(cell, "number-columns-spanned") - 1 if counts else 0
-            elif reach > 0:
-                text, reach = cells[-1] if cells and not above and len(cells) > 1 else "", reach - count
-            elif not text and len(cells) < len(above):
-                text = above[len(cells)]
-            if count == 1:
-                cells.append(text)
-            else:
-                cells.extend([text] * count)
-        return cells
-
-    def _cell_texts(self, parent: _Element, texts: list[str], beside: list[_Element]) -> None:
-        """The paragraphs of a cell, also in lists and sections; what makes blocks of its own goes to `beside`."""
-        for item in parent:
-            name = local_name(item)
-            if name in FRAMES:
-                beside.append(item)
-            elif name in SKIPPED or (name in self._looks.may_hide and self._looks.is_left_out(item, name)):
-                continue
-            elif name in ("p", "h"):
-                text, frames = self._looks.text(item)
-                texts.append(text)
-                beside += frames
-            elif name:
-                self._cell_texts(item, texts, beside)
-
-
-def _rows_of(table: _Element) -> Iterator[_Element]:
-    """The rows of a table that are not those of tables within it."""
-    for item in table:
-        name = local_name(item)
-        if name == "table-row":
-            yield item
-        elif name in _ROW_GROUPS:
-            yield from _rows_of(item)
-
-
-def _repeated(element: _Element, name: str) -> int:
-    """How often an element stands for itself."""
-    value = local_attribute(element, name) or "1"
-    return min(int(value), MAX_REPEATED) if value.isdecimal() and len(value) < 9 else 1
 
 
 def _common_styles(archive: Archive | None, content: _Element, written: bytes, styles: bytes) -> _Element | None:
