@@ -10,6 +10,7 @@ meaning anything to an embedding model, and would part words that stand side by 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 
 def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -24,3 +25,17 @@ def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     width = max((len(row) for row in filled), default=0)
     used = [any(index < len(row) and row[index] for row in filled) for index in range(width)]
     return ["\t".join(cell for cell, keep in zip(row, used, strict=False) if keep).rstrip("\t") for row in filled]
+
+
+def placed_table(rows: Sequence[Sequence[str]], starts: Sequence[int]) -> str:
+    """The table with each row in its own line of the file: what a chunk cites is counted from the first row.
+
+    Args:
+        starts: The line that each row begins in. Where two rows share one, or not all are known, no row has a place.
+    """
+    lines = table_lines(rows)
+    if not starts or len(lines) < len(starts) or not all(before < start for before, start in pairwise(starts)):
+        return "\n".join(lines)
+    return lines[0] + "".join(
+        "\n" * (start - before) + line for before, start, line in zip(starts, starts[1:], lines[1:], strict=False)
+    )

@@ -63,6 +63,78 @@ def test_a_value_that_is_no_record_is_a_part_that_says_so() -> None:
     assert stray.metadata["parse_error"] == "1 value is no record"
 
 
+def test_values_and_lines_that_are_no_records_are_counted_with_their_line() -> None:
+    lines = [json.dumps(ticket) for ticket in _tickets(4)]
+    lines[2:2] = ['"loose end"', "{broken", "[7, 8]", "null"]
+    found = {document.part.partition("-")[0]: document for document in _parsed("a.ndjson", "\n".join(lines))}
+    facts = found["stray"].metadata
+    assert (facts["bad_record_count"], facts["bad_record_lines"]) == ("3", "3, 5, 6")
+    assert [block.line for block in found["stray"].blocks] == [3, 5, 6]
+    assert found["bad"].metadata["bad_record_lines"] == "4"
+    whole = _parsed("b.json", '[\n{"a": 1},\n"loose",\n{"a": 2}\n]')[0]
+    assert (whole.metadata, whole.blocks[1].line) == ({"bad_record_count": "1", "bad_record_lines": "3"}, 3)
+
+
+def test_rows_with_other_cells_than_the_names_are_counted_with_their_line() -> None:
+    table = _parsed("a.csv", "berth,load,unit\nB1,17,t\nB2,20\nB3,9,t,,\nB4,8,t,wet\n\nSum\n")[0]
+    assert (table.metadata["bad_record_count"], table.metadata["bad_record_lines"]) == ("3", "3, 5, 7")
+    said = "The crane on the south pier was out of order for two days"
+    rows = [f'{n},Crane,"{said}"' for n in range(1, 4)]
+    rows[1] += ",more"
+    found = _parsed("b.csv", "\n".join(["id,title,description", *rows, "# a remark", "5,Rope"]))
+    assert [document.metadata.get("bad_record_lines") for document in found] == [None, "3", None, "5", "6"]
+    assert _parsed("c.csv", "a,b\nx,1\ny,2\n")[0].metadata == {"row_count": "2"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"columns": ["berth", "load"], "index": [0, 1], "data": [["B1", 17.5], ["B2", 20]]},
+        {"berth": {"0": "B1", "1": "B2"}, "load": {"0": 17.5, "1": 20}},
+        {"0": {"berth": "B1", "load": 17.5}, "1": {"berth": "B2", "load": 20}},
+        {"columns": ["berth", "load"], "data": [["B1", 17.5], ["B2", 20]]},
+    ],
+    ids=["split", "columns", "index", "split without index"],
+)
+def test_a_table_of_pandas_is_read_by_rows(value: object) -> None:
+    [document] = _parsed("a.json", json.dumps(value))
+    assert document.text == "berth: B1\nload: 17.5\n\nberth: B2\nload: 20"
+
+
+def test_names_of_rows_and_of_several_levels_stay() -> None:
+    split = {"columns": [["load", "t"], ["load", "%"]], "index": ["B1", "B2"], "data": [[1, 2], [3, 4]]}
+    assert _parsed("a.json", json.dumps(split))[0].text == (
+        "index: B1\nload t: 1\nload %: 2\n\nindex: B2\nload t: 3\nload %: 4"
+    )
+    series = {"name": "load", "index": ["B1", "B2"], "data": [17.5, 20]}
+    assert _parsed("a.json", json.dumps(series))[0].text == "index: B1\nload: 17.5\n\nindex: B2\nload: 20"
+
+
+def test_tickets_of_pandas_are_documents_each_with_its_line() -> None:
+    tickets = _tickets(2)
+    rows = ",\n".join(json.dumps([*ticket.values()]) for ticket in tickets)
+    split = _parsed("a.json", f'{{"columns": {json.dumps([*tickets[0]])},\n"data": [\n{rows}\n]}}')
+    assert [(document.part, document.blocks[0].line) for document in split] == [("Q-1", 3), ("Q-2", 4)]
+    table = {"schema": {"fields": [{"name": "id"}, {"name": "title"}], "primaryKey": ["id"]}, "data": tickets}
+    assert [document.part for document in _parsed("a.json", json.dumps(table))] == ["Q-1", "Q-2"]
+
+
+def test_objects_that_only_look_like_tables_stay_what_they_are() -> None:
+    for value in ({"columns": ["a"], "data": [[1, 2]]}, {"0": {"a": 1}}, {"a": {"0": {"deep": 1}, "1": {"deep": 2}}}):
+        [document] = _parsed("a.json", json.dumps(value))
+        assert [block.kind for block in document.blocks] == ["field"] * len(value)
+
+
+def test_rows_of_cells_are_a_table_each_in_its_line() -> None:
+    rows = '[["berth", "load"],\n["B1", 17.50],\n["B2", null]]'
+    [table] = _parsed("a.json", rows)[0].blocks
+    assert (table.kind, table.line, table.holds_lines) == ("table", 1, True)
+    assert _parsed("a.json", rows)[0].text == "berth\tload\nB1\t17.50\nB2"
+    sheet = _parsed("b.json", f'{{"range": "A1:B3", "values": {rows}}}')[0]
+    assert [block.kind for block in sheet.blocks] == ["field", "field", "table"]
+    assert "B1\t17.50" in sheet.text
+
+
 def _lines(values: list[object] | list[dict[str, object]]) -> str:
     return "\n".join(json.dumps(value) for value in values)
 

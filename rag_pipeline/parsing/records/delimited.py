@@ -21,15 +21,16 @@ from rag_pipeline.parsing.limits import check_count
 from rag_pipeline.parsing.records.json_places import Placed
 from rag_pipeline.parsing.records.records import (
     are_documents,
+    bad_records,
     chat_document,
     is_chat,
     record_documents,
     record_id_field,
 )
 from rag_pipeline.parsing.table_heads import header_count
-from rag_pipeline.parsing.tabular import table_lines
+from rag_pipeline.parsing.tabular import placed_table
 
-VERSION = "11"
+VERSION = "12"
 
 _DELIMITERS = (",", "\t", ";", "|")
 # Enough for the separator and the quoting to show.
@@ -73,18 +74,39 @@ def parse_csv(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     names = _names(rows[0], max(map(len, rows)))
     records = [{name: cell for name, cell in zip(names, row, strict=False) if cell.strip()} for row in rows[1:]]
     places = [line + above for line, _ in numbered[1:]]
+    odd = _odd_rows(rows)
     if records and record_id_field(records) and are_documents(records):
         check_count(len(records), context.limits.max_records, "records", context.address)
-        return [*_lead_document(lead, above), *record_documents(list(map(Placed, records, places)))]
+        documents = record_documents(list(map(Placed, records, places)))
+        for number in odd:
+            documents[number - 1].metadata.update(bad_records([places[number - 1]]))
+        return [*_lead_document(lead, above), *documents]
     if records and is_chat(records):
-        return [*_lead_document(lead, above), chat_document(list(map(Placed, records, places)))]
+        document = chat_document(list(map(Placed, records, places)))
+        document.metadata.update(_odd_facts(odd, places))
+        return [*_lead_document(lead, above), document]
     builder = TextBuilder()
     caption = _add_lead(builder, lead, above)
     starts = [line for line, _ in numbered]
     builder.add(
-        "table", _table_text([_shown_names(names, rows), *rows[1:]], starts), line=starts[0] + above, holds_lines=True
+        "table", placed_table([_shown_names(names, rows), *rows[1:]], starts), line=starts[0] + above, holds_lines=True
     )
-    return [builder.build(title=caption, metadata={"row_count": str(len(rows) - 1)})]
+    return [builder.build(title=caption, metadata={"row_count": str(len(rows) - 1), **_odd_facts(odd, places)})]
+
+
+def _odd_rows(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Numbers of the rows with more or fewer cells than the names and most rows; empty ones at the end are none."""
+    usual = {len(rows[0]), Counter(map(len, rows)).most_common(1)[0][0]}
+    most = max(usual)
+    return [
+        number
+        for number, row in enumerate(rows)
+        if number and len(row) not in usual and (len(row) < most or any(cell.strip() for cell in row[most:]))
+    ]
+
+
+def _odd_facts(odd: Sequence[int], places: Sequence[int]) -> dict[str, str]:
+    return bad_records([places[number - 1] for number in odd]) if odd else {}
 
 
 def find_delimiter(text: str) -> str | None:
@@ -95,27 +117,21 @@ def find_delimiter(text: str) -> str | None:
         if delimiter not in sample:
             continue
         try:
-            widths = Counter(len(row) for row in csv.reader(io.StringIO(sample), delimiter=delimiter) if row)
+            widths = Counter(
+                all_widths := [len(row) for row in csv.reader(io.StringIO(sample), delimiter=delimiter) if row]
+            )
         except csv.Error:
             continue
         total = sum(widths.values())
         width, count = max(widths.items(), key=lambda item: (item[1], item[0]))
-        if width < 2 or count < 0.6 * total:
+        # Below names of several columns, rows may have any number of cells.
+        is_table = all_widths[0] > 1 and 2 * widths[1] < total
+        if width < 2 or not (2 * count >= total or is_table):
             continue
         score = (round(count / total, 2), width, delimiter)
         if best is None or score[:2] > best[:2]:
             best = score
     return best[2] if best else None
-
-
-def _table_text(rows: Sequence[Sequence[str]], starts: Sequence[int]) -> str:
-    """The table with each row in its own line of the file: what a chunk cites is counted from the first row."""
-    lines = table_lines(rows)
-    if len(lines) < len(starts):
-        return "\n".join(lines)
-    return lines[0] + "".join(
-        "\n" * (start - before) + line for before, start, line in zip(starts, starts[1:], lines[1:], strict=False)
-    )
 
 
 def _rows(text: str, delimiter: str | None, address: str) -> list[tuple[int, list[str]]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rag_pipeline.parsing.markup.front_matter import WrittenFloat
@@ -34,6 +34,24 @@ class Placed(dict[str, Any]):
         super().__init__(fields)
         self.line = line
         self.field_lines = field_lines or {}
+
+
+class PlacedList(list[Any]):
+    """A list with the places of its items, as far as they are known.
+
+    Attributes:
+        lines: Where each item begins, from 1.
+    """
+
+    __slots__ = ("lines",)
+
+    def __init__(self, items: Iterable[Any], lines: Sequence[int]) -> None:
+        super().__init__(items)
+        self.lines = lines
+
+    def line_at(self, number: int) -> int | None:
+        """The line in which an item begins."""
+        return self.lines[number] if number < len(self.lines) else None
 
 
 def line_of(value: Any, field: str | None = None) -> int | None:
@@ -96,16 +114,18 @@ class _Reader:
     def _list(self, start: int, depth: int) -> tuple[list[Any], int]:
         text = self._text
         items: list[Any] = []
+        lines: list[int] = []
         position = _after_space(text, start + 1)
         if text[position : position + 1] == "]":
             return items, position + 1
         while True:
+            lines.append(self._line_at(position))
             item, end = self.read(position, depth + 1)
             items.append(item)
             end = _after_space(text, end)
             sign = text[end : end + 1]
             if sign == "]":
-                return items, end + 1
+                return PlacedList(items, lines), end + 1
             if sign != ",":
                 raise json.JSONDecodeError("Expecting ',' delimiter", text, end)
             position = _after_space(text, end + 1)

@@ -7,7 +7,7 @@ them (`records.py`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
 
@@ -21,10 +21,12 @@ from rag_pipeline.parsing.decode import clean_text, decode
 from rag_pipeline.parsing.limits import ParseLimits, check_count
 from rag_pipeline.parsing.markup.front_matter import scalar_fields, scalar_text
 from rag_pipeline.parsing.markup.plain import plain_document
-from rag_pipeline.parsing.records.json_places import Placed, line_of
+from rag_pipeline.parsing.records.json_places import Placed, PlacedList, line_of
+from rag_pipeline.parsing.records.json_tables import as_records, is_grid, is_table_schema
 from rag_pipeline.parsing.records.json_values import load_json, load_leniently
 from rag_pipeline.parsing.records.records import (
     are_documents,
+    bad_records,
     chat_document,
     is_chat,
     is_ticket,
@@ -33,8 +35,9 @@ from rag_pipeline.parsing.records.records import (
     record_documents,
     records_document,
 )
+from rag_pipeline.parsing.tabular import placed_table
 
-VERSION = "13"
+VERSION = "14"
 
 _STRICT_ENDINGS = (".json", ".jsonld", ".geojson")
 # Named one by one; the rest are counted.
@@ -91,6 +94,7 @@ def parse_ndjson(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         UndecodableBytes, LimitExceeded.
     """
     records: list[Any] = []
+    lines: list[int] = []
     bad: list[tuple[int, str]] = []
     for number, line in enumerate(decode(raw).replace("\r\n", "\n").replace("\r", "\n").split("\n"), start=1):
         if not line.strip():
@@ -99,6 +103,7 @@ def parse_ndjson(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
             # A text sequence (RFC 7464) puts a record separator before each value; it strips like a space.
             record = load_json(line.strip())
             records.append(Placed(record, number) if isinstance(record, dict) and record else record)
+            lines.append(number)
         except (ValueError, RecursionError):
             bad.append((number, line))
     if not records:
@@ -107,44 +112,69 @@ def parse_ndjson(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
             address=context.address,
             bad_line_count=len(bad),
         )
-    documents = _documents(records, context.address, context.limits)
+    documents = _documents(PlacedList(records, lines), context.address, context.limits)
     return [*documents, *_bad_line_documents(bad)]
 
 
 def _documents(value: Any, address: str, limits: ParseLimits) -> list[ParsedDocument]:
+    value = as_records(value)
     if isinstance(value, Mapping):
-        if is_ticket(value):
-            return [record_document(value)]
-        wrapped = _wrapped_records(value)
-        if wrapped is None:
-            return [_config_document(value)]
-        name, records = wrapped
-        documents = _documents(records, address, limits)
-        shared = scalar_fields({key: item for key, item in value.items() if key != name})
-        for document in documents:
-            # The record's own field wins over the envelope's.
-            document.metadata.update({key: item for key, item in shared.items() if key not in document.metadata})
-        return documents
+        return _documents_of_object(value, address, limits)
     records = [item for item in value if isinstance(item, Mapping) and item] if isinstance(value, list) else []
-    if not records or len(records) * 2 < len(value):
+    # What says nothing makes no file another.
+    odd = sum(not isinstance(item, Mapping | None) for item in value) if records else 0
+    if len(records) <= odd:
         return [_config_document(value)]
-    strays = [item for item in value if not isinstance(item, Mapping)]
+    strays = [(item, _item_line(value, at)) for at, item in enumerate(value) if not isinstance(item, Mapping)]
     if are_documents(records):
         check_count(len(records), limits.max_records, "records", address)
         return [*record_documents(records), *_stray_documents(strays)]
-    if strays and not is_chat(records):
+    if is_chat(records):
+        return [chat_document(records), *_stray_documents(strays)]
+    if strays:
+        document = _config_document(value)
+        document.metadata.update(_stray_facts([line for _, line in strays]))
+        return [document]
+    return [records_document(records)]
+
+
+def _documents_of_object(value: Mapping[str, Any], address: str, limits: ParseLimits) -> list[ParsedDocument]:
+    if is_ticket(value):
+        return [record_document(value)]
+    wrapped = _wrapped_records(value)
+    if wrapped is None:
         return [_config_document(value)]
-    return [chat_document(records) if is_chat(records) else records_document(records), *_stray_documents(strays)]
+    name, records = wrapped
+    documents = _documents(records, address, limits)
+    shared = scalar_fields({key: item for key, item in value.items() if key != name})
+    for document in documents:
+        # The record's own field wins over the envelope's.
+        document.metadata.update({key: item for key, item in shared.items() if key not in document.metadata})
+    return documents
 
 
-def _stray_documents(strays: list[Any]) -> list[ParsedDocument]:
+def _item_line(items: Any, number: int) -> int | None:
+    return items.line_at(number) if isinstance(items, PlacedList) else None
+
+
+def _stray_facts(lines: Sequence[int | None]) -> dict[str, str]:
+    """How many values are no records, and where they stand."""
+    return bad_records([line for line in lines if line is not None], len(lines))
+
+
+def _stray_documents(strays: list[tuple[Any, int | None]]) -> list[ParsedDocument]:
     """What stands among records and is none, in one part, so that the records stay what they were."""
     if not strays:
         return []
     builder = TextBuilder()
-    builder.add("field", "\n".join("null" if item is None else "\n".join(readable_lines(item)) for item in strays))
+    for item, line in strays:
+        builder.add("field", "null" if item is None else "\n".join(readable_lines(item)), line=line)
     reason = f"{len(strays)} {'value is' if len(strays) == 1 else 'values are'} no record"
-    return [builder.build(metadata={"parse_error": reason}, part="stray-values")]
+    return [
+        builder.build(
+            metadata={"parse_error": reason, **_stray_facts([line for _, line in strays])}, part="stray-values"
+        )
+    ]
 
 
 def _wrapped_records(value: Mapping[str, Any]) -> tuple[str, list[Any]] | None:
@@ -155,7 +185,7 @@ def _wrapped_records(value: Mapping[str, Any]) -> tuple[str, list[Any]] | None:
         if isinstance(item, list) and item and all(isinstance(record, Mapping) for record in item)
     ]
     others = [item for name, item in value.items() if isinstance(item, Mapping | list)]
-    if len(arrays) != 1 or len(others) > 1:
+    if len(arrays) != 1 or (len(others) > 1 and not is_table_schema(value)):
         return None
     records = arrays[0][1]
     return arrays[0] if are_documents(records) or is_chat(records) else None
@@ -163,6 +193,9 @@ def _wrapped_records(value: Mapping[str, Any]) -> tuple[str, list[Any]] | None:
 
 def _config_document(value: Any) -> ParsedDocument:
     builder = TextBuilder()
+    if is_grid(value):
+        _add_grid(builder, value)
+        return builder.build()
     if not isinstance(value, Mapping):
         for lines, line in _listed(value) if isinstance(value, list) else [(readable_lines(value), None)]:
             builder.add("field", "\n".join(lines), line=line)
@@ -195,12 +228,22 @@ def _add_nested(builder: TextBuilder, name: str, item: Any, line: int | None, ab
         for number, each in enumerate(item):
             lines = readable_lines({name: [each]})
             builder.add("field", "\n".join(lines[1:] if number else lines), label=label, line=line_of(each))
+    elif is_grid(item):
+        builder.add("field", f"{one_line(clean_text(str(name)))}:", label=label, line=line)
+        _add_grid(builder, item)
     elif isinstance(item, Mapping) and _holds_long_list(item, len(above)):
         builder.add("field", f"{one_line(clean_text(str(name)))}:", label=label, line=line)
         for inner, value in item.items():
             _add_nested(builder, inner, value, line_of(item, inner), (*above, name))
     else:
         builder.add("field", "\n".join(readable_lines({name: item})), label=label, line=line)
+
+
+def _add_grid(builder: TextBuilder, rows: list[list[Any]]) -> None:
+    """Rows of cells, the first of which may name the columns."""
+    shown = [["" if cell is None else clean_text(scalar_text(cell) or "") for cell in row] for row in rows]
+    starts = rows.lines if isinstance(rows, PlacedList) else ()
+    builder.add("table", placed_table(shown, starts), line=_item_line(rows, 0), holds_lines=bool(starts))
 
 
 def _is_long_list(item: Any) -> bool:
@@ -217,13 +260,15 @@ def _holds_long_list(item: Mapping[str, Any], depth: int) -> bool:
 
 def _listed(items: list[Any]) -> Iterator[tuple[list[str], int | None]]:
     """Lines and place of each container among the items, and of scalars in runs: a block or a line a number is dear."""
+    number = 0
     for is_scalar, run in groupby(items, key=lambda item: not isinstance(item, Mapping | list)):
         step = _SCALARS_A_BLOCK if is_scalar else 1
         while batch := list(islice(run, step)):
             if all(isinstance(item, int | float) for item in batch):
-                yield [", ".join(scalar_text(item) or "" for item in batch)], None
+                yield [", ".join(scalar_text(item) or "" for item in batch)], _item_line(items, number)
             else:
-                yield readable_lines(batch), line_of(batch[0])
+                yield readable_lines(batch), line_of(batch[0]) or _item_line(items, number)
+            number += len(batch)
 
 
 def _bad_line_documents(bad: list[tuple[int, str]]) -> list[ParsedDocument]:
@@ -236,13 +281,18 @@ def _bad_line_documents(bad: list[tuple[int, str]]) -> list[ParsedDocument]:
         part = "bad-line-" + digest("bad line", line)[:16]
         seen[part] = seen.get(part, 0) + 1
         part += f"#{seen[part]}" if seen[part] > 1 else ""
-        documents.append(builder.build(metadata={"parse_error": f"line {number} is not valid JSON"}, part=part))
+        documents.append(
+            builder.build(
+                metadata={"parse_error": f"line {number} is not valid JSON", **bad_records([number])}, part=part
+            )
+        )
     if rest:
         builder = TextBuilder()
         for number, line in rest:
             builder.add("code", clean_text(line), line=number)
         reason = f"{len(rest)} further lines, from line {rest[0][0]}, are not valid JSON"
-        documents.append(builder.build(metadata={"parse_error": reason}, part="bad-lines-rest"))
+        facts = {"parse_error": reason, **bad_records([number for number, _ in rest])}
+        documents.append(builder.build(metadata=facts, part="bad-lines-rest"))
     return documents
 
 

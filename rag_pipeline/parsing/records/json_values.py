@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rag_pipeline.parsing.markup.front_matter import WrittenFloat
-from rag_pipeline.parsing.records.json_places import Placed, every_field, load_placed
+from rag_pipeline.parsing.records.json_places import Placed, PlacedList, every_field, load_placed
 
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 # What is never closed runs to the end, so that no character is looked at twice.
@@ -38,6 +38,8 @@ def _mended(value: Any) -> Any:
     """The value with lone surrogates as "?"; places and numbers stay as they were read."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, PlacedList):
+        return PlacedList(map(_mended, value), value.lines)
     if isinstance(value, list):
         return [_mended(item) for item in value]
     if not isinstance(value, dict):

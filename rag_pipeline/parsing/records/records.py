@@ -52,6 +52,8 @@ _IDS = (
     "case", "case_id", "case_number", "element_id", "record_id", "doc_id", "document_id", "slug",
     "sku", "code", "nr", "no",
 )  # fmt: skip
+# Enough to find them by.
+MAX_BAD_LINES_SHOWN = 20
 # Half a line: names and codes are shorter, prose is longer.
 _LONG_CHARS = 40
 # Two lines; what is longer is a text of its own.
@@ -112,6 +114,17 @@ def record_documents(records: Sequence[Record]) -> list[ParsedDocument]:
         seen[part] = seen.get(part, 0) + 1
         documents.append(record_document(record, part if seen[part] == 1 else f"{part}#{seen[part]}"))
     return documents
+
+
+def bad_records(lines: Sequence[int], count: int | None = None) -> dict[str, str]:
+    """What metadata says of values and rows that are no records as the others are: how many, and in which lines.
+
+    Args:
+        count: How many there are, where the lines of some are not known.
+    """
+    shown = ", ".join(map(str, lines[:MAX_BAD_LINES_SHOWN])) + (" …" if len(lines) > MAX_BAD_LINES_SHOWN else "")
+    facts = {"bad_record_count": str(len(lines) if count is None else count)}
+    return facts | ({"bad_record_lines": shown} if lines else {})
 
 
 def content_key(record: Any) -> str:
