@@ -19,7 +19,7 @@ from rag_pipeline.parsing.markup.latex_inline import argument, readable
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "6"
+VERSION = "7"
 
 _LEVELS = {
     "part": 1,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -22,13 +23,14 @@ from rag_pipeline.parsing.decode import read_text
 from rag_pipeline.parsing.markup.front_matter import split_front_matter
 from rag_pipeline.parsing.markup.markdown_comments import HELD, held_in_place, without_unseen
 from rag_pipeline.parsing.markup.markdown_html import opens_container, parted_list, with_html_read
+from rag_pipeline.parsing.markup.markdown_notes import unlinked, with_notes_beside
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
 
-VERSION = "16"
+VERSION = "17"
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",
@@ -97,10 +99,24 @@ def seen_markdown(
     """
     text, found = without_unseen(source)
     hidden.update(found)
-    blocks = markdown_blocks(text, line_offset, is_mdx, held_in_place(source, text) if found else None)
+    structure = held_in_place(source, text) if found else None
+    if "[^" in text:
+        text, blocks = _with_notes(text, structure, line_offset, is_mdx)
+    else:
+        blocks = markdown_blocks(text, line_offset, is_mdx, structure)
     if not is_mdx and any(block.kind == "html" for block in blocks):
         text, blocks = with_html_read(text, blocks, hidden)
     return text, blocks
+
+
+def _with_notes(text: str, structure: str | None, line_offset: int, is_mdx: bool) -> tuple[str, tuple[Block, ...]]:
+    """The text with its notes beside what they explain, and its blocks."""
+    told_by = unlinked(text if structure is None else structure)
+    blocks = markdown_blocks(text, 0, is_mdx, told_by)
+    if (moved := with_notes_beside(text, told_by, blocks)) is not None:
+        text, blocks = moved.text, markdown_blocks(moved.text, 0, is_mdx, moved.structure)
+        blocks = tuple(replace(block, line=moved.lines[block.line - 1]) for block in blocks if block.line)
+    return text, tuple(replace(block, line=(block.line or 0) + line_offset) for block in blocks)
 
 
 def markdown_blocks(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Container, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -19,14 +20,16 @@ from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, decode
 from rag_pipeline.parsing.limits import check_count
 from rag_pipeline.parsing.office.embedded import named_files, with_embedded
+from rag_pipeline.parsing.web.epub_notes import ChapterNotes
 from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.html import add_units, html_units
-from rag_pipeline.parsing.web.tree import declared_encoding
+from rag_pipeline.parsing.web.tree import declared_encoding, drop_unseen, tree_of_text
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
+    from lxml.html import HtmlElement
 
-VERSION = "14"
+VERSION = "15"
 
 _CHAPTER_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
 _ORDERED_TYPES = _CHAPTER_TYPES | {"image/svg+xml", "application/xml", "text/xml"}
@@ -66,10 +69,12 @@ def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         item if isinstance(item, str) else resolved(package, unquote(item.get("href") or ""))
         for item in _chapters(root)
     )
+    notes = ChapterNotes(names, partial(_tree, archive))
     for name in names:
         try:
             data = archive.read(name)
-            add_units(builder, html_units(decode(data, declared_encoding(data)), hidden))
+            text = decode(data, declared_encoding(data))
+            add_units(builder, html_units(text, hidden, partial(notes.bring, chapter=name)))
             if _is_cut_off(data):
                 unread.append(name)
         except (UnparsableDocument, UndecodableBytes):
@@ -95,6 +100,18 @@ def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         metadata=metadata,
     )
     return with_embedded(book, files, context)
+
+
+def _tree(archive: Archive, name: str) -> HtmlElement | None:
+    """A chapter that another one refers to; what is wrong with it is said in its turn."""
+    data = archive.read_if_there(name)
+    try:
+        root = None if data is None else tree_of_text(decode(data, declared_encoding(data)))
+    except (UnparsableDocument, UndecodableBytes):
+        return None
+    if root is not None:
+        drop_unseen(root)
+    return root
 
 
 def _is_cut_off(chapter: bytes) -> bool:

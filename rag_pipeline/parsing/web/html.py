@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rag_pipeline.contracts.documents import ParsedDocument
@@ -27,7 +28,7 @@ from rag_pipeline.parsing.web.tree import drop_unseen, parse_tree, tree_of_text
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-VERSION = "16"
+VERSION = "17"
 
 _LANGUAGE_TAG = re.compile(r"([a-zA-Z]{2})(?:[-_].*)?$")
 _SITE_SEPARATOR = re.compile(r"\s+(?:[|·•»\u2013\u2014]|::|-)\s+")
@@ -77,11 +78,14 @@ def parse_html(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     ]
 
 
-def html_units(text: str, hidden: Counter[str] | None = None) -> list[Unit]:
+def html_units(
+    text: str, hidden: Counter[str] | None = None, with_notes: Callable[[HtmlElement], None] | None = None
+) -> list[Unit]:
     """All units of decoded HTML, without choosing: for books and mails, where everything is content.
 
     Args:
         hidden: Gets what was left out, by cause.
+        with_notes: Brings notes that stand elsewhere to the page.
     """
     root = tree_of_text(text)
     if root is None:
@@ -89,6 +93,8 @@ def html_units(text: str, hidden: Counter[str] | None = None) -> list[Unit]:
     counts = drop_unseen(root)
     if hidden is not None:
         hidden.update(counts)
+    if with_notes is not None:
+        with_notes(root)
     place_notes(root)
     return list(merged_lists(Walker(root).units))
 

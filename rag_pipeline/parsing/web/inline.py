@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MAX_ALT_CHARS = 500
 
 SPACES = re.compile(r"[ \t\r\n\f\v]+")
+NOTE_SIGN = re.compile(r"\s*(?:\d{1,3}|[a-z]|[*\u2020\u2021\u00a7\u00b6#]{1,3})\s*\Z", re.I)
+"""What is written at a word to name its note, without brackets."""
+_NOTE_LINK = re.compile(r"(?:^|[\s-])(?:note-?ref|(?:foot|end)note-?(?:ref|link|anchor)|fnref)\b", re.I)
 _NO_WORDS = re.compile(
     r"\W*(?:(?:image|img|picture|photo|logo|icon|avatar|spacer|placeholder|thumbnail|figure)\W*\d*|"
     r"\S+\.(?:png|jpe?g|gif|svg|webp|bmp|tiff?|ico))?\W*\Z",
@@ -51,9 +54,22 @@ def inline_text(element: HtmlElement, before: str = "") -> str:
             parts.append(SPACES.sub(" ", child.tail or ""))
         text = "".join(parts)
     if tag not in ("sup", "sub"):
-        return text
+        return f"[{text.strip()}]" if tag == "a" and is_note_link(element, text, before) else text
     is_link = element.find(".//a") is not None or (element.getparent() is not None and element.getparent().tag == "a")
     return shifted(text, tag, before, is_link)
+
+
+def is_note_link(link: HtmlElement, text: str, before: str) -> bool:
+    """Whether a link is the sign of a note: it says so, or leads to a place and runs into the word that it follows."""
+    if not NOTE_SIGN.match(text) or (link.getparent() is not None and link.getparent().tag in ("sup", "sub")):
+        return False
+    return says_note(link) or ("#" in (link.get("href") or "") and before[-1:] not in "[( \n")
+
+
+def says_note(link: HtmlElement) -> bool:
+    """Whether a link is marked as leading to a note."""
+    found = link.get
+    return _NOTE_LINK.search(f"{found('epub:type') or ''} {found('role') or ''} {found('class') or ''}") is not None
 
 
 def last_text(parts: list[str]) -> str:

@@ -212,7 +212,7 @@ def _gather(element: HtmlElement, parts: list[str]) -> None:
                 parts.append(" ")
                 _gather(child, parts)
                 parts.append(" ")
-            elif tag in ("sup", "sub", "img", "math"):
+            elif tag in ("sup", "sub", "img", "math") or (tag == "a" and not len(child)):
                 parts.append(inline_text(child, last_text(parts)))
             else:
                 _gather(child, parts)
