@@ -21,7 +21,9 @@ from rag_pipeline_tests.serving.conftest import running
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 
-def test_every_other_command_of_the_page_does_what_it_says(tmp_path: Path) -> None:
+def test_every_other_command_of_the_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # `--to elsewhere` is beside whoever types it.
+    monkeypatch.chdir(tmp_path)
     typed = {*shell_lines(PAGE, RUNNABLE), *shell_lines(PAGE, MARKER)}
     lines = [line for line in "\n".join(shell_lines(PAGE)).replace("\\\n", " ").splitlines() if line not in typed]
     here = Page(tmp_path)
