@@ -351,7 +351,8 @@ def formats() -> str:
         "used nowhere stays where it is. In Word, RTF and OpenDocument notes and comments follow the paragraph, or the",
         "table, that they hang on. LaTeX, AsciiDoc, MediaWiki and Org (`[fn:: …]`) have notes in the line, where they",
         "stay (LaTeX's in brackets); named notes of reStructuredText and Org, and notes of Word 1997 to 2003, stay",
-        "where the file has them. Comments begin with who made them, where that is known.",
+        "where the file has them. Comments on cells and words of shapes follow the cells of their sheet, with the cell",
+        "(`Comment on B3 by Ada: …`). Comments say who made them, where that is known.",
         "",
         "To add a format: write a module in its room of `parsing/` with `VERSION` and a function from bytes and a",
         "`ParseContext` to parsed documents, and add a line to `FORMATS` in `parsing/registry.py`. Raise the version",
@@ -379,7 +380,7 @@ HIDDEN = (
     ("`hidden_deletion_count`", "what is marked as deleted: `del`, `s`, `strike` and `line-through` of HTML, also by a "
      "style sheet in the page, `~~ … ~~` of Markdown, `+ … +` of Org, `[.line-through]` of AsciiDoc, `del`, `s` and "
      "`strike` of MediaWiki, `- … -` of Jira, `~ … ~` of Slack, text struck through in Notion, LaTeX, Word, "
-     "PowerPoint, OpenDocument and RTF, and what is deleted while changes are tracked"),
+     "PowerPoint, cells of sheets, OpenDocument and RTF, and what is deleted while changes are tracked"),
     ("`hidden_slide_count`", "slides that the show leaves out"),
     ("`hidden_shape_count`", "shapes of a slide that are switched off or lie wholly beside it"),
     ("`hidden_run_count`", "text of Word (also of 1997 to 2003), OpenDocument and RTF formatted as hidden"),

@@ -137,7 +137,7 @@ def test_comments_and_text_boxes_follow_the_cells_of_their_sheet() -> None:
     page["A1"].comment = Comment("twice as much", "Ada")
     buffer = io.BytesIO()
     book.save(buffer)
-    assert text_of(buffer.getvalue(), XLSX) == "Sheet\n\nSum\n\nComment on A1: twice as much"
+    assert text_of(buffer.getvalue(), XLSX) == "Sheet\n\nSum\n\nComment on A1 by Ada: twice as much"
     drawing = '<d xmlns:a="urn:a"><sp><txBody><a:p><a:r><a:t>In a box</a:t></a:r></a:p></txBody></sp></d>'
     chart = '<c xmlns:a="urn:a"><title><a:p><a:r><a:t>Tides</a:t></a:r></a:p></title></c>'
     drawn = sheet(

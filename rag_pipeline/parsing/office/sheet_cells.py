@@ -1,49 +1,43 @@
-"""Cells straight from the XML of spreadsheets: for ODS, and for XLSX that no library could hold.
+"""Cells straight from the XML of worksheets (XLSX): what no library could hold, and what it does not tell.
 
 Belongs here: worksheet parts, their bounding box, sparse reading row by row, and remarks beside the cells.
-Does not belong here: what rows become (`xlsx`).
+Does not belong here: what rows become (`xlsx`), OpenDocument (`ods_cells`).
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from rag_pipeline.errors import LimitExceeded
 from rag_pipeline.parsing.containers.archives import (
     Archive,
     child,
-    local_attribute,
     local_name,
     related,
     relations,
     xml_root,
 )
 from rag_pipeline.parsing.decode import clean_text
-from rag_pipeline.parsing.limits import check_count
 from rag_pipeline.parsing.office.drawings import drawn_paragraphs
-from rag_pipeline.parsing.office.sheet_view import MAX_MERGES, View
+from rag_pipeline.parsing.office.sheet_view import STRUCK, Place, column_number
+from rag_pipeline.parsing.office.xlsb_look import binary_comments
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-# Columns of a sheet in Excel and LibreOffice.
-MAX_COLUMNS = 16_384
 # More rows than any sheet has (1,048,576).
 MAX_POSITION = 10_000_000
 # Below this bound strings need no counting.
 SHARED_CHARS_UNSEEN = 200_000_000
-MAX_REPEATED_ROWS = 1_000
-# Trailing styled but empty cells are repeated to the sheet's edge; real repetitions are short.
-MAX_REPEATED_COLUMNS = 256
 
 _CELL = re.compile(rb"""<(?:\w+:)?c\s[^<>]*?\br=["']([A-Za-z]{1,3})(\d{1,7})["']""")
 _ANY_CELL = re.compile(rb"<(?:\w+:)?c[\s/>]")
 _REFERENCE = re.compile(r"([A-Za-z]{1,3})(\d{1,7})$")
+_IS_STRING = re.compile(rb"""\st=["']s["']""")
+# A cell with the number of its string.
+_ANY_STRING = re.compile(rb"(<(?:\w+:)?c\s[^<>]*)>\s*<(?:\w+:)?v>\s*(\d{1,9})\s*<")
 _STRING_CELL = re.compile(rb"""<(?:\w+:)?c\s[^<>]*?\bt=["']s["'][^<>]*>\s*<(?:\w+:)?v>\s*(\d{1,9})""")
 
 
@@ -154,19 +148,76 @@ def sheet_remarks(archive: Archive, parts: list[tuple[str, str]]) -> dict[str, l
     for sheet, member in parts:
         lines: dict[str, None] = {}
         for kind, name in relations(archive, member).values():
+            if kind == "comments" and name.endswith(".bin"):
+                comments = binary_comments(archive.read_if_there(name) or b"")
+                lines |= dict.fromkeys(remark_line(*comment) for comment in comments)
+                continue
             root = archive.spare_xml(name) if kind in ("comments", "threadedComment", "drawing") else None
             if root is None:
                 continue
             if kind == "drawing":
                 lines |= dict.fromkeys(_drawn(archive, name, root))
                 continue
+            authors = [" ".join((item.text or "").split())[:100] for item in root.iter("{*}author")]
             for comment in root.iter("{*}comment", "{*}threadedComment"):
                 said = " ".join("".join(item.text or "" for item in comment.iter("{*}t", "{*}text")).split())
                 # Excel writes what a thread says a second time, after a notice for older programs.
                 if said and not said.startswith("[Threaded comment]"):
-                    lines[f"Comment on {comment.get('ref') or 'a cell'}: {clean_text(said)}"] = None
+                    number = comment.get("authorId") or ""
+                    known = number.isdecimal() and len(number) < 6 and int(number) < len(authors)
+                    lines[remark_line(comment.get("ref") or "a cell", authors[int(number)] if known else "", said)] = (
+                        None
+                    )
         if lines:
             found[sheet] = list(lines)
+    return found
+
+
+def remark_line(cell: str, author: str, said: str) -> str:
+    """A comment on a cell as a line, with who made it where the comment does not begin with that."""
+    said = " ".join(said.split())
+    by = f" by {author}" if author and not said.startswith((author, "tc=")) and not author.startswith("tc=") else ""
+    return clean_text(f"Comment on {cell}{by}: {said}")
+
+
+def struck_strings(archive: Archive) -> dict[bytes, str]:
+    """Of the shared strings that are struck through in part what is left, by their number."""
+    found: dict[bytes, str] = {}
+    for member in archive.names:
+        if not member.lower().endswith("sharedstrings.xml") or b"strike" not in (written := archive.read(member)):
+            continue
+        for number, item in enumerate(archive.xml_of(member, written)):
+            if (left := _left_of(item)) is not None:
+                found[str(number).encode()] = left
+    return found
+
+
+def _left_of(item: _Element) -> str | None:
+    """What is left of a string some of whose runs are struck through; None where none is."""
+    runs = list(item.iterchildren("{*}r"))
+    left = [run for run in runs if not _is_struck(run)]
+    return "".join(map(_string, left)).strip() if len(left) < len(runs) else None
+
+
+def _is_struck(run: _Element) -> bool:
+    properties = child(run, "rPr")
+    strike = child(properties, "strike") if properties is not None else None
+    return strike is not None and strike.get("val") not in ("0", "false")
+
+
+def struck_cells(sheet: bytes, strings: Mapping[bytes, str], address: str) -> dict[Place, str]:
+    """What is left of the cells of a worksheet that show such strings, or have some of their own, for `View.codes`."""
+    found: dict[Place, str] = {}
+    if b"inlineStr" in sheet and b"strike" in sheet:
+        for cell in xml_root(sheet, address).iter("{*}c"):
+            place = _REFERENCE.match(cell.get("r") or "")
+            own = child(cell, "is")
+            if place and own is not None and (left := _left_of(own)) is not None:
+                found[int(place[2]) - 1, _column_number(place[1]) - 1] = STRUCK + left
+    for cell in _ANY_STRING.finditer(sheet) if strings else ():
+        is_string = _IS_STRING.search(cell[1]) is not None
+        if is_string and cell[2] in strings and (at := _CELL.match(cell.group())) is not None:
+            found[int(at[2]) - 1, column_number(at[1].upper())] = STRUCK + strings[cell[2]]
     return found
 
 
@@ -201,127 +252,3 @@ def _column_number(letters: str) -> int:
     for letter in letters.upper():
         number = number * 26 + ord(letter) - 64
     return number
-
-
-@dataclass(slots=True)
-class OdsTable:
-    """A sheet of an OpenDocument spreadsheet: its cells as it shows them itself, and how they are shown.
-
-    Attributes:
-        numbers: Number of each row in the sheet, from 1: many blank rows are kept as one.
-        formulas: Cells whose formula was saved without its value.
-        unseen: Cells whose format shows nothing of their value.
-    """
-
-    name: str
-    rows: list[list[str]] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-    view: View = field(default_factory=View)
-    is_hidden: bool = False
-    formulas: int = 0
-    unseen: int = 0
-
-
-def ods_sheets(archive: Archive, max_cells: int, max_chars: int) -> Iterator[OdsTable]:
-    """The sheets of an OpenDocument spreadsheet.
-
-    Raises:
-        LimitExceeded: More cells than `max_cells`, or more characters in them than `max_chars`.
-    """
-    budget, chars = max_cells, 0
-    root = archive.xml("content.xml")
-    hidden_styles = _hidden_styles(root)
-    for element in root.iter("{*}table"):
-        table = OdsTable(local_attribute(element, "name") or "")
-        table.is_hidden = local_attribute(element, "style-name") in hidden_styles
-        table.view.hidden_columns = _ods_hidden_columns(element)
-        rows = table.rows
-        number = 1
-        for row in element.iter("{*}table-row"):
-            cells = list(islice(_ods_cells(row, len(rows), table), MAX_COLUMNS))
-            while cells and not cells[-1]:
-                cells.pop()
-            repeated = _count(row, "number-rows-repeated", MAX_REPEATED_ROWS) if cells else 1
-            budget -= repeated * max(1, len(cells))
-            chars += repeated * sum(map(len, cells))
-            check_count(chars, max_chars, "characters of text", archive.address)
-            if budget < 0:
-                raise LimitExceeded(
-                    f"{archive.address}: the sheets hold more than {max_cells:,} cells. Split the workbook, "
-                    "or raise `limits.max_cells`.",
-                    address=archive.address,
-                    limit=max_cells,
-                )
-            if local_attribute(row, "visibility") in ("collapse", "filter"):
-                table.view.hidden_rows |= set(range(len(rows), len(rows) + repeated))
-            rows.extend([cells] * repeated if repeated == 1 else ([*cells] for _ in range(repeated)))
-            table.numbers += range(number, number + repeated)
-            number += _count(row, "number-rows-repeated", MAX_POSITION)
-        width = max(map(len, rows), default=0)
-        if table.view.merged:
-            table.rows = [row + [""] * (width - len(row)) for row in rows]
-        yield table
-
-
-def _hidden_styles(root: _Element) -> set[str | None]:
-    """Names of the styles of tables that are not displayed."""
-    return {
-        local_attribute(style, "name")
-        for style in root.iter("{*}style")
-        for properties in style.iterchildren("{*}table-properties")
-        if local_attribute(properties, "display") == "false"
-    }
-
-
-def _ods_hidden_columns(table: _Element) -> set[int]:
-    hidden: set[int] = set()
-    column = 0
-    for element in table.iter("{*}table-column"):
-        count = _count(element, "number-columns-repeated", MAX_COLUMNS)
-        if local_attribute(element, "visibility") in ("collapse", "filter") and column < MAX_COLUMNS:
-            hidden |= set(range(column, min(column + count, MAX_COLUMNS)))
-        column += count
-    return hidden
-
-
-def _ods_cells(row: _Element, number: int, table: OdsTable) -> Iterator[str]:
-    """Texts of a row's cells; merged ranges that begin there are added to the table's view."""
-    view = table.view
-    column = 0
-    for cell in row:
-        if local_name(cell) not in ("table-cell", "covered-table-cell"):
-            continue
-        paragraphs = [
-            " ".join("".join(paragraph.itertext()).split()) for paragraph in cell.iterchildren("{*}p", "{*}h")
-        ]
-        text = " ".join(filter(None, paragraphs))
-        if not text and cell.keys():
-            text = _ods_unshown(cell, bool(paragraphs), table)
-        down, right = (_count(cell, f"number-{kind}-spanned", MAX_POSITION) for kind in ("rows", "columns"))
-        if text and max(down, right) > 1 and len(view.merged) < MAX_MERGES:
-            view.merged.append((number, column, number + down - 1, column + right - 1))
-        for _ in range(_count(cell, "number-columns-repeated", MAX_REPEATED_COLUMNS if text else MAX_COLUMNS)):
-            yield text
-            column += 1
-
-
-def _ods_unshown(cell: _Element, has_text: bool, table: OdsTable) -> str:
-    """The value of a cell without text, as programs write it that show nothing themselves; what is lost is counted.
-
-    Args:
-        has_text: The program says what it shows: nothing.
-    """
-    kind = local_attribute(cell, "value-type")
-    if kind is None:
-        table.formulas += not has_text and local_attribute(cell, "formula") is not None
-        return ""
-    if has_text:
-        table.unseen += kind != "string"
-        return ""
-    name = {"date": "date-value", "time": "time-value", "boolean": "boolean-value", "string": "string-value"}
-    return " ".join((local_attribute(cell, name.get(kind, "value")) or "").split())
-
-
-def _count(element: _Element, name: str, most: int) -> int:
-    value = local_attribute(element, name) or "1"
-    return max(1, min(int(value), most)) if value.isdecimal() and len(value) < 9 else 1

@@ -41,10 +41,13 @@ _STYLED = rb"""<(?:\w+:)?c(?=\s[^<>]*?\ss=["'](%b)["'])\s[^<>]*?\br=["']([A-Z]{1
 UNSEEN = ";;;"
 # Before the format of a cell whose colours hide it, which counts where something else may colour the cell.
 _COVERED = "\0"
+STRUCK = "\1"
+"""Before what is left of a cell whose text is struck through, in the place of its format."""
 # What gives cells a colour that their style does not say: conditions, and the looks of tables.
 _COLOURING = (b"conditionalFormatting", b"tablePart", b"<picture")
 _ELEMENT = rb"<(?:\w+:)?%b(?:\s[^<>]*?)?(?:/>|>((?>(?:[^<]++|<(?!/?(?:\w+:)?%b[\s/>]))*))</(?:\w+:)?%b>)"
 _FONT, _FILL = (re.compile(_ELEMENT % (name, name, name)) for name in (b"font", b"fill"))
+_STRIKE = re.compile(rb"<(?:\w+:)?strike(\s[^<>]*)?/?>")
 _COLOUR = re.compile(rb"<(?:\w+:)?color(\s[^<>]*)>")
 _BACKGROUND = re.compile(rb"<(?:\w+:)?fgColor(\s[^<>]*)>")
 _WHITE = "FFFFFF"
@@ -81,6 +84,7 @@ class LeftOut:
 
     Attributes:
         cells: Those whose format or colours show nothing of what they hold.
+        struck: Those struck through, as a whole or in part.
         formulas: Cells whose formula was saved without its value.
     """
 
@@ -89,6 +93,7 @@ class LeftOut:
     sheets: int = 0
     cells: int = 0
     formulas: int = 0
+    struck: int = 0
 
     def metadata(self) -> dict[str, str]:
         """The counts that are not zero, as facts of the document."""
@@ -97,6 +102,7 @@ class LeftOut:
             "hidden_column_count": self.columns,
             "hidden_sheet_count": self.sheets,
             "hidden_cell_count": self.cells,
+            "hidden_deletion_count": self.struck,
             "unread_formula_count": self.formulas,
         }
         return {name: str(count) for name, count in counts.items() if count}
@@ -108,15 +114,30 @@ def style_codes(archive: Archive) -> dict[str, str]:
     own = {_fact(tag, b"numFmtId"): unescape(_fact(tag, b"formatCode")) for tag in _FORMAT.findall(styles)}
     found: dict[str, str] = {}
     is_unseen = _unseen_looks(styles)
+    struck = _struck_fonts(styles)
     for number, tag in enumerate(_STYLE.findall(_section(styles, b"cellXfs"))):
         key = _fact(tag, b"numFmtId") or "0"
         code = own.get(key) or (BUILTIN.get(int(key), "") if key.isdecimal() else "")
         code = code if code.casefold() not in _PLAIN else ""
         if is_unseen(_fact(tag, b"fontId"), _fact(tag, b"fillId")):
             code = _COVERED + code
+        code = STRUCK if _fact(tag, b"fontId") in struck else code
         if code:
             found[str(number)] = code
     return found
+
+
+def _struck_fonts(styles: bytes) -> set[str]:
+    """Numbers of the fonts that strike text through."""
+    if b"strike" not in styles:
+        return set()
+    fonts = _FONT.findall(_section(styles, b"fonts"))
+    return {str(number) for number, inner in enumerate(fonts) if is_struck_run(inner)}
+
+
+def is_struck_run(properties: bytes) -> bool:
+    """Whether the properties of a font or run strike its text through."""
+    return any(_fact(said, b"val") not in ("0", "false") for said in _STRIKE.findall(properties))
 
 
 def _unseen_looks(styles: bytes) -> Callable[[str, str], bool]:
@@ -200,6 +221,8 @@ def sheet_view(sheet: bytes, codes: Mapping[str, str]) -> View:
 
 def _shows(code: str, is_coloured: bool) -> str:
     """The format that counts in a sheet, which may give its cells colours beside those of their styles."""
+    if code == STRUCK:
+        return code
     if is_coloured:
         return "" if code == UNSEEN else code.removeprefix(_COVERED)
     return UNSEEN if code.startswith(_COVERED) else code
@@ -211,6 +234,16 @@ def column_number(letters: bytes) -> int:
     for letter in letters:
         number = number * 26 + letter - 64
     return number - 1
+
+
+def cell_name(row: int, column: int) -> str:
+    """Name of a cell, as `B3`: the row from 1, the column from 0."""
+    letters = ""
+    column += 1
+    while column > 0:
+        column, letter = divmod(column - 1, 26)
+        letters = chr(65 + letter) + letters
+    return f"{letters}{row}"
 
 
 def seen_rows(
@@ -232,6 +265,10 @@ def seen_rows(
             line = []
             for column, value in enumerate(row, left):
                 code = codes.get((number, column))
+                if code is not None and code.startswith(STRUCK):
+                    left_out.struck += bool(str(value).strip())
+                    line.append(code[len(STRUCK) :])
+                    continue
                 text = shown(value, code) if code is not None and value != "" else None
                 if text == "" and str(value).strip():
                     left_out.cells += 1

@@ -11,25 +11,38 @@ from dataclasses import dataclass, field
 
 from rag_pipeline.parsing.legacy.ole import OleFile
 from rag_pipeline.parsing.office.number_formats import BUILTIN
-from rag_pipeline.parsing.office.sheet_view import MAX_MERGES, View
+from rag_pipeline.parsing.office.sheet_view import MAX_MERGES, STRUCK, View
 
 _BOF, _SHEET, _FORMAT, _XF = 0x0809, 0x0085, 0x041E, 0x00E0
+_FONT, _IS_STRUCK = 0x0031, 0x0008
+# Fonts are numbered without a fourth.
+_NO_FONT = 4
 _ROW, _COLUMNS, _MERGED, _RUN = 0x0208, 0x007D, 0x00E5, 0x00BD
 # Cells that hold a number: they begin with row, column and style.
 _NUMBERS = frozenset({0x0006, 0x0203, 0x027E})
-_VERSION_8 = 0x0600
+# Cells that hold words or no number, as their look counts where some font strikes text through.
+_WORDS = frozenset({0x00FD, 0x0204, 0x00D6, 0x0205})
+VERSION_8 = 0x0600
 _PLAIN = frozenset({"general", "", "@"})
 
 
 @dataclass(slots=True)
 class _Book:
-    """What the workbook's own records say, and the views of its sheets by the place they begin at."""
+    """What the workbook's own records say, and the views of its sheets by the place they begin at.
+
+    Attributes:
+        styles: Number of the font and of the format of each style.
+        fonts: Whether each strikes text through.
+        worded: Cells of words, where some font does.
+    """
 
     names: dict[int, str] = field(default_factory=dict)
     formats: dict[int, str] = field(default_factory=dict)
-    styles: list[int] = field(default_factory=list)
+    styles: list[tuple[int, int]] = field(default_factory=list)
+    fonts: list[bool] = field(default_factory=list)
     views: dict[int, View] = field(default_factory=dict)
     styled: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
+    worded: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
 
 
 def xls_views(raw: bytes, address: str) -> dict[str, View]:
@@ -41,7 +54,7 @@ def xls_views(raw: bytes, address: str) -> dict[str, View]:
     container = OleFile(raw, address)
     name = next((name for name in ("Workbook", "WORKBOOK") if name in container.streams), "")
     stream = container.read(name) if name else b""
-    if len(stream) < 8 or struct.unpack_from("<H", stream, 4)[0] != _VERSION_8:
+    if len(stream) < 8 or struct.unpack_from("<H", stream, 4)[0] != VERSION_8:
         return {}
     book = _Book()
     position = sheet = 0
@@ -52,16 +65,30 @@ def xls_views(raw: bytes, address: str) -> dict[str, View]:
             sheet = position
         elif kind in _READERS and len(content) == size:
             _take(book, sheet, kind, content)
+        elif kind in _WORDS and len(content) >= 6 and any(book.fonts):
+            book.worded.setdefault(sheet, []).append(struct.unpack_from("<HHH", content))
         position += 4 + size
     return _by_name(book)
 
 
-_READERS = frozenset({_SHEET, _FORMAT, _XF, _ROW, _COLUMNS, _MERGED, _RUN, *_NUMBERS})
+def sheet_names(stream: bytes) -> dict[int, str]:
+    """Names of the sheets of a workbook stream by the place they begin at."""
+    book = _Book()
+    position = 0
+    while position + 4 <= len(stream):
+        kind, size = struct.unpack_from("<HH", stream, position)
+        if kind == _SHEET and position + 4 + size <= len(stream):
+            _take(book, 0, kind, stream[position + 4 : position + 4 + size])
+        position += 4 + size
+    return book.names
+
+
+_READERS = frozenset({_SHEET, _FONT, _FORMAT, _XF, _ROW, _COLUMNS, _MERGED, _RUN, *_NUMBERS})
 
 
 def _take(book: _Book, sheet: int, kind: int, content: bytes) -> None:
     try:
-        if kind in (_SHEET, _FORMAT, _XF):
+        if kind in (_SHEET, _FONT, _FORMAT, _XF):
             _take_global(book, kind, content)
             return
         view = book.views.setdefault(sheet, View())
@@ -105,7 +132,9 @@ def _take_hidden(view: View, kind: int, content: bytes) -> None:
 
 def _take_global(book: _Book, kind: int, content: bytes) -> None:
     if kind == _XF:
-        book.styles.append(struct.unpack_from("<H", content, 2)[0])
+        book.styles.append(struct.unpack_from("<HH", content))
+    elif kind == _FONT:
+        book.fonts.append(bool(struct.unpack_from("<H", content, 2)[0] & _IS_STRUCK))
     elif kind == _FORMAT:
         number, count, flags = struct.unpack_from("<HHB", content)
         book.formats[number] = _text(content[5:], count, flags)
@@ -120,10 +149,21 @@ def _text(data: bytes, count: int, flags: int) -> str:
 
 def _by_name(book: _Book) -> dict[str, View]:
     codes: dict[int, str] = {}
-    for number, key in enumerate(book.styles):
+    struck: set[int] = set()
+    for number, (font, key) in enumerate(book.styles):
+        place = font - (font > _NO_FONT)
+        if place < len(book.fonts) and book.fonts[place]:
+            struck.add(number)
+            codes[number] = STRUCK
+            continue
         code = book.formats.get(key) or BUILTIN.get(key, "")
         if code.casefold() not in _PLAIN:
             codes[number] = code
     for sheet, places in book.styled.items():
+        places = [*places, *(place for place in book.worded.pop(sheet, ()) if place[2] in struck)]
         book.views[sheet].codes = {(row, column): codes[style] for row, column, style in places if style in codes}
+    for sheet, places in book.worded.items():
+        book.views.setdefault(sheet, View()).codes = {
+            (row, column): STRUCK for row, column, style in places if style in struck
+        }
     return {name: book.views[offset] for offset, name in book.names.items() if offset in book.views}

@@ -12,16 +12,18 @@ from collections.abc import Iterator, Mapping
 from rag_pipeline.parsing.containers.archives import Archive, relations
 from rag_pipeline.parsing.limits import check_count
 from rag_pipeline.parsing.office.number_formats import BUILTIN
-from rag_pipeline.parsing.office.sheet_view import MAX_HIDDEN_COLUMNS, MAX_MERGES, View
+from rag_pipeline.parsing.office.sheet_view import MAX_HIDDEN_COLUMNS, MAX_MERGES, STRUCK, View, cell_name
 
 WORKBOOK = "xl/workbook.bin"
 _ROW, _COLUMNS, _MERGED, _SHEET = 0, 60, 176, 156
 _FORMAT, _STYLE, _BEGIN_STYLES, _END_STYLES = 44, 47, 617, 618
+_FONT, _IS_STRUCK = 43, 0x8
 # Cells begin with column and style; those that hold a number may be shown by a format.
 _CELLS = frozenset({*range(1, 12), 62})
 _NUMBERS = frozenset({2, 5, 9})
 _PLAIN = frozenset({"general", "", "@"})
 _IS_HIDDEN_ROW = 0x10
+_AUTHOR, _COMMENT, _COMMENT_TEXT = 632, 635, 637
 # Sizes of records are written in at most four bytes of seven bits.
 _SIZE_BYTES = 4
 
@@ -33,14 +35,35 @@ def xlsb_views(archive: Archive, max_cells: int) -> dict[str, View]:
         LimitExceeded: The rectangle between a sheet's first and last cell has too many cells, however few are filled.
     """
     codes = _codes(archive.read_if_there("xl/styles.bin") or b"")
+    return {
+        name: _view(archive.read_if_there(part) or b"", codes, archive.address, max_cells)
+        for name, part in xlsb_parts(archive)
+    }
+
+
+def xlsb_parts(archive: Archive) -> list[tuple[str, str]]:
+    """(name, member) of the sheets, in the workbook's order; a member may not be there."""
     parts = {key: name for key, (_, name) in relations(archive, WORKBOOK).items()}
-    views: dict[str, View] = {}
+    found: list[tuple[str, str]] = []
     for kind, content in _records(archive.read(WORKBOOK)):
         if kind == _SHEET:
             key, end = _text(content, 8)
-            data = archive.read_if_there(parts.get(key, "")) or b""
-            views[_text(content, end)[0]] = _view(data, codes, archive.address, max_cells)
-    return views
+            found.append((_text(content, end)[0], parts.get(key, "")))
+    return found
+
+
+def binary_comments(stream: bytes) -> Iterator[tuple[str, str, str]]:
+    """Name of the cell, author and text of each comment of a sheet."""
+    authors: list[str] = []
+    place, author = "a cell", ""
+    for kind, content in _records(stream):
+        if kind == _AUTHOR:
+            authors.append(_text(content, 0)[0])
+        elif kind == _COMMENT and len(content) >= 20:
+            number, row, _, column = struct.unpack_from("<IIII", content)
+            place, author = cell_name(row + 1, column), authors[number] if number < len(authors) else ""
+        elif kind == _COMMENT_TEXT and (said := _text(content, 1)[0].strip()):
+            yield place, author, said
 
 
 def _records(stream: bytes) -> Iterator[tuple[int, bytes]]:
@@ -77,6 +100,7 @@ def _codes(styles: bytes) -> dict[int, str]:
     """Number format by the number of a cell's style, where it may show other than the value."""
     own: dict[int, str] = {}
     found: dict[int, str] = {}
+    fonts: list[bool] = []
     is_cell_style = False
     number = 0
     for kind, content in _records(styles):
@@ -84,10 +108,14 @@ def _codes(styles: bytes) -> dict[int, str]:
             is_cell_style = kind == _BEGIN_STYLES
         elif kind == _FORMAT and len(content) >= 2:
             own[struct.unpack_from("<H", content)[0]] = _text(content, 2)[0]
-        elif kind == _STYLE and is_cell_style and len(content) >= 4:
-            key = struct.unpack_from("<H", content, 2)[0]
+        elif kind == _FONT and len(content) >= 4:
+            fonts.append(bool(struct.unpack_from("<H", content, 2)[0] & _IS_STRUCK))
+        elif kind == _STYLE and is_cell_style and len(content) >= 6:
+            key, font = struct.unpack_from("<HH", content, 2)
             code = own.get(key) or BUILTIN.get(key, "")
-            if code.casefold() not in _PLAIN:
+            if font < len(fonts) and fonts[font]:
+                found[number] = STRUCK
+            elif code.casefold() not in _PLAIN:
                 found[number] = code
             number += 1
     return found
@@ -107,7 +135,8 @@ def _view(sheet: bytes, codes: Mapping[int, str], address: str, max_cells: int) 
             column, style = struct.unpack_from("<II", content)
             rows.append(row)
             columns.append(column)
-            if kind in _NUMBERS and (code := codes.get(style & 0xFFFFFF)):
+            code = codes.get(style & 0xFFFFFF)
+            if code is not None and (kind in _NUMBERS or code == STRUCK):
                 view.codes[row, column] = code
         elif kind in (_COLUMNS, _MERGED) and len(content) >= 16:
             _take_ranges(view, kind, content)

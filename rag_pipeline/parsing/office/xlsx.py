@@ -3,7 +3,7 @@
 Comments and text boxes follow the cells of their sheet.
 
 Belongs here: turning rows into blocks, and choosing a reader. Does not belong here: reading the XML of
-cells (`sheet_cells`), containers (`containers/archives`).
+cells (`sheet_cells`, `ods_cells`), containers (`containers/archives`).
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import ParseLimits, check_count
 from rag_pipeline.parsing.office.embedded import Embedded, embedded_files, with_embedded
+from rag_pipeline.parsing.office.ods_cells import OdsTable, ods_sheets
 from rag_pipeline.parsing.office.sheet_cells import (
-    OdsTable,
     area_cells,
-    ods_sheets,
     shared_chars,
     sheet_parts,
     sheet_remarks,
     sparse_sheets,
+    struck_cells,
+    struck_strings,
 )
 from rag_pipeline.parsing.office.sheet_view import (
     LeftOut,
@@ -42,12 +43,13 @@ from rag_pipeline.parsing.office.sheet_view import (
     uncomputed_formulas,
 )
 from rag_pipeline.parsing.office.xls_look import xls_views
+from rag_pipeline.parsing.office.xls_remarks import xls_remarks
 from rag_pipeline.parsing.office.xls_stream import sound_xls
-from rag_pipeline.parsing.office.xlsb_look import WORKBOOK, xlsb_views
+from rag_pipeline.parsing.office.xlsb_look import WORKBOOK, xlsb_parts, xlsb_views
 from rag_pipeline.parsing.table_heads import MAX_HEADER_ROWS, SAMPLE_ROWS, header_count, joined_names, row_look
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "11"
+VERSION = "12"
 
 Row = list[str]
 # Each hidden row within a table is a blank line, as its place is counted by lines. Blank lines say nothing to a
@@ -66,12 +68,14 @@ class _Sheet:
         name: As its tab says, which remarks are found by.
         numbers: Number of each row in the sheet, from 1.
         is_hidden: The tab is not shown, but a person can bring it back from a menu.
+        remarks: Comments on its cells, as far as they are known by the sheet itself.
     """
 
     name: str
     rows: Iterable[Row]
     numbers: Sequence[int]
     is_hidden: bool = False
+    remarks: Sequence[str] = ()
 
 
 def parse_xlsx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
@@ -92,7 +96,7 @@ def parse_xlsx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
             sheets: Iterable[_Sheet] = (_ods_sheet(table, left_out) for table in tables)
         else:
             archive.check_all()
-            parts = sheet_parts(archive)
+            parts = xlsb_parts(archive) if WORKBOOK in archive.names else sheet_parts(archive)
             sheets = _xlsx_sheets(raw, archive, parts, context.limits, left_out)
             facts = core_properties(archive)
     else:
@@ -100,12 +104,12 @@ def parse_xlsx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         sheets = _calamine_sheets(
             sound_xls(raw, context.address, context.limits.max_cells), context.address, views, left_out
         )
-    remarks = sheet_remarks(archive, parts) if archive is not None else {}
+    remarks = sheet_remarks(archive, parts) if archive is not None else xls_remarks(raw, context.address)
     builder = TextBuilder()
     count = 0
     for count, sheet in enumerate(sheets, 1):
         check_count(count, context.limits.max_pages, "sheets", context.address)
-        _add_sheet(builder, sheet, count, remarks.get(sheet.name, []))
+        _add_sheet(builder, sheet, count, [*sheet.remarks, *remarks.get(sheet.name, ())])
         check_count(builder.length_chars, context.limits.max_text_chars, "characters of text", context.address)
     files = Embedded()
     if archive is not None:
@@ -138,10 +142,15 @@ def _xlsx_sheets(
     if max(area_cells(member, address) for member in members) <= limits.max_cells:
         codes = style_codes(archive)
         views = {name: sheet_view(member, codes) for (name, _), member in zip(parts, members, strict=True)}
+        strings = struck_strings(archive)
+        for (name, _), member in zip(parts, members, strict=True):
+            if strings or b"strike" in member:
+                # What the whole cell says goes before what its runs say.
+                views[name].codes = struck_cells(member, strings, address) | views[name].codes
         try:
             return list(_calamine_sheets(raw, address, views, left_out))
         except UnparsableDocument:
-            left_out.rows = left_out.columns = left_out.sheets = left_out.cells = 0
+            left_out.rows = left_out.columns = left_out.sheets = left_out.cells = left_out.struck = 0
     return _scattered_sheets(archive, parts, left_out)
 
 
@@ -157,8 +166,10 @@ def _scattered_sheets(archive: Archive, parts: list[tuple[str, str]], left_out: 
 def _ods_sheet(table: OdsTable, left_out: LeftOut) -> _Sheet:
     left_out.formulas += table.formulas
     left_out.cells += table.unseen
+    left_out.struck += table.struck
     rows = seen_rows(table.rows, (0, 0), table.view, str, left_out)
-    return _Sheet(table.name, rows, seen_numbers(table.numbers, 0, table.view), table.is_hidden)
+    numbers = seen_numbers(table.numbers, 0, table.view)
+    return _Sheet(table.name, rows, numbers, table.is_hidden, table.remarks)
 
 
 def _calamine_sheets(raw: bytes, address: str, views: Mapping[str, View], left_out: LeftOut) -> Iterator[_Sheet]:
