@@ -98,6 +98,7 @@ def _emit(file: Path, found: Inspection) -> None:
                 "quality": document.quality,
                 "text_chars": len(document.text),
                 "left_out": inspected.left_out,
+                "pictures": [asdict(picture) for picture in document.pictures],
                 "blocks": [
                     {**asdict(block), "text": document.text[block.start_char : block.end_char]}
                     for block in document.blocks
@@ -135,7 +136,10 @@ def _show_document(file: Path, found: Inspection, inspected: Inspected) -> None:
     ]
     name = f"{file} # {document.part}" if document.part else str(file)
     show(facts([(label, _short(str(value))) for label, value in pairs], title=clean(name)), "")
-    blocks = [(number, block.kind, _place(block), _of(document, block)) for number, block in enumerate(document.blocks)]
+    blocks = [
+        (number, block.kind, _place(block), _of(document, block) or _short(block.label or ""))
+        for number, block in enumerate(document.blocks)
+    ]
     show(table("Blocks", [("No", "right"), "Kind", "Place", "Text"], blocks), "")
     chunks = [
         (number, chunk.token_count, _place(chunk), " > ".join(chunk.section_path), _of(document, chunk))

@@ -10,23 +10,37 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 BlockKind = Literal[
-    "heading", "paragraph", "list", "table", "code", "definition", "quote", "html", "cue", "record", "field"
+    "heading",
+    "paragraph",
+    "list",
+    "table",
+    "code",
+    "definition",
+    "quote",
+    "html",
+    "cue",
+    "record",
+    "field",
+    "picture",
 ]
 
 # Kinds whose wording can be boilerplate; in tables, code and records equal values are data.
-REPEATABLE_KINDS: frozenset[BlockKind] = frozenset({"paragraph", "quote", "html", "list"})
+REPEATABLE_KINDS: frozenset[BlockKind] = frozenset({"paragraph", "quote", "html", "list", "picture"})
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """The smallest parsed unit: the half-open span `[start_char, end_char)` of the document's text.
 
+    A picture's span is what was read from it; where nothing was, it is empty and says where the picture stands.
+
     Blocks are in document order and do not overlap; between them is only white space (or text that the
     parser assigns to no block, which the chunker treats as part of the block before it).
 
     Attributes:
         level: Heading depth from 1 for headings (definitions in code use it for nesting), else 0.
-        label: Plain text of a heading; qualified name of a definition; speaker of a cue; else None.
+        label: Plain text of a heading; qualified name of a definition; speaker of a cue; what is said of a picture;
+            else None.
         page: Page (slide, sheet) number counted from 1, where the format has pages.
         line: Line in the original file (row in a sheet) that the block begins in, counted from 1, where that is known.
         holds_lines: Whether each line of the block's text is one line of the file, from `line` on. Text that a
@@ -41,6 +55,24 @@ class Block:
     page: int | None = None
     line: int | None = None
     holds_lines: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture within a document; the first of them is that of the first block of kind `picture`, and so on.
+
+    Attributes:
+        media_type: By its bytes; `application/octet-stream` where they do not tell.
+        width, height: In pixels; 0 where they are not told.
+        size_bytes: Of the picture as the file holds it.
+        content_hash: SHA-256 of the same; in a PDF, of the stream.
+    """
+
+    media_type: str
+    width: int
+    height: int
+    size_bytes: int
+    content_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +92,7 @@ class ParsedDocument:
         metadata: Further facts the content gives, as strings.
         quality: Named parts of the quality score, each in [0, 1], higher is better.
         block_hashes: Hashes of the blocks and sections that could be boilerplate, ascending.
+        pictures: One for each block of kind `picture`, in their order.
     """
 
     text: str
@@ -71,6 +104,7 @@ class ParsedDocument:
     quality: dict[str, float] = field(default_factory=dict)
     part: str = ""
     block_hashes: tuple[int, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

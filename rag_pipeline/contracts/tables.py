@@ -105,7 +105,7 @@ DOCUMENTS = TableContract(
         "text": _text("The document as clean text."),
         "content_title": _text("Title that the content itself gives; part of what is embedded.", nullable=True),
         "blocks": Column(
-            BLOCKS, "Structure of the text: spans with kind, level, page and line (below zero: of its beginning alone)."
+            BLOCKS, "Structure of the text: spans with kind, level, page, line (below 0: of its beginning)."
         ),
         "text_chars": _count("Length of the text in code points."),
         "metadata": _text("Further facts that the content gives, its author among them, as JSON."),
@@ -124,11 +124,11 @@ DOCUMENTS = TableContract(
         "metadata_hash": _text("Digest of everything on the row that is shown but not embedded."),
         "input_key": _text("What was parsed: hash of the bytes and the address's suffix."),
         "recipe_fingerprint": _text("How it was parsed: versions, limits and the source's options."),
+        "pictures": Column(
+            pl.String(), "Form, pixels, bytes, hash of each picture block, as JSON.", nullable=True, later=True
+        ),
         "enriched": Column(
-            pl.String(),
-            "Metadata that enrichments read out of it, as JSON: values by name; null: none concerns it.",
-            nullable=True,
-            later=True,
+            pl.String(), "Metadata that enrichments read out of it, as JSON; null: none.", nullable=True, later=True
         ),
     },
     rules=(
@@ -143,7 +143,7 @@ DOCUMENTS = TableContract(
 )
 
 # Everything about a document but what it says: small enough to be read for all of them.
-DOCUMENT_FACTS = [name for name in DOCUMENTS.columns if name not in ("text", "blocks", "block_hashes")]
+DOCUMENT_FACTS = [name for name in DOCUMENTS.columns if name not in ("text", "blocks", "block_hashes", "pictures")]
 
 QUARANTINE = TableContract(
     layer="silver",

@@ -34,6 +34,7 @@ DERIVED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "author": ("author", "raw"),
         "text": ("raw",),
         "blocks": ("raw",),
+        "pictures": ("raw",),
         "content_title": ("raw",),
         "metadata": ("raw",),
         "language": ("raw",),

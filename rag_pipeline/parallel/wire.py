@@ -17,7 +17,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any
 
-from rag_pipeline.contracts.documents import Block, Chunk, ParsedDocument
+from rag_pipeline.contracts.documents import Block, Chunk, ParsedDocument, Picture
 from rag_pipeline.errors import DocumentError
 
 _JSON = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
@@ -33,7 +33,9 @@ def _names(kind: type) -> list[str]:
 _BLOCK = attrgetter(*_names(Block))
 _CHUNK = attrgetter(*_names(Chunk))
 _DOCUMENT = attrgetter(*_names(ParsedDocument))
+_PICTURE = attrgetter(*_names(Picture))
 _BLOCKS_AT = _names(ParsedDocument).index("blocks")
+_PICTURES_AT = _names(ParsedDocument).index("pictures")
 _SCALARS = frozenset({str, int, bool, type(None)})
 _BLOCK_FIELDS = len(_names(Block))
 
@@ -83,6 +85,7 @@ def _send_list(value: list[Any]) -> list[Any]:
 def _send_document(document: ParsedDocument) -> list[Any]:
     values = list(_DOCUMENT(document))
     values[_BLOCKS_AT] = list(map(_BLOCK, document.blocks))
+    values[_PICTURES_AT] = list(map(_PICTURE, document.pictures))
     return ["document", *values]
 
 
@@ -104,12 +107,15 @@ def _received(value: Any) -> Any:
 
 
 def _receive_document(values: list[Any]) -> ParsedDocument:
-    text, rows, title, author, language, metadata, quality, part, hashes = values
-    if not set(map(type, chain((text, part), chain.from_iterable(rows)))) <= _SCALARS or not isinstance(text, str):
+    text, rows, title, author, language, metadata, quality, part, hashes, shown = values
+    plain = chain((text, part), chain.from_iterable(rows), chain.from_iterable(shown))
+    if not set(map(type, plain)) <= _SCALARS or not isinstance(text, str):
         raise TypeError("a document holds something else than texts and numbers")
     # An ordinary loop over rows of a checked width: this is most of the work.
     blocks = tuple([Block(*row) for row in rows])
-    return ParsedDocument(text, blocks, title, author, language, dict(metadata), dict(quality), part, tuple(hashes))
+    pictures = tuple([Picture(*row) for row in shown])
+    facts = dict(metadata), dict(quality), part, tuple(hashes), pictures
+    return ParsedDocument(text, blocks, title, author, language, *facts)
 
 
 def _receive_chunks(rows: list[Any]) -> list[Chunk]:

@@ -40,8 +40,8 @@ class TextBuilder:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing has been added yet."""
-        return not self._blocks
+        """Whether no text has been added yet."""
+        return not self._length
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -70,7 +70,7 @@ class TextBuilder:
         if not body:
             return
         lead = text[: len(text) - len(text.lstrip())].rpartition("\n")[2] if kind == "code" else ""
-        before = (BLOCK_SEPARATOR if self._blocks else "") + lead
+        before = (BLOCK_SEPARATOR if self._length else "") + lead
         start = self._length + len(before)
         self._pieces += (before, body)
         self._length = start + len(body)
@@ -78,6 +78,10 @@ class TextBuilder:
             level = max(1, level)
             label = one_line(label or body)
         self._blocks.append(Block(kind, start, self._length, level, label, page, line, holds_lines or line is None))
+
+    def mark_picture(self, caption: str = "", page: int | None = None) -> None:
+        """Append a block without text where a picture stands; see `parsing/pictures.py`."""
+        self._blocks.append(Block("picture", self._length, self._length, label=one_line(caption) or None, page=page))
 
     def build(
         self,

@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from importlib.resources import files
 
@@ -30,6 +30,8 @@ from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.limits import ParseLimits, check_bytes, check_count
 from rag_pipeline.parsing.ocr.engine import PageReader
 from rag_pipeline.parsing.ocr.options import OcrOptions
+from rag_pipeline.parsing.ocr.shown import with_read
+from rag_pipeline.parsing.pictures import Shown, shown
 
 Parser = Callable[[bytes, ParseContext], list[ParsedDocument]]
 
@@ -130,6 +132,8 @@ FORMATS: dict[str, Format] = {
 _PICTURE = Format("picture", "ocr.pictures", "parse_picture", is_text=False)
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/tiff", "image/bmp", "image/webp"})
 
+# Formats whose pictures are found, beside those of Office and PDF, which may hold any file.
+_PICTURED = frozenset({"text/html", media_type.ODT, media_type.ODP, media_type.EPUB})
 _VAGUE = frozenset({media_type.OCTET_STREAM, media_type.ZIP, media_type.OLE})
 _SEALED = frozenset({media_type.PGP, media_type.ENCRYPTED})
 _VERSION = re.compile(r'^VERSION = "([^"]+)"$', re.M)
@@ -139,7 +143,7 @@ _ENCRYPTED_STREAM = "EncryptedPackage".encode("utf-16-le")
 def reads_pictures(media_type: str) -> bool:
     """Whether an object of this media type may become something else where pictures are read."""
     found = FORMATS.get(media_type)
-    return media_type in PICTURES or media_type == "application/pdf" or (found is not None and found.holds_others)
+    return media_type in PICTURES or media_type in _PICTURED or (found is not None and found.holds_others)
 
 
 def recipe_version(media_type: str, *, has_others: bool = True) -> str:
@@ -197,13 +201,13 @@ def parse(
             save BaseException from native code, which is the worker's to handle, and ImportError for a
             library that is not installed, which is no document's fault.
     """
-    return _parse(raw, media_type, address, limits, PageReader(ocr) if ocr is not None else None)
+    return _parse(raw, media_type, address, limits, PageReader(ocr) if ocr is not None else None, [])
 
 
 def _parse(
-    raw: bytes, media_type: str, address: str, limits: ParseLimits, reader: PageReader | None
+    raw: bytes, media_type: str, address: str, limits: ParseLimits, reader: PageReader | None, hung: list[Shown]
 ) -> list[ParsedDocument]:
-    """One object, or a file within one: all of them share what the reader may read."""
+    """One object, or a file within one: all of them share what the reader may read, and name their pictures."""
     if not raw or raw.isspace():
         raise EmptyDocument(
             f"{address}: the file is empty. If it should not be, look at what wrote it; else exclude it, or leave it.",
@@ -214,8 +218,15 @@ def _parse(
     if found.is_text:
         check_bytes(len(raw), limits.max_text_bytes, address, "sources.NAME.max_text_bytes")
     parser: Parser = getattr(import_module(f"{_PACKAGE}.{found.module}"), found.function)
+
+    def parse_part(raw: bytes, media_type: str, address: str, limits: ParseLimits) -> list[ParsedDocument]:
+        return _parse(raw, media_type, address, limits, reader, hung)
+
+    context = ParseContext(address, limits, parse_part, reader)
     try:
-        documents = parser(raw, ParseContext(address, limits, partial(_parse, reader=reader), reader))
+        documents = parser(raw, context)
+        if context.gallery.hung:
+            documents[0] = _with_pictures(documents[0], context, hung)
     except (DocumentError, ImportError):
         raise
     except MemoryError:
@@ -236,6 +247,15 @@ def _parse(
             error=type(error).__name__,
         ) from error
     return _checked(documents, address, limits)
+
+
+def _with_pictures(document: ParsedDocument, context: ParseContext, hung: list[Shown]) -> ParsedDocument:
+    """The document that the parser composed, with its pictures."""
+    found = shown(document, context.gallery)
+    hung.append(found)
+    return (
+        found.document if context.reader is None else with_read(found, context.gallery, context.reader, context.address)
+    )
 
 
 def _format_for(raw: bytes, declared: str, address: str, *, reads_pictures: bool) -> Format:

@@ -316,7 +316,8 @@ def _parse_all(
             )
             continue
         outcome.taken += 1
-        outcome.pages_read += sum(int(each.metadata.get("ocr_pages_count", 0)) for each in parsed.result)
+        read = ("ocr_pages_count", "ocr_pictures_count")
+        outcome.pages_read += sum(int(each.metadata.get(name, 0)) for each in parsed.result for name in read)
         rows += document_rows(parsed.origin, parsed.media_type, parsed.result, recipe)
         size += sum(len(document.text) for document in parsed.result)
         if origin_id in known:

@@ -187,15 +187,16 @@ class Workspace:
                     source.sensitive,
                     source.low_quality_weight if source.low_quality == "rank_down" else None,
                 ),
-                self._ocr_options if (source.ocr or self.settings.ocr) != "off" else None,
+                self._ocr_options(source.ocr or self.settings.ocr),
             )
             for name, source in self.settings.sources.items()
         }
 
-    @property
-    def _ocr_options(self) -> OcrOptions:
+    def _ocr_options(self, wanted: str) -> OcrOptions | None:
         allowed = self.settings.limits
-        return OcrOptions(max_ocr_pages=allowed.max_ocr_pages, page_seconds=allowed.ocr_page_seconds)
+        return (
+            OcrOptions(allowed.max_ocr_pages, allowed.ocr_page_seconds, wanted == "always") if wanted != "off" else None
+        )
 
     @cached_property
     def reads_pictures(self) -> bool:

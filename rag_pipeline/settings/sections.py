@@ -207,9 +207,10 @@ class Settings(Section):
     """When the checks on silver turn yellow."""
     alerts: AlertsSettings = AlertsSettings()
     """Who is told when something is wrong, or is well again."""
-    ocr: Literal["off", "missing"] = "off"
-    """Whether pictures of text are read: files that are pictures, and pages of a PDF that have no text (`missing`).
-    Needs the extra `ocr`. A change parses again what it concerns, and nothing else."""
+    ocr: Literal["off", "missing", "always"] = "off"
+    """Whether pictures of text are read: where text is missing, that is files that are pictures, pages of a PDF without
+    text and documents of pictures alone (`missing`), or those beside text, too (`always`). Needs the extra `ocr`. A
+    change parses again what it concerns, and nothing else."""
     quarantined_documents: Literal["hide", "keep_last_good"] = "hide"
     """Whether the last good version of a document stays visible while its newest cannot be parsed. One whose bytes
     cannot be had is for nobody meanwhile: they may say who may read it."""

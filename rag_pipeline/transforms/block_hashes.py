@@ -46,7 +46,13 @@ def section_wordings(text: str, blocks: Sequence[Block]) -> Iterator[tuple[int, 
 
     Headings that stand right above the section's own count with it: left out below them, nothing would name them.
     """
+    blocks = _with_text(blocks)
     return _sections(text, blocks, [block_wording(text, block) for block in blocks])
+
+
+def _with_text(blocks: Sequence[Block]) -> list[Block]:
+    """Without the marks of pictures, which say nothing."""
+    return [block for block in blocks if block.start_char < block.end_char]
 
 
 def _sections(text: str, blocks: Sequence[Block], wordings: Sequence[str | None]) -> Iterator[tuple[int, str]]:
@@ -72,6 +78,7 @@ def wording_hash(wording: str) -> int:
 
 def repeatable_wordings(text: str, blocks: Sequence[Block]) -> Iterator[str]:
     """Normal wordings of everything in a document that may be boilerplate: blocks, and sections made of such."""
+    blocks = _with_text(blocks)
     wordings = [block_wording(text, block) for block in blocks]
     yield from filter(None, wordings)
     yield from (wording for _, wording in _sections(text, blocks, wordings))

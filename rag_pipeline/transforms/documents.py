@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from rag_pipeline.contracts.ids import MEMBER_MARK, digest, principals_key
 from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.contracts.tables import DUPLICATES
 from rag_pipeline.errors import DocumentError
-from rag_pipeline.parsing.ocr.options import CONCERNED, concerns
+from rag_pipeline.parsing.ocr.options import CONCERNED, EITHER, HAS_PICTURES, LACKS_TEXT, PICTURED, concerns
 from rag_pipeline.parsing.registry import PICTURES
 from rag_pipeline.transforms.enrich import EnrichOptions
 from rag_pipeline.transforms.quality import total_score
@@ -165,11 +165,12 @@ def with_new_metadata(documents: pl.DataFrame, origins: pl.DataFrame) -> pl.Data
 
 
 def _one_of_each(documents: pl.DataFrame, recipes: Mapping[str, ParseRecipe]) -> pl.DataFrame:
-    """A row of each object; where pictures are read, whether any of its rows is concerned by that."""
+    """A row of each object; where pictures are read, what its rows have to do with that."""
     if all(recipe.ocr is None for recipe in recipes.values()):
         return documents.unique("origin_id")
-    concerned = pl.col("metadata").str.contains(CONCERNED).any().over("origin_id")
-    return documents.with_columns(concerns_ocr=concerned).unique("origin_id")
+    parts = ((CONCERNED, LACKS_TEXT), (PICTURED, HAS_PICTURES))
+    marks = [pl.col("metadata").str.contains(mark).any().over("origin_id").cast(pl.Int8) * bit for mark, bit in parts]
+    return documents.with_columns(concern=pl.sum_horizontal(marks)).unique("origin_id")
 
 
 def _with_expected(rows: pl.DataFrame, media_type_column: str, recipes: Mapping[str, ParseRecipe]) -> pl.DataFrame:
@@ -178,25 +179,26 @@ def _with_expected(rows: pl.DataFrame, media_type_column: str, recipes: Mapping[
     An object without other files in it has a fingerprint of its own, so that is as good as the one with them. One that
     reading pictures does not concern is as good with that on as with it off.
     """
-    if "concerns_ocr" in rows.columns:
-        concerned = pl.col("concerns_ocr")
+    if "concern" in rows.columns:
+        concern = pl.col("concern")
     elif "reason_code" in rows.columns:
         is_settled = pl.col("reason_code").is_in(list(SETTLED_CODES)) & pl.col(media_type_column).is_in(list(SETTLED))
-        concerned = ~is_settled.fill_null(False)
+        concern = pl.when(is_settled.fill_null(False)).then(0).otherwise(EITHER)
     else:
-        concerned = pl.lit(False)
-    rows = rows.with_columns(concerns_ocr=concerned)
-    key = pl.concat_str("source", media_type_column, pl.col("concerns_ocr").cast(pl.Int8), separator=":")
-    kinds = rows.select("source", media_type_column, "concerns_ocr").unique().drop_nulls()
+        concern = pl.lit(0)
+    rows = rows.with_columns(concern=concern.cast(pl.Int8))
+    key = pl.concat_str("source", media_type_column, "concern", separator=":")
+    kinds = rows.select("source", media_type_column, "concern").unique().drop_nulls()
     current = [
-        f"{source}:{media_type}:{int(concerns_ocr)}:{fingerprint}"
-        for source, media_type, concerns_ocr in kinds.iter_rows()
+        f"{source}:{media_type}:{concern}:{fingerprint}"
+        for source, media_type, concern in kinds.iter_rows()
         if source in recipes
-        for is_read in {True, concerns_ocr}
-        for fingerprint in recipes[source].fingerprints(media_type, concerns_ocr=is_read)
+        # What reading would not change is as good where it was read.
+        for tried in {concern, concern | LACKS_TEXT, EITHER}
+        for fingerprint in recipes[source].fingerprints(media_type, concern=tried)
     ]
     marked = rows.with_columns(is_current_recipe=pl.concat_str(key, "recipe_fingerprint", separator=":").is_in(current))
-    return marked.drop("concerns_ocr")
+    return marked.drop("concern")
 
 
 def document_rows(
@@ -204,8 +206,8 @@ def document_rows(
 ) -> list[dict[str, Any]]:
     """Rows of silver/documents for what parsing one object gave."""
     has_others = any(document.part or "attachments" in document.metadata for document in parsed)
-    concerns_ocr = concerns(json.dumps(document.metadata, ensure_ascii=False) for document in parsed)
-    fingerprint = recipe.fingerprint(media_type, has_others=has_others, concerns_ocr=concerns_ocr)
+    concern = concerns(json.dumps(document.metadata, ensure_ascii=False) for document in parsed)
+    fingerprint = recipe.fingerprint(media_type, has_others=has_others, concern=concern)
     return [_document_row(origin, media_type, document, recipe.options, fingerprint) for document in parsed]
 
 
@@ -236,6 +238,7 @@ def _document_row(
         "quality_score": score,
         "rank_weight": options.rank_weight(score),
         "block_hashes": list(parsed.block_hashes),
+        "pictures": json.dumps([asdict(picture) for picture in parsed.pictures]) if parsed.pictures else None,
         "content_hash": digest("content", parsed.text, parsed.title or "", parsed.language or "", shape),
         "input_key": origin["input_key"],
         "recipe_fingerprint": fingerprint,
@@ -295,7 +298,7 @@ def quarantine_row(
 ) -> dict[str, Any]:
     """The quarantine row for a refused object; attempts are counted while input and recipe stay the same."""
     is_settled = error.code in SETTLED_CODES and media_type in SETTLED
-    tried = recipe.fingerprint(media_type, concerns_ocr=not is_settled) if media_type is not None else ""
+    tried = recipe.fingerprint(media_type, concern=0 if is_settled else EITHER) if media_type is not None else ""
     again = before is not None and (before["input_key"], before["recipe_fingerprint"]) == (origin["input_key"], tried)
     attempts = before["attempts"] + 1 if before is not None and again else 1
     wait = min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_RETRY)

@@ -17,7 +17,7 @@ from rag_pipeline.contracts.documents import ParsedDocument
 # Part of every document's recipe: bump whenever the language or its confidence may come out differently.
 VERSION = "1"
 
-PROSE_KINDS = frozenset({"heading", "paragraph", "list", "quote", "definition", "cue"})
+PROSE_KINDS = frozenset({"heading", "paragraph", "list", "quote", "definition", "cue", "picture"})
 # Below this every language identifier guesses ("TODO update docs").
 MIN_LETTERS = 40
 # More text does not change the verdict, and thousands of small documents should not wait for one large.

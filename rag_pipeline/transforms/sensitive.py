@@ -213,7 +213,8 @@ def _moved(
         else:
             end = block.end_char + (spans[last - 1][1] - ends[last - 1] if last else 0)
         body = text[start:end].strip()
-        if body:
+        # A picture stays one of the document's, also where nothing is left of what was read from it.
+        if body or block.kind == "picture":
             start += len(text[start:end]) - len(text[start:end].lstrip())
             # A label may repeat the value's middle, which alone nothing tells for what it is.
             label = one_line(body) if starts_inside and block.label else block.label

@@ -39,26 +39,25 @@ class ParseRecipe:
     options: EnrichOptions
     ocr: OcrOptions | None = None
 
-    def fingerprint(self, media_type: str, *, has_others: bool = True, concerns_ocr: bool = False) -> str:
+    def fingerprint(self, media_type: str, *, has_others: bool = True, concern: int = 0) -> str:
         """Everything that decides what parsing an object of this media type gives, with or without files in it.
 
         Args:
-            concerns_ocr: Pictures were read of the object, or would be if they were. What has none is the same under
+            concern: What reading pictures has to do with the object (`ocr/options.py`). What has none is the same under
                 any setting, and is not parsed again for it.
         """
-        return _recipe_fingerprint(media_type, has_others, concerns_ocr, self)
+        return _recipe_fingerprint(media_type, has_others, concern, self)
 
-    def fingerprints(self, media_type: str, *, concerns_ocr: bool = False) -> list[str]:
+    def fingerprints(self, media_type: str, *, concern: int = 0) -> list[str]:
         """The fingerprints that an object of this media type may have, with and without files in it."""
-        both = ((has_others, concerns_ocr) for has_others in (True, False))
-        return sorted({self.fingerprint(media_type, has_others=with_, concerns_ocr=ocr) for with_, ocr in both})
+        return sorted({self.fingerprint(media_type, has_others=each, concern=concern) for each in (True, False)})
 
 
 @lru_cache(maxsize=10_000)
-def _recipe_fingerprint(media_type: str, has_others: bool, concerns_ocr: bool, recipe: ParseRecipe) -> str:
+def _recipe_fingerprint(media_type: str, has_others: bool, concern: int, recipe: ParseRecipe) -> str:
     version = recipe_version(media_type, has_others=has_others)
-    reading = [recipe.ocr.recipe] if recipe.ocr is not None and concerns_ocr and reads_pictures(media_type) else []
-    return fingerprint("parse", version, repr(recipe.limits), recipe.options.recipe, *reading)
+    reading = recipe.ocr.recipe(concern) if recipe.ocr is not None and reads_pictures(media_type) else ""
+    return fingerprint("parse", version, repr(recipe.limits), recipe.options.recipe, *filter(None, [reading]))
 
 
 def parse_object(item: tuple[bytes, str, str], recipe: ParseRecipe) -> list[ParsedDocument]:

@@ -93,6 +93,8 @@ def test_what_has_no_plain_form_is_not_sent(value: Any) -> None:
 
 def test_a_document_of_other_values_than_its_own_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be read"):
-        wire.load(b'["document","t",[["heading",[],2,1,null,null,null]],null,null,null,{},{},"",[]]')
+        wire.load(b'["document","t",[["heading",[],2,1,null,null,null]],null,null,null,{},{},"",[],[]]')
     with pytest.raises(ValueError, match="cannot be read"):
-        wire.load(b'["document",7,[],null,null,null,{},{},"",[]]')
+        wire.load(b'["document",7,[],null,null,null,{},{},"",[],[]]')
+    with pytest.raises(ValueError, match="cannot be read"):
+        wire.load(b'["document","t",[],null,null,null,{},{},"",[],[["image/png",1,2,3,[]]]]')

@@ -11,6 +11,7 @@ import pytest
 from rag_pipeline.contracts.tables import QUARANTINE
 from rag_pipeline.errors import ExtraMissing
 from rag_pipeline.parsing.ocr import options
+from rag_pipeline.parsing.ocr.options import HAS_PICTURES, LACKS_TEXT
 from rag_pipeline.refresh.documents import update_documents
 from rag_pipeline.refresh.plan import plan_run
 from rag_pipeline_tests.extras import needs
@@ -19,6 +20,7 @@ from rag_pipeline_tests.pipeline.project import Project
 needs("rapidocr", "the extra `ocr` is not installed")
 
 from rag_pipeline_tests.parsing.office_files import text_pdf  # noqa: E402
+from rag_pipeline_tests.parsing.pictured_files import docx_of  # noqa: E402
 from rag_pipeline_tests.parsing.scans import drawn, encoded, scanned_pdf  # noqa: E402
 
 SMALL = (600, 120)
@@ -72,13 +74,37 @@ def test_switching_parses_what_it_concerns_and_back_gives_what_was(project: Proj
     assert parsed(project) == (0, 0)
 
 
+@pytest.mark.exhaustive
+def test_pictures_beside_text_are_read_where_all_are_and_switching_back_gives_what_was(project: Project) -> None:
+    project.write("letter.docx", docx_of([encoded(drawn(["The lock opens at noon."], SMALL))]))
+    project.settings["ocr"] = "missing"
+    project.refresh()
+    without, read_before = project.published(), parsed(project)
+    assert read_before == (0, 0)
+    assert not any("opens at noon" in row["embedded_text"] for row in without)
+
+    project.settings["ocr"] = "always"
+    # The letter, and the PDF with the scanned page, which is a picture, too.
+    assert parsed(project) == (2, 2)
+    project.refresh()
+    assert any("opens at noon" in row["embedded_text"] for row in project.published())
+    assert project.published() == project.rebuilt()
+
+    embedded = len(project.embedded)
+    project.settings["ocr"] = "missing"
+    project.refresh()
+    assert project.published() == without
+    assert len(project.embedded) == embedded
+    assert parsed(project) == (0, 0)
+
+
 def test_a_source_may_say_otherwise_than_the_pipeline(tmp_path: Path) -> None:
     project = Project.create(tmp_path, ("docs", "plain"), ocr="missing")
     project.settings["sources"]["plain"]["ocr"] = "off"
     with project.workspace() as workspace:
         assert workspace.parse_recipe("docs").ocr is not None
         assert workspace.parse_recipe("plain").ocr is None
-        assert workspace.parse_recipe("plain").fingerprint("application/pdf", concerns_ocr=True) == (
+        assert workspace.parse_recipe("plain").fingerprint("application/pdf", concern=LACKS_TEXT) == (
             workspace.parse_recipe("docs").fingerprint("application/pdf")
         )
 
@@ -123,8 +149,11 @@ def test_rows_of_one_object_decide_together(tmp_path: Path) -> None:
 
     project = Project.create(tmp_path, ocr="missing")
     rows = pl.DataFrame(
-        {"origin_id": ["a", "a", "b"], "metadata": ["{}", '{"unread_members": "x.png (needs_ocr)"}', "{}"]}
+        {
+            "origin_id": ["a", "a", "b", "c"],
+            "metadata": ["{}", '{"unread_members": "x.png (needs_ocr)"}', "{}", '{"pictures_count": "1"}'],
+        }
     )
     with project.workspace() as workspace:
         found = _one_of_each(rows, workspace.parse_recipes)
-    assert dict(found.select("origin_id", "concerns_ocr").iter_rows()) == {"a": True, "b": False}
+    assert dict(found.select("origin_id", "concern").iter_rows()) == {"a": LACKS_TEXT, "b": 0, "c": HAS_PICTURES}

@@ -56,6 +56,17 @@ class PageReader:
         self.unsure_lines = 0
         """Lines that were found and left out: the engine was not sure of them, or a page had too many."""
 
+    @property
+    def reads_all(self) -> bool:
+        """Whether pictures are read that stand beside text, too."""
+        return self._options.reads_all
+
+    def may_read_another(self) -> bool:
+        """Claim one more picture; False where the object has had as many as it may: the rest of it is read."""
+        is_allowed = self._claimed < self._options.max_ocr_pages
+        self._claimed += is_allowed
+        return is_allowed
+
     def claim(self, pages: int, address: str) -> None:
         """Ask for so many pages before reading the first of them.
 

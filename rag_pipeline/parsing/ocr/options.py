@@ -31,6 +31,11 @@ MODELS = {
 # In stored metadata: text that was read, pages or files that wait for it, and a list that was cut where it could name
 # more of them.
 CONCERNED = r'"ocr": "|"pages_needing_ocr|needs_ocr|"unread_(?:attachments|members)": "[^"]{1900}'
+# Pictures beside text, which only `always` reads.
+PICTURED = r'"pictures_count": "'
+# Bits of what an object has to do with reading.
+LACKS_TEXT, HAS_PICTURES = 1, 2
+EITHER = LACKS_TEXT | HAS_PICTURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +45,35 @@ class OcrOptions:
     Attributes:
         max_ocr_pages: Pages that are read of one object, all files within it together.
         page_seconds: Processor time of one page.
+        reads_all: Read pictures that stand beside text, too, and not only where text is missing.
     """
 
     max_ocr_pages: int = 200
     page_seconds: int = 30
+    reads_all: bool = False
 
-    @property
-    def recipe(self) -> str:
-        """All that decides what reading gives; time is no part of it."""
+    def recipe(self, concern: int) -> str:
+        """All that decides what reading gives of an object of this concern, empty where it is not read; time is no
+        part of it."""
+        is_always = self.reads_all and bool(concern & HAS_PICTURES)
+        if not is_always and not concern & LACKS_TEXT:
+            return ""
         models = hashlib.sha256(repr(sorted(MODELS.items())).encode()).hexdigest()[:12]
-        return f"ocr/{VERSION} {ENGINE}/{ENGINE_VERSION} {models} {self.max_ocr_pages}"
+        recipe = f"ocr/{VERSION} {ENGINE}/{ENGINE_VERSION} {models} {self.max_ocr_pages}"
+        return f"{recipe} always" if is_always else recipe
 
 
-def concerns(metadata: Iterable[str]) -> bool:
-    """Whether what was parsed was read from pictures, or lacks what they show.
+def concerns(metadata: Iterable[str]) -> int:
+    """What reading pictures has to do with what was parsed: `LACKS_TEXT`, `HAS_PICTURES`, both or, as 0, neither.
 
     Args:
         metadata: Of all documents of one object, as JSON.
     """
-    return any(re.search(CONCERNED, each) for each in metadata)
+    found = 0
+    for each in metadata:
+        found |= LACKS_TEXT if re.search(CONCERNED, each) else 0
+        found |= HAS_PICTURES if re.search(PICTURED, each) else 0
+    return found
 
 
 def require_engine() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rag_pipeline.contracts.documents import ParsedDocument
@@ -47,34 +49,50 @@ def parse_picture(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         NeedsOcr: Recognition is off.
         UnparsableDocument: It cannot be opened.
     """
-    import PIL
-    from PIL import Image as images
-
     reader = context.reader
     if reader is None:
         raise NeedsOcr(f"{context.address}: a picture has no text of its own; set ocr.", address=context.address)
+    with _opened(raw, context.address) as image:
+        frames = int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
+        check_count(frames, context.limits.max_pages, "pages", context.address)
+        reader.claim(frames, context.address)
+        pages = []
+        for number in range(frames):
+            image.seek(number)
+            reader.begin_page()
+            pages.append(reader.read(_pixels(image, context.address)))
+    return [_document(pages, context.address, reader)]
+
+
+def pixels_of(content: bytes, address: str) -> NDArray[np.uint8]:
+    """A picture within a document as the engine wants it; of several frames the first.
+
+    Raises:
+        LimitExceeded: It has too many pixels.
+        UnparsableDocument: It cannot be opened.
+    """
+    with _opened(content, address) as image:
+        return _pixels(image, address)
+
+
+@contextmanager
+def _opened(raw: bytes, address: str) -> Iterator[Image]:
+    import PIL
+    from PIL import Image as images
+
     try:
         # What it says of odd tags and of size is for a person at a screen; size is bounded here.
         with (
             warnings.catch_warnings(action="ignore"),
             images.open(io.BytesIO(raw), formats=tuple(_READERS.values())) as image,
         ):
-            frames = int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
-            check_count(frames, context.limits.max_pages, "pages", context.address)
-            reader.claim(frames, context.address)
-            pages = []
-            for number in range(frames):
-                image.seek(number)
-                reader.begin_page()
-                pages.append(reader.read(_pixels(image, context.address)))
+            yield image
     except images.DecompressionBombError:
-        raise _too_large(context.address, "too many") from None
+        raise _too_large(address, "too many") from None
     except (PIL.UnidentifiedImageError, OSError, EOFError, SyntaxError, ValueError):
         raise UnparsableDocument(
-            f"{context.address}: the picture is damaged. Open it in its application and save it again.",
-            address=context.address,
+            f"{address}: the picture is damaged. Open it in its application and save it again.", address=address
         ) from None
-    return [_document(pages, context.address, reader)]
 
 
 def _pixels(image: Image, address: str) -> NDArray[np.uint8]:

@@ -32,11 +32,12 @@ from rag_pipeline.parsing.containers.archives import (
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, decode
 from rag_pipeline.parsing.limits import ParseLimits, check_count
-from rag_pipeline.parsing.office.docx_runs import GRAPHICS, Gathered, Runs, is_hidden_row
+from rag_pipeline.parsing.office.docx_runs import GRAPHICS, Gathered, Runs, caption_of, is_hidden_row
 from rag_pipeline.parsing.office.docx_stories import is_aside, running_lines, side_notes
 from rag_pipeline.parsing.office.docx_styles import Numbering, Styles
 from rag_pipeline.parsing.office.drawings import add_drawing
 from rag_pipeline.parsing.office.embedded import embedded_files, with_embedded
+from rag_pipeline.parsing.pictures import Gallery
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.html import add_units, html_units
@@ -45,7 +46,7 @@ from rag_pipeline.parsing.web.tree import declared_encoding
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "14"
+VERSION = "15"
 
 # Columns that a person can see at once; larger numbers are damaged.
 MAX_SPAN = 50
@@ -67,11 +68,12 @@ def parse_docx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     """
     archive = Archive(raw, context.address, context.limits)
     hidden: Counter[str] = Counter()
-    walker = _walked(archive, TextBuilder(), context.limits, 0, hidden)
+    walker = _walked(archive, TextBuilder(), context.limits, context.gallery, 0, hidden)
     # What a picture is said to show does not stand for the words on it.
     has_text = walker.builder.length_chars > walker.runs.picture_chars
     files = embedded_files(archive, [walker.part], context.limits.max_attachments)
-    refuse_pictures_only(archive, has_text or bool(files.found), [walker.part])
+    if not context.reads_instead_of_text(has_text):
+        refuse_pictures_only(archive, has_text or bool(files.found), [walker.part])
     facts = core_properties(archive)
     metadata: dict[str, str] = {
         name: facts[name] for name in ("subject", "keywords", "created", "modified") if name in facts
@@ -86,13 +88,15 @@ def parse_docx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     return with_embedded(document, files, context)
 
 
-def _walked(archive: Archive, builder: TextBuilder, limits: ParseLimits, depth: int, hidden: Counter[str]) -> _Walker:
+def _walked(
+    archive: Archive, builder: TextBuilder, limits: ParseLimits, gallery: Gallery, depth: int, hidden: Counter[str]
+) -> _Walker:
     address = archive.address
     mains = related(archive, "", "officeDocument") or [n for n in ("word/document.xml",) if n in archive.names]
     if not mains:
         raise UnparsableDocument(f"{address}: the container holds no Word document.", address=address)
     root = archive.xml(mains[0])
-    walker = _Walker(archive, mains[0], root, builder, limits, depth, hidden)
+    walker = _Walker(archive, mains[0], root, builder, limits, gallery, depth, hidden)
     walker.walk(root)
     walker.flush()
     check_count(builder.length_chars, limits.max_text_chars, "characters of text", address)
@@ -115,6 +119,7 @@ class _Walker:
         root: _Element,
         builder: TextBuilder,
         limits: ParseLimits,
+        gallery: Gallery,
         depth: int,
         hidden: Counter[str],
     ) -> None:
@@ -123,6 +128,8 @@ class _Walker:
         self.part = part
         self._archive = archive
         self._limits = limits
+        self._gallery = gallery
+        self._waiting: list[tuple[str, str]] = []
         self._depth = depth
         self._hidden = hidden
         self._styles = Styles(archive, part)
@@ -146,11 +153,14 @@ class _Walker:
                 self.walk(item)
 
     def flush(self) -> None:
-        """Ends a run of list items or code lines."""
+        """Ends a run of list items or code lines, whose pictures stand below it."""
         if self._run_lines:
             kind = self._run_kind
             self.builder.add("code" if kind == "code" else "list", "\n".join(self._run_lines))
         self._run_kind, self._run_lines = "", []
+        for name, caption in self._waiting:
+            self._gallery.hang_member(self.builder, self._archive, name, caption)
+        self._waiting = []
 
     def _paragraph(self, element: _Element) -> None:
         found = self.runs.read(element)
@@ -160,15 +170,14 @@ class _Walker:
         self._beside(found)
 
     def _beside(self, found: Gathered) -> None:
-        """What hangs on the text just added: text boxes, charts, notes and comments."""
+        """What hangs on the text just added: text boxes, charts, pictures, notes and comments."""
         for box in found.boxes:
+            if local_name(box) in GRAPHICS:
+                self._graphic(box)
+                continue
             self.flush()
             if local_name(box) == "tbl":
                 self._table(box)
-            elif local_name(box) in GRAPHICS:
-                for value in box.attrib.values():
-                    kind, name = self._relations.get(str(value), ("", ""))
-                    add_drawing(self.builder, self._archive, kind, name)
             else:
                 self.walk(box)
             self.flush()
@@ -176,6 +185,18 @@ class _Walker:
             if self._notes.get(note):
                 self.flush()
                 self.builder.add("paragraph", self._notes[note])
+
+    def _graphic(self, element: _Element) -> None:
+        for value in element.attrib.values():
+            kind, name = self._relations.get(str(value), ("", ""))
+            if kind == "image":
+                self._waiting.append((name, caption_of(element)))
+            else:
+                self.flush()
+                add_drawing(self.builder, self._archive, kind, name)
+        # A run of items goes on around a picture.
+        if not self._run_lines:
+            self.flush()
 
     def _chunk(self, element: _Element) -> None:
         """A whole document of another format that stands for a part of this one."""
@@ -188,7 +209,7 @@ class _Walker:
             if data.startswith(b"PK"):
                 if self._depth < MAX_EMBEDDED_DEPTH:
                     inner = Archive(data, f"{self._archive.address} ({name[:200]})", self._limits)
-                    _walked(inner, self.builder, self._limits, self._depth + 1, self._hidden)
+                    _walked(inner, self.builder, self._limits, self._gallery, self._depth + 1, self._hidden)
             else:
                 add_units(self.builder, html_units(_page(data), self._hidden))
         except (UndecodableBytes, UnparsableDocument):

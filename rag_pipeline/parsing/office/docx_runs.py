@@ -28,7 +28,9 @@ SKIPPED = frozenset((
     "moveFrom", "instrText", "delText", "delInstrText", "pPr", "rPr", "tblPr", "tblGrid", "trPr", "tcPr", "sectPr",
     "fldData", "binData", "proofErr", "commentRangeStart", "commentRangeEnd", "annotationRef", "rt", "oMathParaPr",
 ))  # fmt: skip
-GRAPHICS = frozenset({"chart", "relIds"})
+GRAPHICS = frozenset({"chart", "relIds", "blip", "imagedata"})
+# Properties of a drawing, the picture in it, and a picture of older programs.
+_PICTURES = frozenset({"docPr", "blip", "imagedata"})
 # Styles based on styles; a circle ends here.
 MAX_STYLES = 30
 _REFERENCES = {"footnoteReference": "footnotes", "endnoteReference": "endnotes", "commentReference": "comments"}
@@ -82,7 +84,7 @@ class Gathered:
     """What stands in a paragraph.
 
     Attributes:
-        boxes: Text boxes and charts, which make blocks of their own.
+        boxes: Text boxes, charts and pictures, which make blocks of their own.
         notes: "kind:id" of the notes and comments referred to.
     """
 
@@ -94,6 +96,18 @@ class Gathered:
     def text(self) -> str:
         """The text as it is read."""
         return with_readings(joined(self.pieces))
+
+
+def _said(item: _Element) -> str:
+    """What a picture's properties say that it shows."""
+    return picture_words(item.get("descr") or item.get("alt") or local_attribute(item, "title"))
+
+
+def caption_of(picture: _Element) -> str:
+    """What is said of a picture: by itself, or by the frame that it is drawn in."""
+    frame = next(picture.iterancestors("{*}inline", "{*}anchor"), None)
+    properties = child(frame, "docPr") if frame is not None else None
+    return _said(picture if properties is None else properties)
 
 
 class Runs:
@@ -154,6 +168,8 @@ class Runs:
         elif name in SIGNS:
             if name != "br" or local_attribute(item, "type") not in ("page", "column"):
                 found.pieces.append((SIGNS[name], ""))
+        elif name in _PICTURES:
+            self._picture(item, name, found)
         elif name == "txbxContent" or name in GRAPHICS:
             found.boxes.append(item)
         elif name == "ruby":
@@ -164,13 +180,19 @@ class Runs:
             sign = symbol(local_attribute(item, "font") or "", local_attribute(item, "char") or "")
             self.hidden["symbol"] += not sign
             found.pieces.append((sign, look.shift or ""))
-        elif name in ("docPr", "imagedata"):
-            words = picture_words(item.get("descr") or item.get("alt") or local_attribute(item, "title"))
-            self.picture_chars += len(words)
-            found.pieces.append((f" {words} " if words else "", ""))
         else:
             return False
         return True
+
+    def _picture(self, item: _Element, name: str, found: Gathered) -> None:
+        """What a picture is said to show, in its line, and itself, beside it."""
+        if name != "blip":
+            words = _said(item)
+            self.picture_chars += len(words)
+            found.pieces.append((f" {words} " if words else "", ""))
+        # What an embedded file looks like is no picture of the document.
+        if name != "docPr" and next(item.iterancestors("{*}object"), None) is None:
+            found.boxes.append(item)
 
     def _ruby(self, ruby: _Element, found: Gathered, look: Look) -> None:
         """Words, and the reading that stands above them, which the file names first."""

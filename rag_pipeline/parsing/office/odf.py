@@ -25,9 +25,12 @@ from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.formulas import formula_text
 from rag_pipeline.parsing.office.embedded import Embedded, named_files, with_embedded
-from rag_pipeline.parsing.office.odf_looks import SKIPPED, Looks, is_presentation, is_telling
+from rag_pipeline.parsing.office.odf_looks import SKIPPED, Looks, is_presentation
+from rag_pipeline.parsing.office.odf_pictures import hang_picture
+from rag_pipeline.parsing.office.odf_styles import common_styles
 from rag_pipeline.parsing.office.odf_tables import Tables, places_only
 from rag_pipeline.parsing.office.running_lines import open_document_lines, saying_lines
+from rag_pipeline.parsing.pictures import Gallery
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.inline import picture_words
@@ -35,7 +38,7 @@ from rag_pipeline.parsing.web.inline import picture_words
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "11"
+VERSION = "12"
 
 # No line is wider.
 MAX_SPACES = 200
@@ -45,9 +48,6 @@ _DRAWN = frozenset({
     "connector", "caption", "measure",
 })  # fmt: skip
 _TITLE_STYLES = frozenset({"Title", "title"})
-_STYLE = re.compile(rb'<style:style [^<>]*?style:name="([^"]*)"')
-_STYLE_END = b"</style:style>"
-_STYLE_BASE = re.compile(rb'parent-style-name="([^"]*)"')
 _CODE_STYLE = re.compile(r"preformatted|source[_ ]|\bcode|verbatim|listing", re.I)
 
 
@@ -70,15 +70,17 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         content = meta = xml_root(raw, context.address)
     is_text = archive is not None and not is_presentation(content)
     pages = written if archive is None else (archive.read_if_there("styles.xml") or b"") if is_text else b""
-    looks = Looks(content, _common_styles(archive, content, written, pages))
-    walker = _Walker(looks, archive)
+    looks = Looks(content, common_styles(archive, content, written, pages))
+    walker = _Walker(looks, archive, context.gallery)
     for body in content.iter("{*}body"):
         walker.walk(body)
         walker.end_run()
     if archive is not None:
         # What a picture is said to show does not stand for the words on it.
         files = named_files(archive, walker.files, context.limits.max_attachments)
-        refuse_pictures_only(archive, walker.builder.length_chars > walker.picture_chars or bool(files.found))
+        has_text = walker.builder.length_chars > walker.picture_chars
+        if not context.reads_instead_of_text(has_text):
+            refuse_pictures_only(archive, has_text or bool(files.found))
     for line in saying_lines(open_document_lines(pages)):
         walker.builder.add("paragraph", line)
     facts: dict[str, str] = {}
@@ -100,8 +102,9 @@ def parse_odf(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
 class _Walker:
     """Adds blocks to `builder` in document order."""
 
-    def __init__(self, looks: Looks, archive: Archive | None) -> None:
+    def __init__(self, looks: Looks, archive: Archive | None, gallery: Gallery) -> None:
         self.builder = TextBuilder()
+        self._gallery = gallery
         self.title: str | None = None
         self.picture_chars = 0
         self._looks = looks
@@ -149,18 +152,20 @@ class _Walker:
             self.title = self.title or title or None
             self.builder.add("heading", title, level=1, page=self._page)
             return
-        self._describe(frame)
+        caption = self._describe(frame)
+        hang_picture(self._gallery, self.builder, self._archive, frame, caption, self._page)
         self.walk(frame)
 
-    def _describe(self, shape: _Element) -> None:
-        """What a picture, group or shape is said to show."""
+    def _describe(self, shape: _Element) -> str:
+        """Adds, and gives, what a picture, group or shape is said to show."""
         said = [(name, item.text) for item in shape if (name := local_name(item)) in ("desc", "title")]
         for _, text in sorted(said, key=itemgetter(0)):
             words = picture_words(text)
             if words:
                 self.picture_chars += len(words)
                 self.builder.add("paragraph", words, page=self._page)
-                break
+                return words
+        return ""
 
     def _block(self, element: _Element, name: str) -> None:
         if name == "h":
@@ -274,39 +279,6 @@ class _Walker:
         rows, beside = self._tables.rows(element)
         self.builder.add("table", "\n".join(table_lines(rows)), page=self._page)
         self._frames(beside)
-
-
-def _common_styles(archive: Archive | None, content: _Element, written: bytes, styles: bytes) -> _Element | None:
-    """The styles that a document shares with its template, where the text uses one that changes what is seen."""
-    # Those of slides are large, and say how shapes are filled.
-    if archive is None or "styles.xml" not in archive.names or is_presentation(content):
-        return None
-    names = _telling_styles(styles)
-    used = any(b'style-name="%b"' % name in written for name in names)
-    return archive.spare_xml("styles.xml") if used else None
-
-
-# The files of a folder often come from few templates.
-@lru_cache(maxsize=8)
-def _telling_styles(written: bytes) -> frozenset[bytes]:
-    """Names of the styles that change what is seen, by themselves or by the style that they rest on."""
-    if not is_telling(written):
-        return frozenset()
-    styles = {
-        match[1]: written[match.start() : written.find(_STYLE_END, match.end())] for match in _STYLE.finditer(written)
-    }
-    resting: dict[bytes, list[bytes]] = {}
-    for name, style in styles.items():
-        if based := _STYLE_BASE.search(style):
-            resting.setdefault(based[1], []).append(name)
-    found: set[bytes] = set()
-    wanted = [name for name, style in styles.items() if is_telling(style)]
-    while wanted:
-        name = wanted.pop()
-        if name not in found:
-            found.add(name)
-            wanted += resting.get(name, [])
-    return frozenset(found)
 
 
 # A document has few styles, a hostile one any number.

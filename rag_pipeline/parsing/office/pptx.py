@@ -17,6 +17,7 @@ from rag_pipeline.parsing.containers.archives import (
     Archive,
     child,
     core_properties,
+    local_attribute,
     local_name,
     refuse_pictures_only,
     related,
@@ -27,6 +28,7 @@ from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import check_count
 from rag_pipeline.parsing.office.drawings import add_drawing, drawn_paragraphs
 from rag_pipeline.parsing.office.embedded import embedded_files, with_embedded
+from rag_pipeline.parsing.pictures import Gallery
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.inline import picture_words
@@ -34,7 +36,7 @@ from rag_pipeline.parsing.web.inline import picture_words
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "8"
+VERSION = "9"
 
 _ON = frozenset({"1", "true"})
 _TITLES = frozenset({"title", "ctrTitle"})
@@ -64,7 +66,7 @@ def parse_pptx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     size = _size(archive.xml(mains[0]))
     pictures = 0
     for number, name in enumerate(slides, 1):
-        slide = _Slide(archive, name, builder, number, size, hidden)
+        slide = _Slide(archive, name, builder, number, size, hidden, context.gallery)
         hidden["slide"] += not slide.add()
         pictures += slide.picture_chars
         title = title or slide.title
@@ -75,9 +77,10 @@ def parse_pptx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
             address=context.address,
         )
     files = embedded_files(archive, slides, context.limits.max_attachments)
-    if slides and not files.found:
-        # What a picture is said to show does not stand for the words on it.
-        refuse_pictures_only(archive, builder.length_chars > pictures, slides)
+    # What a picture is said to show does not stand for the words on it.
+    has_text = builder.length_chars > pictures
+    if not context.reads_instead_of_text(has_text) and slides and not files.found:
+        refuse_pictures_only(archive, has_text, slides)
     metadata = {"slides": str(len(slides))} | hidden_counts(hidden)
     metadata |= archive.unread_facts()
     facts = core_properties(archive)
@@ -117,9 +120,11 @@ class _Slide:
         number: int,
         size: tuple[int, int] | None,
         hidden: Counter[str],
+        gallery: Gallery,
     ) -> None:
         self.title: str | None = None
         self.picture_chars = 0
+        self._gallery = gallery
         self._size = size
         self._hidden = hidden
         self._archive = archive
@@ -160,6 +165,7 @@ class _Slide:
                     self._describe(shape)
             elif name == "pic":
                 self._describe(shape)
+                self._hang(shape)
             elif name == "graphicFrame":
                 self._describe(shape)
                 self._frame(shape)
@@ -176,6 +182,13 @@ class _Slide:
         words = _described(shape)
         self.picture_chars += len(words)
         self._builder.add("paragraph", words, page=self._number)
+
+    def _hang(self, shape: _Element) -> None:
+        picture = child(shape, "blipFill", "blip")
+        relation = local_attribute(picture, "embed") if picture is not None else None
+        kind, name = self._relations.get(relation or "", ("", ""))
+        if kind == "image":
+            self._gallery.hang_member(self._builder, self._archive, name, _described(shape), self._number)
 
     def _texts(self, paragraphs: list[tuple[int, str]]) -> None:
         """One block a shape: a list where there are several lines or depths, else a paragraph."""

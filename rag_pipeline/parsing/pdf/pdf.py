@@ -25,6 +25,7 @@ from rag_pipeline.parsing.pdf.forms import form_pieces
 from rag_pipeline.parsing.pdf.layout import Piece, page_pieces
 from rag_pipeline.parsing.pdf.opening import opened, read_layouts
 from rag_pipeline.parsing.pdf.outline import overlay, read_outline
+from rag_pipeline.parsing.pdf.pictures import PagePicture, hang_among, has_pictures, page_pictures
 from rag_pipeline.parsing.pdf.plain_text import Reading, page_reading, plain_pieces
 from rag_pipeline.parsing.pdf.rebuild import rebuilt
 from rag_pipeline.parsing.pdf.right_to_left import Words, mended
@@ -35,12 +36,13 @@ from rag_pipeline.parsing.pdf.tables import continue_tables
 from rag_pipeline.parsing.pdf.tags import PageTags, is_tagged
 from rag_pipeline.parsing.pdf.titles import mend_headings, names_nothing
 from rag_pipeline.parsing.pdf.witness import compared, letters, lost_lines, visible_lines, with_lines
+from rag_pipeline.parsing.pictures import MAX_PICTURES
 
 if TYPE_CHECKING:
     from liteparse.types import PageComplexityStats, ParsedPage
     from pypdfium2 import PdfDocument
 
-VERSION = "12"
+VERSION = "13"
 
 # Scanners leave a letter or two, like a page number.
 MIN_TEXT_CHARS = 3
@@ -96,11 +98,11 @@ def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[P
         bookmarks = read_outline(document)
         facts = {name: clean_text(document.get_metadata_value(name)).strip() for name in _FACTS}
         layouts, turned = read_layouts(raw)
-        pages, unread, tags = _pages(layouts, turned, document)
+        pages, unread, tags, pictures = _pages(layouts, turned, document, raw if has_pictures(raw) else None)
         files = embedded_files(document, _clips(layouts), context.limits, len(raw))
         is_textless = sum(len(piece.text) for pieces in pages for piece in pieces) < MIN_TEXT_CHARS
-        has_pictures = is_textless and (bool(unread) or _has_pictures(document))
-        blank = [number for number, pieces in enumerate(pages, 1) if not pieces] if has_pictures else []
+        is_pictured = is_textless and (bool(unread) or _draws(document))
+        blank = [number for number, pieces in enumerate(pages, 1) if not pieces] if is_pictured else []
         scans = read_scans(document, unread or blank, context)
     finally:
         document.close()
@@ -112,7 +114,7 @@ def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[P
     if is_textless and below:
         return [_below_a_cover(below[0], said), *below[1:]]
     if is_textless:
-        _refuse_textless(context, len(pages), has_pictures, said.get("unread_attachments", ""))
+        _refuse_textless(context, len(pages), is_pictured, said.get("unread_attachments", ""))
     untagged, artifacts = without_artifacts(pages, tags)
     said |= _artifact_facts(pages, artifacts)
     parted = with_parts(untagged, tags)
@@ -125,7 +127,13 @@ def _parsed(raw: bytes, context: ParseContext, origin: dict[str, str]) -> list[P
     source = "tags" if place_headings(kept, tags, len(bookmarks)) else "outline" if overlay(kept, bookmarks) else ""
     add_pictures(kept, tags)
     quality = {"pages_with_text": 1 - len(scans.unread) / max(1, len(pages))} | scans.quality
-    return [_composed(kept, facts, source, said, quality), *below]
+    shown = [replace(each, hung=replace(each.hung, is_read=each.page in scans.pieces)) for each in pictures]
+    builder = TextBuilder()
+    for number, pieces in enumerate(kept, 1):
+        on_page = [each for each in shown if each.page == number] if shown else []
+        for piece in hang_among(context.gallery, builder, pieces, on_page, tags.get(number)):
+            builder.add(piece.kind, piece.text, level=piece.level if piece.kind == "heading" else 0, page=piece.page)
+    return [_composed(builder, kept, facts, source, said, quality), *below]
 
 
 def _running_facts(pages: list[list[Piece]], kept: list[list[Piece]]) -> dict[str, str]:
@@ -142,9 +150,14 @@ def _artifact_facts(pages: list[list[Piece]], artifacts: list[Piece]) -> dict[st
 
 
 def _pages(
-    layouts: dict[int, ParsedPage], turned: dict[int, int], document: PdfDocument
-) -> tuple[list[list[Piece]], list[int], Tags]:
-    """Pieces by page, the numbers of pages that have pictures but no text, and tags that are to be believed."""
+    layouts: dict[int, ParsedPage], turned: dict[int, int], document: PdfDocument, pictured_raw: bytes | None
+) -> tuple[list[list[Piece]], list[int], Tags, list[PagePicture]]:
+    """Pieces by page, the numbers of pages that have pictures but no text, tags that are to be believed, and pictures.
+
+    Args:
+        pictured_raw: The file, where it holds any picture.
+    """
+    pictures: list[PagePicture] = []
     pages: list[list[Piece]] = []
     pictured: list[int] = []
     tags: dict[int, PageTags] = {}
@@ -156,6 +169,8 @@ def _pages(
         has_tags = has_tags and not _say_nothing(tags, index)
         with page_reading(document, index, turned.get(index + 1, 0), has_tags=has_tags, known=known) as reading:
             pieces, text = _witnessed(pieces, reading, index + 1)
+            if pictured_raw is not None and reading.source is not None and len(pictures) < MAX_PICTURES:
+                pictures += page_pictures(pictured_raw, reading.source.page, index + 1)
         if reading.tags is not None:
             tags[index + 1] = reading.tags
         if page is not None:
@@ -163,7 +178,7 @@ def _pages(
         if page is not None and page.complexity is not None and _is_pictured(page.complexity, pieces):
             pictured.append(index + 1)
         pages.append(pieces)
-    return pages, pictured, believed(tags)
+    return pages, pictured, believed(tags), pictures
 
 
 def _witnessed(pieces: list[Piece], reading: Reading, number: int) -> tuple[list[Piece], str]:
@@ -232,7 +247,7 @@ def _is_pictured(complexity: PageComplexityStats, pieces: list[Piece]) -> bool:
     return bool(complexity.full_page_image or complexity.image_block_count or vectors > 0.01 * complexity.page_area)
 
 
-def _has_pictures(document: PdfDocument) -> bool:
+def _draws(document: PdfDocument) -> bool:
     """Whether any page draws something: an image, or more than a few lines and boxes."""
     from pypdfium2 import PdfiumError
     from pypdfium2 import raw as pdfium
@@ -247,21 +262,21 @@ def _has_pictures(document: PdfDocument) -> bool:
     return False
 
 
-def _refuse_textless(context: ParseContext, pages: int, has_pictures: bool, unread: str) -> None:
+def _refuse_textless(context: ParseContext, pages: int, is_pictured: bool, unread: str) -> None:
     address = context.address
     within = f" Files within it that cannot be read: {unread}." if unread else ""
-    if has_pictures and context.reader is not None and context.reader.failures:
+    if is_pictured and context.reader is not None and context.reader.failures:
         raise UnparsableDocument(
             f"{address}: recognition failed on its pages ({context.reader.failures[0]}). Save the file again, or "
             f"exclude it.{within}",
             address=address,
             pages=pages,
         )
-    if has_pictures and context.reader is not None:
+    if is_pictured and context.reader is not None:
         raise EmptyDocument(
             f"{address}: recognition found no text on its {pages} pages.{within}", address=address, pages=pages
         )
-    if has_pictures:
+    if is_pictured:
         raise NeedsOcr(
             f"{address}: all {pages} pages are pictures without text. Run the file through OCR and add the result."
             f"{within}",
@@ -276,12 +291,13 @@ def _page_facts(pages: int, scans: Scans) -> dict[str, str]:
 
 
 def _composed(
-    pages: list[list[Piece]], facts: dict[str, str], source: str, said: dict[str, str], quality: dict[str, float]
+    builder: TextBuilder,
+    pages: list[list[Piece]],
+    facts: dict[str, str],
+    source: str,
+    said: dict[str, str],
+    quality: dict[str, float],
 ) -> ParsedDocument:
-    builder = TextBuilder()
-    for pieces in pages:
-        for piece in pieces:
-            builder.add(piece.kind, piece.text, level=piece.level if piece.kind == "heading" else 0, page=piece.page)
     has_headings = any(block.kind == "heading" for block in builder.blocks)
     metadata = said | {"heading_source": source or ("fonts" if has_headings else "none")}
     for name in _SHOWN_FACTS:

@@ -20,16 +20,19 @@ from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, decode
 from rag_pipeline.parsing.limits import check_count
 from rag_pipeline.parsing.office.embedded import named_files, with_embedded
+from rag_pipeline.parsing.pictures import Gallery
+from rag_pipeline.parsing.web.blocks import Unit
 from rag_pipeline.parsing.web.epub_notes import ChapterNotes
 from rag_pipeline.parsing.web.hidden import hidden_counts
-from rag_pipeline.parsing.web.html import add_units, html_units
+from rag_pipeline.parsing.web.html import add_units, html_page
+from rag_pipeline.parsing.web.pictures import PlacedImages
 from rag_pipeline.parsing.web.tree import declared_encoding, drop_unseen, tree_of_text
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
     from lxml.html import HtmlElement
 
-VERSION = "15"
+VERSION = "16"
 
 _CHAPTER_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
 _ORDERED_TYPES = _CHAPTER_TYPES | {"image/svg+xml", "application/xml", "text/xml"}
@@ -73,8 +76,9 @@ def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     for name in names:
         try:
             data = archive.read(name)
-            text = decode(data, declared_encoding(data))
-            add_units(builder, html_units(text, hidden, partial(notes.bring, chapter=name)))
+            bring = partial(notes.bring, chapter=name)
+            root, units = html_page(decode(data, declared_encoding(data)), hidden, bring)
+            _add_chapter(builder, archive, name, root, units, context.gallery)
             if _is_cut_off(data):
                 unread.append(name)
         except (UnparsableDocument, UndecodableBytes):
@@ -86,7 +90,8 @@ def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
             f"{context.address}: no chapter of the e-book could be read. Export the book again.",
             address=context.address,
         )
-    refuse_pictures_only(archive, not builder.is_empty or bool(files.found))
+    if not context.reads_instead_of_text(not builder.is_empty):
+        refuse_pictures_only(archive, not builder.is_empty or bool(files.found))
     metadata = {name: facts[name] for name in ("publisher", "date") if facts.get(name)}
     if unread:
         metadata["unread_chapters"] = ", ".join(unread)[:1000]
@@ -112,6 +117,19 @@ def _tree(archive: Archive, name: str) -> HtmlElement | None:
     if root is not None:
         drop_unseen(root)
     return root
+
+
+def _add_chapter(
+    builder: TextBuilder, archive: Archive, name: str, root: HtmlElement | None, units: list[Unit], gallery: Gallery
+) -> None:
+    def hang(builder: TextBuilder, image: HtmlElement, said: str) -> None:
+        gallery.hang_member(builder, archive, resolved(name, unquote(image.get("src") or "")), said)
+
+    images = PlacedImages(root, units, hang) if root is not None else None
+    add_units(builder, units, images=images)
+    # A cover is a page with nothing else.
+    for image in root.iter("img") if root is not None and not units else ():
+        hang(builder, image, "")
 
 
 def _is_cut_off(chapter: bytes) -> bool:

@@ -23,13 +23,15 @@ from rag_pipeline.parsing.web.content import content_units
 from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.inline import inline_text
 from rag_pipeline.parsing.web.notes import place_notes
+from rag_pipeline.parsing.web.pictures import DATA_MARK, PlacedImages, hang_data
 from rag_pipeline.parsing.web.tree import drop_unseen, parse_tree, tree_of_text
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-VERSION = "17"
+VERSION = "18"
 
+_DATA_PICTURE = DATA_MARK.encode()
 _LANGUAGE_TAG = re.compile(r"([a-zA-Z]{2})(?:[-_].*)?$")
 _SITE_SEPARATOR = re.compile(r"\s+(?:[|·•»\u2013\u2014]|::|-)\s+")
 _METADATA_NAMES = {
@@ -62,9 +64,10 @@ def parse_html(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     place_notes(root)
     generator = facts.pop("generator", "")
     is_article = facts.pop("og:type", "") == "article"
-    units = content_units(root, list(merged_lists(Walker(root).units)), generator, is_article)
+    units = list(merged_lists(Walker(root).units))
+    images = PlacedImages(root, units, hang_data(context.gallery)) if _DATA_PICTURE in raw else None
     builder = TextBuilder()
-    add_units(builder, units)
+    add_units(builder, content_units(root, units, generator, is_article), images=images)
     if builder.is_empty:
         raise EmptyDocument(f"{context.address}: the page shows no text.", address=context.address)
     title = _title(root, facts.pop("title", ""), facts.pop("og:title", ""))
@@ -78,29 +81,39 @@ def parse_html(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     ]
 
 
-def html_units(
-    text: str, hidden: Counter[str] | None = None, with_notes: Callable[[HtmlElement], None] | None = None
-) -> list[Unit]:
+def html_units(text: str, hidden: Counter[str] | None = None) -> list[Unit]:
     """All units of decoded HTML, without choosing: for books and mails, where everything is content.
 
     Args:
         hidden: Gets what was left out, by cause.
+    """
+    return html_page(text, hidden)[1]
+
+
+def html_page(
+    text: str, hidden: Counter[str] | None = None, with_notes: Callable[[HtmlElement], None] | None = None
+) -> tuple[HtmlElement | None, list[Unit]]:
+    """The tree of decoded HTML, without what no reader sees, and its units as `html_units` gives them.
+
+    Args:
         with_notes: Brings notes that stand elsewhere to the page.
     """
     root = tree_of_text(text)
     if root is None:
-        return []
+        return None, []
     counts = drop_unseen(root)
     if hidden is not None:
         hidden.update(counts)
     if with_notes is not None:
         with_notes(root)
     place_notes(root)
-    return list(merged_lists(Walker(root).units))
+    return root, list(merged_lists(Walker(root).units))
 
 
-def add_units(builder: TextBuilder, units: list[Unit], page: int | None = None) -> None:
-    """Appends the units to the text, cleaned."""
+def add_units(
+    builder: TextBuilder, units: list[Unit], page: int | None = None, images: PlacedImages | None = None
+) -> None:
+    """Appends the units to the text, cleaned, each with the pictures behind it."""
     for unit in units:
         builder.add(
             unit.kind,
@@ -109,6 +122,8 @@ def add_units(builder: TextBuilder, units: list[Unit], page: int | None = None) 
             label=clean_text(unit.label) if unit.label else None,
             page=page,
         )
+        if images is not None:
+            images.hang_behind(builder, unit)
 
 
 def _facts(root: HtmlElement) -> dict[str, str]:

@@ -66,7 +66,7 @@ class CommonSourceSettings(Section):
     """What the scores of documents that are ranked down are multiplied by."""
     sensitive: Literal["off", "flag", "redact", "quarantine"] = "off"
     """Secrets and personal data: not looked for, counted on the document, replaced in its text, or refused."""
-    ocr: Literal["off", "missing"] | None = None
+    ocr: Literal["off", "missing", "always"] | None = None
     """Whether pictures of text are read; none: as `ocr` of the pipeline says."""
     schedule: Cron | None = None
     """When this source is refreshed by itself, as cron; none: with the others."""

@@ -31,7 +31,9 @@ LIKELY_CHARS_PER_TOKEN = 5
 """A section longer than this per token hardly ever fits, so it is not tried whole. English has 4 to 5."""
 
 # Cut at their sentences to keep a heading company; a table or a piece of code stays whole instead.
-_PROSE_KINDS: frozenset[BlockKind] = frozenset({"paragraph", "quote", "html", "list", "record", "field", "cue"})
+_PROSE_KINDS: frozenset[BlockKind] = frozenset(
+    {"paragraph", "quote", "html", "list", "record", "field", "cue", "picture"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ HASHED_CHARS = 128
 # Two equal hashes of 64 bits are not to be expected among the places of one document, and cost no more than a place.
 HASH_BYTES = 8
 
-_PROSE: frozenset[BlockKind] = frozenset({"paragraph", "quote", "html", "cue"})
+_PROSE: frozenset[BlockKind] = frozenset({"paragraph", "quote", "html", "cue", "picture"})
 
 
 def fresh_starts(text: str, units: Sequence[Unit], tokens: TokenMap, chunk_tokens: int) -> list[int]:
