@@ -24,7 +24,7 @@ from rag_pipeline.refresh.polls import NEVER_POLLED, PollStatus, poll_statuses
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.stores.alerts import AlertFile
-from rag_pipeline.transforms.alerts import CHECK_PREFIX, failed, folded, given_up, message_of
+from rag_pipeline.transforms.alerts import CHECK_PREFIX, failed, folded, given_up, is_due, message_of
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ def tell(
     sent = 0
     # Once more for what is told of sinks that took nothing: the others hear of it in the same look.
     for _ in range(2):
-        if not any(message.next_at <= now for message in state.outbox):
+        if not any(is_due(message, now) for message in state.outbox):
             break
         delivered = _deliver(file, now, sender or _sender(pipeline))
         sent += delivered.sent
@@ -185,7 +185,7 @@ def _deliver(file: AlertFile, now: float, sender: Sender) -> _Delivered:
     with file.sending() as is_ours:
         # Read again: whoever sent until now may have sent these.
         for message in file.read().outbox if is_ours else ():
-            if message.sink in down or message.next_at > now or time.monotonic() > stop_at:
+            if message.sink in down or not is_due(message, now) or time.monotonic() > stop_at:
                 down.add(message.sink)
                 continue
             try:

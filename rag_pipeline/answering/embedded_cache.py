@@ -29,6 +29,8 @@ FULL_SHARE = 0.85
 NOTED_SECONDS = 60.0
 # Who finds the file locked for longer goes on without it.
 BUSY_SECONDS = 2.0
+# Clocks of processes on one machine are one; what is beyond is another time.
+CLOCKS_DIFFER_SECONDS = 5.0
 # So long it is left alone then, or each step of each question would wait as long, one behind the other.
 REST_SECONDS = 10.0
 # `answers` is what an earlier program kept, without what it was made from.
@@ -102,14 +104,17 @@ class EmbeddedCache:
 
     def claim(self, key: str, owner: str, seconds: float) -> bool:
         now = time.time()
+        # One for longer than is ever claimed was made while the clock was ahead, and its owner may be gone.
+        longest = now + seconds + CLOCKS_DIFFER_SECONDS
 
         def action(file: sqlite3.Connection) -> bool:
-            if file.execute("select 1 from claims where key = ? and expires > ?", (key, now)).fetchone():
+            stands = (key, now, longest)
+            if file.execute("select 1 from claims where key = ? and expires > ? and expires <= ?", stands).fetchone():
                 return False
             file.execute(
-                "insert into claims values (?, ?, ?) on conflict(key) do update "
-                "set owner = excluded.owner, expires = excluded.expires where claims.expires <= ?",
-                (key, owner, now + seconds, now),
+                "insert into claims values (?, ?, ?) on conflict(key) do update set owner = excluded.owner, "
+                "expires = excluded.expires where claims.expires <= ? or claims.expires > ?",
+                (key, owner, now + seconds, now, longest),
             )
             return bool(file.execute("select 1 from claims where key = ? and owner = ?", (key, owner)).fetchone())
 

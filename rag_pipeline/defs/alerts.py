@@ -24,6 +24,7 @@ from rag_pipeline.defs.specs import MAINTENANCE_KEY
 from rag_pipeline.defs.step_errors import step_error
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.shown import bounded, shown
+from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.workspace import Workspace
@@ -44,6 +45,8 @@ _EVENTS: dict[str, Event] = {
     "content_is_fresh": "freshness",
     "changes_are_searchable_in_time": "freshness",
 }
+# As far back runs are read where a clock was set back since the last look, which came within minutes mostly.
+_READ_AGAIN_SECONDS = 3_600.0
 # More of an error than a person reads in a message.
 _FOUND_CHARS = 2_000
 
@@ -160,6 +163,10 @@ def _run_findings(
 
     Dagster's own job is that of every project of the instance, so what it did counts where it was to make our assets.
     """
+    now = workspace.now().timestamp()
+    if since is not None and since > now + CLOCK_TOLERANCE.total_seconds():
+        # The clock was ahead: runs that end now end before what was read last.
+        since = now - _READ_AGAIN_SECONDS
     # What ended in the same moment as the last one read is read once more, which tells nothing twice.
     after = None if since is None else datetime.fromtimestamp(since, UTC) - timedelta(seconds=1)
     wanted = dg.RunsFilter(statuses=list(FINISHED_STATUSES), updated_after=after)

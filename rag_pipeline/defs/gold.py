@@ -5,7 +5,7 @@ Does not belong here: how it is refreshed (`refresh/`) or what must be true of i
 """
 
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -195,12 +195,13 @@ def maintenance_asset() -> dg.AssetsDefinition:
     )
     def maintenance(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[Any]:
         from rag_pipeline.refresh.heal import remember_index
-        from rag_pipeline.refresh.maintenance import maintain
+        from rag_pipeline.refresh.maintenance import kept_as_of, maintain
 
         with as_dagster_failure() as work:
+            as_of = kept_as_of(pipeline.workspace)
             report = maintain(pipeline.workspace)
             remember_index(pipeline.workspace)
-        before = datetime.now(UTC) - pipeline.workspace.settings.run_records_retention
+        before = as_of - pipeline.workspace.settings.run_records_retention
         # Under a prefix the key says it; this body is one for all.
         prefix = Prefix(tuple(context.asset_key.path[: -len(MAINTENANCE_KEY.path)]))
         is_own = own_runs(pipeline.workspace.pipeline, prefix)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from rag_pipeline.contracts.tables import PUBLICATIONS
+from rag_pipeline.defs.clock_checks import PAST_SPEC, past_result
 from rag_pipeline.defs.delivery_checks import delivery_results, delivery_specs
 from rag_pipeline.defs.lag_checks import IN_TIME_SPEC, in_time_result, lag_facts
 from rag_pipeline.defs.publication_events import publication_facts, publication_version
@@ -108,6 +109,7 @@ def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         yield _allowed_result(why, refused, by_hand=bool(config.alias))
         yield published_result(workspace)._replace(asset_key=PUBLICATION_KEY, check_name=POINTER_CHECK)
         yield in_time_result(workspace)
+        yield past_result(workspace)
         yield from delivery_results(workspace, PUBLICATION_KEY)
 
     return publication
@@ -127,6 +129,7 @@ def _check_specs() -> list[dg.AssetCheckSpec]:
             description="The table version that readers are pointed to opens and holds as many rows as were published.",
         ),
         IN_TIME_SPEC,
+        PAST_SPEC,
     ]
 
 

@@ -22,6 +22,7 @@ from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.polls import read_polls
 from rag_pipeline.transforms.documents import origins_of
+from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE
 from rag_pipeline.transforms.lag import Lag, Late, changed_at, lag_of, late_sources, measured
 
 log = logging.getLogger(__name__)
@@ -76,8 +77,10 @@ def _measured(workspace: Workspace, name: str, before: Lag | None, now: datetime
     reflected = _live(workspace, name).join(_documents(workspace, name), on=["document_id", "input_key"], how="semi")
     if reflected.is_empty():
         return before
+    # What was found by a clock that was ahead is no newer than now, or no change would count until then.
     as_of: datetime = reflected["observed_at"].max()  # type: ignore[assignment]
-    if before is None:
+    as_of = min(now, as_of)
+    if before is None or before.as_of > now + CLOCK_TOLERANCE:
         return measured([], as_of, now)
     seconds = _seconds(workspace, name, reflected, before, now)
     return measured(seconds, as_of, now) if seconds else before
@@ -92,7 +95,9 @@ def _waiting(workspace: Workspace, name: str, before: Lag, now: datetime) -> lis
 
 def _seconds(workspace: Workspace, name: str, live: pl.DataFrame, before: Lag, now: datetime) -> list[float]:
     poll = read_polls(workspace.lake).by_source.get(name)
-    changes = live.filter(pl.col("change").is_in(_CHANGES), pl.col("observed_at") > before.as_of)
+    # What a clock that was ahead saw would count until that time has come.
+    is_new = pl.col("observed_at").is_between(before.as_of, now + CLOCK_TOLERANCE, closed="right")
+    changes = live.filter(pl.col("change").is_in(_CHANGES), is_new)
     if poll is None or not poll.earlier:
         return []
     times = changes.select("source_modified_at", "observed_at").iter_rows()

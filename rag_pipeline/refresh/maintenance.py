@@ -19,6 +19,7 @@ from rag_pipeline.refresh.audit import audit_whole
 from rag_pipeline.refresh.generations import living_aliases
 from rag_pipeline.refresh.retained_readings import retain_readings
 from rag_pipeline.refresh.workspace import Workspace
+from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE
 
 TOLERANCE = {"fp32": 1e-4, "bf16": 1e-3, "int8": 1e-2}
 """Largest cosine distance by precision that other processors and batches account for."""
@@ -56,7 +57,8 @@ def maintenance_due_at(workspace: Workspace) -> datetime | None:
     """When the next round is due; None: there is nothing to maintain yet, or the lake cannot say."""
     lake = workspace.lake
     try:
-        last = lake.read(CANARIES, ["checked_at"])["checked_at"].max()
+        rounds = lake.read(CANARIES, ["checked_at"])["checked_at"]
+        last: object = _newest_past(workspace, rounds)
         if last is None:
             last = lake.read(AUDITS, ["audited_at"])["audited_at"].min()
     except LakeDamaged:
@@ -65,16 +67,34 @@ def maintenance_due_at(workspace: Workspace) -> datetime | None:
     return last + MAINTAINED_EVERY if isinstance(last, datetime) else None
 
 
+def _newest_past(workspace: Workspace, times: pl.Series) -> datetime | None:
+    """The newest of some times that is not in the future: a clock that was ahead once must not put all off."""
+    past = times.filter(times <= workspace.now() + CLOCK_TOLERANCE)
+    newest = past.max()
+    return newest if isinstance(newest, datetime) else None
+
+
+def kept_as_of(workspace: Workspace) -> datetime:
+    """The time by which what is past its retention is taken away: at most two days after the last round.
+
+    A clock that ran ahead, and a machine that was off for months, would else take at once what nobody can bring back.
+    The next round goes on, by which somebody has seen it.
+    """
+    due_at, now = maintenance_due_at(workspace), workspace.now()
+    return now if due_at is None else min(now, due_at + MAINTAINED_EVERY)
+
+
 def maintain(workspace: Workspace) -> MaintenanceReport:
     """Remove vectors past their retention, compact tables of many small files, and check every living model."""
     lake = workspace.lake
     with lake.writing():
+        as_of = kept_as_of(workspace)
         living = {alias: workspace.space(alias).fingerprint for alias in living_aliases(workspace)}
         audited = lake.read(AUDITS, ["space_fingerprint"])["space_fingerprint"].unique().to_list()
         spaces = sorted({*living.values(), *audited})
-        forgotten = sum(_forget_revisions(workspace, name) for name in workspace.settings.sources)
-        removed = sum(_retain(workspace, space, is_living=space in living.values()) for space in spaces)
-        retain_readings(workspace)
+        forgotten = sum(_forget_revisions(workspace, name, as_of) for name in workspace.settings.sources)
+        removed = sum(_retain(workspace, space, as_of, is_living=space in living.values()) for space in spaces)
+        retain_readings(workspace, as_of)
         drifted = [alias for alias in living if _has_drifted(workspace, alias)]
         # Before anything is compacted: what is published then is the version that was looked at.
         at_fault = [alias for alias in living if not audit_whole(workspace, alias)]
@@ -84,7 +104,7 @@ def maintain(workspace: Workspace) -> MaintenanceReport:
     return MaintenanceReport(len(tables), compacted, unused, removed, drifted, at_fault, forgotten)
 
 
-def _forget_revisions(workspace: Workspace, name: str) -> int:
+def _forget_revisions(workspace: Workspace, name: str, as_of: datetime) -> int:
     """Remove revisions from a source's bronze table that its retention does not keep; how many those were."""
     # It brings the library of indexes along.
     from rag_pipeline.stores.purge import forget_history
@@ -99,7 +119,7 @@ def _forget_revisions(workspace: Workspace, name: str) -> int:
     replaced_at = pl.col("observed_at").shift(-1).over("document_id")
     kept = age <= (retention.revisions or 1)
     if retention.days is not None:
-        kept |= replaced_at > workspace.now() - timedelta(days=retention.days)
+        kept |= replaced_at > as_of - timedelta(days=retention.days)
     marked = rows.with_columns(is_kept=kept)
     # The bytes of a revision may stand on the row of one before.
     holders = marked.filter("is_kept").select("document_id", batch="bytes_batch").drop_nulls()
@@ -109,7 +129,7 @@ def _forget_revisions(workspace: Workspace, name: str) -> int:
     return gone.height
 
 
-def _retain(workspace: Workspace, space: str, *, is_living: bool) -> int:
+def _retain(workspace: Workspace, space: str, as_of: datetime, *, is_living: bool) -> int:
     """Note which vectors of a space are unused, and remove those that have been for the retention time."""
     lake = workspace.lake
     known = lake.embedded_hashes(space).select("text_hash")
@@ -117,7 +137,7 @@ def _retain(workspace: Workspace, space: str, *, is_living: bool) -> int:
     unused = known.join(used, on="text_hash", how="anti")
     noted = lake.read(UNUSED_EMBEDDINGS, where=pl.col("space_fingerprint") == space)
     now = workspace.now()
-    expired = noted.filter(pl.col("unused_since") <= now - workspace.settings.embeddings_retention)
+    expired = noted.filter(pl.col("unused_since") <= as_of - workspace.settings.embeddings_retention)
     expired = expired.join(unused, on="text_hash", how="semi")
     lake.merge(EMBEDDINGS.of(space), EMBEDDINGS.empty(), expired["text_hash"].to_list())
     new = unused.join(noted, on="text_hash", how="anti").select(

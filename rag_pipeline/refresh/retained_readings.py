@@ -6,6 +6,8 @@ Does not belong here: reading (`enrichments.py`), the rest of housekeeping (`mai
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import polars as pl
 
 from rag_pipeline.contracts.tables import DOCUMENTS, ENRICHMENTS
@@ -14,11 +16,14 @@ from rag_pipeline.refresh.contexts import chunk_keys
 from rag_pipeline.refresh.workspace import Workspace
 
 
-def retain_readings(workspace: Workspace) -> int:
+def retain_readings(workspace: Workspace, as_of: datetime) -> int:
     """Note which readings are unused, and remove those that have been for `embeddings_retention`; how many went.
 
     One is used while a document has its text, or a chunk is shown like that, and an enrichment of pipeline.yaml its
     recipe.
+
+    Args:
+        as_of: The time by which that is judged.
     """
     lake = workspace.lake
     rows = lake.read(ENRICHMENTS, ["recipe", "input_hash", "unused_since"])
@@ -37,7 +42,7 @@ def retain_readings(workspace: Workspace) -> int:
     after = rows.with_columns(
         pl.when(is_used).then(None).otherwise(pl.coalesce("unused_since", moment)).alias("unused_since")
     )
-    is_over = pl.col("unused_since") <= now - workspace.settings.embeddings_retention
+    is_over = pl.col("unused_since") <= as_of - workspace.settings.embeddings_retention
     expired = after.filter(is_over)
     lake.replace_where(ENRICHMENTS, ENRICHMENTS.empty(), expired)
     kept = after.join(expired, on=list(ENRICHMENTS.key), how="anti")

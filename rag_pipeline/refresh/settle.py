@@ -130,6 +130,8 @@ def _settled(
     until += [] if (due_at := maintenance_due_at(workspace)) is None else [due_at]
     until += workspace.lake.read(QUARANTINE, ["next_attempt_at"]).drop_nulls().to_series().to_list()
     until += failures_over_at(workspace)
+    # A check says so until then.
+    until += [last.published_at] if last.published_at > since else []
     for name in workspace.settings.sources:
         known = known_of(workspace, name)
         listed = _listed(workspace, name, known, kept.get(name))

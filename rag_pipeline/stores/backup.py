@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -107,10 +107,9 @@ def back_up(lake: Lake, destination: Path, now: datetime, *, alone: bool = False
         raise UsageError(f"there is no lake {lake.root}; nothing was copied")
     if lake.is_local and Path(lake.root).resolve() in (destination.resolve(), *destination.resolve().parents):
         raise UsageError(f"{destination} lies in the lake {lake.root}; give a folder outside of it")
-    # Names sort by time, to the microsecond; those that earlier programs gave end at the second, and come before.
-    name = f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}"
     try:
         with _alone(Path(lake.root)) if lake.is_local else nullcontext(), _alone(destination):
+            name = _name_after(backups(destination), now)
             taken = _taken if lake.is_local else _taken_from_store
             files, copied = taken(lake, destination)
             record = {"format": _FORMAT, "made_at": now.isoformat(), "lake": lake.root}
@@ -124,6 +123,12 @@ def back_up(lake: Lake, destination: Path, now: datetime, *, alone: bool = False
         ) from error
     size = sum(each.size for each in files.values())
     return BackupReport(name, len(files), size, len(copied), sum(copied), removed)
+
+
+def _name_after(others: Sequence[Path], now: datetime) -> str:
+    """One that sorts behind all others: by time (earlier ones: to the second), also where a clock was set back."""
+    moment, newest = f"{now:%Y%m%dT%H%M%S%f}", others[-1].name.partition("-")[0] if others else ""
+    return f"{moment if moment > newest else newest + '0'}-{uuid.uuid4().hex[:6]}"
 
 
 @contextmanager

@@ -221,7 +221,8 @@ def _listed(folder: Path) -> list[Path]:
 
 def _is_abandoned(mark: Path) -> bool:
     try:
-        return time.time() - mark.stat().st_mtime > ABANDONED_SECONDS
+        # Either way: one of the future was put by a clock that was ahead.
+        return abs(time.time() - mark.stat().st_mtime) > ABANDONED_SECONDS
     except FileNotFoundError:
         return False
 

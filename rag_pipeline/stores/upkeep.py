@@ -99,7 +99,7 @@ def age_beyond(oldest_kept: int, versions: Sequence[Mapping[str, Any]], now: dat
 
     Args:
         oldest_kept: A version that is listed, or was before it was thinned out.
-        now: Local time, without a zone, as Lance gives the times of versions.
     """
-    made_at: datetime = next(v["timestamp"] for v in versions if int(v["version"]) >= oldest_kept)
+    # The clock may have been set back in between: then the oldest of them is none of the first ones.
+    made_at: datetime = min(v["timestamp"] for v in versions if int(v["version"]) >= oldest_kept)
     return max(timedelta(0), now - made_at) + MARGIN

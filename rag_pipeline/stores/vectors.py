@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -312,14 +312,13 @@ class VectorTable:
         """
         kept = self.version if oldest_kept is None else oldest_kept
         versions, waiting = self._versions(), max(self._waiting().values(), default=0)
-        # A version's time is the local one without its zone.
-        now = datetime.now()  # noqa: DTZ005
+        now = datetime.now(UTC)
         age = age_beyond(kept, versions, now)
         if not is_compaction_due(self.count(), waiting, versions, older_than(age, versions, now)):
             return False
         # The table first, and its versions in a call that finds nothing else to do: thinning counts from its own start.
         self._stored("optimize", self.place, self._table.optimize)
-        age += datetime.now() - now  # noqa: DTZ005
+        age += max(timedelta(0), datetime.now(UTC) - now)
         self._stored("thin the versions of", self.place, lambda: self._table.optimize(cleanup_older_than=age))
         return True
 
@@ -386,7 +385,10 @@ class VectorTable:
         return list(self._read("list the indexes of", self._table.list_indices))
 
     def _versions(self) -> list[dict[str, Any]]:
-        return list(self._read("list the versions of", self._table.list_versions))
+        listed = self._read("list the versions of", self._table.list_versions)
+        # Lance gives local times without their zone. Of the hour that an autumn has twice the first one is taken, so
+        # that a version is kept too long rather than not long enough.
+        return [version | {"timestamp": version["timestamp"].astimezone(UTC)} for version in listed]
 
     def _statistics(self, index: str) -> Any:
         return self._read(f"read the statistics of {index} of", lambda: self._table.index_stats(index))

@@ -180,6 +180,11 @@ def redacted(state: AlertState, redact: Callable[[str], str]) -> AlertState:
     return replace(state, open={key: of(finding) for key, finding in state.open.items()}, outbox=tuple(outbox))
 
 
+def is_due(message: Message, now: float) -> bool:
+    """Whether a message is to be sent now; a time that no waiting leads to is of a clock that was ahead."""
+    return not now < message.next_at <= now + LONGEST_RETRY_SECONDS
+
+
 def failed(message: Message, error: str, now: float, *, after: float = 0.0) -> Message:
     """A message that could not be sent, to be tried again at growing distance.
 

@@ -22,6 +22,7 @@ from rag_pipeline.errors import DocumentError
 from rag_pipeline.parsing.ocr.options import CONCERNED, EITHER, HAS_PICTURES, LACKS_TEXT, PICTURED, concerns
 from rag_pipeline.parsing.registry import PICTURES
 from rag_pipeline.transforms.enrich import EnrichOptions
+from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE
 from rag_pipeline.transforms.quality import total_score
 from rag_pipeline.transforms.sensitive import redact_declared
 from rag_pipeline.transforms.worker_tasks import ParseRecipe, block_rows
@@ -118,7 +119,9 @@ def plan_documents(
         document_id="origin_id", input_key="input_key", is_current_recipe="is_current_recipe"
     )
     refused = _with_expected(quarantine.filter(pl.col("stage") != "fetch"), "media_type", recipes)
-    waiting = refused.filter(pl.col("next_attempt_at").is_null() | (pl.col("next_attempt_at") > now))
+    # Not where the clock was ahead when that was written.
+    is_later = (pl.col("next_attempt_at") > now) & (pl.col("last_seen_at") <= now + CLOCK_TOLERANCE)
+    waiting = refused.filter(pl.col("next_attempt_at").is_null() | is_later)
     known = pl.concat([parsed, waiting.select(parsed.columns)]).filter("is_current_recipe")
     to_parse = readable.join(known, on=["document_id", "input_key"], how="anti")
     still_refused = waiting.filter("is_current_recipe").join(readable, on=["document_id", "input_key"], how="semi")

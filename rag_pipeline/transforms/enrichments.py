@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from rag_pipeline.contracts.enrichments import NO_LABEL, Enrichment
+from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE
 from rag_pipeline.transforms.sensitive import redact_text
 
 # A share of fewer texts than these moves by chance.
@@ -52,7 +53,9 @@ def texts_due(documents: pl.DataFrame, enrichment: Enrichment, rows: pl.DataFram
     mine = rows.filter(pl.col("recipe") == enrichment.recipe)
     # What came to nothing is asked again once the model is asked otherwise, with more room for its answer, say.
     stands = pl.col("asked_as") == enrichment.asked_as
-    stands &= (pl.col("reason_code") != _SERVER_FAILED) | (pl.col("computed_at") > now - RETRY_AFTER)
+    # Not by a clock that was ahead.
+    is_just_asked = pl.col("computed_at").is_between(now - RETRY_AFTER, now + CLOCK_TOLERANCE, closed="right")
+    stands &= (pl.col("reason_code") != _SERVER_FAILED) | is_just_asked
     known = mine.filter(pl.col("reason_code").is_null() | stands)
     wanted = documents.filter(concerned_by(enrichment)).join(
         known, left_on="content_hash", right_on="input_hash", how="anti"

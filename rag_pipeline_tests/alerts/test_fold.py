@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rag_pipeline.contracts.alerts import LAUNCH, AlertState, Finding, is_told, state_bytes, state_of
 from rag_pipeline.settings.alerts import AlertSinkSettings
-from rag_pipeline.transforms.alerts import LONGEST_RETRY_SECONDS, MOST_WAITING, failed, folded
+from rag_pipeline.transforms.alerts import LONGEST_RETRY_SECONDS, MOST_WAITING, failed, folded, is_due
 
 SINKS = {
     "all": AlertSinkSettings(kind="log"),
@@ -165,3 +165,13 @@ def test_a_run_that_only_looked_tells_that_the_time_of_something_is_over() -> No
     state = replace(fold(AlertState(), day, Finding(LAUNCH, 2)), outbox=())
     assert is_told(state, since=2, now=99)
     assert not is_told(state, since=2, now=100)
+
+
+def test_a_message_waits_no_longer_than_it_would_by_a_clock_that_is_right() -> None:
+    [message, *_] = fold(AlertState(), DOCS).outbox
+    assert is_due(message, 10)
+    later = failed(message, "down", 100)
+    assert not is_due(later, 100)
+    assert is_due(later, later.next_at)
+    # It failed a day ahead of now.
+    assert is_due(failed(message, "down", 86_400), 100)

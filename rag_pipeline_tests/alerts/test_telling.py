@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import uuid
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -366,3 +367,18 @@ def test_the_command_tries_lists_and_sends(duty: Duty, monkeypatch: pytest.Monke
     assert (opened["key"], opened["owners"]) == ("check:source/wiki:polled_in_time", ["team:wiki"])
     assert sink["key"] == "sink:ops"
     assert (waiting["sink"], waiting["attempts"]) == ("ops", 1)
+
+
+def test_a_run_that_failed_after_a_clock_was_set_back_is_told(duty: Duty) -> None:
+    """The last look was a day ahead, and so is the moment up to which runs were read."""
+    tell_after_run(duty.pipeline())
+    file = cycle.alert_file(duty.pipeline())
+    file.change(lambda state: replace(state, looked={name: at + 86_400 for name, at in state.looked.items()}))
+    with opened_instance(dagster_home(duty.pipeline())) as instance:
+        run = dg.DagsterRun("refresh", run_id=str(uuid.uuid4()))
+        instance.add_run(run)
+        instance.report_run_failed(run, "killed")
+    tick(duty)
+    assert duty.told() == [("opened", ["run:refresh"])]
+    tick(duty)
+    assert duty.told() == []

@@ -47,6 +47,17 @@ def test_what_was_put_is_there_and_nothing_else(cache: AnswerCache) -> None:
     assert cache.get("b") is None
 
 
+def test_a_claim_of_a_clock_that_was_ahead_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = EmbeddedCache(tmp_path / "answers.sqlite", 2**20, 60)
+    now = time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now + 86_400)
+        assert cache.claim("k", "killed", 60)
+    assert cache.claim("k", "one", 60)
+    assert not cache.claim("k", "two", 60)
+    cache.close()
+
+
 def test_a_claim_is_of_one_until_it_is_released_or_over(cache: AnswerCache) -> None:
     assert cache.claim("k", "one", 0.5)
     assert not cache.claim("k", "two", 5)

@@ -388,6 +388,8 @@ def test_old_revisions_leave_bronze_with_maintenance(project: Project, retention
     before = project.published()
     with project.workspace() as workspace:
         workspace.now = lambda: datetime.now(UTC) + timedelta(days=10)
+        # The first round after a long time takes away no more than two days are worth.
+        maintain(workspace)
         maintain(workspace)
         rows = workspace.lake.read(BRONZE.of("docs"), ["address", "revision", "raw"])
         mine = rows.filter((pl.col("address") == "a.md") & pl.col("raw").is_not_null())
@@ -395,3 +397,13 @@ def test_old_revisions_leave_bronze_with_maintenance(project: Project, retention
     assert project.published() == before
     assert project.verify().findings == []
     assert project.refresh() == 0
+
+
+def test_a_backup_made_after_a_clock_was_set_back_is_the_newest(project: Project) -> None:
+    now = datetime.now(UTC)
+    with project.workspace() as workspace:
+        made = [
+            back_up(workspace.lake, project.folder / "copies", now + timedelta(days=days)).name
+            for days in (0, 1, 0, 0, 2)
+        ]
+    assert [path.stem for path in backups(project.folder / "copies")] == made

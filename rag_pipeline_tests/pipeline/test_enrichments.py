@@ -167,7 +167,7 @@ def test_readings_that_nothing_uses_are_kept_for_a_time(project: Project) -> Non
     def kept_after(days: int) -> int:
         with project.workspace() as workspace:
             workspace.now = lambda: datetime.now(UTC) + timedelta(days=days)
-            retain_readings(workspace)
+            retain_readings(workspace, workspace.now())
             return workspace.lake.read(ENRICHMENTS, ["recipe"]).height
 
     (project.folder / "docs" / "pump.md").unlink()

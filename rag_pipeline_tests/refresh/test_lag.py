@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from rag_pipeline.errors import StoreError
 from rag_pipeline.refresh.bronze import refresh_source
+from rag_pipeline.refresh.everything import refresh_everything
 from rag_pipeline.refresh.lag import FIGURE, lag_figures, late_now, read_lags
 from rag_pipeline.refresh.status import read_status
 from rag_pipeline.stores.lake import Lake
@@ -92,3 +93,19 @@ def test_what_cannot_be_measured_keeps_nothing_from_being_published(
     # The next one measures what that one brought, too.
     with project.workspace() as workspace:
         assert lag_figures(workspace, workspace.now())[FIGURE]["docs"]["documents"] == 1
+
+
+def test_changes_after_a_clock_was_set_back_are_measured(project: Project) -> None:
+    """Else no change would count until the time has come that one publication is dated."""
+    project.write("new.md", "# Bell\n\nThe bell rings.\n")
+    with project.workspace() as workspace:
+        workspace.now = lambda: datetime.now(UTC) + timedelta(days=1)
+        refresh_everything(workspace, evaluate=False)
+        assert read_lags(workspace)["docs"].as_of > datetime.now(UTC) + timedelta(hours=23)
+    for number in range(2):
+        project.write(f"more{number}.md", f"# Rope {number}\n\nThe rope binds {number}.\n")
+        project.refresh()
+    with project.workspace() as workspace:
+        lag = read_lags(workspace)["docs"]
+        assert (lag.documents, lag.as_of < datetime.now(UTC)) == (1, True), "the first one begins anew"
+        assert lag.worst_seconds < DAY_SECONDS

@@ -220,3 +220,13 @@ def test_no_content_does_more_than_name_a_source(tmp_path_factory: pytest.TempPa
     folder.take_in()
     assert set(folder.waiting()) <= {"docs"}
     assert {path.name for path in folder.marks.iterdir()} <= {"docs"}
+
+
+def test_a_killed_look_of_a_clock_that_was_ahead_is_asked_for_again(tmp_path: Path) -> None:
+    folder = HintFolder(tmp_path, {"docs"})
+    folder.give("docs")
+    with pytest.raises(KeyboardInterrupt), folder.looking("docs"):
+        raise KeyboardInterrupt
+    [mark] = folder.marks.iterdir()
+    os.utime(mark, (time.time() + 86_400,) * 2)
+    assert folder.waiting() == ["docs"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from rag_pipeline.stores.upkeep import (
     older_than,
 )
 
-NOON = datetime(2026, 3, 1, 12)  # noqa: DTZ001 - as Lance gives times
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def version(number: int, **facts: int) -> dict[str, Any]:
@@ -62,3 +62,13 @@ def test_the_oldest_kept_version_and_all_after_it_stay() -> None:
     assert older_than(timedelta(minutes=4) + MARGIN, versions, now) == 2
     # A clock that stepped back keeps more, never less.
     assert age_beyond(6, versions, NOON) == MARGIN
+
+
+def test_what_was_made_after_a_clock_was_set_back_stays_beside_what_was_made_before() -> None:
+    """Version 6 is a day ahead; 7 and 8 came after it, and one of them is what readers see."""
+    ahead = version(6) | {"timestamp": NOON + timedelta(days=1)}
+    versions = [version(3), ahead, version(7), version(8)]
+    now = NOON + timedelta(hours=2)
+    age = age_beyond(6, versions, now)
+    assert age == timedelta(hours=2) - timedelta(minutes=7) + MARGIN
+    assert older_than(age, versions, now) == 1

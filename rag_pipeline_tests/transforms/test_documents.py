@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -11,7 +11,7 @@ import pytest
 
 from rag_pipeline.contracts.sources import DeclaredMetadata
 from rag_pipeline.contracts.tables import DOCUMENTS, QUARANTINE
-from rag_pipeline.errors import UnparsableDocument
+from rag_pipeline.errors import ParserTimeout, UnparsableDocument
 from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.transforms import worker_tasks
 from rag_pipeline.transforms.documents import document_rows, plan_documents, quarantine_row, unvouched
@@ -110,3 +110,18 @@ def test_nothing_vouches_for_documents_parsed_before_redaction_with_and_without_
         assert set(unvouched(documents, {"docs": hiding})["document_id"]) == set(documents["document_id"])
     for recipe in (RECIPE, ParseRecipe(ParseLimits(), EnrichOptions(sensitive="flag"))):
         assert unvouched(documents, {"docs": recipe}).is_empty()
+
+
+def test_what_was_refused_by_a_clock_that_was_ahead_is_tried_again() -> None:
+    origins, documents, _ = state()
+    error = ParserTimeout("bad.pdf took too long", address="bad.pdf")
+
+    def tried_again(seen_at: datetime) -> bool:
+        row = quarantine_row(
+            origin("bad.pdf"), error, stage="parse", media_type=PDF, recipe=RECIPE, before=None, now=seen_at
+        )
+        return "bad.pdf" in parsed_again((origins, documents, QUARANTINE.frame([row])))
+
+    assert not tried_again(NOW - timedelta(minutes=1))
+    assert tried_again(NOW - timedelta(days=8))
+    assert tried_again(NOW + timedelta(days=1))

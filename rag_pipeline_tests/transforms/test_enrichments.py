@@ -101,6 +101,8 @@ def test_what_a_server_failed_at_is_asked_about_again_a_day_later() -> None:
     assert texts_due(DOCUMENTS, TOPIC, rows, NOW + timedelta(hours=23)).is_empty()
     assert texts_due(DOCUMENTS, TOPIC, rows, NOW + timedelta(hours=24))["content_hash"].to_list() == ["h1"]
     assert failed_at(rows) == [NOW]
+    # It failed by a clock that was ahead.
+    assert texts_due(DOCUMENTS, TOPIC, rows, NOW - timedelta(days=1))["content_hash"].to_list() == ["h1"]
 
 
 def test_of_a_source_that_hides_secrets_nothing_sensitive_is_shown_that_a_model_put_together() -> None:

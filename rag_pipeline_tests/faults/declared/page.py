@@ -15,7 +15,15 @@ from pathlib import Path
 import click
 
 from rag_pipeline.defs.launch import launch_refresh
-from rag_pipeline_tests.faults.declared import of_documents, of_models, of_runs, of_servers, of_sources, of_tables
+from rag_pipeline_tests.faults.declared import (
+    of_clocks,
+    of_documents,
+    of_models,
+    of_runs,
+    of_servers,
+    of_sources,
+    of_tables,
+)
 from rag_pipeline_tests.faults.declared.fault import Fault, Measured, measure
 from rag_pipeline_tests.faults.declared.world import build, copied
 from rag_pipeline_tests.paths import REPOSITORY
@@ -27,6 +35,7 @@ FAULTS: tuple[Fault, ...] = (
     *of_models.FAULTS,
     *of_documents.FAULTS,
     *of_servers.FAULTS,
+    *of_clocks.FAULTS,
     *of_runs.FAULTS,
 )
 HEAD = """\
