@@ -32,6 +32,7 @@ from rag_pipeline.cli.maintain import maintain
 from rag_pipeline.cli.metrics import metrics
 from rag_pipeline.cli.models import models
 from rag_pipeline.cli.options import CONFIG_OPTION, DEBUG_OPTION, is_debugging
+from rag_pipeline.cli.pictures import pictures
 from rag_pipeline.cli.plan import plan
 from rag_pipeline.cli.quarantine import quarantine
 from rag_pipeline.cli.questions import questions
@@ -132,7 +133,7 @@ def cli(ctx: click.Context) -> None:
 GROUPS: dict[str, tuple[click.Command, ...]] = {
     "Set up": (init, config, sources, inspect_file),
     "Keep up to date": (plan, run, status, quarantine, models),
-    "Find": (search, ask, serve, mcp, tokens),
+    "Find": (search, ask, pictures, serve, mcp, tokens),
     "Measure": (evaluate, questions, feedback, curate),
     "Watch": (alerts, costs, metrics),
     "Look closer and repair": (verify, trace, sql, rebuild, maintain),

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 
 # Stands between an archive and a member, in addresses and in the part of a document.
 MEMBER_MARK = "!/"
+# And an object and the number of a picture in it, from 1.
+PICTURES_MARK = f"{MEMBER_MARK}pictures/"
 
 
 def digest(*parts: str | bytes) -> str:

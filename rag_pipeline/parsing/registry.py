@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -28,10 +29,10 @@ from rag_pipeline.errors import (
 from rag_pipeline.parsing import builder, decode, media_type
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.limits import ParseLimits, check_bytes, check_count
-from rag_pipeline.parsing.ocr.engine import PageReader
+from rag_pipeline.parsing.ocr.engine import BlindReader, PageReader
 from rag_pipeline.parsing.ocr.options import OcrOptions
 from rag_pipeline.parsing.ocr.shown import with_read
-from rag_pipeline.parsing.pictures import Shown, shown
+from rag_pipeline.parsing.pictures import Shown, looked_at, shown
 
 Parser = Callable[[bytes, ParseContext], list[ParsedDocument]]
 
@@ -202,6 +203,22 @@ def parse(
             library that is not installed, which is no document's fault.
     """
     return _parse(raw, media_type, address, limits, PageReader(ocr) if ocr is not None else None, [])
+
+
+def picture_of(raw: bytes, media_type: str, address: str, limits: ParseLimits, content_hash: str) -> bytes:
+    """The bytes, as a file, of the picture of that hash in an object or a file within it; empty: there is none."""
+    if media_type in PICTURES:
+        return raw if looked_at(raw).content_hash == content_hash else b""
+    hung: list[Shown] = []
+    # Pages without text, which are not read for this, keep no picture back; what is wrong beyond them changes nothing.
+    with suppress(DocumentError, ImportError):
+        _parse(raw, media_type, address, limits, BlindReader(), hung)
+    for found in hung:
+        for picture, each in zip(found.document.pictures, found.pictures, strict=True):
+            if picture.content_hash == content_hash:
+                with suppress(DocumentError):
+                    return each.content()
+    return b""
 
 
 def _parse(

@@ -21,6 +21,7 @@ from rag_pipeline.serving.answers import Begun, EventStream, UnderWay, Writing, 
 from rag_pipeline.serving.callers import Caller
 from rag_pipeline.serving.limits import Turnstile
 from rag_pipeline.serving.metrics import Metrics
+from rag_pipeline.serving.pictures import PictureQuestion, PicturesAnswer, PicturesQuestion, as_file
 from rag_pipeline.serving.problems import MEDIA_TYPE, problem_of
 from rag_pipeline.serving.questions import (
     MOST_VALUES,
@@ -121,6 +122,16 @@ class Api:
             "/window", self.window, methods=["POST"], response_model=WindowAnswer, responses=described(404)
         )
         asked.add_api_route(
+            "/pictures", self.pictures, methods=["POST"], response_model=PicturesAnswer, responses=described(404)
+        )
+        asked.add_api_route(
+            "/picture",
+            self.picture,
+            methods=["POST"],
+            response_class=Response,
+            responses={**described(404), 200: {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}},
+        )
+        asked.add_api_route(
             "/feedback",
             self.feedback,
             methods=["POST"],
@@ -192,6 +203,15 @@ class Api:
     async def window(self, asked: WindowQuestion, caller: Asker) -> Response:
         """The text around a chunk, up to a budget of tokens."""
         return as_json(await self.answered(lambda: self._service.window(caller, asked)))
+
+    async def pictures(self, asked: PicturesQuestion, caller: Asker) -> Response:
+        """The pictures of a document, with the address of each."""
+        return as_json(await self.answered(lambda: self._service.pictures(caller, asked)))
+
+    async def picture(self, asked: PictureQuestion, caller: Asker) -> Response:
+        """A picture within a document, as a file."""
+        found, content = await self.answered(lambda: self._service.picture(caller, asked))
+        return as_file(content, found.media_type, f"picture-{found.number}")
 
     async def feedback(self, asked: FeedbackQuestion, caller: Asker) -> Response:
         """Say of a hit or an answer whether it answers the question; it becomes a row of gold/feedback."""

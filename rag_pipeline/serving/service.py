@@ -16,12 +16,14 @@ from rag_pipeline.contracts.sources import PUBLIC
 from rag_pipeline.endpoints.stop import Stop
 from rag_pipeline.errors import BadRequest, NothingPublished, NotThere
 from rag_pipeline.retrieval.explain import Why
+from rag_pipeline.retrieval.pictures import Pictures, ShownPicture
 from rag_pipeline.retrieval.readable import ReadableSources
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline.serving.answers import Answers
 from rag_pipeline.serving.callers import Caller
 from rag_pipeline.serving.feedback import Feedback
 from rag_pipeline.serving.hints import Hints
+from rag_pipeline.serving.pictures import PictureQuestion, PicturesQuestion
 from rag_pipeline.serving.questions import (
     AskQuestion,
     ExplainQuestion,
@@ -60,6 +62,7 @@ class Service:
         self.settings = pipeline.settings.serving
         self.searcher = Searcher.open(pipeline)
         self._sources = ReadableSources(pipeline)
+        self._pictures = Pictures(pipeline)
         self.answers = Answers(pipeline, self.searcher)
         self._feedback = Feedback(pipeline, self.searcher)
         self._hints = Hints(pipeline)
@@ -70,6 +73,7 @@ class Service:
         self._searched.leave()
         self.answers.close()
         self._sources.close()
+        self._pictures.close()
         self.searcher.close()
 
     def try_out(self) -> dict[str, Any]:
@@ -152,6 +156,16 @@ class Service:
             "embedding_models": self.searcher.spaces(),
             "published_at": published.published_at,
         }
+
+    def pictures(self, caller: Caller, asked: PicturesQuestion) -> dict[str, Any]:
+        """The pictures of a document that the caller may read; raises what `Pictures.of` does."""
+        seeing = self._seeing(caller, asked)
+        return {"pictures": [asdict(each) for each in self._pictures.of(asked.document, principals=seeing.principals)]}
+
+    def picture(self, caller: Caller, asked: PictureQuestion) -> tuple[ShownPicture, bytes]:
+        """A picture that the caller may see, with its bytes; raises what `Pictures.content` does."""
+        seeing = self._seeing(caller, asked)
+        return self._pictures.content(asked.address, principals=seeing.principals)
 
     def ask(self, caller: Caller, asked: AskQuestion, stop: Stop) -> Iterator[AnswerEvent]:
         """The events of an answer made from what the caller may read; raises what `Answers.begin` does."""

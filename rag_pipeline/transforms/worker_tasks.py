@@ -18,7 +18,7 @@ from rag_pipeline.contracts.tokens import TokenCounter
 from rag_pipeline.parsing import parse, recipe_version
 from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.parsing.ocr.options import OcrOptions
-from rag_pipeline.parsing.registry import reads_pictures
+from rag_pipeline.parsing.registry import picture_of, reads_pictures
 from rag_pipeline.transforms.chunk import chunk_document
 from rag_pipeline.transforms.chunk.params import ChunkParams
 from rag_pipeline.transforms.enrich import EnrichOptions, check_quality, enrich
@@ -67,6 +67,12 @@ def parse_object(item: tuple[bytes, str, str], recipe: ParseRecipe) -> list[Pars
     documents = [enrich(document, media_type, recipe.options) for document in parsed if document.text.strip()]
     check_quality(documents, address, recipe.options)
     return documents
+
+
+def find_picture(item: tuple[bytes, str, str], limits: ParseLimits, content_hash: str) -> bytes:
+    """The picture of that hash within one object, as a file; empty for none. Runs in a worker process."""
+    raw, media_type, address = item
+    return picture_of(raw, media_type, address, limits, content_hash)
 
 
 def block_rows(blocks: Iterable[Block]) -> list[dict[str, Any]]:

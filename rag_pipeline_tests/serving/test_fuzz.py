@@ -30,6 +30,8 @@ OPERATIONS = [
     ("/v1/explain", "POST"),
     ("/v1/ask", "POST"),
     ("/v1/window", "POST"),
+    ("/v1/pictures", "POST"),
+    ("/v1/picture", "POST"),
     ("/v1/feedback", "POST"),
     ("/v1/hints", "POST"),
     ("/v1/sources", "GET"),
