@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rag_pipeline.contracts.hints import Bucket, bucket_of
+from rag_pipeline.contracts.hints import buckets_of
 from rag_pipeline.errors import RagPipelineError
 from rag_pipeline.settings import Pipeline
 from rag_pipeline.settings.hints import hints_folder
@@ -27,12 +27,8 @@ def hint_folder(pipeline: Pipeline) -> HintFolder | None:
     folder = hints_folder(pipeline.settings.hints, pipeline.folder)
     if folder is None:
         return None
-    return HintFolder(folder, pipeline.settings.sources, _buckets(pipeline))
-
-
-def _buckets(pipeline: Pipeline) -> dict[str, Bucket]:
-    found = {name: bucket_of(source.location) for name, source in pipeline.settings.sources.items()}
-    return {name: bucket for name, bucket in found.items() if bucket is not None}
+    sources = pipeline.settings.sources
+    return HintFolder(folder, sources, buckets_of({name: source.location for name, source in sources.items()}))
 
 
 def take_in(pipeline: Pipeline, hints: HintFolder) -> str:

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from anyio import Lock, to_thread
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic_core import to_json
 
 from rag_pipeline.answering.answer import Answer
 from rag_pipeline.serving.answers import Begun, EventStream, UnderWay, Writing, stopping, while_connected
 from rag_pipeline.serving.callers import Caller
+from rag_pipeline.serving.hints import Notification, ValidationAnswer
 from rag_pipeline.serving.limits import Turnstile
 from rag_pipeline.serving.metrics import Metrics
 from rag_pipeline.serving.pictures import PictureQuestion, PicturesAnswer, PicturesQuestion, as_file
@@ -43,6 +44,7 @@ from rag_pipeline.serving.questions import (
     WindowQuestion,
 )
 from rag_pipeline.serving.service import Service
+from rag_pipeline.shown import visible
 
 _WHY = {
     401: "Nobody that is known asks.",
@@ -60,6 +62,8 @@ _EVENTS = (
 T = TypeVar("T")
 # So long a look at the index counts for those who watch the server's health, seconds.
 READY_SECONDS = 2.0
+# Longer than any name of a host.
+MOST_ORIGIN_CHARS = 253
 # What the log and the metrics say of a request whose caller hung up; nobody reads it.
 HUNG_UP = 499
 
@@ -147,6 +151,16 @@ class Api:
             response_model=HintAnswer,
             responses=described(404),
         )
+        asked.add_api_route(
+            "/hints/notifications",
+            self.notification,
+            methods=["POST"],
+            status_code=202,
+            response_model=HintAnswer | ValidationAnswer,
+            responses=described(404),
+        )
+        # CloudEvents ask so before they come.
+        asked.add_api_route("/hints/notifications", self.allowed, methods=["OPTIONS"], include_in_schema=False)
         asked.add_api_route("/sources", self.sources, methods=["GET"], response_model=SourcesAnswer)
         asked.add_api_route("/me", self.me, methods=["GET"], response_model=CallerAnswer)
         return asked
@@ -220,6 +234,16 @@ class Api:
     async def hint(self, asked: HintQuestion, caller: Asker) -> Response:
         """Say that sources are worth a look now, for callers who may (`hints.allowed_principals`)."""
         return as_json(await self.answered(lambda: self._service.hint(caller, asked)), 202)
+
+    async def notification(self, told: Annotated[Notification, Body()], caller: Asker) -> Response:
+        """Take a notification of an object store as it comes, from callers who may give hints; it may concern none."""
+        answer = await self.answered(lambda: self._service.notify(caller, told))
+        return as_json(answer, 200 if "validationResponse" in answer else 202)
+
+    async def allowed(self, request: Request) -> Response:
+        """That whoever is known may send notifications."""
+        origin = request.headers.get("webhook-request-origin", "")
+        return Response(headers={"WebHook-Allowed-Origin": visible(origin)[:MOST_ORIGIN_CHARS]} if origin else {})
 
     async def sources(
         self, caller: Asker, view_as: Annotated[list[Value] | None, Query(max_length=MOST_VALUES)] = None

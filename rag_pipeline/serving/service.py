@@ -179,6 +179,10 @@ class Service:
         """Have some sources looked at soon; raises what `Hints.take` does."""
         return self._hints.take(self.known(caller), asked.sources, asked.addresses or ())
 
+    def notify(self, caller: Caller, told: Any) -> dict[str, Any]:
+        """Have the sources looked at that a notification is about; raises what `Hints.notify` does."""
+        return self._hints.notify(self.known(caller), told)
+
     def _prepared(self, caller: Caller, asked: SearchQuestion) -> tuple[Caller, dict[str, Any]]:
         if asked.k > self.settings.max_hits:
             raise BadRequest(f"k is at most {self.settings.max_hits:,} here; ask for fewer hits")

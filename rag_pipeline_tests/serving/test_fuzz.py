@@ -34,6 +34,7 @@ OPERATIONS = [
     ("/v1/picture", "POST"),
     ("/v1/feedback", "POST"),
     ("/v1/hints", "POST"),
+    ("/v1/hints/notifications", "POST"),
     ("/v1/sources", "GET"),
     ("/v1/me", "GET"),
     ("/metrics", "GET"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,44 @@ def test_objects_that_are_named_are_marked_and_are_those_of_one_source(hinted: S
         assert_problem(client.post("/v1/hints", json=both), 422, "bad_request")
     with folder.looking("docs") as addresses:
         assert sorted(addresses) == ["a.md", "rota/may.md"]
+
+
+def test_a_notification_is_taken_as_it_comes_and_event_grid_is_told_that_it_may_come(
+    lake: Project, tmp_path: Path
+) -> None:
+    project = lake.copied(tmp_path)
+    project.settings["hints"] = {"folder": "hints", "allowed_principals": ["bob"]}
+    # It is never polled here: only what it is called counts.
+    project.settings["sources"]["docs"]["location"] = "abfs://wiki@acct.dfs.core.windows.net/pages"
+    tokens = tokens_for(project)
+    event = {
+        "eventType": "Microsoft.Storage.BlobCreated",
+        "topic": "/subscriptions/1/storageAccounts/acct",
+        "subject": "/blobServices/default/containers/wiki/blobs/pages/a.md",
+    }
+    place = "/v1/hints/notifications"
+    with running(build_app(project.pipeline())) as url:
+        served = Served(url, project, tokens)
+        with served.client("bob") as client:
+            asked = [{"eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "42"}}]
+            answer = client.post(place, json=asked)
+            assert (answer.status_code, answer.json()) == (200, {"validationResponse": "42"})
+            answer = client.options(place, headers={"WebHook-Request-Origin": "eventgrid.azure.net"})
+            assert answer.headers["WebHook-Allowed-Origin"] == "eventgrid.azure.net"
+            answer = client.post(place, json=[event])
+            assert (answer.status_code, answer.json()) == (202, HINT)
+            cloud = event | {"type": event["eventType"], "specversion": "1.0", "source": event["topic"]}
+            kind = {"Content-Type": "application/cloudevents+json; charset=utf-8"}
+            assert client.post(place, content=json.dumps(cloud), headers=kind).json() == HINT
+            # Of another container, and of nothing: it is no fault of whoever sends it.
+            other = event | {"subject": "/blobServices/default/containers/else/blobs/a.md"}
+            assert client.post(place, json=[other, {}]).json() == {"sources": []}
+            assert_problem(client.post(place, json=3), 422, "bad_request")
+        with served.client("eve") as client:
+            assert_problem(client.post(place, json=asked), 403, "forbidden")
+            assert_problem(client.post(place, json=[event]), 403, "forbidden")
+    with folder_of(served).looking("docs") as addresses:
+        assert addresses == ["a.md"]
 
 
 def test_who_may_not_gives_none(hinted: Served) -> None:

@@ -64,6 +64,15 @@ def test_each_entry_is_taken_in_once_and_the_server_keeps_it(server: Any, client
     assert client.xinfo_groups(KEY) == []
 
 
+def test_events_of_azure_come_in_a_list_and_as_cloud_events(server: Any, client: Any, folder: HintFolder) -> None:
+    event = {"eventType": "Microsoft.Storage.BlobCreated", "topic": "/subscriptions/1/storageAccounts/acct"}
+    subject = "/blobServices/default/containers/wiki/blobs/pages/"
+    client.xadd(KEY, {"body": json.dumps([event | {"subject": f"{subject}{name}.md"} for name in "ab"])})
+    cloud = {"specversion": "1.0", "type": "Microsoft.Storage.BlobDeleted", "source": event["topic"]}
+    client.xadd(KEY, {"body": json.dumps(cloud | {"subject": f"{subject}c.md"})})
+    assert (take(server, folder), told(folder)) == (2, ["a.md", "b.md", "c.md"])
+
+
 def test_a_process_killed_between_marks_and_cursor_takes_them_in_again(
     server: Any, client: Any, folder: HintFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
