@@ -287,7 +287,8 @@ def formats() -> str:
     return page(
         "File formats",
         "The content decides what a file is, its name comes second: a PDF called `report.txt` is read as a PDF. What",
-        "is not in this table goes to quarantine as `unsupported_media_type`; pictures and scanned pages go there as",
+        "is not in this table goes to quarantine as `unsupported_media_type`, and so do programs and texts with zero",
+        "bytes, whatever their name and wherever they lie; pictures and scanned pages go there as",
         "`needs_ocr`, unless `ocr: missing` has them read (extra `ocr`): PNG, JPEG, TIFF with its pages, WebP, BMP,",
         "the first frame of a GIF, and pages of a PDF without text become text with its page and reading order. `ocr`,",
         "`ocr_pages` and `ocr_confidence` in the metadata say so, and pages that stay without text are counted",

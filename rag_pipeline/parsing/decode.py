@@ -17,7 +17,7 @@ import warnings
 from rag_pipeline.errors import UndecodableBytes
 
 # Part of every parser's recipe: bump whenever `decode` or `clean_text` changes what comes out.
-VERSION = "3"
+VERSION = "4"
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -50,6 +50,7 @@ _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _REPLACED = {"\x0b": " ", "\x0c": " ", "\x85": " ", "\u2028": " ", "\u2029": " "}
 # UTF-8 read as Latin-1 or Windows-1252 always shows one of these lead characters before a high one.
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
+_PLAIN_BYTES = re.compile(rb"[\t\n\r\x20-\x7e]*")
 _SHARP_S = 0xDF
 _FEW_LETTERS = 100
 _MAX_REPAIRED_CHARS = 200_000
@@ -146,6 +147,9 @@ def looks_wide(head: bytes) -> str | None:
     if quarter > 1 and zeros[0] == zeros[1] == quarter and zeros[3] == 0:
         return "utf-32-be"
     even, odd = zeros[0] + zeros[2], zeros[1] + zeros[3]
+    # Plain words with a zero here and there: letters of other alphabets are written with other bytes.
+    if max(even, odd) < quarter and _PLAIN_BYTES.fullmatch(sample.replace(b"\0", b"")):
+        return None
     if odd > max(1, quarter // 5) and even == 0:
         return "utf-16-le"
     if even > max(1, quarter // 5) and odd == 0:

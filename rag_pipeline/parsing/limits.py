@@ -1,6 +1,6 @@
 """The safety limits of parsing, and the checks that apply to every format.
 
-Belongs here: numbers that bound what one document may cost, as one frozen value.
+Belongs here: numbers that bound what one document may cost, as one frozen value, and refusals that formats share.
 Does not belong here: time and memory limits of the worker process; `parallel/` holds those.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rag_pipeline.errors import DocumentTooLarge, LimitExceeded
+from rag_pipeline.errors import DocumentTooLarge, LimitExceeded, UnsupportedMediaType
 
 # Bytes.
 MEBIBYTE = 1024 * 1024
@@ -85,3 +85,10 @@ def check_count(count: int, limit: int, what: str, address: str) -> None:
             count=count,
             limit=limit,
         )
+
+
+def no_known_format(address: str) -> UnsupportedMediaType:
+    """The refusal of a program, noise and zeros in a text, the same under every name and in every container."""
+    said = "the content is of no format that is read, whatever the name ends with. The file may be damaged"
+    advice = "open it in its own program and save it again, or exclude it."
+    return UnsupportedMediaType(f"{address}: {said}: {advice}", address=address, media_type="application/octet-stream")

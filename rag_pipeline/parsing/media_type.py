@@ -144,7 +144,14 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"SQLite format 3\0", "application/vnd.sqlite3"),
     (b"PAR1", "application/vnd.apache.parquet"),
     (b"\x7fELF", OCTET_STREAM),
+    (b"\xcf\xfa\xed\xfe", OCTET_STREAM),
+    (b"\xce\xfa\xed\xfe", OCTET_STREAM),
+    (b"\xca\xfe\xba\xbe", OCTET_STREAM),
+    (b"\0asm", OCTET_STREAM),
+    (b"dex\n", OCTET_STREAM),
 )
+# Of a program for Windows; its numbers of two bytes hold zeros, which no text does.
+_MZ_HEADER_BYTES = 64
 # Signatures lie at the beginning; a disk's page.
 _SAMPLE_BYTES = 4096
 OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -192,16 +199,14 @@ def media_type_of(address: str, head: bytes) -> str:
         A media type of this module; "application/octet-stream" for bytes of no known kind.
     """
     named = _by_name(address)
-    signed = _by_signature(head, named)
+    is_program = head.startswith(b"MZ") and b"\0" in head[:_MZ_HEADER_BYTES]
+    signed = OCTET_STREAM if is_program else _by_signature(head, named)
     if signed:
         return signed
     # The same bytes for every caller, however much of the file it shows.
     sample = head[:_SAMPLE_BYTES]
-    if named in _ARCHIVE_TYPES:
-        return named
-    if named in (PGP, PKCS7):
-        # What is no text under such a name is what the name says.
-        return named if not sample.isascii() or _is_binary(sample) else _by_text(sample)
+    if named in _ARCHIVE_TYPES or named in (PGP, PKCS7):
+        return _packed_or_sealed(named, sample)
     if _is_binary(sample):
         # Mail may carry binary parts as they are.
         is_mail = named == "message/rfc822" and _is_mail(sample, least=2)
@@ -217,6 +222,18 @@ def media_type_of(address: str, head: bytes) -> str:
         if named == PLAIN and _is_mail(text_head, least=3):
             return "message/rfc822"
     return named
+
+
+def _packed_or_sealed(named: str, sample: bytes) -> str:
+    """What has the name of an archive or a sealed message, and no signature."""
+    if named in _ARCHIVE_TYPES:
+        # These begin with their signature, or are something else; what is text is damaged all the same.
+        is_other = named in (GZIP, BZIP2, XZ, SEVEN_ZIP) and _is_binary(sample)
+        return OCTET_STREAM if is_other else named
+    # What is no text under such a name is what the name says; no sealed message is letters with zeros.
+    if sample.isascii() and not sample.startswith(b"0"):
+        return OCTET_STREAM if _is_binary(sample) else _by_text(sample)
+    return named if not sample.isascii() or _is_binary(sample) else _by_text(sample)
 
 
 def _by_name(address: str) -> str | None:
@@ -315,6 +332,13 @@ def _is_binary(head: bytes) -> bool:
         return looks_wide(head) is None
     controls = len(re.findall(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]", head))
     return controls > max(8, len(head) // 20)
+
+
+def is_wide(raw: bytes) -> bool:
+    """Whether text in these bytes has zeros between its letters, as UTF-16 and UTF-32 have."""
+    # A program may hold letters with zeros between them.
+    is_marked = raw.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff"))
+    return is_marked or (not raw.startswith(b"MZ") and looks_wide(raw[:_SAMPLE_BYTES]) is not None)
 
 
 def _mislabelled(named: str, head: bytes) -> str:

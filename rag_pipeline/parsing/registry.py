@@ -28,7 +28,8 @@ from rag_pipeline.errors import (
 )
 from rag_pipeline.parsing import builder, decode, media_type
 from rag_pipeline.parsing.context import ParseContext
-from rag_pipeline.parsing.limits import ParseLimits, check_bytes, check_count
+from rag_pipeline.parsing.limits import ParseLimits, check_bytes, check_count, no_known_format
+from rag_pipeline.parsing.media_type import is_wide
 from rag_pipeline.parsing.ocr.engine import BlindReader, PageReader
 from rag_pipeline.parsing.ocr.options import OcrOptions
 from rag_pipeline.parsing.ocr.shown import with_read
@@ -231,6 +232,8 @@ def _parse(
             address=address,
         )
     found = _format_for(raw, media_type, address, reads_pictures=reader is not None)
+    if found.is_text and b"\0" in raw and not is_wide(raw):
+        raise no_known_format(address)
     check_bytes(len(raw), limits.max_document_bytes, address, "sources.NAME.max_document_bytes")
     if found.is_text:
         check_bytes(len(raw), limits.max_text_bytes, address, "sources.NAME.max_text_bytes")
@@ -301,9 +304,7 @@ def _format_for(raw: bytes, declared: str, address: str, *, reads_pictures: bool
             media_type=declared,
         )
     if declared == media_type.OCTET_STREAM:
-        said = "the content is of no format that is read, whatever the name ends with. The file may be damaged"
-        advice = "open it in its own program and save it again, or exclude it."
-        raise UnsupportedMediaType(f"{address}: {said}: {advice}", address=address, media_type=declared)
+        raise no_known_format(address)
     raise UnsupportedMediaType(
         f"{address}: no parser takes {declared}. Exclude the file, or convert it to a format that is read.",
         address=address,

@@ -40,6 +40,8 @@ CAUSES = {
     "words.txt.Z": (b"\x1f\x9d\x90abc", "unsupported_media_type"),
     "program.exe": (b"MZ\0\0\0\x01" * 50, "unsupported_media_type"),
     "nul.txt": (b"words" + bytes(5_000), "unsupported_media_type"),
+    "late.txt": (b"Words and more words.\n" * 400 + b"a\0b\n", "unsupported_media_type"),
+    "wide.txt": (b"MZ\x90\0" + "This program".encode("utf-16-le") * 40, "unsupported_media_type"),
     "blank.md": (b" \n\t\n", "empty"),
     "broken.json": (b'[{"a": 1}, {"a"', "unparsable"),
     "bomb.docx": (
@@ -191,6 +193,32 @@ def test_a_cause_has_one_code_under_every_name(name: str) -> None:
     data, code = CAUSES[name]
     for other in ("a.bin", "noending", "a.dat"):
         assert reason(other, data) == code
+
+
+PROGRAM = b"MZ\x90\0\3\0\0\0" + "This program cannot be run".encode("utf-16-le") * 9
+LATE = b"Plain words and more of them.\n" * 300 + b"x\0y\n"
+
+
+@pytest.mark.parametrize("raw", [PROGRAM, LATE, b"Words\0and zeros\n" * 9], ids=["program", "late zero", "zeros"])
+@pytest.mark.parametrize(
+    "name",
+    ["a", "a.txt", "a.md", "a.html", "a.csv", "a.json", "a.yaml", "a.xml", "a.vtt", "a.srt", "a.py", "a.eml", "a.tex"],
+)
+def test_programs_and_texts_with_zeros_have_one_code_under_every_name(name: str, raw: bytes) -> None:
+    assert reason(name, raw) == "unsupported_media_type"
+
+
+@pytest.mark.parametrize("name", ["a.gz", "a.bz2", "a.xz", "a.7z", "a.p7m"])
+def test_programs_under_the_name_of_what_has_a_signature_have_that_code_and_texts_are_damaged(name: str) -> None:
+    assert reason(name, PROGRAM) == "unsupported_media_type"
+    if name != "a.p7m":
+        assert reason(name, b"Plain words.\n" * 9) == "unparsable"
+
+
+@pytest.mark.parametrize("raw", [PROGRAM, LATE], ids=["program", "late zero"])
+def test_the_body_of_a_mail_that_is_no_text_is_named(raw: bytes) -> None:
+    head = b"From: a@example.com\nSubject: Crane\nMIME-Version: 1.0\nContent-Type: text/plain\n\n"
+    assert reason("a.eml", head + raw) == "unsupported_media_type"
 
 
 STYLE = "<style>.pre{display:none} #far{position:absolute;left:-9999px} .menu{display:none} .menu.open{display:block}"

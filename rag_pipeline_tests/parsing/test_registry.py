@@ -16,7 +16,6 @@ from rag_pipeline.errors import (
     EncryptedDocument,
     LimitExceeded,
     NeedsOcr,
-    UndecodableBytes,
     UnparsableDocument,
     UnsupportedMediaType,
 )
@@ -104,7 +103,7 @@ def test_what_is_to_be_done_is_said_of_content_that_is_nothing() -> None:
         ("a.md", b" \n\t\n", EmptyDocument),
         ("a.md", b"---\ntitle: only this\n---\n", EmptyDocument),
         ("a.txt", b"words" + bytes(5000), UnsupportedMediaType),
-        ("a.txt", b"word " * 2000 + b"\0", UndecodableBytes),
+        ("a.txt", b"word " * 2000 + b"\0", UnsupportedMediaType),
         ("a.png", b"\x89PNG\r\n\x1a\n123", NeedsOcr),
         ("a.exe", b"MZ\0\0\0", UnsupportedMediaType),
         ("a.zip", b"PK\x05\x06" + bytes(18), EmptyDocument),

@@ -29,7 +29,7 @@ from rag_pipeline.parsing.decode import clean_text
 from rag_pipeline.parsing.limits import ParseLimits, check_count
 from rag_pipeline.parsing.media_type import media_type_of
 
-VERSION = "2"
+VERSION = "3"
 
 # An archive in an archive in an archive; deeper ones are made to exhaust readers.
 MAX_DEPTH = 3
@@ -262,6 +262,8 @@ def _unpacked(raw: bytes, address: str, limits: ParseLimits) -> bytes:
             rest = unpacker.unused_data
     except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError):
         raise damaged(address) from None
+    if rest is raw:
+        raise damaged(address)
     return b"".join(parts)
 
 

@@ -22,14 +22,14 @@ from rag_pipeline.parsing.attached import attached_documents
 from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
 from rag_pipeline.parsing.decode import clean_text, decode
-from rag_pipeline.parsing.limits import check_count
+from rag_pipeline.parsing.limits import check_count, no_known_format
 from rag_pipeline.parsing.mail.body import add_body
 from rag_pipeline.parsing.mail.mime import Mail, open_sealed, read_parts
 from rag_pipeline.parsing.mail.outlook import read_outlook
 from rag_pipeline.parsing.mail.sealed import encrypted_message, is_encrypted_data, signed_content
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "16"
+VERSION = "17"
 
 # Some fifty recipients; no subject comes near.
 MAX_HEADER_CHARS = 2_000
@@ -125,6 +125,8 @@ def parse_reply(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
 
 def _message(raw: bytes, context: ParseContext, *, leave_out_quotes: bool = False) -> list[ParsedDocument]:
     message = message_from_bytes(raw)
+    if not message.keys() and b"\0" in raw:
+        raise no_known_format(context.address)
     mail = Mail(subject=_header(message, "Subject"))
     _read_facts(message, mail)
     read_parts(message, mail, context.address, context.limits)

@@ -19,6 +19,7 @@ from rag_pipeline.parsing.mail import sealed as mail_sealed
 from rag_pipeline.parsing.mail import tnef as mail_tnef
 from rag_pipeline.parsing.mail.calendar import event_texts
 from rag_pipeline.parsing.mail.outlook_rtf import outlook_body
+from rag_pipeline.parsing.media_type import is_wide
 
 # Mail programs send dozens; each costs a parser.
 MAX_PARTS = 2_000
@@ -115,7 +116,7 @@ class _Reader:
             # Parts were announced, but there is no boundary between them.
             kind = "text/plain"
         if kind in ("text/plain", "text/html") and not is_attached:
-            (self.plain if kind == "text/plain" else self.html).append(_text(part))
+            self._read_body(part, kind)
         elif kind in _REPORTS:
             self.plain.append(_report(part))
         elif kind == "message/rfc822":
@@ -128,6 +129,14 @@ class _Reader:
             return
         elif not kind.startswith("multipart/") and kind not in mail_sealed.SIGNATURE_TYPES:
             self._read_file(part, name, _payload(part), depth)
+
+    def _read_body(self, part: Message, kind: str) -> None:
+        """Text of the message; what is none is named like an attachment that cannot be read."""
+        data = _payload(part)
+        if b"\0" in data and not is_wide(data):
+            self._mail.attachments.append((f"body.{'txt' if kind == 'text/plain' else 'html'}", kind, data))
+        else:
+            (self.plain if kind == "text/plain" else self.html).append(_text(part))
 
     def _read_file(self, part: Message, name: str, data: bytes, depth: int) -> None:
         if mail_sealed.is_encrypted(part, data):

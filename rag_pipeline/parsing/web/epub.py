@@ -77,8 +77,8 @@ def parse_epub(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
         try:
             data = archive.read(name)
             bring = partial(notes.bring, chapter=name)
-            root, units = html_page(decode(data, declared_encoding(data)), hidden, bring)
-            _add_chapter(builder, archive, name, root, units, context.gallery)
+            page, units = html_page(decode(data, declared_encoding(data)), hidden, bring)
+            _add_chapter(builder, archive, name, page, units, context.gallery)
             if _is_cut_off(data):
                 unread.append(name)
         except (UnparsableDocument, UndecodableBytes):
