@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,10 +32,13 @@ class Direction:
     Attributes:
         mean: float32 [dimension]; its length is 1 where all texts had the same vector, and near 0 where they have
             nothing in common.
+        lengths: Of a sample of the vectors as the model gave them, before they were made unit vectors: what 5, 50 and
+            95 % are no longer than; None: not known.
     """
 
     texts: int
     mean: np.ndarray
+    lengths: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,9 @@ class Directions:
 
 def line_of(row: Directions) -> bytes:
     """The line of a row; half precision is enough to tell directions apart."""
-    sources = {
+    sources: dict[str, dict[str, Any]] = {
         name: {"texts": each.texts, "mean": base64.b64encode(each.mean.astype("<f2").tobytes()).decode()}
+        | ({} if each.lengths is None else {"lengths": each.lengths})
         for name, each in row.sources.items()
     }
     record = {"at": row.at.isoformat(), "run_id": row.run_id, "space": row.space, "sources": sources}
@@ -82,4 +87,12 @@ def _direction(values: Mapping[str, Any]) -> Direction:
     texts = values["texts"]
     if type(texts) is not int or texts < LEAST_TEXTS or not mean.size or not np.isfinite(mean).all():
         raise ValueError("no direction")
-    return Direction(texts, mean)
+    # Earlier programs noted none.
+    return Direction(texts, mean, _lengths(values["lengths"]) if "lengths" in values else None)
+
+
+def _lengths(values: Any) -> tuple[float, float, float]:
+    p5, p50, p95 = values
+    if not all(type(value) in (int, float) and 0 < value < math.inf for value in values) or not p5 <= p50 <= p95:
+        raise ValueError("no lengths")
+    return float(p5), float(p50), float(p95)

@@ -21,6 +21,7 @@ from rag_pipeline.defs.history_checks import (
     quality_is_usual,
     readers_are_known,
     refusals_are_usual,
+    vector_lengths_are_usual,
     vectors_point_where_they_did,
     volumes_are_usual,
 )
@@ -304,6 +305,15 @@ CHECKS = (
         vectors_point_where_they_did,
         "What was embedded of a source in the last run points, on average, where its vectors pointed before, and not "
         "all in one direction. It fails rightly when a source got texts of another kind or language, for a day.",
+        by_model=True,
+    ),
+    Check(
+        "vector_lengths_are_usual",
+        EMBEDDINGS_KEY,
+        WARN,
+        vector_lengths_are_usual,
+        "The model gave the last vectors of each source about as long as those before; they are made unit vectors "
+        "then, so no search shows it. It fails rightly when a source got texts of another kind or length, for a day.",
         by_model=True,
     ),
     Check(

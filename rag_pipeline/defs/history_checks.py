@@ -140,6 +140,25 @@ def vectors_point_where_they_did(subject: Subject) -> dg.AssetCheckResult:
     )
 
 
+def vector_lengths_are_usual(subject: Subject) -> dg.AssetCheckResult:
+    """Whether a model gives the vectors of each source as long as before, which are made unit vectors then."""
+    from rag_pipeline.stores.directions import read_directions
+    from rag_pipeline.transforms.directions import stretched
+
+    workspace = subject.workspace
+    found = stretched(read_directions(workspace.lake), workspace.space(subject.alias).fingerprint, workspace.now())
+    named = "; ".join(
+        f"{each.source}: {each.texts:,} new vectors of length {each.lengths[1]:.3g} ({each.lengths[0]:.3g} to "
+        f"{each.lengths[2]:.3g}), usual are {each.usual[1]:.3g} ({each.usual[0]:.3g} to {each.usual[2]:.3g})"
+        for each in found[:_NAMED]
+    )
+    return dg.AssetCheckResult(
+        passed=not found,
+        description=named or "vectors come as long as they did",
+        metadata={"rag/sources_stretched": len(found), "rag/next_step": "rag-pipeline inspect FILE"},
+    )
+
+
 def neighbours_are_as_near(subject: Subject) -> dg.AssetCheckResult:
     """Whether the texts of each source lie as near to each other as in the last weeks."""
     from rag_pipeline.stores.neighbours import read_neighbours

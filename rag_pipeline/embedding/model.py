@@ -18,7 +18,7 @@ import numpy as np
 from rag_pipeline.contracts.embedding import EmbeddingSpace
 from rag_pipeline.embedding.batching import Rows
 from rag_pipeline.embedding.tokens import letters_per_token
-from rag_pipeline.embedding.vectors import Vectors, finished
+from rag_pipeline.embedding.vectors import Embedded, Vectors, finished, finished_with_lengths
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -170,11 +170,13 @@ class BackendModel:
         self, keys: list[Key], begun: Future[_Jobs], on_progress: Callable[[int], None] | None
     ) -> tuple[list[Key], Vectors]:
         vectors = np.empty((len(keys), self.space.dimension), dtype=np.float32)
+        lengths = np.empty(len(keys), dtype=np.float32)
         for rows, job in begun.result():
-            vectors[rows] = finished(job.result(), self.space.dimension, self.space.model)
+            found = finished_with_lengths(job.result(), self.space.dimension, self.space.model)
+            vectors[rows], lengths[rows] = found
             if on_progress is not None:
                 on_progress(len(rows))
-        return keys, vectors
+        return Embedded.of(keys, vectors, lengths)
 
 
 _Jobs = list[tuple[Rows, Future[np.ndarray[Any, np.dtype[np.floating[Any]]]]]]

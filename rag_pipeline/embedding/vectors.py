@@ -6,16 +6,44 @@ Does not belong here: checks on stored vectors (the index audit).
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from rag_pipeline.errors import VectorInvalid
 
 Vectors = npt.NDArray[np.float32]
+Key = TypeVar("Key")
+
+
+class Embedded(tuple[list[Key], Vectors]):
+    """One batch: keys and unit vectors, as a pair.
+
+    Attributes:
+        lengths: Of the vectors before they were made unit vectors, [n].
+    """
+
+    lengths: Vectors
+
+    @classmethod
+    def of(cls, keys: list[Key], vectors: Vectors, lengths: Vectors) -> Embedded[Key]:
+        batch = cls((keys, vectors))
+        batch.lengths = lengths
+        return batch
 
 
 def finished(raw: npt.NDArray[np.floating], dimension: int, model: str) -> Vectors:
     """Unit vectors of `dimension` values from raw output of at least that width, shape [n, width].
+
+    Raises:
+        VectorInvalid: Too narrow, not finite, or without direction.
+    """
+    return finished_with_lengths(raw, dimension, model)[0]
+
+
+def finished_with_lengths(raw: npt.NDArray[np.floating], dimension: int, model: str) -> tuple[Vectors, Vectors]:
+    """The same, and how long they were, [n].
 
     Raises:
         VectorInvalid: Too narrow, not finite, or without direction.
@@ -44,4 +72,4 @@ def finished(raw: npt.NDArray[np.floating], dimension: int, model: str) -> Vecto
             texts=int(bad.sum()),
         )
     vectors /= lengths[:, None]
-    return vectors
+    return vectors, lengths

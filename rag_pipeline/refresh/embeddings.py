@@ -155,8 +155,8 @@ def _compute_and_record(
     sums = Sums(source_of)
     started = last = time.monotonic()
     try:
-        for hashes, vectors in _compute(workspace, alias, space, set(tokens_of), batch):
-            sums.add(hashes, vectors)
+        for hashes, vectors, lengths in _compute(workspace, alias, space, set(tokens_of), batch):
+            sums.add(hashes, vectors, lengths)
             for hashed in hashes:
                 computed.setdefault(source_of.get(hashed, ""), []).append(tokens_of[hashed])
             # Waiting for what then failed says nothing of the model's pace.
@@ -209,15 +209,19 @@ def _record_directions(workspace: Workspace, space: EmbeddingSpace, sums: Sums) 
 
 def _compute(
     workspace: Workspace, alias: str, space: EmbeddingSpace, missing: set[str], batch: int
-) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Embed and commit batch by batch; yields the hashes of each, and their vectors, once the model has answered."""
+) -> Iterator[tuple[list[str], np.ndarray, np.ndarray | None]]:
+    """Embed and commit batch by batch; yields the hashes of each, their vectors, and how long the model had these.
+
+    They come once it has answered; a model of other hands may not say how long they were.
+    """
     model = workspace.model_on_workers(alias)
     table = EMBEDDINGS.of(space.fingerprint)
     with progress(f"embed with {alias}", len(missing)) as bar:
         embedded = workspace.engine.embed_stream(model, _batches(workspace, missing))
         # The model computes the next batch while this one is stored.
-        for number, (hashes, vectors) in enumerate(embedded, start=batch):
-            yield hashes, vectors
+        for number, answer in enumerate(embedded, start=batch):
+            hashes, vectors = answer
+            yield hashes, vectors, getattr(answer, "lengths", None)
             workspace.lake.append(table, _frame(workspace, hashes, vectors, number))
             bar.advance(len(hashes))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -139,3 +140,13 @@ def test_a_narrower_space_takes_the_leading_values_and_normalises_again() -> Non
 def test_output_that_is_no_direction_is_refused(raw: list[list[float]]) -> None:
     with pytest.raises(VectorInvalid):
         finished(np.array(raw), 2, "m")
+
+
+def test_a_batch_knows_how_long_its_vectors_were_also_after_a_way_between_processes() -> None:
+    [batch] = model_of(LengthBackend()).embed_stream(iter([[("a", "xxx"), ("b", "x")]]))
+    keys, vectors = pickle.loads(pickle.dumps(batch))
+    lengths = pickle.loads(pickle.dumps(batch)).lengths
+    assert keys == ["a", "b"]
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1)
+    assert lengths.shape == (2,)
+    assert lengths[0] > lengths[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_pipeline.contracts.directions import LEAST_TEXTS, Direction, Directions, directions_of, line_of, newest_lines
-from rag_pipeline.transforms.directions import Sums, turned
+from rag_pipeline.transforms.directions import LENGTHS_SAMPLED, Sums, stretched, turned
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 RANDOM = np.random.default_rng(7)
@@ -75,3 +76,39 @@ def test_whatever_stands_in_the_file_sound_lines_are_read(lines: list[bytes]) ->
 def test_a_mean_that_is_none_makes_a_line_no_row() -> None:
     for wrong in (Direction(3, CENTRE), Direction(40, np.full(4, np.nan, np.float32)), Direction(40, CENTRE[:0])):
         assert directions_of(line_of(Directions(NOW, "r", "s", {"docs": wrong}))) == []
+
+
+def long(hours_ago: float, lengths: np.ndarray, space: str = "s") -> Directions:
+    hashes = [str(number) for number in range(len(lengths))]
+    sums = Sums(dict.fromkeys(hashes, "docs"))
+    sums.add(hashes, around(CENTRE, len(lengths)), lengths)
+    return Directions(NOW - timedelta(hours=hours_ago), "r", space, sums.directions())
+
+
+def test_vectors_that_come_longer_or_shorter_are_seen_and_a_spread_that_stays_is_not() -> None:
+    usual = RANDOM.normal(6, 0.5, 400).astype(np.float32)
+    before = [long(90, usual[:200]), run(85, around(CENTRE, 50)), long(80, usual[200:])]
+    assert stretched([*before, long(1, RANDOM.normal(6, 0.5, 40).astype(np.float32))], "s", NOW) == []
+    for factor in (2.0, 0.4):
+        [found] = stretched([*before, long(1, usual[:50] * np.float32(factor))], "s", NOW)
+        assert (found.source, found.texts) == ("docs", 50)
+        assert abs(found.lengths[1] / found.usual[1] - factor) < 0.1
+    # A tenth that hardly has any length: the middle stays where it was.
+    empty = usual[:60].copy()
+    empty[:6] = 0.01
+    assert len(stretched([*before, long(1, empty)], "s", NOW)) == 1
+    # A day later it has been seen; nothing is known of another space, or by an earlier program.
+    assert stretched([*before, long(30, usual[:50] * 3)], "s", NOW) == []
+    assert stretched([*before, long(1, usual[:50] * 3, "other")], "other", NOW) == []
+    assert stretched([run(90, around(CENTRE, 50)), long(1, usual[:50])], "s", NOW) == []
+
+
+def test_few_of_many_lengths_are_kept_and_they_are_read_as_they_were_written() -> None:
+    row = long(1, RANDOM.uniform(1, 3, 5 * LENGTHS_SAMPLED).astype(np.float32))
+    [read] = directions_of(line_of(row))
+    assert read.sources["docs"].lengths == row.sources["docs"].lengths
+    assert read.sources["docs"].lengths is not None
+    assert [round(each, 1) for each in read.sources["docs"].lengths] == [1.1, 2.0, 2.9]
+    for damaged in ("[1, 2]", "[3, 2, 1]", "[0, 1, 2]", "[1, 2, NaN]", '"abc"', "[true, 2, 3]", "null"):
+        line = re.sub(rb'"lengths": \[[^]]*\]', b'"lengths": ' + damaged.encode(), line_of(row))
+        assert directions_of(line) == []

@@ -13,6 +13,7 @@ import pytest
 from rag_pipeline.contracts.directions import DIRECTIONS_FILE, LEAST_TEXTS, directions_of, line_of
 from rag_pipeline.contracts.searches import SEARCHES_FILE, Found, Searches
 from rag_pipeline.contracts.searches import line_of as line_of_searches
+from rag_pipeline.embedding.hashing_backend import HashingBackend
 from rag_pipeline.refresh import index
 from rag_pipeline.refresh.publication import rollback
 from rag_pipeline_tests.faults.declared.fault import Change, fault
@@ -115,6 +116,16 @@ def seen(world: World) -> None:
     file.write_bytes(b"".join(line_of(replace(row, at=row.at - timedelta(days=2))) for row in rows))
 
 
+def longer(world: World) -> None:
+    """A model gives vectors of the same direction and three times the length, of what comes in now."""
+    compute = HashingBackend.compute
+    world.patch.setattr(HashingBackend, "compute", lambda *given: 3.0 * compute(*given))
+    for number in range(LEAST_TEXTS):
+        # As those before, but for the word that readers look for.
+        text = f"Lump number {number} stands on shelf {number * 7} and burns until the morning."
+        world.project.write(f"k{number}.md", f"# Lump {number}\n\n{text}\n")
+
+
 def finding_less(world: World) -> None:
     """Half of the searches of a day find nothing; something small changes, so that a run looks."""
     with world.project.workspace() as workspace:
@@ -184,7 +195,15 @@ FAULTS = (
         "texts are decoded wrongly, and their vectors point elsewhere",
         turned,
         "vectors_point_where_they_did",
+        "vector_lengths_are_usual",
         ends="the texts are right, or a day has passed",
+        mend=seen,
+    ),
+    fault(
+        "a model gives vectors three times as long",
+        longer,
+        "vector_lengths_are_usual",
+        ends="the model computes as it did, or a day has passed",
         mend=seen,
     ),
     fault(
