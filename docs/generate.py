@@ -316,7 +316,7 @@ def formats() -> str:
         *table(("metadata", "what was left out"), HIDDEN),
         "",
         "Fields of a form say what is written or chosen in them. Scripts, styles, labels of buttons, permalinks and",
-        "line numbers are left out without being counted. What fades in",
+        "line numbers are left out without being counted. What `details` closes is read. What fades in",
         "is shown: a transparent element stays if it also moves (`transform`, `transition`) or holds most of the page.",
         "Bad cues of a transcript, words that no time belongs to among them, are counted as `bad_cue_count`; below a",
         "blank line of SubRip words are those of the cue above. A record that is no JSON object becomes a part of its",
@@ -377,10 +377,13 @@ HIDDEN = (
      "that lead nowhere, `[//]: # (…)`, and Obsidian's `%% … %%` in one line or between two lines "
      "of their own), MDX, reStructuredText, AsciiDoc, Org (with headlines marked `COMMENT`) and "
      "LaTeX, and notes of WebVTT"),
-    ("`hidden_attribute_count`", "elements of HTML with `hidden` or `aria-hidden`"),
-    ("`hidden_style_count`", "elements of HTML that their own style, or a style sheet in the page, hides: "
-        "`display`, `visibility`, `opacity`, size or "
-     "font of zero, clipped, off the screen, or in the colour of what is behind; in other formats text in white on "
+    ("`hidden_attribute_count`", "elements of HTML with `hidden`, but for `hidden=until-found`, which the search of a "
+     "browser opens; with `aria-hidden`, where it is no prose (paragraph, item, cell, heading, table): signs, doubles "
+     "and closed windows have it, and what is prose is seen"),
+    ("`hidden_style_count`", "elements of HTML that their own style, or a style sheet in the page, hides: `display`, "
+     "`visibility`, `opacity`, size or font of zero, clipped, off the screen, behind what they lie in (`z-index`), or "
+     "in the colour of what is behind, also by a variable (`var()`); selectors of tags, classes, ids and attributes "
+     "are understood, below one another, and what another rule shows again is seen; in other formats text in white on "
      "the page itself, or of a size up to one point"),
     ("`hidden_class_count`", "elements of HTML for screen readers only (`sr-only`, `visually-hidden` and their like)"),
     ("`hidden_template_count`", "`template` and `noscript` of HTML"),
@@ -398,6 +401,11 @@ HIDDEN = (
     ("`hidden_run_count`", "text of Word (also of 1997 to 2003), OpenDocument and RTF formatted as hidden"),
     ("`hidden_symbol_count`", "signs that Word names by their number in a font such as Webdings, for which there is no "
      "letter"),
+    ("`removed_control_count`, `removed_zero_width_count`, `removed_direction_count`, `removed_soft_hyphen_count`, "
+     "`removed_tag_count`, `removed_mark_count`, `removed_other_count`", "characters that no reader sees, in every "
+     "format: controls and terminal escapes, characters without width, marks of direction, soft hyphens, tags that "
+     "only programs read, accents past 30 on one letter, lone surrogates and the like; no check takes them for a loss"),
+    ("`lost_byte_count`", "bytes that are no text in the encoding of the file, each of which became \ufffd"),
     ("`hidden_row_count`", "hidden rows of spreadsheets and of tables in Word and OpenDocument"),
     ("`hidden_section_count`, `hidden_paragraph_count`", "sections and paragraphs that OpenDocument hides"),
     (

@@ -13,12 +13,17 @@ import codecs
 import re
 import unicodedata
 import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rag_pipeline.errors import UndecodableBytes
 
 # Part of every parser's recipe: bump whenever `decode` or `clean_text` changes what comes out.
-VERSION = "4"
+VERSION = "5"
 
+LOST = "lost_byte"
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -38,6 +43,15 @@ _UNWANTED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
+# What is counted of them, by cause, the first that fits; line ends of other kinds become spaces, and are none.
+_CAUSES = (
+    ("zero_width", re.compile("[\u180e\u200b\u2060-\u2065\ufeff]")),
+    ("direction", re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f]")),
+    ("tag", re.compile("[\U000e0000-\U000e007f]")),
+    ("control", re.compile("[\x00-\x08\x0e-\x1f\x7f]")),
+    ("other", re.compile("[\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]")),
+)
+_TALLY: ContextVar[Counter[str] | None] = ContextVar("_TALLY", default=None)
 _ANSI_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 # Apart (with the soft hyphen), because in mojibake they are bytes of a letter.
 # Unicode's stream-safe format ends a letter after 30 marks; no script needs more.
@@ -64,6 +78,42 @@ _MOJIBAKE = re.compile(
 )
 
 
+@contextmanager
+def tallied() -> Iterator[Counter[str]]:
+    """While it is open, what `decode` and `clean_text` take out or cannot read is counted by cause, `lost_byte` among
+    them. One within another counts for itself."""
+    removed: Counter[str] = Counter()
+    token = _TALLY.set(removed)
+    try:
+        yield removed
+    finally:
+        _TALLY.reset(token)
+
+
+def removed_counts(removed: Mapping[str, int]) -> dict[str, str]:
+    """What was taken out, as metadata: `removed_control_count` and the like, and `lost_byte_count`."""
+    return {
+        f"{cause if cause == LOST else f'removed_{cause}'}_count": str(count)
+        for cause, count in sorted(removed.items())
+        if count
+    }
+
+
+def _tally(cause: str, count: int) -> None:
+    removed = _TALLY.get()
+    if removed is not None and count > 0:
+        removed[cause] += count
+
+
+def tally_unwanted(text: str) -> None:
+    """Counts the characters of a text that cleaning takes out, where another one does so."""
+    if _TALLY.get() is None:
+        return
+    found = "".join(_UNWANTED.findall(text))
+    for cause, characters in _CAUSES:
+        _tally(cause, len(characters.findall(found)))
+
+
 def decode(raw: bytes, declared: str | None = None) -> str:
     """Text of `raw`, not cleaned. See `decode_named`."""
     return decode_named(raw, declared)[0]
@@ -80,7 +130,10 @@ def decode_named(raw: bytes, declared: str | None = None) -> tuple[str, str]:
     """
     for mark, encoding in _MARKS:
         if raw.startswith(mark):
-            return _checked(raw[len(mark) :].decode(encoding, "replace"), len(raw)), encoding
+            marked = raw[len(mark) :].decode(encoding, "replace")
+            if "\ufffd" in marked:
+                _tally(LOST, marked.count("\ufffd") - raw.count("\ufffd".encode(encoding)))
+            return _checked(marked, len(raw)), encoding
     if b"\0" in raw:
         return _decode_wide(raw)
     name = _codec_name(declared)
@@ -112,19 +165,35 @@ def clean_text(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _UNWANTED.search(text):
         if "\x1b" in text:
-            text = _ANSI_ESCAPE.sub("", text)
+            text, count = _ANSI_ESCAPE.subn("", text)
+            _tally("control", count)
+        tally_unwanted(text)
         text = _UNWANTED.sub(_replacement, text)
     if text.isascii():
         return text
     # After the removal, which can bring a letter and its accent together.
     text = _normal(text)
     if _HEAPED_MARKS.search(text):
+        before = len(text)
         text = _HEAPED_MARKS.sub(r"\1", text)
+        _tally("mark", before - len(text))
     if _MOJIBAKE.search(text):
         text = _normal(_repair(text))
     if _C1_CONTROL.search(text):
+        hyphens = text.count("\xad")
+        _tally("soft_hyphen", hyphens)
+        _tally("control", len(_C1_CONTROL.findall(text)) - hyphens - text.count("\x85"))
         text = _normal(_C1_CONTROL.sub(_replacement, text))
     return text
+
+
+def clean_again(text: str) -> str:
+    """Like `clean_text`, of a title or label that stands in the text, too: what is taken out of it is not counted."""
+    token = _TALLY.set(None)
+    try:
+        return clean_text(text)
+    finally:
+        _TALLY.reset(token)
 
 
 def read_text(raw: bytes, declared: str | None = None) -> str:
@@ -186,9 +255,11 @@ def _checked(text: str, size_bytes: int) -> str:
 def _guess(raw: bytes) -> tuple[str, str]:
     """Nearly valid UTF-8 first (one damaged byte must not turn a whole file into another alphabet)."""
     text = raw.decode("utf-8", "replace")
-    replaced = text.count("\ufffd")
+    # Those that somebody wrote are none.
+    lost = text.count("\ufffd") - raw.count("\ufffd".encode())
     non_ascii = len(text) - len(text.encode("ascii", "ignore"))
-    if replaced <= _MAX_REPLACED_SHARE * non_ascii:
+    if lost <= _MAX_REPLACED_SHARE * non_ascii:
+        _tally(LOST, lost)
         return _checked(text, len(raw)), "utf-8"
     western = _few_western_letters(raw)
     if western is not None:
@@ -203,7 +274,8 @@ def _guess(raw: bytes) -> tuple[str, str]:
         if guessed is not None and encoding:
             return _checked(guessed, len(raw)), encoding
     # A few bytes outside cp1252's table in a text that is otherwise plain: keep the text, mark the bytes.
-    if replaced <= _MAX_REPLACED_SHARE * len(text):
+    if lost <= _MAX_REPLACED_SHARE * len(text):
+        _tally(LOST, lost)
         return _checked(text, len(raw)), "utf-8"
     raise UndecodableBytes(
         "The bytes are not text in any encoding that could be established. Save the file as UTF-8.",

@@ -232,11 +232,7 @@ def _parse(
             address=address,
         )
     found = _format_for(raw, media_type, address, reads_pictures=reader is not None)
-    if found.is_text and b"\0" in raw and not is_wide(raw):
-        raise no_known_format(address)
-    check_bytes(len(raw), limits.max_document_bytes, address, "sources.NAME.max_document_bytes")
-    if found.is_text:
-        check_bytes(len(raw), limits.max_text_bytes, address, "sources.NAME.max_text_bytes")
+    _refuse_unfit(raw, found, address, limits)
     parser: Parser = getattr(import_module(f"{_PACKAGE}.{found.module}"), found.function)
 
     def parse_part(raw: bytes, media_type: str, address: str, limits: ParseLimits) -> list[ParsedDocument]:
@@ -244,7 +240,8 @@ def _parse(
 
     context = ParseContext(address, limits, parse_part, reader)
     try:
-        documents = parser(raw, context)
+        with decode.tallied() as removed:
+            documents = parser(raw, context)
         if context.gallery.hung:
             documents[0] = _with_pictures(documents[0], context, hung)
     except (DocumentError, ImportError):
@@ -266,7 +263,19 @@ def _parse(
             parser=found.name,
             error=type(error).__name__,
         ) from error
-    return _checked(documents, address, limits)
+    kept = _checked(documents, address, limits)
+    for name, count in decode.removed_counts(removed).items():
+        # What a member of an archive says of itself stays.
+        kept[0].metadata.setdefault(name, count)
+    return kept
+
+
+def _refuse_unfit(raw: bytes, found: Format, address: str, limits: ParseLimits) -> None:
+    if found.is_text and b"\0" in raw and not is_wide(raw):
+        raise no_known_format(address)
+    check_bytes(len(raw), limits.max_document_bytes, address, "sources.NAME.max_document_bytes")
+    if found.is_text:
+        check_bytes(len(raw), limits.max_text_bytes, address, "sources.NAME.max_text_bytes")
 
 
 def _with_pictures(document: ParsedDocument, context: ParseContext, hung: list[Shown]) -> ParsedDocument:

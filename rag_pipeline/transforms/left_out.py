@@ -16,10 +16,12 @@ import polars as pl
 
 # `hidden_row_count`, `bad_cue_count` and the like: a parser names the cause and the count in one.
 _COUNT = re.compile(
-    r"(?P<cause>(?:hidden|bad|unread|lost|skipped|deleted)_[a-z_]+?|artifact|running_line|ocr_unsure_lines|ocr_failures)"
+    r"(?P<cause>(?:hidden|bad|unread|lost|skipped|deleted|removed)_[a-z_]+?|artifact|running_line|ocr_unsure_lines|ocr_failures)"
     r"_count$"
 )
-_MARK = r'"(?:(?:hidden|bad|unread|lost|skipped|deleted)_|pages_needing_ocr|artifact_count|running_line_count|ocr_)'
+_MARK = (
+    r'"(?:(?:hidden|bad|unread|lost|skipped|deleted|removed)_|pages_needing_ocr|artifact_count|running_line_count|ocr_)'
+)
 # Fewer than this are no trend, and a little more than ever is none either.
 LEAST_COUNT = 5
 MORE_THAN_USUAL = 1.5
@@ -93,6 +95,11 @@ class Loss:
     usual: float
 
 
+def is_expected(cause: str) -> bool:
+    """Whether nobody misses what is lacking, however much it is: running lines, characters that nobody sees."""
+    return cause in _EXPECTED or cause.startswith("removed_")
+
+
 def losses(now: Mapping[str, Mapping[str, int]], history: Sequence[Mapping[str, Mapping[str, int]]]) -> list[Loss]:
     """What lacks clearly more of a source than in any earlier state, measured by document; the largest first.
 
@@ -107,6 +114,6 @@ def losses(now: Mapping[str, Mapping[str, int]], history: Sequence[Mapping[str, 
             continue
         for cause, count in counts.items():
             usual = documents * max(state.get(cause, 0) / state["documents"] for state in earlier)
-            if cause not in _EXPECTED and count >= LEAST_COUNT and count > MORE_THAN_USUAL * usual:
+            if not is_expected(cause) and count >= LEAST_COUNT and count > MORE_THAN_USUAL * usual:
                 found.append(Loss(source, cause, count, documents, usual))
     return sorted(found, key=lambda loss: (-loss.count, loss.source, loss.cause))

@@ -21,7 +21,8 @@ def page(body: str, head: str = "") -> ParsedDocument:
     ("attributes", "cause"),
     [
         ("hidden", "attribute"),
-        ('aria-hidden="true"', "attribute"),
+        ('style="position:relative; top:-5000px"', "style"),
+        ('style="position:absolute; inset:-9999px auto auto -9999px"', "style"),
         ('style="display:none"', "style"),
         ('style="color:red; DISPLAY : none !important"', "style"),
         ('style="visibility: hidden"', "style"),
@@ -88,6 +89,10 @@ def test_what_is_hidden_is_left_out_and_counted(attributes: str, cause: str, tag
         'style="margin:0;padding:0;height:0"',
         'style="text-indent:-2em"',
         'aria-hidden="false"',
+        'aria-hidden="true"',
+        'hidden="until-found"',
+        'style="position:relative;z-index:-1"',
+        'style="display:var(--unknown)"',
         'class="hidden-gem unhidden"',
         'class="d-none d-md-block"',
         'class="hidden md:block"',
@@ -125,10 +130,32 @@ def test_what_is_seen_stays(attributes: str) -> None:
         (".note {font-size:0} @media print {.x {y:z}} .box .note {font-size:12px}", True),
         (".box {font-size:0}", True),
         (".note {opacity:.02}", False),
+        ("[data-role] {display:none}", False),
+        ('p[data-role="draft"] {display:none}', False),
+        ("[data-role='other'] {display:none}", True),
+        ("[class^=no] {display:none}", False),
+        ("[class$=te], [lang|=de] {display:none}", False),
+        ("[class~=not] {display:none}", True),
+        ("[data-role*=raf] {display:none} [data-role] {display:block}", True),
+        ("p:not(.x) {display:none}", True),
+        (":root {--shown: none} .note {display: var(--shown)}", False),
+        (".note {display: var(--unset, none)}", False),
+        (".note {display: var(--unset)}", True),
+        (":root {--ink: #fff} .note {color: var(--ink); background: #fff}", False),
+        ("main .note {display:none !important} .note {display:block}", False),
+        (".note {display:none !important} .note {display:block !important}", True),
+        ("@supports (display: grid) {.note {display:none}}", False),
+        ("@supports not (display: grid) {.note {display:none}}", True),
+        ("@layer base {.note {display:none}}", False),
+        (".box > p {display:none}", False),
+        (".box > p {display:none} .open p {display:block}", True),
     ],
 )
 def test_a_style_sheet_hides_what_stands_where_it_says(sheet: str, is_seen: bool) -> None:
-    document = page('<div class="box"><p class="note">Aside words</p></div>', f"<style>{sheet}</style>")
+    document = page(
+        '<div class="box"><p class="note" data-role="draft" lang="de-AT">Aside words</p></div>',
+        f"<style>{sheet}</style>",
+    )
     assert ("Aside words" in document.text) == is_seen
 
 
@@ -216,3 +243,30 @@ def test_what_a_style_sheet_strikes_through_is_deleted(rule: str, is_gone: bool)
     document = page('<p>It costs <span class="old">90</span> 120 euros.</p>', f"<style>{rule}</style>")
     assert ("90" not in document.text) is is_gone
     assert document.metadata.get("hidden_deletion_count") == ("1" if is_gone else None)
+
+
+@pytest.mark.parametrize("tag", ["span", "div", "i", "a"])
+def test_signs_and_windows_that_only_programs_pass_over_are_left_out(tag: str) -> None:
+    document = page(f'<div>Seen before. <{tag} aria-hidden="true">Unseen words</{tag}> Seen after.</div>')
+    assert "Unseen" not in document.text
+    assert document.metadata["hidden_attribute_count"] == "1"
+
+
+def test_what_is_painted_behind_what_it_lies_in_is_hidden() -> None:
+    inner = '<p style="position:absolute;z-index:-1">Unseen words</p>'
+    assert "Unseen" not in page(f'<div style="background:#fff">{inner}</div>').text
+    assert "Unseen" in page(f'<div style="background:none">{inner}</div>').text
+
+
+def test_variables_count_in_a_style_of_an_element_and_closed_details_are_read() -> None:
+    sheet = "<style>:root{--gone:none; --again:var(--gone)}</style>"
+    shown = page(
+        '<p style="display:var(--again)">Unseen words</p><details><summary>More</summary>Inner words</details>', sheet
+    )
+    assert "Unseen" not in shown.text
+    assert "Inner words" in shown.text
+
+
+def test_a_sheet_of_many_rules_costs_no_square() -> None:
+    sheet = "".join(f"[data-a{n}]{{display:none}} .b{n}{{display:block}}" for n in range(6_000))
+    assert "Seen" in page("<p class='b1' data-x='1'>Seen words</p>" * 2_000, f"<style>{sheet}</style>").text

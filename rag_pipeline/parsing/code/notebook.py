@@ -23,7 +23,7 @@ from rag_pipeline.parsing.web.hidden import hidden_counts
 from rag_pipeline.parsing.web.html import html_units
 
 _TEXT_FORMS = ("text/plain", "text/markdown", "text/latex")
-VERSION = "9"
+VERSION = "10"
 
 # What a cell printed is read for its beginning; logs and dumps would bury the notebook.
 _MAX_OUTPUT_CHARS = 1_000

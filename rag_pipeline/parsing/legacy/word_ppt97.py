@@ -25,8 +25,10 @@ from rag_pipeline.parsing.office.running_lines import saying_lines
 from rag_pipeline.parsing.tabular import table_lines
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "4"
+VERSION = "5"
 
+# What stands for cells, fields and pictures is no character that anybody wrote.
+_OWN_MARKS = re.compile("[\x00-\x08\x0e-\x1f]")
 _FIELD_CODE = re.compile(r"\x13[^\x13\x14\x15]*(?:\x14|(?=\x15))")
 _MARKS = re.compile(r"[\x01-\x06\x08\x14\x15\x1f\xad]|\x13")
 
@@ -114,7 +116,8 @@ def _word(container: OleFile, address: str) -> ParsedDocument:
 
 
 def _body(paragraph: str) -> str:
-    return clean_text(readable(_MARKS.sub("", _FIELD_CODE.sub("", paragraph)))).strip().rstrip("\x07").strip()
+    text = _OWN_MARKS.sub("", readable(_MARKS.sub("", _FIELD_CODE.sub("", paragraph))))
+    return clean_text(text).strip().rstrip("\x07").strip()
 
 
 def _stories(whole: str, main: bytes) -> tuple[str, str, str]:

@@ -29,7 +29,7 @@ from rag_pipeline.parsing.mail.outlook import read_outlook
 from rag_pipeline.parsing.mail.sealed import encrypted_message, is_encrypted_data, signed_content
 from rag_pipeline.parsing.web.hidden import hidden_counts
 
-VERSION = "17"
+VERSION = "18"
 
 # Some fifty recipients; no subject comes near.
 MAX_HEADER_CHARS = 2_000

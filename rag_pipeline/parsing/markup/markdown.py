@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_block import StateBlock
 
-VERSION = "17"
+VERSION = "18"
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "paragraph",

@@ -46,7 +46,7 @@ from rag_pipeline.parsing.web.tree import declared_encoding
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-VERSION = "15"
+VERSION = "16"
 
 # Columns that a person can see at once; larger numbers are damaged.
 MAX_SPAN = 50

@@ -14,7 +14,7 @@ from rag_pipeline.errors import LimitExceeded, UnparsableDocument
 from rag_pipeline.parsing.attached import Attachment
 from rag_pipeline.parsing.builder import one_line
 from rag_pipeline.parsing.containers.archives import RATIO_FLOOR_BYTES
-from rag_pipeline.parsing.decode import clean_text
+from rag_pipeline.parsing.decode import clean_again
 from rag_pipeline.parsing.limits import ParseLimits
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _name(handle: Any, document: PdfDocument, number: int) -> str:
         found = PdfAttachment(handle, document).get_name()
     except PdfiumError:
         return name
-    return one_line(basename(clean_text(found).replace("\\", "/"))) or name
+    return one_line(basename(clean_again(found).replace("\\", "/"))) or name
 
 
 def _size_bytes(handle: Any) -> int:

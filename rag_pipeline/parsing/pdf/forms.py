@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rag_pipeline.parsing.builder import one_line
-from rag_pipeline.parsing.decode import clean_text
+from rag_pipeline.parsing.decode import clean_again
 from rag_pipeline.parsing.pdf.layout import Piece
 from rag_pipeline.parsing.pdf.witness import letters
 
@@ -48,7 +48,7 @@ def _fields(page: ParsedPage) -> Iterator[tuple[str, str]]:
         value = _words(field.value) if field.type in _TYPED_FIELDS else ""
         if not letters(value):
             continue
-        name = one_line(clean_text(field.alternate_name or ""))
+        name = one_line(clean_again(field.alternate_name or ""))
         yield (f"{name}: {value}" if 0 < len(name) <= MAX_NAME_CHARS else value), value
 
 
@@ -60,5 +60,5 @@ def _remarks(page: ParsedPage) -> Iterator[str]:
 
 
 def _words(text: str | None) -> str:
-    lines = clean_text((text or "")[:MAX_REMARK_CHARS]).split("\n")
+    lines = clean_again((text or "")[:MAX_REMARK_CHARS]).split("\n")
     return "\n".join(line for line in (" ".join(line.split()) for line in lines) if line)

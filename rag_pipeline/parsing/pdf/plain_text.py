@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rag_pipeline.parsing.decode import clean_text
+from rag_pipeline.parsing.decode import clean_again
 from rag_pipeline.parsing.pdf.layout import Piece
 from rag_pipeline.parsing.pdf.right_to_left import Words, mended, misread_words
 from rag_pipeline.parsing.pdf.tags import PageTags, Shape, read_tags
@@ -84,7 +84,7 @@ def _reading(stack: ExitStack, document: PdfDocument, index: int, turn: int, kno
 
 
 def _cleaned(text: str, words: Words) -> str:
-    return clean_text(_HYPHENATED.sub("", mended(text, words)))
+    return clean_again(_HYPHENATED.sub("", mended(text, words)))
 
 
 def plain_pieces(text: str, page: int, known: list[Piece]) -> list[Piece]:

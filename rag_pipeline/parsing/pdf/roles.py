@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from rag_pipeline.parsing.decode import clean_text
+from rag_pipeline.parsing.decode import clean_again
 from rag_pipeline.parsing.pdf.layout import MAX_HEADING_CHARS, Piece
 from rag_pipeline.parsing.pdf.outline import Bookmark, key, place
 from rag_pipeline.parsing.pdf.running import is_in_margin
@@ -60,7 +60,7 @@ def add_pictures(pages: list[list[Piece]], tags: Tags) -> None:
     """Adds, in place, what pictures are said to show, before what stands below them."""
     for number, pieces in enumerate(pages, 1):
         for said, top in tags[number].pictures if number in tags else ():
-            words = clean_text(said).strip()
+            words = clean_again(said).strip()
             if words and letters(words) not in letters("".join(piece.text for piece in pieces)):
                 position = next(
                     (index for index, piece in enumerate(pieces) if piece.top is not None and piece.top > top),
@@ -161,7 +161,7 @@ def _is_artifact(piece: Piece, marks: list[Mark]) -> bool:
 
 def _mark_items(pieces: list[Piece], page: PageTags) -> None:
     """Makes lists, in place, of paragraphs that are made of tagged items and nothing else."""
-    items = [clean_text(item).strip() for item in page.items]
+    items = [clean_again(item).strip() for item in page.items]
     keys = [letters(item) for item in items]
     start = 0
     for piece in pieces:
@@ -180,7 +180,7 @@ def _mark_items(pieces: list[Piece], page: PageTags) -> None:
 
 def _put_table(pieces: list[Piece], rows: list[list[str]], heads: int) -> None:
     """Puts a tagged table, in place, where neighbouring pieces hold exactly its letters; known ones stay."""
-    cells = [[" ".join(clean_text(cell).split()) for cell in row] for row in rows]
+    cells = [[" ".join(clean_again(cell).split()) for cell in row] for row in rows]
     wanted = Counter(letters("".join("".join(row) for row in cells)))
     length = wanted.total()
     for start in range(len(pieces)):

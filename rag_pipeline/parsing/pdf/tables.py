@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rag_pipeline.parsing.decode import clean_text
+from rag_pipeline.parsing.decode import clean_again
 from rag_pipeline.parsing.pdf.layout import Piece, lines_below
 from rag_pipeline.parsing.pdf.running import is_in_margin
 from rag_pipeline.parsing.table_heads import MAX_HEADER_ROWS, are_names, header_count, row_look
@@ -108,7 +108,7 @@ def _row_in_columns(line: list[TextItem], columns: tuple[float, ...], width: flo
         column = next((index for index in reversed(range(len(columns))) if edges[index] - COLUMN_SHIFT <= start), None)
         if column is None or end > edges[column + 1] + COLUMN_SHIFT:
             return None
-        row[column] = f"{row[column]} {clean_text(item.text).strip()}".strip()
+        row[column] = f"{row[column]} {clean_again(item.text).strip()}".strip()
     return row if sum(map(bool, row)) > 1 else None
 
 

@@ -30,7 +30,7 @@ from rag_pipeline.parsing.records.records import (
 from rag_pipeline.parsing.table_heads import header_count
 from rag_pipeline.parsing.tabular import placed_table
 
-VERSION = "13"
+VERSION = "14"
 
 _DELIMITERS = (",", "\t", ";", "|")
 # Enough for the separator and the quoting to show.

@@ -37,7 +37,7 @@ from rag_pipeline.parsing.records.records import (
 )
 from rag_pipeline.parsing.tabular import placed_table
 
-VERSION = "15"
+VERSION = "16"
 
 _STRICT_ENDINGS = (".json", ".jsonld", ".geojson")
 # Named one by one; the rest are counted.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lxml.etree import _Element
     from lxml.html import HtmlElement
 
-VERSION = "16"
+VERSION = "17"
 
 _CHAPTER_TYPES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
 _ORDERED_TYPES = _CHAPTER_TYPES | {"image/svg+xml", "application/xml", "text/xml"}

@@ -31,8 +31,13 @@ _CLIPPED = re.compile(
     r"rect\(\s*(?:[01](?:px)?[\s,]+){3}[01](?:px)?\s*\)|inset\(\s*(?:50|[6-9]\d|100)%|polygon\(0(?:px)? 0|"
     r"(?:circle|ellipse)\(\s*0(?:px|%)?(?:\s+0(?:px|%)?)?\s*(?:\)|at\b)"
 )
+_BEHIND = re.compile(r"-\d+\Z")
 _SHRUNK = re.compile(r"scale[xy]?\(0(?:,0)?\)\Z")
 _MOVED_FAR = re.compile(r"translate(?:3d|x|y)?\((?:0(?:px)?,)?-\d{3,}(?:\.\d+)?(?:px|em|rem|pt|vw|vh)\b")
+_PROSE_TAGS = frozenset((
+    "p", "li", "td", "th", "tr", "table", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "dd", "dt", "dl",
+    "ul", "ol", "figure", "figcaption", "strong", "em", "b", "mark", "code",
+))  # fmt: skip
 _CLASS_NAMES = """
     sr-only visually-hidden visuallyhidden screen-reader-text screen-reader-only screenreader assistive-text
     element-invisible u-hidden is-hidden d-none display-none a11y-hidden hide-visually cdk-visually-hidden offscreen
@@ -40,7 +45,7 @@ _CLASS_NAMES = """
 _CLASSES = frozenset(_CLASS_NAMES.split())
 # A style without any of these hides nothing, and need not be read.
 _MAY_HIDE = re.compile(
-    r"none|hidden|collapse|opacity|font|line-through|clip|position|indent|margin-|color|transform|mso-hide|zoom|scale|translate",
+    r"none|hidden|collapse|opacity|font|line-through|clip|position|indent|margin-|color|transform|mso-hide|zoom|scale|translate|z-index",
     re.I,
 )
 _SHOWN_AGAIN = re.compile(
@@ -60,7 +65,10 @@ def hidden_cause(element: HtmlElement, has_styles: bool) -> str | None:
         has_styles: The page has a style sheet, so that what stands behind a text is not known from its own styles.
     """
     found = element.get
-    if found("hidden") is not None or found("aria-hidden", "").lower() == "true":
+    if (said := found("hidden")) is not None and said.lower() != "until-found":
+        return "attribute"
+    # It is for programs that read aloud: signs, doubles and closed windows have it, and a reader sees what is prose.
+    if found("aria-hidden", "").lower() == "true" and element.tag not in _PROSE_TAGS:
         return "attribute"
     if element.tag == "font" and _is_background(element, found("color", ""), has_styles):
         return "style"
@@ -116,7 +124,7 @@ def is_without_letters(said: dict[str, str]) -> bool:
 
 def _is_style_hidden(element: HtmlElement, style: str, has_styles: bool) -> bool:
     said = declarations(style)
-    if is_hiding(said):
+    if is_hiding(said) or _is_behind(element, said):
         return True
     if _FAINT.match(said.get("opacity", "1")):
         return False
@@ -141,9 +149,7 @@ def _is_out_of_sight(said: dict[str, str]) -> bool:
         return True
     if _CLIPPED.match(said.get("clip", "")) or _CLIPPED.match(said.get("clip-path", "")):
         return True
-    if said.get("position") in ("absolute", "fixed") and any(
-        _FAR.match(said.get(side, "")) for side in ("left", "top", "right", "bottom")
-    ):
+    if said.get("position") in ("absolute", "fixed", "relative", "sticky") and _is_moved_far(said):
         return True
     if is_clipping and said.get("white-space") == "nowrap" and said.get("text-indent", "").startswith("100"):
         return True
@@ -153,6 +159,28 @@ def _is_out_of_sight(said: dict[str, str]) -> bool:
     if said.get("zoom", "1") in ("0", "0%") or said.get("scale", "1") == "0":
         return True
     return any(_FAR.match(said.get(name, "")) for name in ("text-indent", "margin-left", "margin-top"))
+
+
+def _is_moved_far(said: dict[str, str]) -> bool:
+    """Whether an element stands far above or beside its page."""
+    sides = [said.get(side, "") for side in ("left", "top", "right", "bottom")]
+    return any(_FAR.match(side) for side in [*sides, *said.get("inset", "").split()])
+
+
+def _is_behind(element: HtmlElement, said: dict[str, str]) -> bool:
+    """Whether an element is painted behind another that it lies in; the page itself is behind all."""
+    if said.get("position", "static") == "static" or not _BEHIND.match(said.get("z-index", "")):
+        return False
+    return any(
+        _is_painted(declarations(above.get("style") or "")) or above.get("bgcolor")
+        for above in element.iterancestors()
+        if above.tag not in ("body", "html")
+    )
+
+
+def _is_painted(said: dict[str, str]) -> bool:
+    behind = said.get("background-color") or said.get("background") or ""
+    return behind not in ("", "none", "inherit", "initial", "unset") and _colour(behind) != "transparent"
 
 
 def _is_background(element: HtmlElement, color: str, has_styles: bool) -> bool:

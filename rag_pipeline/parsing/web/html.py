@@ -16,7 +16,7 @@ from rag_pipeline.contracts.documents import ParsedDocument
 from rag_pipeline.errors import EmptyDocument
 from rag_pipeline.parsing.builder import TextBuilder
 from rag_pipeline.parsing.context import ParseContext
-from rag_pipeline.parsing.decode import clean_text
+from rag_pipeline.parsing.decode import clean_again, clean_text
 from rag_pipeline.parsing.limits import check_bytes
 from rag_pipeline.parsing.web.blocks import Unit, Walker, merged_lists
 from rag_pipeline.parsing.web.content import content_units
@@ -29,7 +29,7 @@ from rag_pipeline.parsing.web.tree import drop_unseen, parse_tree, tree_of_text
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
 
-VERSION = "18"
+VERSION = "19"
 
 _DATA_PICTURE = DATA_MARK.encode()
 _LANGUAGE_TAG = re.compile(r"([a-zA-Z]{2})(?:[-_].*)?$")
@@ -119,7 +119,7 @@ def add_units(
             unit.kind,
             clean_text(unit.text),
             level=unit.level,
-            label=clean_text(unit.label) if unit.label else None,
+            label=clean_again(unit.label) if unit.label else None,
             page=page,
         )
         if images is not None:
@@ -134,7 +134,7 @@ def _facts(root: HtmlElement) -> dict[str, str]:
             facts.setdefault("title", " ".join((element.text or "").split()))
     for meta in root.iter("meta"):
         name = (meta.get("name") or meta.get("property") or "").lower()
-        value = " ".join(clean_text(meta.get("content") or "").split())[:MAX_METADATA_CHARS]
+        value = " ".join(clean_again(meta.get("content") or "").split())[:MAX_METADATA_CHARS]
         if not value:
             continue
         if name in ("generator", "author", "og:title", "og:type"):
@@ -149,9 +149,9 @@ def _facts(root: HtmlElement) -> dict[str, str]:
 
 def _title(root: HtmlElement, title: str, shared_title: str) -> str | None:
     """The title element without the site's name, preferring the heading that says the same."""
-    title = clean_text(title)
+    title = clean_again(title)
     headings = [
-        clean_text(" ".join(inline_text(heading).split())).rstrip("¶ ")
+        clean_again(" ".join(inline_text(heading).split())).rstrip("¶ ")
         for heading in root.iter("h1")
         if heading.text_content().strip()
     ]

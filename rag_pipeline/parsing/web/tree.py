@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rag_pipeline.errors import LimitExceeded
-from rag_pipeline.parsing.decode import decode
+from rag_pipeline.parsing.decode import decode, tally_unwanted
 from rag_pipeline.parsing.limits import ParseLimits
 from rag_pipeline.parsing.web.confluence import INCLUDED, resolve_storage_format, with_character_data
 from rag_pipeline.parsing.web.drawn import say_drawings, say_readings
 from rag_pipeline.parsing.web.fields import say_fields
 from rag_pipeline.parsing.web.hidden import LARGEST_SHARE, hidden_cause, is_transparent
-from rag_pipeline.parsing.web.styles import hiding_selectors, selected_cause
+from rag_pipeline.parsing.web.styles import hiding_selectors, resolve_variables, selected_cause
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -135,7 +135,10 @@ def _web_default(raw: bytes) -> str | None:
 def tree_of_text(text: str) -> HtmlElement | None:
     """Like `parse_tree`, for text already decoded."""
     # lxml gives such characters out of a page, but takes them nowhere: trafilatura fails on them.
-    text = with_character_data(_NOT_XML.sub("", text))
+    if _NOT_XML.search(text):
+        tally_unwanted("".join(_NOT_XML.findall(text)))
+        text = _NOT_XML.sub("", text)
+    text = with_character_data(text)
     # One tag with hundreds of thousands of attributes takes libxml2 minutes (quadratic duplicate check).
     text = _with_short_tags(text)
     root, is_complete = _parsed(text)
@@ -226,8 +229,9 @@ def drop_unseen(root: HtmlElement, frame_depth: int = 0) -> Counter[str]:
     ]
     doomed += [(dialog, "attribute") for dialog in root.iter("dialog") if "open" not in dialog.attrib]
     selectors = hiding_selectors(root) if has_styles else {}
+    resolve_variables(root)
     for element in root.iter(etree.Element):
-        if element.attrib:
+        if element.attrib or element.tag in selectors:
             cause = hidden_cause(element, has_styles)
             if cause == "style" and is_transparent(element) and _is_most_of(element, root):
                 continue
