@@ -7,14 +7,16 @@ Does not belong here: what a listing means (`transforms/listing.py`), where it c
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from copy import copy
 from datetime import datetime
+from itertools import chain, islice
 from typing import Any, Self, overload
 
 import polars as pl
 
 from rag_pipeline.contracts.order import InOrder, Item
+from rag_pipeline.contracts.put_away import RowsInOrder
 from rag_pipeline.contracts.sources import DeclaredMetadata, SourceObject
 
 # Rows that are values of Python at once; more make nothing faster.
@@ -25,14 +27,13 @@ class ByAddress(InOrder[Item]):
     """Values in the order of their addresses, each made of a row when it is looked at.
 
     Args:
-        rows: With a column `address`, in any order; taken over, and empty afterwards.
+        rows: With a column `address`.
     """
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, rows: pl.DataFrame) -> None:
-        order = rows.select(pl.arg_sort_by("address", maintain_order=True)).to_series()
-        self._rows = gathered(rows, order)
+    def __init__(self, rows: RowsInOrder) -> None:
+        self._rows = rows
 
     @abstractmethod
     def _made(self, row: tuple[Any, ...]) -> Item:
@@ -42,8 +43,9 @@ class ByAddress(InOrder[Item]):
         return self._rows.height
 
     def __iter__(self) -> Iterator[Item]:
-        for start in range(0, self._rows.height, PART_ROWS):
-            yield from map(self._made, self._rows.slice(start, PART_ROWS).iter_rows())
+        for part in self._rows:
+            for start in range(0, part.height, PART_ROWS):
+                yield from map(self._made, part.slice(start, PART_ROWS).iter_rows())
 
     @overload
     def __getitem__(self, place: int) -> Item: ...
@@ -61,27 +63,36 @@ class ByAddress(InOrder[Item]):
 
     def of(self, addresses: Iterable[str]) -> list[Item]:
         """The values at some addresses."""
-        wanted = pl.Series(sorted(set(addresses)), dtype=pl.String)
-        return [self[place] for place in self._rows["address"].is_in(wanted.implode()).arg_true()]
+        wanted = pl.Series(sorted(set(addresses)), dtype=pl.String).implode()
+        return list(self.where(lambda part: part["address"].is_in(wanted)))
 
-    def columns(self) -> pl.DataFrame:
+    def rows(self) -> RowsInOrder:
         """The rows, in the order of the values."""
         return self._rows
 
-    def part(self, places: pl.Series) -> Self:
-        """The values at rising places."""
-        if len(places) == len(self):
-            return self
+    def values_of(self, column: str) -> set[Any]:
+        """What rows have in a column, each once."""
+        return {value for part in self._rows for value in part[column].unique()}
+
+    def where(self, holds: Callable[[pl.DataFrame], pl.Series]) -> Self:
+        """Those of whose rows something is true, told for a part at a time."""
+        return self.with_rows(self._rows.chosen(lambda part: part.filter(holds(part))))
+
+    def with_rows(self, rows: RowsInOrder) -> Self:
+        """Some of the rows as values like these."""
         found = copy(self)
-        found._rows = self._rows[places]
+        found._rows = rows
         return found
 
     @property
     def doubled(self) -> str | None:
         """The first address that two values have."""
-        addresses = self._rows["address"]
-        twice = addresses.filter(addresses == addresses.shift(1))
-        return None if twice.is_empty() else str(twice[0])
+        for part in self._rows:
+            addresses = part["address"]
+            twice = addresses.filter(addresses == addresses.shift(1))
+            if len(twice):
+                return str(twice[0])
+        return None
 
 
 class PackedListing(ByAddress[SourceObject]):
@@ -99,7 +110,7 @@ class PackedListing(ByAddress[SourceObject]):
         }
     )
 
-    def __init__(self, rows: pl.DataFrame, whole: dict[str, SourceObject]) -> None:
+    def __init__(self, rows: RowsInOrder, whole: dict[str, SourceObject]) -> None:
         super().__init__(rows)
         # Those with a problem or with bytes, which no column holds.
         self._whole = whole
@@ -109,20 +120,21 @@ class PackedListing(ByAddress[SourceObject]):
     def packed(cls, objects: Iterable[SourceObject]) -> Self:
         """Take objects in any order, a few at a time."""
         whole: dict[str, SourceObject] = {}
-        parts = [cls._SCHEMA.to_frame()]
-        rows: list[tuple[Any, ...]] = []
-        for item in objects:
-            if item.problem is not None or item.raw is not None or item.read is not None:
-                whole[item.address] = item
-            said = None if item.declared is None else item.declared.to_json()
-            rows.append(
-                (item.address, item.uri, item.size_bytes, item.modified_at, item.stamp, item.sidecar_address, said)
-            )
-            if len(rows) == PART_ROWS:
-                parts.append(pl.DataFrame(rows, cls._SCHEMA, orient="row"))
-                rows = []
-        parts.append(pl.DataFrame(rows, cls._SCHEMA, orient="row"))
-        return cls(pl.concat(parts, rechunk=False), whole)
+        return cls(RowsInOrder.of(cls._frames(objects, whole), cls._SCHEMA.to_frame()), whole)
+
+    @classmethod
+    def _frames(cls, objects: Iterable[SourceObject], whole: dict[str, SourceObject]) -> Iterator[pl.DataFrame]:
+        left = iter(objects)
+        while first := next(left, None):
+            rows = []
+            for item in chain([first], islice(left, PART_ROWS - 1)):
+                if item.problem is not None or item.raw is not None or item.read is not None:
+                    whole[item.address] = item
+                said = None if item.declared is None else item.declared.to_json()
+                rows.append(
+                    (item.address, item.uri, item.size_bytes, item.modified_at, item.stamp, item.sidecar_address, said)
+                )
+            yield pl.DataFrame(rows, cls._SCHEMA, orient="row")
 
     @property
     def whole(self) -> Collection[str]:
@@ -131,7 +143,8 @@ class PackedListing(ByAddress[SourceObject]):
 
     def modified_at(self) -> Iterator[datetime | None]:
         """When each was modified."""
-        return iter(self._rows["modified_at"])
+        for part in self._rows:
+            yield from part["modified_at"]
 
     def _made(self, row: tuple[Any, ...]) -> SourceObject:
         address, uri, size_bytes, modified_at, stamp, sidecar_address, said = row
@@ -148,8 +161,3 @@ class PackedListing(ByAddress[SourceObject]):
 def modification_times(listed: Iterable[SourceObject]) -> Iterator[datetime | None]:
     """When each object was modified; of columns no object is made for it."""
     return listed.modified_at() if isinstance(listed, PackedListing) else (item.modified_at for item in listed)
-
-
-def gathered(rows: pl.DataFrame, places: pl.Series) -> pl.DataFrame:
-    """Some rows of a frame, which is empty afterwards: at no moment is more than one column there twice."""
-    return pl.DataFrame({name: rows.drop_in_place(name).gather(places) for name in rows.columns})

@@ -177,10 +177,8 @@ class SourceRefresh:
         else:
             self.plan = plan_listing(self.known.of(only), self.listed)
         self.guard = SourceGuard(workspace, name, self.known, allow_loss=allow_loss)
-        self.dead = {item.document_id: item for item in self.known.dead}
         self.added: set[str] = set()
-        batches = workspace.lake.read(BRONZE.of(name), ["batch"])["batch"]
-        self.batch = 0 if batches.is_empty() else int(batches.max()) + 1  # type: ignore[arg-type]
+        self.batch = workspace.lake.last_batch(name) + 1
         self.observed_at = workspace.now()
         self.counts: dict[str, int] = {}
         # Listed, and not given now, each with the reason.
@@ -216,6 +214,11 @@ class SourceRefresh:
         addresses = {item.address for item in held}
         listed = {item.address: item for item in self.listed if item.address in addresses} if addresses else {}
         return held_permissions(held, self.spec, listed)
+
+    @cached_property
+    def dead(self) -> dict[str, KnownObject]:
+        """What is gone, by document_id; looked up once something is new."""
+        return {item.document_id: item for item in self.known.dead}
 
     @cached_property
     def taken(self) -> set[str]:

@@ -110,10 +110,10 @@ def _is_linked(refresh: SourceRefresh, addresses: Sequence[str]) -> bool:
 
 def _may_have_moved(refresh: SourceRefresh) -> bool:
     """Whether a new object has the bytes of another one, which may be gone."""
-    others = _others(refresh).columns()
-    sizes = {*others["size_bytes"].unique()}
+    others = _others(refresh)
+    sizes = others.values_of("size_bytes")
     alike = [item for item in refresh.plan.new if item.size_bytes in sizes]
-    hashes = {*others["bytes_hash"].unique()} if alike else set()
+    hashes = others.values_of("bytes_hash") if alike else set()
     found = False
     for item, fetched in refresh.fetching.fetched(alike):
         if isinstance(fetched, FetchedObject):

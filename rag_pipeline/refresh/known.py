@@ -6,14 +6,16 @@ Does not belong here: what a listing means against it (`transforms/listing.py`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Self
 
 import polars as pl
 
 from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.listings import ByAddress, PackedListing
+from rag_pipeline.contracts.put_away import RowsInOrder, Shelf, side_by_side
 from rag_pipeline.contracts.sources import DeclaredMetadata, RemembersListings, SourceObject, SourceSpec
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.refresh.faults import FAULTS
@@ -23,7 +25,7 @@ from rag_pipeline.sources import Source
 from rag_pipeline.stores.erasures import erased_from
 from rag_pipeline.stores.polls import read_polls
 from rag_pipeline.transforms.listing import KnownObject, ListingPlan, plan_listing, remembered
-from rag_pipeline.transforms.same import other_readers, same_places
+from rag_pipeline.transforms.same import are_read_by_others, same_places
 
 _FIELDS = tuple(KnownObject.__dataclass_fields__)
 _DECLARED_AT = _FIELDS.index("declared")
@@ -32,15 +34,19 @@ KNOWN_COLUMNS = (*_FIELDS, "allowed_principals")
 
 
 class KnownObjects(ByAddress[KnownObject]):
-    """The last row of each object of a source, by address, as columns.
+    """The last row of each object of a source, by address, as columns."""
 
-    Args:
-        state: The source's bronze state.
-    """
+    _EMPTY = pl.DataFrame(schema={name: BRONZE.schema[name] for name in KNOWN_COLUMNS})
 
-    def __init__(self, state: pl.DataFrame) -> None:
-        super().__init__(state.select(KNOWN_COLUMNS))
+    def __init__(self, rows: RowsInOrder) -> None:
+        super().__init__(rows)
         self._last: tuple[str, DeclaredMetadata] = ("{}", DeclaredMetadata())
+
+    @classmethod
+    def of_state(cls, parts: Iterable[pl.DataFrame]) -> Self:
+        """From the source's bronze state, in parts."""
+        rows = (part.select(KNOWN_COLUMNS) for part in parts)
+        return cls(RowsInOrder.of(rows, cls._EMPTY, then=["document_id"]))
 
     def _made(self, row: tuple[Any, ...]) -> KnownObject:
         said = row[_DECLARED_AT]
@@ -51,48 +57,64 @@ class KnownObjects(ByAddress[KnownObject]):
     @property
     def dead(self) -> Self:
         """Those that are gone."""
-        return self.part((self._rows["change"] == "deleted").arg_true())
+        return self.where(lambda part: part["change"] == "deleted")
 
     @property
     def live_ids(self) -> set[str]:
         """document_ids of those that are there."""
-        return {*self._rows["document_id"].filter(self._rows["change"] != "deleted")}
+        return {each for part in self.rows() for each in part.filter(part["change"] != "deleted")["document_id"]}
+
+    @property
+    def modified_at(self) -> Iterator[datetime]:
+        """When those that are there were modified, where the source says so."""
+        for part in self.rows():
+            yield from part.filter(part["change"] != "deleted")["source_modified_at"].drop_nulls()
 
     def read_by_others(self, spec: SourceSpec) -> Self:
         """Live ones that could be read and that others may read under the settings of now."""
-        return self.part(other_readers(self._rows, spec))
+        return self.where(lambda part: are_read_by_others(part, spec))
 
     @property
     def links(self) -> Self:
         """At least those that lead to another object."""
-        return self.part(self._rows["declared"].str.contains('"link_target"', literal=True).arg_true())
+        return self.where(lambda part: part["declared"].str.contains('"link_target"', literal=True))
 
     def without(self, addresses: Collection[str]) -> Self:
         """The live ones, but those at some addresses."""
-        left_out = self._rows["address"].is_in(pl.Series(sorted(addresses), dtype=pl.String).implode())
-        return self.part(((self._rows["change"] != "deleted") & ~left_out).arg_true())
+        left_out = pl.Series(sorted(addresses), dtype=pl.String).implode()
+        return self.where(lambda part: (part["change"] != "deleted") & ~part["address"].is_in(left_out))
 
 
 def planned(known: KnownObjects, listed: Sequence[SourceObject], spec: SourceSpec) -> ListingPlan:
     """The plan of a complete listing; of columns, what is as before under the settings of now is left out of it."""
     if not isinstance(listed, PackedListing):
         return plan_listing(known, listed)
-    rows, its = known.columns(), listed.columns()
-    mine, theirs = same_places(rows, its, listed.whole, spec)
-    plan = plan_listing(known.part(_others(rows.height, mine)), listed.part(_others(its.height, theirs)))
-    readable_count = plan.unchanged_readable_count + len(mine)
-    return replace(plan, unchanged_readable_count=readable_count, same_count=len(mine))
+    whole = pl.Series(sorted(listed.whole), dtype=pl.String)
+    others, its_others, same_count = Shelf(), Shelf(), 0
+    for mine, theirs in side_by_side(known.rows(), listed.rows()):
+        places, its_places = same_places(mine, theirs, whole, spec)
+        same_count += len(places)
+        others.put(_without(mine, places))
+        its_others.put(_without(theirs, its_places))
+    plan = plan_listing(
+        known.with_rows(RowsInOrder(others, known.rows().empty)),
+        listed.with_rows(RowsInOrder(its_others, listed.rows().empty)),
+    )
+    readable_count = plan.unchanged_readable_count + same_count
+    return replace(plan, unchanged_readable_count=readable_count, same_count=same_count)
 
 
-def _others(count: int, places: pl.Series) -> pl.Series:
-    """All places but some."""
-    left = pl.repeat(value=True, n=count, dtype=pl.Boolean, eager=True)
-    return left.scatter(places, values=False).arg_true()
+def _without(rows: pl.DataFrame, places: pl.Series) -> pl.DataFrame:
+    """The rows that are at none of some places."""
+    if places.is_empty():
+        return rows
+    left = pl.repeat(value=True, n=rows.height, dtype=pl.Boolean, eager=True)
+    return rows.filter(left.scatter(places, values=False))
 
 
 def known_of(workspace: Workspace, name: str) -> KnownObjects:
     """What bronze knows of a source."""
-    return KnownObjects(workspace.lake.bronze_state(name, KNOWN_COLUMNS))
+    return KnownObjects.of_state(workspace.lake.bronze_parts(name, KNOWN_COLUMNS))
 
 
 def list_again(workspace: Workspace, source: Source) -> Sequence[SourceObject]:

@@ -189,7 +189,8 @@ def _is_as_listed(pipeline: Pipeline, name: str, before: Listed) -> bool:
     listed = source.list()
     if listing_state(listed) != before.listing or idle_state(source) != before.idle:
         return False
-    by_address = {item.address: item for item in listed}
+    addresses = {address for address, *_ in before.racy}
+    by_address = {item.address: item for item in listed if item.address in addresses} if addresses else {}
     return all(reads_the_same(source, by_address[address], *known) for address, *known in before.racy)
 
 

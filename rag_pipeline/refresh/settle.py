@@ -12,8 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from rag_pipeline.contracts.sources import SourceObject
 from rag_pipeline.contracts.tables import QUARANTINE
 from rag_pipeline.errors import RagPipelineError
@@ -138,7 +136,7 @@ def _settled(
         if listed is None:
             return None
         sources[name] = listed
-        until += _content_changes(workspace, name, known.columns())
+        until += _content_changes(workspace, name, known)
     return Settled(
         run_id, since, min(until), inputs, lake_state(root), sources, dict(summary), example_search(workspace), groups
     )
@@ -189,12 +187,11 @@ def _racy(before: KnownObject | None, item: SourceObject) -> tuple[str, str, str
     return item.address, before.bytes_hash, declared_state(before.declared)
 
 
-def _content_changes(workspace: Workspace, name: str, state: pl.DataFrame) -> Iterator[datetime]:
+def _content_changes(workspace: Workspace, name: str, known: KnownObjects) -> Iterator[datetime]:
     """When a source's content comes to count as too old, or times in the future to count at all."""
     limit = workspace.settings.sources[name].content_stale_after
-    times = state.filter(pl.col("change") != "deleted")["source_modified_at"].drop_nulls()
     now = workspace.now()
-    found = content_age(times, now)
+    found = content_age(known.modified_at, now)
     if limit is not None and found.newest is not None and found.newest + limit > now:
         yield found.newest + limit
-    yield from (moment - CLOCK_TOLERANCE for moment in times if moment - CLOCK_TOLERANCE > now)
+    yield from (moment - CLOCK_TOLERANCE for moment in known.modified_at if moment - CLOCK_TOLERANCE > now)

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rag_pipeline.contracts.order import listing_of
 from rag_pipeline.contracts.sources import Capabilities, DeclaredMetadata, FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import DocumentError, DocumentTooLarge, DocumentVanished, SourceUnavailable
 from rag_pipeline.sources import reading
@@ -56,7 +57,10 @@ class LocalFiles:
         root = self._real_root()
         self._selection.watched.start()
         self._orphans = []
-        found: list[SourceObject] = []
+        return listing_of(self._all(root))
+
+    def _all(self, root: str) -> Iterator[SourceObject]:
+        """What is there, folder by folder."""
         folders = [""]
         while folders:
             prefix = folders.pop()
@@ -68,9 +72,7 @@ class LocalFiles:
                     if self._selection.enters(address_of(prefix + name)):
                         folders.append(f"{prefix}{name}/")
                 else:
-                    found.extend(self._at(root, prefix, entry, beside))
-        found.sort(key=lambda item: item.address)
-        return found
+                    yield from self._at(root, prefix, entry, beside)
 
     def list_some(self, addresses: Sequence[str]) -> Sequence[SourceObject]:
         """See `ListsSome.list_some`: names in the folders of the addresses are read, and nothing is asked of others."""

@@ -6,7 +6,7 @@ Does not belong here: commits (`delta.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,7 @@ from rag_pipeline.stores.segments import SEGMENT
 
 # Rows may hold whole documents.
 STREAM_ROWS = 512
+NARROW_ROWS = 10_000
 # So many can be compared with the statistics of each file.
 FEW_KEYS = 256
 
@@ -161,6 +162,11 @@ class DeltaReads:
     ) -> pl.DataFrame:
         with self._reading(path):
             schema = self._files(path, table).schema
+        self._has(path, schema, columns)
+        with self._reading(path):
+            return self._collected(path, table, columns, where, first)
+
+    def _has(self, path: str, schema: Collection[str], columns: Sequence[str]) -> None:
         missing = [name for name in columns if name not in schema]
         if missing:
             raise TableOutdated(
@@ -169,8 +175,6 @@ class DeltaReads:
                 f"away and run again: what it held is made anew from what is below it.",
                 table=path,
             )
-        with self._reading(path):
-            return self._collected(path, table, columns, where, first)
 
     def _files(self, path: str, table: DeltaTable) -> DataFiles:
         if self._read_once is None:
@@ -199,6 +203,27 @@ class DeltaReads:
         if table is None:
             return
         yield from self._batches(contract.path, table, columns=list(columns), batch_size=STREAM_ROWS)
+
+    def stream_narrow(self, contract: TableContract, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """Columns that hold no documents, some thousand rows at a time: nothing is read ahead of them."""
+        table = self._open(contract.path)
+        if table is None:
+            return
+        with self._reading(contract.path):
+            files = DataFiles.of(table, self._options)
+        self._has(contract.path, files.schema, columns)
+        with self._reading(contract.path):
+            for name in files.names:
+                rows = files.scan([name]).select(columns)
+                yield from rows.collect_batches(chunk_size=NARROW_ROWS, maintain_order=True, lazy=True)
+
+    def count(self, contract: TableContract) -> int:
+        """Rows of the newest version, as its log says."""
+        table = self._open(contract.path)
+        if table is None:
+            return 0
+        with self._reading(contract.path):
+            return int(table.count())
 
     def _batches(self, path: str, table: DeltaTable, **options: Any) -> Iterator[pl.DataFrame]:
         with self._reading(path):

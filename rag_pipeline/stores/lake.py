@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
-from rag_pipeline.contracts.listings import gathered
 from rag_pipeline.contracts.log_rows import Audit, Publication
+from rag_pipeline.contracts.put_away import PART_BYTES, Shelf, joined
 from rag_pipeline.contracts.tables import (
     AUDITS,
     BRONZE,
     EMBEDDINGS,
     PUBLICATIONS,
 )
+from rag_pipeline.errors import LakeDamaged
 from rag_pipeline.stores.delta import DeltaStore
 from rag_pipeline.stores.lake_format import settle_format
 from rag_pipeline.stores.lease import read_holder
@@ -32,6 +34,9 @@ from rag_pipeline.stores.reserve import keep_reserve, spend_reserve
 INDEX_PATH = "gold/index"
 
 _PLACE = "place of the row"
+_STATE_ORDER = ["document_id", "revision", "batch"]
+# So many rows of bronze are read at once.
+FEW_ROWS = 25_000
 STATE_COLUMNS = [name for name in BRONZE.columns if name not in ("raw",)]
 
 
@@ -125,13 +130,48 @@ class Lake(DeltaStore):
 
     def bronze_state(self, source: str, columns: Sequence[str] = STATE_COLUMNS) -> pl.DataFrame:
         """Last row of every document of a source, tombstones included, without the bytes."""
-        order = ["document_id", "revision", "batch"]
-        rows = self.read(BRONZE.of(source), list(dict.fromkeys([*columns, *order])))
-        placed = rows.select(order).with_row_index(_PLACE).sort(*order)
+        rows = self.read(BRONZE.of(source), list(dict.fromkeys([*columns, *_STATE_ORDER])))
+        placed = rows.select(_STATE_ORDER).with_row_index(_PLACE).sort(_STATE_ORDER)
         last = placed.unique("document_id", keep="last", maintain_order=True)[_PLACE]
         # The frame that was read is let go, so that its columns go one by one.
         rows = rows.select(columns)
-        return gathered(rows, last)
+        return pl.DataFrame({name: rows.drop_in_place(name).gather(last) for name in rows.columns})
+
+    def bronze_parts(self, source: str, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """What `bronze_state` gives, in no order and a part at a time, so that memory holds a part of it."""
+        version = self.version(BRONZE.of(source))
+        if self.count(BRONZE.of(source)) <= FEW_ROWS:
+            yield self.bronze_state(source, columns)
+            return
+        names = list(dict.fromkeys([*columns, *_STATE_ORDER]))
+        try:
+            shelf, groups = self._grouped(source, names)
+        except LakeDamaged:
+            if self.version(BRONZE.of(source)) == version:
+                raise
+            # A writer has gone on, and thinned out the files of the version that was opened.
+            shelf, groups = self._grouped(source, names)
+        for group in groups:
+            rows = pl.concat(map(shelf.get, group)).sort(_STATE_ORDER)
+            yield rows.unique("document_id", keep="last", maintain_order=True).select(columns)
+
+    def _grouped(self, source: str, columns: list[str]) -> tuple[Shelf, list[list[int]]]:
+        """All rows of a source's bronze put away, and groups of them: of a document all are in one."""
+        contract, shelf, groups = BRONZE.of(source), Shelf(), list[list[int]]()
+        row_count = self.count(contract)
+        for frame in joined(self.stream_narrow(contract, columns)):
+            # About as many groups as the rows make parts.
+            parts = row_count * int(frame.estimated_size()) // frame.height // PART_BYTES
+            groups = groups or [[] for _ in range(parts + 1)]
+            placed = frame.with_columns((pl.col("document_id").hash() % len(groups)).alias(_PLACE))
+            for (group,), rows in placed.partition_by(_PLACE, as_dict=True, include_key=False).items():
+                groups[group].append(shelf.put(rows))
+        return shelf, [group for group in groups if group]
+
+    def last_batch(self, source: str) -> int:
+        """Number of the last commit of a source's bronze, -1 if there is none."""
+        frames = self.stream_narrow(BRONZE.of(source), ["batch"])
+        return max((cast("int", frame["batch"].max()) for frame in frames), default=-1)
 
     def stream_bytes(self, source: str, wanted: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
         """Bytes by hash, a few at a time; `wanted` maps bytes_hash to the batch that holds it."""

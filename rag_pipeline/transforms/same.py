@@ -8,7 +8,7 @@ A row of bronze holds all that its `metadata_hash` is made of, so that equal col
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 import polars as pl
 
@@ -17,42 +17,31 @@ from rag_pipeline.transforms.freshness import CLOCK_TOLERANCE
 from rag_pipeline.transforms.listing import RACY_WINDOW
 from rag_pipeline.transforms.permissions import allowed_principals
 
-# Rows that are looked at side by side; more make nothing faster, and are copied for it.
-_PART_ROWS = 50_000
 # Without any of these texts in it, metadata says nothing of readers.
 _TELLS_READERS = ('"allowed_principals"', '"link_target')
 _NOTHING = DeclaredMetadata()
 
 
 def same_places(
-    known: pl.DataFrame, listed: pl.DataFrame, whole: Collection[str], spec: SourceSpec
+    known: pl.DataFrame, listed: pl.DataFrame, whole: pl.Series, spec: SourceSpec
 ) -> tuple[pl.Series, pl.Series]:
     """Places of known objects, rising, and of the listed ones that are certainly just what is known of them.
 
     Args:
-        known: Last rows of bronze, by address.
+        known: Last rows of bronze, by address; all that there are of each address.
         listed: By address, too.
         whole: Addresses of listed ones that columns do not tell all of.
     """
     live = _once(known["address"], (known["change"] != "deleted") & known["problem_code"].is_null())
-    other = _once(listed["address"], ~listed["address"].is_in(pl.Series(sorted(whole), dtype=pl.String).implode()))
+    other = _once(listed["address"], ~listed["address"].is_in(whole.implode()))
     both = _met(known["address"], live, listed["address"], other)
-    kept = [both[:0]]
-    for start in range(0, both.height, _PART_ROWS):
-        part = both[start : start + _PART_ROWS]
-        kept.append(part.filter(_are_same(known[part["known"]], listed[part["listed"]], spec)))
-    found = pl.concat(kept)
+    found = both.filter(_are_same(known[both["known"]], listed[both["listed"]], spec))
     return found["known"], found["listed"]
 
 
-def other_readers(known: pl.DataFrame, spec: SourceSpec) -> pl.Series:
-    """Places of live known objects that could be read, and that others may read under the settings of now."""
-    live = ((known["change"] != "deleted") & known["problem_code"].is_null()).arg_true()
-    kept = [live[:0]]
-    for start in range(0, len(live), _PART_ROWS):
-        part = live[start : start + _PART_ROWS]
-        kept.append(part.filter(~_readers_are(known[part], spec)))
-    return pl.concat(kept)
+def are_read_by_others(known: pl.DataFrame, spec: SourceSpec) -> pl.Series:
+    """Whether each is live and could be read, and others may read it under the settings of now."""
+    return (known["change"] != "deleted") & known["problem_code"].is_null() & ~_readers_are(known, spec)
 
 
 def _once(addresses: pl.Series, wanted: pl.Series) -> pl.Series:

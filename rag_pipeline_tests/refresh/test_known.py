@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag_pipeline.contracts import put_away
 from rag_pipeline.contracts.listings import PackedListing
 from rag_pipeline.contracts.sources import DeclaredMetadata, PermissionRule, SourceObject, SourceSpec
 from rag_pipeline.contracts.tables import BRONZE
 from rag_pipeline.errors import DocumentTooLarge
 from rag_pipeline.refresh.known import KNOWN_COLUMNS, KnownObjects, planned
+from rag_pipeline.stores import lake as lakes_module
+from rag_pipeline.stores.lake import Lake
 from rag_pipeline.transforms.listing import changed_settings, metadata_of, plan_listing, unlisted_settings
 
 SEEN_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,7 +63,7 @@ def row_of(number: int, item: SourceObject, spec: SourceSpec, change: str) -> di
 
 
 def known_of(rows: list[dict[str, Any]]) -> KnownObjects:
-    return KnownObjects(BRONZE.frame(rows).select(KNOWN_COLUMNS))
+    return KnownObjects.of_state([BRONZE.frame(rows)])
 
 
 @st.composite
@@ -74,13 +79,16 @@ def lakes(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[SourceObject], So
     return rows, [*(others | now).values()], draw(specs)
 
 
-@given(lakes())
+@given(lakes(), st.sampled_from([1, 400, put_away.PART_BYTES]))
 def test_a_plan_by_columns_says_what_one_by_values_says(
-    lake: tuple[list[dict[str, Any]], list[SourceObject], SourceSpec],
+    lake: tuple[list[dict[str, Any]], list[SourceObject], SourceSpec], part_bytes: int
 ) -> None:
     rows, items, spec = lake
     wanted = plan_listing(list(known_of(rows)), items)
-    found = planned(known_of(rows), PackedListing.packed(items), spec)
+    with pytest.MonkeyPatch.context() as patch:
+        # All but a row or two of either side lies on the disk.
+        patch.setattr(put_away, "PART_BYTES", part_bytes)
+        found = planned(known_of(rows), PackedListing.packed(items), spec)
     assert changed_settings(found.unchanged, spec) == changed_settings(wanted.unchanged, spec)
     assert (found.to_fetch, found.vanished) == (wanted.to_fetch, wanted.vanished)
     assert found.unchanged_readable_count == wanted.unchanged_readable_count
@@ -99,6 +107,33 @@ def test_readers_by_columns_are_those_by_values(
     assert known.live_ids == {item.document_id for item in live}
     assert list(known.without({"a", "x"})) == [item for item in live if item.address != "a"]
     assert {item.declared.link_target for item in known.links} >= {item.declared.link_target for item in live} - {None}
+
+
+def test_bronze_in_parts_is_bronze_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, table = Lake(str(tmp_path)), BRONZE.of("docs")
+    assert list(KnownObjects.of_state(lake.bronze_parts("docs", KNOWN_COLUMNS))) == []
+    assert lake.last_batch("docs") == -1
+    draw = Random(7)
+    revisions: dict[str, int] = {}
+    for batch in range(6):
+        rows = []
+        for number in draw.sample(range(40), 20):
+            item = SourceObject(f"a{number % 30}", f"x:{number}", None, None, str(batch), declared=DeclaredMetadata())
+            row = row_of(number, item, OPEN, draw.choice(["added", "modified", "deleted"]))
+            revisions[row["document_id"]] = revision = revisions.get(row["document_id"], -1) + 1
+            rows.append(row | {"revision": revision, "batch": batch, "bytes_batch": batch})
+        lake.append(table, BRONZE.frame(rows))
+    whole = KnownObjects.of_state([lake.bronze_state("docs")])
+    monkeypatch.setattr(put_away, "PART_BYTES", 2_000)
+    monkeypatch.setattr(lakes_module, "PART_BYTES", 2_000)
+    monkeypatch.setattr(lakes_module, "FEW_ROWS", 0)
+    parts = list(lake.bronze_parts("docs", KNOWN_COLUMNS))
+    assert len(parts) > 3
+    found = KnownObjects.of_state(parts)
+    assert list(found) == list(whole)
+    assert len(found) == len(revisions)
+    assert found.live_ids == whole.live_ids
+    assert lake.last_batch("docs") == 5
 
 
 @pytest.mark.parametrize("spec", [OPEN, RULED, OURS])

@@ -100,7 +100,7 @@ def test_neither_a_listing_nor_a_plan_holds_an_object_for_each_row(tmp_path: Pat
         ],
         schema_overrides={"problem_code": pl.String, "source_modified_at": pl.Datetime("us", "UTC")},
     )  # fmt: skip
-    plan = plan_listing(KnownObjects(state), found)
+    plan = plan_listing(KnownObjects.of_state([state]), found)
     assert (len(plan.unchanged), len(plan.to_fetch), len(plan.vanished)) == (2_999, 1, 0)
     assert alive() - before <= 1
     assert sum(known.address == item.address for known, item in plan.unchanged) == 2_999

@@ -19,6 +19,7 @@ from email.utils import parsedate_to_datetime
 from imap_tools import BaseMailBox
 from imap_tools.imap_utf7 import utf7_decode
 
+from rag_pipeline.contracts.order import listing_of
 from rag_pipeline.contracts.sources import FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.sources import reading
@@ -89,8 +90,7 @@ class ImapMail:
                 for folder, name in self._names.items()
                 if self._selection.enters(folder)
             }
-        items = [item for folder, held in self._known.items() for item in self._items(folder, held)]
-        return sorted(items, key=lambda item: item.address)
+        return listing_of(item for folder, held in self._known.items() for item in self._items(folder, held))
 
     def idle(self) -> Sequence[Idle]:
         """See `Source.idle`."""

@@ -9,11 +9,12 @@ way from `new` to `cur` is a change.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISREG
 
+from rag_pipeline.contracts.order import listing_of
 from rag_pipeline.contracts.sources import FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import segment_of, uri_of
@@ -49,15 +50,17 @@ class MaildirMail:
     def list(self) -> Sequence[SourceObject]:
         """See `Source.list`."""
         self._selection.watched.start()
-        found: list[SourceObject] = []
         self._places = {}
+        return listing_of(self._all())
+
+    def _all(self) -> Iterator[SourceObject]:
+        """What is there, folder by folder."""
         try:
             for folder, path in self._folders():
                 if self._selection.enters(folder):
-                    found.extend(self._listed(folder, path))
+                    yield from self._listed(folder, path)
         except OSError as error:
             raise unavailable(self._spec, f"{_said(error)}. Correct `location`, or mount it.") from error
-        return sorted(found, key=lambda item: item.address)
 
     def idle(self) -> Sequence[Idle]:
         """See `Source.idle`."""

@@ -18,6 +18,7 @@ from hashlib import sha256
 from itertools import chain, pairwise
 from pathlib import Path
 
+from rag_pipeline.contracts.order import listing_of
 from rag_pipeline.contracts.sources import FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.sources import reading
@@ -65,10 +66,9 @@ class MboxMail:
         with self._lock:
             self._read()
             spans = self._spans
-        items = [
+        return listing_of(
             self._item(address, span.size_bytes) for address, span in spans.items() if self._selection.takes(address)
-        ]
-        return sorted(items, key=lambda item: item.address)
+        )
 
     def idle(self) -> Sequence[Idle]:
         """See `Source.idle`."""
