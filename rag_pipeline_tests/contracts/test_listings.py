@@ -10,6 +10,7 @@ from datetime import UTC
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag_pipeline.contracts.large_listings import FEW_OBJECTS, listing_of
 from rag_pipeline.contracts.listings import PART_ROWS, PackedListing, modification_times
 from rag_pipeline.contracts.order import in_order
 from rag_pipeline.contracts.sources import DeclaredMetadata, SourceObject
@@ -64,3 +65,11 @@ def test_a_packed_listing_holds_no_object() -> None:
     assert len(packed) == PART_ROWS + 5
     assert not any(isinstance(each, SourceObject) for each in gc.get_referents(packed, *gc.get_referents(packed)))
     assert [item.address for item in packed] == sorted(map(str, range(PART_ROWS + 5)))
+
+
+def test_a_listing_is_values_while_they_are_few_and_columns_then() -> None:
+    for count in (2, FEW_OBJECTS, FEW_OBJECTS + 1):
+        made = [SourceObject(str(n), f"x:{n}", None, None, str(n)) for n in range(count)]
+        found = listing_of(iter(made))
+        assert isinstance(found, PackedListing) == (count > FEW_OBJECTS)
+        assert list(found) == list(in_order(made))

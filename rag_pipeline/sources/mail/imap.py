@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from imap_tools import BaseMailBox
 from imap_tools.imap_utf7 import utf7_decode
 
-from rag_pipeline.contracts.order import listing_of
+from rag_pipeline.contracts.large_listings import listing_of
 from rag_pipeline.contracts.sources import FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.sources import reading

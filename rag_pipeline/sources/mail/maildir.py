@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_ISREG
 
-from rag_pipeline.contracts.order import listing_of
+from rag_pipeline.contracts.large_listings import listing_of
 from rag_pipeline.contracts.sources import FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.sources import reading
 from rag_pipeline.sources.addresses import segment_of, uri_of

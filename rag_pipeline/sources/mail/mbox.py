@@ -18,7 +18,7 @@ from hashlib import sha256
 from itertools import chain, pairwise
 from pathlib import Path
 
-from rag_pipeline.contracts.order import listing_of
+from rag_pipeline.contracts.large_listings import listing_of
 from rag_pipeline.contracts.sources import FetchedObject, Idle, SourceObject, SourceSpec
 from rag_pipeline.errors import SourceUnavailable
 from rag_pipeline.sources import reading
