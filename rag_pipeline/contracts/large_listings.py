@@ -12,6 +12,7 @@ from itertools import chain, islice
 from rag_pipeline.contracts.order import in_order
 from rag_pipeline.contracts.sources import SourceObject
 
+# Some 10 MB of values; columns of fewer save nothing.
 FEW_OBJECTS = 10_000
 
 

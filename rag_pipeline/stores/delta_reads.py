@@ -26,6 +26,7 @@ from rag_pipeline.stores.segments import SEGMENT
 
 # Rows may hold whole documents.
 STREAM_ROWS = 512
+# And so many take some megabytes where they hold none.
 NARROW_ROWS = 10_000
 # So many can be compared with the statistics of each file.
 FEW_KEYS = 256
