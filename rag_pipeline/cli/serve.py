@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rag_pipeline.cli import stay
 from rag_pipeline.cli.options import common_options, open_pipeline, principals_option
 from rag_pipeline.cli.rendering import emit, moment, show, table, talk
 from rag_pipeline.errors import UsageError
@@ -48,6 +49,7 @@ def serve(host: str | None, port: int | None, workers: int | None, as_json: bool
         talk(sentence, style="yellow")
     from rag_pipeline.serving.server import serve as run_server
 
+    stay()
     run_server(pipeline)
 
 
@@ -70,6 +72,7 @@ def mcp(principals: tuple[str, ...], as_json: bool) -> None:  # noqa: ARG001 - e
     logs.set_up(pipeline.settings.logging.format, logging.WARNING)
     from rag_pipeline.serving.stdio import serve_agent
 
+    stay()
     serve_agent(pipeline, principals)
 
 

@@ -3,8 +3,10 @@
 Belongs here: which modules these are, and what stands in their place until then.
 Does not belong here: anything that they do.
 
-Alembic sets up and migrates Dagster's tables, which lie there already, and brings along a template engine. For the
-command line only, like `stores/light_lancedb.py`: importing this module changes nothing.
+Alembic sets up and migrates Dagster's tables, which lie there already, and brings along a template engine. Components
+are for projects that are written in YAML, the daemon's controller for the daemon. No module may stand here whose
+classes are in Dagster's records, since those are known by name only once they are loaded, nor one with constants that
+are compared. For the command line only, like `stores/light_lancedb.py`: importing this module changes nothing.
 """
 
 from __future__ import annotations
@@ -18,15 +20,26 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-# While Dagster is loaded it takes names from it, and calls none of them.
-SELDOM_USED = ("alembic",)
+# While Dagster is loaded it takes names from these, and calls none of them.
+SELDOM_USED = ("alembic", "dagster._daemon.controller", "dagster.components")
+# What `typing` asks of whatever stands in an annotation.
+_ASKED_OF_TYPES = frozenset(
+    {"__parameters__", "__typing_subst__", "__typing_unpacked_tuple_args__", "__typing_is_unpacked_typevartuple__"}
+)
 
 
 def put_off_imports(packages: Collection[str] = SELDOM_USED) -> None:
-    """Have these packages loaded when they are first used; one that is loaded already stays as it is."""
+    """Have these packages and modules, with all in them, loaded when they are first used.
+
+    One that is loaded already stays as it is.
+    """
     for package in packages:
         if package not in sys.modules:
             sys.meta_path.insert(0, _Finder(package))
+
+
+def _is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
 
 
 class _Finder(MetaPathFinder, Loader):
@@ -42,9 +55,7 @@ class _Finder(MetaPathFinder, Loader):
         path: Sequence[str] | None = None,  # noqa: ARG002 - the protocol's signature
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
-        if fullname.partition(".")[0] != self._package:
-            return None
-        return ModuleSpec(fullname, self, is_package=True)
+        return ModuleSpec(fullname, self, is_package=True) if _is_in(fullname, self._package) else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _Module(spec.name, self)
@@ -52,13 +63,18 @@ class _Finder(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         """There is nothing to run: names are made when they are asked for."""
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the package was asked for something, so that objects of its classes may be about."""
+        return self not in sys.meta_path
+
     def real(self, module: str) -> ModuleType:
         """The module itself, which is loaded now if it was not."""
         with self._lock:
             if self in sys.meta_path:
                 sys.meta_path.remove(self)
                 for name in [name for name, each in sys.modules.items() if isinstance(each, _Module)]:
-                    if name.partition(".")[0] == self._package:
+                    if _is_in(name, self._package):
                         del sys.modules[name]
             return importlib.import_module(module)
 
@@ -96,10 +112,19 @@ class _Named:
         return self.__real()(*arguments, **values)
 
     def __getattr__(self, name: str) -> Any:
+        if name in _ASKED_OF_TYPES and not self.__finder.is_loaded:
+            raise AttributeError(name)
         return getattr(self.__real(), name)
+
+    def __or__(self, other: Any) -> Any:
+        """`Name | None` in an annotation, which nobody evaluates."""
+        return self
+
+    __ror__ = __or__
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[Any, ...]:
         return (self.__real(),)
 
     def __instancecheck__(self, instance: object) -> bool:
-        return isinstance(instance, self.__real())
+        # Of a class that was never loaded nothing is an instance.
+        return self.__finder.is_loaded and isinstance(instance, self.__real())

@@ -21,6 +21,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, TypeVar, final
 
+# Functions, models and connections of the hosted kind, of which LanceDB takes names while it is loaded.
+SELDOM_USED = ("lancedb.embeddings", "lancedb.functions", "lancedb.remote")
 REST_CLIENT = "lance_namespace_urllib3_client"
 OVERRIDES = "overrides"
 

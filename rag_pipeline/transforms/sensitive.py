@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from rag_pipeline.contracts.documents import Block, ParsedDocument
 from rag_pipeline.contracts.sources import DeclaredMetadata
@@ -65,14 +66,14 @@ def _email(found: str) -> int:
     return 0 if found.startswith("git@") else len(found)
 
 
-def _kind(pattern: str, check: Check = _whole) -> tuple[re.Pattern[str], Check]:
-    return re.compile(pattern), check
+def _kind(pattern: str, check: Check = _whole) -> tuple[str, Check]:
+    return pattern, check
 
 
 # No word character may stand on either side, else it is a part of something longer.
 _L, _R = r"(?<![A-Za-z0-9_-])", r"(?![A-Za-z0-9_-])"
 _PEM = r"-----BEGIN ((?:[A-Z0-9]+ )*)PRIVATE KEY(?: BLOCK)?-----"
-KINDS: dict[str, tuple[re.Pattern[str], Check]] = {
+KINDS: dict[str, tuple[str, Check]] = {
     # First, because whatever lies inside it goes with it. A key that is cut off ends where its text does.
     "private_key": _kind(
         _PEM + r"(?:(?:(?!-----BEGIN)[\s\S]){0,20000}?-----END \1PRIVATE KEY(?: BLOCK)?-----"
@@ -106,8 +107,11 @@ KINDS: dict[str, tuple[re.Pattern[str], Check]] = {
 }
 
 
-# The same, of a text whose capitals were made small.
-_FOLDED_KINDS = {kind: (re.compile(pattern.pattern, re.I), check) for kind, (pattern, check) in KINDS.items()}
+@cache
+def _patterns(*, is_folded: bool) -> Mapping[str, tuple[re.Pattern[str], Check]]:
+    """What finds each kind, made when a text is first looked at: most runs look at none."""
+    flags = re.IGNORECASE if is_folded else re.NOFLAG
+    return {kind: (re.compile(pattern, flags), check) for kind, (pattern, check) in KINDS.items()}
 
 
 def find_sensitive(text: str, *, is_folded: bool = False) -> list[Finding]:
@@ -118,7 +122,7 @@ def find_sensitive(text: str, *, is_folded: bool = False) -> list[Finding]:
     """
     found = [
         Finding(match.start(), match.start() + length_chars, kind)
-        for kind, (pattern, check) in (_FOLDED_KINDS if is_folded else KINDS).items()
+        for kind, (pattern, check) in _patterns(is_folded=is_folded).items()
         for match in pattern.finditer(text)
         if (length_chars := check(match.group()))
     ]

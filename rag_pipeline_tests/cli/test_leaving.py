@@ -45,3 +45,25 @@ def test_a_full_disk_behind_standard_output_is_no_success(tmp_path: Path) -> Non
         ended = typed(tmp_path, "search", "--help", capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert ended.returncode != 0
     assert "No space left" in ended.stderr
+
+
+STARTED = """
+import gc, sys
+import rag_pipeline.cli as command_line
+from rag_pipeline.cli import app
+def begun(**_):
+    assert "rich.pretty" in sys.modules and "attr" not in sys.modules
+    import attr
+    assert attr.has(attr.make_class("Made", ["field"])) and not attr.has(str)
+    assert gc.isenabled() and gc.get_threshold()[0] == command_line.OBJECTS_OF_A_START
+    command_line.stay()
+    assert gc.get_freeze_count() > 1000 and gc.get_threshold()[0] == command_line.OBJECTS_BETWEEN_COLLECTIONS
+    raise SystemExit(0)
+app.cli = begun
+command_line.main()
+"""
+
+
+def test_a_command_starts_without_what_it_never_prints_and_a_server_collects_as_it_goes() -> None:
+    ended = subprocess.run([sys.executable, "-c", STARTED], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr

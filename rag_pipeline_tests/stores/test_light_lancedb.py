@@ -11,7 +11,11 @@ from rag_pipeline.stores.light_lancedb import REST_CLIENT, keep_override_checks_
 EVERY_CALL = """
 import sys
 from datetime import timedelta
-from rag_pipeline.stores.light_lancedb import REST_CLIENT, keep_override_checks_out, keep_rest_client_out
+from rag_pipeline.defs.put_off import put_off_imports
+from rag_pipeline.stores.light_lancedb import (
+    REST_CLIENT, SELDOM_USED, keep_override_checks_out, keep_rest_client_out
+)
+put_off_imports(SELDOM_USED)
 assert keep_rest_client_out() and keep_override_checks_out() and not keep_override_checks_out()
 import numpy as np
 import pyarrow as pa
@@ -65,6 +69,8 @@ except ValueError:
 else:
     raise AssertionError("a missing table opened")
 assert not [name for name in sys.modules if name.startswith("overrides.")]
+assert not [name for name in sys.modules if name.startswith("lancedb.functions.")]
+assert getattr(sys.modules["lancedb.functions"], "__file__", None) is None
 loaded = [name for name in sys.modules if name.startswith(REST_CLIENT)]
 assert all(type(sys.modules[name]).__name__ == "_StandInModule" for name in loaded), loaded
 """
