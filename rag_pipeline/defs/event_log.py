@@ -5,9 +5,10 @@ Does not belong here: what is written, which is Dagster's business: the same row
 in which things happened.
 
 A run makes three hundred events. One transaction each, and up to three for those that are mirrored in the file of all
-runs, is a third of the processor time of a small run. So what only says that something begins, is planned or was handed
-over waits for the event that says what came of it, and is written with it in one transaction. Nothing waits for longer
-than `LONGEST_SECONDS`: a process that is killed leaves a log whose last moment may be missing, and no gap in it.
+runs, is a third of the processor time of a small run. So what only says that something begins, is planned, was handed
+over or went well waits for the next event that says what came of it, and is written with it in one transaction. Nothing
+waits for longer than `LONGEST_SECONDS`: a process that is killed leaves a log whose last moment may be missing, and no
+gap in it.
 """
 
 import threading
@@ -34,8 +35,9 @@ from rag_pipeline.defs.engines import Engines, is_set_up, with_tables_of
 
 # A person who watches the UI, which looks every second, sees no difference.
 LONGEST_SECONDS = 0.1
-# These say that something is intended, begins or was handed over. All others are written at once: what was made, seen
-# or has failed, the end of each step and run, and whatever a later version of Dagster brings.
+# These say that something is intended, begins, was handed over or went well; so does a check that passed. All others
+# are written at once: what was made, seen or has failed, the end of a run, and whatever a later version of Dagster
+# brings.
 WAITING = frozenset(
     {
         DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
@@ -48,6 +50,8 @@ WAITING = frozenset(
         DagsterEventType.STEP_INPUT,
         DagsterEventType.STEP_OUTPUT,
         DagsterEventType.STEP_START,
+        # What went well in between: what was made, and how the run ended, say it too.
+        DagsterEventType.STEP_SUCCESS,
     }
 )
 _MIRRORED = ASSET_EVENTS | ASSET_CHECK_EVENTS | EVENT_TYPE_TO_PIPELINE_RUN_STATUS.keys()
@@ -55,6 +59,14 @@ _INSERT = SqlEventLogStorageTable.insert()
 
 # An event and what is written of it.
 _Row = tuple[EventLogEntry, dict[str, Any]]
+
+
+def _may_wait(event: EventLogEntry) -> bool:
+    """Whether nobody misses it for a moment, nor for ever when the process is killed in that moment."""
+    kind, told = event.dagster_event_type, event.dagster_event
+    if kind == DagsterEventType.ASSET_CHECK_EVALUATION:
+        return told is not None and told.asset_check_evaluation_data.passed
+    return kind in WAITING
 
 
 class EventLog(SqliteEventLogStorage):
@@ -89,7 +101,7 @@ class EventLog(SqliteEventLogStorage):
         row = self._event_to_row(event)
         with self._db_lock:
             self._waiting.append((event, row))
-            if event.dagster_event_type not in WAITING or self._closed.is_set():
+            if not _may_wait(event) or self._closed.is_set():
                 self._write_waiting()
             elif self._failed is not None:
                 failed, self._failed = self._failed, None

@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 from dagster._core.events.log import EventLogEntry
+from dagster._core.execution.plan.objects import StepSuccessData
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.utils import make_new_run_id
 from sqlalchemy.exc import OperationalError
@@ -127,12 +128,12 @@ def entry(kind: dg.DagsterEventType, data: Any = None, run_id: str = "a-run", st
     return EventLogEntry(None, 10, "", run_id, datetime.now(UTC).timestamp(), step_key=step, dagster_event=event)
 
 
-def checked(times_planned: int) -> list[EventLogEntry]:
-    """A check that is planned so many times, and passes."""
+def checked(times_planned: int, *, passed: bool = False) -> list[EventLogEntry]:
+    """A check that is planned so many times, and what it found."""
     planned = AssetCheckEvaluationPlanned(asset_key=dg.AssetKey("stone"), check_name="is_hard")
-    passed = dg.AssetCheckEvaluation(asset_key=dg.AssetKey("stone"), check_name="is_hard", passed=True, metadata={})
+    found = dg.AssetCheckEvaluation(asset_key=dg.AssetKey("stone"), check_name="is_hard", passed=passed, metadata={})
     kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
-    return [*(entry(kind, planned) for _ in range(times_planned)), entry(CHECKED, passed)]
+    return [*(entry(kind, planned) for _ in range(times_planned)), entry(CHECKED, found)]
 
 
 def test_the_files_say_what_those_of_dagster_say(tmp_path: Path, quick: dg.DagsterInstance) -> None:
@@ -157,7 +158,7 @@ def test_a_new_file_has_the_tables_that_dagster_makes(tmp_path: Path, quick: dg.
     assert plainly == quickly
 
 
-def test_what_was_made_and_how_a_step_and_a_run_end_is_written_at_once(
+def test_what_was_made_or_failed_and_how_a_run_ends_is_written_at_once(
     tmp_path: Path, quick: dg.DagsterInstance
 ) -> None:
     seen: list[list[Any]] = []
@@ -167,13 +168,29 @@ def test_what_was_made_and_how_a_step_and_a_run_end_is_written_at_once(
         seen.append(of_run(tmp_path / "quick", context.run.run_id))
 
     run = dg.materialize([stone, is_hard, looker, roof], instance=quick, raise_on_error=False)
-    # Another process sees all that had happened when the step began, its own beginning aside.
-    for kind in (MADE, dg.DagsterEventType.STEP_SUCCESS):
-        assert (kind.value, "stone") in seen[0]
+    # Another process sees what had been made when the step began.
+    assert (MADE.value, "stone") in seen[0]
     found = of_run(tmp_path / "quick", run.run_id)
     assert (dg.DagsterEventType.STEP_FAILURE.value, "roof") in found
     assert found[-1][0] == dg.DagsterEventType.RUN_FAILURE.value
     assert len(found) == len(quick.all_logs(run.run_id))
+
+
+def test_a_check_that_passed_waits_for_what_comes_next_and_one_that_failed_for_nothing(
+    tmp_path: Path, quick: dg.DagsterInstance
+) -> None:
+    planned, passed = checked(1, passed=True)
+    for event in (planned, passed, entry(dg.DagsterEventType.STEP_SUCCESS, StepSuccessData(duration_ms=1.0))):
+        quick.handle_new_event(event)
+    # Whoever asks through the log finds it at once; a file of the run is not even there yet.
+    assert not (tmp_path / "quick" / "history" / "runs" / "a-run.db").exists()
+    key = dg.AssetCheckKey(dg.AssetKey("stone"), "is_hard")
+    last = quick.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
+    assert last.status.value == "SUCCEEDED"
+    [failed] = checked(0)
+    quick.handle_new_event(failed)
+    kinds = ["ASSET_CHECK_EVALUATION_PLANNED", CHECKED.value, "STEP_SUCCESS", CHECKED.value]
+    assert [kind for kind, _ in of_run(tmp_path / "quick", "a-run")] == kinds
 
 
 def test_what_waits_is_written_soon_and_found_at_once(tmp_path: Path) -> None:
@@ -208,8 +225,9 @@ def test_a_process_that_is_killed_leaves_a_log_without_a_gap(tmp_path: Path, qui
     assert other.returncode == -signal.SIGKILL
     expected, found = of_run(tmp_path / "quick", whole), of_run(tmp_path / "quick", killed)
     assert found == expected[: len(found)]
-    # All of what came of the first step is there; the second had begun, and says nothing yet.
-    assert found[-1] == ("STEP_SUCCESS", "stone")
+    # What came of the first step is there; that it went well, and that the second began, was not yet.
+    assert (MADE.value, "stone") in found
+    assert ("STEP_START", "wall") not in found
     assert [kind for kind, *_ in mirrored(tmp_path / "quick")[0]].count(MADE.value) == 2 + 1
 
 
@@ -233,12 +251,12 @@ def test_what_could_not_be_written_is_written_when_the_file_is_free_again(
     monkeypatch.setattr(engines, "SQLITE_BUSY_TIMEOUT_SECONDS", 0.01)
     monkeypatch.setattr(event_log, "LONGEST_SECONDS", NEVER_SECONDS)
     with opened_instance(home(tmp_path / "home")) as instance:
-        planned, passed = checked(1)
+        planned, failed = checked(1)
         instance.handle_new_event(planned)
         with closing(sqlite3.connect(tmp_path / "home" / "history" / "runs" / "index.db")) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(OperationalError, match="locked"):
-                instance.handle_new_event(passed)
+                instance.handle_new_event(failed)
             other.rollback()
         instance.handle_new_event(entry(dg.DagsterEventType.STEP_SKIPPED))
         kinds = ["ASSET_CHECK_EVALUATION_PLANNED", "ASSET_CHECK_EVALUATION", "STEP_SKIPPED"]
@@ -270,11 +288,11 @@ def test_what_the_thread_could_not_write_fails_the_run_and_not_the_thread(
 
 
 def test_an_event_that_cannot_be_written_at_all_keeps_no_other_out(tmp_path: Path, quick: dg.DagsterInstance) -> None:
-    *planned, passed = checked(2)
+    *planned, failed = checked(2)
     for event in planned:
         quick.handle_new_event(event)
     with pytest.raises(dg.DagsterInvariantViolationError, match="duplicate"):
-        quick.handle_new_event(passed)
+        quick.handle_new_event(failed)
     quick.handle_new_event(entry(dg.DagsterEventType.STEP_SKIPPED))
     kinds = [kind for kind, _ in of_run(tmp_path / "quick", "a-run")]
     assert kinds == ["ASSET_CHECK_EVALUATION_PLANNED"] * 2 + ["STEP_SKIPPED"]
@@ -287,7 +305,7 @@ def test_of_events_that_are_written_one_by_one_none_is_lost_to_a_file_that_is_he
     monkeypatch.setattr(event_log, "LONGEST_SECONDS", NEVER_SECONDS)
     write_each = event_log.EventLog._write_each
     with opened_instance(home(tmp_path / "home")) as instance:
-        *planned, passed = checked(2)
+        *planned, failed = checked(2)
         for event in planned:
             instance.handle_new_event(event)
         with closing(sqlite3.connect(tmp_path / "home" / "history" / "runs" / "index.db")) as other:
@@ -299,7 +317,7 @@ def test_of_events_that_are_written_one_by_one_none_is_lost_to_a_file_that_is_he
             with monkeypatch.context() as patched:
                 patched.setattr(event_log.EventLog, "_write_each", held)
                 with pytest.raises(OperationalError, match="locked"):
-                    instance.handle_new_event(passed)
+                    instance.handle_new_event(failed)
             other.rollback()
         # It cannot be written, and says so once more; those before it stand there once each.
         with pytest.raises(dg.DagsterInvariantViolationError, match="duplicate"):
