@@ -14,7 +14,8 @@ gap in it.
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
 
 from dagster._core.definitions.asset_key import AssetKey
 from dagster._core.event_api import AssetRecordsFilter, EventRecordsResult
@@ -25,13 +26,18 @@ from dagster._core.events import (
     DagsterEventType,
 )
 from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME
+from dagster_shared.serdes import serialize_value
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from rag_pipeline.defs.engines import Engines, is_set_up, with_tables_of
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
 
 # A person who watches the UI, which looks every second, sees no difference.
 LONGEST_SECONDS = 0.1
@@ -56,6 +62,7 @@ WAITING = frozenset(
 )
 _MIRRORED = ASSET_EVENTS | ASSET_CHECK_EVENTS | EVENT_TYPE_TO_PIPELINE_RUN_STATUS.keys()
 _INSERT = SqlEventLogStorageTable.insert()
+_INSERT_CHECK = AssetCheckExecutionsTable.insert()
 
 # An event and what is written of it.
 _Row = tuple[EventLogEntry, dict[str, Any]]
@@ -157,6 +164,23 @@ class EventLog(SqliteEventLogStorage):
                     self.store_asset_check_event(event, event_id)
         finally:
             self._writing = None
+
+    def _store_asset_check_evaluation_planned(self, event: EventLogEntry, event_id: int | None) -> None:
+        """The row that Dagster writes; it has its statement compiled anew for each, at the beginning of each run."""
+        planned = cast("AssetCheckEvaluationPlanned", event.get_dagster_event().event_specific_data)
+        subset = planned.partitions_subset
+        row = {
+            "asset_key": planned.asset_key.to_string(),
+            "check_name": planned.check_name,
+            "run_id": event.run_id,
+            "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
+            "evaluation_event": serialize_value(event),
+            "evaluation_event_timestamp": datetime.fromtimestamp(event.timestamp, UTC).replace(tzinfo=None),
+            "evaluation_event_storage_id": event_id,
+        }
+        with self.index_connection() as connection:
+            for partition in subset.get_partition_keys() if subset else [None]:
+                connection.execute(_INSERT_CHECK, row | {"partition": partition})
 
     def _commit(self, connection: Connection, *, is_first: bool) -> None:
         try:

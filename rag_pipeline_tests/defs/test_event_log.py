@@ -117,7 +117,8 @@ def mirrored(folder: Path) -> list[Any]:
     tables = {
         "event_logs": "dagster_event_type, step_key, asset_key, partition",
         "asset_keys": "asset_key, last_run_id IS NULL, last_materialization IS NULL",
-        "asset_check_executions": "asset_key, check_name, execution_status, materialization_event_storage_id",
+        "asset_check_executions": "asset_key, check_name, partition, execution_status, evaluation_event_storage_id, "
+        "materialization_event_storage_id, evaluation_event_timestamp IS NULL, length(run_id)",
         "asset_event_tags": "asset_key, key",
     }
     return [rows(folder, "index", f"SELECT {columns} FROM {table} ORDER BY id") for table, columns in tables.items()]
@@ -147,6 +148,25 @@ def test_the_files_say_what_those_of_dagster_say(tmp_path: Path, quick: dg.Dagst
     told = [of_run(Path(folder), run) for folder, run in runs.items()]
     assert told[0] == told[1]
     assert mirrored(tmp_path / "plain") == mirrored(tmp_path / "quick")
+
+
+@pytest.mark.filterwarnings("ignore:Specifying a partitions_def on an AssetCheckSpec")
+def test_a_check_of_one_partition_is_planned_as_dagster_plans_it(tmp_path: Path, quick: dg.DagsterInstance) -> None:
+    sizes = dg.StaticPartitionsDefinition(["small", "large"])
+
+    @dg.asset(partitions_def=sizes)
+    def pebble() -> None: ...
+
+    @dg.asset_check(asset=pebble, partitions_def=sizes)
+    def is_smooth() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False)
+
+    with dg.DagsterInstance.from_config(str(home(tmp_path / "plain"))) as plain:
+        for each in (plain, quick):
+            dg.materialize([pebble, is_smooth], instance=each, partition_key="small")
+    found = [mirrored(tmp_path / name)[2] for name in ("plain", "quick")]
+    assert found[0] == found[1]
+    assert [row[1:4] for row in found[1]] == [("is_smooth", "small", "FAILED")]
 
 
 def test_a_new_file_has_the_tables_that_dagster_makes(tmp_path: Path, quick: dg.DagsterInstance) -> None:
