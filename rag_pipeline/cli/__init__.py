@@ -8,22 +8,17 @@ and a search never waits for an orchestrator.
 from __future__ import annotations
 
 import atexit
-import gc
 import os
 import sys
-
-# Start-up makes four hundred thousand objects that stay, and nothing that is worth collecting.
-OBJECTS_OF_A_START = 500_000
-# What does not end by itself keeps less about that nobody needs.
-OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
 def main() -> None:
     """Entry point of the `rag-pipeline` script; ends the process."""
-    gc.set_threshold(OBJECTS_OF_A_START, 50, 50)
+    from rag_pipeline.cli import collecting
     from rag_pipeline.defs import put_off
     from rag_pipeline.stores import light_lancedb
 
+    collecting.start()
     light_lancedb.keep_rest_client_out()
     light_lancedb.keep_override_checks_out()
     put_off.put_off_imports((*put_off.SELDOM_USED, *light_lancedb.SELDOM_USED))
@@ -39,12 +34,6 @@ def main() -> None:
         cli(prog_name=_program_name())
     except SystemExit as end:
         _leave(end.code)
-
-
-def stay() -> None:
-    """This process is a server: what it made to start is looked through no more, and garbage does not gather."""
-    gc.freeze()
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 50, 50)
 
 
 def _load_rich() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rag_pipeline.cli import stay
+from rag_pipeline.cli.collecting import stay
 from rag_pipeline.cli.options import common_options, open_pipeline, principals_option
 from rag_pipeline.cli.rendering import emit, moment, show, table, talk
 from rag_pipeline.errors import UsageError

@@ -50,14 +50,14 @@ def test_a_full_disk_behind_standard_output_is_no_success(tmp_path: Path) -> Non
 STARTED = """
 import gc, sys
 import rag_pipeline.cli as command_line
-from rag_pipeline.cli import app
+from rag_pipeline.cli import app, collecting
 def begun(**_):
     assert "rich.pretty" in sys.modules and "attr" not in sys.modules
     import attr
     assert attr.has(attr.make_class("Made", ["field"])) and not attr.has(str)
-    assert gc.isenabled() and gc.get_threshold()[0] == command_line.OBJECTS_OF_A_START
-    command_line.stay()
-    assert gc.get_freeze_count() > 1000 and gc.get_threshold()[0] == command_line.OBJECTS_BETWEEN_COLLECTIONS
+    assert gc.isenabled() and gc.get_threshold()[0] == collecting.OBJECTS_OF_A_START
+    collecting.stay()
+    assert gc.get_freeze_count() > 1000 and gc.get_threshold()[0] == collecting.OBJECTS_BETWEEN_COLLECTIONS
     raise SystemExit(0)
 app.cli = begun
 command_line.main()
