@@ -44,11 +44,14 @@ def check_invariants(documents: list[ParsedDocument]) -> None:
         document.text.encode()
         assert "\r" not in document.text
         for block in document.blocks:
-            assert end <= block.start_char < block.end_char <= len(document.text)
+            assert end <= block.start_char <= block.end_char <= len(document.text)
+            # A picture of which nothing was read is a place.
+            assert block.start_char < block.end_char or block.kind == "picture"
             text = document.text[block.start_char : block.end_char]
             assert text == text.strip()
             assert block.kind != "heading" or (block.level >= 1 and block.label)
             assert block.label is None or "\n" not in block.label
             end = block.end_char
+        assert len(document.pictures) == sum(block.kind == "picture" for block in document.blocks)
         for value in (document.title, document.author, *document.metadata, *document.metadata.values()):
             assert value is None or value.encode() is not None
