@@ -116,7 +116,9 @@ def _word(container: OleFile, address: str) -> ParsedDocument:
 
 
 def _body(paragraph: str) -> str:
-    text = _OWN_MARKS.sub("", readable(_MARKS.sub("", _FIELD_CODE.sub("", paragraph))))
+    text = readable(_MARKS.sub("", _FIELD_CODE.sub("", paragraph)))
+    if not text.isprintable():
+        text = _OWN_MARKS.sub("", text)
     return clean_text(text).strip().rstrip("\x07").strip()
 
 

@@ -22,7 +22,7 @@ _ROW, _COLUMNS, _MERGED, _RUN = 0x0208, 0x007D, 0x00E5, 0x00BD
 _NUMBERS = frozenset({0x0006, 0x0203, 0x027E})
 # Cells that hold words or no number, as their look counts where some font strikes text through.
 _WORDS = frozenset({0x00FD, 0x0204, 0x00D6, 0x0205})
-VERSION_8 = 0x0600
+_VERSION_8 = 0x0600
 _PLAIN = frozenset({"general", "", "@"})
 
 
@@ -45,8 +45,8 @@ class _Book:
     worded: dict[int, list[tuple[int, int, int]]] = field(default_factory=dict)
 
 
-def xls_views(raw: bytes, address: str) -> dict[str, View]:
-    """The view of each sheet by its name; nothing for workbooks older than Excel 97.
+def workbook_stream(raw: bytes, address: str) -> bytes:
+    """The records of a workbook; none for workbooks older than Excel 97.
 
     Raises:
         UnparsableDocument: The container is damaged.
@@ -54,8 +54,12 @@ def xls_views(raw: bytes, address: str) -> dict[str, View]:
     container = OleFile(raw, address)
     name = next((name for name in ("Workbook", "WORKBOOK") if name in container.streams), "")
     stream = container.read(name) if name else b""
-    if len(stream) < 8 or struct.unpack_from("<H", stream, 4)[0] != VERSION_8:
-        return {}
+    is_read = len(stream) >= 8 and struct.unpack_from("<H", stream, 4)[0] == _VERSION_8
+    return stream if is_read else b""
+
+
+def xls_views(stream: bytes) -> dict[str, View]:
+    """The view of each sheet of a workbook's records, by its name."""
     book = _Book()
     position = sheet = 0
     while position + 4 <= len(stream):

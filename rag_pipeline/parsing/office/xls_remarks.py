@@ -10,25 +10,18 @@ import struct
 from collections.abc import Iterator
 
 from rag_pipeline.parsing.decode import clean_text
-from rag_pipeline.parsing.legacy.ole import OleFile
 from rag_pipeline.parsing.office.sheet_cells import remark_line
 from rag_pipeline.parsing.office.sheet_view import cell_name
-from rag_pipeline.parsing.office.xls_look import VERSION_8, sheet_names
+from rag_pipeline.parsing.office.xls_look import sheet_names
 
 _BOF, _END = 0x0809, 0x000A
 _OBJECT, _WORDS, _NEXT, _NOTE = 0x005D, 0x01B6, 0x003C, 0x001C
+_WORDS_MARK = struct.pack("<H", _WORDS)
 
 
-def xls_remarks(raw: bytes, address: str) -> dict[str, list[str]]:
-    """Comments with their cells, and words of shapes, by name of the sheet; nothing for workbooks before Excel 97.
-
-    Raises:
-        UnparsableDocument: The container is damaged.
-    """
-    container = OleFile(raw, address)
-    name = next((name for name in ("Workbook", "WORKBOOK") if name in container.streams), "")
-    stream = container.read(name) if name else b""
-    if len(stream) < 8 or struct.unpack_from("<H", stream, 4)[0] != VERSION_8:
+def xls_remarks(stream: bytes) -> dict[str, list[str]]:
+    """Comments with their cells, and words of shapes, of a workbook's records, by name of the sheet."""
+    if _WORDS_MARK not in stream:
         return {}
     names = sheet_names(stream)
     found: dict[str, list[str]] = {}

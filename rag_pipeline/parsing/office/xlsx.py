@@ -42,7 +42,7 @@ from rag_pipeline.parsing.office.sheet_view import (
     style_codes,
     uncomputed_formulas,
 )
-from rag_pipeline.parsing.office.xls_look import xls_views
+from rag_pipeline.parsing.office.xls_look import workbook_stream, xls_views
 from rag_pipeline.parsing.office.xls_remarks import xls_remarks
 from rag_pipeline.parsing.office.xls_stream import sound_xls
 from rag_pipeline.parsing.office.xlsb_look import WORKBOOK, xlsb_parts, xlsb_views
@@ -87,6 +87,7 @@ def parse_xlsx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
     facts: dict[str, str] = {}
     archive: Archive | None = None
     parts: list[tuple[str, str]] = []
+    stream = b""
     left_out = LeftOut()
     if raw.startswith(b"PK"):
         archive = Archive(raw, context.address, context.limits)
@@ -100,11 +101,12 @@ def parse_xlsx(raw: bytes, context: ParseContext) -> list[ParsedDocument]:
             sheets = _xlsx_sheets(raw, archive, parts, context.limits, left_out)
             facts = core_properties(archive)
     else:
-        views = xls_views(raw, context.address)
+        stream = workbook_stream(raw, context.address)
+        views = xls_views(stream)
         sheets = _calamine_sheets(
             sound_xls(raw, context.address, context.limits.max_cells), context.address, views, left_out
         )
-    remarks = sheet_remarks(archive, parts) if archive is not None else xls_remarks(raw, context.address)
+    remarks = sheet_remarks(archive, parts) if archive is not None else xls_remarks(stream)
     builder = TextBuilder()
     count = 0
     for count, sheet in enumerate(sheets, 1):

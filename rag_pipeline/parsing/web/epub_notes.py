@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from rag_pipeline.parsing.containers.archives import resolved
-from rag_pipeline.parsing.web.notes import MAX_NOTES, is_note_of
+from rag_pipeline.parsing.web.notes import MAX_NOTES, is_note_of, may_lead_to_note
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -43,7 +43,8 @@ class ChapterNotes:
         body = next(root.iter("body"), root)
         for link in list(root.iter("a")):
             place, mark, name = (link.get("href") or "").partition("#")
-            if not (place and mark and name):
+            # The contents of a book lead to all of its chapters.
+            if not (place and mark and name and may_lead_to_note(link, name)):
                 continue
             other = resolved(chapter, unquote(place))
             if other in self._read or other not in self._chapters or self._count >= MAX_NOTES:

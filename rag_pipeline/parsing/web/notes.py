@@ -61,6 +61,11 @@ def place_notes(root: HtmlElement) -> None:
         _move(note, block, last, " ".join(link.text_content().split()).strip("[]()"))
 
 
+def may_lead_to_note(link: HtmlElement, name: str) -> bool:
+    """Whether a link to an element of this id can be the sign of a note, as far as that is seen without the element."""
+    return says_note(link) or _NOTE_ID.match(name) is not None or NOTE_SIGN.match(_sign(link)) is not None
+
+
 def is_note_of(link: HtmlElement, note: HtmlElement, name: str) -> bool:
     """Whether an element of this id, which a link leads to, is a note."""
     return note.tag in _NOTE_TAGS and (_says_note(note, name) or _leads_back(link, note))
