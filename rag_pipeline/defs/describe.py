@@ -5,6 +5,7 @@ Does not belong here: figures of a run; assets add those.
 """
 
 import base64
+import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _Columns = tuple[dg.AssetKey, Container[str]]
 # The UI draws Markdown shorter than this where it stands, and hides longer text behind a click.
 INLINE_CHARS = 1_000
+# What begins a picture, a link, a tag, an entity, code or an emphasis in Markdown.
+_MARKDOWN = re.compile(r"[\\`*\[\]<>&~]")
 # Columns of a table that are made from columns of the one before it; the others come from the same name there.
 DERIVED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "silver/documents": {
@@ -187,6 +190,11 @@ def _cell(value: Any) -> str | int | float:
     if value is None:
         return ""
     return round(value, 3) if isinstance(value, float) else value if isinstance(value, int) else visible(str(value))
+
+
+def plain(value: object) -> str:
+    """A text as it stands: who asks a question, or writes or names a document, draws nothing in the UI."""
+    return _MARKDOWN.sub(r"\\\g<0>", visible(" ".join(str(value).split())))
 
 
 def lines_of(lines: Iterable[str]) -> dg.MetadataValue:

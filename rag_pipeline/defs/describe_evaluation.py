@@ -4,25 +4,21 @@ Belongs here: translating evaluations and comparisons into Dagster metadata.
 Does not belong here: the figures (`transforms/metrics.py`) and what follows from them (`refresh/gate.py`).
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from rag_pipeline.contracts.evaluation import METRIC_NAMES, EvaluationRow, Metrics, QuestionResult
-from rag_pipeline.defs.describe import lines_of
+from rag_pipeline.defs.describe import lines_of, plain
 from rag_pipeline.defs.words import HAPPENED, counted, happened
 from rag_pipeline.retrieval.comparison import Comparison, QuestionChange
-from rag_pipeline.shown import visible
 
 if TYPE_CHECKING:
     from rag_pipeline.refresh.evaluation import Evaluation, EvaluationReport
 
 # A screenful of the UI.
 WEAKEST_SHOWN = 15
-# What begins a picture, a link, a tag, an entity, code or an emphasis in Markdown.
-_MARKDOWN = re.compile(r"[\\`*\[\]<>&~]")
 
 
 def evaluation_metadata(report: "EvaluationReport", history: Sequence[EvaluationRow], mode: str) -> dict[str, Any]:
@@ -79,7 +75,7 @@ def _tables(
 
 
 def _figures_line(named: str, metrics: Metrics) -> str:
-    return f"**{_cell(named)}**: {counted(metrics.questions, 'question')}{_figures(metrics)}"
+    return f"**{plain(named)}**: {counted(metrics.questions, 'question')}{_figures(metrics)}"
 
 
 def _figures(metrics: Metrics | None) -> str:
@@ -129,14 +125,14 @@ def _weakest(results: Sequence[QuestionResult]) -> dg.MetadataValue:
 
 def _weakest_line(result: QuestionResult) -> str:
     ranks = f"document rank {_rank(result.document_rank)}, span rank {_rank(result.span_rank)}"
-    kind = f" ({_cell(result.kind)})" if result.kind else ""
-    found = ", ".join(map(_cell, result.found[:2])) or "nothing"
+    kind = f" ({plain(result.kind)})" if result.kind else ""
+    found = ", ".join(map(plain, result.found[:2])) or "nothing"
     return f"{_asked(result)}{kind}: {ranks}; found first: {found}"
 
 
 def _left_out(stale: Iterable[QuestionResult]) -> dg.MetadataValue:
     """Questions with why they are left out."""
-    return lines_of(f"{_asked(result)}: {_cell(result.reason)}" for result in stale)
+    return lines_of(f"{_asked(result)}: {plain(result.reason)}" for result in stale)
 
 
 def _changed_line(change: QuestionChange) -> str:
@@ -146,7 +142,7 @@ def _changed_line(change: QuestionChange) -> str:
 
 
 def _asked(of: QuestionResult | QuestionChange) -> str:
-    return f"**{_cell(of.question_id)}** {_cell(of.question)}"
+    return f"**{plain(of.question_id)}** {plain(of.question)}"
 
 
 def _history(history: Sequence[EvaluationRow], mode: str) -> dg.MetadataValue:
@@ -157,11 +153,6 @@ def _history(history: Sequence[EvaluationRow], mode: str) -> dg.MetadataValue:
         at = f"{row.evaluated_at:%Y-%m-%d %H:%M} UTC"
         lines.append(f"**{at}**: version {row.table_version}, {asked}{_figures(metrics)}")
     return lines_of(lines)
-
-
-def _cell(value: object) -> str:
-    """A text as it stands: who asks a question, or writes a document that one is made of, draws nothing in the UI."""
-    return _MARKDOWN.sub(r"\\\g<0>", visible(" ".join(str(value).split())))
 
 
 def _rank(rank: int | None) -> str:

@@ -90,7 +90,7 @@ def _tell(
         why=why,
         by_whom=who(context, config),
         how=f"the job {job}",
-        beside=standing_facts(workspace),
+        beside=standing_facts(workspace, prefix),
     )
     key = prefix.key(event.asset_key)
     context.log_event(event._replace(asset_key=key))

@@ -16,6 +16,7 @@ from rag_pipeline.contracts.tables import PUBLICATIONS
 from rag_pipeline.defs.clock_checks import PAST_SPEC, past_result
 from rag_pipeline.defs.delivery_checks import delivery_results, delivery_specs
 from rag_pipeline.defs.lag_checks import IN_TIME_SPEC, in_time_result, lag_facts
+from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.publication_events import publication_facts, publication_version
 from rag_pipeline.defs.resources import PipelineResource, as_dagster_failure
 from rag_pipeline.defs.specs import EVALUATION_KEY, INDEX_KEY, PUBLICATION_KEY, RETRY, WRITER_POOL, spec
@@ -81,6 +82,7 @@ def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         from rag_pipeline.refresh.publication import publish
 
         workspace = pipeline.workspace
+        prefix = Prefix(tuple(context.assets_def.key.path[: -len(PUBLICATION_KEY.path)]))
         refused: RagPipelineError | None = None
         report = None
         with as_dagster_failure() as work:
@@ -99,7 +101,7 @@ def publication_asset(pipeline: Pipeline) -> dg.AssetsDefinition:
         facts: dict[str, Any] = {}
         if report is not None:
             facts = publication_facts(report, moved=report.moved, is_held=report.is_held)
-            facts |= standing_facts(workspace) | lag_facts(workspace) | _costs(workspace) | work
+            facts |= standing_facts(workspace, prefix) | lag_facts(workspace) | _costs(workspace) | work
         if report is not None and why is None:
             yield dg.MaterializeResult(
                 asset_key=PUBLICATION_KEY, metadata=facts, data_version=dg.DataVersion(publication_version(report))

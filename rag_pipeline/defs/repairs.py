@@ -270,7 +270,7 @@ def _repair_job(prefix: Prefix) -> dg.JobDefinition:
             by_whom=who(context, config),
             how="the job repair",
             is_held=is_held(workspace),
-            beside=standing_facts(workspace),
+            beside=standing_facts(workspace, prefix),
         )
         for event in told:
             context.log_event(event._replace(asset_key=prefix.key(event.asset_key)))

@@ -5,6 +5,7 @@ metadata of the last event only.
 Does not belong here: the publication itself (`publication_events.py`), finding anything out (`refresh/`).
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -12,6 +13,8 @@ import polars as pl
 
 from rag_pipeline.contracts.tables import QUARANTINE
 from rag_pipeline.defs.describe import lines_of
+from rag_pipeline.defs.prefix import Prefix
+from rag_pipeline.defs.traced import traced_facts
 from rag_pipeline.defs.words import counted, figure
 from rag_pipeline.errors import RagPipelineError
 
@@ -22,15 +25,16 @@ if TYPE_CHECKING:
 
 # A week of nights beside one another; `rag-pipeline costs` shows more.
 DAYS_SHOWN = 7
+_PLAIN = Prefix()
 UNKNOWN = "not known"
 # Of the evaluation that the publication was allowed by.
 _QUALITY = ("ndcg", "recall", "span_ndcg")
 
 
-def standing_facts(workspace: "Workspace") -> dict[str, Any]:
+def standing_facts(workspace: "Workspace", prefix: Prefix = _PLAIN) -> dict[str, Any]:
     """The metadata; what cannot be read is left out, since it is said elsewhere and moves nobody's pointer."""
     facts: dict[str, Any] = {}
-    for part in (_quality, _sources, _costs):
+    for part in (_quality, _sources, _costs, partial(traced_facts, prefix=prefix)):
         try:
             facts |= part(workspace)
         except RagPipelineError:

@@ -16,6 +16,7 @@ from rag_pipeline.defs.describe import rows_table
 from rag_pipeline.defs.operators import Operator, operator_job
 from rag_pipeline.defs.prefix import Prefix
 from rag_pipeline.defs.resources import as_dagster_failure
+from rag_pipeline.defs.traced import TRACE_JOB, TRACE_OP
 from rag_pipeline.defs.words import HAPPENED
 from rag_pipeline.settings import Pipeline, load_pipeline
 from rag_pipeline.shown import visible
@@ -41,7 +42,7 @@ def trace_job(pipeline: Pipeline, prefix: Prefix) -> dg.JobDefinition:
     """The job; `pipeline.yaml` is read anew by each run."""
 
     # No pool and not the resource of runs: looking waits for nobody and takes nothing from readers.
-    @dg.op(name=prefix.name("trace_document"), description="Where a document is, layer by layer; nothing is changed.")
+    @dg.op(name=prefix.name(TRACE_OP), description="Where a document is, layer by layer; nothing is changed.")
     def trace_op(context: dg.OpExecutionContext, config: TraceConfig) -> None:
         from rag_pipeline.refresh.document_trace import trace_documents
         from rag_pipeline.refresh.workspace import Workspace
@@ -52,7 +53,7 @@ def trace_job(pipeline: Pipeline, prefix: Prefix) -> dg.JobDefinition:
 
     return operator_job(
         trace_op,
-        "trace",
+        TRACE_JOB,
         prefix,
         "Tell where a document is, from its source through every layer to what readers find, and why they do not find "
         "it: not listed, gone, in quarantine, a duplicate, not published yet, for nobody. Fill in document under "

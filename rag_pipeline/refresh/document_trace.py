@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import polars as pl
@@ -25,6 +26,8 @@ from rag_pipeline.stores.selection import rows_with
 
 # An ending like README.md may name many; a person asks of one.
 MOST_TRACED = 5
+# The newest may be a duplicate or in quarantine; looking on for long would cost each run.
+MOST_TRIED = 3
 # As many as lists of ids show.
 LEAST_ID_CHARS = 8
 
@@ -93,6 +96,28 @@ def trace_documents(workspace: Workspace, named: str) -> list[DocumentTrace]:
             continue
         found += [_traced(workspace, source, row) for row in rows.head(MOST_TRACED).iter_rows(named=True)]
     return found[:MOST_TRACED]
+
+
+def newest_hits(workspace: Workspace, most: int) -> list[DocumentTrace]:
+    """Of each source the document that changed last and that readers find.
+
+    A source of which the last few are not found, or that cannot be read, is left out.
+
+    Args:
+        most: Sources of which one is told.
+    """
+    found: list[DocumentTrace] = []
+    for source in workspace.settings.sources:
+        if len(found) == most:
+            break
+        try:
+            rows = workspace.lake.bronze_state(source).filter(pl.col("change") != "deleted")
+        except FAULTS:
+            continue
+        newest = rows.sort("observed_at", "uri", descending=[True, False]).head(MOST_TRIED)
+        traces = (_traced(workspace, source, row) for row in newest.iter_rows(named=True))
+        found += islice((trace for trace in traces if not trace.why), 1)
+    return found
 
 
 def erased_places(workspace: Workspace, named: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from markdown_it import MarkdownIt
 
-from rag_pipeline.defs.describe_evaluation import _cell
+from rag_pipeline.defs.describe import plain
 
 HOSTILE = [
     "![](https://example.org/seen.png)",
@@ -19,7 +19,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_question_draws_nothing_whoever_wrote_it(text: str) -> None:
-    drawn = MarkdownIt("commonmark", {"html": True}).enable("strikethrough").parse(f"- **q1** {_cell(text)}: rank 1")
+    drawn = MarkdownIt("commonmark", {"html": True}).enable("strikethrough").parse(f"- **q1** {plain(text)}: rank 1")
     inline = [child for token in drawn if token.type == "inline" for child in token.children or ()]
     # The id is emphasised, and nothing else is anything but text.
     assert {child.type for child in inline} <= {"strong_open", "strong_close", "text", "text_special"}

@@ -265,3 +265,19 @@ def test_a_second_model_is_built_compared_published_and_taken_back_and_a_documen
     )
     assert "rule0.md" not in operator.shown()
     assert list((operator.project.folder / "lake" / "erasures").glob("*.txt"))
+
+
+# One run in a process of its own, and one of the job.
+@pytest.mark.exhaustive
+def test_where_a_hit_came_from_is_asked_on_the_page_of_the_publication(operator: Operator) -> None:
+    operator.materialize("refresh")
+    operator.until(lambda: len(operator.shown()) == 42)
+    shown = re.compile("gold/publication: 1 rows in publication 0")
+    operator.see("/assets/gold/publication", "rag/way_of_hit_1", shown, picture="where-from")
+    assert operator.fits()
+    operator.page.get_by_role("link", name=re.compile("^[0-9a-f]{12}$")).first.click()
+    editor = operator.page.locator(".CodeMirror").first
+    editor.wait_for()
+    operator.until(lambda: "document" in editor.evaluate("shown => shown.CodeMirror.getValue()"))
+    operator._launch(operator.page.get_by_role("button", name="Launch Run"))
+    operator.see(operator.page.url.removeprefix(operator.url), re.compile("is in the index that readers search"))
