@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from anyio import Lock, to_thread
-from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic_core import to_json
 
@@ -235,9 +235,9 @@ class Api:
         """Say that sources are worth a look now, for callers who may (`hints.allowed_principals`)."""
         return as_json(await self.answered(lambda: self._service.hint(caller, asked)), 202)
 
-    async def notification(self, told: Annotated[Notification, Body()], caller: Asker) -> Response:
+    async def notification(self, told: Notification, caller: Asker) -> Response:
         """Take a notification of an object store as it comes, from callers who may give hints; it may concern none."""
-        answer = await self.answered(lambda: self._service.notify(caller, told))
+        answer = await self.answered(lambda: self._service.notify(caller, told.root))
         return as_json(answer, 200 if "validationResponse" in answer else 202)
 
     async def allowed(self, request: Request) -> Response:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, RootModel
 
 from rag_pipeline.contracts.hints import Hint, address_of, buckets_of, hints_of
 from rag_pipeline.errors import Forbidden, NotThere, StoreError
@@ -28,7 +28,10 @@ class ValidationAnswer(BaseModel):
     validationResponse: str
 
 
-Notification = dict[str, JsonValue] | list[dict[str, JsonValue]]
+class Notification(RootModel[dict[str, JsonValue] | list[dict[str, JsonValue]]]):
+    """What an object store says by itself, as it says it: one object of JSON, or a list of such."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"bucket": "wiki", "name": "rota/may.md"}]})
 
 
 class Hints:
