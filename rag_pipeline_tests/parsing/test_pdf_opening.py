@@ -15,7 +15,7 @@ from rag_pipeline.parsing.pdf import attachments, rebuild
 from rag_pipeline.parsing.pdf.dictionary import entries
 from rag_pipeline.parsing.pdf.rebuild import rebuilt
 from rag_pipeline.transforms.left_out import left_out
-from rag_pipeline_tests.parsing.office_files import Line, container, pdf, placed_pdf, stream
+from rag_pipeline_tests.parsing.office_files import Line, container, pdf, placed_pdf, stream, text_pdf
 from rag_pipeline_tests.parsing.pdf_files import page_pdf, pdf_with_files, turned_text
 from rag_pipeline_tests.parsing.rendering import check_invariants
 from rag_pipeline_tests.parsing.test_pdf_pages import PUMP, parsed
@@ -418,3 +418,11 @@ def test_marks_of_objects_are_not_gathered_beyond_their_bound(monkeypatch: pytes
         assert tracemalloc.get_traced_memory()[1] < 2 * len(raw)
     finally:
         tracemalloc.stop()
+
+
+def test_a_content_that_is_cut_off_before_it_begins_is_counted() -> None:
+    raw = text_pdf([[(12, 100, "First page words")], [(12, 100, "Second page words")]])
+    cut = raw[: raw.rfind(b"stream", 0, raw.rfind(b"endstream")) + 2]
+    [document] = parse(cut, "application/pdf", "a.pdf", ParseLimits())
+    assert document.text == "First page words"
+    assert document.metadata["lost_stream_count"] == "1"

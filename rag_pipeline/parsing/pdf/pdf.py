@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from liteparse.types import PageComplexityStats, ParsedPage
     from pypdfium2 import PdfDocument
 
-VERSION = "13"
+VERSION = "14"
 
 # Scanners leave a letter or two, like a page number.
 MIN_TEXT_CHARS = 3

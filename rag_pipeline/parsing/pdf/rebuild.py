@@ -104,6 +104,8 @@ def _objects(raw: bytes) -> tuple[dict[int, bytes], int]:
         else:
             close = body.rfind(b"endobj")
             if close < 0:
+                # Its dictionary says that a stream follows, which was cut off with it.
+                lost_streams += b"/Length" in body
                 continue
             body = body[:close]
         found.pop(number, None)
