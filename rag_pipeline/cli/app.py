@@ -25,6 +25,7 @@ from rag_pipeline.cli.erase import erase
 from rag_pipeline.cli.evaluate import evaluate
 from rag_pipeline.cli.exit_codes import PERMANENT, STOPPED
 from rag_pipeline.cli.feedback import feedback
+from rag_pipeline.cli.groups import groups
 from rag_pipeline.cli.init import init
 from rag_pipeline.cli.inspect import status, trace, verify
 from rag_pipeline.cli.inspect_file import inspect_file
@@ -132,7 +133,7 @@ def cli(ctx: click.Context) -> None:
 # By what a person wants to do, in the order in which it comes up.
 GROUPS: dict[str, tuple[click.Command, ...]] = {
     "Set up": (init, config, sources, inspect_file),
-    "Keep up to date": (plan, run, status, quarantine, models),
+    "Keep up to date": (plan, run, groups, status, quarantine, models),
     "Find": (search, ask, pictures, serve, mcp, tokens),
     "Measure": (evaluate, questions, feedback, curate),
     "Watch": (alerts, costs, metrics),
