@@ -236,7 +236,7 @@ def test_sentences_of_erased_documents_are_nowhere_and_those_of_others_stay(
     server.script(refuses(500))
     with project.workspace() as workspace:
         readings = workspace.lake.read(ENRICHMENTS, ["input_hash"]).height
-        assert retain_readings(workspace) == 0
+        assert retain_readings(workspace, workspace.now()) == 0
         assert workspace.lake.read(ENRICHMENTS, ["unused_since"])["unused_since"].null_count() == readings
     answer = ask_in(project.folder, "erase", "--address", "docs", "lamp.md", "--reason", "asked", "--yes")
     assert answer.code == 0, answer.err

@@ -90,7 +90,7 @@ def test_questions_are_searched_with_their_chunk_and_an_edit_costs_its_own(proje
     assert published == rebuilt
     assert project.verify().findings == []
     with project.workspace() as workspace:
-        assert retain_readings(workspace) == 0
+        assert retain_readings(workspace, workspace.now()) == 0
     # Another beside it asks nothing again of this one, and a removed line undoes it.
     server.script(writes)
     project.settings["enrichments"] = {"where": CONTEXT, "asked": QUESTIONS}

@@ -56,6 +56,15 @@ _UNCOMPUTED = re.compile(
     rb"<(?:\w+:)?c(\s[^<>]*)?>\s*<(?:\w+:)?f(?:\s[^<>]*/>|(?:\s[^<>]*)?>[^<]*</(?:\w+:)?f>)"
     rb"\s*(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
 )
+# What a cell shows in the place of a value, which libraries give as nothing.
+_ERROR_CELL = re.compile(
+    rb"<(?:\w+:)?c(\s[^<>]*)>\s*(?:<(?:\w+:)?f(?:\s[^<>]*/>|(?:\s[^<>]*)?>[^<]*</(?:\w+:)?f>)\s*)?"
+    rb"<(?:\w+:)?v>\s*(#[^<\s]{1,30})\s*<"
+)
+_IS_ERROR = re.compile(rb"""\st=["']e["']""")
+_PLACE = re.compile(rb"""\sr=["']([A-Z]{1,3})(\d{1,7})["']""")
+# By the number that binary workbooks have for them.
+ERRORS = {0: "#NULL!", 7: "#DIV/0!", 15: "#VALUE!", 23: "#REF!", 29: "#NAME?", 36: "#NUM!", 42: "#N/A"}
 _EMPTY_TEXT = re.compile(rb"""\st=["']str["']""")
 
 Place = tuple[int, int]
@@ -70,9 +79,11 @@ class View:
     Attributes:
         codes: Number formats by (row, column), of cells whose format shows other than the plain value.
         merged: Ranges shown as one cell.
+        errors: What cells say whose formula has no value, such as `#N/A`.
     """
 
     codes: dict[Place, str] = field(default_factory=dict)
+    errors: dict[Place, str] = field(default_factory=dict)
     merged: list[Range] = field(default_factory=list)
     hidden_rows: set[int] = field(default_factory=set)
     hidden_columns: set[int] = field(default_factory=set)
@@ -203,6 +214,7 @@ def sheet_view(sheet: bytes, codes: Mapping[str, str]) -> View:
         view.codes = {
             (int(row) - 1, column_of(column)): codes[style.decode()] for style, column, row in styled.findall(sheet)
         }
+    view.errors = _errors(sheet)
     for match in _MERGE.findall(sheet) if b"mergeCell" in sheet else ():
         if len(view.merged) < MAX_MERGES:
             first, top, last, bottom = match
@@ -217,6 +229,17 @@ def sheet_view(sheet: bytes, codes: Mapping[str, str]) -> View:
                 if 0 < first_column <= last_column <= MAX_HIDDEN_COLUMNS:
                     view.hidden_columns |= set(range(first_column - 1, last_column))
     return view
+
+
+def _errors(sheet: bytes) -> dict[Place, str]:
+    if b't="e"' not in sheet and b"t='e'" not in sheet:
+        return {}
+    cells = (cell for cell in _ERROR_CELL.finditer(sheet) if _IS_ERROR.search(cell[1]))
+    return {
+        (int(place[2]) - 1, column_number(place[1])): cell[2].decode("utf-8", "replace")
+        for cell in cells
+        if (place := _PLACE.search(cell[1]))
+    }
 
 
 def _shows(code: str, is_coloured: bool) -> str:
@@ -274,6 +297,12 @@ def seen_rows(
                     left_out.cells += 1
                 line.append(written(value) if text is None else text)
             cells.append(line)
+    for (number, column), error in view.errors.items():
+        row, column = number - top, column - left
+        if 0 <= row < len(cells) and 0 <= column < len(cells[row]) and not cells[row][column]:
+            is_struck = view.codes.get((number, column + left), "").startswith(STRUCK)
+            left_out.struck += is_struck
+            cells[row][column] = "" if is_struck else error
     _fill(cells, view.merged, top, left)
     return _visible(cells, view, top, left, left_out)
 

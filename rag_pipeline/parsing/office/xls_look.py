@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rag_pipeline.parsing.legacy.ole import OleFile
 from rag_pipeline.parsing.office.number_formats import BUILTIN
-from rag_pipeline.parsing.office.sheet_view import MAX_MERGES, STRUCK, View
+from rag_pipeline.parsing.office.sheet_view import ERRORS, MAX_MERGES, STRUCK, View
 
 _BOF, _SHEET, _FORMAT, _XF = 0x0809, 0x0085, 0x041E, 0x00E0
 _FONT, _IS_STRUCK = 0x0031, 0x0008
@@ -22,6 +22,8 @@ _ROW, _COLUMNS, _MERGED, _RUN = 0x0208, 0x007D, 0x00E5, 0x00BD
 _NUMBERS = frozenset({0x0006, 0x0203, 0x027E})
 # Cells that hold words or no number, as their look counts where some font strikes text through.
 _WORDS = frozenset({0x00FD, 0x0204, 0x00D6, 0x0205})
+# A cell that holds a truth or an error, and a formula, whose result may be one.
+_TRUTH_OR_ERROR, _FORMULA = 0x0205, 0x0006
 _VERSION_8 = 0x0600
 _PLAIN = frozenset({"general", "", "@"})
 
@@ -67,7 +69,9 @@ def xls_views(stream: bytes) -> dict[str, View]:
         content = stream[position + 4 : position + 4 + size]
         if kind == _BOF:
             sheet = position
-        elif kind in _READERS and len(content) == size:
+        elif error := _error_of(kind, content):
+            book.views.setdefault(sheet, View()).errors[struct.unpack_from("<HH", content)] = error
+        if kind in _READERS and len(content) == size:
             _take(book, sheet, kind, content)
         elif kind in _WORDS and len(content) >= 6 and any(book.fonts):
             book.worded.setdefault(sheet, []).append(struct.unpack_from("<HHH", content))
@@ -105,6 +109,15 @@ def _take(book: _Book, sheet: int, kind: int, content: bytes) -> None:
     except struct.error:
         # A record cut short says nothing about the look; the values do not depend on it.
         return
+
+
+def _error_of(kind: int, content: bytes) -> str:
+    """What a cell says in the place of a value; nothing where it has one."""
+    if kind == _TRUTH_OR_ERROR and len(content) >= 8 and content[7] == 1:
+        return ERRORS.get(content[6], "")
+    if kind == _FORMULA and len(content) >= 14 and content[6] == 2 and content[12:14] == b"\xff\xff":
+        return ERRORS.get(content[8], "")
+    return ""
 
 
 def _styled(kind: int, content: bytes) -> list[tuple[int, int, int]]:

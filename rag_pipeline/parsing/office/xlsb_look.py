@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from rag_pipeline.parsing.containers.archives import Archive, relations
 from rag_pipeline.parsing.limits import check_count
 from rag_pipeline.parsing.office.number_formats import BUILTIN
-from rag_pipeline.parsing.office.sheet_view import MAX_HIDDEN_COLUMNS, MAX_MERGES, STRUCK, View, cell_name
+from rag_pipeline.parsing.office.sheet_view import ERRORS, MAX_HIDDEN_COLUMNS, MAX_MERGES, STRUCK, View, cell_name
 
 WORKBOOK = "xl/workbook.bin"
 _ROW, _COLUMNS, _MERGED, _SHEET = 0, 60, 176, 156
@@ -21,6 +21,8 @@ _FONT, _IS_STRUCK = 43, 0x8
 # Cells begin with column and style; those that hold a number may be shown by a format.
 _CELLS = frozenset({*range(1, 12), 62})
 _NUMBERS = frozenset({2, 5, 9})
+# An error, and a formula that gives one.
+_ERROR_CELLS = frozenset({3, 11})
 _PLAIN = frozenset({"general", "", "@"})
 _IS_HIDDEN_ROW = 0x10
 _AUTHOR, _COMMENT, _COMMENT_TEXT = 632, 635, 637
@@ -135,6 +137,8 @@ def _view(sheet: bytes, codes: Mapping[int, str], address: str, max_cells: int) 
             column, style = struct.unpack_from("<II", content)
             rows.append(row)
             columns.append(column)
+            if kind in _ERROR_CELLS and len(content) >= 9 and content[8] in ERRORS:
+                view.errors[row, column] = ERRORS[content[8]]
             code = codes.get(style & 0xFFFFFF)
             if code is not None and (kind in _NUMBERS or code == STRUCK):
                 view.codes[row, column] = code

@@ -49,7 +49,7 @@ from rag_pipeline.parsing.office.xlsb_look import WORKBOOK, xlsb_parts, xlsb_vie
 from rag_pipeline.parsing.table_heads import MAX_HEADER_ROWS, SAMPLE_ROWS, header_count, joined_names, row_look
 from rag_pipeline.parsing.tabular import table_lines
 
-VERSION = "12"
+VERSION = "13"
 
 Row = list[str]
 # Each hidden row within a table is a blank line, as its place is counted by lines. Blank lines say nothing to a
