@@ -24,6 +24,7 @@ _NUMBERS = frozenset({0x0006, 0x0203, 0x027E})
 _WORDS = frozenset({0x00FD, 0x0204, 0x00D6, 0x0205})
 # A cell that holds a truth or an error, and a formula, whose result may be one.
 _TRUTH_OR_ERROR, _FORMULA = 0x0205, 0x0006
+# What Excel 97 and later write.
 _VERSION_8 = 0x0600
 _PLAIN = frozenset({"general", "", "@"})
 
