@@ -297,12 +297,12 @@ def seen_rows(
                     left_out.cells += 1
                 line.append(written(value) if text is None else text)
             cells.append(line)
-    for (number, column), error in view.errors.items():
-        row, column = number - top, column - left
-        if 0 <= row < len(cells) and 0 <= column < len(cells[row]) and not cells[row][column]:
-            is_struck = view.codes.get((number, column + left), "").startswith(STRUCK)
+    for (at_row, at_column), error in view.errors.items():
+        place, within = at_row - top, at_column - left
+        if 0 <= place < len(cells) and 0 <= within < len(cells[place]) and not cells[place][within]:
+            is_struck = view.codes.get((at_row, at_column), "").startswith(STRUCK)
             left_out.struck += is_struck
-            cells[row][column] = "" if is_struck else error
+            cells[place][within] = "" if is_struck else error
     _fill(cells, view.merged, top, left)
     return _visible(cells, view, top, left, left_out)
 
