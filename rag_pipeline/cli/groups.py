@@ -25,17 +25,17 @@ def groups() -> None:
 def refresh(as_json: bool) -> None:
     """Ask every source that knows groups who is in them, and take from readers what they have no longer.
 
-    Nothing else is asked, and no row of the index is touched, so that it may be run every minute. Who is new in a
-    group has it from the next run on, once what was revoked has left readers. Exit code 1: a source or a group
-    could not be told, and what was known of it stands.
+    Nothing else is asked, and no row of the index is touched, so that it may be run every minute. While a run computes
+    vectors it waits for it, ten minutes at most. Who is new in a group has it from the next run on, once what was
+    revoked has left readers. Exit code 1: a source or a group could not be told, and what was known of it stands.
 
     Example: rag-pipeline groups refresh
     """
-    from rag_pipeline.refresh.memberships import memberships_are_open, poll_memberships
+    from rag_pipeline.refresh.memberships import memberships_are_open, withdraw_memberships
 
     with open_workspace() as workspace:
-        report = poll_memberships(workspace)
-        is_open = memberships_are_open(workspace)
+        report = withdraw_memberships(workspace)
+        is_open = not report.added and memberships_are_open(workspace)
     for name, reason in report.unavailable.items():
         talk(f"Source {name} does not tell its groups, so what was known of them stands: {reason}")
     for name, unknown in report.unknown.items():

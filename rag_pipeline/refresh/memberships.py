@@ -42,6 +42,7 @@ class MembershipsReport:
     """What asking for groups found.
 
     Attributes:
+        added: What was not known, whether it was taken in or waits for a run.
         withdrawn: Rows of silver/principals that were taken from readers.
         unavailable: Why a source could not tell its groups, by source; what was known of them stands.
         unknown: Groups whose members could not be told, by source; what was known of them stands.
@@ -123,12 +124,28 @@ def _forget_former(workspace: Workspace) -> None:
 def poll_memberships(workspace: Workspace) -> MembershipsReport:
     """Ask every source that knows groups who is in them, and take from readers what they have no longer.
 
+    The first step of a run, before any source is listed: `open_memberships` counts what stands here then, and a group
+    may have lost documents by the time that somebody comes into it.
+
     A source that does not answer keeps what is known of it, under the settings of now.
 
     Raises:
         RagPipelineError: A table cannot be read or written, or a source failed in another way than by not answering;
             what the others withdrew has left readers before.
     """
+    return _polled(workspace, takes_in=True)
+
+
+def withdraw_memberships(workspace: Workspace) -> MembershipsReport:
+    """The same at any other time, also beside a run: what somebody has no longer goes, and nothing that is new is kept.
+
+    Raises:
+        RagPipelineError: As `poll_memberships`.
+    """
+    return _polled(workspace, takes_in=False)
+
+
+def _polled(workspace: Workspace, *, takes_in: bool) -> MembershipsReport:
     lake = workspace.lake
     with lake.writing():
         first_commit = lake.commits
@@ -144,7 +161,7 @@ def poll_memberships(workspace: Workspace) -> MembershipsReport:
         )
         new = rows.join(known, on=list(MEMBERSHIPS.key), how="anti").select(list(MEMBERSHIPS.columns))
         gone = known.join(rows, on=list(MEMBERSHIPS.key), how="anti")
-        lake.replace_where(MEMBERSHIPS, new.sort(MEMBERSHIPS.key), gone)
+        lake.replace_where(MEMBERSHIPS, new.sort(MEMBERSHIPS.key) if takes_in else new.clear(), gone)
         if asked.fault is not None:
             raise asked.fault
         return MembershipsReport(

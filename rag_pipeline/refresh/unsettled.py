@@ -21,7 +21,7 @@ from rag_pipeline.refresh.deliver import deliver_published, withdrawn_elsewhere
 from rag_pipeline.refresh.edited_since import ids_to_close
 from rag_pipeline.refresh.faults import FAULTS
 from rag_pipeline.refresh.generations import is_held
-from rag_pipeline.refresh.memberships import poll_memberships
+from rag_pipeline.refresh.memberships import withdraw_memberships
 from rag_pipeline.refresh.revoke import RevokeReport, on_any_disk, revoke_now, take_from_published
 from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.stores.kept import open_version
@@ -37,7 +37,7 @@ def finish_revocations(workspace: Workspace) -> str:
         Why not all could be taken from them; empty if it was. That is said in the log, too.
     """
     reasons: list[str] = []
-    for step in (poll_memberships, revoke_now, close_unsettled):
+    for step in (withdraw_memberships, revoke_now, close_unsettled):
         try:
             step(workspace)
         except FAULTS as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,15 @@ from rag_pipeline.errors import SettingsError, StoreError
 from rag_pipeline.refresh import revoke
 from rag_pipeline.refresh.erase import begin_erasure, finish_erasure, release
 from rag_pipeline.refresh.erase_plan import Wanted
-from rag_pipeline.refresh.everything import refresh_layers
-from rag_pipeline.refresh.memberships import MembershipsReport, open_memberships, poll_memberships
+from rag_pipeline.refresh.everything import refresh_everything, refresh_layers
+from rag_pipeline.refresh.memberships import (
+    MembershipsReport,
+    open_memberships,
+    poll_memberships,
+    withdraw_memberships,
+)
+from rag_pipeline.refresh.unsettled import finish_revocations
+from rag_pipeline.refresh.workspace import Workspace
 from rag_pipeline.retrieval.readable import ReadableSources
 from rag_pipeline.retrieval.search import Searcher
 from rag_pipeline_tests.pipeline.project import Project
@@ -350,3 +358,25 @@ def test_an_erased_principal_is_in_no_group_and_stays_out(project: Project, seen
         release(workspace, begun.erasure_id)
     polled(project)
     assert seen("ada") == OPEN | {"docs/docs.md"}
+
+
+@pytest.mark.parametrize("beside", [withdraw_memberships, finish_revocations])
+def test_who_comes_into_a_group_while_a_run_is_at_work_finds_nothing_that_the_group_lost_before(
+    project: Project, seen: Seen, beside: Callable[[Workspace], object]
+) -> None:
+    @contextmanager
+    def around(step: str) -> Iterator[None]:
+        yield
+        if step == "bronze/docs":
+            # The source is listed; the crew loses its page, and only then has it somebody new.
+            (project.folder / "docs" / "docs.md").unlink()
+            say(project, {"crew": ["eve"]}, "docs.yaml")
+            with project.workspace() as other:
+                beside(other)
+
+    with project.workspace() as workspace:
+        refresh_everything(workspace, "small", around=around)
+    assert seen("eve") == seen("ada") == {"docs/open.md"}
+    project.refresh()
+    assert seen("eve") == {"docs/open.md"}
+    assert "docs:crew" in has(project, "eve")
