@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from rag_pipeline.contracts.ids import digest
 from rag_pipeline.contracts.index import PLACE_COLUMNS
 from rag_pipeline.contracts.log_rows import Audit, Publication
 from rag_pipeline.stores.filters import one_of
@@ -56,30 +57,32 @@ class Passing:
 
     def __init__(self, handle: Any) -> None:
         self.handle = handle
-        self._narrow: dict[tuple[int, str], str | None] = {}
+        self._ids: dict[tuple[int, str], str | None] = {}
 
     def narrow(self, where: str) -> str | None:
         """SQL that holds for the same rows and finds them by the index of their names; None where many rows pass.
 
         The condition itself stays in it, so that what a caller may not read is kept out by each statement alone.
         """
-        key = (int(self.handle.version), where)
-        known = self._narrow
-        if key in known:
-            return known[key]
-        query = self.handle.search().select(["chunk_id"]).where(where).limit(EXACT_BELOW_MATCHES + 1)
-        found = query.to_arrow()["chunk_id"].to_pylist()
-        few = len(found) <= EXACT_BELOW_MATCHES
-        narrow = f"({where}) AND {one_of('chunk_id', found)}" if few else None
-        if len(known) >= MOST_KEPT:
-            # Not emptied: another thread may be looking.
-            self._narrow = known = {}
-        known[key] = narrow
-        return narrow
+        key, known = self._key(where), self._ids
+        if key not in known:
+            query = self.handle.search().select(["chunk_id"]).where(where).limit(EXACT_BELOW_MATCHES + 1)
+            found = query.to_arrow()["chunk_id"].to_pylist()
+            if len(known) >= MOST_KEPT:
+                # Not emptied: another thread may be looking.
+                self._ids = known = {}
+            known[key] = one_of("chunk_id", found) if len(found) <= EXACT_BELOW_MATCHES else None
+        ids = known[key]
+        return None if ids is None else f"({where}) AND {ids}"
 
     def narrow_if_known(self, where: str) -> str:
         """The same, but the filter as it is where many rows pass or nobody has looked yet."""
-        return self._narrow.get((int(self.handle.version), where)) or where
+        ids = self._ids.get(self._key(where))
+        return where if ids is None else f"({where}) AND {ids}"
+
+    def _key(self, where: str) -> tuple[int, str]:
+        # A filter may name thousands of documents that are closed to its caller.
+        return int(self.handle.version), digest(where)
 
 
 def best_rows(retriever: Retriever, wide: Wide, score: str, limit: int, columns: Sequence[str]) -> pl.DataFrame:

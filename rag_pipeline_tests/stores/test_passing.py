@@ -85,7 +85,7 @@ def test_filters_without_end_are_not_all_remembered(table: Any, monkeypatch: pyt
     passing = Passing(table)
     for most in [*range(10), *range(10)]:
         assert len(found(table, passing.narrow(f"n < {most}"))) == most
-        assert len(passing._narrow) <= 4
+        assert len(passing._ids) <= 4
 
 
 @pytest.mark.parametrize("where", ["n < 7", "n > 100"])
@@ -105,3 +105,11 @@ def test_threads_that_forget_for_each_other_are_answered(table: Any, monkeypatch
         for where, narrow in zip(wanted, threads.map(passing.narrow, wanted), strict=True):
             assert narrow is not None
             assert narrow.startswith(f"({where})")
+
+
+def test_a_filter_of_thousands_of_documents_is_not_kept_itself(table: Any) -> None:
+    passing = Passing(table)
+    closed = ", ".join(f"'{number:064}'" for number in range(2_000))
+    narrow = passing.narrow(f"n < 3 AND NOT (document_id IN ({closed}))")
+    assert found(table, narrow) == [0, 1, 2]
+    assert sum(len(str(kept)) for kept in passing._ids.items()) < 1_000
